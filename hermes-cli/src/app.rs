@@ -1,0 +1,209 @@
+//! What the arguments and the environment mean here: the home, the profile, the backend.
+//!
+//! This is the one file that picks a backend, and that reads environment variables (but for the one
+//! that tests set, in `args`).
+
+use std::env::{self, VarError};
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hermes_core::detect::Facts;
+use hermes_core::home::{self, CONTAINER_ROOT, HomeFacts};
+use hermes_core::manager::NoManager;
+use hermes_core::{Kind, ProfileName, ProfileRegistrar, RootHome, Store};
+use hermes_host::{Launchd, Systemd};
+use hermes_s6::{Patience, S6Manager, S6Programs, ScanDir, Toolbox, Tree};
+
+use crate::args::Global;
+use crate::error::{CliError, exit};
+
+/// The scan directory of a machine where s6 is in charge.
+const SYSTEM_SCANDIR: &str = "/run/service";
+
+/// Everything a command needs to know of where it runs.
+pub(crate) struct App {
+    /// The root home's profiles.
+    pub(crate) store: Store,
+    /// What the backend was picked by.
+    pub(crate) facts: Facts,
+    /// Whether to print JSON.
+    pub(crate) json: bool,
+    patience: Patience,
+    /// The profile that `-p` names.
+    profile_option: Option<ProfileName>,
+    /// The profile whose home `HERMES_HOME` is.
+    home_profile: Option<ProfileName>,
+}
+
+/// A backend of any kind.
+pub(crate) type Services = Box<dyn ProfileRegistrar + Sync>;
+
+impl App {
+    /// Looks around.
+    pub(crate) fn new(global: Global) -> Result<Self, CliError> {
+        let mut facts = Facts::gather(Path::new("/"));
+        facts.named_scandir = match global.scandir {
+            Some(dir) => Some(absolute(dir)?),
+            None => variable(home::env::SCANDIR).map(PathBuf::from),
+        };
+        facts.user_scandir = Some(user_scandir()).filter(|dir| is_held(dir));
+        let home_facts = HomeFacts {
+            hermes_home: variable(home::env::HOME).map(PathBuf::from),
+            user_home: env::home_dir(),
+            s6_in_charge: facts.s6_in_charge(),
+            container_root: Path::new(CONTAINER_ROOT).is_dir(),
+        };
+        let (root, home_profile) = home::locate(&home_facts)
+            .map_err(|error| CliError::of(error).with_code(exit::USAGE))?;
+        let patience = global
+            .timeout
+            .map_or_else(Patience::default, |s| Patience::all(Duration::from_secs(s)));
+        Ok(Self {
+            store: Store::new(root),
+            facts,
+            json: global.json,
+            patience,
+            profile_option: global.profile,
+            home_profile,
+        })
+    }
+
+    /// The root home.
+    pub(crate) fn root(&self) -> &RootHome {
+        self.store.root()
+    }
+
+    /// The profile that a command means which names none: the one named on the line or by
+    /// `HERMES_HOME`, else the chosen one, else `default`.
+    pub(crate) fn profile(&self) -> Result<ProfileName, CliError> {
+        if let Some(profile) = self.profile_option.as_ref().or(self.home_profile.as_ref()) {
+            return Ok(profile.clone());
+        }
+        Ok(self.store.active()?.unwrap_or_else(ProfileName::default_profile))
+    }
+
+    /// The profile of a gateway's own process, of which there is one: the one among `names`, named by
+    /// `-p` or by `HERMES_HOME`, else `default`. A chosen one never decides that.
+    pub(crate) fn the_one(&self, mut names: Vec<ProfileName>) -> Result<ProfileName, CliError> {
+        names.extend(self.profile_option.clone());
+        names.dedup();
+        if names.is_empty() {
+            names.extend(self.home_profile.clone());
+        }
+        match names.as_slice() {
+            [] => Ok(ProfileName::default_profile()),
+            [name] => Ok(name.clone()),
+            [name, other, ..] => {
+                let which = format!("it was told to be both `{name}` and `{other}`");
+                Err(CliError::new("a gateway is one profile's")
+                    .because(which)
+                    .with_code(exit::USAGE))
+            }
+        }
+    }
+
+    /// The backend in charge, whether it answers or not.
+    pub(crate) fn registrar(&self) -> Result<Services, CliError> {
+        Ok(match self.facts.backend() {
+            Kind::S6 => Box::new(self.s6()?),
+            Kind::Systemd => Box::new(Systemd),
+            Kind::Launchd => Box::new(Launchd),
+            Kind::None => Box::new(NoManager),
+        })
+    }
+
+    /// The backend in charge, which must be there to answer.
+    pub(crate) fn services(&self) -> Result<Services, CliError> {
+        match self.facts.backend() {
+            Kind::S6 => {
+                self.s6()?.tree().require_svscan("reach the supervision tree")?;
+            }
+            Kind::None => {
+                return Err(CliError::new("nothing supervises gateways here")
+                    .because("there is neither s6 nor systemd nor launchd")
+                    .hint("`hermes up` runs a supervision tree for this user")
+                    .with_code(exit::OUT_OF_REACH));
+            }
+            Kind::Systemd | Kind::Launchd => {}
+        }
+        self.registrar()
+    }
+
+    /// The s6 backend, for commands that exist for it alone.
+    pub(crate) fn s6(&self) -> Result<S6Manager, CliError> {
+        let kind = self.facts.backend();
+        if kind != Kind::S6 {
+            return Err(CliError::new(format!("s6 is not in charge here: the backend is {kind}"))
+                .hint("`hermes up` runs a supervision tree for this user")
+                .with_code(exit::OUT_OF_REACH));
+        }
+        let in_charge = || self.facts.s6_in_charge().then(|| SYSTEM_SCANDIR.into());
+        let scandir =
+            self.facts.named_scandir.clone().or_else(in_charge).unwrap_or_else(user_scandir);
+        Ok(S6Manager::new(tree(scandir, self.root(), self.patience)?))
+    }
+
+    /// The tree that `hermes up` runs: on the scan directory that was named, else on this user's.
+    pub(crate) fn tree_of_user(&self) -> Result<Tree, CliError> {
+        let scandir = self.facts.named_scandir.clone().unwrap_or_else(user_scandir);
+        tree(scandir, self.root(), self.patience)
+    }
+}
+
+fn tree(scandir: PathBuf, root: &RootHome, patience: Patience) -> Result<Tree, CliError> {
+    let path = variable("PATH").unwrap_or_default();
+    let s6 = S6Programs::find(Path::new("/"), &path).ok_or_else(|| {
+        CliError::new("s6 is not installed: there is no s6-svscan in /command or on PATH")
+            .hint(install_s6())
+            .with_code(exit::OUT_OF_REACH)
+    })?;
+    let hermes = env::current_exe()
+        .map_err(|error| CliError::new("failed to find the `hermes` program").because(error))?;
+    let toolbox = Toolbox::new(s6, &hermes);
+    Ok(Tree { patience, ..Tree::new(ScanDir::new(scandir), root.clone(), toolbox) })
+}
+
+fn install_s6() -> &'static str {
+    "install it with one of: apt install s6 · apk add s6 · brew install s6 · pacman -S s6"
+}
+
+/// The scan directory of this user's own `hermes up`: below the runtime directory, which is the
+/// user's alone and gone after a restart.
+fn user_scandir() -> PathBuf {
+    let uid = rustix::process::getuid().as_raw();
+    let runtime = variable("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let runtime = runtime.or_else(|| {
+        let dir = PathBuf::from(format!("/run/user/{uid}"));
+        dir.is_dir().then_some(dir)
+    });
+    match runtime {
+        Some(dir) => dir.join("hermes/service"),
+        None => PathBuf::from(format!("/tmp/hermes-{uid}/service")),
+    }
+}
+
+/// Whether a tree of this user's runs there. Where the way to it is open to all, somebody else may
+/// have been first.
+fn is_held(scandir: &Path) -> bool {
+    let me = rustix::process::geteuid().as_raw();
+    let mine = std::fs::metadata(scandir).is_ok_and(|metadata| metadata.uid() == me);
+    mine && matches!(ScanDir::new(scandir).svscan(), Ok(Some(_)))
+}
+
+fn absolute(dir: PathBuf) -> Result<PathBuf, CliError> {
+    std::path::absolute(&dir).map_err(|error| {
+        CliError::new(format!("`{}` is no directory", dir.display())).because(error)
+    })
+}
+
+/// The value of an environment variable; an empty one counts as unset.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    let value = match env::var(name) {
+        Ok(value) => value.into(),
+        Err(VarError::NotUnicode(value)) => value,
+        Err(VarError::NotPresent) => return None,
+    };
+    Some(value).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,252 @@
+//! What may be typed. Nothing here is looked up or decided.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hermes_core::ProfileName;
+
+/// Supervises the gateways of many agent profiles: under s6 in a container, under systemd or
+/// launchd on a host.
+#[derive(Debug, Parser)]
+#[command(name = "hermes", version)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes, anywhere on the line.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The profile, where a command names none
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub(crate) profile: Option<ProfileName>,
+    /// The s6 scan directory that holds the gateways' slots
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) scandir: Option<PathBuf>,
+    /// How long to wait for anything, in seconds
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) timeout: Option<u64>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create, delete and look at profiles
+    #[command(subcommand)]
+    Profile(Profile),
+    /// Start, stop and look at gateways
+    #[command(subcommand)]
+    Gateway(Gateway),
+    /// Run a supervision tree in the foreground, for the current user
+    Up {
+        /// End the tree that runs on the scan directory
+        #[arg(long)]
+        stop: bool,
+        /// Become s6-svscan: what `up` starts itself as
+        #[arg(long, hide = true, value_name = "PARENT", conflicts_with = "stop")]
+        become_svscan: Option<u32>,
+    },
+    /// Bring the slots in line with the profiles, and start what is wanted
+    Boot {
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// How many gateways to start at once
+        #[arg(long, value_name = "N", default_value_t = hermes_s6::boot::DEFAULT_AT_ONCE)]
+        at_once: usize,
+        /// As root: give the scan directory to the owner of the home, and do nothing else
+        #[arg(long, conflicts_with = "dry_run")]
+        hand_over: bool,
+    },
+    /// Check what the gateways need, and say how to mend it
+    Doctor,
+    /// Print a shell's completions
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write all of them
+    Man {
+        /// Write a page per command into this directory
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Profile {
+    /// Make a profile and register its gateway
+    Create {
+        name: ProfileName,
+        /// The port of its gateway; otherwise the lowest that no profile names, from 8642 up
+        #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+        port: Option<u16>,
+        /// Start its gateway
+        #[arg(long)]
+        start: bool,
+    },
+    /// Stop and unregister a profile's gateway and remove all of it
+    Delete {
+        name: ProfileName,
+        /// Don't ask
+        #[arg(short, long)]
+        yes: bool,
+        /// Keep the logs of its gateway
+        #[arg(long)]
+        keep_logs: bool,
+    },
+    /// List all profiles
+    List,
+    /// Show one profile
+    Show { name: Option<ProfileName> },
+    /// Choose the profile that interactive commands mean when they name none
+    Use { name: ProfileName },
+    /// Show a profile's port, or write it into its config.yaml
+    Port {
+        name: ProfileName,
+        /// The port; without it a profile that has none gets the lowest that no other names
+        #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+        port: Option<u16>,
+    },
+}
+
+/// Which profiles a command is about.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// The profiles
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<ProfileName>,
+    /// All profiles
+    #[arg(long, conflicts_with = "names")]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Gateway {
+    /// Start gateways, and have them started after every restart
+    Start {
+        #[command(flatten)]
+        which: Which,
+        /// Be the gateway, instead of having it supervised
+        #[arg(long, conflicts_with = "all")]
+        foreground: bool,
+    },
+    /// The same as `start --foreground`
+    #[command(hide = true)]
+    Run,
+    /// Stop gateways, and leave them down after every restart
+    Stop {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Stop gateways and start them again
+    Restart {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Show what the supervisor says
+    Status {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// List the gateways that are registered
+    List,
+    /// Print what a gateway said
+    Logs {
+        name: Option<ProfileName>,
+        /// Only the last N lines
+        #[arg(short = 'n', long, value_name = "N")]
+        lines: Option<usize>,
+    },
+    /// Make the service of a profile; its recorded intent decides whether it comes up
+    Register {
+        #[command(flatten)]
+        which: Which,
+        /// A variable for the gateway's environment, until it is registered anew; `gateway.env` in
+        /// config.yaml lasts
+        #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+        env: Vec<(String, String)>,
+        /// Start the gateway
+        #[arg(long)]
+        start: bool,
+        /// Make anew what was registered before, one after the other
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Stop a gateway and remove its service; the recorded intent stays
+    Unregister {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Ask a gateway's address until it is ready: what `start --foreground` starts beside a program
+    #[command(hide = true)]
+    AwaitReady {
+        /// The address
+        url: String,
+        /// The gateway's process
+        #[arg(long)]
+        pid: u32,
+        /// Start the process that asks, and end
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Decide what follows a death: what a slot's `finish` calls
+    #[command(hide = true)]
+    AfterDeath {
+        /// Divides every delay of the policy, for tests that can't wait
+        #[arg(long, env = hermes_core::home::env::TEST_FASTER, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        faster: u32,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Elvish,
+    Fish,
+    Powershell,
+    Zsh,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
+    hermes_s6::render::check_variable(name, value).map_err(|error| error.to_string())?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_profile_may_stand_anywhere() {
+        for line in [
+            "hermes -p a gateway status",
+            "hermes gateway -p a status",
+            "hermes gateway status -p a",
+            "hermes gateway status --profile=a",
+        ] {
+            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(arguments.global.profile.unwrap().as_str(), "a", "{line}");
+        }
+    }
+
+    #[test]
+    fn a_variable_is_a_name_and_a_value() {
+        assert_eq!(variable("A=b=c").unwrap(), ("A".to_owned(), "b=c".to_owned()));
+        for wrong in ["A", "=b", "a b=c", "1A=b", "HERMES_HOME=/x"] {
+            assert!(variable(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `hermes gateway`: which command does what, and those that change many profiles' gateways.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use hermes_core::manager::ManagerError;
+use hermes_core::{ProfileName, RegisterOptions};
+use hermes_s6::layout::ServiceDir;
+use hermes_s6::parallel;
+use hermes_s6::policy::{self, Policy};
+
+use super::logs;
+use super::status::{self, View, names};
+use crate::app::{App, Services};
+use crate::args::{Gateway, Which};
+use crate::error::{CliError, exit};
+use crate::gateway::{launch, readiness};
+use crate::output;
+
+/// How many gateways a command works on at once.
+const AT_ONCE: usize = 8;
+
+pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
+    match command {
+        Gateway::Start { which, foreground: true } => launch::run(app, &app.the_one(which.names)?),
+        Gateway::Run => launch::run(app, &app.the_one(Vec::new())?),
+        Gateway::Status { which } => status::status(app, which),
+        Gateway::List => status::list(app),
+        Gateway::Logs { name, lines } => logs::run(app, name, lines),
+        Gateway::AwaitReady { url, pid, detach } => readiness::await_ready(&url, pid, detach),
+        Gateway::AfterDeath { faster } => after_death(app, faster),
+        Gateway::Start { which, .. } => {
+            each(app, &which, AT_ONCE, "up", |services, name| services.start(name).map(drop))
+        }
+        Gateway::Stop { which } => {
+            each(app, &which, AT_ONCE, "down", |services, name| services.stop(name).map(drop))
+        }
+        Gateway::Restart { which } => each(app, &which, AT_ONCE, "up again", |services, name| {
+            services.restart(name).map(drop)
+        }),
+        Gateway::Register { which, env, start, refresh } => {
+            register(app, &which, env.into_iter().collect(), start, refresh)
+        }
+        Gateway::Unregister { which } => {
+            each(app, &which, AT_ONCE, "unregistered", |services, name| {
+                services.unregister_profile_gateway(name)
+            })
+        }
+    }
+}
+
+fn register(
+    app: &App,
+    which: &Which,
+    extra_env: BTreeMap<String, String>,
+    start: bool,
+    refresh: bool,
+) -> Result<u8, CliError> {
+    let options = RegisterOptions { extra_env, start_now: start };
+    let register = |services: &Services, name: &ProfileName| {
+        if refresh {
+            services.unregister_profile_gateway(name)?;
+        }
+        services.register_profile_gateway(name, &options)?;
+        if start { services.start(name).map(drop) } else { Ok(()) }
+    };
+    // A refresh stops gateways that run, so it takes one after the other.
+    let at_once = if refresh { 1 } else { AT_ONCE };
+    each(app, which, at_once, "registered", register)
+}
+
+/// Does the same to every profile that `which` names and tells each outcome. A single profile's
+/// failure is the command's own; of several, each is told and the first decides the exit code.
+fn each(
+    app: &App,
+    which: &Which,
+    at_once: usize,
+    done: &str,
+    act: impl Fn(&Services, &ProfileName) -> Result<(), ManagerError> + Sync,
+) -> Result<u8, CliError> {
+    let services = app.services()?;
+    let names = names(app, which)?;
+    let single = names.len() == 1 && !which.all;
+    let outcomes = parallel::map(names, at_once, |name| {
+        let result = act(&services, &name).map_err(CliError::from);
+        (name, result)
+    });
+    let mut code = exit::SUCCESS;
+    let mut reports = Vec::new();
+    for (name, result) in outcomes {
+        match result {
+            Ok(()) => {
+                output::message(format_args!("`{name}` is {done}"));
+                reports.push(report(app, &services, &name));
+            }
+            Err(error) if single => return Err(error),
+            Err(error) => {
+                output::error(&error, false);
+                code = if code == exit::SUCCESS { error.code() } else { code };
+                let mut report = output::as_json(&error);
+                report["profile"] = name.as_str().into();
+                reports.push(report);
+            }
+        }
+    }
+    match reports.as_slice() {
+        _ if !app.json => {}
+        [report] if single => output::json(report)?,
+        reports => output::json(&reports)?,
+    }
+    Ok(code)
+}
+
+/// What the supervisor says afterwards. A slot that was taken away may have had no profile any more.
+fn report(app: &App, services: &Services, name: &ProfileName) -> serde_json::Value {
+    let status = services.status(name).map(|status| View::new(app, status));
+    let report = status.ok().and_then(|view| serde_json::to_value(view).ok());
+    report.unwrap_or_else(|| serde_json::json!({ "profile": name, "registered": false }))
+}
+
+/// Runs as a slot's `finish`, in the service directory. How the gateway ended it reads from there.
+fn after_death(app: &App, faster: u32) -> Result<u8, CliError> {
+    let fault = policy::fault(&app.root().profile(&app.the_one(Vec::new())?).fault());
+    let slot = ServiceDir::new(Path::new("."));
+    let code = policy::after_death(&slot, &Policy::default().faster(faster), fault)
+        .map_err(|error| CliError::new("failed to decide what follows a death").because(error))?;
+    if let Ok(Some(parked)) = policy::parked(&slot) {
+        output::message(format_args!("parked: {}", parked.reason));
+    }
+    Ok(code)
+}

@@ -1,0 +1,33 @@
+//! One file per command.
+
+mod boot;
+mod docs;
+mod doctor;
+mod gateway;
+mod logs;
+mod profile;
+mod status;
+mod up;
+
+use crate::app::App;
+use crate::args::{Arguments, Command};
+use crate::error::CliError;
+
+/// Does what was asked for and answers with the exit code.
+pub(crate) fn run(arguments: Arguments) -> Result<u8, CliError> {
+    let Arguments { global, command } = arguments;
+    // Only what looks at this machine needs to know where it runs.
+    let app = || App::new(global);
+    match command {
+        Command::Profile(command) => profile::run(&app()?, command),
+        Command::Gateway(command) => gateway::run(&app()?, command),
+        Command::Up { stop: true, .. } => up::stop(&app()?),
+        Command::Up { become_svscan: Some(parent), .. } => up::become_svscan(&app()?, parent),
+        Command::Up { .. } => up::run(&app()?),
+        Command::Boot { hand_over: true, .. } => boot::hand_over(&app()?),
+        Command::Boot { dry_run, at_once, .. } => boot::run(&app()?, dry_run, at_once),
+        Command::Doctor => doctor::run(&app()?),
+        Command::Completions { shell } => docs::completions(shell),
+        Command::Man { directory } => docs::man(directory.as_deref()),
+    }
+}

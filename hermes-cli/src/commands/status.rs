@@ -1,0 +1,191 @@
+//! `hermes gateway status` and `list`: what the supervisor says.
+
+use hermes_core::manager::ManagerError;
+use hermes_core::status::{Backoff, Status};
+use hermes_core::store::Profile;
+use hermes_core::{Intent, ProfileName};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::args::Which;
+use crate::error::{CliError, exit};
+use crate::output;
+
+/// A gateway's status, as it is printed.
+#[derive(Serialize)]
+pub(crate) struct View {
+    #[serde(flatten)]
+    pub(crate) status: Status,
+    uptime_seconds: Option<i64>,
+    port: Option<u16>,
+}
+
+impl View {
+    pub(crate) fn new(app: &App, status: Status) -> Self {
+        let home = app.root().profile(&status.profile);
+        let profile = Profile { name: status.profile.clone(), home };
+        let since = status.since.filter(|_| status.pid.is_some());
+        Self {
+            uptime_seconds: since.map(|since| Timestamp::now().duration_since(since).as_secs()),
+            port: app.store.port(&profile).ok().flatten(),
+            status,
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let Status { profile, state, pid, since, intent, ready, deaths, last_exit, .. } =
+            &self.status;
+        vec![
+            profile.to_string(),
+            state.to_string(),
+            output::or_dash(*pid),
+            since.map_or_else(|| "-".to_owned(), output::age),
+            output::or_dash(*intent),
+            match ready {
+                Some(true) => "yes",
+                Some(false) => "no",
+                None => "-",
+            }
+            .to_owned(),
+            deaths.to_string(),
+            output::or_dash(self.port),
+            output::or_dash(*last_exit),
+        ]
+    }
+}
+
+const HEADER: [&str; 9] =
+    ["PROFILE", "STATE", "PID", "SINCE", "INTENT", "READY", "DEATHS", "PORT", "LAST EXIT"];
+
+/// `status`: 0 if it runs, 3 if not; with `--all` 1 if a wanted gateway does not run.
+pub(crate) fn status(app: &App, which: Which) -> Result<u8, CliError> {
+    let services = app.services()?;
+    let names = names(app, &which)?;
+    let single = !which.all && names.len() == 1;
+    let mut views = Vec::new();
+    let mut failed = None;
+    for name in &names {
+        match services.status(name) {
+            Ok(status) => views.push(View::new(app, status)),
+            Err(error) if single => return Err(error.into()),
+            // One that can't be told hides no other.
+            Err(error) => {
+                let error = CliError::from(error);
+                output::error(&error, false);
+                failed = failed.or(Some(error.code()));
+            }
+        }
+    }
+    match views.first() {
+        Some(view) if single && app.json => output::json(view)?,
+        Some(view) if single => describe(view)?,
+        _ => print(app, &views)?,
+    }
+    if let Some(code) = failed {
+        return Ok(code);
+    }
+    let down = |view: &View| !view.status.state.is_running();
+    let wanted = |view: &View| view.status.intent == Some(Intent::Running);
+    Ok(match which.all {
+        true if views.iter().any(|view| down(view) && wanted(view)) => exit::FAILURE,
+        false if views.iter().any(down) => exit::NOT_RUNNING,
+        _ => exit::SUCCESS,
+    })
+}
+
+/// `list`: the gateways that have a service.
+pub(crate) fn list(app: &App) -> Result<u8, CliError> {
+    let services = app.services()?;
+    let mut views = Vec::new();
+    let mut names = services.list_profile_gateways()?;
+    names.sort_by_key(|name| (!name.is_default(), name.clone()));
+    let mut code = exit::SUCCESS;
+    for name in names {
+        match services.status(&name) {
+            Ok(status) => views.push(View::new(app, status)),
+            Err(ManagerError::NoSuchProfile { .. }) => output::warning(format_args!(
+                "the slot of `{name}` has no profile; `hermes boot` removes it"
+            )),
+            // One that can't be read hides no other.
+            Err(error) => {
+                let error = CliError::from(error);
+                output::error(&error, false);
+                code = error.code();
+            }
+        }
+    }
+    print(app, &views)?;
+    Ok(code)
+}
+
+fn print(app: &App, views: &[View]) -> Result<(), CliError> {
+    if app.json {
+        return output::json(&views);
+    }
+    output::table(&HEADER, views.iter().map(View::row))?;
+    for view in views {
+        let profile = &view.status.profile;
+        if let Some(parked) = &view.status.parked {
+            output::message(format_args!("`{profile}` is parked: {}", parked.reason));
+        }
+        if let Some(backoff) = &view.status.backoff {
+            output::message(format_args!("`{profile}` {}", told(backoff)));
+        }
+    }
+    Ok(())
+}
+
+fn told(backoff: &Backoff) -> String {
+    let seconds = backoff.until.duration_since(Timestamp::now()).as_secs().max(0);
+    format!("died {} times in a row and starts again in {seconds} s", backoff.count)
+}
+
+fn describe(view: &View) -> Result<(), CliError> {
+    let status = &view.status;
+    let line = |name: &str, value: String| output::line(format_args!("{name:<9}  {value}"));
+    line("profile", status.profile.to_string())?;
+    line("state", status.state.to_string())?;
+    line("pid", output::or_dash(status.pid))?;
+    line(
+        "since",
+        status.since.map_or_else(
+            || "-".to_owned(),
+            |since| format!("{since:.0} ({} ago)", output::age(since)),
+        ),
+    )?;
+    line("intent", output::or_dash(status.intent))?;
+    line(
+        "ready",
+        match status.ready {
+            Some(true) => "yes".to_owned(),
+            Some(false) => "no".to_owned(),
+            None => "-".to_owned(),
+        },
+    )?;
+    line("deaths", format!("{} in the last hour", status.deaths))?;
+    line("last exit", output::or_dash(status.last_exit))?;
+    line("port", output::or_dash(view.port))?;
+    if let Some(backoff) = &status.backoff {
+        line("backoff", told(backoff))?;
+    }
+    if let Some(parked) = &status.parked {
+        line("parked", parked.reason.clone())?;
+        output::message(format_args!(
+            "`hermes gateway start {}` tries again once that is mended",
+            status.profile
+        ));
+    }
+    Ok(())
+}
+
+/// The profiles a command is about: those it names, all of them, or the one it runs for.
+pub(crate) fn names(app: &App, which: &Which) -> Result<Vec<ProfileName>, CliError> {
+    if which.all {
+        return Ok(app.store.list()?.profiles.into_iter().map(|profile| profile.name).collect());
+    }
+    if which.names.is_empty() {
+        return Ok(vec![app.profile()?]);
+    }
+    Ok(which.names.clone())
+}

@@ -1,0 +1,261 @@
+//! `hermes up`: a supervision tree in the foreground, for the current user.
+//!
+//! `up` starts itself once more (`--become-svscan`), and that process becomes s6-svscan: only from
+//! inside can it ask to be told when `up` dies, and raise its own limit on descriptors.
+
+use std::env;
+use std::fs::DirBuilder;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use fs_err as fs;
+use hermes_core::home::env as names;
+use hermes_core::manager::ManagerError;
+use hermes_s6::reconcile::Action;
+use hermes_s6::wait::{self, Look, Process};
+use hermes_s6::{S6Manager, Tree, boot, svscan};
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{Resource, Signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::app::App;
+use crate::commands::boot as boot_command;
+use crate::error::{CliError, exit};
+use crate::output;
+
+pub(crate) fn run(app: &App) -> Result<u8, CliError> {
+    let tree = app.tree_of_user()?;
+    prepare(tree.scandir.path())?;
+    fs::create_dir_all(app.root().path())
+        .map_err(|error| CliError::new("failed to make the home").because(error))?;
+    // From here on a signal ends the tree in order, also while it is still coming up.
+    let signals = signals()?;
+    let (mut child, process, ready) = start(&tree)?;
+    let (ended, stopped) = match ready {
+        Ok(()) => supervise(&S6Manager::new(tree.clone()), &process, &signals),
+        Err(error) => (Err(error.into()), stop_tree(&tree, &process)),
+    };
+    if stopped.is_err() {
+        // It did not end in time. What it leaves is ended below, one by one.
+        let _ = process.signal(Signal::KILL);
+    }
+    child.wait().map_err(|error| CliError::new("failed to wait for s6-svscan").because(error))?;
+    // Nothing is left of a tree that ended in order; the slots of one that did not are ended here.
+    if tree.scandir.path().is_dir() {
+        let _lock = tree.lock_tree("end the tree")?;
+        svscan::clear(&tree)?;
+    }
+    stopped?;
+    ended?;
+    output::message("the tree is down");
+    Ok(exit::SUCCESS)
+}
+
+/// Starts s6-svscan on a scan directory that is clear of former trees, and blocks until it takes
+/// commands, or is seen not to.
+fn start(tree: &Tree) -> Result<(Child, Process, Result<(), ManagerError>), CliError> {
+    let _lock = tree.lock_tree("start the tree")?;
+    refuse_second(tree)?;
+    svscan::clear(tree)?;
+    let child = spawn(tree)?;
+    let process = process_of(&child)?;
+    let ready = svscan::await_ready(tree, &process);
+    Ok((child, process, ready))
+}
+
+fn stop_tree(tree: &Tree, process: &Process) -> Done {
+    match process.has_ended() {
+        true => Ok(()),
+        false => svscan::stop(tree, process).map_err(CliError::from),
+    }
+}
+
+type Done = Result<(), CliError>;
+
+/// Boots the profiles, blocks until a signal asks for the end or s6-svscan is gone, and stops the tree.
+/// Answers why it ended, and how the stop went.
+fn supervise(manager: &S6Manager, process: &Process, signals: &OwnedFd) -> (Done, Done) {
+    let cancelled = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // A boot takes as long as its slowest gateway, and a signal is not to wait for that.
+        scope.spawn(|| match boot::boot(manager, boot::DEFAULT_AT_ONCE, &cancelled) {
+            Ok(booted) if !cancelled.load(Ordering::Relaxed) => told(manager, &booted),
+            Ok(_) => {}
+            Err(error) => output::error(&error.into(), false),
+        });
+        let ended = await_end(process, signals);
+        cancelled.store(true, Ordering::Relaxed);
+        (ended, stop_tree(manager.tree(), process))
+    })
+}
+
+fn told(manager: &S6Manager, booted: &boot::Booted) {
+    boot_command::report(booted);
+    let started = |outcome: &&boot::Outcome| {
+        outcome.error.is_none() && matches!(outcome.action, Action::Start { .. })
+    };
+    output::message(format_args!(
+        "the tree is up on `{}`; gateways started: {}; Ctrl-C ends it",
+        manager.tree().scandir.path().display(),
+        booted.outcomes.iter().filter(started).count(),
+    ));
+}
+
+fn await_end(process: &Process, signals: &OwnedFd) -> Done {
+    loop {
+        let mut fds = [PollFd::new(signals, PollFlags::IN), PollFd::new(process, PollFlags::IN)];
+        let polled = rustix::event::poll(&mut fds, None);
+        if polled.is_ok() && !fds[0].revents().is_empty() {
+            return Ok(());
+        }
+        if process.has_ended() {
+            return Err(CliError::new("s6-svscan ended, and the tree with it")
+                .hint("its own output, above, says why"));
+        }
+    }
+}
+
+/// Makes the scan directory, and refuses one that somebody else could put a service into.
+fn prepare(scandir: &Path) -> Result<(), CliError> {
+    let failed = |error| {
+        CliError::new(format!("failed to make the scan directory `{}`", scandir.display()))
+            .because(error)
+            .hint("--scandir or HERMES_SCANDIR names another place")
+            .with_code(exit::OUT_OF_REACH)
+    };
+    DirBuilder::new().recursive(true).mode(0o700).create(scandir).map_err(failed)?;
+    let me = rustix::process::geteuid().as_raw();
+    for directory in [Some(scandir), scandir.parent()].into_iter().flatten() {
+        let metadata = fs::symlink_metadata(directory).map_err(failed)?;
+        let mine = [me, 0].contains(&metadata.uid());
+        // In a sticky directory others may make entries, but not replace those of this user.
+        let sticky = metadata.mode() & 0o1000 != 0 && directory != scandir;
+        let closed = metadata.mode() & 0o022 == 0 || sticky;
+        if !mine || !closed {
+            let directory = directory.display();
+            return Err(CliError::new(format!("`{directory}` belongs to, or is open to, others"))
+                .because("whoever may write there can run programs as this user")
+                .hint("--scandir or HERMES_SCANDIR names another place")
+                .with_code(exit::OUT_OF_REACH));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_second(tree: &Tree) -> Result<(), CliError> {
+    let scandir = tree.scandir.path().display();
+    let holder = tree.scandir.svscan().map_err(|error| {
+        CliError::new(format!("failed to see who holds `{scandir}`")).because(error)
+    })?;
+    let Some(holder) = holder else { return Ok(()) };
+    let pid = holder.pid.map_or_else(|| "in another container".to_owned(), |pid| pid.to_string());
+    let home = holder.pid.and_then(|pid| tree.proc.variable(pid, names::HOME).ok().flatten());
+    let home = home.map_or_else(
+        || "a home that is not told".to_owned(),
+        |home| format!("`{}`", home.display()),
+    );
+    Err(CliError::new(format!("a tree runs on `{scandir}` already"))
+        .because(format!("its s6-svscan is {pid}, for {home}"))
+        .hint("`hermes up --stop` ends it; --scandir names another place"))
+}
+
+fn spawn(tree: &Tree) -> Result<Child, CliError> {
+    let failed = |error| CliError::new("failed to start s6-svscan").because(error);
+    let nofile = rustix::process::getrlimit(Resource::Nofile).current;
+    Command::new(env::current_exe().map_err(failed)?)
+        .args(["up", "--become-svscan"])
+        .arg(std::process::id().to_string())
+        .arg("--scandir")
+        .arg(tree.scandir.path())
+        .env(names::HOME, tree.root.path())
+        .env(names::SCANDIR, tree.scandir.path())
+        .env(names::UP, "1")
+        .env(names::UP_NOFILE, nofile.map_or_else(String::new, |n| n.to_string()))
+        .stdin(Stdio::null())
+        // What a terminal sends on Ctrl-C is for `up` alone, which then ends the tree in order.
+        .process_group(0)
+        .spawn()
+        .map_err(failed)
+}
+
+/// The process that `up` starts: becomes s6-svscan, and is told to end when `parent` dies.
+pub(crate) fn become_svscan(app: &App, parent: u32) -> Result<u8, CliError> {
+    let failed = |error: std::io::Error| CliError::new("failed to become s6-svscan").because(error);
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
+        .map_err(|errno| failed(errno.into()))?;
+    if std::os::unix::process::parent_id() != parent {
+        return Err(CliError::new("`hermes up` died before its tree was there"));
+    }
+    raise_descriptor_limit();
+    let tree = app.tree_of_user()?;
+    let mut command = svscan::command(&tree.toolbox.s6, tree.scandir.path()).map_err(failed)?;
+    Err(failed(command.exec()))
+}
+
+/// Goes as far as it may: what is missing is then the capacity that `register` checks.
+fn raise_descriptor_limit() {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = svscan::DESCRIPTORS;
+    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if limit.current.is_some_and(|current| current < allowed) {
+        limit.current = Some(allowed);
+        let _ = rustix::process::setrlimit(Resource::Nofile, limit);
+    }
+}
+
+fn process_of(child: &Child) -> Result<Process, CliError> {
+    Process::open(child.id())
+        .map_err(|error| CliError::new("failed to watch s6-svscan").because(error))?
+        .ok_or_else(|| CliError::new("s6-svscan ended at once"))
+}
+
+/// A descriptor that becomes readable when a signal asks for the end.
+fn signals() -> Result<OwnedFd, CliError> {
+    let failed =
+        |error: std::io::Error| CliError::new("failed to listen for signals").because(error);
+    let (reader, writer) = std::io::pipe().map_err(failed)?;
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let writer = writer.try_clone().map_err(failed)?;
+        signal_hook::low_level::pipe::register(signal, OwnedFd::from(writer)).map_err(failed)?;
+    }
+    Ok(reader.into())
+}
+
+/// `up --stop`: asks the `hermes up` of the tree to end it, and blocks until it has.
+pub(crate) fn stop(app: &App) -> Result<u8, CliError> {
+    let tree = app.tree_of_user()?;
+    let svscan = tree.require_svscan("stop the tree")?;
+    let failed = |error: std::io::Error| CliError::new("failed to stop the tree").because(error);
+    let refused = |why: &str| {
+        Err(CliError::new("failed to stop the tree").because(why).with_code(exit::OUT_OF_REACH))
+    };
+    let Some(pid) = svscan.pid else {
+        return refused("its s6-svscan lives in another container");
+    };
+    if tree.proc.variable(pid, names::UP).map_err(failed)?.is_none() {
+        return refused("it was not begun by `hermes up`, whose tree alone this ends");
+    }
+    // `up` starts s6-svscan itself, and s6-svscan ends when `up` does.
+    let parent = tree.proc.parent(pid).map_err(failed)?;
+    let Some(process) = Process::open(parent).map_err(failed)? else {
+        return refused("its `hermes up` has just ended");
+    };
+    process.signal(Signal::TERM).map_err(failed)?;
+    let deadline = Instant::now() + tree.patience.start + tree.patience.stop_beyond_budget;
+    let ended = wait::until(&mut [], std::slice::from_ref(&process), deadline, || {
+        Ok::<_, CliError>(if process.has_ended() { Look::Done(()) } else { Look::Wait })
+    })?;
+    ended.ok_or_else(|| {
+        CliError::new(format!("process {} has not ended the tree in time", process.pid))
+            .hint("--timeout waits longer")
+            .with_code(exit::OUT_OF_TIME)
+    })?;
+    output::message("the tree is down");
+    Ok(exit::SUCCESS)
+}

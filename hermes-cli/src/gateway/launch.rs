@@ -1,0 +1,202 @@
+//! `gateway start --foreground`: reads the configuration, then becomes the gateway: the program that
+//! `gateway.command` names, or the built-in one.
+//!
+//! What is wrong is said in one line, and the exit code says whether trying again can help: 78 if the
+//! configuration can't become right by itself, 1 otherwise.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use hermes_core::ProfileName;
+use hermes_core::config::{self, ConfigError, GatewayConfig, Placeholders};
+use hermes_core::fsutil;
+use hermes_core::home::env as names;
+use hermes_core::process_lock;
+use hermes_core::store::{Profile, StoreError};
+use jiff::Timestamp;
+use rustix::fs::FileType;
+use rustix::process::Resource;
+
+use super::readiness;
+use super::server::{self, ServeError};
+use crate::app::{self, App};
+use crate::error::{CliError, exit};
+use crate::output;
+
+/// How long a gateway waits for the one before it to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where a gateway says that it is ready: a newline into the pipe that s6-supervise gave it
+/// (`notifywhenup.html`). A slot's `run` passes that on as standard input, too, which is what a program
+/// may use without knowing what else a descriptor 3 could be. It can't be opened anew by its path: the
+/// pipe is the supervisor's, who may be another user.
+pub(crate) struct Notification(Option<File>);
+
+impl Notification {
+    /// The pipe that this process was started with.
+    pub(crate) fn inherited() -> Self {
+        let stdin = io::stdin();
+        let kind = rustix::fs::fstat(&stdin).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        let pipe = || stdin.as_fd().try_clone_to_owned().ok();
+        Self(if kind == Ok(FileType::Fifo) { pipe().map(File::from) } else { None })
+    }
+
+    /// Says that the gateway is ready.
+    pub(crate) fn ready(self) {
+        if let Some(mut pipe) = self.0 {
+            // One that only gives input is no supervisor's, and one without reader has nobody to tell.
+            let _ = pipe.write_all(b"\n");
+        }
+    }
+}
+
+/// Becomes the gateway of the profile. Returns when the built-in one has ended in order. Why it could
+/// not start is left in the profile's home, too, for `status` and `start` to tell.
+pub(crate) fn run(app: &App, name: &ProfileName) -> Result<u8, CliError> {
+    let profile = app.store.get(name).map_err(|error| match error {
+        error @ StoreError::Absent { .. } => CliError::from(error).with_code(exit::CONFIG),
+        error => CliError::from(error).with_code(exit::FAILURE),
+    })?;
+    let fault = profile.home.fault();
+    // Without it only the log tells why: that is no reason not to run.
+    let _ = fsutil::remove_file_if_there(&fault);
+    become_gateway(app, &profile, Notification::inherited()).inspect_err(|error| {
+        let _ = fsutil::write_durably(&fault, error.in_one_line().as_bytes(), 0o644);
+    })
+}
+
+fn become_gateway(
+    app: &App,
+    profile: &Profile,
+    notification: Notification,
+) -> Result<u8, CliError> {
+    let loaded = config::load(&profile.home.config()).map_err(|error| {
+        // What can't be read now may be readable soon; what is wrong stays wrong.
+        let hopeless = !matches!(error, ConfigError::Read(_));
+        let code = if hopeless { exit::CONFIG } else { exit::FAILURE };
+        CliError::from(StoreError::from(error)).with_code(code)
+    })?;
+    loaded.warnings.iter().for_each(output::warning);
+    let port = app.store.port(profile).ok().flatten();
+    let filled = fill(&loaded.gateway, profile, port).map_err(|_| no_port(&profile.name))?;
+    be_the_only_one(profile)?;
+    restore_descriptor_limit();
+    match (filled.command, port) {
+        (Some(command), _) => {
+            if let (Some(url), Some(pipe)) = (&filled.ready_url, notification.0) {
+                readiness::ask_later(url, pipe.into())?;
+            }
+            Err(become_program(profile, &command, &filled.env))
+        }
+        (None, Some(port)) => serve(profile, &loaded.gateway, port, notification),
+        (None, None) => Err(no_port(&profile.name)),
+    }
+}
+
+/// Takes the profile's lock for the rest of this process's life, whatever it becomes.
+fn be_the_only_one(profile: &Profile) -> Result<(), CliError> {
+    let (path, name) = (profile.home.gateway_lock(), &profile.name);
+    let about = format!("pid {} since {}\n", std::process::id(), Timestamp::now());
+    let held = process_lock::hold(&path, &about, PATIENCE).map_err(|error| {
+        CliError::new(format!("failed to lock the gateway of `{name}`")).because(error)
+    })?;
+    held.map_err(|holder| {
+        let holder = holder.pid.map_or_else(
+            || "a process that can't be seen from here".to_owned(),
+            |pid| format!("process {pid}"),
+        );
+        CliError::new(format!("the gateway of `{name}` runs already"))
+            .because(format!("{holder} has `{}` locked", path.display()))
+            .hint(format!("`hermes gateway stop {name}` ends it, supervised or not"))
+    })
+}
+
+struct Filled {
+    command: Option<Vec<String>>,
+    env: BTreeMap<String, String>,
+    ready_url: Option<String>,
+}
+
+fn fill(
+    config: &GatewayConfig,
+    profile: &Profile,
+    port: Option<u16>,
+) -> Result<Filled, config::MissingPort> {
+    let home = profile.home.path().to_string_lossy();
+    let placeholders =
+        Placeholders { profile: profile.name.as_str(), home: &home, host: &config.host, port };
+    Ok(Filled {
+        command: config.filled_command(&placeholders)?,
+        env: config.filled_env(&placeholders)?,
+        ready_url: config.filled_ready_url(&placeholders)?,
+    })
+}
+
+fn become_program(
+    profile: &Profile,
+    command: &[String],
+    env: &BTreeMap<String, String>,
+) -> CliError {
+    let [program, arguments @ ..] = command else {
+        return CliError::new("`gateway.command` is empty").with_code(exit::CONFIG);
+    };
+    let error = Command::new(program)
+        .args(arguments)
+        .envs(env)
+        .env(names::HOME, profile.home.path())
+        .env(names::PROFILE, profile.name.as_str())
+        .env(names::SUPERVISED_CHILD, "1")
+        .stdin(Stdio::null())
+        .exec();
+    let hopeless = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied);
+    let code = if hopeless { exit::CONFIG } else { exit::FAILURE };
+    CliError::new(format!("failed to run `{program}`, the gateway.command of `{}`", profile.name))
+        .because(error)
+        .hint(format!("{} names it", profile.home.config().display()))
+        .with_code(code)
+}
+
+fn serve(
+    profile: &Profile,
+    config: &GatewayConfig,
+    port: u16,
+    notification: Notification,
+) -> Result<u8, CliError> {
+    server::serve(&profile.name, config, port, notification).map_err(|error| {
+        let error_code = match &error {
+            ServeError::Listen { source, .. } if server::is_hopeless(source) => exit::CONFIG,
+            _ => exit::FAILURE,
+        };
+        let hint = error.hint(&profile.name);
+        let error = CliError::of(error).with_code(error_code);
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    })?;
+    Ok(exit::SUCCESS)
+}
+
+fn no_port(name: &ProfileName) -> CliError {
+    CliError::new(format!("the gateway of `{name}` has no port: its config.yaml names none"))
+        .hint(format!("`hermes profile port {name}` writes a free one, `hermes profile port {name} N` a given one"))
+        .with_code(exit::CONFIG)
+}
+
+/// `hermes up` raised the limit for its s6-svscan, and everything below inherited it. Programs that
+/// close every possible descriptor, or use select(2), want the usual one.
+fn restore_descriptor_limit() {
+    let before = app::variable(names::UP_NOFILE);
+    let Some(before) = before.and_then(|text| text.to_str()?.parse().ok()) else {
+        return;
+    };
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = Some(before);
+    // One that was lowered since stays as it is.
+    let _ = rustix::process::setrlimit(Resource::Nofile, limit);
+}

@@ -1,0 +1,6 @@
+//! The gateway process: what a slot's `run` becomes.
+
+pub(crate) mod launch;
+mod port_holder;
+pub(crate) mod readiness;
+mod server;

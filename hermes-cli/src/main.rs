@@ -1,0 +1,31 @@
+//! The `hermes` program.
+//!
+//! [`args`] is what was typed, [`app`] what it means here (home, profile, backend), [`commands`] what
+//! is done, [`gateway`] the gateway process itself. Only this crate reads the environment, prints,
+//! and picks a backend.
+
+mod app;
+mod args;
+mod commands;
+mod error;
+mod gateway;
+mod hooks;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let json = arguments.global.json;
+    match commands::run(arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            output::error(&error, json);
+            ExitCode::from(error.code())
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The chain of causes behind an error.
+
+use std::error::Error;
+use std::io;
+
+/// `error` and its causes, outermost first.
+pub fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| Error::source(*error))
+}
+
+/// `error` and its causes in one line. A cause that only repeats the end of what stands before it
+/// is left out.
+pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
+    let mut line = String::new();
+    for text in causes(error).map(ToString::to_string) {
+        if line.ends_with(&text) {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push_str(": ");
+        }
+        line.push_str(&text);
+    }
+    line
+}
+
+/// Whether the system denied permission, here or in a cause.
+pub fn is_denied(error: &(dyn Error + 'static)) -> bool {
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::PermissionDenied)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("failed to write")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn causes_stand_in_one_line_and_repeat_nothing() {
+        let denied = Outer(io::ErrorKind::PermissionDenied.into());
+        assert_eq!(in_one_line(&denied), "failed to write: permission denied");
+        assert!(is_denied(&denied));
+        let told = Outer(io::Error::other("failed to write"));
+        assert_eq!(in_one_line(&told), "failed to write");
+        assert!(!is_denied(&told));
+    }
+}

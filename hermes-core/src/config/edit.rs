@@ -1,0 +1,240 @@
+//! Writing `gateway.port` into a text of which every other byte stays.
+//!
+//! No attempt is made to know every way in which YAML can be written. From the places in the tree
+//! follow a few candidates, each one insertion or replacement, the best looking first. The first
+//! candidate wins whose text, read again, differs from the old one in the port alone; if none does,
+//! the user is asked to do it.
+
+use std::ops::Range;
+use std::path::Path;
+
+use super::error::{ConfigError, Place};
+use super::read::{self, GATEWAY};
+use super::yaml::{self, Node, Scalar, Scope};
+
+/// `text` with `gateway.port` set to `port`; `path` only serves in messages. The text of a file
+/// that does not exist is empty. Our other keys must be right, the old port need not be.
+pub fn with_port(text: &str, port: u16, path: &Path) -> Result<String, ConfigError> {
+    yaml::read(text, Scope::Ours, path)?;
+    let by_hand = || ConfigError::Uneditable { place: Place::new(path, text, None), port };
+    // What only the agent reads may be such that it can't be compared.
+    let root = yaml::read(text, Scope::Whole, path).map_err(|_| by_hand())?;
+    let mut rest = root.clone();
+    remove_port(&mut rest);
+    read::loaded(&rest, text, path)?;
+    forget_places(&mut rest);
+    let is_right = |new: &str| {
+        let set = super::parse(new, path).is_ok_and(|new| new.gateway.port == Some(port));
+        set && yaml::read(new, Scope::Whole, path).is_ok_and(|mut new| {
+            remove_port(&mut new);
+            forget_places(&mut new);
+            new == rest
+        })
+    };
+    let candidates = candidates(text, &root, port);
+    let mut texts = candidates.iter().map(|edit| edit.apply(text));
+    texts.find(|new| is_right(new)).ok_or_else(by_hand)
+}
+
+/// `insert` in the place of the bytes `at`.
+struct Edit {
+    at: Range<usize>,
+    insert: String,
+}
+
+impl Edit {
+    fn apply(&self, text: &str) -> String {
+        format!("{}{}{}", &text[..self.at.start], self.insert, &text[self.at.end..])
+    }
+}
+
+/// What may be tried, in this order.
+fn candidates(text: &str, root: &Node, port: u16) -> Vec<Edit> {
+    let source = Source { text, line_end: if text.contains("\r\n") { "\r\n" } else { "\n" } };
+    let Some((key, gateway)) = entry(root, GATEWAY) else {
+        return source.new_gateway(root, port);
+    };
+    match entry(gateway, "port") {
+        Some((key, value)) => source.new_value(key, value, &port.to_string()),
+        None => source.new_port(key, gateway, port),
+    }
+}
+
+struct Source<'a> {
+    text: &'a str,
+    line_end: &'static str,
+}
+
+impl Source<'_> {
+    /// For a document without `gateway`.
+    fn new_gateway(&self, root: &Node, port: u16) -> Vec<Edit> {
+        let eol = self.line_end;
+        let first = first_key(root).and_then(start);
+        let indent = first.map_or("", |first| self.indent(first));
+        let block = format!("{indent}{GATEWAY}:{eol}{indent}  port: {port}");
+        let body = self.text.trim_start_matches('\u{feff}');
+        // Where the last line has no end, the new last line has none either.
+        let lines = if body.is_empty() || body.ends_with('\n') {
+            format!("{block}{eol}")
+        } else {
+            format!("{eol}{block}")
+        };
+        let mut edits = vec![insertion(self.text.len(), lines)];
+        if let Some(first) = first {
+            let line = self.line_start(first);
+            edits.push(insertion(line, format!("{block}{eol}")));
+            edits.push(insertion(first, format!("{GATEWAY}: {{port: {port}}}, ")));
+        } else if let Some(brace) = self.text.find('{') {
+            edits.push(insertion(brace + 1, format!("{GATEWAY}: {{port: {port}}}")));
+        }
+        edits
+    }
+
+    /// For a `gateway` without `port`.
+    fn new_port(&self, key: &Node, gateway: &Node, port: u16) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        let Some(key_start) = start(key) else { return edits };
+        let first = first_key(gateway).and_then(start);
+        let indent = match first {
+            Some(first) => self.indent(first).to_owned(),
+            None => format!("{}  ", self.indent(key_start)),
+        };
+        let is_empty = matches!(gateway, Node::Scalar(scalar) if scalar.text.is_empty());
+        if first.is_some() || is_empty {
+            edits.push(self.new_line_after(key_start, &format!("{indent}port: {port}")));
+        }
+        if let Some(first) = first {
+            let line = self.line_start(first);
+            edits.push(insertion(line, format!("{indent}port: {port}{}", self.line_end)));
+            edits.push(insertion(first, format!("port: {port}, ")));
+        } else if let Some(value) = self.value_start(key) {
+            if self.text[value..].starts_with('{') {
+                edits.push(insertion(value + 1, format!("port: {port}")));
+            }
+            edits.extend(self.new_value(key, gateway, &format!("{{port: {port}}}")));
+        }
+        edits
+    }
+
+    /// For a `port` (or a `gateway` that holds nothing) with a value.
+    fn new_value(&self, key: &Node, value: &Node, new: &str) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        if let Node::Scalar(Scalar { span: Some(span), plain, .. }) = value
+            // Where there is no value, only the colon says where one would go.
+            && !(*plain && span.is_empty())
+        {
+            let quote = usize::from(!plain);
+            let at = span.start - quote..span.end + quote;
+            edits.push(Edit { at, insert: new.to_owned() });
+        }
+        let Some(value_start) = self.value_start(key) else { return edits };
+        let after = &self.text[value_start..];
+        if after.starts_with('*') {
+            // An alias: what it stands for may be used elsewhere, so the alias is what goes.
+            let ends = |c: char| c.is_whitespace() || matches!(c, ',' | ']' | '}');
+            let end = value_start + after.find(ends).unwrap_or(after.len());
+            edits.push(Edit { at: value_start..end, insert: new.to_owned() });
+        }
+        if let Some(colon) = self.colon_after(key) {
+            edits.push(insertion(colon + 1, format!(" {new}")));
+        }
+        edits
+    }
+
+    /// A line of its own after the one that holds `offset`.
+    fn new_line_after(&self, offset: usize, line: &str) -> Edit {
+        match self.text[offset..].find('\n') {
+            Some(at) => insertion(offset + at + 1, format!("{line}{}", self.line_end)),
+            None => insertion(self.text.len(), format!("{}{line}", self.line_end)),
+        }
+    }
+
+    /// Where the value of `key` starts, if on the same line.
+    fn value_start(&self, key: &Node) -> Option<usize> {
+        let after = self.colon_after(key)? + 1;
+        Some(self.text.len() - self.text[after..].trim_start_matches([' ', '\t']).len())
+    }
+
+    fn colon_after(&self, key: &Node) -> Option<usize> {
+        let Node::Scalar(Scalar { span: Some(span), plain, .. }) = key else { return None };
+        let end = span.end + usize::from(!plain);
+        let after = self.text[end..].trim_start_matches([' ', '\t']);
+        after.starts_with(':').then_some(self.text.len() - after.len())
+    }
+
+    /// The blanks that the line of `offset` starts with.
+    fn indent(&self, offset: usize) -> &str {
+        let line = &self.text[self.line_start(offset)..offset];
+        &line[..line.len() - line.trim_start_matches(' ').len()]
+    }
+
+    /// Where the line of `offset` starts: after a byte order mark in the first one.
+    fn line_start(&self, offset: usize) -> usize {
+        let before = &self.text[..offset];
+        let mark = before.len() - before.trim_start_matches('\u{feff}').len();
+        before.rfind('\n').map_or(mark, |at| at + 1)
+    }
+}
+
+fn insertion(at: usize, insert: String) -> Edit {
+    Edit { at: at..at, insert }
+}
+
+/// The last entry called `name`; if there are more, the text is refused later.
+fn entry<'a>(node: &'a Node, name: &str) -> Option<(&'a Node, &'a Node)> {
+    let Node::Map(entries) = node else { return None };
+    entries.iter().rev().find(|(key, _)| is(key, name)).map(|(key, value)| (key, value))
+}
+
+fn is(key: &Node, name: &str) -> bool {
+    matches!(key, Node::Scalar(scalar) if scalar.text == name)
+}
+
+fn first_key(node: &Node) -> Option<&Node> {
+    let Node::Map(entries) = node else { return None };
+    entries.first().map(|(key, _)| key)
+}
+
+/// Where a scalar starts, its quote included.
+fn start(node: &Node) -> Option<usize> {
+    let Node::Scalar(Scalar { span: Some(span), plain, .. }) = node else { return None };
+    Some(span.start - usize::from(!plain))
+}
+
+/// Removes the port, then a `gateway` that holds nothing else. What is left of a document without
+/// anything is an empty mapping.
+fn remove_port(root: &mut Node) {
+    if is_null(root) {
+        *root = Node::Map(Vec::new());
+    }
+    let Node::Map(entries) = root else { return };
+    entries.retain_mut(|(key, gateway)| {
+        if !is(key, GATEWAY) {
+            return true;
+        }
+        if let Node::Map(inner) = gateway {
+            inner.retain(|(key, _)| !is(key, "port"));
+        }
+        !(is_null(gateway) || matches!(gateway, Node::Map(inner) if inner.is_empty()))
+    });
+}
+
+fn is_null(node: &Node) -> bool {
+    matches!(node, Node::Scalar(scalar) if scalar.kind == yaml::Kind::Null)
+}
+
+/// For comparing trees of different texts.
+pub(super) fn forget_places(node: &mut Node) {
+    match node {
+        Node::Scalar(scalar) => scalar.span = None,
+        Node::List(nodes) => nodes.iter_mut().for_each(forget_places),
+        Node::Map(entries) => {
+            for (key, value) in entries {
+                forget_places(key);
+                forget_places(value);
+            }
+        }
+        Node::Tagged(_, node) => forget_places(node),
+        Node::Skipped => {}
+    }
+}

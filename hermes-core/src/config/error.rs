@@ -1,0 +1,114 @@
+//! What can be wrong with a `config.yaml`, and where.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::MAX_SIZE;
+
+/// Why a `config.yaml` can't be used. Displayed as one line that names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read; the error names it.
+    #[error("{0}")]
+    Read(#[source] io::Error),
+    /// The file is larger than [`MAX_SIZE`].
+    #[error("`{}` is larger than {} KiB", .path.display(), MAX_SIZE / 1024)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file holds something else than UTF-8.
+    #[error("invalid UTF-8 in {place}")]
+    NotUtf8 {
+        /// The first such byte.
+        place: Place,
+    },
+    /// The file is no YAML, or none that holds settings.
+    #[error("invalid YAML in {place}: {problem}")]
+    Yaml {
+        /// Where it went wrong.
+        place: Place,
+        /// What is wrong.
+        problem: String,
+    },
+    /// One of our keys has a wrong type or value, or stands there twice.
+    #[error("invalid `{key}` in {place}: {problem}")]
+    Invalid {
+        /// The full name, such as `gateway.port`.
+        key: String,
+        /// The value, or the key where the value's own place is unknown.
+        place: Place,
+        /// What is wrong and what to write instead.
+        problem: String,
+    },
+    /// The port can't be written without a risk to other settings. Nothing was changed.
+    #[error(
+        "failed to change the port in {place} and nothing else: set `gateway.port: {port}` there by hand"
+    )]
+    Uneditable {
+        /// The file.
+        place: Place,
+        /// The port that was to be written.
+        port: u16,
+    },
+}
+
+impl ConfigError {
+    /// What the user can do, where the message does not say it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotUtf8 { .. } => Some("save the file with the encoding UTF-8".to_owned()),
+            Self::TooLarge { .. } => Some("keep data out of `config.yaml`".to_owned()),
+            Self::Read(_) | Self::Yaml { .. } | Self::Invalid { .. } | Self::Uneditable { .. } => {
+                None
+            }
+        }
+    }
+}
+
+/// A file and, where it is known, a place in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub path: PathBuf,
+    /// Line and column, both from 1; columns count characters.
+    pub at: Option<(usize, usize)>,
+}
+
+impl Place {
+    /// The place of the byte `offset` of `text`.
+    pub(super) fn new(path: &Path, text: &str, offset: Option<usize>) -> Self {
+        Self { path: path.to_owned(), at: offset.map(|offset| line_and_column(text, offset)) }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.path.display())?;
+        match self.at {
+            Some((line, column)) => write!(f, " line {line} column {column}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `bytes` as text, if they are UTF-8 and not too many.
+pub(super) fn utf8<'a>(bytes: &'a [u8], path: &Path) -> Result<&'a str, ConfigError> {
+    if bytes.len() > MAX_SIZE {
+        // Before the check for UTF-8: the bytes may end inside a character.
+        return Err(ConfigError::TooLarge { path: path.to_owned() });
+    }
+    std::str::from_utf8(bytes).map_err(|error| {
+        let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        ConfigError::NotUtf8 { place: Place::new(path, &valid, Some(valid.len())) }
+    })
+}
+
+/// Counts as editors do: by line feeds, in characters, and without a byte order mark.
+fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let before = before.strip_prefix('\u{feff}').unwrap_or(before);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}

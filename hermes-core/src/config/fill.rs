@@ -1,0 +1,85 @@
+//! Placeholders in `gateway.command` and `gateway.env`.
+
+/// What the placeholders stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placeholders<'a> {
+    /// `{profile}`: the profile's name.
+    pub profile: &'a str,
+    /// `{home}`: the profile's home.
+    pub home: &'a str,
+    /// `{host}`: where the gateway listens.
+    pub host: &'a str,
+    /// `{port}`: its port, if the profile has one.
+    pub port: Option<u16>,
+}
+
+/// A setting uses `{port}`, but the profile has no port.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` uses `{{port}}`, but `gateway.port` is not set")]
+pub struct MissingPort {
+    /// The full name of the key.
+    pub key: String,
+}
+
+impl Placeholders<'_> {
+    /// `text`, the value of `key`, with every placeholder replaced. One pass: what was filled in is
+    /// not looked at again. Other braces stay as they are, because an argument may hold JSON.
+    pub(super) fn fill(&self, key: &str, text: &str) -> Result<String, MissingPort> {
+        let mut filled = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(brace) = rest.find('{') {
+            filled.push_str(&rest[..brace]);
+            rest = &rest[brace..];
+            if let Some(after) = rest.strip_prefix("{profile}") {
+                filled.push_str(self.profile);
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix("{home}") {
+                filled.push_str(self.home);
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix("{host}") {
+                filled.push_str(self.host);
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix("{port}") {
+                let missing = || MissingPort { key: key.to_owned() };
+                filled.push_str(&self.port.ok_or_else(missing)?.to_string());
+                rest = after;
+            } else {
+                filled.push('{');
+                rest = &rest[1..];
+            }
+        }
+        filled.push_str(rest);
+        Ok(filled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders() {
+        let all = Placeholders { profile: "coder", home: "/h/{port}", host: "::1", port: Some(1) };
+        for (text, filled) in [
+            ("", ""),
+            ("{profile}", "coder"),
+            ("a{host}b{port}c", "a::1b1c"),
+            ("{home}", "/h/{port}"),
+            ("{{port}}", "{1}"),
+            ("{\"port\": {port}, \"x\": {}}", "{\"port\": 1, \"x\": {}}"),
+            ("{Port} { port} {port {", "{Port} { port} {port {"),
+            ("ü{profile}ü{", "ücoderü{"),
+        ] {
+            assert_eq!(all.fill("k", text).unwrap(), filled, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_port() {
+        let none = Placeholders { profile: "coder", home: "/h", host: "::1", port: None };
+        assert_eq!(none.fill("k", "{home}").unwrap(), "/h");
+        let error = none.fill("gateway.command", "--port={port}").unwrap_err();
+        let text = "`gateway.command` uses `{port}`, but `gateway.port` is not set";
+        assert_eq!(error.to_string(), text);
+    }
+}

@@ -1,0 +1,328 @@
+//! From the tree to [`Loaded`]: types, ranges, and what the agent's reader would differ on.
+//!
+//! A key of ours without a value (`port:`) is not set. Values of `env` are never shown in an error:
+//! they may be secrets.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::error::{ConfigError, Place};
+use super::pyyaml::not_a_string;
+use super::yaml::{Kind, Node, Scalar};
+use super::{Loaded, StopTimeout, Warning};
+
+/// The key that ours are under.
+pub(super) const GATEWAY: &str = "gateway";
+
+/// Our keys.
+pub(super) const KEYS: [&str; 6] = ["host", "port", "command", "env", "ready_url", "stop_timeout"];
+
+/// What the document `root` says. `text` is what it was read from, `path` where that stands.
+pub(super) fn loaded(root: &Node, text: &str, path: &Path) -> Result<Loaded, ConfigError> {
+    let reader = Reader { text, path };
+    let mut loaded = Loaded::default();
+    let entries = match root {
+        Node::Map(entries) => entries,
+        Node::Scalar(scalar) if scalar.kind == Kind::Null => return Ok(loaded),
+        other => {
+            let problem = "the top level must be a mapping, with lines like `gateway:`".to_owned();
+            let place = reader.place(other).unwrap_or(Place::new(path, text, Some(0)));
+            return Err(ConfigError::Yaml { place, problem });
+        }
+    };
+    let found = reader.ours(entries, &[GATEWAY], "")?;
+    let Some(&(_, key, value)) = found.first() else { return Ok(loaded) };
+    let gateway = Field { name: GATEWAY.to_owned(), key, value };
+    let Node::Map(entries) = value else {
+        if gateway.is_null() {
+            return Ok(loaded);
+        }
+        return Err(reader.invalid(&gateway, "must be a mapping, with lines like `port: 8642`"));
+    };
+    let config = &mut loaded.gateway;
+    for (name, key, value) in reader.ours(entries, &KEYS, "gateway.")? {
+        let field = Field { name: format!("gateway.{name}"), key, value };
+        if field.is_null() {
+            continue;
+        }
+        match name {
+            "host" => config.host = reader.string(&field)?,
+            "port" => config.port = Some(reader.port(&field)?),
+            "command" => config.command = Some(reader.command(&field)?),
+            "env" => config.env = reader.env(&field)?,
+            "ready_url" => config.ready_url = Some(reader.url(&field)?),
+            _ => config.stop_timeout = reader.stop_timeout(&field)?,
+        }
+    }
+    loaded.warnings = entries.iter().filter_map(|(key, _)| reader.misspelt(key)).collect();
+    Ok(loaded)
+}
+
+/// One key with its value.
+struct Field<'a> {
+    /// In full, for messages.
+    name: String,
+    key: &'a Node,
+    value: &'a Node,
+}
+
+impl<'a> Field<'a> {
+    fn is_null(&self) -> bool {
+        matches!(self.value, Node::Scalar(scalar) if scalar.kind == Kind::Null)
+    }
+
+    /// A part of the value, which is told under the same key.
+    fn part(&self, value: &'a Node) -> Self {
+        Self { name: self.name.clone(), key: self.key, value }
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    path: &'a Path,
+}
+
+impl Reader<'_> {
+    /// The entries with one of `names`, each of them once, in the order of the file.
+    fn ours<'a>(
+        &self,
+        entries: &'a [(Node, Node)],
+        names: &[&'static str],
+        above: &str,
+    ) -> Result<Vec<(&'static str, &'a Node, &'a Node)>, ConfigError> {
+        let mut found: Vec<(&'static str, &Node, &Node)> = Vec::new();
+        for (key, value) in entries {
+            if is_merge(key) {
+                if let Some(name) = names.iter().find(|name| brings(value, name)) {
+                    let field = Field { name: format!("{above}{name}"), key, value: key };
+                    let problem = "must not come in through a merge key (`<<`): write it out";
+                    return Err(self.invalid(&field, problem));
+                }
+                continue;
+            }
+            let Some(name) = names.iter().find(|name| string(key) == Some(name)) else { continue };
+            if found.iter().any(|(known, ..)| known == name) {
+                let field = Field { name: format!("{above}{name}"), key, value: key };
+                return Err(self.invalid(&field, "is set twice: keep one of them"));
+            }
+            found.push((name, key, value));
+        }
+        Ok(found)
+    }
+
+    fn port(&self, field: &Field<'_>) -> Result<u16, ConfigError> {
+        let port = self.number(field, "8642")?;
+        let port = u16::try_from(port).ok().filter(|port| *port > 0);
+        port.ok_or_else(|| self.invalid(field, "must be between 1 and 65535"))
+    }
+
+    fn stop_timeout(&self, field: &Field<'_>) -> Result<StopTimeout, ConfigError> {
+        StopTimeout::new(self.number(field, "8")?).ok_or_else(|| {
+            let (min, max) = (StopTimeout::MIN, StopTimeout::MAX);
+            self.invalid(field, &format!("must be between {min} and {max} seconds"))
+        })
+    }
+
+    /// A number that both readers take for the same: 017, 0x11, 1:30, 1_000 and "17" are not.
+    fn number(&self, field: &Field<'_>, example: &str) -> Result<u64, ConfigError> {
+        let problem =
+            || format!("must be a plain decimal number without quotes, such as {example}");
+        let Node::Scalar(Scalar { kind: Kind::Integer, plain: true, text, .. }) = field.value
+        else {
+            return Err(self.invalid(field, &problem()));
+        };
+        let plain = text.bytes().all(|c| c.is_ascii_digit());
+        if !plain || (text.len() > 1 && text.starts_with('0')) {
+            return Err(self.invalid(field, &problem()));
+        }
+        // Only too many digits are left to fail, and so large a number is out of every range.
+        Ok(text.parse().unwrap_or(u64::MAX))
+    }
+
+    fn command(&self, field: &Field<'_>) -> Result<Vec<String>, ConfigError> {
+        let Node::List(arguments) = field.value else {
+            return Err(self.invalid(field, "must be a list of strings, such as [program, --flag]"));
+        };
+        let string = |argument| self.string_or_empty(&field.part(argument));
+        let command: Vec<_> = arguments.iter().map(string).collect::<Result<_, _>>()?;
+        match command.first() {
+            None => Err(self.invalid(field, "must name a program: the list is empty")),
+            Some(program) if program.is_empty() => {
+                Err(self.invalid(&field.part(&arguments[0]), "must name a program first"))
+            }
+            Some(_) => Ok(command),
+        }
+    }
+
+    fn env(&self, field: &Field<'_>) -> Result<BTreeMap<String, String>, ConfigError> {
+        let Node::Map(entries) = field.value else {
+            return Err(self.invalid(field, "must be a mapping, with lines like `NAME: value`"));
+        };
+        let mut env = BTreeMap::new();
+        for (key, value) in entries {
+            let at_key = field.part(key);
+            if is_merge(key) {
+                let problem = "a merge key (`<<`) is not read here: write the variables out";
+                return Err(self.invalid(&at_key, problem));
+            }
+            let name = self.string_or_empty(&at_key)?;
+            if !is_identifier(&name) {
+                let shown = name.escape_debug();
+                let problem = format!(
+                    "`{shown}` is no variable name: only letters, digits and `_`, no digit first"
+                );
+                return Err(self.invalid(&at_key, &problem));
+            }
+            let at_value = Field { name: format!("{}.{name}", field.name), key, value };
+            if env.contains_key(&name) {
+                let twice = Field { name: at_value.name, key, value: key };
+                return Err(self.invalid(&twice, "is set twice: keep one of them"));
+            }
+            let value = self.string_or_empty(&at_value)?;
+            env.insert(name, value);
+        }
+        Ok(env)
+    }
+
+    fn url(&self, field: &Field<'_>) -> Result<String, ConfigError> {
+        let url = self.string(field)?;
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
+            return Err(self.invalid(field, "must start with http:// or https:// and name a host"));
+        }
+        Ok(url)
+    }
+
+    fn string(&self, field: &Field<'_>) -> Result<String, ConfigError> {
+        let text = self.string_or_empty(field)?;
+        if text.is_empty() {
+            return Err(self.invalid(field, "must not be empty"));
+        }
+        Ok(text)
+    }
+
+    /// A scalar that both readers take for a string.
+    fn string_or_empty(&self, field: &Field<'_>) -> Result<String, ConfigError> {
+        let scalar = match field.value {
+            Node::Scalar(scalar) => scalar,
+            Node::Tagged(tag, _) => {
+                let problem = format!("must be a string without the tag `!{tag}`");
+                return Err(self.invalid(field, &problem));
+            }
+            Node::Map(_) => return Err(self.invalid(field, "must be a string, not a mapping")),
+            _ => return Err(self.invalid(field, "must be a string, not a list")),
+        };
+        let taken_for = match scalar.kind {
+            Kind::Null => {
+                return Err(self.invalid(field, "must be a string: write '' for an empty one"));
+            }
+            Kind::Boolean => Some("a boolean"),
+            Kind::Integer | Kind::Float => Some("a number"),
+            Kind::String if scalar.plain => not_a_string(&scalar.text),
+            // Over two lines it is not known whether there are quotes. Only a date has a blank.
+            Kind::String if scalar.span.is_none() && scalar.text.contains(' ') => {
+                not_a_string(&scalar.text)
+            }
+            Kind::String => None,
+        };
+        if let Some(taken_for) = taken_for {
+            let problem =
+                format!("must be a string, but YAML takes it for {taken_for}: put it in quotes");
+            return Err(self.invalid(field, &problem));
+        }
+        if scalar.text.contains('\0') {
+            return Err(self.invalid(field, "must not contain a NUL character"));
+        }
+        Ok(scalar.text.clone())
+    }
+
+    /// The warning for a key under `gateway` that looks like one of ours.
+    fn misspelt(&self, key: &Node) -> Option<Warning> {
+        let key_text = string(key).filter(|text| !KEYS.contains(text))?;
+        let suggestion = KEYS.into_iter().find(|ours| looks_like(key_text, ours))?;
+        let (line, column) = self.place(key).and_then(|place| place.at).unzip();
+        let (path, key) = (self.path.to_owned(), key_text.to_owned());
+        Some(Warning { path, key, suggestion, line, column })
+    }
+
+    fn invalid(&self, field: &Field<'_>, problem: &str) -> ConfigError {
+        let place = self.place(field.value).or_else(|| self.place(field.key));
+        ConfigError::Invalid {
+            key: field.name.clone(),
+            place: place.unwrap_or(Place::new(self.path, self.text, None)),
+            problem: problem.to_owned(),
+        }
+    }
+
+    /// Where a scalar stands; of lists and mappings the place is not known.
+    fn place(&self, node: &Node) -> Option<Place> {
+        match node {
+            Node::Scalar(Scalar { span: Some(span), plain, .. }) => {
+                let start = if *plain { span.start } else { span.start - 1 };
+                Some(Place::new(self.path, self.text, Some(start)))
+            }
+            Node::Tagged(_, node) => self.place(node),
+            _ => None,
+        }
+    }
+}
+
+/// The text of a string, such as a key.
+fn string(node: &Node) -> Option<&str> {
+    match node {
+        Node::Scalar(scalar) if scalar.kind == Kind::String => Some(&scalar.text),
+        _ => None,
+    }
+}
+
+/// PyYAML fills in what `<<` names; our library does not. In quotes it is a key like any other.
+fn is_merge(key: &Node) -> bool {
+    matches!(key, Node::Scalar(scalar) if scalar.plain && scalar.text == "<<")
+}
+
+/// Whether merging `node` sets the key `name`.
+fn brings(node: &Node, name: &str) -> bool {
+    match node {
+        Node::Map(entries) => entries.iter().any(|(key, value)| {
+            string(key) == Some(name) || (is_merge(key) && brings(value, name))
+        }),
+        Node::List(nodes) => nodes.iter().any(|node| brings(node, name)),
+        _ => false,
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
+}
+
+/// Differs only in case, dashes, underscores and blanks, or by so few letters that it is no word of
+/// its own.
+fn looks_like(key: &str, ours: &str) -> bool {
+    let bare = |word: &str| {
+        let letters = word.chars().filter(|c| !matches!(c, '-' | '_' | ' '));
+        letters.flat_map(char::to_lowercase).collect::<Vec<_>>()
+    };
+    let (key, ours) = (bare(key), bare(ours));
+    let allowed = if ours.len() > 6 { 2 } else { 1 };
+    key.len().abs_diff(ours.len()) <= allowed && distance(&key, &ours) <= allowed
+}
+
+/// Letters to insert, remove, replace or swap with their neighbour.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}

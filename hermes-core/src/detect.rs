@@ -1,0 +1,145 @@
+//! Which backend is in charge: facts are gathered below a given root, and the decision is a pure
+//! function of them.
+//!
+//! `hermes doctor` prints the very facts the decision used. None of them needs more than a plain
+//! user may read: `/proc/1/exe` is root's alone, and a check that only works as root is how
+//! registration once became inert for everybody else.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::Serialize;
+
+use crate::manager::Kind;
+
+/// What the decision is made from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// The name of process 1 as `/proc/1/comm` has it; `None` if it can't be read.
+    pub init: Option<String>,
+    /// Whether `/run/s6/basedir` is a directory.
+    pub s6_basedir: bool,
+    /// A scan directory named by `--scandir` or `HERMES_SCANDIR`.
+    pub named_scandir: Option<PathBuf>,
+    /// The scan directory of this user's own `hermes up`, if an s6-svscan holds it.
+    pub user_scandir: Option<PathBuf>,
+    /// Whether a systemd manager runs this machine.
+    pub systemd: bool,
+    /// Whether this is macOS.
+    pub launchd: bool,
+}
+
+impl Facts {
+    /// Reads what can be read below `root` (`/` outside of tests). Any error means "no".
+    pub fn gather(root: &Path) -> Self {
+        let init = fs::read_to_string(root.join("proc/1/comm")).ok();
+        Self {
+            init: init.map(|comm| comm.trim_end_matches('\n').to_owned()),
+            s6_basedir: root.join("run/s6/basedir").is_dir(),
+            // sd_booted(3): the directory exists exactly while systemd is the init system.
+            systemd: root.join("run/systemd/system").is_dir(),
+            launchd: cfg!(target_os = "macos"),
+            ..Self::default()
+        }
+    }
+
+    /// Whether s6 is the init system of this machine or container: both signs, since each one
+    /// alone is also seen elsewhere.
+    pub fn s6_in_charge(&self) -> bool {
+        self.init.as_deref() == Some("s6-svscan") && self.s6_basedir
+    }
+
+    /// The backend in charge.
+    pub fn backend(&self) -> Kind {
+        if self.named_scandir.is_some() || self.s6_in_charge() || self.user_scandir.is_some() {
+            Kind::S6
+        } else if self.launchd {
+            Kind::Launchd
+        } else if self.systemd {
+            Kind::Systemd
+        } else {
+            Kind::None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A root directory with the given `/proc/1/comm`, and `/run/s6/basedir` if asked for.
+    fn root(comm: Option<&str>, basedir: bool) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        if let Some(comm) = comm {
+            fs::create_dir_all(root.path().join("proc/1")).unwrap();
+            fs::write(root.path().join("proc/1/comm"), comm).unwrap();
+        }
+        if basedir {
+            fs::create_dir_all(root.path().join("run/s6/basedir")).unwrap();
+        }
+        root
+    }
+
+    fn detected(root: &tempfile::TempDir) -> bool {
+        Facts::gather(root.path()).s6_in_charge()
+    }
+
+    #[test]
+    fn both_signs_mean_s6() {
+        let root = root(Some("s6-svscan\n"), true);
+        assert!(detected(&root));
+        assert_eq!(Facts::gather(root.path()).backend(), Kind::S6);
+    }
+
+    #[test]
+    fn another_init_is_not_s6() {
+        for comm in ["systemd\n", "s6-svscan-log\n", "s6-svsca\n", "\n", ""] {
+            assert!(!detected(&root(Some(comm), true)), "{comm:?}");
+        }
+    }
+
+    #[test]
+    fn without_basedir_it_is_not_s6() {
+        let root = root(Some("s6-svscan\n"), false);
+        assert!(!detected(&root));
+        fs::create_dir_all(root.path().join("run/s6")).unwrap();
+        fs::write(root.path().join("run/s6/basedir"), "").unwrap();
+        assert!(!detected(&root), "a file is no directory");
+    }
+
+    #[test]
+    fn an_unreadable_comm_is_not_s6() {
+        let root = root(None, true);
+        // Root may read anything, so the unreadable thing is a directory where the file should be,
+        // and for everybody else a file without permission.
+        fs::create_dir_all(root.path().join("proc/1/comm")).unwrap();
+        assert!(!detected(&root));
+        fs::remove_dir(root.path().join("proc/1/comm")).unwrap();
+        fs::write(root.path().join("proc/1/comm"), "s6-svscan\n").unwrap();
+        let nobody = std::fs::Permissions::from_mode(0o000);
+        fs::set_permissions(root.path().join("proc/1/comm"), nobody).unwrap();
+        assert_eq!(detected(&root), rustix::process::geteuid().is_root());
+    }
+
+    #[test]
+    fn without_proc_it_is_not_s6() {
+        assert!(!detected(&root(None, true)));
+    }
+
+    #[test]
+    fn the_nearest_backend_is_picked() {
+        let nothing = Facts::default();
+        assert_eq!(nothing.backend(), Kind::None);
+        let systemd = Facts { systemd: true, ..nothing.clone() };
+        assert_eq!(systemd.backend(), Kind::Systemd);
+        let up =
+            Facts { user_scandir: Some("/run/user/1/hermes/service".into()), ..systemd.clone() };
+        assert_eq!(up.backend(), Kind::S6);
+        let named = Facts { named_scandir: Some("/x".into()), ..systemd };
+        assert_eq!(named.backend(), Kind::S6);
+        let mac = Facts { launchd: true, ..nothing };
+        assert_eq!(mac.backend(), Kind::Launchd);
+    }
+}

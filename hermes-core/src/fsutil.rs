@@ -1,0 +1,108 @@
+//! Changes to files that either happen whole or not at all, and that never replace by accident.
+
+use std::fs::Permissions;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use fs_err as fs;
+use rustix::fs::{CWD, RenameFlags};
+
+/// Replaces the file at `path` by `bytes` with `mode`, durably: temporary file beside it, fsync,
+/// rename, fsync of the directory. A reader sees the old file or the new one; after a crash one of
+/// the two is there. Idempotent. Blocks until the bytes are on disk.
+pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let directory = parent(path)?;
+    let annotate = |error: io::Error| {
+        io::Error::new(error.kind(), format!("failed to write `{}`: {error}", path.display()))
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix(".hermes-")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(directory)
+        .map_err(annotate)?;
+    // The mode at creation is subject to the umask.
+    file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(annotate)?;
+    file.write_all(bytes).map_err(annotate)?;
+    file.as_file().sync_all().map_err(annotate)?;
+    file.persist(path).map_err(|error| annotate(error.error))?;
+    sync_directory(directory)
+}
+
+/// Renames `from` to `to` unless `to` exists, which is `AlreadyExists`. One system call
+/// (`renameat2(2)` with `RENAME_NOREPLACE`), so two callers can't both succeed.
+pub fn rename_exclusively(from: &Path, to: &Path) -> io::Result<()> {
+    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(|errno| {
+        let error = io::Error::from(errno);
+        let message =
+            format!("failed to rename `{}` to `{}`: {error}", from.display(), to.display());
+        io::Error::new(error.kind(), message)
+    })
+}
+
+/// Makes the entries of `directory` durable.
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
+    fs::File::open(directory)?.sync_all()
+}
+
+/// Removes the file at `path`; one that is not there is no error. Returns whether it was there.
+pub fn remove_file_if_there(path: &Path) -> io::Result<bool> {
+    absent_is_fine(fs::remove_file(path))
+}
+
+/// Removes the directory at `path` and all below it, following no link; one that is not there is
+/// no error. Returns whether it was there.
+pub fn remove_tree_if_there(path: &Path) -> io::Result<bool> {
+    absent_is_fine(fs::remove_dir_all(path))
+}
+
+/// The bytes of the file at `path`, or `None` if there is none.
+pub fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn parent(path: &Path) -> io::Result<&Path> {
+    path.parent().ok_or_else(|| {
+        let message = format!("`{}` has no directory", path.display());
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_durable_write_replaces_and_keeps_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write_durably(&path, b"one", 0o644).unwrap();
+        write_durably(&path, b"two", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn an_exclusive_rename_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        fs::create_dir(&a).unwrap();
+        fs::create_dir(&b).unwrap();
+        let error = rename_exclusively(&a, &b).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert!(a.exists());
+    }
+}

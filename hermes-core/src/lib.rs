@@ -1,0 +1,38 @@
+//! Profiles, their configuration and the operator's intent, and the two service traits that every
+//! backend implements.
+//!
+//! This crate starts no process, reads no environment variable and prints nothing: whoever uses it
+//! passes in the root home and the facts ([`detect::Facts`]) it decides on.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`name`] | what a profile may be called |
+//! | [`home`] | every path below a home and every environment variable, by name |
+//! | [`store`] | create, delete, list, show and choose profiles |
+//! | [`config`] | the `gateway` keys of `config.yaml` |
+//! | [`intent`] | what the operator wants of a gateway |
+//! | [`manager`] | the service traits, their errors, the kinds of backend |
+//! | [`status`] | what a backend says of one gateway |
+//! | [`detect`] | which backend is in charge, as a pure function |
+//! | [`process_lock`] | who holds a gateway, a service, a scan directory |
+//! | [`lock`], [`fsutil`], [`causes`] | locks with a deadline; durable and exclusive file changes; what is behind an error |
+
+pub mod causes;
+pub mod config;
+pub mod detect;
+pub mod fsutil;
+pub mod home;
+pub mod intent;
+pub mod lock;
+pub mod manager;
+pub mod name;
+pub mod process_lock;
+pub mod status;
+pub mod store;
+
+pub use home::{ProfileHome, RootHome};
+pub use intent::Intent;
+pub use manager::{Kind, ManagerError, ProfileRegistrar, RegisterOptions, ServiceManager};
+pub use name::ProfileName;
+pub use status::{State, Status};
+pub use store::Store;

@@ -1,0 +1,138 @@
+//! Locks between commands, with a deadline, that leave no file behind.
+//!
+//! A lock is a `flock(2)` on a file of its own. Whoever is done removes the file while still
+//! holding it, so a waiter that gets the lock checks that its file is still the one at the path,
+//! and otherwise begins again. The kernel drops the lock with its holder, however that ends.
+
+use std::fs::TryLockError;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use rustix::event::Timespec;
+use thiserror::Error;
+
+/// A held lock; dropping it releases it and removes its file.
+#[derive(Debug)]
+pub struct Lock {
+    path: PathBuf,
+    _file: fs::File,
+}
+
+impl Lock {
+    /// Takes the lock at `path`, making the file (and its directory) if need be. Blocks until it is
+    /// free, at most `patience`; then [`LockError::Busy`].
+    pub fn acquire(path: &Path, patience: Duration) -> Result<Self, LockError> {
+        let failed = |source| LockError::Io { path: path.to_owned(), source };
+        let deadline = Instant::now() + patience;
+        let mut pause = Duration::from_millis(1);
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(failed)?;
+        }
+        loop {
+            let file = fs::OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(path)
+                .map_err(failed)?;
+            match file.file().try_lock() {
+                Ok(()) if is_at(&file, path).map_err(failed)? => {
+                    return Ok(Self { path: path.to_owned(), _file: file });
+                }
+                Ok(()) => continue,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(LockError::Busy { path: path.to_owned(), waited: patience });
+            }
+            // flock(2) has no deadline of its own, so ask again, ever more slowly.
+            idle(pause.min(left));
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A file that can't be removed is still released when it is closed.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn is_at(file: &fs::File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((held.dev(), held.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+pub(crate) fn idle(pause: Duration) {
+    let timeout = Timespec::try_from(pause).unwrap_or_default();
+    // An interrupted wait only asks a little earlier.
+    let _ = rustix::event::poll(&mut [], Some(&timeout));
+}
+
+/// Why a lock was not taken.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Somebody else held it all the time.
+    #[error("another command held the lock `{}` for {} s", path.display(), waited.as_secs())]
+    Busy {
+        /// The lock's file.
+        path: PathBuf,
+        /// How long this one waited.
+        waited: Duration,
+    },
+    /// The file system refused.
+    #[error("failed to lock `{}`", path.display())]
+    Io {
+        /// The lock's file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_held_lock_is_busy_and_a_dropped_one_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("locks/one");
+        let held = Lock::acquire(&path, Duration::ZERO).unwrap();
+        let error = Lock::acquire(&path, Duration::from_millis(20)).unwrap_err();
+        assert!(matches!(error, LockError::Busy { .. }), "{error}");
+        drop(held);
+        assert!(!path.exists());
+        Lock::acquire(&path, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn many_takers_hold_it_one_at_a_time_although_each_removes_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let inside = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let _held = Lock::acquire(&path, Duration::from_secs(60)).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+    }
+}

@@ -1,0 +1,120 @@
+//! What a backend says of one gateway, in words that mean the same for every backend.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::intent::Intent;
+use crate::name::ProfileName;
+
+/// The state of one gateway as its supervisor has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It runs, and is ready if it says so at all.
+    Up,
+    /// It runs and has not said that it is ready.
+    Starting,
+    /// It died and will be started again.
+    Backoff,
+    /// It was told to stop and has not ended.
+    Stopping,
+    /// It is down and stays down.
+    Down,
+    /// It is down because it can't run: see [`Status::parked`].
+    Parked,
+    /// It runs, and not as its supervisor's process: [`Status::pid`] is its number.
+    Orphan,
+    /// No supervisor looks after it.
+    Unsupervised,
+}
+
+impl State {
+    /// Whether a gateway process runs that nobody told to stop.
+    pub fn is_running(self) -> bool {
+        matches!(self, Self::Up | Self::Starting)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Up => "up",
+            Self::Starting => "starting",
+            Self::Backoff => "backoff",
+            Self::Stopping => "stopping",
+            Self::Down => "down",
+            Self::Parked => "parked",
+            Self::Orphan => "orphan",
+            Self::Unsupervised => "unsupervised",
+        })
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exit {
+    /// It exited with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit {code}"),
+            Self::Signal(9) => f.write_str("SIGKILL"),
+            Self::Signal(11) => f.write_str("SIGSEGV"),
+            Self::Signal(15) => f.write_str("SIGTERM"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// Why and since when a gateway is parked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Parked {
+    /// The reason, in plain words.
+    pub reason: String,
+    /// When it was parked.
+    pub since: Option<Timestamp>,
+}
+
+/// How long a gateway waits to be started again, and after how many deaths in a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Backoff {
+    /// How many deaths in a row.
+    pub count: u32,
+    /// When it is started again.
+    pub until: Timestamp,
+}
+
+/// Everything a backend knows of one gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The profile.
+    pub profile: ProfileName,
+    /// Whether the backend has a service for it.
+    pub registered: bool,
+    /// What the supervisor says.
+    pub state: State,
+    /// The gateway's process.
+    pub pid: Option<u32>,
+    /// When the state of the process (runs, or doesn't) last changed.
+    pub since: Option<Timestamp>,
+    /// What the operator wants; `None` if that can't be read.
+    pub intent: Option<Intent>,
+    /// Whether it said that it is ready; `None` if it doesn't run or never says so.
+    pub ready: Option<bool>,
+    /// How often it died in the last hour.
+    pub deaths: u32,
+    /// How it ended last, if it ever did under this supervisor.
+    pub last_exit: Option<Exit>,
+    /// Why it is parked, if it is.
+    pub parked: Option<Parked>,
+    /// When it is started again, if it waits for that.
+    pub backoff: Option<Backoff>,
+}

@@ -1,0 +1,225 @@
+//! The profile store on real directories.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::thread;
+
+use hermes_core::store::{FIRST_PORT, StoreError};
+use hermes_core::{Intent, ProfileName, RootHome, Store};
+
+fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::new(RootHome::new(dir.path()));
+    (dir, store)
+}
+
+fn name(name: &str) -> ProfileName {
+    name.parse().expect("a valid name")
+}
+
+fn names(store: &Store) -> Vec<String> {
+    let listing = store.list().expect("a readable home");
+    listing.profiles.iter().map(|profile| profile.name.to_string()).collect()
+}
+
+/// Everything in a directory, dot names included.
+fn entries(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).expect("a directory");
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_new_profile_has_all_its_files_and_nothing_is_left_beside_it() {
+    let (dir, store) = store();
+    let profile = store.create(&name("coder"), None, Intent::Stopped).unwrap();
+    let home = profile.home.path();
+    assert_eq!(home, dir.path().join("profiles/coder"));
+    assert_eq!(entries(home), [".env", "SOUL.md", "config.yaml", "gateway.intent", "logs"]);
+    let mode = |file: &str| fs::metadata(home.join(file)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(".env"), 0o600);
+    assert_eq!(mode("."), 0o755);
+    assert_eq!(entries(&dir.path().join("profiles")), [".locks", "coder"]);
+    assert_eq!(entries(&dir.path().join("profiles/.locks")), [""; 0]);
+    assert_eq!(Intent::read(&profile.home).unwrap(), Intent::Stopped);
+    let wanted = store.create(&name("wanted"), None, Intent::Running).unwrap();
+    assert_eq!(Intent::read(&wanted.home).unwrap(), Intent::Running);
+}
+
+#[test]
+fn names_that_are_taken_or_reserved_are_refused_and_nothing_changes() {
+    let (_dir, store) = store();
+    store.create(&name("coder"), Some(9000), Intent::Running).unwrap();
+    let again = store.create(&name("coder"), Some(9001), Intent::Stopped).unwrap_err();
+    assert!(matches!(again, StoreError::Exists { .. }), "{again}");
+    let coder = store.get(&name("coder")).unwrap();
+    assert_eq!(store.port(&coder).unwrap(), Some(9000));
+    assert_eq!(Intent::read(&coder.home).unwrap(), Intent::Running);
+    let default = store.create(&name("default"), None, Intent::Stopped).unwrap_err();
+    assert!(matches!(default, StoreError::Exists { .. }), "{default}");
+    for reserved in ["hermes", "test", "tmp", "root", "sudo"] {
+        let error = store.create(&name(reserved), None, Intent::Stopped).unwrap_err();
+        assert!(matches!(error, StoreError::Reserved { .. }), "{error}");
+    }
+    assert_eq!(names(&store), ["default", "coder"]);
+}
+
+#[test]
+fn a_directory_without_soul_is_in_the_way_and_stays() {
+    let (dir, store) = store();
+    fs::create_dir_all(dir.path().join("profiles/coder/precious")).unwrap();
+    let error = store.create(&name("coder"), None, Intent::Stopped).unwrap_err();
+    assert!(matches!(error, StoreError::Exists { .. }), "{error}");
+    assert_eq!(entries(&dir.path().join("profiles/coder")), ["precious"]);
+    assert_eq!(entries(&dir.path().join("profiles")), [".locks", "coder"]);
+}
+
+#[test]
+fn ports_are_the_lowest_that_no_other_profile_names() {
+    let (_dir, store) = store();
+    let port = |store: &Store, n: &str| {
+        let profile = store.create(&name(n), None, Intent::Stopped).unwrap();
+        store.port(&profile).unwrap().unwrap()
+    };
+    assert_eq!(port(&store, "a"), FIRST_PORT);
+    store.create(&name("b"), Some(FIRST_PORT + 2), Intent::Stopped).unwrap();
+    assert_eq!(port(&store, "c"), FIRST_PORT + 1);
+    assert_eq!(port(&store, "d"), FIRST_PORT + 3);
+    store.delete(&name("a"), false).unwrap();
+    assert_eq!(port(&store, "e"), FIRST_PORT, "a freed port is free");
+    let e = store.get(&name("e")).unwrap();
+    assert_eq!(store.set_port(&e, None).unwrap(), FIRST_PORT, "its own is no other's");
+}
+
+#[test]
+fn a_port_is_written_and_the_rest_of_the_file_kept() {
+    let (_dir, store) = store();
+    let profile = store.create(&name("coder"), None, Intent::Stopped).unwrap();
+    let config = profile.home.config();
+    fs::write(&config, "# mine\nmodel: {x: 1}\ngateway:\n  port: 9000 # here\n").unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(store.set_port(&profile, Some(9009)).unwrap(), 9009);
+    let text = fs::read_to_string(&config).unwrap();
+    assert_eq!(text, "# mine\nmodel: {x: 1}\ngateway:\n  port: 9009 # here\n");
+    assert_eq!(fs::metadata(&config).unwrap().permissions().mode() & 0o777, 0o640);
+    fs::remove_file(&config).unwrap();
+    assert_eq!(store.port(&profile).unwrap(), None, "an absent port claims none");
+    assert_eq!(store.set_port(&profile, None).unwrap(), FIRST_PORT);
+    assert_eq!(store.port(&profile).unwrap(), Some(FIRST_PORT));
+}
+
+#[test]
+fn default_alone_falls_back_to_the_first_port() {
+    let (_dir, store) = store();
+    let default = store.get(&ProfileName::default_profile()).unwrap();
+    assert_eq!(store.port(&default).unwrap(), Some(FIRST_PORT));
+    store.set_port(&default, Some(9000)).unwrap();
+    assert_eq!(store.port(&default).unwrap(), Some(9000));
+}
+
+#[test]
+fn profiles_made_at_once_get_ports_of_their_own() {
+    let (_dir, store) = store();
+    thread::scope(|scope| {
+        for i in 0..8 {
+            let store = &store;
+            scope.spawn(move || {
+                store.create(&name(&format!("p{i}")), None, Intent::Stopped).unwrap()
+            });
+        }
+    });
+    let profiles = store.list().unwrap().profiles;
+    let ports = profiles.iter().skip(1).map(|profile| store.port(profile).unwrap().unwrap());
+    let mut ports: Vec<_> = ports.collect();
+    ports.sort_unstable();
+    assert_eq!(ports, (FIRST_PORT..FIRST_PORT + 8).collect::<Vec<_>>());
+}
+
+#[test]
+fn delete_removes_home_logs_and_choice() {
+    let (dir, store) = store();
+    for (n, keep) in [("gone", false), ("kept", true)] {
+        store.create(&name(n), None, Intent::Stopped).unwrap();
+        let logs = dir.path().join("logs/gateways").join(n);
+        fs::create_dir_all(&logs).unwrap();
+        store.set_active(&name(n)).unwrap();
+        store.delete(&name(n), keep).unwrap();
+        assert_eq!(logs.exists(), keep);
+        assert_eq!(store.active().unwrap(), None, "nobody is chosen who is gone");
+    }
+    assert_eq!(entries(&dir.path().join("profiles")), [".locks"]);
+    let absent = store.delete(&name("gone"), false).unwrap_err();
+    assert!(matches!(absent, StoreError::Absent { .. }), "{absent}");
+    let default = store.delete(&ProfileName::default_profile(), false).unwrap_err();
+    assert!(matches!(default, StoreError::Default), "{default}");
+}
+
+#[test]
+fn deleting_a_link_leaves_what_it_points_to() {
+    let (dir, store) = store();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::write(elsewhere.path().join("SOUL.md"), "").unwrap();
+    fs::create_dir_all(dir.path().join("profiles")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("profiles/linked")).unwrap();
+    assert_eq!(names(&store), ["default", "linked"]);
+    store.delete(&name("linked"), false).unwrap();
+    assert_eq!(names(&store), ["default"]);
+    assert!(elsewhere.path().join("SOUL.md").exists());
+}
+
+#[test]
+fn the_list_holds_real_profiles_and_tells_what_can_be_none() {
+    let (dir, store) = store();
+    assert_eq!(names(&store), ["default"], "before there is anything");
+    let profiles = dir.path().join("profiles");
+    for real in ["b", "a", "Upper", "default", ".hidden"] {
+        fs::create_dir_all(profiles.join(real)).unwrap();
+        fs::write(profiles.join(real).join("SOUL.md"), "").unwrap();
+    }
+    fs::create_dir(profiles.join("no-soul")).unwrap();
+    fs::write(profiles.join("file"), "").unwrap();
+    assert_eq!(names(&store), ["default", "a", "b"]);
+    let skipped = store.list().unwrap().skipped;
+    let skipped: Vec<_> = skipped
+        .iter()
+        .map(|skipped| (skipped.path.file_name().unwrap().to_str().unwrap(), &*skipped.reason))
+        .collect();
+    assert_eq!(
+        skipped,
+        [
+            ("Upper", "invalid profile name `Upper`: it must be lower case"),
+            ("default", "the profile `default` lives in the root home itself"),
+        ]
+    );
+}
+
+#[test]
+fn a_choice_is_kept_and_default_undoes_it() {
+    let (dir, store) = store();
+    assert_eq!(store.active().unwrap(), None);
+    store.create(&name("coder"), None, Intent::Stopped).unwrap();
+    store.set_active(&name("coder")).unwrap();
+    assert_eq!(store.active().unwrap(), Some(name("coder")));
+    assert!(matches!(store.set_active(&name("nobody")), Err(StoreError::Absent { .. })));
+    assert_eq!(store.active().unwrap(), Some(name("coder")));
+    store.set_active(&ProfileName::default_profile()).unwrap();
+    assert_eq!(store.active().unwrap(), None);
+    fs::write(dir.path().join("active_profile"), "../x\n").unwrap();
+    assert!(matches!(store.active(), Err(StoreError::Active { .. })));
+}
+
+#[test]
+fn leftovers_of_a_crash_are_removed_and_nothing_else() {
+    let (dir, store) = store();
+    assert_eq!(store.remove_leftovers().unwrap(), 0, "before there is anything");
+    store.create(&name("coder"), None, Intent::Stopped).unwrap();
+    fs::create_dir_all(dir.path().join("profiles/.hermes-abc/home")).unwrap();
+    fs::create_dir_all(dir.path().join("profiles/.mine")).unwrap();
+    assert_eq!(store.remove_leftovers().unwrap(), 1);
+    assert_eq!(store.remove_leftovers().unwrap(), 0);
+    assert_eq!(entries(&dir.path().join("profiles")), [".locks", ".mine", "coder"]);
+}

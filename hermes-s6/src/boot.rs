@@ -1,0 +1,201 @@
+//! Gathering what boot decides on, and carrying its plan out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fs_err as fs;
+use hermes_core::causes::in_one_line;
+use hermes_core::fsutil;
+use hermes_core::manager::ManagerError;
+use hermes_core::store::{Listing, Profile};
+use hermes_core::{Intent, ProfileName, RegisterOptions};
+use serde::Serialize;
+
+use crate::bootlog;
+use crate::error::failed;
+use crate::layout::{GENERATION, ServiceDir};
+use crate::manager::S6Manager;
+use crate::reconcile::{self, Action, Facts, PROFILE_GONE, ProfileFact, SlotFact, Wanted};
+use crate::registry;
+use crate::{parallel, policy};
+
+/// How many gateways boot starts at once where nobody says otherwise.
+pub const DEFAULT_AT_ONCE: usize = 8;
+
+const OPERATION: &str = "bring the slots in line with the profiles";
+
+/// What became of one action.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// The action.
+    #[serde(flatten)]
+    pub action: Action,
+    /// What the operator wanted beforehand, where that is known.
+    pub prior: Option<Intent>,
+    /// Why it failed; `None` if it didn't.
+    pub error: Option<String>,
+}
+
+/// What became of a boot.
+#[derive(Debug)]
+pub struct Booted {
+    /// What became of each action, in the order of the plan.
+    pub outcomes: Vec<Outcome>,
+    /// Why the boot log has no word of it; `None` if it has.
+    pub unlogged: Option<std::io::Error>,
+}
+
+/// What boot would do now. Changes nothing.
+pub fn plan(manager: &S6Manager) -> Result<Vec<Action>, ManagerError> {
+    manager.tree().require_svscan(OPERATION)?;
+    Ok(reconcile::plan(&gather(manager)?))
+}
+
+/// Brings the slots in line with the profiles: at most `at_once` gateways start at a time, and each
+/// profile's outcome is its own. Blocks until every start was seen to succeed or fail. Idempotent.
+///
+/// Once `cancelled` is set, what has not begun is left undone.
+pub fn boot(
+    manager: &S6Manager,
+    at_once: usize,
+    cancelled: &AtomicBool,
+) -> Result<Booted, ManagerError> {
+    let svscan = manager.tree().require_svscan(OPERATION)?;
+    manager.tree().require_same_home(OPERATION, svscan)?;
+    manager.store().remove_leftovers().map_err(|error| failed(OPERATION, error))?;
+    let facts = gather(manager)?;
+    let priors: BTreeMap<_, _> = facts
+        .profiles
+        .iter()
+        .filter_map(|fact| Some((fact.name.clone(), *fact.intent.as_ref().ok()?)))
+        .collect();
+    let outcome = |action: Action| {
+        let done = match cancelled.load(Ordering::Relaxed) {
+            true => Err("the tree is being stopped".to_owned()),
+            false => apply(manager, &action).map_err(|error| in_one_line(&error)),
+        };
+        let prior = profile_of(&action).and_then(|profile| priors.get(profile)).copied();
+        Outcome { action, prior, error: done.err() }
+    };
+    // Removals come first and wait for each other; what follows is per profile.
+    let (first, then): (Vec<_>, Vec<_>) = reconcile::plan(&facts).into_iter().partition(|action| {
+        matches!(action, Action::Clear { .. } | Action::Remove { .. } | Action::Sweep { .. })
+    });
+    let mut outcomes: Vec<_> = first.into_iter().map(&outcome).collect();
+    outcomes.extend(parallel::map(then, at_once, outcome));
+    let unlogged = bootlog::write(manager, svscan, &outcomes).err();
+    Ok(Booted { outcomes, unlogged })
+}
+
+/// Whose action it is.
+pub(crate) fn profile_of(action: &Action) -> Option<&ProfileName> {
+    match action {
+        Action::Remove { profile, .. }
+        | Action::Sweep { profile }
+        | Action::Register { profile, .. }
+        | Action::Start { profile }
+        | Action::Stop { profile }
+        | Action::Keep { profile, .. } => Some(profile),
+        Action::Clear { .. } | Action::Skip { .. } => None,
+    }
+}
+
+fn apply(manager: &S6Manager, action: &Action) -> Result<(), ManagerError> {
+    if let Action::Clear { path } = action {
+        return match path.try_exists() {
+            Ok(false) => Ok(()),
+            _ => registry::retire(manager.tree(), OPERATION, &ServiceDir::new(path)),
+        };
+    }
+    let Some(name) = profile_of(action) else {
+        return Ok(());
+    };
+    let profile = Profile { name: name.clone(), home: manager.store().root().profile(name) };
+    let _lock = manager.tree().lock_profile(OPERATION, name)?;
+    // The plan was made before the lock was held; what it was made for may not be so any more.
+    let known = manager.store().find(name).map_err(|error| failed(OPERATION, error))?.is_some();
+    let registered = manager.tree().scandir.slot(name).path().symlink_metadata().is_ok();
+    let intent = Intent::read(&profile.home).ok();
+    match action {
+        Action::Remove { detail, .. } if known && *detail == PROFILE_GONE => Ok(()),
+        Action::Remove { .. } => manager.unregister_locked(name),
+        Action::Sweep { .. } => sweep(&profile),
+        Action::Register { .. } if known && !registered => {
+            manager.register_locked(&profile, &RegisterOptions::default(), false)
+        }
+        Action::Start { .. } if known && intent == Some(Intent::Running) => {
+            manager.start_locked(&profile)
+        }
+        Action::Stop { .. } if intent == Some(Intent::Stopped) => manager.stop_locked(&profile),
+        _ => Ok(()),
+    }
+}
+
+fn sweep(profile: &Profile) -> Result<(), ManagerError> {
+    for path in profile.home.stale_when_down() {
+        fsutil::remove_file_if_there(&path).map_err(|error| failed(OPERATION, error))?;
+    }
+    Ok(())
+}
+
+fn gather(manager: &S6Manager) -> Result<Facts, ManagerError> {
+    let io = |error: std::io::Error| failed(OPERATION, error);
+    let scandir = &manager.tree().scandir;
+    let Listing { profiles, skipped } =
+        manager.store().list().map_err(|error| failed(OPERATION, error))?;
+    let mut facts = Facts {
+        profiles: profiles.iter().map(|profile| profile_fact(manager, profile)).collect(),
+        skipped: skipped.into_iter().map(|skipped| (skipped.path, skipped.reason)).collect(),
+        leftovers: scandir.hidden().map_err(io)?,
+        ..Facts::default()
+    };
+    for profile in scandir.profiles().map_err(io)? {
+        match slot_fact(manager, &scandir.slot(&profile), &profile) {
+            Ok(fact) => facts.slots.push(fact),
+            Err(error) => facts.unreadable.push((profile, in_one_line(&error))),
+        }
+    }
+    Ok(facts)
+}
+
+fn profile_fact(manager: &S6Manager, profile: &Profile) -> ProfileFact {
+    ProfileFact {
+        name: profile.name.clone(),
+        intent: Intent::read(&profile.home).map_err(|error| in_one_line(&error)),
+        // A configuration that can't be read names no port; its gateway says what is wrong.
+        port: manager.store().port(profile).ok().flatten(),
+        stale_files: profile.home.stale_when_down().iter().any(|path| path.exists()),
+    }
+}
+
+fn slot_fact(
+    manager: &S6Manager,
+    slot: &ServiceDir,
+    profile: &ProfileName,
+) -> std::io::Result<SlotFact> {
+    let supervisor = slot.supervisor()?;
+    let supervised = supervisor.is_some() && slot.log().supervisor()?.is_some();
+    let record = if supervised { slot.record().ok() } else { None };
+    // A record may be a former supervisor's; its gateway is then nobody's child here.
+    let child_of = |pid| manager.tree().proc.parent(pid).ok();
+    let gateway = record.and_then(|record| record.gateway());
+    let want_up = record.is_some_and(|record| record.want_up);
+    let down = slot.down().try_exists()?;
+    Ok(SlotFact {
+        profile: profile.clone(),
+        supervised,
+        wanted: match (want_up, down) {
+            (true, false) => Wanted::Up,
+            (false, true) => Wanted::Down,
+            _ => Wanted::Unclear,
+        },
+        running: gateway.is_some_and(|pid| child_of(pid) == supervisor.and_then(|s| s.pid)),
+        parked: policy::parked(slot)?.is_some(),
+        current: generation(&slot.generation()) == Some(GENERATION),
+    })
+}
+
+fn generation(path: &Path) -> Option<u32> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,122 @@
+//! `logs/container-boot.log`: one line per profile at a tree's first boot, later only for what
+//! changed.
+//!
+//! The file is rotated at 256 KiB to `.1`. Which tree was booted already is told by a mark in the
+//! scan directory: a container's restart may leave the directory as it was, but never its
+//! s6-svscan.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use fs_err as fs;
+use hermes_core::fsutil;
+use hermes_core::process_lock::Holder;
+use jiff::Timestamp;
+
+use crate::boot::{Outcome, profile_of};
+use crate::layout::FILE_MODE;
+use crate::manager::S6Manager;
+use crate::reconcile::Action;
+
+const ROTATE_AT: u64 = 256 * 1024;
+/// In the scan directory: which s6-svscan this home was booted under.
+const MARK: &str = ".hermes.booted";
+
+/// Appends a line per outcome worth one.
+pub(crate) fn write(manager: &S6Manager, svscan: Holder, outcomes: &[Outcome]) -> io::Result<()> {
+    let mark = manager.tree().scandir.path().join(MARK);
+    let pid = svscan.pid.unwrap_or_default();
+    let started = manager.tree().proc.start_time(pid).unwrap_or_default();
+    let identity = format!("{pid} {started}\n");
+    let first = fsutil::read_if_there(&mark)?.as_deref() != Some(identity.as_bytes());
+    let now = Timestamp::now();
+    let unchanged = |action: &Action| matches!(action, Action::Keep { .. } | Action::Skip { .. });
+    // What prepares a profile's slot is told by what became of the slot, unless it failed.
+    let prepares = |i: usize| {
+        let profile = profile_of(&outcomes[i].action);
+        let later = outcomes[i + 1..].iter().map(|outcome| profile_of(&outcome.action));
+        outcomes[i].error.is_none() && profile.is_some() && later.into_iter().any(|l| l == profile)
+    };
+    let lines: String = outcomes
+        .iter()
+        .enumerate()
+        .filter(|(i, outcome)| (first || !unchanged(&outcome.action)) && !prepares(*i))
+        .map(|(_, outcome)| line(now, outcome))
+        .collect();
+    if !lines.is_empty() {
+        append(&manager.tree().root.boot_log(), &lines)?;
+    }
+    if first {
+        fsutil::write_durably(&mark, identity.as_bytes(), FILE_MODE)?;
+    }
+    Ok(())
+}
+
+fn append(path: &Path, lines: &str) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    if fs::metadata(path).is_ok_and(|metadata| metadata.len() >= ROTATE_AT) {
+        fs::rename(path, path.with_added_extension("1"))?;
+    }
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(lines.as_bytes())
+}
+
+fn line(now: Timestamp, outcome: &Outcome) -> String {
+    let (verb, detail) = match &outcome.action {
+        Action::Clear { path } => ("cleared", path.display().to_string()),
+        Action::Remove { detail, .. } => ("removed", (*detail).to_owned()),
+        Action::Sweep { .. } => ("swept", String::new()),
+        Action::Register { detail, .. } => ("registered", detail.clone()),
+        Action::Start { .. } => ("started", String::new()),
+        Action::Stop { .. } => ("stopped", String::new()),
+        Action::Keep { detail, .. } => ("kept", detail.clone()),
+        Action::Skip { what, detail } => ("skipped", format!("{what}: {detail}")),
+    };
+    let (verb, detail) = match &outcome.error {
+        Some(error) => ("failed", error.as_str()),
+        None => (verb, detail.as_str()),
+    };
+    let profile = profile_of(&outcome.action).map_or("-", |profile| profile.as_str());
+    let prior = outcome.prior.map_or_else(|| "unknown".to_owned(), |prior| prior.to_string());
+    let mut line = format!("{now} profile={profile} prior={prior} action={verb} detail=");
+    // A detail may quote a file name, and a name may hold anything but must not make a line.
+    let _ = writeln!(line, "\"{}\"", detail.escape_debug());
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use hermes_core::Intent;
+
+    use super::*;
+
+    #[test]
+    fn a_line_says_who_what_and_why_and_stays_one_line() {
+        let skip = Action::Skip { what: "/p/a\nprofile=x".into(), detail: "bad".into() };
+        let start = Action::Start { profile: "coder".parse().unwrap() };
+        let outcomes = [
+            Outcome { action: skip, prior: None, error: None },
+            Outcome { action: start, prior: Some(Intent::Running), error: Some("no".into()) },
+        ];
+        let lines: String =
+            outcomes.iter().map(|outcome| line(Timestamp::UNIX_EPOCH, outcome)).collect();
+        insta::assert_snapshot!(lines, @r#"
+        1970-01-01T00:00:00Z profile=- prior=unknown action=skipped detail="/p/a\nprofile=x: bad"
+        1970-01-01T00:00:00Z profile=coder prior=running action=failed detail="no"
+        "#);
+    }
+
+    #[test]
+    fn the_log_is_rotated_once_it_is_full() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("logs/boot.log");
+        append(&path, &"x".repeat(ROTATE_AT as usize)).unwrap();
+        append(&path, "new\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new\n");
+        let old = fs::metadata(dir.path().join("logs/boot.log.1")).unwrap();
+        assert_eq!(old.len(), ROTATE_AT);
+    }
+}

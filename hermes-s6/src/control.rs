@@ -1,0 +1,125 @@
+//! Commands to s6-supervise and s6-svscan: single bytes written to a FIFO.
+//!
+//! Sources: `s6-svc.html`, `s6-svscanctl.html`, `src/libs6/s6_svc_write.c`. The FIFO is opened for
+//! writing without blocking; no reader (`ENXIO`) and no FIFO (`ENOENT`) mean that nobody supervises,
+//! which is an answer and not an error.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use thiserror::Error;
+
+/// Commands to s6-supervise (`s6-svc`).
+pub mod service {
+    /// `-U`: up, and remove `down`, so that a new supervisor starts it too.
+    pub const UP_FOR_GOOD: u8 = b'U';
+    /// `-D`: down, and make `down`, so that a new supervisor leaves it down.
+    pub const DOWN_FOR_GOOD: u8 = b'D';
+    /// `-d`: down, leaving `down` as it is.
+    pub const DOWN: u8 = b'd';
+    /// `-k`: SIGKILL.
+    pub const KILL: u8 = b'k';
+    /// `-h`: SIGHUP, which ends an s6-log even under its option `-p`.
+    pub const HANGUP: u8 = b'h';
+    /// `-x`: end with the service, as soon as it is down.
+    pub const EXIT: u8 = b'x';
+}
+
+/// Commands to s6-svscan (`s6-svscanctl`).
+pub mod scan {
+    /// `-a`: look for new services.
+    pub const ALARM: u8 = b'a';
+    /// `-n`: end the supervisors whose entry the last scan did not find.
+    pub const NUKE: u8 = b'n';
+}
+
+/// Whether anybody took a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// A reader has it.
+    Taken,
+    /// Nobody reads the FIFO, or there is none.
+    NobodyListens,
+}
+
+/// Writes `commands` to the FIFO at `path`. Returns at once; what was sent takes effect later.
+pub fn send(path: &Path, commands: &[u8]) -> Result<Sent, ControlError> {
+    let failed = |source| ControlError::Io { path: path.to_owned(), source };
+    let opened = OpenOptions::new()
+        .write(true)
+        .custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed())
+        .open(path);
+    let mut fifo = match opened {
+        Ok(file) => file,
+        Err(error) => {
+            return match Errno::from_io_error(&error) {
+                Some(Errno::NXIO | Errno::NOENT) => Ok(Sent::NobodyListens),
+                _ => Err(failed(error)),
+            };
+        }
+    };
+    if !fifo.metadata().map_err(failed)?.file_type().is_fifo() {
+        return Err(ControlError::NotAFifo { path: path.to_owned() });
+    }
+    match fifo.write_all(commands) {
+        Ok(()) => Ok(Sent::Taken),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Sent::NobodyListens),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// A command that could not be sent.
+#[derive(Debug, Error)]
+pub enum ControlError {
+    /// The system refused.
+    #[error("failed to write to the control FIFO `{}`", path.display())]
+    Io {
+        /// The FIFO.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something else stands where the FIFO should be.
+    #[error("`{}` is not a FIFO", path.display())]
+    NotAFifo {
+        /// What stands there.
+        path: PathBuf,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, Mode};
+
+    use super::*;
+
+    #[test]
+    fn nobody_listening_is_an_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control");
+        assert_eq!(send(&path, b"a").unwrap(), Sent::NobodyListens, "no FIFO");
+        rustix::fs::mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
+        assert_eq!(send(&path, b"a").unwrap(), Sent::NobodyListens, "no reader");
+        let _reader = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(&path)
+            .unwrap();
+        assert_eq!(send(&path, b"a").unwrap(), Sent::Taken);
+    }
+
+    #[test]
+    fn a_file_or_a_link_in_its_place_is_an_error_and_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        std::fs::write(&file, "text").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(matches!(send(&file, b"a"), Err(ControlError::NotAFifo { .. })));
+        assert!(matches!(send(&link, b"a"), Err(ControlError::Io { .. })));
+        assert_eq!(std::fs::read(&file).unwrap(), b"text");
+    }
+}

@@ -1,0 +1,69 @@
+//! The s6 backend: everything that Hermes knows of s6, and nothing else.
+//!
+//! s6's protocols are spoken directly. This is what Hermes relies on, and where it is spoken:
+//!
+//! | protocol | of | file |
+//! |---|---|---|
+//! | service directory and scan directory, by name and mode | `servicedir.html`, `scandir.html` | [`layout`], [`stage`] |
+//! | commands as bytes in a FIFO | `s6-svc.html`, `s6-svscanctl.html` | [`control`] |
+//! | the binary status record and the death tally | `s6_svstatus_unpack.c`, `s6_dtally_unpack.c` | [`record`] |
+//! | "supervised" as a lock that is held | `s6_svc_ok.c` | [`scandir`] |
+//! | events as characters in a FIFO of one's own | `fifodir.html` | [`wait`] |
+//! | "no restart" as exit 125 of `finish` | `servicedir.html` | [`policy`] |
+//!
+//! Above them: [`registry`] makes and removes slots, [`lifecycle`] starts and stops them,
+//! [`reconcile`] and [`boot`] bring them in line with the profiles, and [`manager`] is the service
+//! traits over all that.
+//!
+//! # Example
+//!
+//! A program that starts a gateway, under whatever is in charge here:
+//!
+//! ```no_run
+//! use hermes_core::{Kind, ProfileRegistrar, RootHome, detect::Facts, manager::NoManager};
+//! use hermes_s6::{S6Manager, S6Programs, ScanDir, Toolbox, Tree};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let s6 = S6Programs::find("/".as_ref(), "/usr/bin".as_ref()).ok_or("s6 is not installed")?;
+//! let toolbox = Toolbox::new(s6, "/usr/local/bin/hermes".as_ref());
+//! let tree = Tree::new(ScanDir::new("/run/service"), RootHome::new("/opt/data"), toolbox);
+//! let manager: Box<dyn ProfileRegistrar> = match Facts::gather("/".as_ref()).backend() {
+//!     Kind::S6 => Box::new(S6Manager::new(tree)),
+//!     _ => Box::new(NoManager),
+//! };
+//! let status = manager.start(&"coder".parse()?)?;
+//! assert!(status.state.is_running());
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod boot;
+mod bootlog;
+pub mod capacity;
+pub mod control;
+mod error;
+pub mod layout;
+pub mod leftovers;
+pub mod lifecycle;
+pub mod manager;
+pub mod ownership;
+pub mod parallel;
+pub mod policy;
+pub mod proc;
+pub mod programs;
+pub mod reconcile;
+pub mod record;
+pub mod registry;
+pub mod render;
+pub mod scandir;
+pub mod stage;
+pub mod svscan;
+pub mod tree;
+pub mod wait;
+
+pub use manager::S6Manager;
+pub use proc::Proc;
+pub use programs::S6Programs;
+pub use render::Toolbox;
+pub use scandir::ScanDir;
+pub use tree::{Patience, Tree};

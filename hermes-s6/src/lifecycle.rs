@@ -1,0 +1,276 @@
+//! Bringing one service up and down, and saying so only when it was seen.
+//!
+//! Sources: `s6-svc.html`, `servicedir.html`. Up is `U` and down is `D`: both leave their mark in the
+//! `down` file, so that a supervisor that dies undoes neither. What happened is read from the status
+//! record; deaths are told by the death tally, which outlives a quick restart.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use hermes_core::config::StopTimeout;
+use hermes_core::fsutil;
+use hermes_core::manager::ManagerError;
+use hermes_core::process_lock;
+use hermes_core::status::{Exit, Parked};
+use jiff::{SignedDuration, Timestamp};
+use rustix::process::Signal;
+
+use crate::control::{self, Sent, service};
+use crate::error::{failed, refused, timed_out, unreachable};
+use crate::layout::{FILE_MODE, ServiceDir};
+use crate::leftovers::end_group;
+use crate::policy::{self, EXIT_CONFIG};
+use crate::record::{Death, Record, parse_deaths};
+use crate::tree::Tree;
+use crate::wait::{self, Events, Look, Process};
+
+/// How long a gateway that never says it is ready has to stay up to count as started.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// What has to be known of a gateway to start it.
+#[derive(Debug, Clone)]
+pub struct Gateway {
+    /// Whether it says when it is ready.
+    pub notifies: bool,
+    /// Its stop budget.
+    pub stop_timeout: StopTimeout,
+    /// Where it leaves word of why it could not start.
+    pub fault: PathBuf,
+}
+
+impl ServiceDir {
+    /// What s6-supervise last wrote down.
+    pub fn record(&self) -> io::Result<Record> {
+        Record::parse(&fs::read(self.status())?)
+    }
+
+    /// The deaths that this supervisor has seen, oldest first.
+    pub fn deaths(&self) -> io::Result<Vec<Death>> {
+        match fsutil::read_if_there(&self.death_tally())? {
+            Some(bytes) => parse_deaths(&bytes),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Starts the service in `slot` and blocks until it is ready, or up for a second where it never
+/// says that it is. A death on the way is an error at once; s6 goes on trying.
+pub fn bring_up(
+    tree: &Tree,
+    operation: &str,
+    slot: &ServiceDir,
+    gateway: &Gateway,
+) -> Result<(), ManagerError> {
+    let io = |error: io::Error| failed(operation, error);
+    let mut watch = Watch::begin(operation, slot)?;
+    prepare(slot, gateway.stop_timeout).map_err(io)?;
+    let asked = policy::started(slot).map_err(io)?;
+    if tell(tree, operation, slot, service::UP_FOR_GOOD)? == Sent::NobodyListens {
+        return Err(no_supervisor(operation, slot));
+    }
+    let started = Instant::now();
+    let mut settling: Option<(u32, Instant)> = None;
+    let mut wanted = false;
+    let mut saw = "";
+    let patience = tree.patience.start;
+    let done = wait::until(&mut watch.events, &watch.supervisor, started + patience, || {
+        if watch.supervisor.iter().any(Process::has_ended) {
+            return Err(no_supervisor(operation, slot));
+        }
+        let record = slot.record().map_err(io)?;
+        if let Some(death) = slot.deaths().map_err(io)?.last().filter(|death| death.at >= asked) {
+            // The death is told before `finish` has parked the service and ended.
+            if death.exit == Exit::Code(EXIT_CONFIG) && !record.is_down() {
+                return Ok(Look::Wait);
+            }
+            let parked = policy::parked(slot).map_err(io)?;
+            return Err(died(operation, gateway, death, parked));
+        }
+        // Somebody told it to stop, once it had been told to start.
+        if wanted && !record.want_up {
+            return Err(refused(operation, "it was told to stop meanwhile".to_owned(), None));
+        }
+        wanted |= record.want_up;
+        let Some(pid) = record.gateway() else {
+            saw = "it is down";
+            return Ok(Look::Wait);
+        };
+        if gateway.notifies {
+            saw = "it runs and has not said that it is ready";
+            return Ok(if record.ready { Look::Done(()) } else { Look::Wait });
+        }
+        saw = "it has not been up for a second";
+        let since = match settling {
+            Some((settling, since)) if settling == pid => since,
+            _ => settling.insert((pid, Instant::now())).1,
+        };
+        let age = Timestamp::now().duration_since(record.stamp);
+        let settled = since.elapsed() >= SETTLED
+            || age >= SignedDuration::try_from(SETTLED).unwrap_or_default();
+        Ok(if settled { Look::Done(()) } else { Look::WaitUntil(since + SETTLED) })
+    })?;
+    done.ok_or_else(|| {
+        let hint = "it goes on starting; `hermes gateway logs` shows what it does";
+        timed_out(operation, patience, saw.to_owned(), hint)
+    })
+}
+
+/// Stops the service in `slot` and blocks until it is down, `finish` and the gateway's process group
+/// included. A slot without supervisor has nothing to stop. One that is not down after its stop budget is killed.
+pub fn bring_down(
+    tree: &Tree,
+    operation: &str,
+    slot: &ServiceDir,
+    stop_timeout: StopTimeout,
+) -> Result<(), ManagerError> {
+    let io = |error: io::Error| failed(operation, error);
+    if slot.supervisor().map_err(io)?.is_none() {
+        return Ok(());
+    }
+    let gateway = slot.record().ok().and_then(|record| record.gateway());
+    let mut watch = Watch::begin(operation, slot)?;
+    prepare(slot, stop_timeout).map_err(io)?;
+    if tell(tree, operation, slot, service::DOWN_FOR_GOOD)? == Sent::NobodyListens {
+        return Ok(());
+    }
+    let started = Instant::now();
+    let budget = stop_timeout.budget();
+    let patience = budget + tree.patience.stop_beyond_budget;
+    let mut killed = false;
+    let mut saw = String::new();
+    let done = wait::until(&mut watch.events, &watch.supervisor, started + patience, || {
+        if watch.supervisor.iter().any(Process::has_ended) {
+            return Ok(Look::Done(()));
+        }
+        let record = slot.record().map_err(io)?;
+        if record.is_down() && !record.want_up {
+            return Ok(Look::Done(()));
+        }
+        saw = match record.pid {
+            Some(pid) if record.finishing => format!("its finish script still runs as {pid}"),
+            Some(pid) => format!("it still runs as {pid}"),
+            None => "it is down and still wanted up".to_owned(),
+        };
+        // `timeout-kill` has done this before, unless the supervisor is older than that file.
+        if !killed && started.elapsed() >= budget {
+            control::send(&slot.control(), &[service::KILL]).map_err(|e| failed(operation, e))?;
+            killed = true;
+        }
+        Ok(Look::WaitUntil(started + budget))
+    })?;
+    done.ok_or_else(|| {
+        let hint = "a process that the kernel can't kill waits for a disk or a network file system";
+        timed_out(operation, patience, saw, hint)
+    })?;
+    match gateway {
+        Some(leader) => end_group(tree, operation, leader, started + budget),
+        None => Ok(()),
+    }
+}
+
+/// The gateway that holds the profile's lock at `lock` and is not its supervisor's process.
+pub fn orphan(lock: &Path, supervised: Option<u32>) -> io::Result<Option<u32>> {
+    let holder = process_lock::holder(lock)?.and_then(|holder| holder.pid);
+    Ok(holder.filter(|pid| supervised != Some(*pid)))
+}
+
+/// Ends the gateway that holds the profile's lock at `lock`, and blocks until it is gone: SIGTERM, and
+/// SIGKILL after the stop budget. For a gateway whose supervised process is down already.
+pub fn end_orphan(
+    tree: &Tree,
+    operation: &str,
+    lock: &Path,
+    stop_timeout: StopTimeout,
+) -> Result<(), ManagerError> {
+    let io = |error: io::Error| failed(operation, error);
+    let Some(pid) = orphan(lock, None).map_err(io)? else { return Ok(()) };
+    let Some(process) = Process::open(pid).map_err(io)? else { return Ok(()) };
+    // The kernel says of the process that is open now that it has the lock: no other is signalled.
+    if orphan(lock, None).map_err(io)? != Some(pid) {
+        return Ok(());
+    }
+    process.signal(Signal::TERM).map_err(io)?;
+    let started = Instant::now();
+    let budget = stop_timeout.budget();
+    let patience = budget + tree.patience.stop_beyond_budget;
+    let mut killed = false;
+    let watched = std::slice::from_ref(&process);
+    let done = wait::until(&mut [], watched, started + patience, || {
+        if process.has_ended() {
+            return Ok(Look::Done(()));
+        }
+        if !killed && started.elapsed() >= stop_timeout.kill_after() {
+            process.signal(Signal::KILL).map_err(io)?;
+            killed = true;
+        }
+        Ok(Look::WaitUntil(started + stop_timeout.kill_after()))
+    })?;
+    done.ok_or_else(|| {
+        let saw = format!("process {pid}, which no supervisor looks after, still runs");
+        timed_out(operation, patience, saw, "a process that the kernel can't kill waits for a disk")
+    })?;
+    end_group(tree, operation, pid, started + budget)
+}
+
+/// A service that is being waited for.
+struct Watch {
+    events: [Events; 1],
+    supervisor: Vec<Process>,
+}
+
+impl Watch {
+    fn begin(operation: &str, slot: &ServiceDir) -> Result<Self, ManagerError> {
+        let io = |error: io::Error| failed(operation, error);
+        let events = [Events::subscribe(&slot.event()).map_err(io)?];
+        let holder =
+            slot.supervisor().map_err(io)?.ok_or_else(|| no_supervisor(operation, slot))?;
+        let process = holder.pid.map(Process::open).transpose().map_err(io)?.flatten();
+        Ok(Self { events, supervisor: process.into_iter().collect() })
+    }
+}
+
+/// Sends a command to the service's supervisor. One that has its lock and doesn't read its FIFO has only
+/// just begun (or is about to end), and is asked again until it does one or the other.
+fn tell(
+    tree: &Tree,
+    operation: &str,
+    slot: &ServiceDir,
+    command: u8,
+) -> Result<Sent, ManagerError> {
+    let deadline = Instant::now() + tree.patience.supervise;
+    let sent = wait::until(&mut [], &[], deadline, || {
+        let sent = control::send(&slot.control(), &[command]);
+        if sent.map_err(|error| failed(operation, error))? == Sent::Taken {
+            return Ok(Look::Done(Sent::Taken));
+        }
+        let supervisor = slot.supervisor().map_err(|error| failed(operation, error))?;
+        Ok(if supervisor.is_some() { Look::Wait } else { Look::Done(Sent::NobodyListens) })
+    })?;
+    Ok(sent.unwrap_or(Sent::NobodyListens))
+}
+
+/// Tells s6-supervise how long a stop may take; it reads the file at each one.
+fn prepare(slot: &ServiceDir, stop_timeout: StopTimeout) -> io::Result<()> {
+    let text = format!("{}\n", stop_timeout.kill_after().as_millis());
+    if fsutil::read_if_there(&slot.timeout_kill())?.as_deref() == Some(text.as_bytes()) {
+        return Ok(());
+    }
+    fsutil::write_durably(&slot.timeout_kill(), text.as_bytes(), FILE_MODE)
+}
+
+fn no_supervisor(operation: &str, slot: &ServiceDir) -> ManagerError {
+    let saw = format!("no s6-supervise runs for `{}`", slot.path().display());
+    unreachable(operation, saw, "`hermes boot` registers it anew")
+}
+
+fn died(operation: &str, gateway: &Gateway, death: &Death, parked: Option<Parked>) -> ManagerError {
+    let why = match (parked, policy::fault(&gateway.fault)) {
+        (Some(parked), _) => format!("it is parked: {}", parked.reason),
+        (None, Some(fault)) => format!("it can't start, and s6 goes on trying: {fault}"),
+        (None, None) => format!("it died ({}) before it was ready; s6 goes on trying", death.exit),
+    };
+    let hint = "`hermes gateway logs` shows what it said";
+    refused(operation, why, Some(hint.to_owned()))
+}

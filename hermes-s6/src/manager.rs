@@ -1,0 +1,344 @@
+//! The s6 backend: the service traits over one supervision tree.
+
+use std::io;
+
+use hermes_core::config::{self, GatewayConfig};
+use hermes_core::intent::IntentError;
+use hermes_core::lock::Lock;
+use hermes_core::manager::ManagerError;
+use hermes_core::status::{State, Status};
+use hermes_core::store::{Profile, StoreError};
+use hermes_core::{
+    Intent, Kind, ProfileName, ProfileRegistrar, RegisterOptions, ServiceManager, Store,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::error::{failed, refused};
+use crate::layout::ServiceDir;
+use crate::lifecycle::{Gateway, bring_down, bring_up, end_orphan, orphan};
+use crate::policy;
+use crate::record::Record;
+use crate::registry::{self, Registration};
+use crate::tree::Tree;
+
+/// Deaths before this don't count in [`Status::deaths`].
+const AN_HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// The s6 backend.
+#[derive(Debug, Clone)]
+pub struct S6Manager {
+    tree: Tree,
+    store: Store,
+}
+
+impl S6Manager {
+    /// A backend over `tree`. Nothing is read yet.
+    pub fn new(tree: Tree) -> Self {
+        let store = Store::new(tree.root.clone());
+        Self { tree, store }
+    }
+
+    /// The tree it works on.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The profiles of the tree's home.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Registers the slot of a profile whose lock the caller holds.
+    pub(crate) fn register_locked(
+        &self,
+        profile: &Profile,
+        options: &RegisterOptions,
+        up: bool,
+    ) -> Result<(), ManagerError> {
+        let registration = Registration {
+            extra_env: options.extra_env.clone(),
+            up,
+            stop_timeout: gateway_config(profile).stop_timeout,
+        };
+        registry::register(&self.tree, &profile.name, &registration)
+    }
+
+    /// Takes the slot of a profile away whose lock the caller holds; one without slot is done.
+    pub(crate) fn unregister_locked(&self, profile: &ProfileName) -> Result<(), ManagerError> {
+        let operation = format!("unregister the gateway of `{profile}`");
+        let home = self.store.root().profile(profile);
+        let lock = home.gateway_lock();
+        let stop_timeout = gateway_config(&Profile { name: profile.clone(), home }).stop_timeout;
+        let slot = self.tree.scandir.slot(profile);
+        if slot.path().symlink_metadata().is_ok() {
+            bring_down(&self.tree, &operation, &slot, stop_timeout)?;
+            registry::retire(&self.tree, &operation, &slot)?;
+        }
+        end_orphan(&self.tree, &operation, &lock, stop_timeout)
+    }
+
+    /// Starts a gateway whose profile's lock the caller holds, registering its slot if need be.
+    pub(crate) fn start_locked(&self, profile: &Profile) -> Result<(), ManagerError> {
+        let operation = format!("start the gateway of `{}`", profile.name);
+        let slot = self.tree.scandir.slot(&profile.name);
+        if slot.path().symlink_metadata().is_err() {
+            self.register_locked(profile, &RegisterOptions::default(), true)?;
+        }
+        let config = gateway_config(profile);
+        let gateway = Gateway {
+            notifies: config.notifies_readiness(),
+            stop_timeout: config.stop_timeout,
+            fault: profile.home.fault(),
+        };
+        bring_up(&self.tree, &operation, &slot, &gateway)
+    }
+
+    /// Stops a gateway whose profile's lock the caller holds.
+    pub(crate) fn stop_locked(&self, profile: &Profile) -> Result<(), ManagerError> {
+        let operation = format!("stop the gateway of `{}`", profile.name);
+        let slot = self.tree.scandir.slot(&profile.name);
+        let stop_timeout = gateway_config(profile).stop_timeout;
+        bring_down(&self.tree, &operation, &slot, stop_timeout)?;
+        end_orphan(&self.tree, &operation, &profile.home.gateway_lock(), stop_timeout)?;
+        policy::unpark(&slot).map_err(|error| failed(&operation, error))
+    }
+
+    /// Refuses a port that another profile's running gateway has. What is answered is held until this
+    /// one's gateway was seen to be up: of two that start at once the second is to see the first.
+    fn claim_port(&self, operation: &str, profile: &Profile) -> Result<Option<Lock>, ManagerError> {
+        let port_of = |profile: &Profile| self.store.port(profile).ok().flatten();
+        let Some(port) = port_of(profile) else {
+            return Ok(None);
+        };
+        let lock = self.tree.lock_port(operation, port)?;
+        for other in self.tree.scandir.profiles().map_err(|error| failed(operation, error))? {
+            let slot = self.tree.scandir.slot(&other);
+            if other == profile.name || !slot.record().is_ok_and(|r| r.gateway().is_some()) {
+                continue;
+            }
+            let home = self.store.root().profile(&other);
+            if port_of(&Profile { name: other.clone(), home }) == Some(port) {
+                let why = format!("port {port} belongs to `{other}`, whose gateway is up");
+                let hint =
+                    format!("`hermes profile port {} NUMBER` gives it another", profile.name);
+                return Err(refused(operation, why, Some(hint)));
+            }
+        }
+        Ok(Some(lock))
+    }
+
+    /// The profile and its lock. Where there is no profile no lock is made, nor a home for it.
+    fn locked(&self, operation: &str, name: &ProfileName) -> Result<(Profile, Lock), ManagerError> {
+        self.profile(operation, name)?;
+        self.tree.refuse_other_home(operation)?;
+        let lock = self.tree.lock_profile(operation, name)?;
+        // It may have been deleted while this one waited.
+        Ok((self.profile(operation, name)?, lock))
+    }
+
+    fn profile(&self, operation: &str, name: &ProfileName) -> Result<Profile, ManagerError> {
+        self.store.get(name).map_err(|error| match error {
+            StoreError::Absent { name } => ManagerError::NoSuchProfile { profile: name },
+            error => failed(operation, error),
+        })
+    }
+
+    fn read_status(&self, profile: &Profile) -> io::Result<Status> {
+        let slot = self.tree.scandir.slot(&profile.name);
+        let mut status = Status {
+            profile: profile.name.clone(),
+            registered: slot.path().symlink_metadata().is_ok(),
+            state: State::Unsupervised,
+            pid: None,
+            since: None,
+            intent: Intent::read(&profile.home).ok(),
+            ready: None,
+            deaths: 0,
+            last_exit: None,
+            parked: None,
+            backoff: None,
+        };
+        if status.registered && slot.supervisor()?.is_some() {
+            self.read_supervised(&mut status, profile, &slot)?;
+        }
+        let orphan = orphan(&profile.home.gateway_lock(), status.pid)?;
+        // A gateway that was started again in between is nobody's orphan.
+        let still = slot.record().ok().and_then(|record| record.gateway());
+        if let Some(pid) = orphan.filter(|pid| still != Some(*pid)) {
+            (status.state, status.pid, status.ready) = (State::Orphan, Some(pid), None);
+        }
+        Ok(status)
+    }
+
+    /// What the supervisor says of a service that has one.
+    fn read_supervised(
+        &self,
+        status: &mut Status,
+        profile: &Profile,
+        slot: &ServiceDir,
+    ) -> io::Result<()> {
+        let record = slot.record()?;
+        let deaths = slot.deaths()?;
+        let notifies = gateway_config(profile).notifies_readiness();
+        status.parked = policy::parked(slot)?.filter(|_| record.is_down());
+        let waits = record.finishing && record.want_up;
+        status.backoff = if waits { policy::backoff(slot)? } else { None };
+        status.state = state(&record, notifies, status.parked.is_some());
+        status.pid = record.gateway();
+        status.since = Some(record.stamp);
+        status.ready = status.pid.filter(|_| notifies).map(|_| record.ready);
+        let an_hour_ago = Timestamp::now().saturating_sub(AN_HOUR).unwrap_or(Timestamp::MIN);
+        let recent = deaths.iter().filter(|death| death.at >= an_hour_ago).count();
+        status.deaths = u32::try_from(recent).unwrap_or(u32::MAX);
+        status.last_exit = deaths.last().map(|death| death.exit);
+        Ok(())
+    }
+}
+
+/// What a record means, given whether the gateway ever says that it is ready.
+fn state(record: &Record, notifies: bool, parked: bool) -> State {
+    match (record.gateway(), record.want_up) {
+        (Some(_), false) => State::Stopping,
+        (Some(_), true) if notifies && !record.ready => State::Starting,
+        (Some(_), true) => State::Up,
+        (None, true) => State::Backoff,
+        (None, false) if record.finishing => State::Stopping,
+        (None, false) if parked => State::Parked,
+        (None, false) => State::Down,
+    }
+}
+
+/// The profile's configuration; the defaults where it can't be read, since the gateway itself is
+/// who refuses it, with the reason in its log.
+fn gateway_config(profile: &Profile) -> GatewayConfig {
+    config::load(&profile.home.config()).map(|loaded| loaded.gateway).unwrap_or_default()
+}
+
+impl ServiceManager for S6Manager {
+    fn kind(&self) -> Kind {
+        Kind::S6
+    }
+
+    fn start(&self, name: &ProfileName) -> Result<Status, ManagerError> {
+        let operation = format!("start the gateway of `{name}`");
+        let (profile, _lock) = self.locked(&operation, name)?;
+        let _port = self.claim_port(&operation, &profile)?;
+        record_intent(&operation, Intent::Running, &profile)?;
+        self.start_locked(&profile)?;
+        self.status(name)
+    }
+
+    fn stop(&self, name: &ProfileName) -> Result<Status, ManagerError> {
+        let operation = format!("stop the gateway of `{name}`");
+        let (profile, _lock) = self.locked(&operation, name)?;
+        record_intent(&operation, Intent::Stopped, &profile)?;
+        self.stop_locked(&profile)?;
+        self.status(name)
+    }
+
+    fn restart(&self, name: &ProfileName) -> Result<Status, ManagerError> {
+        let operation = format!("restart the gateway of `{name}`");
+        let (profile, _lock) = self.locked(&operation, name)?;
+        let _port = self.claim_port(&operation, &profile)?;
+        record_intent(&operation, Intent::Running, &profile)?;
+        self.stop_locked(&profile)?;
+        self.start_locked(&profile)?;
+        self.status(name)
+    }
+
+    fn status(&self, name: &ProfileName) -> Result<Status, ManagerError> {
+        let operation = format!("read the status of `{name}`");
+        let profile = self.profile(&operation, name)?;
+        self.read_status(&profile).map_err(|error| failed(operation, error))
+    }
+}
+
+impl ProfileRegistrar for S6Manager {
+    fn supports_runtime_registration(&self) -> bool {
+        true
+    }
+
+    fn check_name(&self, name: &ProfileName) -> Result<(), ManagerError> {
+        self.tree.require_short_name(&format!("register the gateway of `{name}`"), name)
+    }
+
+    fn register_profile_gateway(
+        &self,
+        name: &ProfileName,
+        options: &RegisterOptions,
+    ) -> Result<(), ManagerError> {
+        let operation = format!("register the gateway of `{name}`");
+        let (profile, _lock) = self.locked(&operation, name)?;
+        if options.start_now {
+            let _port = self.claim_port(&operation, &profile)?;
+            record_intent(&operation, Intent::Running, &profile)?;
+            return self.register_locked(&profile, options, true);
+        }
+        let intent = Intent::read(&profile.home).map_err(|error| corrupt(&operation, error))?;
+        // One whose port another has stays down until `start` says so.
+        let up = intent == Intent::Running && self.claim_port(&operation, &profile).is_ok();
+        self.register_locked(&profile, options, up)
+    }
+
+    fn unregister_profile_gateway(&self, name: &ProfileName) -> Result<(), ManagerError> {
+        let operation = format!("unregister the gateway of `{name}`");
+        let known = self.store.find(name).map_err(|error| failed(&operation, error))?.is_some();
+        if !known && self.tree.scandir.slot(name).path().symlink_metadata().is_err() {
+            return Ok(());
+        }
+        self.tree.refuse_other_home(&operation)?;
+        let _lock = self.tree.lock_profile(&operation, name)?;
+        self.unregister_locked(name)
+    }
+
+    fn list_profile_gateways(&self) -> Result<Vec<ProfileName>, ManagerError> {
+        let operation = format!("list the slots in `{}`", self.tree.scandir.path().display());
+        self.tree.scandir.profiles().map_err(|error| failed(operation, error))
+    }
+}
+
+fn record_intent(operation: &str, intent: Intent, profile: &Profile) -> Result<(), ManagerError> {
+    intent.write(&profile.home).map_err(|error| failed(operation, error))
+}
+
+fn corrupt(operation: &str, error: IntentError) -> ManagerError {
+    let hint = error.hint().map(str::to_owned);
+    ManagerError::Failed { operation: operation.to_owned(), source: error.into(), hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(pid: Option<u32>, finishing: bool, want_up: bool, ready: bool) -> Record {
+        Record {
+            stamp: Timestamp::UNIX_EPOCH,
+            ready_stamp: Timestamp::UNIX_EPOCH,
+            pid,
+            wait_status: 0,
+            paused: false,
+            finishing,
+            want_up,
+            ready,
+        }
+    }
+
+    #[test]
+    fn every_record_means_one_state() {
+        let (pid, run, finish) = (Some(7), false, true);
+        let cases = [
+            (record(pid, run, true, true), true, false, State::Up),
+            (record(pid, run, true, false), true, false, State::Starting),
+            (record(pid, run, true, false), false, false, State::Up),
+            (record(pid, run, false, true), true, false, State::Stopping),
+            (record(pid, finish, true, false), true, false, State::Backoff),
+            (record(pid, finish, false, false), true, false, State::Stopping),
+            (record(None, run, true, true), true, false, State::Backoff),
+            (record(None, run, false, true), true, false, State::Down),
+            (record(None, run, false, true), true, true, State::Parked),
+        ];
+        for (record, notifies, parked, expected) in cases {
+            assert_eq!(state(&record, notifies, parked), expected, "{record:?}");
+        }
+    }
+}

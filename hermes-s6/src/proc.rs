@@ -1,0 +1,131 @@
+//! What `/proc` says of a process, read as any user.
+//!
+//! Source: proc(5). `stat`, `cmdline` and `limits` are open to all; `environ` to the process's own
+//! user and to root.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use fs_err as fs;
+
+/// A proc file system.
+#[derive(Debug, Clone)]
+pub struct Proc {
+    root: PathBuf,
+}
+
+impl Default for Proc {
+    fn default() -> Self {
+        Self { root: PathBuf::from("/proc") }
+    }
+}
+
+impl Proc {
+    /// The numbers of all processes that can be seen from here.
+    pub fn processes(&self) -> io::Result<Vec<u32>> {
+        let entries = fs::read_dir(&self.root)?;
+        Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+    }
+
+    /// The process that started `pid`.
+    pub fn parent(&self, pid: u32) -> io::Result<u32> {
+        self.stat(pid, 1)
+    }
+
+    /// The process group of `pid`.
+    pub fn group(&self, pid: u32) -> io::Result<u32> {
+        self.stat(pid, 2)
+    }
+
+    /// When `pid` started, in clock ticks since boot: with the pid, what tells a process from a
+    /// later one of the same number.
+    pub fn start_time(&self, pid: u32) -> io::Result<u64> {
+        self.stat(pid, 19)
+    }
+
+    /// The number and name of `pid`, for people.
+    pub fn title(&self, pid: u32) -> String {
+        let name = fs::read_to_string(self.file(pid, "comm")).unwrap_or_default();
+        format!("process {pid} ({})", name.trim_end())
+    }
+
+    /// A field of `stat`, counted from the state, which follows the name.
+    fn stat<T: FromStr>(&self, pid: u32, field: usize) -> io::Result<T> {
+        let stat = fs::read_to_string(self.file(pid, "stat"))?;
+        // The name is in parentheses and may hold anything, those included.
+        stat.rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(field)?.parse().ok())
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "stat is cut short"))
+    }
+
+    /// The arguments of `pid`, its name first.
+    pub fn arguments(&self, pid: u32) -> io::Result<Vec<String>> {
+        let bytes = fs::read(self.file(pid, "cmdline"))?;
+        let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+        Ok(bytes.split(|b| *b == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect())
+    }
+
+    /// The variable `name` in the environment that `pid` started with.
+    pub fn variable(&self, pid: u32, name: &str) -> io::Result<Option<OsString>> {
+        let bytes = fs::read(self.file(pid, "environ"))?;
+        Ok(bytes.split(|b| *b == 0).find_map(|entry| {
+            let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+            Some(OsString::from_vec(value.to_vec()))
+        }))
+    }
+
+    /// How many descriptors `pid` may have open.
+    pub fn descriptor_limit(&self, pid: u32) -> io::Result<u64> {
+        let limits = fs::read_to_string(self.file(pid, "limits"))?;
+        let soft = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max open files"))
+            .and_then(|rest| rest.split_ascii_whitespace().next());
+        match soft {
+            Some("unlimited") => Ok(u64::MAX),
+            soft => soft.and_then(|soft| soft.parse().ok()).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidData, "no limit on open files")
+            }),
+        }
+    }
+
+    fn file(&self, pid: u32, name: &str) -> PathBuf {
+        self.root.join(pid.to_string()).join(name)
+    }
+}
+
+/// Whether `path` of one process and `other` of another name the same directory.
+pub(crate) fn same_directory(path: &Path, other: &Path) -> bool {
+    match (fs::canonicalize(path), fs::canonicalize(other)) {
+        (Ok(path), Ok(other)) => path == other,
+        _ => path == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_read() {
+        let (proc, me) = (Proc::default(), std::process::id());
+        assert_eq!(proc.parent(me).unwrap(), std::os::unix::process::parent_id());
+        assert!(proc.start_time(me).unwrap() > 0);
+        assert_eq!(proc.arguments(me).unwrap(), std::env::args().collect::<Vec<_>>());
+        assert!(proc.descriptor_limit(me).unwrap() > 3);
+        assert!(proc.variable(me, "PATH").unwrap().is_some());
+        assert_eq!(proc.variable(me, "PAT").unwrap(), None);
+    }
+
+    #[test]
+    fn a_name_full_of_parentheses_does_not_confuse() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("7")).unwrap();
+        std::fs::write(root.path().join("7/stat"), "7 (a) R 1 (b)) S 42 7 7\n").unwrap();
+        let proc = Proc { root: root.path().to_owned() };
+        assert_eq!(proc.parent(7).unwrap(), 42);
+    }
+}

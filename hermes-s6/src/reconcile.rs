@@ -1,0 +1,331 @@
+//! Boot: bringing the slots of a scan directory in line with the profiles of a home.
+//!
+//! [`plan`] is a pure function from facts to actions; [`crate::boot`] gathers the facts and carries
+//! the plan out. One bad profile costs its own action and no other.
+
+use std::path::PathBuf;
+
+use hermes_core::{Intent, ProfileName};
+use serde::Serialize;
+
+/// What is known of one profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileFact {
+    /// Its name.
+    pub name: ProfileName,
+    /// What the operator wants, or why that is unknown.
+    pub intent: Result<Intent, String>,
+    /// The port its gateway listens on, if it names one.
+    pub port: Option<u16>,
+    /// Whether files of a gateway that is no more lie about.
+    pub stale_files: bool,
+}
+
+/// What is known of one slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotFact {
+    /// Whose it is.
+    pub profile: ProfileName,
+    /// Whether supervisors of service and logger run.
+    pub supervised: bool,
+    /// Whether the service is wanted up, also by the next supervisor.
+    pub wanted: Wanted,
+    /// Whether a gateway process runs.
+    pub running: bool,
+    /// Whether it is parked.
+    pub parked: bool,
+    /// Whether its scripts are those of this version.
+    pub current: bool,
+}
+
+/// Why a slot is removed that no profile wants.
+pub(crate) const PROFILE_GONE: &str = "its profile is gone";
+
+/// What a slot says of whether its service is wanted up. Its record and its `down` file may differ:
+/// after a plain `s6-svc -d`, or while a new supervisor has not written its first record yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Both say up.
+    Up,
+    /// Both say down.
+    Down,
+    /// They differ.
+    Unclear,
+}
+
+/// Everything that boot decides on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The profiles, `default` first, then by name.
+    pub profiles: Vec<ProfileFact>,
+    /// Directories that look like profiles and can't be one, each with the reason.
+    pub skipped: Vec<(PathBuf, String)>,
+    /// The slots.
+    pub slots: Vec<SlotFact>,
+    /// Slots that can't be read, each with the reason.
+    pub unreadable: Vec<(ProfileName, String)>,
+    /// What interrupted commands left in the scan directory.
+    pub leftovers: Vec<PathBuf>,
+}
+
+/// One thing to do (or to say), in the order of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "action", rename_all = "lowercase")]
+pub enum Action {
+    /// Remove what an interrupted command left.
+    Clear {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Take a slot away.
+    Remove {
+        /// Whose.
+        profile: ProfileName,
+        /// Why.
+        detail: &'static str,
+    },
+    /// Delete the files of a gateway that is no more.
+    Sweep {
+        /// Whose.
+        profile: ProfileName,
+    },
+    /// Make a slot, with its gateway down.
+    Register {
+        /// Whose.
+        profile: ProfileName,
+        /// Anything worth saying of it.
+        detail: String,
+    },
+    /// Start a gateway, making its slot if need be.
+    Start {
+        /// Whose.
+        profile: ProfileName,
+    },
+    /// Stop a gateway that is not wanted.
+    Stop {
+        /// Whose.
+        profile: ProfileName,
+    },
+    /// Leave a slot as it is.
+    Keep {
+        /// Whose.
+        profile: ProfileName,
+        /// Anything worth saying of it.
+        detail: String,
+    },
+    /// Pass over what is no profile, or a profile that can't be read.
+    Skip {
+        /// A profile's name, or a directory.
+        what: String,
+        /// Why.
+        detail: String,
+    },
+}
+
+/// Decides what to do. Applied, and asked again, it decides to keep everything.
+pub fn plan(facts: &Facts) -> Vec<Action> {
+    let clear = facts.leftovers.iter().map(|path| Action::Clear { path: path.clone() });
+    let mut actions: Vec<_> = clear.collect();
+    for slot in &facts.slots {
+        let profile = slot.profile.clone();
+        let known = facts.profiles.iter().any(|fact| fact.name == profile);
+        let hidden = || facts.skipped.iter().any(|(path, _)| path.ends_with(profile.as_str()));
+        if !known && hidden() {
+            // Its home is there and can't be read now, which is no reason to end its gateway.
+        } else if !known {
+            actions.push(Action::Remove { profile, detail: PROFILE_GONE });
+        } else if !slot.supervised {
+            actions.push(Action::Remove { profile, detail: "nobody supervised it" });
+        }
+    }
+    for fact in &facts.profiles {
+        let slot = facts.slots.iter().find(|slot| slot.profile == fact.name && slot.supervised);
+        if fact.stale_files && !slot.is_some_and(|slot| slot.running) {
+            actions.push(Action::Sweep { profile: fact.name.clone() });
+        }
+        actions.push(decide(facts, fact, slot));
+    }
+    let known = |name: &ProfileName| facts.profiles.iter().any(|fact| fact.name == *name);
+    actions.extend(
+        facts.unreadable.iter().filter(|(name, _)| !known(name)).map(|(name, reason)| {
+            Action::Skip { what: name.to_string(), detail: unreadable(reason) }
+        }),
+    );
+    actions.extend(facts.skipped.iter().map(|(path, reason)| Action::Skip {
+        what: path.display().to_string(),
+        detail: reason.clone(),
+    }));
+    actions
+}
+
+fn decide(facts: &Facts, fact: &ProfileFact, slot: Option<&SlotFact>) -> Action {
+    let profile = fact.name.clone();
+    let intent = match &fact.intent {
+        Ok(intent) => *intent,
+        Err(reason) => {
+            let detail = reason.clone();
+            return Action::Skip { what: profile.to_string(), detail };
+        }
+    };
+    if let Some((_, reason)) = facts.unreadable.iter().find(|(name, _)| *name == profile) {
+        return Action::Skip { what: profile.to_string(), detail: unreadable(reason) };
+    }
+    let rival = rival_for_port(facts, fact);
+    match (slot, intent, rival) {
+        (Some(slot), Intent::Running, None) if slot.wanted != Wanted::Up && !slot.parked => {
+            Action::Start { profile }
+        }
+        (Some(slot), Intent::Stopped, _) if slot.wanted != Wanted::Down => Action::Stop { profile },
+        (Some(slot), _, _) => Action::Keep { profile, detail: remarks(slot) },
+        (None, Intent::Running, None) => Action::Start { profile },
+        (None, Intent::Running, Some((rival, port))) => {
+            let detail = format!("not started: port {port} belongs to `{rival}`");
+            Action::Register { profile, detail }
+        }
+        (None, Intent::Stopped, _) => Action::Register { profile, detail: String::new() },
+    }
+}
+
+/// Who has the port that `fact` names: whoever is up, else the first wanted one (`default`, then
+/// by name).
+fn rival_for_port<'a>(facts: &'a Facts, fact: &ProfileFact) -> Option<(&'a ProfileName, u16)> {
+    let port = fact.port?;
+    let running =
+        |name: &ProfileName| facts.slots.iter().any(|slot| slot.profile == *name && slot.running);
+    let claims = |other: &&ProfileFact| other.port == Some(port) && other.name != fact.name;
+    let up = facts.profiles.iter().filter(claims).find(|other| running(&other.name));
+    let first = || {
+        let wanted = |other: &&ProfileFact| other.intent == Ok(Intent::Running);
+        let before = facts.profiles.iter().take_while(|other| other.name != fact.name);
+        before.filter(claims).find(wanted).filter(|_| !running(&fact.name))
+    };
+    up.or_else(first).map(|rival| (&rival.name, port))
+}
+
+fn unreadable(reason: &str) -> String {
+    format!("its slot can't be read: {reason}")
+}
+
+fn remarks(slot: &SlotFact) -> String {
+    let mut remarks = Vec::new();
+    if slot.parked {
+        remarks.push("parked");
+    }
+    if !slot.current {
+        remarks.push("rendered by another version; `hermes gateway register --refresh` renews it");
+    }
+    remarks.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn profile(name: &str, intent: Intent) -> ProfileFact {
+        ProfileFact {
+            name: name.parse().unwrap(),
+            intent: Ok(intent),
+            port: None,
+            stale_files: false,
+        }
+    }
+
+    fn slot(name: &str, up: bool) -> SlotFact {
+        SlotFact {
+            profile: name.parse().unwrap(),
+            supervised: true,
+            wanted: if up { Wanted::Up } else { Wanted::Down },
+            running: up,
+            parked: false,
+            current: true,
+        }
+    }
+
+    fn check(facts: Facts, expected: &str) {
+        let lines: Vec<_> = plan(&facts).iter().map(|action| format!("{action:?}")).collect();
+        assert_eq!(lines.join("\n"), expected);
+    }
+
+    #[test]
+    fn an_empty_scan_directory_gets_every_profile() {
+        check(
+            Facts {
+                profiles: vec![profile("default", Intent::Stopped), profile("a", Intent::Running)],
+                skipped: vec![("/p/B".into(), "bad".into())],
+                ..Facts::default()
+            },
+            r#"Register { profile: ProfileName("default"), detail: "" }
+Start { profile: ProfileName("a") }
+Skip { what: "/p/B", detail: "bad" }"#,
+        );
+    }
+
+    #[test]
+    fn a_dirty_one_is_cleared_first_and_a_bad_profile_costs_only_itself() {
+        let mut bad = profile("bad", Intent::Stopped);
+        bad.intent = Err("broken".into());
+        let mut swept = profile("swept", Intent::Running);
+        swept.stale_files = true;
+        check(
+            Facts {
+                profiles: vec![profile("default", Intent::Stopped), bad, swept],
+                slots: vec![
+                    slot("gone", true),
+                    SlotFact { supervised: false, ..slot("swept", false) },
+                ],
+                leftovers: vec!["/s/.hermes-x".into()],
+                ..Facts::default()
+            },
+            r#"Clear { path: "/s/.hermes-x" }
+Remove { profile: ProfileName("gone"), detail: "its profile is gone" }
+Remove { profile: ProfileName("swept"), detail: "nobody supervised it" }
+Register { profile: ProfileName("default"), detail: "" }
+Skip { what: "bad", detail: "broken" }
+Sweep { profile: ProfileName("swept") }
+Start { profile: ProfileName("swept") }"#,
+        );
+    }
+
+    #[test]
+    fn what_is_as_it_should_be_is_kept_and_what_is_not_is_mended() {
+        check(
+            Facts {
+                profiles: vec![
+                    profile("default", Intent::Stopped),
+                    profile("down", Intent::Running),
+                    profile("parked", Intent::Running),
+                    profile("up", Intent::Stopped),
+                ],
+                slots: vec![
+                    SlotFact { current: false, ..slot("default", false) },
+                    slot("down", false),
+                    SlotFact { parked: true, ..slot("parked", false) },
+                    slot("up", true),
+                ],
+                ..Facts::default()
+            },
+            r#"Keep { profile: ProfileName("default"), detail: "rendered by another version; `hermes gateway register --refresh` renews it" }
+Start { profile: ProfileName("down") }
+Keep { profile: ProfileName("parked"), detail: "parked" }
+Stop { profile: ProfileName("up") }"#,
+        );
+    }
+
+    #[test]
+    fn of_two_that_name_one_port_the_one_that_is_up_or_else_the_first_has_it() {
+        let at = |name, port| ProfileFact { port: Some(port), ..profile(name, Intent::Running) };
+        let profiles = vec![at("default", 1), at("a", 2), at("b", 2), at("c", 1)];
+        check(
+            Facts { profiles: profiles.clone(), ..Facts::default() },
+            r#"Start { profile: ProfileName("default") }
+Start { profile: ProfileName("a") }
+Register { profile: ProfileName("b"), detail: "not started: port 2 belongs to `a`" }
+Register { profile: ProfileName("c"), detail: "not started: port 1 belongs to `default`" }"#,
+        );
+        let kept = r#"Start { profile: ProfileName("default") }
+Register { profile: ProfileName("a"), detail: "not started: port 2 belongs to `b`" }
+Keep { profile: ProfileName("b"), detail: "" }
+Register { profile: ProfileName("c"), detail: "not started: port 1 belongs to `default`" }"#;
+        check(Facts { profiles, slots: vec![slot("b", true)], ..Facts::default() }, kept);
+    }
+}

@@ -1,0 +1,251 @@
+//! Making a slot and removing one, each whole or not at all.
+//!
+//! *Register*: stage, publish by rename, tell s6-svscan to scan, wait until the supervisors of
+//! service and logger hold their locks and belong to that s6-svscan. *Retire*: move the slot to a dot
+//! name, *then* tell s6-svscan to scan and prune, because it ends only supervisors whose entry the
+//! last scan did not find; wait until both are gone; only then remove the files. Nothing is removed
+//! under a live supervisor.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use hermes_core::ProfileName;
+use hermes_core::causes::in_one_line;
+use hermes_core::config::StopTimeout;
+use hermes_core::fsutil;
+use hermes_core::manager::ManagerError;
+use hermes_core::process_lock::Holder;
+
+use crate::control::{self, Sent, scan, service};
+use crate::error::{failed, refused, timed_out, unreachable};
+use crate::layout::ServiceDir;
+use crate::render;
+use crate::stage::{self, Blueprint, Staged};
+use crate::tree::Tree;
+use crate::wait::{self, Events, Look, Process};
+
+/// How long s6-svscan may take over a scan before it is told again: one dangling entry delays it.
+const RESCAN_AFTER: Duration = Duration::from_secs(1);
+/// How long a logger may outlive its service before it is told to end: some process that outlived
+/// the gateway holds its pipe. Less where there is less time in all.
+pub(crate) const LOGGER_GRACE: Duration = Duration::from_secs(2);
+
+/// How a slot is made.
+#[derive(Debug, Clone, Default)]
+pub struct Registration {
+    /// Variables for the gateway's environment.
+    pub extra_env: BTreeMap<String, String>,
+    /// Whether the gateway starts as soon as it is supervised.
+    pub up: bool,
+    /// The gateway's stop budget.
+    pub stop_timeout: StopTimeout,
+}
+
+/// Makes the slot of `profile` and blocks until both its supervisors run. The caller holds the
+/// profile's lock. On failure nothing is left.
+pub fn register(
+    tree: &Tree,
+    profile: &ProfileName,
+    registration: &Registration,
+) -> Result<(), ManagerError> {
+    let operation = format!("register the gateway of `{profile}`");
+    tree.require_short_name(&operation, profile)?;
+    let svscan = tree.require_svscan(&operation)?;
+    tree.require_same_home(&operation, svscan)?;
+    let scripts = render::scripts(&tree.toolbox, profile, &registration.extra_env)
+        .map_err(|error| failed(&operation, error))?;
+    let slot = tree.scandir.slot(profile);
+    let blueprint = Blueprint {
+        profile,
+        scripts: &scripts,
+        up: registration.up,
+        kill_after_ms: registration.stop_timeout.kill_after().as_millis(),
+    };
+    let published = publish(tree, &operation, &slot, &blueprint, svscan)?;
+    published.and_then(|events| await_supervisors(tree, &operation, &slot, svscan, events)).map_err(
+        |error| match retire(tree, &operation, &slot) {
+            Ok(()) => error,
+            Err(rollback) => error.with_hint(format!(
+                "what is left could not be removed ({}); `hermes boot` removes it",
+                in_one_line(&rollback)
+            )),
+        },
+    )
+}
+
+/// Check, publish, trigger: what happens under the lock on the scan directory. The outer error left
+/// nothing behind; after the inner one the slot is there.
+fn publish(
+    tree: &Tree,
+    operation: &str,
+    slot: &ServiceDir,
+    blueprint: &Blueprint<'_>,
+    svscan: Holder,
+) -> Result<Result<Vec<Events>, ManagerError>, ManagerError> {
+    let _lock = tree.lock_scandir(operation)?;
+    let already = || ManagerError::AlreadyRegistered { profile: blueprint.profile.clone() };
+    if slot.path().symlink_metadata().is_ok() {
+        return Err(already());
+    }
+    let capacity = tree.capacity(svscan).map_err(|error| failed(operation, error))?;
+    if capacity.room() == 0 {
+        let why =
+            format!("the scan directory `{}` is full: {capacity}", tree.scandir.path().display());
+        let hint = "`hermes up` makes room for 5,000; `hermes doctor` shows what limits this tree";
+        return Err(refused(operation, why, Some(hint.to_owned())));
+    }
+    // Nothing is written before it is known that s6-svscan can be told of it.
+    trigger(tree, operation, &[])?;
+    let staged =
+        Staged::build(&tree.scandir, blueprint).map_err(|error| failed(operation, error))?;
+    let events: io::Result<Vec<_>> =
+        staged.service().parts().iter().map(|part| Events::subscribe(&part.event())).collect();
+    let events = events.map_err(|error| failed(operation, error))?;
+    match staged.publish(slot) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(already()),
+        Err(error) => return Err(failed(operation, error)),
+    }
+    Ok(trigger(tree, operation, &[scan::ALARM]).map(|()| events))
+}
+
+fn await_supervisors(
+    tree: &Tree,
+    operation: &str,
+    slot: &ServiceDir,
+    svscan: Holder,
+    mut events: Vec<Events>,
+) -> Result<(), ManagerError> {
+    let started = Instant::now();
+    let patience = tree.patience.supervise;
+    let mut rescan = started + RESCAN_AFTER;
+    let mut missing = String::new();
+    let done = wait::until(&mut events, &[], started + patience, || {
+        match unsupervised_part(tree, slot, svscan).map_err(|error| failed(operation, error))? {
+            None => return Ok(Look::Done(())),
+            Some(part) => missing = part,
+        }
+        if Instant::now() >= rescan {
+            trigger(tree, operation, &[scan::ALARM])?;
+            rescan = Instant::now() + RESCAN_AFTER;
+        }
+        Ok(Look::WaitUntil(rescan))
+    })?;
+    done.ok_or_else(|| {
+        let hint = "the output of s6-svscan says what holds it up; `hermes doctor` shows the rest";
+        timed_out(operation, patience, missing, hint)
+    })
+}
+
+/// What is not supervised yet by `svscan`, in words; `None` if all is.
+fn unsupervised_part(tree: &Tree, slot: &ServiceDir, svscan: Holder) -> io::Result<Option<String>> {
+    for part in slot.parts() {
+        let Some(supervisor) = part.supervisor()? else {
+            return Ok(Some(format!("no s6-supervise runs for `{}`", part.path().display())));
+        };
+        if let (Some(pid), Some(svscan)) = (supervisor.pid, svscan.pid)
+            // One that ended in between is missing, not broken.
+            && tree.proc.parent(pid).unwrap_or_default() != svscan
+        {
+            return Ok(Some(format!(
+                "`{}` is held by s6-supervise {pid}, which is not a child of s6-svscan {svscan}",
+                part.path().display()
+            )));
+        }
+        // It writes its first record right after it has the lock.
+        if part.record().is_err() {
+            return Ok(Some(format!("`{}` has no status yet", part.path().display())));
+        }
+    }
+    Ok(None)
+}
+
+/// Takes a slot (or what is hidden of one) out of the scan directory, blocks until its supervisors
+/// are gone, and removes it. The service should be down; one that is not is told to end.
+pub fn retire(tree: &Tree, operation: &str, slot: &ServiceDir) -> Result<(), ManagerError> {
+    let (hidden, supervisors) = unpublish(tree, operation, slot)?;
+    await_release(tree, operation, &hidden, &supervisors)?;
+    fsutil::remove_tree_if_there(hidden.path()).map_err(|error| failed(operation, error))?;
+    Ok(())
+}
+
+/// Move, trigger: what happens under the lock on the scan directory.
+fn unpublish(
+    tree: &Tree,
+    operation: &str,
+    slot: &ServiceDir,
+) -> Result<(ServiceDir, Vec<Process>), ManagerError> {
+    let _lock = tree.lock_scandir(operation)?;
+    let name = slot.path().file_name().unwrap_or_default().to_string_lossy();
+    let hidden = if name.starts_with('.') {
+        slot.clone()
+    } else {
+        stage::hide(&tree.scandir, slot.path()).map_err(|error| failed(operation, error))?
+    };
+    let supervisors = supervisors(&hidden).map_err(|error| failed(operation, error))?;
+    let sent = tree.scandir.send(&[scan::ALARM, scan::NUKE]).map_err(|e| failed(operation, e))?;
+    if sent == Sent::NobodyListens || name.starts_with('.') {
+        // Nobody else ends them: there is no s6-svscan, or they may be a former one's.
+        for part in hidden.parts() {
+            control::send(&part.control(), &[service::DOWN, service::EXIT])
+                .map_err(|error| failed(operation, error))?;
+        }
+    }
+    Ok((hidden, supervisors))
+}
+
+fn await_release(
+    tree: &Tree,
+    operation: &str,
+    hidden: &ServiceDir,
+    supervisors: &[Process],
+) -> Result<(), ManagerError> {
+    let started = Instant::now();
+    let patience = tree.patience.supervise;
+    let mut logger_since = None;
+    let mut held = String::new();
+    let done = wait::until(&mut [], supervisors, started + patience, || {
+        let check = |error: io::Error| failed(operation, error);
+        if hidden.supervisor().map_err(check)?.is_some() {
+            held = format!("s6-supervise still holds `{}`", hidden.path().display());
+            return Ok(Look::Wait);
+        }
+        if hidden.log().supervisor().map_err(check)?.is_none() {
+            return Ok(Look::Done(()));
+        }
+        held = format!("the logger of `{}` still runs", hidden.path().display());
+        let nudge = *logger_since.get_or_insert_with(Instant::now) + LOGGER_GRACE.min(patience / 2);
+        if Instant::now() >= nudge {
+            control::send(&hidden.log().control(), &[service::EXIT, service::HANGUP])
+                .map_err(|error| failed(operation, error))?;
+            logger_since = None;
+        }
+        Ok(Look::WaitUntil(nudge))
+    })?;
+    done.ok_or_else(|| {
+        let hint = "nothing was removed; `hermes boot` finishes it when the supervisor is gone";
+        timed_out(operation, patience, held, hint)
+    })
+}
+
+fn supervisors(slot: &ServiceDir) -> io::Result<Vec<Process>> {
+    let mut processes = Vec::new();
+    for part in slot.parts() {
+        if let Some(pid) = part.supervisor()?.and_then(|holder| holder.pid) {
+            processes.extend(Process::open(pid)?);
+        }
+    }
+    Ok(processes)
+}
+
+fn trigger(tree: &Tree, operation: &str, commands: &[u8]) -> Result<(), ManagerError> {
+    match tree.scandir.send(commands).map_err(|error| failed(operation, error))? {
+        Sent::Taken => Ok(()),
+        Sent::NobodyListens => Err(unreachable(
+            operation,
+            format!("no s6-svscan reads `{}`", tree.scandir.svscan_control().display()),
+            "`hermes up` runs a supervision tree for this user",
+        )),
+    }
+}

@@ -1,0 +1,143 @@
+//! The three scripts of a slot, as text.
+//!
+//! `HERMES_HOME` stays an expansion in all of them: the tree that runs a slot says where the home
+//! is, the renderer never does. A service keeps its user where that is not root; as root it becomes
+//! the user `hermes`. Under `hermes up` it keeps user and `HOME` alike, since that tree is the
+//! user's own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use hermes_core::ProfileName;
+use hermes_core::home::env;
+use thiserror::Error;
+
+use crate::layout::NOTIFICATION_FD;
+use crate::programs::S6Programs;
+
+/// The unprivileged user of a container's gateways.
+pub const USER: &str = "hermes";
+
+/// Where the scripts find the programs they run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Toolbox {
+    /// s6.
+    pub s6: S6Programs,
+    /// The `hermes` program.
+    pub hermes: PathBuf,
+}
+
+impl Toolbox {
+    /// A toolbox of s6's programs and the `hermes` program at `hermes`.
+    pub fn new(s6: S6Programs, hermes: &Path) -> Self {
+        Self { s6, hermes: hermes.to_owned() }
+    }
+}
+
+/// The scripts of one slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scripts {
+    /// `run`: starts the gateway.
+    pub run: String,
+    /// `finish`: decides what happens after a death.
+    pub finish: String,
+    /// `log/run`: starts the logger.
+    pub log_run: String,
+}
+
+/// Renders the scripts of the slot of `profile`. `extra_env` is exported to the gateway.
+pub fn scripts(
+    toolbox: &Toolbox,
+    profile: &ProfileName,
+    extra_env: &BTreeMap<String, String>,
+) -> Result<Scripts, BadVariable> {
+    let program = |name: &str| quote(&toolbox.s6.program(name).to_string_lossy());
+    let (setuidgid, s6_log) = (program("s6-setuidgid"), program("s6-log"));
+    let hermes = quote(&toolbox.hermes.to_string_lossy());
+    let shebang = match &toolbox.s6.with_contenv {
+        Some(with_contenv) => format!("#!{} sh", with_contenv.display()),
+        None => "#!/bin/sh".to_owned(),
+    };
+    let exports = exports(extra_env)?;
+    let (home, up) = (env::HOME, env::UP);
+    // What every script does first. It leaves in "$@" what a command has to be put behind.
+    let begin = format!(
+        r#"exec 2>&1
+: "${{{home}:?is not set in this supervision tree}}"
+set --
+if [ -z "${{{up}:-}}" ] && [ "$(id -u)" -eq 0 ]; then
+  set -- {setuidgid} {USER}
+fi"#
+    );
+    let run = format!(
+        r#"{shebang}
+# Runs the gateway of profile {profile}. Made by `hermes gateway register`.
+{begin}
+[ -n "${{{up}:-}}" ] || export HOME="${{{home}}}"
+cd "${{{home}}}" || exit 111
+{exports}exec "$@" {hermes} -p {profile} gateway start --foreground 0<&{NOTIFICATION_FD}
+"#
+    );
+    let finish = format!(
+        r#"{shebang}
+# Decides what follows a death of the gateway of profile {profile}; 125 leaves it down.
+{begin}
+exec "$@" {hermes} -p {profile} gateway after-death
+"#
+    );
+    let log_run = format!(
+        r#"{shebang}
+# Logs the gateway of profile {profile}: with its name where the tree writes, and to rotated files.
+{begin}
+"$@" mkdir -p -- "${{{home}}}/logs/gateways/{profile}" || exit 111
+exec "$@" {s6_log} -p -- 'p[{profile}]' 1 p T n10 s1000000 "${{{home}}}/logs/gateways/{profile}"
+"#
+    );
+    Ok(Scripts { run, finish, log_run })
+}
+
+fn exports(extra_env: &BTreeMap<String, String>) -> Result<String, BadVariable> {
+    let mut lines = String::new();
+    for (name, value) in extra_env {
+        check_variable(name, value)?;
+        lines.push_str(&format!("export {name}={}\n", quote(value)));
+    }
+    Ok(lines)
+}
+
+/// Whether a gateway's environment may hold `name=value`.
+pub fn check_variable(name: &str, value: &str) -> Result<(), BadVariable> {
+    let refused = |reason| BadVariable { name: name.to_owned(), reason };
+    let mut bytes = name.bytes();
+    let first = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    if !first || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Err(refused("it is not a shell identifier"));
+    }
+    if env::DECIDING.contains(&name) {
+        return Err(refused("it is the supervision tree's alone"));
+    }
+    if value.contains('\0') {
+        return Err(refused("its value contains a NUL byte"));
+    }
+    Ok(())
+}
+
+/// Quotes `value` for sh(1): in single quotes nothing has a meaning but the closing quote.
+pub fn quote(value: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:@%,".contains(&b);
+    if !value.is_empty() && value.bytes().all(plain) {
+        return value.to_owned();
+    }
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+/// A variable that a gateway's environment can't hold.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the variable `{}` can't be passed to a gateway: {reason}", .name.escape_debug())]
+pub struct BadVariable {
+    name: String,
+    reason: &'static str,
+}
+
+#[cfg(test)]
+mod tests;

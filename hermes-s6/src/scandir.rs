@@ -1,0 +1,130 @@
+//! A scan directory: who holds it, what is in it, and who supervises each slot.
+//!
+//! Sources: `scandir.html`, `s6-svscan.html`, `src/libs6/s6_svc_ok.c`. That something is held or
+//! supervised is a lock, queried and never taken: `fcntl(2)` with `F_GETLK`, for which read
+//! permission suffices, and which names the holder.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use hermes_core::ProfileName;
+use hermes_core::process_lock::{self, Holder};
+
+use crate::control::{self, ControlError, Sent};
+use crate::layout::{self, HIDDEN_PREFIX, SCANDIR_LOCK, ServiceDir};
+
+/// A scan directory.
+#[derive(Debug, Clone)]
+pub struct ScanDir(PathBuf);
+
+impl ScanDir {
+    /// The scan directory at `path`. Nothing is read yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The slot of `profile`, whether it exists or not.
+    pub fn slot(&self, profile: &ProfileName) -> ServiceDir {
+        ServiceDir::new(self.0.join(layout::slot_name(profile)))
+    }
+
+    /// The file that s6-svscan locks for as long as it lives.
+    pub fn svscan_lock(&self) -> PathBuf {
+        self.0.join(".s6-svscan/lock")
+    }
+
+    /// The FIFO that s6-svscan takes commands from.
+    pub fn svscan_control(&self) -> PathBuf {
+        self.0.join(".s6-svscan/control")
+    }
+
+    /// The lock of commands that change the directory.
+    pub fn command_lock(&self) -> PathBuf {
+        self.0.join(SCANDIR_LOCK)
+    }
+
+    /// The s6-svscan that holds the directory, or `None`.
+    pub fn svscan(&self) -> io::Result<Option<Holder>> {
+        process_lock::holder(&self.svscan_lock())
+    }
+
+    /// Sends `commands` to s6-svscan. Returns at once.
+    pub fn send(&self, commands: &[u8]) -> Result<Sent, ControlError> {
+        control::send(&self.svscan_control(), commands)
+    }
+
+    /// The profiles that have a slot, sorted. Dot names and strangers are passed over.
+    pub fn profiles(&self) -> io::Result<Vec<ProfileName>> {
+        let mut profiles: Vec<_> = self
+            .directories()?
+            .iter()
+            .filter_map(|path| layout::profile_of(path.file_name()?.to_str()?))
+            .collect();
+        profiles.sort();
+        Ok(profiles)
+    }
+
+    /// Directories of ours that were never published, or are being removed.
+    pub fn hidden(&self) -> io::Result<Vec<PathBuf>> {
+        let mut hidden = self.directories()?;
+        hidden.retain(|path| name_of(path).starts_with(HIDDEN_PREFIX));
+        hidden.sort();
+        Ok(hidden)
+    }
+
+    /// The services that s6-svscan looks after, whoever they belong to.
+    pub fn services(&self) -> io::Result<Vec<PathBuf>> {
+        let mut services = self.directories()?;
+        services.retain(|path| !name_of(path).starts_with('.'));
+        Ok(services)
+    }
+
+    fn directories(&self) -> io::Result<Vec<PathBuf>> {
+        let mut directories = Vec::new();
+        for entry in fs::read_dir(&self.0)? {
+            let path = entry?.path();
+            // A service may be a link to its directory.
+            if path.is_dir() {
+                directories.push(path);
+            }
+        }
+        Ok(directories)
+    }
+}
+
+fn name_of(path: &Path) -> std::borrow::Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
+}
+
+impl ServiceDir {
+    /// The s6-supervise of this service directory, or `None`.
+    pub fn supervisor(&self) -> io::Result<Option<Holder>> {
+        process_lock::holder(&self.lock())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_slots_are_listed_and_only_ours_are_hidden() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["gateway-b", "gateway-a", "gateway-A", "dashboard", ".hermes-x", ".s6-svscan"]
+        {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        std::fs::write(dir.path().join("gateway-file"), "").unwrap();
+        let scandir = ScanDir::new(dir.path());
+        let names: Vec<_> = scandir.profiles().unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(scandir.hidden().unwrap(), [dir.path().join(".hermes-x")]);
+        assert_eq!(scandir.services().unwrap().len(), 4);
+    }
+}

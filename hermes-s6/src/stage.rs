@@ -1,0 +1,219 @@
+//! Building a slot out of s6-svscan's sight and publishing it whole.
+//!
+//! A slot is made under a dot name, which s6-svscan skips, and appears under its own by one rename
+//! that replaces nothing. The skeleton of `supervise/` and `event/` is made beforehand because
+//! s6-supervise keeps what it finds (`src/supervision/s6-supervise.c`, `EEXIST`): so the directory's
+//! owner controls the service even where the supervisor runs as root.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use fs_err as fs;
+use hermes_core::ProfileName;
+use hermes_core::fsutil;
+use rustix::fs::{CWD, Mode};
+use tempfile::TempDir;
+
+use crate::layout::{
+    CONTROL_MODE, EVENT, EVENT_MODE, FILE_MODE, GENERATION, HIDDEN_PREFIX, NOTIFICATION_FD,
+    SCRIPT_MODE, SUPERVISE, SUPERVISE_MODE, ServiceDir,
+};
+use crate::render::Scripts;
+use crate::scandir::ScanDir;
+
+/// What a slot is made from.
+#[derive(Debug)]
+pub struct Blueprint<'a> {
+    /// The profile it is for.
+    pub profile: &'a ProfileName,
+    /// Its scripts.
+    pub scripts: &'a Scripts,
+    /// Whether its gateway starts as soon as it is supervised.
+    pub up: bool,
+    /// What `timeout-kill` says, in milliseconds.
+    pub kill_after_ms: u128,
+}
+
+/// A slot that is not published yet. Dropping it removes it.
+#[derive(Debug)]
+pub struct Staged {
+    dir: TempDir,
+}
+
+impl Staged {
+    /// Builds a slot under a dot name in `scandir`.
+    pub fn build(scandir: &ScanDir, blueprint: &Blueprint<'_>) -> io::Result<Self> {
+        let dir = hidden_directory(scandir)?;
+        fill(&ServiceDir::new(dir.path()), blueprint)?;
+        // Made private by its maker; s6-svstat and `status` of other users look inside.
+        chmod(dir.path(), 0o755)?;
+        Ok(Self { dir })
+    }
+
+    /// The slot as long as it is staged.
+    pub fn service(&self) -> ServiceDir {
+        ServiceDir::new(self.dir.path())
+    }
+
+    /// Publishes the slot as `slot`, which must not exist (`AlreadyExists`).
+    pub fn publish(self, slot: &ServiceDir) -> io::Result<()> {
+        fsutil::rename_exclusively(self.dir.path(), slot.path())?;
+        // It goes on under its own name: there is nothing left to remove.
+        let _ = self.dir.keep();
+        Ok(())
+    }
+}
+
+/// Moves the directory at `path` out of s6-svscan's sight and answers where it is now.
+pub fn hide(scandir: &ScanDir, path: &Path) -> io::Result<ServiceDir> {
+    let grave = hidden_directory(scandir)?;
+    // rename(2) puts a directory in the place of an empty one.
+    fs::rename(path, grave.path())?;
+    Ok(ServiceDir::new(grave.keep()))
+}
+
+/// A new directory with a dot name that does not tell the profile's, which may be too long for it.
+fn hidden_directory(scandir: &ScanDir) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix(HIDDEN_PREFIX).tempdir_in(scandir.path())
+}
+
+fn fill(slot: &ServiceDir, blueprint: &Blueprint<'_>) -> io::Result<()> {
+    let dir = slot.path();
+    let file = |name: &str, text: &str, mode| {
+        let path = dir.join(name);
+        fs::write(&path, text)?;
+        chmod(&path, mode)
+    };
+    for part in slot.parts() {
+        directory(part.path(), 0o755)?;
+        directory(&part.event(), EVENT_MODE)?;
+        let supervise = part.path().join(SUPERVISE);
+        directory(&supervise, SUPERVISE_MODE)?;
+        directory(&supervise.join(EVENT), EVENT_MODE)?;
+        rustix::fs::mkfifoat(CWD, part.control(), Mode::from_raw_mode(CONTROL_MODE))?;
+        chmod(&part.control(), CONTROL_MODE)?;
+    }
+    directory(&dir.join("data"), 0o755)?;
+    file("data/profile", &format!("{}\n", blueprint.profile), FILE_MODE)?;
+    file("data/generation", &format!("{GENERATION}\n"), FILE_MODE)?;
+    file("type", "longrun\n", FILE_MODE)?;
+    file("notification-fd", &format!("{NOTIFICATION_FD}\n"), FILE_MODE)?;
+    file("timeout-kill", &format!("{}\n", blueprint.kill_after_ms), FILE_MODE)?;
+    // 0 is "for ever": the policy waits in `finish`.
+    file("timeout-finish", "0\n", FILE_MODE)?;
+    file("run", &blueprint.scripts.run, SCRIPT_MODE)?;
+    file("finish", &blueprint.scripts.finish, SCRIPT_MODE)?;
+    file("log/run", &blueprint.scripts.log_run, SCRIPT_MODE)?;
+    if !blueprint.up {
+        file("down", "", FILE_MODE)?;
+    }
+    Ok(())
+}
+
+fn directory(path: &Path, mode: u32) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    chmod(path, mode)
+}
+
+/// Sets a mode that the umask has no say in.
+fn chmod(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileTypeExt;
+
+    use super::*;
+
+    fn staged(scandir: &ScanDir, up: bool) -> Staged {
+        let scripts = Scripts { run: "r".into(), finish: "f".into(), log_run: "l".into() };
+        let profile = "coder".parse().unwrap();
+        let blueprint = Blueprint { profile: &profile, scripts: &scripts, up, kill_after_ms: 6000 };
+        Staged::build(scandir, &blueprint).unwrap()
+    }
+
+    #[test]
+    fn a_slot_has_every_entry_with_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let scandir = ScanDir::new(dir.path());
+        let slot = scandir.slot(&"coder".parse().unwrap());
+        staged(&scandir, false).publish(&slot).unwrap();
+        let mut found = Vec::new();
+        let mut pending = vec![slot.path().to_owned()];
+        while let Some(path) = pending.pop() {
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            let kind = if metadata.is_dir() {
+                pending.extend(fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
+                "/"
+            } else if metadata.file_type().is_fifo() {
+                "|"
+            } else {
+                ""
+            };
+            let name = path.strip_prefix(slot.path()).unwrap().display();
+            found.push(format!("{name}{kind} {:04o}", metadata.permissions().mode() & 0o7777));
+        }
+        found.sort();
+        insta::assert_snapshot!(found.join("\n"), @"
+        / 0755
+        data/ 0755
+        data/generation 0644
+        data/profile 0644
+        down 0644
+        event/ 3730
+        finish 0755
+        log/ 0755
+        log/event/ 3730
+        log/run 0755
+        log/supervise/ 0755
+        log/supervise/control| 0660
+        log/supervise/event/ 3730
+        notification-fd 0644
+        run 0755
+        supervise/ 0755
+        supervise/control| 0660
+        supervise/event/ 3730
+        timeout-finish 0644
+        timeout-kill 0644
+        type 0644
+        ");
+    }
+
+    #[test]
+    fn what_is_not_published_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let scandir = ScanDir::new(dir.path());
+        drop(staged(&scandir, true));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn publishing_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let scandir = ScanDir::new(dir.path());
+        let slot = scandir.slot(&"coder".parse().unwrap());
+        staged(&scandir, true).publish(&slot).unwrap();
+        assert!(!slot.down().exists());
+        let error = staged(&scandir, false).publish(&slot).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert!(!slot.down().exists());
+        assert_eq!(scandir.hidden().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn hiding_takes_a_slot_out_of_the_list() {
+        let dir = tempfile::tempdir().unwrap();
+        let scandir = ScanDir::new(dir.path());
+        let slot = scandir.slot(&"coder".parse().unwrap());
+        staged(&scandir, true).publish(&slot).unwrap();
+        let hidden = hide(&scandir, slot.path()).unwrap();
+        assert_eq!(scandir.profiles().unwrap(), []);
+        assert_eq!(scandir.hidden().unwrap(), [hidden.path()]);
+        assert!(hidden.path().join("run").exists());
+    }
+}

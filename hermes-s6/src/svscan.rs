@@ -1,0 +1,178 @@
+//! Running a supervision tree of one's own: what `hermes up` needs of s6-svscan.
+//!
+//! Sources: `s6-svscan.html`, `s6-svscanctl.html`. SIGTERM ends s6-svscan, its supervisors and their
+//! services; loggers end at the end of their pipe. The services are told to go down *before* that,
+//! all at once, so that none that is about to be started again holds up the end.
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use hermes_core::config::StopTimeout;
+use hermes_core::manager::ManagerError;
+use rustix::process::Signal;
+
+use crate::control::{self, service};
+use crate::error::{failed, timed_out, unreachable};
+use crate::layout::ServiceDir;
+use crate::leftovers::end_group;
+use crate::lifecycle::bring_down;
+use crate::parallel;
+use crate::programs::S6Programs;
+use crate::registry::{self, LOGGER_GRACE};
+use crate::tree::Tree;
+use crate::wait::{self, Look, Process};
+
+/// For how many services, loggers not counted, a tree of one's own has room.
+pub const MAX_SERVICES: u64 = 5000;
+/// How many slots of a former tree are ended at once.
+const AT_ONCE: usize = 32;
+/// How many descriptors that takes: two per logged service, and some for s6-svscan itself.
+pub const DESCRIPTORS: u64 = 2 * MAX_SERVICES + 64;
+
+/// s6-svscan on `scandir`, with room for [`MAX_SERVICES`].
+pub fn command(s6: &S6Programs, scandir: &Path) -> io::Result<Command> {
+    let mut command = Command::new(s6.program("s6-svscan"));
+    if counts_loggers(s6, scandir)? {
+        command.arg("-C").arg((2 * MAX_SERVICES).to_string());
+    } else {
+        command.arg("-c").arg(MAX_SERVICES.to_string());
+    }
+    command.arg("--").arg(scandir).stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Whether s6-svscan takes `-C`, as it does from s6 2.12 on; `-c` is gone in 2.15. No version can be
+/// asked for, but one that knows the option gets as far as the directory, which is not there.
+fn counts_loggers(s6: &S6Programs, scandir: &Path) -> io::Result<bool> {
+    const USAGE: i32 = 100;
+    let status = Command::new(s6.program("s6-svscan"))
+        .args(["-C", "4", "--"])
+        .arg(scandir.join(".hermes-no-such-directory"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
+    Ok(status.code() != Some(USAGE))
+}
+
+/// Ends what a former tree left in the scan directory: its supervisors, which a new s6-svscan could
+/// neither adopt nor stop, and their slots. Does nothing where an s6-svscan holds the directory; the
+/// caller holds the tree's lock. One slot that can't be ended keeps no other from it; the first error is
+/// the answer.
+pub fn clear(tree: &Tree) -> Result<(), ManagerError> {
+    let operation = format!("clear the scan directory `{}`", tree.scandir.path().display());
+    let io = |error| failed(&operation, error);
+    if tree.scandir.svscan().map_err(io)?.is_some() || !tree.scandir.path().is_dir() {
+        return Ok(());
+    }
+    let profiles = tree.scandir.profiles().map_err(io)?;
+    let mut ended = parallel::map(profiles, AT_ONCE, |profile| {
+        let _lock = tree.lock_profile(&operation, &profile)?;
+        let slot = tree.scandir.slot(&profile);
+        bring_down(tree, &operation, &slot, budget_of(&slot))?;
+        registry::retire(tree, &operation, &slot)
+    });
+    let hidden = tree.scandir.hidden().map_err(io)?;
+    ended.extend(parallel::map(hidden, AT_ONCE, |hidden| {
+        registry::retire(tree, &operation, &ServiceDir::new(hidden))
+    }));
+    ended.into_iter().collect()
+}
+
+/// Blocks until the s6-svscan that was started as `process` holds the scan directory and reads its
+/// commands.
+pub fn await_ready(tree: &Tree, process: &Process) -> Result<(), ManagerError> {
+    let operation = format!("run s6-svscan on `{}`", tree.scandir.path().display());
+    let started = Instant::now();
+    let patience = tree.patience.supervise;
+    let done = wait::until(&mut [], std::slice::from_ref(process), started + patience, || {
+        if process.has_ended() {
+            let hint = "its own output, above, says why";
+            return Err(unreachable(&operation, "s6-svscan ended at once".to_owned(), hint));
+        }
+        let holder = tree.scandir.svscan().map_err(|error| failed(&operation, error))?;
+        // It makes its FIFO after it has the lock, and an empty command is taken by a reader alone.
+        let reads = || tree.scandir.send(&[]).is_ok_and(|sent| sent == control::Sent::Taken);
+        let ready = holder.is_some_and(|holder| holder.pid == Some(process.pid)) && reads();
+        Ok(if ready { Look::Done(()) } else { Look::Wait })
+    })?;
+    done.ok_or_else(|| {
+        let saw = "it does not hold the scan directory".to_owned();
+        timed_out(&operation, patience, saw, "`hermes doctor` shows who does")
+    })
+}
+
+/// Stops every gateway in parallel, each with its process group and inside its stop budget, then
+/// s6-svscan, and blocks until it has ended. No intent changes.
+pub fn stop(tree: &Tree, svscan: &Process) -> Result<(), ManagerError> {
+    let operation = format!("stop the tree on `{}`", tree.scandir.path().display());
+    let slots = tell_all_down(tree);
+    let budget = slots.iter().map(|(slot, _)| budget_of(slot).budget()).max().unwrap_or_default();
+    let deadline = Instant::now() + budget;
+    // One that is not down by then is killed by `timeout-kill`, and s6-svscan waits for it.
+    wait::until(&mut [], std::slice::from_ref(svscan), deadline, || {
+        let down = |slot: &ServiceDir| slot.record().map_or(true, |record| record.is_down());
+        let done = svscan.has_ended() || slots.iter().all(|(slot, _)| down(slot));
+        Ok::<_, ManagerError>(if done { Look::Done(()) } else { Look::Wait })
+    })?;
+    // What a gateway leaves of its group holds its logger's pipe, and with it the end of the tree. The
+    // first that can't be ended does not keep s6-svscan from being told.
+    let gateways = slots.iter().filter_map(|(_, gateway)| *gateway).collect();
+    let left =
+        parallel::map(gateways, AT_ONCE, |gateway| end_group(tree, &operation, gateway, deadline));
+    end(tree, &operation, svscan, &slots, budget)?;
+    left.into_iter().collect()
+}
+
+/// Tells every service to go down, and answers which there are, with their gateways. One that can't be
+/// told now, or not even be listed, is told by its s6-supervise, which s6-svscan ends.
+fn tell_all_down(tree: &Tree) -> Vec<(ServiceDir, Option<u32>)> {
+    let profiles = tree.scandir.profiles().unwrap_or_default();
+    let slots = profiles.iter().map(|profile| tree.scandir.slot(profile));
+    let told = slots.map(|slot| {
+        let gateway = slot.record().ok().and_then(|record| record.gateway());
+        let _ = control::send(&slot.control(), &[service::DOWN]);
+        (slot, gateway)
+    });
+    told.collect()
+}
+
+fn end(
+    tree: &Tree,
+    operation: &str,
+    svscan: &Process,
+    slots: &[(ServiceDir, Option<u32>)],
+    budget: Duration,
+) -> Result<(), ManagerError> {
+    svscan.signal(Signal::TERM).map_err(|error| failed(operation, error))?;
+    let started = Instant::now();
+    let patience = budget + tree.patience.stop_beyond_budget;
+    let grace = LOGGER_GRACE.min(patience / 2);
+    let mut nudged = false;
+    let done = wait::until(&mut [], std::slice::from_ref(svscan), started + patience, || {
+        if svscan.has_ended() {
+            return Ok::<_, ManagerError>(Look::Done(()));
+        }
+        // Some process that left its gateway's group still holds a logger's pipe.
+        if !nudged && started.elapsed() >= grace {
+            for (slot, _) in slots {
+                let _ = control::send(&slot.log().control(), &[service::EXIT, service::HANGUP]);
+            }
+            nudged = true;
+        }
+        Ok(Look::WaitUntil(started + grace))
+    })?;
+    done.ok_or_else(|| {
+        let saw = format!("s6-svscan still runs as {}", svscan.pid);
+        timed_out(operation, patience, saw, "`hermes doctor` shows which supervisors are left")
+    })
+}
+
+/// The budget that a slot was made with: `timeout-kill` is what it leaves to the gateway.
+fn budget_of(slot: &ServiceDir) -> StopTimeout {
+    let text = fs::read_to_string(slot.timeout_kill()).unwrap_or_default();
+    let kill_after = text.trim().parse().map(Duration::from_millis);
+    kill_after.map(StopTimeout::killing_after).unwrap_or_default()
+}

@@ -1,0 +1,176 @@
+//! One supervision tree: the scan directory, the home whose gateways it runs, the programs that
+//! its scripts call, and how patient commands are with it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fs_err as fs;
+use hermes_core::home::env;
+use hermes_core::lock::Lock;
+use hermes_core::manager::ManagerError;
+use hermes_core::process_lock::Holder;
+use hermes_core::{ProfileName, RootHome};
+
+use crate::capacity::Capacity;
+use crate::error::{failed, timed_out, unreachable};
+use crate::layout::{MAX_PROFILE_LEN, TREE_LOCK};
+use crate::proc::{Proc, same_directory};
+use crate::render::Toolbox;
+use crate::scandir::ScanDir;
+
+/// Where s6-overlay keeps the environment that `with-contenv` gives to a service.
+const CONTAINER_ENVIRONMENT: &str = "/run/s6/container_environment";
+
+/// A supervision tree and what is needed to work with it.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    /// The scan directory that holds the slots.
+    pub scandir: ScanDir,
+    /// The home whose gateways the tree runs.
+    pub root: RootHome,
+    /// The programs that rendered scripts call.
+    pub toolbox: Toolbox,
+    /// How long commands wait.
+    pub patience: Patience,
+    /// The proc file system.
+    pub proc: Proc,
+}
+
+/// How long commands wait before they give up.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For another command that holds a lock.
+    pub lock: Duration,
+    /// For a new slot to be supervised, and for a removed one to be let go.
+    pub supervise: Duration,
+    /// For a gateway to be ready.
+    pub start: Duration,
+    /// For a gateway to be down, beyond its stop budget.
+    pub stop_beyond_budget: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            lock: Duration::from_secs(60),
+            supervise: Duration::from_secs(15),
+            start: Duration::from_secs(30),
+            stop_beyond_budget: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Patience {
+    /// The same time for everything; a gateway's stop budget is not added.
+    pub fn all(patience: Duration) -> Self {
+        Self { lock: patience, supervise: patience, start: patience, stop_beyond_budget: patience }
+    }
+}
+
+impl Tree {
+    /// The tree on `scandir` that runs the gateways of `root`. Nothing is read yet.
+    pub fn new(scandir: ScanDir, root: RootHome, toolbox: Toolbox) -> Self {
+        Self { scandir, root, toolbox, patience: Patience::default(), proc: Proc::default() }
+    }
+
+    /// The s6-svscan that holds the scan directory; none is [`ManagerError::Unreachable`].
+    pub fn require_svscan(&self, operation: &str) -> Result<Holder, ManagerError> {
+        let path = self.scandir.path().display();
+        self.scandir.svscan().map_err(|error| failed(operation, error))?.ok_or_else(|| {
+            unreachable(
+                operation,
+                format!("no s6-svscan holds the scan directory `{path}`"),
+                "`hermes up` runs a supervision tree for this user",
+            )
+        })
+    }
+
+    /// Refuses a tree that runs another home's gateways, where its home can be known.
+    pub fn require_same_home(&self, operation: &str, svscan: Holder) -> Result<(), ManagerError> {
+        let Some(home) = self.home_of(svscan) else {
+            return Ok(());
+        };
+        if same_directory(&home, self.root.path()) {
+            return Ok(());
+        }
+        let (theirs, ours) = (home.display(), self.root.path().display());
+        Err(unreachable(
+            operation,
+            format!("this tree runs the gateways of `{theirs}`, and the home here is `{ours}`"),
+            &format!("set {}={theirs}, or name the tree of `{ours}` with --scandir", env::HOME),
+        ))
+    }
+
+    /// Refuses the tree of another home, if there is a tree.
+    pub fn refuse_other_home(&self, operation: &str) -> Result<(), ManagerError> {
+        match self.scandir.svscan().map_err(|error| failed(operation, error))? {
+            Some(svscan) => self.require_same_home(operation, svscan),
+            None => Ok(()),
+        }
+    }
+
+    /// The home that services of this tree get, if a plain user may know it.
+    fn home_of(&self, svscan: Holder) -> Option<PathBuf> {
+        let contained = self.toolbox.s6.with_contenv.is_some().then(|| {
+            let text = fs::read_to_string(format!("{CONTAINER_ENVIRONMENT}/{}", env::HOME)).ok()?;
+            Some(PathBuf::from(text.trim_end_matches('\n')))
+        });
+        contained
+            .flatten()
+            .or_else(|| Some(self.proc.variable(svscan.pid?, env::HOME).ok()??.into()))
+    }
+
+    /// Refuses a name that s6 can't carry, before anything is written.
+    pub fn require_short_name(
+        &self,
+        operation: &str,
+        profile: &ProfileName,
+    ) -> Result<(), ManagerError> {
+        let len = profile.as_str().len();
+        if len <= MAX_PROFILE_LEN {
+            return Ok(());
+        }
+        let why = format!("the name has {len} bytes, and s6 carries at most {MAX_PROFILE_LEN}");
+        Err(crate::error::refused(operation, why, None))
+    }
+
+    /// What limits the scan directory and how much of it is used.
+    pub fn capacity(&self, svscan: Holder) -> std::io::Result<Capacity> {
+        Capacity::of(&self.scandir, &self.proc, svscan.pid)
+    }
+
+    /// Takes the lock of `profile`, which every command holds that changes it.
+    pub fn lock_profile(
+        &self,
+        operation: &str,
+        profile: &ProfileName,
+    ) -> Result<Lock, ManagerError> {
+        self.lock(operation, self.root.profile_lock(profile))
+    }
+
+    /// Takes the lock on the scan directory. A profile's lock is taken before it, never after.
+    pub(crate) fn lock_scandir(&self, operation: &str) -> Result<Lock, ManagerError> {
+        self.lock(operation, self.scandir.command_lock())
+    }
+
+    /// Takes the lock of those who are about to listen on `port`.
+    pub(crate) fn lock_port(&self, operation: &str, port: u16) -> Result<Lock, ManagerError> {
+        self.lock(operation, self.root.port_lock(port))
+    }
+
+    /// Takes the lock under which an s6-svscan is started on the scan directory, and what a former one
+    /// left is cleared away: of two at once, the second would clear what the first has just begun.
+    pub fn lock_tree(&self, operation: &str) -> Result<Lock, ManagerError> {
+        self.lock(operation, self.scandir.path().join(TREE_LOCK))
+    }
+
+    fn lock(&self, operation: &str, path: PathBuf) -> Result<Lock, ManagerError> {
+        use hermes_core::lock::LockError;
+        Lock::acquire(&path, self.patience.lock).map_err(|error| match error {
+            LockError::Busy { waited, .. } => {
+                timed_out(operation, waited, error.to_string(), "try again when it is done")
+            }
+            LockError::Io { .. } => failed(operation, error),
+        })
+    }
+}

@@ -1,0 +1,244 @@
+//! Waiting for what s6-supervise announces, and for the end of processes, with a deadline.
+//!
+//! Sources: `fifodir.html`, `src/libs6/ftrig1_make.c`, `ftrigw_notifyb_nosig.c`. A listener makes a
+//! FIFO in the `event/` directory under a name that s6 recognises (`ftrig1:`, a TAI64N label, `:`,
+//! six characters) and keeps it open for reading; s6-supervise writes one character for each
+//! change. Not every change is announced (a service that is down and no longer wanted up, for
+//! one), so a wait also asks again by itself, ever more slowly.
+
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// A subscription to the changes of one service. Dropping it ends it.
+#[derive(Debug)]
+pub struct Events {
+    directory: OwnedFd,
+    name: String,
+    fifo: File,
+    // Kept open so that the FIFO never reports the end of its writers.
+    _writer: OwnedFd,
+}
+
+impl Events {
+    /// Subscribes at the `event/` directory at `path`. It may move afterwards, as a staged slot does.
+    pub fn subscribe(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let directory = rustix::fs::open(path, flags | OFlags::RDONLY, Mode::empty())?;
+        let name = loop {
+            let name = listener_name();
+            // Under a dot name until it has a reader: s6 removes listeners that have none.
+            match rustix::fs::mkfifoat(&directory, format!(".{name}"), Mode::from_raw_mode(0o622)) {
+                Ok(()) => break name,
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        };
+        let made = Self::open(&directory, &name);
+        let (fifo, writer) = made.inspect_err(|_| {
+            let _ = rustix::fs::unlinkat(&directory, format!(".{name}"), AtFlags::empty());
+        })?;
+        Ok(Self { directory, name, fifo, _writer: writer })
+    }
+
+    fn open(directory: &OwnedFd, name: &str) -> io::Result<(File, OwnedFd)> {
+        let hidden = format!(".{name}");
+        let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let reader = rustix::fs::openat(directory, &hidden, flags | OFlags::RDONLY, Mode::empty())?;
+        // The umask bites at mkfifo, and the supervisor may be another user.
+        rustix::fs::fchmod(&reader, Mode::from_raw_mode(0o622))?;
+        let writer = rustix::fs::openat(directory, &hidden, flags | OFlags::WRONLY, Mode::empty())?;
+        rustix::fs::renameat(directory, &hidden, directory, name)?;
+        Ok((reader.into(), writer))
+    }
+
+    /// Takes what was announced since the last call.
+    fn drain(&mut self) {
+        let mut buffer = [0; 64];
+        while matches!(self.fifo.read(&mut buffer), Ok(n) if n > 0) {}
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        // A FIFO without a reader is removed by s6 at its next event.
+        let _ = rustix::fs::unlinkat(&self.directory, self.name.as_str(), AtFlags::empty());
+    }
+}
+
+/// A name that s6 takes for a listener's. Only its form matters; nobody reads the label.
+fn listener_name() -> String {
+    let now = jiff::Timestamp::now();
+    let seconds = (1_u64 << 62) + 37 + now.as_second().cast_unsigned();
+    // std's hasher is seeded at random for each instance.
+    let random = RandomState::new().hash_one(seconds) & 0xff_ffff;
+    format!("ftrig1:@{seconds:016x}{:08x}:{random:06x}", now.subsec_nanosecond())
+}
+
+/// A process that is waited for through a pidfd, so that its number can't come to mean another.
+#[derive(Debug)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    fd: OwnedFd,
+}
+
+impl Process {
+    /// Opens the process `pid`; `None` if there is none.
+    pub fn open(pid: u32) -> io::Result<Option<Self>> {
+        let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+            return Ok(None);
+        };
+        match rustix::process::pidfd_open(raw, PidfdFlags::empty()) {
+            Ok(fd) => Ok(Some(Self { pid, fd })),
+            Err(Errno::SRCH) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
+        matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(n) if n > 0)
+    }
+
+    /// Sends it a signal. One that has ended is no error.
+    pub fn signal(&self, signal: rustix::process::Signal) -> io::Result<()> {
+        match rustix::process::pidfd_send_signal(&self.fd, signal) {
+            Err(Errno::SRCH) | Ok(()) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl AsFd for Process {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// What a wait found when it looked.
+#[derive(Debug)]
+pub enum Look<T> {
+    /// It is over.
+    Done(T),
+    /// Look again when something changes.
+    Wait,
+    /// Look again when something changes, and at this time at the latest.
+    WaitUntil(Instant),
+}
+
+/// Looks until `look` is done, whenever `events` are announced, one of `processes` ends, or a pause
+/// (2 ms at first, 100 ms at last) is over. Blocks until `deadline` at most, looks a last time
+/// then, and answers `None` if it is still not done.
+pub fn until<T, E>(
+    events: &mut [Events],
+    processes: &[Process],
+    deadline: Instant,
+    mut look: impl FnMut() -> Result<Look<T>, E>,
+) -> Result<Option<T>, E> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let now = Instant::now();
+        let mut next = now + pause;
+        match look()? {
+            Look::Done(value) => return Ok(Some(value)),
+            Look::Wait => {}
+            // A time that has passed is no time to wait until.
+            Look::WaitUntil(at) if at > now => next = next.min(at),
+            Look::WaitUntil(_) => {}
+        }
+        if now >= deadline {
+            return Ok(None);
+        }
+        let timeout = next.min(deadline).saturating_duration_since(now);
+        let announced = idle(events, processes, timeout);
+        pause = if announced { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+    }
+}
+
+/// Blocks until something is announced (`true`) or the time is over.
+fn idle(events: &mut [Events], processes: &[Process], timeout: Duration) -> bool {
+    let timeout = Timespec::try_from(timeout).unwrap_or_default();
+    // A process that has ended stays readable for ever; waiting on it would not wait.
+    let living = processes.iter().filter(|process| !process.has_ended());
+    let mut fds: Vec<_> = events
+        .iter()
+        .map(|events| PollFd::new(&events.fifo, PollFlags::IN))
+        .chain(living.map(|process| PollFd::new(process, PollFlags::IN)))
+        .collect();
+    // An interrupted wait only looks a little earlier.
+    let announced = matches!(rustix::event::poll(&mut fds, Some(&timeout)), Ok(n) if n > 0);
+    drop(fds);
+    events.iter_mut().for_each(Events::drain);
+    announced
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_listener_has_the_form_that_s6_looks_for() {
+        let name = listener_name();
+        assert!(name.starts_with("ftrig1:@"));
+        assert_eq!(name.len(), "ftrig1".len() + 33);
+    }
+
+    #[test]
+    fn a_subscription_leaves_nothing_behind_even_if_its_directory_moves() {
+        let dir = tempfile::tempdir().unwrap();
+        let (event, moved) = (dir.path().join("event"), dir.path().join("moved"));
+        std::fs::create_dir(&event).unwrap();
+        let events = Events::subscribe(&event).unwrap();
+        assert_eq!(std::fs::read_dir(&event).unwrap().count(), 1);
+        std::fs::rename(&event, &moved).unwrap();
+        drop(events);
+        assert_eq!(std::fs::read_dir(&moved).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_end_of_a_process_is_seen_and_a_signal_afterwards_is_no_error() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let process = Process::open(child.id()).unwrap().unwrap();
+        assert!(!process.has_ended());
+        drop(child.stdin.take());
+        let processes = [process];
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let ended = until(&mut [], &processes, deadline, || {
+            let ended = processes[0].has_ended();
+            Ok::<_, Infallible>(if ended { Look::Done(()) } else { Look::Wait })
+        });
+        assert_eq!(ended, Ok(Some(())));
+        child.wait().unwrap();
+        processes[0].signal(rustix::process::Signal::KILL).unwrap();
+        assert!(Process::open(child.id()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_deadline_and_looks_when_it_was_asked_to() {
+        let start = Instant::now();
+        let mut looks = 0;
+        let seen = until(&mut [], &[], start + Duration::from_millis(30), || {
+            looks += 1;
+            Ok::<Look<()>, Infallible>(Look::WaitUntil(start + Duration::from_millis(1)))
+        });
+        assert_eq!(seen, Ok(None));
+        assert!(start.elapsed() >= Duration::from_millis(30));
+        assert!(looks >= 2);
+    }
+}

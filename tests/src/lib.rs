@@ -1,0 +1,118 @@
+//! The kit of the tests: a world of its own for each test, with the real programs in it.
+//!
+//! Everything runs as a plain user. Where the tests are run by root, that is the user 10000, as in
+//! production: what works as root alone must fail here.
+
+mod command;
+mod tree;
+mod world;
+
+pub use command::{Hermes, Outcome, Running};
+pub use tree::{Helper, Svscan, Up};
+pub use world::{World, free_port, hermes_program};
+
+use std::convert::Infallible;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use hermes_s6::layout::ServiceDir;
+use hermes_s6::wait::{self, Look};
+use serde_json::Value;
+
+/// How long anything may take that should happen soon.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// Asks until `look` answers, at most [`SOON`].
+///
+/// # Panics
+///
+/// If it does not answer in time.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let seen = wait::until(&mut [], &[], Instant::now() + SOON, || {
+        Ok::<_, Infallible>(look().map_or(Look::Wait, Look::Done))
+    });
+    match seen {
+        Ok(Some(value)) => value,
+        Ok(None) => panic!("not within {SOON:?}: {what}"),
+    }
+}
+
+/// Whether a process of this number exists and is no zombie.
+pub fn is_alive(pid: u64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// The processes that name `needle` in their arguments or their environment.
+pub fn processes_naming(needle: &str) -> Vec<u64> {
+    let names = |pid: u64, file: &str| {
+        let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        text.windows(needle.len()).any(|window| window == needle.as_bytes())
+    };
+    let entries = std::fs::read_dir("/proc").expect("/proc is there");
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| names(*pid, "cmdline") || names(*pid, "environ"))
+        .filter(|pid| is_alive(*pid))
+        .collect()
+}
+
+/// The supervisors of a slot's service and logger, as far as there are any.
+pub fn supervisors(slot: &Path) -> Vec<u64> {
+    let parts = ServiceDir::new(slot).parts();
+    let holders = parts.iter().filter_map(|part| part.supervisor().expect("a readable lock"));
+    holders.map(|holder| holder.pid.expect("a pid namespace of ours").into()).collect()
+}
+
+/// The pid in a status.
+#[track_caller]
+pub fn pid(status: &Value) -> u64 {
+    status["pid"].as_u64().unwrap_or_else(|| panic!("no pid in {status}"))
+}
+
+/// Sends `signal` to a process that a test started, or has just read from its supervisor.
+pub fn signal(pid: u64, signal: rustix::process::Signal) {
+    let pid = u32::try_from(pid).expect("a pid");
+    let process = wait::Process::open(pid).expect("a pidfd").expect("a living process");
+    process.signal(signal).expect("permission to signal");
+}
+
+/// Sends SIGKILL to a process that a test has just read from its supervisor.
+pub fn kill(pid: u64) {
+    signal(pid, rustix::process::Signal::KILL);
+}
+
+/// A command where no scan directory is named and no `hermes up` runs.
+pub fn alone<'a>(world: &World, args: impl IntoIterator<Item = &'a str>) -> Hermes {
+    let runtime = world.path().join("runtime");
+    world.make_directory(&runtime);
+    world
+        .hermes(args)
+        .env_remove("HERMES_SCANDIR")
+        .env("XDG_RUNTIME_DIR", runtime.to_str().expect("a UTF-8 path"))
+}
+
+/// One line that begins with `error:`, causes indented below it, at most one hint.
+#[track_caller]
+pub fn is_one_clear_error(outcome: &Outcome) {
+    let lines: Vec<_> = outcome.stderr.lines().collect();
+    assert!(lines[0].starts_with("error: "), "{outcome}");
+    let rest = &lines[1..];
+    let hints = rest.iter().filter(|line| line.starts_with("hint: ")).count();
+    let causes = rest.iter().filter(|line| line.starts_with("  ")).count();
+    assert!(hints <= 1 && hints + causes == rest.len(), "{outcome}");
+    assert_eq!(outcome.stdout, "", "{outcome}");
+}
+
+/// The text with the paths of this world made short.
+pub fn short(world: &World, text: &str) -> String {
+    text.replace(world.path().to_str().expect("a UTF-8 path"), "W")
+}
+
+/// Sets a mode that the umask has no say in.
+pub fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is there");
+}

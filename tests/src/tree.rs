@@ -1,0 +1,238 @@
+//! Live supervision trees: a bare s6-svscan, and `hermes up`.
+
+#![expect(clippy::print_stderr, reason = "the scene of a failed test is told")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use hermes_s6::wait::Process;
+use hermes_s6::{S6Programs, ScanDir};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::{World, eventually};
+
+/// A world in which an s6-svscan of its own holds the scan directory.
+#[derive(Debug)]
+pub struct Svscan {
+    /// The world.
+    pub world: World,
+    child: Child,
+}
+
+impl Svscan {
+    /// A new world with a live s6-svscan.
+    pub fn start() -> Self {
+        Self::start_with(World::new(), &[])
+    }
+
+    /// A live s6-svscan with more options, in a world that is there.
+    pub fn start_with(world: World, options: &[&str]) -> Self {
+        let mut command = world.command(program("s6-svscan"));
+        command.args(options).arg("--").arg(world.scandir());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(&world, "svscan.log"));
+        let child = command.spawn().expect("s6-svscan runs");
+        let tree = Self { world, child };
+        eventually("s6-svscan takes commands", || {
+            let status = tree.s6("s6-svscanctl").arg("-z").arg(tree.world.scandir()).status();
+            status.is_ok_and(|status| status.success()).then_some(())
+        });
+        tree
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// One of s6's own programs.
+    pub fn s6(&self, name: &str) -> Command {
+        self.world.s6(name)
+    }
+
+    /// Sends its s6-svscan a signal.
+    pub fn signal(&self, signal: Signal) {
+        crate::signal(self.pid().into(), signal);
+    }
+
+    /// Kills its s6-svscan and nothing else, and leaves the world.
+    pub fn kill(mut self) -> World {
+        self.signal(Signal::KILL);
+        self.child.wait().expect("a child of ours");
+        std::mem::replace(&mut self.world, World::new())
+    }
+
+    /// A gateway's status.
+    #[track_caller]
+    pub fn status(&self, profile: &str) -> Value {
+        self.world.hermes(["gateway", "status", profile, "--json"]).run().json()
+    }
+
+    /// Ends the tree and leaves the world.
+    pub fn stop(mut self) -> World {
+        self.end();
+        std::mem::replace(&mut self.world, World::new())
+    }
+
+    fn end(&mut self) {
+        let gone = self.child.try_wait().expect("a child of ours").is_some();
+        if gone {
+            return;
+        }
+        for slot in fs::read_dir(self.world.scandir()).into_iter().flatten().flatten() {
+            // A gateway that ignores SIGTERM would hold up the end.
+            let _ = self.s6("s6-svc").arg("-dk").arg(slot.path()).status();
+        }
+        let _ = self.s6("s6-svscanctl").arg("-t").arg(self.world.scandir()).status();
+        eventually("s6-svscan ends", || self.child.try_wait().ok().flatten());
+    }
+}
+
+impl Drop for Svscan {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.end();
+            return;
+        }
+        // The scene of a failed test is told, and then ended without ceremony.
+        let log = fs::read_to_string(self.world.path().join("svscan.log")).unwrap_or_default();
+        eprintln!("--- s6-svscan\n{log}");
+        self.world.end_processes();
+        let _ = self.child.wait();
+    }
+}
+
+/// A world in which `hermes up` runs the tree.
+#[derive(Debug)]
+pub struct Up {
+    /// The world.
+    pub world: World,
+    child: Option<Child>,
+    said: usize,
+}
+
+impl Up {
+    /// `hermes up` in a new world, once it is up.
+    pub fn start() -> Self {
+        Self::start_in(World::new())
+    }
+
+    /// `hermes up` in a world that is there, once it is up.
+    pub fn start_in(world: World) -> Self {
+        let mut command = world.command(crate::world::hermes_program());
+        command.arg("up");
+        Self::launch(world, command).await_up()
+    }
+
+    /// A command that becomes `hermes up`, which is not waited for.
+    pub fn launch(world: World, mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(&world, "up.log"));
+        let said = said_up(&world);
+        let child = command.spawn().expect("hermes runs");
+        Self { world, child: Some(child), said }
+    }
+
+    /// Blocks until it says that it is up.
+    #[track_caller]
+    pub fn await_up(mut self) -> Self {
+        eventually("`hermes up` says that it is up", || {
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            assert!(ended.is_none(), "`hermes up` ended: {}", self.log());
+            (said_up(&self.world) > self.said).then_some(())
+        });
+        self
+    }
+
+    /// The s6-svscan that it runs.
+    pub fn svscan(&self) -> u64 {
+        let holder = ScanDir::new(self.world.scandir()).svscan().expect("a readable lock");
+        holder.and_then(|holder| holder.pid).expect("an s6-svscan").into()
+    }
+
+    /// A gateway's status.
+    #[track_caller]
+    pub fn status(&self, profile: &str) -> Value {
+        self.world.hermes(["gateway", "status", profile, "--json"]).run().json()
+    }
+
+    /// Waits for its end, and leaves the world and its exit code.
+    #[track_caller]
+    pub fn ended(mut self) -> (World, Option<i32>) {
+        let mut child = self.child.take().expect("it runs");
+        let status = eventually("`hermes up` ends", || child.try_wait().ok().flatten());
+        (std::mem::replace(&mut self.world, World::new()), status.code())
+    }
+
+    /// What it has said in this world so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.world.path().join("up.log")).unwrap_or_default()
+    }
+
+    /// The process of `hermes up` itself.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// Ends it with `signal` and leaves the world and its exit code.
+    #[track_caller]
+    pub fn end(self, signal: Signal) -> (World, Option<i32>) {
+        crate::signal(self.pid().into(), signal);
+        self.ended()
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- hermes up\n{}", self.log());
+            self.world.end_processes();
+        }
+        let Some(mut child) = self.child.take() else { return };
+        let process = Process::open(child.id()).ok().flatten();
+        let _ = process.map(|process| process.signal(Signal::TERM));
+        let _ = child.wait();
+    }
+}
+
+/// Some program that helps a test and ends with it.
+#[derive(Debug)]
+pub struct Helper(Child);
+
+impl Helper {
+    /// Starts it.
+    pub fn start(command: &mut Command) -> Self {
+        Self(command.spawn().expect("a helper runs"))
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// How often `hermes up` has said in this world that it is up.
+fn said_up(world: &World) -> usize {
+    let log = fs::read_to_string(world.path().join("up.log")).unwrap_or_default();
+    log.matches("the tree is up").count()
+}
+
+fn log(world: &World, name: &str) -> Stdio {
+    let path = world.path().join(name);
+    let file = fs::OpenOptions::new().create(true).append(true).open(path).expect("a log");
+    file.into()
+}
+
+/// Where one of s6's programs is.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let s6 = S6Programs::find("/".as_ref(), &path);
+    s6.expect("s6 is installed: `cargo xtask install`").program(name)
+}

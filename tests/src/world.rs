@@ -1,0 +1,216 @@
+//! A directory of one's own with a home and a place for a scan directory in it.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use hermes_s6::wait::Process;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::Hermes;
+
+/// Who everything runs as where the tests are run by root.
+const USER: u32 = 10_000;
+
+/// A test's own home, scan directory and user.
+#[derive(Debug)]
+pub struct World {
+    dir: TempDir,
+    /// What the restart policy's delays are divided by in trees of this world.
+    pub faster: u32,
+}
+
+impl World {
+    /// An empty world. Nothing runs in it yet.
+    #[expect(clippy::new_without_default, reason = "it makes directories")]
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("hermes-world-").tempdir().expect("a directory");
+        let world = Self { dir, faster: 1 };
+        world.give(world.path());
+        for part in [world.home(), world.scandir()] {
+            world.make_directory(&part);
+        }
+        world
+    }
+
+    /// The directory that holds it all.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The root home.
+    pub fn home(&self) -> PathBuf {
+        self.path().join("home")
+    }
+
+    /// The home of a profile other than `default`.
+    pub fn profile(&self, name: &str) -> PathBuf {
+        self.home().join("profiles").join(name)
+    }
+
+    /// The scan directory.
+    pub fn scandir(&self) -> PathBuf {
+        self.path().join("service")
+    }
+
+    /// The slot of a profile.
+    pub fn slot(&self, name: &str) -> PathBuf {
+        self.scandir().join(format!("gateway-{name}"))
+    }
+
+    /// Makes a directory that belongs to the user.
+    pub fn make_directory(&self, path: &Path) {
+        fs::create_dir_all(path).expect("a directory");
+        self.give(path);
+    }
+
+    /// Writes a file that belongs to the user.
+    pub fn write(&self, path: &Path, text: &str) {
+        fs::write(path, text).expect("a file");
+        self.give(path);
+    }
+
+    /// Makes a profile whose gateway is `command`, a shell's, with a port that nobody else has.
+    pub fn profile_running(&self, name: &str, command: &str) {
+        self.hermes(["profile", "create", name]).ok();
+        self.write(
+            &self.profile(name).join("config.yaml"),
+            &format!(
+                "gateway:\n  command: [/bin/sh, -c, {}]\n",
+                serde_json::to_string(command).expect("a string")
+            ),
+        );
+    }
+
+    /// Makes a profile with the built-in gateway on a port that is free now.
+    pub fn profile_serving(&self, name: &str) -> u16 {
+        let port = free_port();
+        self.hermes(["profile", "create", name, "--port", &port.to_string()]).ok();
+        port
+    }
+
+    /// Makes a profile whose gateway is `command`, a shell's, while no tree has to be there.
+    pub fn profile_for_later(&self, name: &str, command: &str, intent: &str) {
+        self.hermes(["profile", "create", name]).env_remove("HERMES_SCANDIR").ok();
+        self.write(
+            &self.profile(name).join("config.yaml"),
+            &format!(
+                "gateway:\n  command: [/bin/sh, -c, {}]\n",
+                serde_json::to_string(command).expect("a string")
+            ),
+        );
+        self.write(&self.profile(name).join("gateway.intent"), intent);
+    }
+
+    /// One of s6's own programs, as this world's user.
+    pub fn s6(&self, name: &str) -> Command {
+        let mut command = self.command(crate::tree::program(name));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// Kills every process that belongs to this world.
+    pub fn end_processes(&self) {
+        for pid in crate::processes_naming(&self.path().to_string_lossy()) {
+            let process = u32::try_from(pid).ok().and_then(|pid| Process::open(pid).ok()?);
+            let _ = process.map(|process| process.signal(Signal::KILL));
+        }
+    }
+
+    /// The lines that a profile's gateway has logged, without their time.
+    pub fn logged(&self, name: &str) -> Vec<String> {
+        let current = self.home().join("logs/gateways").join(name).join("current");
+        let text = fs::read_to_string(current).unwrap_or_default();
+        let said = |line: &str| line.split_once("  ").map_or(line, |(_, said)| said).to_owned();
+        text.lines().map(said).collect()
+    }
+
+    /// The `hermes` program in this world.
+    pub fn hermes<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Hermes {
+        let mut command = self.command(hermes_program());
+        command.args(args);
+        Hermes::new(command)
+    }
+
+    /// A shell's script in this world, with the `hermes` program on its PATH.
+    pub fn shell(&self, script: &str) -> Hermes {
+        let mut command = self.command("/bin/sh");
+        let program = hermes_program().parent().expect("a directory").display();
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{program}:{path}")).args(["-c", script]);
+        Hermes::new(command)
+    }
+
+    /// Any program in this world, as its user.
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path())
+            .env("HERMES_HOME", self.home())
+            .env("HERMES_SCANDIR", self.scandir())
+            .env("HERMES_TEST_FASTER", self.faster.to_string())
+            .current_dir(self.path());
+        if is_root() {
+            command.uid(USER).gid(USER);
+        }
+        command
+    }
+
+    /// Gives a file to this world's user.
+    pub fn give(&self, path: &Path) {
+        if is_root() {
+            chown(path, Some(USER), Some(USER)).expect("root may give away");
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.end_processes();
+        }
+    }
+}
+
+/// A port of the loopback interface that nobody listens on now.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The `hermes` program of this build, where every user can run it.
+pub fn hermes_program() -> &'static Path {
+    static PROGRAM: OnceLock<(PathBuf, Option<TempDir>)> = OnceLock::new();
+    let (path, _) = PROGRAM.get_or_init(|| {
+        let status = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--package", "hermes-cli"])
+            .status()
+            .expect("cargo runs");
+        assert!(status.success(), "`hermes` does not build");
+        let test = std::env::current_exe().expect("a test is a program");
+        let target = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+        let built = target.join("hermes");
+        if !is_root() {
+            return (built, None);
+        }
+        // The build directory may be root's alone.
+        let dir =
+            tempfile::Builder::new().prefix("hermes-program-").tempdir().expect("a directory");
+        let open = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(dir.path(), open).expect("its own directory");
+        let copy = dir.path().join("hermes");
+        fs::copy(built, &copy).expect("a copy");
+        (copy, Some(dir))
+    });
+    path
+}

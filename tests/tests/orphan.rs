@@ -1,0 +1,97 @@
+//! One gateway per profile: who holds it, a second one, and one that lost its supervisor.
+
+use std::path::Path;
+
+use hermes_s6::layout::ServiceDir;
+use hermes_tests::{Svscan, eventually, is_alive, kill, pid, processes_naming};
+
+fn supervisor(slot: &Path) -> Option<u64> {
+    let holder = ServiceDir::new(slot).supervisor().expect("a readable lock")?;
+    holder.pid.map(u64::from)
+}
+
+/// Kills a gateway's supervisor and waits until s6-svscan has started another.
+fn lose_supervisor(tree: &Svscan, profile: &str) {
+    let slot = tree.world.slot(profile);
+    let old = supervisor(&slot).expect("it is supervised");
+    kill(old);
+    eventually("there is a new supervisor", || supervisor(&slot).filter(|new| *new != old));
+}
+
+#[test]
+fn a_second_gateway_by_hand_names_the_first_and_harms_nothing() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    world.profile_serving("coder");
+    world.hermes(["gateway", "start", "coder"]).ok();
+    let first = pid(&tree.status("coder"));
+    let outcome = world.hermes(["gateway", "start", "coder", "--foreground"]).fails_with(1);
+    assert!(outcome.stderr.contains("the gateway of `coder` runs already"), "{outcome}");
+    assert!(outcome.stderr.contains(&format!("process {first} has")), "{outcome}");
+    let status = tree.status("coder");
+    assert_eq!((pid(&status), &status["deaths"]), (first, &0.into()));
+}
+
+#[test]
+fn a_gateway_that_lost_its_supervisor_is_an_orphan_and_stop_ends_it() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    world.profile_running("lone", "exec sleep 600");
+    world.hermes(["gateway", "start", "lone"]).ok();
+    let gateway = pid(&tree.status("lone"));
+    lose_supervisor(&tree, "lone");
+    let status = tree.status("lone");
+    assert_eq!(status["state"], "orphan", "{status}");
+    assert_eq!(pid(&status), gateway);
+    world.hermes(["gateway", "status", "lone"]).fails_with(3);
+    let doctor = world.hermes(["doctor", "--json"]).fails_with(1);
+    assert!(doctor.stdout.contains("hermes gateway restart lone"), "{doctor}");
+    world.hermes(["gateway", "stop", "lone"]).ok();
+    assert!(!is_alive(gateway));
+    assert_eq!(tree.status("lone")["state"], "down");
+}
+
+#[test]
+fn restart_replaces_an_orphan_by_a_supervised_gateway() {
+    let tree = Svscan::start();
+    tree.world.profile_serving("coder");
+    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    let orphan = pid(&tree.status("coder"));
+    lose_supervisor(&tree, "coder");
+    tree.world.hermes(["gateway", "restart", "coder"]).ok();
+    let status = tree.status("coder");
+    assert_eq!(status["state"], "up");
+    assert!(pid(&status) != orphan && !is_alive(orphan));
+}
+
+#[test]
+fn an_orphan_does_not_outlive_its_profile() {
+    let tree = Svscan::start();
+    tree.world.profile_serving("coder");
+    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    let orphan = pid(&tree.status("coder"));
+    lose_supervisor(&tree, "coder");
+    tree.world.hermes(["profile", "delete", "coder", "-y"]).ok();
+    assert!(!is_alive(orphan));
+    assert!(!tree.world.profile("coder").exists());
+}
+
+#[test]
+fn what_a_gateway_leaves_of_its_group_ends_with_a_stop() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    // The first child dies of SIGTERM, the second does not.
+    let stubborn = "(trap '' TERM; echo stubborn; exec sleep 6002) & sleep 6001 & exec sleep 6000";
+    world.profile_running("parent", stubborn);
+    let config = world.profile("parent").join("config.yaml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    world.write(&config, &format!("{text}  stop_timeout: 4\n"));
+    world.hermes(["gateway", "start", "parent"]).ok();
+    let family = || {
+        let home = world.profile("parent").display().to_string();
+        processes_naming(&format!("HERMES_HOME={home}"))
+    };
+    eventually("all three run", || (family().len() == 3).then_some(()));
+    world.hermes(["gateway", "stop", "parent"]).ok();
+    assert_eq!(family(), [0; 0], "on return none of them lives");
+}

@@ -1,0 +1,74 @@
+//! Readiness of a program of the user's own, by `gateway.ready_url`.
+
+use hermes_tests::{Svscan, eventually, hermes_program, kill, pid, processes_naming};
+
+/// A gateway that answers only once a file is there: the built-in one of another profile.
+fn slow(tree: &Svscan) {
+    let world = &tree.world;
+    let port = world.profile_serving("inner");
+    let hermes = hermes_program().display();
+    world.profile_running(
+        "outer",
+        &format!(
+            "until [ -e {home}/go ]; do sleep 0.05; done; exec {hermes} -p inner gateway run",
+            home = world.home().display()
+        ),
+    );
+    let config = world.profile("outer").join("config.yaml");
+    let text = std::fs::read_to_string(&config).expect("a config");
+    world.write(
+        &config,
+        &format!("{text}  port: {port}\n  ready_url: 'http://127.0.0.1:{{port}}/health'\n"),
+    );
+}
+
+fn askers(tree: &Svscan) -> Vec<u64> {
+    let home = tree.world.home().display().to_string();
+    let asks = |pid: &u64| {
+        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.contains("await-ready")
+    };
+    processes_naming(&home).into_iter().filter(asks).collect()
+}
+
+#[test]
+fn a_program_is_ready_when_its_address_answers_and_again_after_a_death() {
+    let tree = Svscan::start();
+    slow(&tree);
+    let world = &tree.world;
+    world.hermes(["gateway", "start", "outer", "--timeout", "2"]).fails_with(6);
+    let status = tree.status("outer");
+    assert_eq!((&status["state"], &status["ready"]), (&"starting".into(), &false.into()));
+    assert_eq!(askers(&tree).len(), 1);
+    world.write(&world.home().join("go"), "");
+    world.hermes(["gateway", "start", "outer"]).ok();
+    let first = pid(&tree.status("outer"));
+    assert_eq!(tree.status("outer")["ready"], true);
+    eventually("nobody asks any more", || askers(&tree).is_empty().then_some(()));
+    kill(first);
+    eventually("it is ready again", || {
+        let status = tree.status("outer");
+        (status["ready"] == true && pid(&status) != first).then_some(())
+    });
+}
+
+#[test]
+fn who_asks_ends_with_the_gateway() {
+    let tree = Svscan::start();
+    slow(&tree);
+    tree.world.hermes(["gateway", "start", "outer", "--timeout", "1"]).fails_with(6);
+    assert_eq!(askers(&tree).len(), 1);
+    tree.world.hermes(["gateway", "stop", "outer"]).ok();
+    eventually("nobody asks any more", || askers(&tree).is_empty().then_some(()));
+}
+
+#[test]
+fn an_address_that_cannot_be_asked_parks_with_a_reason() {
+    let tree = Svscan::start();
+    tree.world.profile_running("outer", "exec sleep 600");
+    let config = tree.world.profile("outer").join("config.yaml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    tree.world.write(&config, &format!("{text}  ready_url: https://127.0.0.1/health\n"));
+    let outcome = tree.world.hermes(["gateway", "start", "outer"]).fails_with(1);
+    assert!(outcome.stderr.contains("it is parked: `gateway.ready_url` is"), "{outcome}");
+}

@@ -1,0 +1,373 @@
+//! `hermes boot` on empty and on dirty scan directories, with good profiles and bad ones, and what
+//! a restart of the whole tree brings back.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use hermes_s6::layout::ServiceDir;
+use hermes_tests::{Svscan, World, eventually, free_port, is_alive, kill, pid, supervisors};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+const SILENT: &str = "exec sleep 600";
+
+/// `default` and `idle`, which are not wanted, and `wanted`.
+fn populated() -> World {
+    let world = World::new();
+    world.profile_for_later("idle", SILENT, "stopped");
+    world.profile_for_later("wanted", SILENT, "running");
+    world
+}
+
+/// What `boot` with these options says that it does: each action and what it is about.
+#[track_caller]
+fn boot(world: &World, options: &[&str]) -> Vec<(String, String)> {
+    let args = ["boot", "--json"].into_iter().chain(options.iter().copied());
+    let outcome = world.hermes(args).ok().json();
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let about = |action: &Value| {
+        ["profile", "what", "path"].iter().find_map(|key| text(&action[key])).expect("an object")
+    };
+    let actions = outcome.as_array().expect("a list").iter();
+    actions.map(|action| (text(&action["action"]).expect("a verb"), about(action))).collect()
+}
+
+fn did(actions: &[(&str, &str)]) -> Vec<(String, String)> {
+    actions.iter().map(|(verb, about)| ((*verb).to_owned(), (*about).to_owned())).collect()
+}
+
+/// The lines of container-boot.log: each as the words by their names.
+fn boot_log(world: &World) -> Vec<BTreeMap<String, String>> {
+    let path = world.home().join("logs/container-boot.log");
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let words = |line: &str| {
+        let words = line.splitn(5, ' ').filter_map(|word| word.split_once('='));
+        words.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    };
+    text.lines().map(words).collect()
+}
+
+/// Everything below a directory: what it is and when it last changed.
+fn snapshot(directory: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut pending = vec![directory.to_owned()];
+    while let Some(path) = pending.pop() {
+        let metadata = fs::symlink_metadata(&path).expect("metadata");
+        let changed = metadata.modified().expect("a time");
+        if metadata.is_dir() {
+            let entries = fs::read_dir(&path).expect("a directory");
+            // Locks are made and removed by every command.
+            let locks = |path: &Path| path.ends_with(".locks");
+            pending.extend(entries.map(|entry| entry.expect("an entry").path()));
+            pending.retain(|path| !locks(path));
+        }
+        let what =
+            format!("{} {:o} {} {changed:?}", metadata.ino(), metadata.mode(), metadata.len());
+        found.insert(path, what);
+    }
+    found
+}
+
+fn states<const N: usize>(tree: &Svscan, profiles: [&str; N]) -> [Value; N] {
+    profiles.map(|profile| tree.status(profile)["state"].clone())
+}
+
+#[test]
+fn an_empty_scan_directory_gets_every_profile_and_a_second_boot_changes_nothing() {
+    let tree = Svscan::start_with(populated(), &[]);
+    let world = &tree.world;
+    let first = boot(world, &[]);
+    assert_eq!(first, did(&[("register", "default"), ("register", "idle"), ("start", "wanted")]));
+    let all = ["default", "idle", "wanted"];
+    assert_eq!(states(&tree, all), ["down", "down", "up"]);
+    let log = boot_log(world);
+    let lines: Vec<_> = log.iter().map(|l| [&l["profile"], &l["prior"], &l["action"]]).collect();
+    let expected = [
+        ["default", "stopped", "registered"],
+        ["idle", "stopped", "registered"],
+        ["wanted", "running", "started"],
+    ];
+    assert_eq!(lines, expected);
+    assert!(log.iter().all(|line| line["detail"] == "\"\""), "{log:?}");
+
+    let pids = || all.map(|profile| supervisors(&world.slot(profile)));
+    let everything = || (snapshot(&world.scandir()), snapshot(&world.home()), pids());
+    let before = everything();
+    assert!(before.2.iter().all(|pids| pids.len() == 2));
+    let second = boot(world, &[]);
+    assert_eq!(second, did(&[("keep", "default"), ("keep", "idle"), ("keep", "wanted")]));
+    assert_eq!(everything(), before);
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+    let tree = Svscan::start_with(populated(), &[]);
+    let world = &tree.world;
+    world.make_directory(&world.scandir().join(".hermes-left"));
+    world.make_directory(&world.slot("gone"));
+    world.write(&world.profile("wanted").join("gateway.pid"), "1");
+    let before = [snapshot(&world.scandir()), snapshot(&world.home())];
+    let said = boot(world, &["--dry-run"]);
+    assert_eq!([snapshot(&world.scandir()), snapshot(&world.home())], before);
+    let left = world.scandir().join(".hermes-left").display().to_string();
+    let expected = did(&[
+        ("clear", &left),
+        ("register", "default"),
+        ("register", "idle"),
+        ("remove", "gone"),
+        ("start", "wanted"),
+        ("sweep", "wanted"),
+    ]);
+    let sorted = |mut actions: Vec<_>| {
+        actions.sort();
+        actions
+    };
+    assert_eq!(sorted(said), expected);
+    assert_eq!(sorted(boot(world, &[])), expected, "and the same is done");
+    assert_eq!(states(&tree, ["default", "idle", "wanted"]), ["down", "down", "up"]);
+}
+
+#[test]
+fn leftovers_of_interrupted_commands_are_cleared_and_their_supervisors_ended() {
+    let tree = Svscan::start_with(populated(), &[]);
+    let world = &tree.world;
+    boot(world, &[]);
+    let gateway = pid(&tree.status("wanted"));
+    let mut old = supervisors(&world.slot("wanted"));
+    old.push(gateway);
+    // As after a crash between the move to a dot name and the removal.
+    fs::rename(world.slot("wanted"), world.scandir().join(".hermes-live")).unwrap();
+    let staged = world.scandir().join(".hermes-staged");
+    world.make_directory(&staged);
+    world.make_directory(&staged.join("supervise"));
+    let half_made = world.home().join("profiles/.hermes-half");
+    world.make_directory(&half_made);
+    world.write(&half_made.join("SOUL.md"), "");
+    boot(world, &[]);
+    let hidden = |path: PathBuf| -> Vec<_> {
+        let names = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with(".hermes-")).collect()
+    };
+    assert_eq!(hidden(world.scandir()), Vec::<std::ffi::OsString>::new());
+    assert_eq!(hidden(world.home().join("profiles")), Vec::<std::ffi::OsString>::new());
+    assert!(!old.iter().any(|pid| is_alive(*pid)), "what was hidden has ended");
+    assert_eq!(tree.status("wanted")["state"], "up");
+    assert_eq!(supervisors(&world.slot("wanted")).len(), 2);
+}
+
+#[test]
+fn a_bad_profile_is_said_and_passed_over_and_the_others_come_up() {
+    let tree = Svscan::start_with(populated(), &[]);
+    let world = &tree.world;
+    for name in ["broken", "rubbish", "locked"] {
+        world.profile_for_later(name, SILENT, "running");
+    }
+    fs::remove_file(world.profile("broken").join("gateway.intent")).unwrap();
+    world.write(&world.profile("broken").join("gateway_state.json"), "{\"desired_state\": ");
+    world.write(&world.profile("rubbish").join("gateway.intent"), "perhaps\n");
+    for name in ["Bad", "default"] {
+        world.make_directory(&world.profile(name));
+        world.write(&world.profile(name).join("SOUL.md"), "");
+    }
+    fs::set_permissions(world.profile("locked"), fs::Permissions::from_mode(0o000)).unwrap();
+    let outcome = world.hermes(["boot", "--json"]).run();
+    let actions = outcome.json();
+    let bad = ["Bad", "default", "locked"].map(|name| world.profile(name).display().to_string());
+    let bad: Vec<_> = bad.iter().map(String::as_str).chain(["broken", "rubbish"]).collect();
+    for what in &bad {
+        let skipped = |a: &&Value| a["action"] == "skip" && a["what"] == *what;
+        let found = actions.as_array().unwrap().iter().find(skipped);
+        let detail = found.and_then(|action| action["detail"].as_str()).unwrap_or_default();
+        assert!(!detail.is_empty(), "{what} is skipped with a reason: {outcome}");
+    }
+    assert_eq!(states(&tree, ["default", "idle", "wanted"]), ["down", "down", "up"]);
+    assert!(!world.slot("broken").exists() && !world.slot("rubbish").exists());
+    let log = boot_log(world);
+    assert_eq!(log.len(), 3 + bad.len(), "one line each: {log:?}");
+    boot(world, &[]);
+    let again = boot_log(world);
+    let warned = bad.iter().filter(|what| outcome.stderr.contains(**what)).count();
+    fs::set_permissions(world.profile("locked"), fs::Permissions::from_mode(0o755)).unwrap();
+    let new_lines = again.len() - log.len();
+    let wrong = format!("(new lines of a second boot, warnings on stderr): {outcome}");
+    assert_eq!((new_lines, warned), (0, bad.len()), "{wrong}");
+}
+
+#[test]
+fn a_profile_that_cannot_be_read_now_keeps_its_gateway() {
+    let tree = Svscan::start_with(populated(), &[]);
+    let world = &tree.world;
+    boot(world, &[]);
+    let gateway = pid(&tree.status("wanted"));
+    let home = world.profile("wanted");
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o000)).unwrap();
+    let outcome = world.hermes(["boot"]).run();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(is_alive(gateway) && world.slot("wanted").exists(), "it is not gone: {outcome}");
+}
+
+#[test]
+fn the_slot_of_a_deleted_profile_is_removed_with_its_gateway() {
+    let tree = Svscan::start_with(populated(), &[]);
+    let world = &tree.world;
+    boot(world, &[]);
+    let mut old = supervisors(&world.slot("wanted"));
+    old.push(pid(&tree.status("wanted")));
+    fs::remove_dir_all(world.profile("wanted")).unwrap();
+    let actions = boot(world, &[]);
+    assert_eq!(actions, did(&[("remove", "wanted"), ("keep", "default"), ("keep", "idle")]));
+    assert!(!world.slot("wanted").exists());
+    assert!(!old.iter().any(|pid| is_alive(*pid)));
+    let log = boot_log(world);
+    assert_eq!(log.len(), 4, "only what changed: {log:?}");
+    assert_eq!([&log[3]["profile"], &log[3]["action"]], ["wanted", "removed"]);
+}
+
+#[test]
+fn files_of_gateways_that_are_not_up_are_removed() {
+    let tree = Svscan::start_with(populated(), &[]);
+    let world = &tree.world;
+    boot(world, &[]);
+    let homes = [world.home(), world.profile("idle"), world.profile("wanted")];
+    let files: Vec<_> = ["gateway.pid", "processes.json"]
+        .iter()
+        .flat_map(|name| homes.iter().map(move |home| home.join(name)))
+        .collect();
+    files.iter().for_each(|file| world.write(file, "1"));
+    boot(world, &[]);
+    let left: Vec<_> = files.iter().filter(|file| file.exists()).collect();
+    let expected: Vec<_> =
+        files.iter().filter(|file| file.parent() == Some(&world.profile("wanted"))).collect();
+    assert_eq!(left, expected, "those of the gateway that is up");
+}
+
+#[test]
+fn of_two_that_name_one_port_the_first_comes_up_or_else_the_one_that_is_up() {
+    let world = World::new();
+    let config = format!("gateway:\n  port: {}\n", free_port());
+    for name in ["a", "b"] {
+        world.profile_for_later(name, SILENT, "running");
+        world.write(&world.profile(name).join("config.yaml"), &config);
+    }
+    let tree = Svscan::start_with(world, &[]);
+    let world = &tree.world;
+    boot(world, &[]);
+    assert_eq!(states(&tree, ["a", "b"]), ["up", "down"]);
+    let log = boot_log(world);
+    let line = log.iter().find(|line| line["profile"] == "b").unwrap();
+    assert!(line["detail"].contains("belongs to `a`"), "{line:?}");
+    let outcome = world.hermes(["gateway", "start", "b"]).fails_with(1);
+    assert!(outcome.stderr.contains("`a`"), "{outcome}");
+    world.hermes(["gateway", "stop", "a"]).ok();
+    world.hermes(["gateway", "start", "b"]).ok();
+    world.write(&world.profile("a").join("gateway.intent"), "running");
+    boot(world, &[]);
+    assert_eq!(states(&tree, ["a", "b"]), ["down", "up"]);
+}
+
+#[test]
+fn a_restart_brings_back_what_was_wanted() {
+    for clean in [true, false] {
+        let tree = Svscan::start_with(populated(), &[]);
+        boot(&tree.world, &[]);
+        let before = pid(&tree.status("wanted"));
+        let world = tree.stop();
+        assert!(!is_alive(before));
+        if clean {
+            fs::remove_dir_all(world.scandir()).unwrap();
+            world.make_directory(&world.scandir());
+        } else {
+            world.make_directory(&world.scandir().join(".hermes-left"));
+        }
+        let tree = Svscan::start_with(world, &[]);
+        boot(&tree.world, &[]);
+        assert_eq!(states(&tree, ["default", "idle", "wanted"]), ["down", "down", "up"]);
+        assert_eq!(tree.status("wanted")["intent"], "running");
+        assert!(!tree.world.scandir().join(".hermes-left").exists());
+        let log = boot_log(&tree.world);
+        let wanted = log.iter().filter(|line| line["profile"] == "wanted").count();
+        assert_eq!(wanted, 2, "one line for each of two first boots: {log:?}");
+        assert_eq!(boot(&tree.world, &[]).iter().filter(|(verb, _)| verb != "keep").count(), 0);
+        // What the operator wanted while nothing ran counts too.
+        let world = tree.stop();
+        world.write(&world.profile("wanted").join("gateway.intent"), "stopped");
+        world.write(&world.profile("idle").join("gateway.intent"), "running");
+        let tree = Svscan::start_with(world, &[]);
+        boot(&tree.world, &[]);
+        assert_eq!(states(&tree, ["default", "idle", "wanted"]), ["down", "up", "down"]);
+    }
+}
+
+#[test]
+fn what_is_not_wanted_stays_down_when_its_supervisor_dies() {
+    let tree = Svscan::start_with(populated(), &[]);
+    let world = &tree.world;
+    boot(world, &[]);
+    // Down for now alone, as a supervisor leaves it that has just been started on a dirty slot.
+    assert!(
+        tree.s6("s6-svc").args(["-wD", "-d"]).arg(world.slot("wanted")).status().unwrap().success()
+    );
+    world.write(&world.profile("wanted").join("gateway.intent"), "stopped");
+    boot(world, &[]);
+    assert_eq!(tree.status("wanted")["state"], "down");
+    let old = supervisors(&world.slot("wanted"));
+    old.iter().for_each(|pid| kill(*pid));
+    let slot = ServiceDir::new(world.slot("wanted"));
+    eventually("a new supervisor has decided", || {
+        let new = slot.supervisor().unwrap()?.pid?;
+        let age = Timestamp::now().duration_since(slot.record().ok()?.stamp).as_secs();
+        (!old.contains(&u64::from(new)) && age <= 1).then_some(())
+    });
+    assert_eq!(tree.status("wanted")["state"], "down");
+}
+
+#[test]
+fn a_slot_that_nobody_supervises_is_made_anew_in_one_line() {
+    let tree = Svscan::start_with(populated(), &[]);
+    let world = &tree.world;
+    // As after a crash between the rename and the trigger: s6-svscan does not know it.
+    world.make_directory(&world.slot("wanted"));
+    boot(world, &[]);
+    assert_eq!(tree.status("wanted")["state"], "up");
+    assert_eq!(supervisors(&world.slot("wanted")).len(), 2);
+    let log = boot_log(world);
+    let lines: Vec<_> = log.iter().filter(|line| line["profile"] == "wanted").collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+}
+
+#[test]
+fn a_slot_that_cannot_be_read_costs_only_its_own_profile() {
+    let tree = Svscan::start_with(populated(), &[]);
+    let world = &tree.world;
+    world.hermes(["gateway", "register", "idle"]).ok();
+    let data = world.slot("idle").join("data");
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o000)).unwrap();
+    let outcome = world.hermes(["boot", "--json"]).run();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(tree.status("wanted")["state"], "up", "{outcome}");
+    assert!(outcome.to_string().contains("idle"), "{outcome}");
+}
+
+#[test]
+fn a_slot_of_another_version_is_named_and_left_as_it_is() {
+    let tree = Svscan::start_with(populated(), &[]);
+    let world = &tree.world;
+    boot(world, &[]);
+    let before = pid(&tree.status("wanted"));
+    world.write(&world.slot("wanted").join("data/generation"), "0\n");
+    let outcome = world.hermes(["boot", "--json"]).json();
+    let of = |a: &&Value| a["profile"] == "wanted";
+    let action = outcome.as_array().unwrap().iter().find(of).unwrap();
+    assert_eq!(action["action"], json!("keep"));
+    assert!(action["detail"].as_str().unwrap().contains("--refresh"), "{action}");
+    assert_eq!(pid(&tree.status("wanted")), before);
+    world.hermes(["gateway", "register", "wanted", "--refresh"]).ok();
+    let status = eventually("it is up again", || {
+        let status = tree.status("wanted");
+        (status["state"] == "up").then_some(status)
+    });
+    assert_ne!(pid(&status), before);
+    assert_eq!(boot(world, &[]).iter().filter(|(verb, _)| verb != "keep").count(), 0);
+}

@@ -1,0 +1,305 @@
+//! A registration that fails leaves nothing: no slot, no directory of ours, no supervisor, and of a
+//! profile that was being made nothing either.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use hermes_core::process_lock::holder as lock_holder;
+use hermes_tests::{
+    Helper, Svscan, World, eventually, is_alive, pid, processes_naming, supervisors,
+};
+use rustix::process::Signal;
+
+const SILENT: &str = "exec sleep 600";
+
+/// Directories of ours in the scan directory and among the profiles, which nobody should see.
+fn hidden(world: &World) -> Vec<String> {
+    let names = |path: &Path| -> Vec<_> {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    };
+    let all =
+        [world.scandir(), world.home().join("profiles")].into_iter().flat_map(|path| names(&path));
+    all.filter(|name| name.starts_with(".hermes-")).collect()
+}
+
+/// The s6-supervise processes of a profile, wherever their directory is by now.
+fn supervising(world: &World, name: &str) -> Vec<u64> {
+    let mut found = processes_naming(&world.path().to_string_lossy());
+    found.retain(|pid| {
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = line.split('\0');
+        let supervises = words.next().is_some_and(|word| word.ends_with("s6-supervise"));
+        let slot = format!("gateway-{name}");
+        supervises && words.next().is_some_and(|at| at == slot || at == format!("{slot}/log"))
+    });
+    found
+}
+
+#[track_caller]
+fn nothing_is_left(world: &World, name: &str) {
+    assert!(!world.slot(name).exists(), "the slot is there");
+    assert_eq!(hidden(world), Vec::<String>::new());
+    assert_eq!(supervising(world, name), Vec::<u64>::new(), "supervised without a slot");
+}
+
+/// Makes and registers a profile: when that is done, s6-svscan has done all it was told before.
+#[track_caller]
+fn await_a_scan(tree: &Svscan, name: &str) {
+    tree.world.hermes(["profile", "create", name]).ok();
+    // One that is about to become the logger is seen, too.
+    assert!(supervising(&tree.world, name).len() >= 2, "the test sees supervisors");
+}
+
+#[test]
+fn without_an_s6_svscan() {
+    let tree = Svscan::start();
+    tree.world.profile_running("coder", SILENT);
+    tree.world.hermes(["gateway", "unregister", "coder"]).ok();
+    let world = tree.kill();
+    for args in [vec!["gateway", "register", "coder"], vec!["profile", "create", "new"]] {
+        let outcome = world.hermes(args).fails_with(5);
+        assert!(outcome.stderr.contains("no s6-svscan holds"), "{outcome}");
+    }
+    nothing_is_left(&world, "coder");
+    nothing_is_left(&world, "new");
+    assert!(!world.profile("new").exists(), "a profile without service");
+    world.end_processes();
+}
+
+#[test]
+fn when_the_holder_of_the_scan_directory_does_not_read_its_fifo() {
+    let world = World::new();
+    world.profile_for_later("coder", SILENT, "running");
+    let own = world.scandir().join(".s6-svscan");
+    let lock = own.join("lock");
+    world.make_directory(&own);
+    assert!(world.command("mkfifo").arg(own.join("control")).status().unwrap().success());
+    let _holder = Helper::start(world.s6("s6-setlock").arg(&lock).args(["sleep", "600"]));
+    eventually("the lock is held", || lock_holder(&lock).unwrap());
+    for args in [["gateway", "register", "coder"], ["profile", "create", "new"]] {
+        let outcome = world.hermes(args).fails_with(5);
+        assert!(outcome.stderr.contains("no s6-svscan reads"), "{outcome}");
+    }
+    nothing_is_left(&world, "coder");
+    nothing_is_left(&world, "new");
+    assert!(!world.profile("new").exists(), "a profile without service");
+}
+
+#[test]
+fn when_the_fifo_may_not_be_written() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    world.profile_running("coder", SILENT);
+    world.hermes(["gateway", "unregister", "coder"]).ok();
+    let control = world.scandir().join(".s6-svscan/control");
+    fs::set_permissions(&control, fs::Permissions::from_mode(0o400)).unwrap();
+    let registered = world.hermes(["gateway", "register", "coder"]).run();
+    let created = world.hermes(["profile", "create", "new"]).run();
+    fs::set_permissions(&control, fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(!world.profile("new").exists(), "a profile without service");
+    await_a_scan(&tree, "after");
+    nothing_is_left(world, "coder");
+    nothing_is_left(world, "new");
+    for outcome in [registered, created] {
+        assert_eq!(outcome.code(), Some(5), "{outcome}");
+        assert!(outcome.stderr.contains("Permission denied"), "{outcome}");
+    }
+}
+
+#[test]
+fn a_full_scan_directory_is_said_to_be_full_and_goes_on_working() {
+    let tree = Svscan::start_with(World::new(), &["-c", "3"]);
+    let world = &tree.world;
+    for name in ["a", "b", "c"] {
+        world.profile_running(name, SILENT);
+    }
+    let outcome = world.hermes(["profile", "create", "d"]).fails_with(1);
+    assert!(outcome.stderr.contains("full") && outcome.stderr.contains("at most 3"), "{outcome}");
+    nothing_is_left(world, "d");
+    assert!(!world.profile("d").exists(), "a profile without service");
+    for name in ["a", "b", "c"] {
+        world.hermes(["gateway", "start", name]).ok();
+        assert_eq!(tree.status(name)["state"], "up");
+        world.hermes(["gateway", "stop", name]).ok();
+    }
+    world.hermes(["gateway", "unregister", "b"]).ok();
+    world.profile_running("d", SILENT);
+    world.hermes(["gateway", "start", "d"]).ok();
+    let outcome = world.hermes(["gateway", "start", "b"]).fails_with(1);
+    assert!(outcome.stderr.contains("at most 3"), "start registers, and says the same: {outcome}");
+    nothing_is_left(world, "b");
+}
+
+#[test]
+fn when_supervision_does_not_come_in_time() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    world.profile_running("coder", SILENT);
+    world.hermes(["gateway", "unregister", "coder"]).ok();
+    tree.signal(Signal::STOP);
+    let registered = world.hermes(["gateway", "register", "coder", "--timeout", "2"]).run();
+    let created = world.hermes(["profile", "create", "new", "--timeout", "2"]).run();
+    nothing_is_left(world, "coder");
+    nothing_is_left(world, "new");
+    tree.signal(Signal::CONT);
+    for outcome in [registered, created] {
+        assert_eq!(outcome.code(), Some(6), "{outcome}");
+        assert!(outcome.stderr.contains("no s6-supervise runs for"), "{outcome}");
+    }
+    await_a_scan(&tree, "after");
+    nothing_is_left(world, "coder");
+    nothing_is_left(world, "new");
+    assert!(!world.profile("new").exists(), "a profile without service");
+    world.hermes(["gateway", "register", "coder"]).ok();
+    assert_eq!(supervisors(&world.slot("coder")).len(), 2);
+}
+
+#[test]
+fn when_supervision_comes_while_it_is_being_rolled_back() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    world.profile_running("coder", SILENT);
+    world.hermes(["gateway", "unregister", "coder"]).ok();
+    for round in 0..3 {
+        tree.signal(Signal::STOP);
+        let mut register = world.hermes(["gateway", "register", "coder", "--timeout", "2"]).spawn();
+        eventually("the slot appears", || world.slot("coder").exists().then_some(()));
+        eventually("and goes", || {
+            (!world.slot("coder").exists() || register.has_ended()).then_some(())
+        });
+        tree.signal(Signal::CONT);
+        let outcome = register.wait();
+        await_a_scan(&tree, &format!("after{round}"));
+        nothing_is_left(world, "coder");
+        assert_eq!(outcome.code(), Some(6), "{outcome}");
+    }
+}
+
+#[test]
+fn when_a_stranger_holds_the_supervision_lock() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    world.profile_running("coder", SILENT);
+    world.hermes(["gateway", "unregister", "coder"]).ok();
+    tree.signal(Signal::STOP);
+    let register = world.hermes(["gateway", "register", "coder", "--timeout", "3"]).spawn();
+    let lock = world.slot("coder").join("supervise/lock");
+    eventually("the slot appears", || world.slot("coder").exists().then_some(()));
+    let stranger = Helper::start(world.s6("s6-setlock").arg(&lock).args(["sleep", "600"]));
+    eventually("the lock is held", || lock_holder(&lock).unwrap());
+    tree.signal(Signal::CONT);
+    let outcome = register.wait();
+    let named = format!("{}, which is not a child of s6-svscan {}", stranger.pid(), tree.pid());
+    assert!(outcome.stderr.contains(&named), "{outcome}");
+    assert!(!world.slot("coder").exists(), "the slot is not published any more");
+    assert!(is_alive(stranger.pid().into()), "a stranger is left alone");
+    // What is held is not removed under its holder; boot removes it when it is free.
+    drop(stranger);
+    world.hermes(["boot"]).ok();
+    assert_eq!(hidden(world), Vec::<String>::new());
+    assert_eq!(supervisors(&world.slot("coder")).len(), 2);
+    assert_eq!(outcome.code(), Some(6), "the time ran out: {outcome}");
+}
+
+#[test]
+fn in_a_tree_of_another_home() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    let other = world.path().join("other");
+    world.make_directory(&other);
+    let other = other.to_str().unwrap();
+    let create = world.hermes(["profile", "create", "coder"]).env("HERMES_HOME", other);
+    create.env_remove("HERMES_SCANDIR").ok();
+    for args in [
+        vec!["gateway", "register", "coder"],
+        vec!["gateway", "start", "coder"],
+        vec!["profile", "create", "new"],
+        vec!["boot"],
+    ] {
+        let outcome = world.hermes(args).env("HERMES_HOME", other).fails_with(5);
+        let ours = format!("`{}`", world.home().display());
+        assert!(outcome.stderr.contains(&ours), "{outcome}");
+        assert!(outcome.stderr.contains(&format!("`{other}`")), "{outcome}");
+    }
+    nothing_is_left(world, "coder");
+    nothing_is_left(world, "new");
+    assert!(!Path::new(other).join("profiles/new").exists(), "a profile without service");
+}
+
+#[test]
+fn the_gateways_of_another_home_are_not_touched() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    world.profile_running("coder", SILENT);
+    world.hermes(["gateway", "start", "coder"]).ok();
+    let gateway = pid(&tree.status("coder"));
+    let other = world.path().join("other");
+    world.make_directory(&other);
+    let other = other.to_str().unwrap();
+    let create = world.hermes(["profile", "create", "coder"]).env("HERMES_HOME", other);
+    create.env_remove("HERMES_SCANDIR").ok();
+    let mut done = Vec::new();
+    for args in [
+        ["gateway", "stop", "coder"].as_slice(),
+        &["gateway", "unregister", "coder"],
+        &["profile", "delete", "coder", "-y"],
+    ] {
+        world.hermes(args.iter().copied()).env("HERMES_HOME", other).run();
+        if !is_alive(gateway) {
+            done.push(args.join(" "));
+            break;
+        }
+    }
+    assert_eq!(done, Vec::<String>::new(), "ended the gateway of a profile of another home");
+}
+
+#[test]
+fn a_name_that_s6_cannot_carry_is_refused_before_anything_is_written() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    let (longest, too_long) = ("a".repeat(243), "a".repeat(244));
+    world.hermes(["profile", "create", &longest]).ok();
+    assert_eq!(supervisors(&world.slot(&longest)).len(), 2);
+    let create = world.hermes(["profile", "create", &too_long]).env_remove("HERMES_SCANDIR");
+    create.ok();
+    let profiles = world.home().join("profiles");
+    let stamps = || {
+        [&world.scandir(), &profiles].map(|path| fs::metadata(path).unwrap().modified().unwrap())
+    };
+    let before = stamps();
+    let outcome = world.hermes(["gateway", "register", &too_long]).fails_with(1);
+    assert!(outcome.stderr.contains("244 bytes") && outcome.stderr.contains("243"), "{outcome}");
+    let longer = "b".repeat(250);
+    let outcome = world.hermes(["profile", "create", &longer]).fails_with(1);
+    assert!(outcome.stderr.contains("250 bytes"), "{outcome}");
+    nothing_is_left(world, &longer);
+    assert!(!world.profile(&longer).exists(), "a profile without service");
+    assert_eq!(stamps(), before, "something was written, and removed again");
+}
+
+#[test]
+fn a_scan_directory_that_nobody_holds() {
+    let world = World::new();
+    world.profile_for_later("coder", SILENT, "running");
+    let elsewhere = world.path().join("elsewhere");
+    world.make_directory(&elsewhere);
+    let elsewhere = elsewhere.to_str().unwrap();
+    for args in [
+        ["gateway", "register", "coder"].as_slice(),
+        &["gateway", "start", "coder"],
+        &["gateway", "status", "coder"],
+        &["gateway", "list"],
+        &["profile", "create", "new"],
+        &["boot"],
+        &["boot", "--dry-run"],
+    ] {
+        let args = args.iter().copied().chain(["--scandir", elsewhere]);
+        let outcome = world.hermes(args).env_remove("HERMES_SCANDIR").fails_with(5);
+        let named = format!("no s6-svscan holds the scan directory `{elsewhere}`");
+        assert!(outcome.stderr.contains(&named), "{outcome}");
+    }
+    assert_eq!(fs::read_dir(elsewhere).unwrap().count(), 0, "something was written");
+    assert!(!world.profile("new").exists(), "a profile without service");
+}

@@ -1,0 +1,300 @@
+//! `cargo xtask demo`: the product's main job, live, from a fresh clone.
+//!
+//! Drives the real `hermes` in a temporary home as a user would, and checks every claim it makes by other means:
+//! HTTP, `/proc` and the file system. It fails at the first thing that is not as it should be, and whatever
+//! happens ends and removes what it started, and nothing else.
+
+mod answer;
+mod http;
+mod processes;
+mod stage;
+
+use std::fs;
+use std::io::BufReader;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use cargo_metadata::Message;
+use rustix::process::Signal;
+
+use crate::install;
+use answer::Gateway;
+use stage::{Stage, say};
+
+/// What a supervision tree may take to come up or to end.
+const TREE: Duration = Duration::from_secs(30);
+/// What a killed gateway may take to be back.
+const COMEBACK: Duration = Duration::from_secs(3);
+/// What may pass between a command's success and the last trace of it in `/proc`.
+const TRACES: Duration = Duration::from_secs(1);
+
+/// Runs the demo.
+pub(crate) fn run(no_install: bool) -> Result<()> {
+    ensure!(
+        Path::new("/proc/self/environ").exists(),
+        "the demo proves what it says from /proc, which only Linux has"
+    );
+    install::ensure(install::FOR_DEMO, no_install)?;
+    let hermes = build()?;
+    let start = Instant::now();
+    let mut demo = Demo { profiles: profiles()?, stage: Stage::new(hermes)? };
+    let played = demo.play();
+    let ended = demo.stage.end();
+    played.and(ended)?;
+    say(format_args!(
+        "\nAll of it was as it should be, in {:.1} s. Nothing is left.",
+        start.elapsed().as_secs_f64()
+    ));
+    Ok(())
+}
+
+/// Builds the program, with cargo's own progress, and returns its path.
+fn build() -> Result<PathBuf> {
+    let args = ["build", "--release", "--locked", "--package", "hermes-cli"];
+    say(format_args!("$ cargo {}", args.join(" ")));
+    let mut cargo = Command::new(crate::cargo())
+        .current_dir(crate::root())
+        .args(args)
+        .arg("--message-format=json-render-diagnostics")
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("failed to run cargo")?;
+    let messages = cargo.stdout.take().context("cargo's output is a pipe")?;
+    let mut program = None;
+    for message in Message::parse_stream(BufReader::new(messages)) {
+        if let Message::CompilerArtifact(artifact) =
+            message.context("failed to read cargo's messages")?
+            && artifact.target.name == "hermes"
+            && let Some(path) = artifact.executable
+        {
+            program = Some(path.into_std_path_buf());
+        }
+    }
+    ensure!(cargo.wait()?.success(), "failed to build hermes-cli");
+    program.context("hermes-cli has no program `hermes`")
+}
+
+/// A profile of the demo.
+struct Profile {
+    name: &'static str,
+    port: u16,
+}
+
+/// Alice and Bob, each with a port that is free now.
+fn profiles() -> Result<[Profile; 2]> {
+    let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to find a free port");
+    // Both are held until both are known.
+    let (alice, bob) = (free()?, free()?);
+    Ok([
+        Profile { name: "alice", port: alice.local_addr()?.port() },
+        Profile { name: "bob", port: bob.local_addr()?.port() },
+    ])
+}
+
+struct Demo {
+    profiles: [Profile; 2],
+    stage: Stage,
+}
+
+impl Demo {
+    fn play(&mut self) -> Result<()> {
+        say(format_args!("\nHERMES_HOME={}", self.stage.home().display()));
+        say(format_args!("HERMES_SCANDIR={}", self.stage.scandir().display()));
+
+        act(1, "A supervision tree for this user, in the background.");
+        self.bring_up()?;
+        act(2, "Two profiles, each with a home and a port of its own.");
+        self.create()?;
+        act(3, "Their gateways start, supervised; the command returns when they are ready.");
+        self.start()?;
+        act(4, "They answer, and say who they are.");
+        self.greet()?;
+        act(5, "One is killed. Its supervisor brings it back.");
+        self.kill()?;
+        act(6, "Both lives are in its log.");
+        self.stage.show(&["gateway", "logs", "alice", "-n", "5"])?;
+        act(
+            7,
+            "The machine goes down and comes up: what the operator wanted running runs, without a command.",
+        );
+        self.restart()?;
+        act(8, "Deleted profiles leave no process, no slot and no home.");
+        self.delete()?;
+        act(9, "The tree ends, and nothing of it is left.");
+        self.take_down()
+    }
+
+    fn bring_up(&mut self) -> Result<()> {
+        self.stage.up()?;
+        let ended = self.stage.eventually("`hermes gateway list --json` succeeds", TREE, || {
+            if let Some(status) = self.stage.up_ended()? {
+                return Ok(Some(status));
+            }
+            self.stage.ask(&["gateway", "list", "--json"])?.success()?;
+            Ok(None)
+        })?;
+        ended.map_or(Ok(()), |status| bail!("`hermes up` ended, {status}"))
+    }
+
+    fn create(&self) -> Result<()> {
+        for Profile { name, port } in &self.profiles {
+            self.stage.show(&["profile", "create", name, "--port", &port.to_string()])?;
+            let home = self.home(name);
+            ensure!(home.join("SOUL.md").is_file(), "`{}` has no SOUL.md", home.display());
+            let config = fs::read_to_string(home.join("config.yaml"))
+                .context("failed to read config.yaml")?;
+            ensure!(
+                config.contains(&port.to_string()),
+                "{name}'s config.yaml does not name port {port}:\n{config}"
+            );
+            let gateway = self.stage.gateway(name)?;
+            ensure!(
+                gateway.intent == "stopped" && gateway.pid.is_none(),
+                "a new profile runs: {gateway:?}"
+            );
+        }
+        self.stage.show(&["profile", "list"])
+    }
+
+    fn start(&self) -> Result<()> {
+        self.stage.show(&["gateway", "start", "alice", "bob"])?;
+        for Profile { name, port } in &self.profiles {
+            let gateway = self.stage.gateway(name)?;
+            gateway.ready_pid()?;
+            ensure!(
+                gateway.port == Some(u64::from(*port)),
+                "{name} is not on port {port}: {gateway:?}"
+            );
+        }
+        self.stage.show(&["gateway", "status", "--all"])
+    }
+
+    fn greet(&self) -> Result<()> {
+        for Profile { name, port } in &self.profiles {
+            let pid = self.stage.gateway(name)?.ready_pid()?;
+            say(format_args!("GET http://127.0.0.1:{port}/health"));
+            let health = http::get_json(*port, "/health")?;
+            say(format_args!("{health}"));
+            ensure!(health["profile"] == *name, "port {port} is not {name}'s: {health}");
+            ensure!(
+                health["pid"] == pid,
+                "the status says pid {pid}, the gateway says {}",
+                health["pid"]
+            );
+        }
+        Ok(())
+    }
+
+    fn kill(&self) -> Result<()> {
+        let old = self.stage.gateway("alice")?.ready_pid()?;
+        ensure!(
+            processes::mentions(old, self.stage.dir()),
+            "pid {old} is not a process of this demo"
+        );
+        say(format_args!("$ kill -9 {old}"));
+        let start = Instant::now();
+        processes::signal(old, Signal::KILL)?;
+        let new = self.stage.eventually("alice is back, as another process", COMEBACK, || {
+            let pid = self.stage.gateway("alice")?.ready_pid()?;
+            ensure!(pid != old, "alice is still pid {old}");
+            Ok(pid)
+        })?;
+        say(format_args!(
+            "alice is ready again as pid {new}, {:.1} s after the kill",
+            start.elapsed().as_secs_f64()
+        ));
+        self.stage.show(&["gateway", "status", "alice"])
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        self.stage.show(&["gateway", "stop", "bob"])?;
+        let alice = self.stage.gateway("alice")?.ready_pid()?;
+        self.take_down()?;
+        ensure!(!processes::exists(alice), "alice, pid {alice}, outlived the tree");
+        for Profile { name, port } in &self.profiles {
+            self.stage.eventually(&format!("{name}'s port refuses connections"), TRACES, || {
+                ensure!(http::is_refused(*port), "somebody still listens on port {port}");
+                Ok(())
+            })?;
+        }
+        say("Both gateways are gone and their ports refuse connections.");
+
+        self.bring_up()?;
+        self.stage.eventually("alice is running again", TREE, || {
+            self.stage.gateway("alice")?.ready_pid()
+        })?;
+        self.stage.eventually("bob is down, as he was told", TREE, || {
+            let Gateway { state, intent, .. } = self.stage.gateway("bob")?;
+            ensure!(
+                state == "down" && intent == "stopped",
+                "bob is {state}, and meant to be {intent}"
+            );
+            Ok(())
+        })?;
+        self.stage.show(&["gateway", "status", "--all"])
+    }
+
+    fn delete(&self) -> Result<()> {
+        for Profile { name, .. } in &self.profiles {
+            self.stage.show(&["profile", "delete", name, "-y"])?;
+            self.stage.eventually(&format!("no process of {name} is left"), TRACES, || {
+                let left = processes::mentioning(self.stage.dir())?;
+                let of_profile: Vec<_> =
+                    left.iter().filter(|process| process.is_about(name)).collect();
+                ensure!(of_profile.is_empty(), "left: {of_profile:?}");
+                Ok(())
+            })?;
+            for path in [self.home(name), self.stage.home().join("logs/gateways").join(name)] {
+                ensure!(!path.exists(), "`{}` is left", path.display());
+            }
+            let answer = self.stage.ask(&["gateway", "status", name, "--json"])?;
+            ensure!(
+                answer.code == Some(4),
+                "`hermes gateway status {name}` exits with {:?}, not 4",
+                answer.code
+            );
+        }
+        let slots: Vec<_> = names(&self.stage.scandir())?
+            .into_iter()
+            .filter(|slot| {
+                slot.starts_with(".hermes-") || self.profiles.iter().any(|p| slot.contains(p.name))
+            })
+            .collect();
+        ensure!(slots.is_empty(), "left in the scan directory: {slots:?}");
+
+        let tree = self.stage.up_pid().context("`hermes up` runs")?;
+        let left = processes::mentioning(self.stage.dir())?;
+        let strays: Vec<_> = left.iter().filter(|process| !process.is_below(tree, &left)).collect();
+        ensure!(strays.is_empty(), "processes outside of the tree: {strays:?}");
+        say("What runs is the tree itself:");
+        left.iter().for_each(|process| say(format_args!("  {process:?}")));
+        Ok(())
+    }
+
+    /// Stops the tree and proves that no process of it is left.
+    fn take_down(&mut self) -> Result<()> {
+        self.stage.stop_up(TREE)?;
+        self.stage.eventually("no process of the tree is left", TRACES, || {
+            let left = processes::mentioning(self.stage.dir())?;
+            ensure!(left.is_empty(), "left: {left:?}");
+            Ok(())
+        })
+    }
+
+    fn home(&self, name: &str) -> PathBuf {
+        self.stage.home().join("profiles").join(name)
+    }
+}
+
+fn act(number: u32, what: &str) {
+    say(format_args!("\n{number}. {what}"));
+}
+
+fn names(dir: &Path) -> Result<Vec<String>> {
+    let entries =
+        fs::read_dir(dir).with_context(|| format!("failed to read `{}`", dir.display()))?;
+    entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}

@@ -1,0 +1,211 @@
+//! Finds the programs that the other tasks need, and installs what is missing.
+//!
+//! It installs only where `apt-get` exists and needs no answer (as root, or through `sudo -n`), and prints every
+//! command before it runs. Everywhere else it prints the command to run and fails.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use xshell::Shell;
+
+/// Programs that belong together, and the packages that bring them. The names are the same everywhere.
+pub(crate) struct Tool {
+    programs: &'static [&'static str],
+    packages: &'static [&'static str],
+}
+
+const S6: Tool = Tool {
+    programs: &["s6-svscan", "s6-supervise", "s6-svstat", "s6-svc", "s6-log"],
+    packages: &["s6", "execline"],
+};
+const SHELLCHECK: Tool = Tool { programs: &["shellcheck"], packages: &["shellcheck"] };
+
+/// What `cargo xtask demo` needs.
+pub(crate) const FOR_DEMO: &[Tool] = &[S6];
+/// What `cargo xtask test` needs.
+pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK];
+
+/// Returns once every program of `tools` is there.
+pub(crate) fn ensure(tools: &[Tool], no_install: bool) -> Result<()> {
+    let lacking = lacking(tools);
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let missing = missing(&lacking).join(", ");
+    let packages: Vec<_> = lacking.iter().flat_map(|tool| tool.packages).copied().collect();
+    let host = Host::gather();
+    let Some(by_hand) = host.by_hand(&packages) else {
+        bail!(
+            "missing: {missing}; install the packages {} (https://skarnet.org/software/s6/)",
+            packages.join(", ")
+        );
+    };
+    if no_install {
+        bail!("missing: {missing}; to install: {by_hand}");
+    }
+    let Some(prefix) = host.unattended() else {
+        bail!(
+            "missing: {missing}, and this user may not install without being asked; run: {by_hand}"
+        );
+    };
+
+    println!("missing: {missing}; installing {}", packages.join(", "));
+    let shell = Shell::new()?;
+    let install =
+        apt(prefix, &[&["install", "--yes", "--no-install-recommends"], &packages[..]].concat());
+    if run(&shell, &install).is_err() {
+        println!("the package lists may be missing or old");
+        run(&shell, &apt(prefix, &["update"]))
+            .and_then(|()| run(&shell, &install))
+            .with_context(|| format!("failed to install {}", packages.join(", ")))?;
+    }
+    let still = lacking_programs(tools);
+    ensure!(
+        still.is_empty(),
+        "installed {}, but still missing: {}",
+        packages.join(", "),
+        still.join(", ")
+    );
+    Ok(())
+}
+
+/// The full path of a program: s6-overlay's `/command` first, then `PATH`.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    find_in(program, [PathBuf::from("/command")].into_iter().chain(env::split_paths(&path)))
+}
+
+fn find_in(program: &str, mut dirs: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
+    dirs.find_map(|dir| Some(dir.join(program)).filter(|path| is_executable(path)))
+}
+
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+fn lacking(tools: &[Tool]) -> Vec<&Tool> {
+    tools
+        .iter()
+        .filter(|tool| tool.programs.iter().any(|program| find(program).is_none()))
+        .collect()
+}
+
+fn missing(tools: &[&Tool]) -> Vec<&'static str> {
+    tools
+        .iter()
+        .flat_map(|tool| tool.programs)
+        .copied()
+        .filter(|program| find(program).is_none())
+        .collect()
+}
+
+fn lacking_programs(tools: &[Tool]) -> Vec<&'static str> {
+    missing(&lacking(tools))
+}
+
+/// What decides how packages get onto this machine.
+struct Host {
+    /// The package manager, by the name of its program.
+    manager: Option<&'static str>,
+    root: bool,
+    /// `sudo` is there and asks for no password.
+    sudo: bool,
+}
+
+impl Host {
+    fn gather() -> Self {
+        let root = rustix::process::geteuid().is_root();
+        let manager = ["apt-get", "apk", "brew", "pacman"]
+            .into_iter()
+            .find(|program| find(program).is_some());
+        let sudo = !root
+            && find("sudo").is_some()
+            && Shell::new().is_ok_and(|shell| {
+                shell.cmd("sudo").args(["-n", "true"]).quiet().ignore_stderr().run().is_ok()
+            });
+        Self { manager, root, sudo }
+    }
+
+    /// The command a person types, if the package manager is one we know.
+    fn by_hand(&self, packages: &[&str]) -> Option<String> {
+        let manager = self.manager?;
+        let verb = match manager {
+            "apk" => "add",
+            "pacman" => "-S",
+            _ => "install",
+        };
+        let sudo = if self.root || manager == "brew" { "" } else { "sudo " };
+        Some(format!("{sudo}{manager} {verb} {}", packages.join(" ")))
+    }
+
+    /// What to put before `apt-get` where it can run without a question.
+    fn unattended(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Self { manager: Some("apt-get"), root: true, .. } => Some(&[]),
+            Self { manager: Some("apt-get"), sudo: true, .. } => Some(&["sudo", "-n"]),
+            _ => None,
+        }
+    }
+}
+
+fn apt<'a>(prefix: &[&'a str], args: &[&'a str]) -> Vec<&'a str> {
+    // `env` and not the child's environment: sudo would drop that, and the printed command is all there is.
+    [prefix, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"], args].concat()
+}
+
+fn run(shell: &Shell, command: &[&str]) -> Result<()> {
+    let (program, args) = command.split_first().context("an empty command")?;
+    println!("$ {}", command.join(" "));
+    Ok(shell.cmd(program).args(args).quiet().run()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_by_hand_fits_the_machine() {
+        let line =
+            |manager, root| Host { manager, root, sudo: false }.by_hand(&["s6", "shellcheck"]);
+        assert_eq!(
+            line(Some("apt-get"), false).as_deref(),
+            Some("sudo apt-get install s6 shellcheck")
+        );
+        assert_eq!(line(Some("apk"), true).as_deref(), Some("apk add s6 shellcheck"));
+        assert_eq!(line(Some("brew"), false).as_deref(), Some("brew install s6 shellcheck"));
+        assert_eq!(line(Some("pacman"), false).as_deref(), Some("sudo pacman -S s6 shellcheck"));
+        assert_eq!(line(None, true), None);
+    }
+
+    #[test]
+    fn only_apt_installs_and_only_without_a_question() {
+        let prefix = |manager, root, sudo| Host { manager: Some(manager), root, sudo }.unattended();
+        assert_eq!(prefix("apt-get", true, false), Some(&[][..]));
+        assert_eq!(prefix("apt-get", false, true), Some(&["sudo", "-n"][..]));
+        assert_eq!(prefix("apt-get", false, false), None);
+        assert_eq!(prefix("apk", true, false), None);
+    }
+
+    #[test]
+    fn what_runs_asks_nothing() {
+        let command = apt(&["sudo", "-n"], &["update"]);
+        assert_eq!(command.join(" "), "sudo -n env DEBIAN_FRONTEND=noninteractive apt-get update");
+    }
+
+    #[test]
+    fn the_first_directory_with_an_executable_file_wins() {
+        let [empty, plain, good] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        for (dir, mode) in [(&plain, 0o644), (&good, 0o755)] {
+            fs::write(dir.path().join("s6-svc"), "").unwrap();
+            fs::set_permissions(dir.path().join("s6-svc"), fs::Permissions::from_mode(mode))
+                .unwrap();
+        }
+        fs::create_dir(empty.path().join("s6-svc")).unwrap();
+        let dirs = || [&empty, &plain, &good].into_iter().map(|dir| dir.path().to_owned());
+        assert_eq!(find_in("s6-svc", dirs()), Some(good.path().join("s6-svc")));
+        assert_eq!(find_in("s6-log", dirs()), None);
+    }
+}

@@ -1,0 +1,65 @@
+//! `cargo xtask`: what a developer or CI does with the tree beyond building it.
+//!
+//! A thin dispatcher; each task is a file of its own. Nothing here depends on a crate of the product,
+//! so the checks run, and say what is wrong, also while the product does not compile.
+#![expect(clippy::print_stderr, reason = "`main` prints the error that ends a task")]
+#![expect(clippy::print_stdout, reason = "xtask talks to the person, or the CI log, that runs it")]
+
+mod demo;
+mod install;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser};
+
+/// Tasks of the Hermes workspace.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Xtask {
+    /// Run every check: formatting, lints, tidy, tests, documentation
+    Test(Tools),
+    /// Check what the compiler does not: crate edges, manifests, file form, shell scripts
+    Tidy,
+    /// Show the product's main job live, in a temporary home
+    Demo(Tools),
+    /// Install the programs that the other tasks need
+    Install(Tools),
+}
+
+/// What a task may do about missing programs.
+#[derive(Args)]
+struct Tools {
+    /// Fail and name the command instead of installing missing programs
+    #[arg(long)]
+    no_install: bool,
+}
+
+fn main() -> ExitCode {
+    let done = match Xtask::parse() {
+        Xtask::Test(tools) => test::run(tools.no_install),
+        Xtask::Tidy => tidy::run(),
+        Xtask::Demo(tools) => demo::run(tools.no_install),
+        Xtask::Install(tools) => install::ensure(install::FOR_TEST, tools.no_install),
+    };
+    // Not `-> Result`: that prints a backtrace where `RUST_BACKTRACE` is set.
+    if let Err(error) = done {
+        eprintln!("error: {error}");
+        error.chain().skip(1).for_each(|cause| eprintln!("  caused by: {cause}"));
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// The root of the workspace.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("xtask is a directory of the workspace").to_owned()
+}
+
+/// The cargo that runs this task, so that all steps use one toolchain.
+fn cargo() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
