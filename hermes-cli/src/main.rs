@@ -21,6 +21,7 @@ use crate::args::Arguments;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let json = arguments.global.json;
+    output::print_warnings_of_libraries();
     match commands::run(arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

@@ -66,6 +66,26 @@ pub(crate) fn warning(text: impl Display) {
     tell(format_args!("{WARNING}warning:{WARNING:#} {}", escaped(&text.to_string())));
 }
 
+/// Prints what the libraries have to tell beside their answers, as warnings.
+pub(crate) fn print_warnings_of_libraries() {
+    struct Warnings;
+    impl log::Log for Warnings {
+        fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+            metadata.level() <= log::Level::Warn && metadata.target().starts_with("hermes_")
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            if self.enabled(record.metadata()) {
+                warning(record.args());
+            }
+        }
+        fn flush(&self) {}
+    }
+    // There is one `main`, and no logger before this one.
+    if log::set_logger(&Warnings).is_ok() {
+        log::set_max_level(log::LevelFilter::Warn);
+    }
+}
+
 /// Prints an error, its causes and its hint; as an object on stdout, too, where JSON was asked for.
 pub(crate) fn error(error: &CliError, json: bool) {
     tell(format_args!("{ERROR}error:{ERROR:#} {}", escaped(&error.to_string())));

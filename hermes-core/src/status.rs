@@ -26,6 +26,8 @@ pub enum State {
     Parked,
     /// It runs, and not as its supervisor's process: [`Status::pid`] is its number.
     Orphan,
+    /// Its supervisor outlived its s6-svscan: it does not end with the tree, nor come back with it.
+    Stray,
     /// No supervisor looks after it.
     Unsupervised,
 }
@@ -47,6 +49,7 @@ impl fmt::Display for State {
             Self::Down => "down",
             Self::Parked => "parked",
             Self::Orphan => "orphan",
+            Self::Stray => "stray",
             Self::Unsupervised => "unsupervised",
         })
     }

@@ -175,7 +175,9 @@ fn slot_fact(
     profile: &ProfileName,
 ) -> std::io::Result<SlotFact> {
     let supervisor = slot.supervisor()?;
-    let supervised = supervisor.is_some() && slot.log().supervisor()?.is_some();
+    let supervised = supervisor.is_some()
+        && slot.log().supervisor()?.is_some()
+        && manager.tree().strays(slot)?.is_empty();
     let record = if supervised { slot.record().ok() } else { None };
     // A record may be a former supervisor's; its gateway is then nobody's child here.
     let child_of = |pid| manager.tree().proc.parent(pid).ok();

@@ -1,78 +1,142 @@
-//! What a gateway leaves behind: processes of its group that outlive it.
+//! What is left of gateways that were told to stop: an orphan, processes of their groups, processes
+//! that left those.
 //!
 //! s6-supervise starts a service as the leader of a session of its own (`s6-supervise.c`, `setsid`) and
 //! signals that one process alone. As long as one of its group lives, the kernel gives the leader's
 //! number to no other process, so the group can be told apart from any other after its leader's end.
+//! A process that left for a session of its own is known by the environment that its gateway gave it.
 
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use hermes_core::home::env;
 use hermes_core::manager::ManagerError;
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal};
+use hermes_core::{ProfileName, process_lock};
+use rustix::process::Signal;
 
 use crate::error::{failed, timed_out};
+use crate::proc::same_directory;
 use crate::tree::Tree;
 use crate::wait::{self, Look, Process};
 
-/// Ends what is left of the group of `leader`, which has ended: SIGTERM at once, SIGKILL at
-/// `deadline`. Blocks until all of it is gone.
-pub fn end_group(
-    tree: &Tree,
-    operation: &str,
-    leader: u32,
-    deadline: Instant,
-) -> Result<(), ManagerError> {
-    let Some(group) = i32::try_from(leader).ok().and_then(Pid::from_raw) else {
-        return Ok(());
-    };
-    if !signal(operation, group, None)? {
-        return Ok(());
-    }
-    let members = members(tree, operation, leader)?;
-    signal(operation, group, Some(Signal::TERM))?;
-    let patience = tree.patience.stop_beyond_budget;
-    let started = Instant::now();
-    let mut killed = false;
-    let done = wait::until(&mut [], &members, deadline + patience, || {
-        // A zombie is still of the group, until its new parent has seen it.
-        if members.iter().all(Process::has_ended) || !signal(operation, group, None)? {
-            return Ok(Look::Done(()));
-        }
-        if !killed && Instant::now() >= deadline {
-            signal(operation, group, Some(Signal::KILL))?;
-            killed = true;
-        }
-        Ok(Look::WaitUntil(deadline))
-    })?;
-    done.ok_or_else(|| {
-        let left = members.iter().filter(|process| !process.has_ended());
-        let left = left.map(|process| tree.proc.title(process.pid)).collect::<Vec<_>>().join(", ");
-        let hint = "a process that the kernel can't kill waits for a disk or a network file system";
-        timed_out(operation, started.elapsed(), format!("{left} still runs"), hint)
-    })
+/// The gateway that holds the profile's lock at `lock` and is not its supervisor's process.
+pub fn orphan(lock: &Path, supervised: Option<u32>) -> io::Result<Option<u32>> {
+    let holder = process_lock::holder(lock)?.and_then(|holder| holder.pid);
+    Ok(holder.filter(|pid| supervised != Some(*pid)))
 }
 
-/// Signals a group (or only asks, with `None`), and answers whether there is one.
-fn signal(operation: &str, group: Pid, signal: Option<Signal>) -> Result<bool, ManagerError> {
-    let result = match signal {
-        Some(signal) => rustix::process::kill_process_group(group, signal),
-        None => rustix::process::test_kill_process_group(group),
-    };
-    match result {
-        Ok(()) => Ok(true),
-        Err(Errno::SRCH) => Ok(false),
-        Err(errno) => Err(failed(operation, std::io::Error::from(errno))),
-    }
+/// By what the processes of some profiles' gateways are known, read while the gateways still run.
+#[derive(Debug, Default)]
+pub(crate) struct Traces {
+    profiles: Vec<(ProfileName, PathBuf)>,
+    locks: Vec<PathBuf>,
+    groups: BTreeSet<u32>,
 }
 
-fn members(tree: &Tree, operation: &str, group: u32) -> Result<Vec<Process>, ManagerError> {
-    let io = |error: std::io::Error| failed(operation, error);
-    let mut members = Vec::new();
-    for pid in tree.proc.processes().map_err(io)? {
-        // One that ended in between is no member any more.
-        if tree.proc.group(pid).is_ok_and(|of| of == group) {
-            members.extend(Process::open(pid).map_err(io)?);
+/// Why a process counts as a gateway's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tie {
+    /// It holds the profile's lock.
+    Gateway,
+    /// It is of the gateway's group.
+    Group,
+    /// It has the gateway's environment and has left its group.
+    Environment,
+}
+
+impl Traces {
+    /// The traces of the gateways of `profiles`.
+    pub(crate) fn of(tree: &Tree, profiles: &[ProfileName]) -> Self {
+        let mut traces = Self::default();
+        for profile in profiles {
+            let home = tree.root.profile(profile);
+            let supervised = tree.scandir.slot(profile).record().ok().and_then(|r| r.gateway());
+            let holder = orphan(&home.gateway_lock(), None).ok().flatten();
+            traces.groups.extend(supervised.into_iter().chain(holder));
+            traces.locks.push(home.gateway_lock());
+            traces.profiles.push((profile.clone(), home.path().to_owned()));
         }
+        traces
     }
-    Ok(members)
+
+    /// Ends what is left: SIGTERM at once, SIGKILL at `deadline`. Blocks until all of it is gone. For
+    /// gateways whose supervised processes are down and stay down.
+    pub(crate) fn end(
+        &self,
+        tree: &Tree,
+        operation: &str,
+        deadline: Instant,
+    ) -> Result<(), ManagerError> {
+        let started = Instant::now();
+        let patience =
+            deadline.saturating_duration_since(started) + tree.patience.stop_beyond_budget;
+        let mut told = BTreeSet::new();
+        let mut living = String::new();
+        let done = wait::until(&mut [], &[], started + patience, || {
+            let left = self.find(tree).map_err(|error| failed(operation, error))?;
+            if left.is_empty() {
+                return Ok(Look::Done(()));
+            }
+            let kill = Instant::now() >= deadline;
+            for (process, tie) in &left {
+                let first = told.insert(process.pid);
+                if first && *tie == Tie::Environment {
+                    let title = tree.proc.title(process.pid);
+                    log::warn!("{title} had left its gateway's process group, and is ended");
+                }
+                let signal = if kill { Signal::KILL } else { Signal::TERM };
+                if first || kill {
+                    process.signal(signal).map_err(|error| failed(operation, error))?;
+                }
+            }
+            let titles = left.iter().map(|(process, _)| tree.proc.title(process.pid));
+            living = titles.collect::<Vec<_>>().join(", ");
+            Ok(Look::WaitUntil(deadline))
+        })?;
+        done.ok_or_else(|| {
+            let hint =
+                "a process that the kernel can't kill waits for a disk or a network file system";
+            timed_out(operation, patience, format!("{living} still runs"), hint)
+        })
+    }
+
+    fn find(&self, tree: &Tree) -> io::Result<Vec<(Process, Tie)>> {
+        let mut holders = BTreeSet::new();
+        for lock in &self.locks {
+            holders.extend(orphan(lock, None)?);
+        }
+        let spared = tree.proc.ancestry(std::process::id());
+        let mut found = Vec::new();
+        for pid in tree.proc.processes()? {
+            if spared.contains(&pid) || self.tie(tree, pid, &holders).is_none() {
+                continue;
+            }
+            let Some(process) = Process::open(pid)? else { continue };
+            // Only now does the number mean one process for sure. A zombie has nothing left to end.
+            if let Some(tie) = self.tie(tree, pid, &holders).filter(|_| !process.has_ended()) {
+                found.push((process, tie));
+            }
+        }
+        Ok(found)
+    }
+
+    /// What ties `pid` to one of the gateways; one that can't be read is another user's.
+    fn tie(&self, tree: &Tree, pid: u32, holders: &BTreeSet<u32>) -> Option<Tie> {
+        if holders.contains(&pid) {
+            return Some(Tie::Gateway);
+        }
+        if self.groups.contains(&tree.proc.group(pid).ok()?) {
+            return Some(Tie::Group);
+        }
+        let [child, name, home] = [env::SUPERVISED_CHILD, env::PROFILE, env::HOME];
+        let [child, name, home] = tree.proc.variables(pid, [child, name, home]).ok()?;
+        child?;
+        let (name, home) = (name?, home?);
+        let ours = |(profile, path): &(ProfileName, PathBuf)| {
+            name.as_os_str() == profile.as_str() && same_directory(Path::new(&home), path)
+        };
+        self.profiles.iter().any(ours).then_some(Tie::Environment)
+    }
 }

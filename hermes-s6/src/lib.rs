@@ -57,6 +57,7 @@ pub mod registry;
 pub mod render;
 pub mod scandir;
 pub mod stage;
+mod stray;
 pub mod svscan;
 pub mod tree;
 pub mod wait;

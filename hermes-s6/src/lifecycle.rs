@@ -5,26 +5,26 @@
 //! record; deaths are told by the death tally, which outlives a quick restart.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use hermes_core::ProfileName;
 use hermes_core::config::StopTimeout;
 use hermes_core::fsutil;
 use hermes_core::manager::ManagerError;
-use hermes_core::process_lock;
 use hermes_core::status::{Exit, Parked};
 use jiff::{SignedDuration, Timestamp};
-use rustix::process::Signal;
 
 use crate::control::{self, Sent, service};
-use crate::error::{failed, refused, timed_out, unreachable};
+use crate::error::{failed, refused, timed_out};
 use crate::layout::{FILE_MODE, ServiceDir};
-use crate::leftovers::end_group;
+use crate::leftovers::Traces;
 use crate::policy::{self, EXIT_CONFIG};
 use crate::record::{Death, Record, parse_deaths};
 use crate::tree::Tree;
 use crate::wait::{self, Events, Look, Process};
+use crate::{registry, stray};
 
 /// How long a gateway that never says it is ready has to stay up to count as started.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -56,28 +56,52 @@ impl ServiceDir {
 }
 
 /// Starts the service in `slot` and blocks until it is ready, or up for a second where it never
-/// says that it is. A death on the way is an error at once; s6 goes on trying.
+/// says that it is. A death on the way is an error at once; s6 goes on trying. A supervisor that dies
+/// on the way is replaced by s6-svscan, and told again.
 pub fn bring_up(
     tree: &Tree,
     operation: &str,
     slot: &ServiceDir,
     gateway: &Gateway,
 ) -> Result<(), ManagerError> {
+    prepare(slot, gateway.stop_timeout).map_err(|error| failed(operation, error))?;
+    let deadline = Instant::now() + tree.patience.start;
+    loop {
+        let svscan = tree.require_svscan(operation)?;
+        registry::await_supervisors(tree, operation, slot, svscan, Vec::new())?;
+        if let Told::Done = bring_up_once(tree, operation, slot, gateway, deadline)? {
+            return Ok(());
+        }
+    }
+}
+
+/// What came of telling a supervisor something.
+enum Told {
+    /// What it was told is so.
+    Done,
+    /// It ended before that was seen.
+    Gone,
+}
+
+fn bring_up_once(
+    tree: &Tree,
+    operation: &str,
+    slot: &ServiceDir,
+    gateway: &Gateway,
+    deadline: Instant,
+) -> Result<Told, ManagerError> {
     let io = |error: io::Error| failed(operation, error);
-    let mut watch = Watch::begin(operation, slot)?;
-    prepare(slot, gateway.stop_timeout).map_err(io)?;
+    let Some(mut watch) = Watch::begin(operation, slot)? else { return Ok(Told::Gone) };
     let asked = policy::started(slot).map_err(io)?;
     if tell(tree, operation, slot, service::UP_FOR_GOOD)? == Sent::NobodyListens {
-        return Err(no_supervisor(operation, slot));
+        return Ok(Told::Gone);
     }
-    let started = Instant::now();
     let mut settling: Option<(u32, Instant)> = None;
     let mut wanted = false;
     let mut saw = "";
-    let patience = tree.patience.start;
-    let done = wait::until(&mut watch.events, &watch.supervisor, started + patience, || {
+    let done = wait::until(&mut watch.events, &watch.supervisor, deadline, || {
         if watch.supervisor.iter().any(Process::has_ended) {
-            return Err(no_supervisor(operation, slot));
+            return Ok(Look::Done(Told::Gone));
         }
         let record = slot.record().map_err(io)?;
         if let Some(death) = slot.deaths().map_err(io)?.last().filter(|death| death.at >= asked) {
@@ -99,7 +123,7 @@ pub fn bring_up(
         };
         if gateway.notifies {
             saw = "it runs and has not said that it is ready";
-            return Ok(if record.ready { Look::Done(()) } else { Look::Wait });
+            return Ok(if record.ready { Look::Done(Told::Done) } else { Look::Wait });
         }
         saw = "it has not been up for a second";
         let since = match settling {
@@ -109,44 +133,70 @@ pub fn bring_up(
         let age = Timestamp::now().duration_since(record.stamp);
         let settled = since.elapsed() >= SETTLED
             || age >= SignedDuration::try_from(SETTLED).unwrap_or_default();
-        Ok(if settled { Look::Done(()) } else { Look::WaitUntil(since + SETTLED) })
+        Ok(if settled { Look::Done(Told::Done) } else { Look::WaitUntil(since + SETTLED) })
     })?;
     done.ok_or_else(|| {
         let hint = "it goes on starting; `hermes gateway logs` shows what it does";
-        timed_out(operation, patience, saw.to_owned(), hint)
+        timed_out(operation, tree.patience.start, saw.to_owned(), hint)
     })
 }
 
-/// Stops the service in `slot` and blocks until it is down, `finish` and the gateway's process group
-/// included. A slot without supervisor has nothing to stop. One that is not down after its stop budget is killed.
+/// Stops the gateway of `profile` and blocks until its service is down, `finish` included, and nothing
+/// of it is left: no orphan, no process of its group, none that left that. What is not gone after the
+/// stop budget is killed. A supervisor that no s6-svscan looks after ends with it. Idempotent; a slot
+/// without supervisor stays down when it gets one.
 pub fn bring_down(
+    tree: &Tree,
+    operation: &str,
+    profile: &ProfileName,
+    stop_timeout: StopTimeout,
+) -> Result<(), ManagerError> {
+    let io = |error: io::Error| failed(operation, error);
+    let slot = tree.scandir.slot(profile);
+    let started = Instant::now();
+    let traces = Traces::of(tree, std::slice::from_ref(profile));
+    if slot.path().symlink_metadata().is_ok() {
+        prepare(&slot, stop_timeout).map_err(io)?;
+        while slot.supervisor().map_err(io)?.is_some() || keep_down(&slot).map_err(io)? {
+            if let Told::Done = bring_down_once(tree, operation, &slot, stop_timeout, started)? {
+                break;
+            }
+        }
+        stray::end(tree, operation, &slot)?;
+    }
+    traces.end(tree, operation, started + stop_timeout.kill_after())
+}
+
+/// Keeps a service down that has no supervisor now, and answers whether one came before that was so.
+fn keep_down(slot: &ServiceDir) -> io::Result<bool> {
+    // A supervisor looks for the file after it has its lock.
+    fsutil::write_durably(&slot.down(), b"", FILE_MODE)?;
+    Ok(slot.supervisor()?.is_some())
+}
+
+fn bring_down_once(
     tree: &Tree,
     operation: &str,
     slot: &ServiceDir,
     stop_timeout: StopTimeout,
-) -> Result<(), ManagerError> {
+    started: Instant,
+) -> Result<Told, ManagerError> {
     let io = |error: io::Error| failed(operation, error);
-    if slot.supervisor().map_err(io)?.is_none() {
-        return Ok(());
-    }
-    let gateway = slot.record().ok().and_then(|record| record.gateway());
-    let mut watch = Watch::begin(operation, slot)?;
-    prepare(slot, stop_timeout).map_err(io)?;
+    let Some(mut watch) = Watch::begin(operation, slot)? else { return Ok(Told::Gone) };
     if tell(tree, operation, slot, service::DOWN_FOR_GOOD)? == Sent::NobodyListens {
-        return Ok(());
+        return Ok(Told::Gone);
     }
-    let started = Instant::now();
     let budget = stop_timeout.budget();
     let patience = budget + tree.patience.stop_beyond_budget;
     let mut killed = false;
     let mut saw = String::new();
     let done = wait::until(&mut watch.events, &watch.supervisor, started + patience, || {
         if watch.supervisor.iter().any(Process::has_ended) {
-            return Ok(Look::Done(()));
+            return Ok(Look::Done(Told::Gone));
         }
         let record = slot.record().map_err(io)?;
         if record.is_down() && !record.want_up {
-            return Ok(Look::Done(()));
+            return Ok(Look::Done(Told::Done));
         }
         saw = match record.pid {
             Some(pid) if record.finishing => format!("its finish script still runs as {pid}"),
@@ -163,55 +213,7 @@ pub fn bring_down(
     done.ok_or_else(|| {
         let hint = "a process that the kernel can't kill waits for a disk or a network file system";
         timed_out(operation, patience, saw, hint)
-    })?;
-    match gateway {
-        Some(leader) => end_group(tree, operation, leader, started + budget),
-        None => Ok(()),
-    }
-}
-
-/// The gateway that holds the profile's lock at `lock` and is not its supervisor's process.
-pub fn orphan(lock: &Path, supervised: Option<u32>) -> io::Result<Option<u32>> {
-    let holder = process_lock::holder(lock)?.and_then(|holder| holder.pid);
-    Ok(holder.filter(|pid| supervised != Some(*pid)))
-}
-
-/// Ends the gateway that holds the profile's lock at `lock`, and blocks until it is gone: SIGTERM, and
-/// SIGKILL after the stop budget. For a gateway whose supervised process is down already.
-pub fn end_orphan(
-    tree: &Tree,
-    operation: &str,
-    lock: &Path,
-    stop_timeout: StopTimeout,
-) -> Result<(), ManagerError> {
-    let io = |error: io::Error| failed(operation, error);
-    let Some(pid) = orphan(lock, None).map_err(io)? else { return Ok(()) };
-    let Some(process) = Process::open(pid).map_err(io)? else { return Ok(()) };
-    // The kernel says of the process that is open now that it has the lock: no other is signalled.
-    if orphan(lock, None).map_err(io)? != Some(pid) {
-        return Ok(());
-    }
-    process.signal(Signal::TERM).map_err(io)?;
-    let started = Instant::now();
-    let budget = stop_timeout.budget();
-    let patience = budget + tree.patience.stop_beyond_budget;
-    let mut killed = false;
-    let watched = std::slice::from_ref(&process);
-    let done = wait::until(&mut [], watched, started + patience, || {
-        if process.has_ended() {
-            return Ok(Look::Done(()));
-        }
-        if !killed && started.elapsed() >= stop_timeout.kill_after() {
-            process.signal(Signal::KILL).map_err(io)?;
-            killed = true;
-        }
-        Ok(Look::WaitUntil(started + stop_timeout.kill_after()))
-    })?;
-    done.ok_or_else(|| {
-        let saw = format!("process {pid}, which no supervisor looks after, still runs");
-        timed_out(operation, patience, saw, "a process that the kernel can't kill waits for a disk")
-    })?;
-    end_group(tree, operation, pid, started + budget)
+    })
 }
 
 /// A service that is being waited for.
@@ -221,13 +223,13 @@ struct Watch {
 }
 
 impl Watch {
-    fn begin(operation: &str, slot: &ServiceDir) -> Result<Self, ManagerError> {
+    /// Of a service that has a supervisor; `None` if it has none.
+    fn begin(operation: &str, slot: &ServiceDir) -> Result<Option<Self>, ManagerError> {
         let io = |error: io::Error| failed(operation, error);
         let events = [Events::subscribe(&slot.event()).map_err(io)?];
-        let holder =
-            slot.supervisor().map_err(io)?.ok_or_else(|| no_supervisor(operation, slot))?;
+        let Some(holder) = slot.supervisor().map_err(io)? else { return Ok(None) };
         let process = holder.pid.map(Process::open).transpose().map_err(io)?.flatten();
-        Ok(Self { events, supervisor: process.into_iter().collect() })
+        Ok(Some(Self { events, supervisor: process.into_iter().collect() }))
     }
 }
 
@@ -258,11 +260,6 @@ fn prepare(slot: &ServiceDir, stop_timeout: StopTimeout) -> io::Result<()> {
         return Ok(());
     }
     fsutil::write_durably(&slot.timeout_kill(), text.as_bytes(), FILE_MODE)
-}
-
-fn no_supervisor(operation: &str, slot: &ServiceDir) -> ManagerError {
-    let saw = format!("no s6-supervise runs for `{}`", slot.path().display());
-    unreachable(operation, saw, "`hermes boot` registers it anew")
 }
 
 fn died(operation: &str, gateway: &Gateway, death: &Death, parked: Option<Parked>) -> ManagerError {

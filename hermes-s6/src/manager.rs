@@ -15,7 +15,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{failed, refused};
 use crate::layout::ServiceDir;
-use crate::lifecycle::{Gateway, bring_down, bring_up, end_orphan, orphan};
+use crate::leftovers::orphan;
+use crate::lifecycle::{Gateway, bring_down, bring_up};
 use crate::policy;
 use crate::record::Record;
 use crate::registry::{self, Registration};
@@ -67,14 +68,13 @@ impl S6Manager {
     pub(crate) fn unregister_locked(&self, profile: &ProfileName) -> Result<(), ManagerError> {
         let operation = format!("unregister the gateway of `{profile}`");
         let home = self.store.root().profile(profile);
-        let lock = home.gateway_lock();
         let stop_timeout = gateway_config(&Profile { name: profile.clone(), home }).stop_timeout;
+        bring_down(&self.tree, &operation, profile, stop_timeout)?;
         let slot = self.tree.scandir.slot(profile);
-        if slot.path().symlink_metadata().is_ok() {
-            bring_down(&self.tree, &operation, &slot, stop_timeout)?;
-            registry::retire(&self.tree, &operation, &slot)?;
+        match slot.path().symlink_metadata() {
+            Ok(_) => registry::retire(&self.tree, &operation, &slot),
+            Err(_) => Ok(()),
         }
-        end_orphan(&self.tree, &operation, &lock, stop_timeout)
     }
 
     /// Starts a gateway whose profile's lock the caller holds, registering its slot if need be.
@@ -83,6 +83,10 @@ impl S6Manager {
         let slot = self.tree.scandir.slot(&profile.name);
         if slot.path().symlink_metadata().is_err() {
             self.register_locked(profile, &RegisterOptions::default(), true)?;
+        }
+        // What a stray supervises would not end with the tree.
+        if !self.tree.strays(&slot).map_err(|error| failed(&operation, error))?.is_empty() {
+            self.stop_locked(profile)?;
         }
         let config = gateway_config(profile);
         let gateway = Gateway {
@@ -96,10 +100,9 @@ impl S6Manager {
     /// Stops a gateway whose profile's lock the caller holds.
     pub(crate) fn stop_locked(&self, profile: &Profile) -> Result<(), ManagerError> {
         let operation = format!("stop the gateway of `{}`", profile.name);
-        let slot = self.tree.scandir.slot(&profile.name);
         let stop_timeout = gateway_config(profile).stop_timeout;
-        bring_down(&self.tree, &operation, &slot, stop_timeout)?;
-        end_orphan(&self.tree, &operation, &profile.home.gateway_lock(), stop_timeout)?;
+        bring_down(&self.tree, &operation, &profile.name, stop_timeout)?;
+        let slot = self.tree.scandir.slot(&profile.name);
         policy::unpark(&slot).map_err(|error| failed(&operation, error))
     }
 
@@ -160,6 +163,9 @@ impl S6Manager {
         };
         if status.registered && slot.supervisor()?.is_some() {
             self.read_supervised(&mut status, profile, &slot)?;
+            if !self.tree.strays(&slot)?.is_empty() {
+                status.state = State::Stray;
+            }
         }
         let orphan = orphan(&profile.home.gateway_lock(), status.pid)?;
         // A gateway that was started again in between is nobody's orphan.

@@ -3,6 +3,7 @@
 //! Source: proc(5). `stat`, `cmdline` and `limits` are open to all; `environ` to the process's own
 //! user and to root.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -33,6 +34,16 @@ impl Proc {
     /// The process that started `pid`.
     pub fn parent(&self, pid: u32) -> io::Result<u32> {
         self.stat(pid, 1)
+    }
+
+    /// `pid`, the process that started it, the one that started that, and so on, as far as can be seen.
+    pub fn ancestry(&self, pid: u32) -> BTreeSet<u32> {
+        let mut ancestry = BTreeSet::new();
+        let mut next = pid;
+        while next != 0 && ancestry.insert(next) {
+            next = self.parent(next).unwrap_or(0);
+        }
+        ancestry
     }
 
     /// The process group of `pid`.
@@ -70,11 +81,23 @@ impl Proc {
 
     /// The variable `name` in the environment that `pid` started with.
     pub fn variable(&self, pid: u32, name: &str) -> io::Result<Option<OsString>> {
+        self.variables(pid, [name]).map(|[value]| value)
+    }
+
+    /// The variables `names` in the environment that `pid` started with.
+    pub fn variables<const N: usize>(
+        &self,
+        pid: u32,
+        names: [&str; N],
+    ) -> io::Result<[Option<OsString>; N]> {
         let bytes = fs::read(self.file(pid, "environ"))?;
-        Ok(bytes.split(|b| *b == 0).find_map(|entry| {
-            let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-            Some(OsString::from_vec(value.to_vec()))
-        }))
+        let value = |name: &str| {
+            bytes.split(|b| *b == 0).find_map(|entry| {
+                let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+                Some(OsString::from_vec(value.to_vec()))
+            })
+        };
+        Ok(names.map(value))
     }
 
     /// How many descriptors `pid` may have open.

@@ -110,7 +110,8 @@ fn publish(
     Ok(trigger(tree, operation, &[scan::ALARM]).map(|()| events))
 }
 
-fn await_supervisors(
+/// Blocks until `svscan` looks after service and logger of `slot`, telling it to scan now and then.
+pub(crate) fn await_supervisors(
     tree: &Tree,
     operation: &str,
     slot: &ServiceDir,
@@ -144,12 +145,11 @@ fn unsupervised_part(tree: &Tree, slot: &ServiceDir, svscan: Holder) -> io::Resu
         let Some(supervisor) = part.supervisor()? else {
             return Ok(Some(format!("no s6-supervise runs for `{}`", part.path().display())));
         };
-        if let (Some(pid), Some(svscan)) = (supervisor.pid, svscan.pid)
-            // One that ended in between is missing, not broken.
-            && tree.proc.parent(pid).unwrap_or_default() != svscan
-        {
+        if tree.is_stray(supervisor, Some(svscan)) {
+            let holder = supervisor.pid.map_or_else(String::new, |pid| tree.proc.title(pid));
+            let svscan = svscan.pid.unwrap_or_default();
             return Ok(Some(format!(
-                "`{}` is held by s6-supervise {pid}, which is not a child of s6-svscan {svscan}",
+                "`{}` is held by {holder}, which is not a child of s6-svscan {svscan}",
                 part.path().display()
             )));
         }

@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use crate::control::{self, service};
 use crate::error::{failed, timed_out, unreachable};
 use crate::layout::ServiceDir;
-use crate::leftovers::end_group;
+use crate::leftovers::Traces;
 use crate::lifecycle::bring_down;
 use crate::parallel;
 use crate::programs::S6Programs;
@@ -71,7 +71,7 @@ pub fn clear(tree: &Tree) -> Result<(), ManagerError> {
     let mut ended = parallel::map(profiles, AT_ONCE, |profile| {
         let _lock = tree.lock_profile(&operation, &profile)?;
         let slot = tree.scandir.slot(&profile);
-        bring_down(tree, &operation, &slot, budget_of(&slot))?;
+        bring_down(tree, &operation, &profile, budget_of(&slot))?;
         registry::retire(tree, &operation, &slot)
     });
     let hidden = tree.scandir.hidden().map_err(io)?;
@@ -104,46 +104,37 @@ pub fn await_ready(tree: &Tree, process: &Process) -> Result<(), ManagerError> {
     })
 }
 
-/// Stops every gateway in parallel, each with its process group and inside its stop budget, then
+/// Stops every gateway in parallel, each with all its processes and inside its stop budget, then
 /// s6-svscan, and blocks until it has ended. No intent changes.
 pub fn stop(tree: &Tree, svscan: &Process) -> Result<(), ManagerError> {
     let operation = format!("stop the tree on `{}`", tree.scandir.path().display());
-    let slots = tell_all_down(tree);
-    let budget = slots.iter().map(|(slot, _)| budget_of(slot).budget()).max().unwrap_or_default();
+    let profiles = tree.scandir.profiles().unwrap_or_default();
+    let traces = Traces::of(tree, &profiles);
+    let slots: Vec<_> = profiles.iter().map(|profile| tree.scandir.slot(profile)).collect();
+    for slot in &slots {
+        // One that can't be told now is told by its s6-supervise, which s6-svscan ends.
+        let _ = control::send(&slot.control(), &[service::DOWN]);
+    }
+    let budget = slots.iter().map(|slot| budget_of(slot).budget()).max().unwrap_or_default();
     let deadline = Instant::now() + budget;
     // One that is not down by then is killed by `timeout-kill`, and s6-svscan waits for it.
     wait::until(&mut [], std::slice::from_ref(svscan), deadline, || {
         let down = |slot: &ServiceDir| slot.record().map_or(true, |record| record.is_down());
-        let done = svscan.has_ended() || slots.iter().all(|(slot, _)| down(slot));
+        let done = svscan.has_ended() || slots.iter().all(down);
         Ok::<_, ManagerError>(if done { Look::Done(()) } else { Look::Wait })
     })?;
-    // What a gateway leaves of its group holds its logger's pipe, and with it the end of the tree. The
-    // first that can't be ended does not keep s6-svscan from being told.
-    let gateways = slots.iter().filter_map(|(_, gateway)| *gateway).collect();
-    let left =
-        parallel::map(gateways, AT_ONCE, |gateway| end_group(tree, &operation, gateway, deadline));
+    // What a gateway leaves holds its logger's pipe, and with it the end of the tree. If it can't be
+    // ended, s6-svscan is told all the same.
+    let left = traces.end(tree, &operation, deadline);
     end(tree, &operation, svscan, &slots, budget)?;
-    left.into_iter().collect()
-}
-
-/// Tells every service to go down, and answers which there are, with their gateways. One that can't be
-/// told now, or not even be listed, is told by its s6-supervise, which s6-svscan ends.
-fn tell_all_down(tree: &Tree) -> Vec<(ServiceDir, Option<u32>)> {
-    let profiles = tree.scandir.profiles().unwrap_or_default();
-    let slots = profiles.iter().map(|profile| tree.scandir.slot(profile));
-    let told = slots.map(|slot| {
-        let gateway = slot.record().ok().and_then(|record| record.gateway());
-        let _ = control::send(&slot.control(), &[service::DOWN]);
-        (slot, gateway)
-    });
-    told.collect()
+    left
 }
 
 fn end(
     tree: &Tree,
     operation: &str,
     svscan: &Process,
-    slots: &[(ServiceDir, Option<u32>)],
+    slots: &[ServiceDir],
     budget: Duration,
 ) -> Result<(), ManagerError> {
     svscan.signal(Signal::TERM).map_err(|error| failed(operation, error))?;
@@ -157,7 +148,7 @@ fn end(
         }
         // Some process that left its gateway's group still holds a logger's pipe.
         if !nudged && started.elapsed() >= grace {
-            for (slot, _) in slots {
+            for slot in slots {
                 let _ = control::send(&slot.log().control(), &[service::EXIT, service::HANGUP]);
             }
             nudged = true;

@@ -99,13 +99,36 @@ fn stop_of_what_is_stopped_is_done_and_outlives_the_supervisor() {
     assert!(!is_alive(gateway), "on return it is down");
     world.hermes(["gateway", "stop", "coder"]).ok();
     world.hermes(["gateway", "status", "coder"]).fails_with(3);
-    let old = supervisors(&world.slot("coder"));
-    old.iter().for_each(|pid| kill(*pid));
-    eventually("s6-svscan has started new supervisors", || {
-        let new = supervisors(&world.slot("coder"));
-        (new.len() == 2 && new.iter().all(|pid| !old.contains(pid))).then_some(())
-    });
+    tree.lose_supervisors("coder");
     assert_eq!(tree.status("coder")["state"], "down", "a new supervisor undoes no stop");
+}
+
+/// Kills the supervisors of a slot and goes on at once, while s6-svscan has not started others yet.
+fn kill_supervisors(tree: &Svscan, profile: &str) {
+    supervisors(&tree.world.slot(profile)).into_iter().for_each(kill);
+}
+
+#[test]
+fn a_start_while_the_supervisor_is_being_replaced_waits_for_the_new_one() {
+    let tree = Svscan::start();
+    tree.world.profile_serving("coder");
+    kill_supervisors(&tree, "coder");
+    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    assert_eq!(tree.status("coder")["state"], "up");
+}
+
+#[test]
+fn a_stop_while_the_supervisor_is_being_replaced_stops_for_good() {
+    let tree = Svscan::start();
+    tree.world.profile_serving("coder");
+    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    let gateway = pid(&tree.status("coder"));
+    kill_supervisors(&tree, "coder");
+    tree.world.hermes(["gateway", "stop", "coder"]).ok();
+    assert!(!is_alive(gateway), "it outlived its supervisor, and no stop");
+    tree.lose_supervisors("coder");
+    let status = tree.status("coder");
+    assert_eq!((&status["state"], &status["pid"]), (&json!("down"), &Value::Null));
 }
 
 #[test]
@@ -145,10 +168,8 @@ fn wrong_configuration_parks_and_start_says_why() {
     let outcome = world.hermes(["gateway", "logs", "coder"]).ok();
     assert!(outcome.stdout.contains("line 2 column 9"), "{outcome}");
     // A new supervisor leaves it parked; a mended configuration and a start end it.
-    supervisors(&world.slot("coder")).into_iter().for_each(kill);
-    eventually("it is parked under the new supervisor too", || {
-        (tree.status("coder")["state"] == "parked").then_some(())
-    });
+    tree.lose_supervisors("coder");
+    assert_eq!(tree.status("coder")["state"], "parked", "under the new supervisor too");
     world.write(&config, &format!("gateway:\n  port: {}\n", hermes_tests::free_port()));
     world.hermes(["gateway", "start", "coder"]).ok();
     let status = tree.status("coder");

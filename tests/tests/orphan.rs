@@ -1,22 +1,6 @@
 //! One gateway per profile: who holds it, a second one, and one that lost its supervisor.
 
-use std::path::Path;
-
-use hermes_s6::layout::ServiceDir;
-use hermes_tests::{Svscan, eventually, is_alive, kill, pid, processes_naming};
-
-fn supervisor(slot: &Path) -> Option<u64> {
-    let holder = ServiceDir::new(slot).supervisor().expect("a readable lock")?;
-    holder.pid.map(u64::from)
-}
-
-/// Kills a gateway's supervisor and waits until s6-svscan has started another.
-fn lose_supervisor(tree: &Svscan, profile: &str) {
-    let slot = tree.world.slot(profile);
-    let old = supervisor(&slot).expect("it is supervised");
-    kill(old);
-    eventually("there is a new supervisor", || supervisor(&slot).filter(|new| *new != old));
-}
+use hermes_tests::{Svscan, eventually, is_alive, pid, processes_naming};
 
 #[test]
 fn a_second_gateway_by_hand_names_the_first_and_harms_nothing() {
@@ -39,7 +23,7 @@ fn a_gateway_that_lost_its_supervisor_is_an_orphan_and_stop_ends_it() {
     world.profile_running("lone", "exec sleep 600");
     world.hermes(["gateway", "start", "lone"]).ok();
     let gateway = pid(&tree.status("lone"));
-    lose_supervisor(&tree, "lone");
+    tree.lose_supervisors("lone");
     let status = tree.status("lone");
     assert_eq!(status["state"], "orphan", "{status}");
     assert_eq!(pid(&status), gateway);
@@ -57,7 +41,7 @@ fn restart_replaces_an_orphan_by_a_supervised_gateway() {
     tree.world.profile_serving("coder");
     tree.world.hermes(["gateway", "start", "coder"]).ok();
     let orphan = pid(&tree.status("coder"));
-    lose_supervisor(&tree, "coder");
+    tree.lose_supervisors("coder");
     tree.world.hermes(["gateway", "restart", "coder"]).ok();
     let status = tree.status("coder");
     assert_eq!(status["state"], "up");
@@ -70,7 +54,7 @@ fn an_orphan_does_not_outlive_its_profile() {
     tree.world.profile_serving("coder");
     tree.world.hermes(["gateway", "start", "coder"]).ok();
     let orphan = pid(&tree.status("coder"));
-    lose_supervisor(&tree, "coder");
+    tree.lose_supervisors("coder");
     tree.world.hermes(["profile", "delete", "coder", "-y"]).ok();
     assert!(!is_alive(orphan));
     assert!(!tree.world.profile("coder").exists());

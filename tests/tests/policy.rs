@@ -20,7 +20,8 @@ fn backs_off(tree: &Svscan, profile: &str, count: u64) -> Value {
     })
 }
 
-/// The policy as it is, not faster: 1, 2 and 4 s have passed when this returns, and 8 s have begun.
+/// The policy as it is, not faster: 1, 2 and 4 s have passed when this returns, and 8 s have begun. What
+/// ends within 6 s has not waited for them.
 fn in_a_long_wait() -> Svscan {
     let tree = Svscan::start();
     tree.world.profile_running("looper", "exit 1");
@@ -34,7 +35,7 @@ fn in_a_long_wait() -> Svscan {
 #[test]
 fn a_stop_ends_the_wait_at_once() {
     let tree = in_a_long_wait();
-    tree.world.hermes(["gateway", "stop", "looper", "--timeout", "1"]).ok();
+    tree.world.hermes(["gateway", "stop", "looper", "--timeout", "6"]).ok();
     let status = tree.status("looper");
     assert_eq!((&status["state"], &status["backoff"]), (&json!("down"), &Value::Null));
     assert_eq!(status["deaths"], 4, "the wait was over before another start");
@@ -45,7 +46,7 @@ fn a_start_ends_the_wait_at_once_and_forgets_the_deaths_before() {
     let tree = in_a_long_wait();
     let config = tree.world.profile("looper").join("config.yaml");
     tree.world.write(&config, "gateway: {command: [sleep, '600']}\n");
-    tree.world.hermes(["gateway", "start", "looper", "--timeout", "4"]).ok();
+    tree.world.hermes(["gateway", "start", "looper", "--timeout", "6"]).ok();
     let status = tree.status("looper");
     assert_eq!(status["state"], "up");
     kill(pid(&status));

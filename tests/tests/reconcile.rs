@@ -6,9 +6,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use hermes_s6::layout::ServiceDir;
-use hermes_tests::{Svscan, World, eventually, free_port, is_alive, kill, pid, supervisors};
-use jiff::Timestamp;
+use hermes_tests::{Svscan, World, eventually, free_port, is_alive, pid, supervisors};
 use serde_json::{Value, json};
 
 const SILENT: &str = "exec sleep 600";
@@ -312,14 +310,7 @@ fn what_is_not_wanted_stays_down_when_its_supervisor_dies() {
     world.write(&world.profile("wanted").join("gateway.intent"), "stopped");
     boot(world, &[]);
     assert_eq!(tree.status("wanted")["state"], "down");
-    let old = supervisors(&world.slot("wanted"));
-    old.iter().for_each(|pid| kill(*pid));
-    let slot = ServiceDir::new(world.slot("wanted"));
-    eventually("a new supervisor has decided", || {
-        let new = slot.supervisor().unwrap()?.pid?;
-        let age = Timestamp::now().duration_since(slot.record().ok()?.stamp).as_secs();
-        (!old.contains(&u64::from(new)) && age <= 1).then_some(())
-    });
+    tree.lose_supervisors("wanted");
     assert_eq!(tree.status("wanted")["state"], "down");
 }
 

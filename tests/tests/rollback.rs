@@ -191,7 +191,8 @@ fn when_a_stranger_holds_the_supervision_lock() {
     eventually("the lock is held", || lock_holder(&lock).unwrap());
     tree.signal(Signal::CONT);
     let outcome = register.wait();
-    let named = format!("{}, which is not a child of s6-svscan {}", stranger.pid(), tree.pid());
+    let (holder, svscan) = (stranger.pid(), tree.pid());
+    let named = format!("process {holder} (sleep), which is not a child of s6-svscan {svscan}");
     assert!(outcome.stderr.contains(&named), "{outcome}");
     assert!(!world.slot("coder").exists(), "the slot is not published any more");
     assert!(is_alive(stranger.pid().into()), "a stranger is left alone");

@@ -327,18 +327,21 @@ fn it_says_which_profiles_it_passed_over() {
 }
 
 #[test]
-fn a_process_that_left_its_gateway_and_holds_its_pipe_does_not_hold_up_the_end() {
+fn processes_that_left_their_gateway_are_named_and_ended_with_the_tree() {
     let world = World::new();
-    // One in the gateway's group, and one in a session of its own.
-    let gateway = "sleep 601 & setsid sleep 602 & echo begun; exec sleep 600";
+    // One in the gateway's group, and two in sessions of their own, which hold its pipe; one of them
+    // does not mind a SIGTERM.
+    let gateway =
+        "sleep 601 & setsid sleep 602 & (trap '' TERM; exec setsid sleep 603) & echo begun
+    exec sleep 600";
     world.profile_for_later("parent", gateway, "running");
     let up = Up::start_in(world);
     eventually("it has begun", || (count(&up.world, "parent", "begun") == 1).then_some(()));
+    let log = up.world.path().join("up.log");
     let (world, code) = up.end(Signal::TERM);
     assert_eq!(code, Some(0));
-    let left = processes(&world);
-    assert!(left.len() == 1 && left[0].contains("sleep 602"), "{left:?}");
-    for pid in processes_naming(&world.path().to_string_lossy()) {
-        kill(pid);
-    }
+    nobody_is_left(&world);
+    let log = fs::read_to_string(log).unwrap();
+    let named = log.lines().filter(|line| line.contains("(sleep) had left its gateway's process"));
+    assert_eq!(named.count(), 2, "{log}");
 }

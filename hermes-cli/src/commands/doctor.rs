@@ -177,10 +177,15 @@ fn check_s6(
     for profile in app.store.list()?.profiles {
         // One whose status can't be read is told below.
         let Ok(status) = manager.status(&profile.name) else { continue };
-        if let (State::Orphan, Some(pid)) = (status.state, status.pid) {
-            let problem = format!("the gateway of `{}` runs as {pid}, unsupervised", profile.name);
-            find("orphans", problem, format!("hermes gateway restart {}", profile.name));
-        }
+        let (check, problem) = match (status.state, status.pid) {
+            (State::Orphan, Some(pid)) => ("orphans", format!("runs as {pid}, unsupervised")),
+            (State::Stray, _) => {
+                ("strays", "has a supervisor that no s6-svscan looks after".to_owned())
+            }
+            _ => continue,
+        };
+        let problem = format!("the gateway of `{}` {problem}", profile.name);
+        find(check, problem, format!("hermes gateway restart {}", profile.name));
     }
     for action in boot::plan(manager)? {
         let problem = match &action {

@@ -176,6 +176,9 @@ fn spawn(tree: &Tree) -> Result<Child, CliError> {
         .env(names::HOME, tree.root.path())
         .env(names::SCANDIR, tree.scandir.path())
         .env(names::UP, "1")
+        // An agent may run `up`: its tree is not part of its gateway.
+        .env_remove(names::SUPERVISED_CHILD)
+        .env_remove(names::PROFILE)
         .env(names::UP_NOFILE, nofile.map_or_else(String::new, |n| n.to_string()))
         .stdin(Stdio::null())
         // What a terminal sends on Ctrl-C is for `up` alone, which then ends the tree in order.

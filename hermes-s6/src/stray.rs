@@ -1,0 +1,86 @@
+//! Strays: supervisors that no s6-svscan looks after.
+//!
+//! When s6-svscan is killed its supervisors live on. A new one can neither adopt nor stop them: it
+//! starts another supervisor for the same slot once a second, which fails for the lock
+//! (`s6-supervise.c`). They are told apart by their parent.
+
+use std::io;
+use std::time::Instant;
+
+use hermes_core::manager::ManagerError;
+use hermes_core::process_lock::Holder;
+
+use crate::control::{self, service};
+use crate::error::{failed, timed_out};
+use crate::layout::ServiceDir;
+use crate::registry::LOGGER_GRACE;
+use crate::tree::Tree;
+use crate::wait::{self, Look, Process};
+
+impl Tree {
+    /// Whether `supervisor` is no child of `svscan`, the s6-svscan that holds the scan directory, if
+    /// one does. What lives in another pid namespace can't be told, and counts as none.
+    pub fn is_stray(&self, supervisor: Holder, svscan: Option<Holder>) -> bool {
+        let Some(supervisor) = supervisor.pid else { return false };
+        match svscan {
+            None => true,
+            Some(Holder { pid: None }) => false,
+            // One that ended in between is gone, not stray.
+            Some(Holder { pid: Some(svscan) }) => {
+                self.proc.parent(supervisor).is_ok_and(|parent| parent != svscan)
+            }
+        }
+    }
+
+    /// The supervisors of `slot`, service first, that no s6-svscan looks after.
+    pub fn strays(&self, slot: &ServiceDir) -> io::Result<Vec<(ServiceDir, Process)>> {
+        let mut strays = Vec::new();
+        for part in slot.parts() {
+            let Some(supervisor) = part.supervisor()? else { continue };
+            if self.is_stray(supervisor, self.scandir.svscan()?)
+                && let Some(process) = supervisor.pid.map(Process::open).transpose()?.flatten()
+            {
+                strays.push((part, process));
+            }
+        }
+        Ok(strays)
+    }
+}
+
+/// Ends the strays of a slot whose service is down, and blocks until they are gone. The logger ends
+/// at the end of its pipe, or is told to where some process holds that open.
+pub(crate) fn end(tree: &Tree, operation: &str, slot: &ServiceDir) -> Result<(), ManagerError> {
+    let strays = tree.strays(slot).map_err(|error| failed(operation, error))?;
+    if strays.is_empty() {
+        return Ok(());
+    }
+    let tell = |part: &ServiceDir, commands: &[u8]| {
+        control::send(&part.control(), commands).map_err(|error| failed(operation, error))
+    };
+    for (part, _) in &strays {
+        tell(part, &[service::EXIT])?;
+    }
+    let started = Instant::now();
+    let patience = tree.patience.supervise;
+    let grace = started + LOGGER_GRACE.min(patience / 2);
+    let (parts, processes): (Vec<_>, Vec<_>) = strays.into_iter().unzip();
+    let mut nudged = false;
+    let done = wait::until(&mut [], &processes, started + patience, || {
+        if processes.iter().all(Process::has_ended) {
+            return Ok(Look::Done(()));
+        }
+        if !nudged && Instant::now() >= grace {
+            for part in parts.iter().filter(|part| **part == slot.log()) {
+                tell(part, &[service::EXIT, service::HANGUP])?;
+            }
+            nudged = true;
+        }
+        Ok(Look::WaitUntil(grace))
+    })?;
+    done.ok_or_else(|| {
+        let living = processes.iter().filter(|process| !process.has_ended());
+        let living = living.map(|process| tree.proc.title(process.pid)).collect::<Vec<_>>();
+        let saw = format!("{} still supervises it, and no s6-svscan that", living.join(", "));
+        timed_out(operation, patience, saw, "`hermes doctor` shows what is left")
+    })
+}

@@ -1,0 +1,85 @@
+//! Supervisors that outlived their s6-svscan, under a new one that can neither adopt nor stop them.
+
+use hermes_tests::{Svscan, World, eventually, is_alive, pid, supervisors};
+use serde_json::json;
+
+/// A gateway that runs, with its supervisors, under an s6-svscan that has since been killed.
+struct Widowed {
+    world: World,
+    gateway: u64,
+    supervisors: Vec<u64>,
+}
+
+fn widowed() -> Widowed {
+    let tree = Svscan::start();
+    tree.world.profile_serving("coder");
+    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    let gateway = pid(&tree.status("coder"));
+    let supervisors = supervisors(&tree.world.slot("coder"));
+    Widowed { world: tree.kill(), gateway, supervisors }
+}
+
+impl Widowed {
+    #[track_caller]
+    fn all_ended(&self) {
+        assert!(!is_alive(self.gateway), "the gateway lives");
+        assert!(!self.supervisors.iter().any(|pid| is_alive(*pid)), "a supervisor lives");
+    }
+
+    /// A new s6-svscan on the same directory.
+    fn remarried(mut self) -> (Svscan, Self) {
+        let world = std::mem::replace(&mut self.world, World::new());
+        let tree = Svscan::start_with(world, &[]);
+        let status = tree.status("coder");
+        assert_eq!((&status["state"], pid(&status)), (&json!("stray"), self.gateway));
+        (tree, self)
+    }
+}
+
+#[test]
+fn where_no_s6_svscan_is_left_commands_say_so_and_do_no_harm() {
+    let widowed = widowed();
+    for verb in ["start", "stop", "restart", "status"] {
+        let outcome = widowed.world.hermes(["gateway", verb, "coder"]).fails_with(5);
+        assert!(outcome.stderr.contains("hermes up"), "{outcome}");
+    }
+    assert!(is_alive(widowed.gateway));
+    widowed.world.end_processes();
+}
+
+#[test]
+fn a_stop_under_a_new_one_ends_it_and_the_new_one_takes_over() {
+    let (tree, widowed) = widowed().remarried();
+    tree.world.hermes(["gateway", "status", "coder"]).fails_with(3);
+    let doctor = tree.world.hermes(["doctor"]).fails_with(1);
+    assert!(doctor.stdout.contains("hermes gateway restart coder"), "{doctor}");
+    tree.world.hermes(["gateway", "stop", "coder"]).ok();
+    widowed.all_ended();
+    eventually("the new one supervises it", || {
+        (tree.status("coder")["state"] == "down").then_some(())
+    });
+}
+
+#[test]
+fn a_start_under_a_new_one_replaces_it() {
+    let (tree, widowed) = widowed().remarried();
+    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    widowed.all_ended();
+    assert_eq!(tree.status("coder")["state"], "up");
+}
+
+#[test]
+fn a_boot_under_a_new_one_replaces_it() {
+    let (tree, widowed) = widowed().remarried();
+    tree.world.hermes(["boot"]).ok();
+    widowed.all_ended();
+    assert_eq!(tree.status("coder")["state"], "up");
+}
+
+#[test]
+fn it_does_not_outlive_its_profile() {
+    let (tree, widowed) = widowed().remarried();
+    tree.world.hermes(["profile", "delete", "coder", "-y"]).ok();
+    widowed.all_ended();
+    assert!(!tree.world.slot("coder").exists());
+}
