@@ -14,7 +14,7 @@ use hermes_core::home::{self, CONTAINER_ROOT, HomeFacts};
 use hermes_core::manager::NoManager;
 use hermes_core::{Kind, ProfileName, ProfileRegistrar, RootHome, Store};
 use hermes_host::{Launchd, Systemd};
-use hermes_s6::{Patience, S6Manager, S6Programs, ScanDir, Toolbox, Tree};
+use hermes_s6::{Patience, S6Manager, S6Programs, ScanDir, Toolbox, Tree, owner};
 
 use crate::args::Global;
 use crate::error::{CliError, exit};
@@ -104,8 +104,37 @@ impl App {
         }
     }
 
+    /// Refuses what needs a slot where another machine or container runs the gateways.
+    pub(crate) fn refuse_client(&self) -> Result<(), CliError> {
+        match variable(home::env::ROLE).as_ref().map(|role| role.to_string_lossy()) {
+            None => return Ok(()),
+            Some(role) if role == "owner" => return Ok(()),
+            Some(role) if role == home::env::ROLE_CLIENT => {}
+            Some(role) => {
+                return Err(CliError::new(format!("`{role}` is no value of {}", home::env::ROLE))
+                    .hint("it is `owner`, which supervises gateways, or `client`, which does not")
+                    .with_code(exit::USAGE));
+            }
+        }
+        let home = self.root().path().display();
+        let because = match owner::owner(self.root()) {
+            Ok(Some(owner)) => format!("the gateways of `{home}` are run by {owner}"),
+            Ok(None) => format!("the gateways of `{home}` are run elsewhere, and by nobody now"),
+            Err(error) => format!("who runs the gateways of `{home}` can't be seen: {error}"),
+        };
+        Err(CliError::new(format!(
+            "{}={} supervises nothing",
+            home::env::ROLE,
+            home::env::ROLE_CLIENT
+        ))
+        .because(because)
+        .hint("run the command there")
+        .with_code(exit::OUT_OF_REACH))
+    }
+
     /// The backend in charge, whether it answers or not.
     pub(crate) fn registrar(&self) -> Result<Services, CliError> {
+        self.refuse_client()?;
         Ok(match self.facts.backend() {
             Kind::S6 => Box::new(self.s6()?),
             Kind::Systemd => Box::new(Systemd),
@@ -116,6 +145,7 @@ impl App {
 
     /// The backend in charge, which must be there to answer.
     pub(crate) fn services(&self) -> Result<Services, CliError> {
+        self.refuse_client()?;
         match self.facts.backend() {
             Kind::S6 => {
                 self.s6()?.tree().require_svscan("reach the supervision tree")?;
@@ -150,6 +180,23 @@ impl App {
         let scandir = self.facts.named_scandir.clone().unwrap_or_else(user_scandir);
         tree(scandir, self.root(), self.patience)
     }
+}
+
+/// Whether a tree locks its home for itself.
+pub(crate) fn owner_locks() -> bool {
+    variable(home::env::OWNER_LOCK).is_none_or(|value| value != "off")
+}
+
+/// How long a tree waits for another owner of its home: what the environment says, or `default`.
+pub(crate) fn owner_wait(default: Duration) -> Result<Duration, CliError> {
+    let Some(value) = variable(home::env::OWNER_WAIT) else { return Ok(default) };
+    let seconds = value.to_str().and_then(|value| value.parse().ok());
+    seconds.map(Duration::from_secs).ok_or_else(|| {
+        let value = value.to_string_lossy();
+        CliError::new(format!("`{value}` is no value of {}", home::env::OWNER_WAIT))
+            .hint("it is a number of seconds")
+            .with_code(exit::USAGE)
+    })
 }
 
 fn tree(scandir: PathBuf, root: &RootHome, patience: Patience) -> Result<Tree, CliError> {

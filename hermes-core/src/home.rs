@@ -25,12 +25,22 @@ pub mod env {
     /// Tells the Python agent that it is supervised, so that it doesn't hand itself over.
     pub const SUPERVISED_CHILD: &str = "HERMES_S6_SUPERVISED_CHILD";
 
+    /// `client` where the gateways of the home are another tree's to run, on another machine or in
+    /// another container; `owner`, or nothing, anywhere else.
+    pub const ROLE: &str = "HERMES_ROLE";
+    /// The value of [`ROLE`] that supervises nothing.
+    pub const ROLE_CLIENT: &str = "client";
+    /// For how many seconds `hermes up` waits for another tree that runs the home's gateways.
+    pub const OWNER_WAIT: &str = "HERMES_OWNER_WAIT";
+    /// `off` where the home lies on a file system without locks.
+    pub const OWNER_LOCK: &str = "HERMES_OWNER_LOCK";
+
     /// Divides the delays of the restart policy, for tests that can't wait for them.
     pub const TEST_FASTER: &str = "HERMES_TEST_FASTER";
 
     /// Variables that decide which tree and which home a process belongs to. No profile may set
     /// them for its gateway.
-    pub const DECIDING: [&str; 4] = [HOME, SCANDIR, UP, "HERMES_ROLE"];
+    pub const DECIDING: [&str; 4] = [HOME, SCANDIR, UP, ROLE];
 }
 
 /// The root home inside a container.
@@ -69,6 +79,11 @@ impl RootHome {
     /// The name that `profile use` chose, for interactive commands only.
     pub fn active_profile(&self) -> PathBuf {
         self.0.join("active_profile")
+    }
+
+    /// The lock of the one tree that runs the home's gateways.
+    pub fn owner_lock(&self) -> PathBuf {
+        self.0.join("hermes-owner.lock")
     }
 
     /// Locks of commands that change a profile. A dot name, so that it is never taken for a profile.

@@ -1,11 +1,13 @@
 //! A directory of one's own with a home and a place for a scan directory in it.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::ops::Range;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use hermes_s6::wait::Process;
 use rustix::process::Signal;
@@ -178,10 +180,21 @@ impl Drop for World {
     }
 }
 
-/// A port of the loopback interface that nobody listens on now.
+/// A port of the loopback interface that nobody listens on now, and that nobody else is given: below
+/// those that the kernel deals out, and to each caller another one.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    const RANGE: Range<u16> = 10_000..30_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Processes that test at the same time begin far from each other.
+    let begin = u16::try_from(std::process::id() % 199).expect("below 199") * 100;
+    let span = RANGE.end - RANGE.start;
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = RANGE.start + (begin + step % span) % span;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn is_root() -> bool {
@@ -190,8 +203,8 @@ fn is_root() -> bool {
 
 /// The `hermes` program of this build, where every user can run it.
 pub fn hermes_program() -> &'static Path {
-    static PROGRAM: OnceLock<(PathBuf, Option<TempDir>)> = OnceLock::new();
-    let (path, _) = PROGRAM.get_or_init(|| {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
         let status = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--package", "hermes-cli"])
             .status()
@@ -200,17 +213,24 @@ pub fn hermes_program() -> &'static Path {
         let test = std::env::current_exe().expect("a test is a program");
         let target = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
         let built = target.join("hermes");
-        if !is_root() {
-            return (built, None);
-        }
-        // The build directory may be root's alone.
-        let dir =
-            tempfile::Builder::new().prefix("hermes-program-").tempdir().expect("a directory");
+        if is_root() { open_to_all(&built) } else { built }
+    })
+}
+
+/// A copy of a program outside the build directory, which may be root's alone. There is one of each
+/// build, for all that test it, and nobody but root can have put it there.
+fn open_to_all(built: &Path) -> PathBuf {
+    let metadata = fs::metadata(built).expect("it was just built");
+    let build = format!("{}-{}", metadata.ino(), metadata.mtime_nsec());
+    let directory = PathBuf::from("/var/cache/hermes-tests").join(build);
+    let copy = directory.join("hermes");
+    if !copy.exists() {
+        fs::create_dir_all(&directory).expect("root may make it");
+        let staged = tempfile::Builder::new().tempfile_in(&directory).expect("a file");
+        fs::copy(built, staged.path()).expect("a copy");
         let open = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(dir.path(), open).expect("its own directory");
-        let copy = dir.path().join("hermes");
-        fs::copy(built, &copy).expect("a copy");
-        (copy, Some(dir))
-    });
-    path
+        fs::set_permissions(staged.path(), open).expect("its own file");
+        staged.into_temp_path().persist(&copy).expect("a rename");
+    }
+    copy
 }

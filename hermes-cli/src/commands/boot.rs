@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use fs_err as fs;
 use hermes_s6::boot::{self, Booted, Outcome};
-use hermes_s6::ownership;
+use hermes_s6::hand_over;
 use hermes_s6::reconcile::Action;
 
 use crate::app::App;
@@ -13,6 +13,7 @@ use crate::error::{CliError, exit};
 use crate::output;
 
 pub(crate) fn run(app: &App, dry_run: bool, at_once: usize) -> Result<u8, CliError> {
+    app.refuse_client()?;
     let manager = &app.s6()?;
     if dry_run {
         let plan = boot::plan(manager)?;
@@ -58,7 +59,7 @@ pub(crate) fn hand_over(app: &App) -> Result<u8, CliError> {
         .map_err(|error| CliError::new("failed to find the owner of the home").because(error))?;
     let manager = app.s6()?;
     let scandir = manager.tree().scandir.path();
-    ownership::hand_over(scandir, owner.uid(), owner.gid()).map_err(CliError::of)?;
+    hand_over::hand_over(scandir, owner.uid(), owner.gid()).map_err(CliError::of)?;
     output::message(format_args!("`{}` belongs to uid {} now", scandir.display(), owner.uid()));
     Ok(exit::SUCCESS)
 }

@@ -12,30 +12,39 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use hermes_core::home::env as names;
 use hermes_core::manager::ManagerError;
 use hermes_s6::reconcile::Action;
 use hermes_s6::wait::{self, Look, Process};
-use hermes_s6::{S6Manager, Tree, boot, svscan};
-use rustix::event::{PollFd, PollFlags};
+use hermes_s6::{S6Manager, Tree, boot, owner, svscan};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Resource, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::app::App;
+use crate::app::{self, App};
 use crate::commands::boot as boot_command;
 use crate::error::{CliError, exit};
 use crate::output;
 
+/// How long `up` waits for another owner of its home.
+const OWNER_WAIT: Duration = Duration::from_secs(60);
+/// How long its s6-svscan does, once `up` has seen none: another one may have been faster.
+const CLAIM_WAIT: Duration = Duration::from_secs(2);
+
 pub(crate) fn run(app: &App) -> Result<u8, CliError> {
+    app.refuse_client()?;
     let tree = app.tree_of_user()?;
     prepare(tree.scandir.path())?;
     fs::create_dir_all(app.root().path())
         .map_err(|error| CliError::new("failed to make the home").because(error))?;
     // From here on a signal ends the tree in order, also while it is still coming up.
     let signals = signals()?;
+    if await_owner(&tree, &signals)? == Awaited::Interrupted {
+        return Ok(exit::SUCCESS);
+    }
     let (mut child, process, ready) = start(&tree)?;
     let (ended, stopped) = match ready {
         Ok(()) => supervise(&S6Manager::new(tree.clone()), &process, &signals),
@@ -55,6 +64,45 @@ pub(crate) fn run(app: &App) -> Result<u8, CliError> {
     ended?;
     output::message("the tree is down");
     Ok(exit::SUCCESS)
+}
+
+#[derive(PartialEq, Eq)]
+enum Awaited {
+    Free,
+    Interrupted,
+}
+
+/// Blocks while another tree runs the gateways of this home, until a signal asks for the end or the time
+/// is over, which is an error that names the owner. A tree on the same scan directory is one at once.
+fn await_owner(tree: &Tree, signals: &OwnedFd) -> Result<Awaited, CliError> {
+    refuse_second(tree)?;
+    if !app::owner_locks() {
+        return Ok(Awaited::Free);
+    }
+    let patience = app::owner_wait(OWNER_WAIT)?;
+    let home = tree.root.path().display();
+    let failed = |error| CliError::new(format!("failed to see who owns `{home}`")).because(error);
+    let mut seen = None;
+    let done = wait::until(&mut [], &[], Instant::now() + patience, || {
+        let Some(owner) = owner::owner(&tree.root).map_err(failed)? else {
+            return Ok::<_, CliError>(Look::Done(Awaited::Free));
+        };
+        refuse_second(tree)?;
+        if seen.is_none() {
+            let seconds = patience.as_secs();
+            output::message(format_args!(
+                "waiting up to {seconds} s for the owner of `{home}`, {owner}"
+            ));
+        }
+        seen = Some(owner);
+        let mut fds = [PollFd::new(signals, PollFlags::IN)];
+        let asked = rustix::event::poll(&mut fds, Some(&Timespec::default())).is_ok_and(|n| n > 0);
+        Ok(if asked { Look::Done(Awaited::Interrupted) } else { Look::Wait })
+    })?;
+    match (done, seen) {
+        (None, Some(owner)) => Err(owner::taken("start the tree", &owner).into()),
+        (done, _) => Ok(done.unwrap_or(Awaited::Free)),
+    }
 }
 
 /// Starts s6-svscan on a scan directory that is clear of former trees, and blocks until it takes
@@ -197,6 +245,9 @@ pub(crate) fn become_svscan(app: &App, parent: u32) -> Result<u8, CliError> {
     }
     raise_descriptor_limit();
     let tree = app.tree_of_user()?;
+    if app::owner_locks() {
+        owner::claim(&tree, CLAIM_WAIT)?;
+    }
     let mut command = svscan::command(&tree.toolbox.s6, tree.scandir.path()).map_err(failed)?;
     Err(failed(command.exec()))
 }

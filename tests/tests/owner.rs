@@ -1,0 +1,137 @@
+//! One owner per home: a second tree waits, takes over, or says whose it is.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+
+use hermes_tests::{Up, World, eventually, hermes_program, is_one_clear_error, kill, pid, signal};
+use rustix::process::Signal;
+
+/// Another `hermes up` for the home of a first one, on a scan directory of its own.
+struct Second {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Second {
+    fn start(up: &Up, variable: (&str, &str)) -> Self {
+        let log = up.world.path().join("second.log");
+        let mut command = up.world.command(hermes_program());
+        command.args(["up", "--scandir"]).arg(up.world.path().join("second"));
+        command.env(variable.0, variable.1).stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+        Self { child, log }
+    }
+
+    fn says(&self, words: &str) {
+        eventually(words, || self.said().contains(words).then_some(()));
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn ends_with(mut self, code: i32) {
+        let status = eventually("it ends", || self.child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(code), "{}", self.said());
+    }
+
+    fn is_told_to_end(self) {
+        signal(self.child.id().into(), Signal::TERM);
+        self.ends_with(0);
+    }
+}
+
+/// One tree with one gateway that runs.
+fn first() -> Up {
+    let world = World::new();
+    world.profile_for_later("coder", "exec sleep 600", "running");
+    let up = Up::start_in(world);
+    assert_eq!(up.status("coder")["state"], "up");
+    up
+}
+
+#[test]
+fn the_file_says_whose_the_home_is() {
+    let up = first();
+    let text = fs::read_to_string(up.world.home().join("hermes-owner.lock")).unwrap();
+    let scandir = format!("scandir={:?}", up.world.scandir());
+    for part in ["host=", "container=", "boot=", "since=20", scandir.as_str()] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn a_second_tree_that_waits_in_vain_names_the_first() {
+    let up = first();
+    let gateway = pid(&up.status("coder"));
+    let second = Second::start(&up, ("HERMES_OWNER_WAIT", "1"));
+    second.says("hint:");
+    let said = second.said();
+    assert!(said.contains(&format!("s6-svscan {}: host=", up.svscan())), "{said}");
+    assert!(said.contains("HERMES_ROLE=client"), "{said}");
+    second.ends_with(5);
+    assert_eq!(pid(&up.status("coder")), gateway, "the first one is as it was");
+}
+
+#[test]
+fn a_signal_ends_the_wait() {
+    let up = first();
+    let second = Second::start(&up, ("HERMES_OWNER_WAIT", "600"));
+    second.says("waiting up to 600 s for the owner");
+    second.is_told_to_end();
+}
+
+#[test]
+fn a_second_tree_takes_over_when_the_first_is_killed() {
+    let up = first();
+    let old = pid(&up.status("coder"));
+    let second = Second::start(&up, ("HERMES_OWNER_WAIT", "600"));
+    second.says("waiting up to 600 s for the owner");
+    kill(up.svscan());
+    let (world, _) = up.ended();
+    second.says("the tree is up");
+    let scandir = world.path().join("second");
+    let status = eventually("its gateway is up", || {
+        let command = world.hermes(["gateway", "status", "coder", "--json"]);
+        let status = command.env("HERMES_SCANDIR", scandir.to_str().unwrap()).run().json();
+        (status["state"] == "up").then_some(status)
+    });
+    assert!(pid(&status) != old);
+    second.is_told_to_end();
+}
+
+#[test]
+fn a_client_supervises_nothing_and_says_who_does() {
+    let up = first();
+    let svscan = format!("s6-svscan {}", up.svscan());
+    let commands = [
+        &["gateway", "start", "coder"][..],
+        &["gateway", "stop", "coder"],
+        &["gateway", "status", "coder"],
+        &["gateway", "register", "coder"],
+        &["profile", "create", "other"],
+        &["profile", "delete", "coder", "-y"],
+        &["boot"],
+        &["up"],
+    ];
+    for args in commands {
+        let client = up.world.hermes(args.iter().copied()).env("HERMES_ROLE", "client");
+        let outcome = client.fails_with(5);
+        is_one_clear_error(&outcome);
+        assert!(outcome.stderr.contains(&svscan), "{outcome}");
+    }
+    let list = up.world.hermes(["profile", "list"]).env("HERMES_ROLE", "client").ok();
+    assert!(list.stdout.contains("coder") && !list.stdout.contains("other"), "{list}");
+    up.world.hermes(["gateway", "start", "coder"]).env("HERMES_ROLE", "boss").fails_with(2);
+    up.world.hermes(["gateway", "start", "coder"]).env("HERMES_ROLE", "owner").ok();
+}
+
+#[test]
+fn without_the_lock_a_second_tree_does_not_wait() {
+    let up = first();
+    let second = Second::start(&up, ("HERMES_OWNER_LOCK", "off"));
+    second.says("the tree is up");
+    second.is_told_to_end();
+}

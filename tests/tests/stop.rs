@@ -1,0 +1,123 @@
+//! What the end of a gateway owes its operator: one SIGTERM, every line that it says after that in its
+//! log, its stop budget, and an intent that stays what it was.
+
+use hermes_tests::{Svscan, Up, World, eventually, pid};
+use rustix::process::Signal;
+use serde_json::json;
+
+/// How many lines it has to say when it is told to stop.
+const LINES: usize = 2000;
+
+/// Says `term` for each SIGTERM, then a lot of lines, then gives a second one time to come.
+fn talkative() -> String {
+    format!(
+        "trap 'echo term' TERM; echo begun; sleep 600 & wait; kill $!
+    i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); done
+    sleep 1 & wait $!; wait $!; echo last"
+    )
+}
+
+#[track_caller]
+fn said_everything_once(world: &World, profile: &str) {
+    let said = world.logged(profile);
+    let lines = (0..LINES).map(|line| format!("line {line}"));
+    let expected: Vec<_> = ["begun".to_owned(), "term".to_owned()]
+        .into_iter()
+        .chain(lines)
+        .chain(["last".to_owned()])
+        .collect();
+    assert_eq!(said, expected);
+}
+
+fn talking(up: &Up, profile: &str) {
+    eventually("it has begun", || {
+        up.world.logged(profile).contains(&"begun".to_owned()).then_some(())
+    });
+}
+
+fn intent(world: &World, profile: &str) -> String {
+    let text = std::fs::read_to_string(world.profile(profile).join("gateway.intent")).unwrap();
+    text.trim().to_owned()
+}
+
+#[test]
+fn the_end_of_a_tree_loses_no_line_and_tells_each_gateway_once() {
+    let world = World::new();
+    let all = ["a", "b", "c"];
+    all.iter().for_each(|name| world.profile_for_later(name, &talkative(), "running"));
+    let up = Up::start_in(world);
+    all.iter().for_each(|name| talking(&up, name));
+    let (world, code) = up.end(Signal::TERM);
+    assert_eq!(code, Some(0));
+    for name in all {
+        said_everything_once(&world, name);
+        assert_eq!(intent(&world, name), "running", "the end of a tree is no operator's stop");
+    }
+}
+
+#[test]
+fn a_killed_up_loses_no_line_either() {
+    let world = World::new();
+    world.profile_for_later("a", &talkative(), "running");
+    let up = Up::start_in(world);
+    talking(&up, "a");
+    let svscan = up.svscan();
+    let (world, _) = up.end(Signal::KILL);
+    eventually("s6-svscan has ended", || (!hermes_tests::is_alive(svscan)).then_some(()));
+    said_everything_once(&world, "a");
+    assert_eq!(intent(&world, "a"), "running");
+}
+
+#[test]
+fn neither_a_stop_nor_an_unregistration_loses_a_line() {
+    let up = Up::start();
+    for (name, verb) in [("a", "stop"), ("b", "unregister")] {
+        up.world.profile_running(name, &talkative());
+        up.world.hermes(["gateway", "start", name]).ok();
+        talking(&up, name);
+        up.world.hermes(["gateway", verb, name]).ok();
+        // A stop does not wait for the logger, which is a pipe behind.
+        eventually("the last line is logged", || {
+            up.world.logged(name).contains(&"last".to_owned()).then_some(())
+        });
+        said_everything_once(&up.world, name);
+    }
+    assert_eq!(
+        (intent(&up.world, "a"), intent(&up.world, "b")),
+        ("stopped".into(), "running".into())
+    );
+}
+
+#[test]
+fn one_stop_budget_holds_from_the_configuration_to_the_kill() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    world.profile_running("deaf", "trap '' TERM; exec sleep 600");
+    world.hermes(["gateway", "start", "deaf"]).ok();
+    let config = world.profile("deaf").join("config.yaml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let kill_after = || std::fs::read_to_string(world.slot("deaf").join("timeout-kill")).unwrap();
+    assert_eq!(kill_after(), "6000\n", "8 s less 2");
+    // What changed since the start counts, and needs no new registration.
+    world.write(&config, &format!("{text}  stop_timeout: 4\n"));
+    let gateway = pid(&tree.status("deaf"));
+    world.hermes(["gateway", "stop", "deaf"]).ok();
+    assert_eq!(kill_after(), "2000\n");
+    assert!(!hermes_tests::is_alive(gateway));
+    assert_eq!(tree.status("deaf")["last_exit"], json!({ "signal": 9 }));
+}
+
+#[test]
+fn a_gateway_that_ignores_sigterm_does_not_outlive_its_trees_budget() {
+    let world = World::new();
+    world.profile_for_later("deaf", "trap '' TERM; echo begun; exec sleep 600", "running");
+    let config = world.profile("deaf").join("config.yaml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    world.write(&config, &format!("{text}  stop_timeout: 4\n"));
+    let up = Up::start_in(world);
+    talking(&up, "deaf");
+    let gateway = pid(&up.status("deaf"));
+    let (_world, code) = up.end(Signal::TERM);
+    assert_eq!(code, Some(0));
+    assert!(!hermes_tests::is_alive(gateway));
+}
