@@ -19,7 +19,8 @@ impl Second {
         let mut command = up.world.command(hermes_program());
         command.args(["up", "--scandir"]).arg(up.world.path().join("second"));
         command.env(variable.0, variable.1).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = command.stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+        let file = fs::File::create(&log).expect("a log");
+        let child = command.stderr(file).spawn().expect("hermes runs");
         Self { child, log }
     }
 
@@ -33,11 +34,11 @@ impl Second {
 
     #[track_caller]
     fn ends_with(mut self, code: i32) {
-        let status = eventually("it ends", || self.child.try_wait().unwrap());
+        let status = eventually("it ends", || self.child.try_wait().expect("a child of ours"));
         assert_eq!(status.code(), Some(code), "{}", self.said());
     }
 
-    fn is_told_to_end(self) {
+    fn told_to_end(self) {
         signal(self.child.id().into(), Signal::TERM);
         self.ends_with(0);
     }
@@ -80,7 +81,7 @@ fn a_signal_ends_the_wait() {
     let up = first();
     let second = Second::start(&up, ("HERMES_OWNER_WAIT", "600"));
     second.says("waiting up to 600 s for the owner");
-    second.is_told_to_end();
+    second.told_to_end();
 }
 
 #[test]
@@ -99,7 +100,7 @@ fn a_second_tree_takes_over_when_the_first_is_killed() {
         (status["state"] == "up").then_some(status)
     });
     assert!(pid(&status) != old);
-    second.is_told_to_end();
+    second.told_to_end();
 }
 
 #[test]
@@ -133,5 +134,5 @@ fn without_the_lock_a_second_tree_does_not_wait() {
     let up = first();
     let second = Second::start(&up, ("HERMES_OWNER_LOCK", "off"));
     second.says("the tree is up");
-    second.is_told_to_end();
+    second.told_to_end();
 }

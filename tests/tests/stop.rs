@@ -36,7 +36,8 @@ fn talking(up: &Up, profile: &str) {
 }
 
 fn intent(world: &World, profile: &str) -> String {
-    let text = std::fs::read_to_string(world.profile(profile).join("gateway.intent")).unwrap();
+    let text = std::fs::read_to_string(world.profile(profile).join("gateway.intent"));
+    let text = text.expect("an intent");
     text.trim().to_owned()
 }
 

@@ -6,6 +6,7 @@
 
 mod answer;
 mod http;
+mod parking;
 mod processes;
 mod stage;
 
@@ -118,12 +119,17 @@ impl Demo {
         self.stage.show(&["gateway", "logs", "alice", "-n", "5"])?;
         act(
             7,
+            "A gateway that can't run is parked, with the reason, and not tried again and again.",
+        );
+        self.park()?;
+        act(
+            8,
             "The machine goes down and comes up: what the operator wanted running runs, without a command.",
         );
         self.restart()?;
-        act(8, "Deleted profiles leave no process, no slot and no home.");
+        act(9, "Deleted profiles leave no process, no slot and no home.");
         self.delete()?;
-        act(9, "The tree ends, and nothing of it is left.");
+        act(10, "The tree ends, and nothing of it is left.");
         self.take_down()
     }
 

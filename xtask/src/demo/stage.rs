@@ -83,13 +83,18 @@ impl Stage {
 
     /// Runs a command as a user would; it must succeed.
     pub(super) fn show(&self, args: &[&str]) -> Result<()> {
+        self.show_ending(args, 0)
+    }
+
+    /// Runs a command as a user would; it must exit with `code`.
+    pub(super) fn show_ending(&self, args: &[&str], code: i32) -> Result<()> {
         let line = format!("hermes {}", args.join(" "));
         self.listen(Duration::ZERO, None);
         say(format_args!("$ {line}"));
         let mut child =
             self.command(args).spawn().with_context(|| format!("failed to run `{line}`"))?;
         let status = self.finish(&mut child, &line)?;
-        ensure!(status.success(), "`{line}` failed, {status}");
+        ensure!(status.code() == Some(code), "`{line}` ended with {status}, not with {code}");
         Ok(())
     }
 
