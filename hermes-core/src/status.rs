@@ -112,7 +112,7 @@ pub struct Status {
     pub intent: Option<Intent>,
     /// Whether it said that it is ready; `None` if it doesn't run or never says so.
     pub ready: Option<bool>,
-    /// How often it died in the last hour.
+    /// How often it died in the last hour without having been asked to.
     pub deaths: u32,
     /// How it ended last, if it ever did under this supervisor.
     pub last_exit: Option<Exit>,

@@ -111,6 +111,11 @@ impl ServiceDir {
         self.0.join("data/backoff")
     }
 
+    /// When those deaths were that somebody asked for.
+    pub fn asked_for(&self) -> PathBuf {
+        self.0.join("data/asked-for")
+    }
+
     /// When an operator last started the gateway.
     pub fn since(&self) -> PathBuf {
         self.0.join("data/since")

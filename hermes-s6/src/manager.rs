@@ -194,7 +194,8 @@ impl S6Manager {
         status.since = Some(record.stamp);
         status.ready = status.pid.filter(|_| notifies).map(|_| record.ready);
         let an_hour_ago = Timestamp::now().saturating_sub(AN_HOUR).unwrap_or(Timestamp::MIN);
-        let recent = deaths.iter().filter(|death| death.at >= an_hour_ago).count();
+        let crashes = policy::crashes(slot)?;
+        let recent = crashes.iter().filter(|death| death.at >= an_hour_ago).count();
         status.deaths = u32::try_from(recent).unwrap_or(u32::MAX);
         status.last_exit = deaths.last().map(|death| death.exit);
         Ok(())

@@ -139,10 +139,11 @@ pub enum Verdict {
 /// wait ends at once when the service is not wanted up any more, or an operator starts it.
 pub fn after_death(slot: &ServiceDir, policy: &Policy, fault: Option<String>) -> io::Result<u8> {
     if !slot.record()?.want_up {
+        note_asked_for(slot)?;
         return Ok(0);
     }
     let since = since(slot)?;
-    match policy.decide(&slot.deaths()?, since, fault) {
+    match policy.decide(&crashes(slot)?, since, fault) {
         Verdict::Park(reason) => {
             park(slot, &reason)?;
             Ok(EXIT_PARK)
@@ -154,6 +155,31 @@ pub fn after_death(slot: &ServiceDir, policy: &Policy, fault: Option<String>) ->
             Ok(0)
         }
     }
+}
+
+/// The deaths under this supervisor that nobody asked for, oldest first.
+pub fn crashes(slot: &ServiceDir) -> io::Result<Vec<Death>> {
+    let asked_for = asked_for(slot)?;
+    let mut deaths = slot.deaths()?;
+    deaths.retain(|death| !asked_for.contains(&death.at));
+    Ok(deaths)
+}
+
+/// Notes that the last death was asked for; s6's tally does not tell.
+fn note_asked_for(slot: &ServiceDir) -> io::Result<()> {
+    let deaths = slot.deaths()?;
+    let before = asked_for(slot)?;
+    // Those that the tally has forgotten are forgotten here too.
+    let kept = deaths.iter().map(|death| death.at).filter(|at| before.contains(at));
+    let last = deaths.last().map(|death| death.at);
+    let lines = kept.chain(last).map(|at| format!("{at}\n"));
+    fsutil::write_durably(&slot.asked_for(), lines.collect::<String>().as_bytes(), FILE_MODE)
+}
+
+/// When those deaths were that somebody asked for.
+fn asked_for(slot: &ServiceDir) -> io::Result<Vec<Timestamp>> {
+    let bytes = fsutil::read_if_there(&slot.asked_for())?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).lines().filter_map(|line| line.parse().ok()).collect())
 }
 
 fn back_off(

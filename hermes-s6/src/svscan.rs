@@ -115,7 +115,7 @@ pub fn stop(tree: &Tree, svscan: &Process) -> Result<(), ManagerError> {
         // One that can't be told now is told by its s6-supervise, which s6-svscan ends.
         let _ = control::send(&slot.control(), &[service::DOWN]);
     }
-    let budget = slots.iter().map(|slot| budget_of(slot).budget()).max().unwrap_or_default();
+    let budget = longest_budget(&slots);
     let deadline = Instant::now() + budget;
     // One that is not down by then is killed by `timeout-kill`, and s6-svscan waits for it.
     wait::until(&mut [], std::slice::from_ref(svscan), deadline, || {
@@ -159,6 +159,17 @@ fn end(
         let saw = format!("s6-svscan still runs as {}", svscan.pid);
         timed_out(operation, patience, saw, "`hermes doctor` shows which supervisors are left")
     })
+}
+
+/// How long the end of a tree may take: its gateways stop at the same time, and then it ends.
+pub fn patience_for_end(tree: &Tree) -> Duration {
+    let profiles = tree.scandir.profiles().unwrap_or_default();
+    let slots: Vec<_> = profiles.iter().map(|profile| tree.scandir.slot(profile)).collect();
+    2 * (longest_budget(&slots) + tree.patience.stop_beyond_budget)
+}
+
+fn longest_budget(slots: &[ServiceDir]) -> Duration {
+    slots.iter().map(|slot| budget_of(slot).budget()).max().unwrap_or_default()
 }
 
 /// The budget that a slot was made with: `timeout-kill` is what it leaves to the gateway.

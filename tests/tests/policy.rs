@@ -100,12 +100,15 @@ fn ten_restarts_by_the_operator_and_one_crash_do_not_park() {
     for _ in 0..10 {
         tree.world.hermes(["gateway", "restart", "coder"]).ok();
     }
-    let old = pid(&tree.status("coder"));
+    let status = tree.status("coder");
+    assert_eq!(status["deaths"], 0, "none that nobody asked for: {status}");
+    let old = pid(&status);
     kill(old);
-    eventually("it is back", || {
+    let status = eventually("it is back", || {
         let status = tree.status("coder");
-        (status["state"] == "up" && pid(&status) != old).then_some(())
+        (status["state"] == "up" && pid(&status) != old).then_some(status)
     });
+    assert_eq!(status["deaths"], 1);
 }
 
 #[test]

@@ -284,12 +284,12 @@ fn signals() -> Result<OwnedFd, CliError> {
 /// `up --stop`: asks the `hermes up` of the tree to end it, and blocks until it has.
 pub(crate) fn stop(app: &App) -> Result<u8, CliError> {
     let tree = app.tree_of_user()?;
-    let svscan = tree.require_svscan("stop the tree")?;
+    let holder = tree.require_svscan("stop the tree")?;
     let failed = |error: std::io::Error| CliError::new("failed to stop the tree").because(error);
     let refused = |why: &str| {
         Err(CliError::new("failed to stop the tree").because(why).with_code(exit::OUT_OF_REACH))
     };
-    let Some(pid) = svscan.pid else {
+    let Some(pid) = holder.pid else {
         return refused("its s6-svscan lives in another container");
     };
     if tree.proc.variable(pid, names::UP).map_err(failed)?.is_none() {
@@ -301,7 +301,7 @@ pub(crate) fn stop(app: &App) -> Result<u8, CliError> {
         return refused("its `hermes up` has just ended");
     };
     process.signal(Signal::TERM).map_err(failed)?;
-    let deadline = Instant::now() + tree.patience.start + tree.patience.stop_beyond_budget;
+    let deadline = Instant::now() + svscan::patience_for_end(&tree);
     let ended = wait::until(&mut [], std::slice::from_ref(&process), deadline, || {
         Ok::<_, CliError>(if process.has_ended() { Look::Done(()) } else { Look::Wait })
     })?;
