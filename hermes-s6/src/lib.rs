@@ -9,6 +9,7 @@
 //! | the binary status record and the death tally | `s6_svstatus_unpack.c`, `s6_dtally_unpack.c` | [`record`] |
 //! | "supervised" as a lock that is held | `s6_svc_ok.c` | [`scandir`] |
 //! | events as characters in a FIFO of one's own | `fifodir.html` | [`wait`] |
+//! | log directories, as files that change their names | `s6-log.html`, `s6-log.c` | [`log`] |
 //! | "no restart" as exit 125 of `finish` | `servicedir.html` | [`policy`] |
 //!
 //! Above them: [`registry`] makes and removes slots, [`lifecycle`] starts and stops them,
@@ -46,6 +47,7 @@ pub mod hand_over;
 pub mod layout;
 pub mod leftovers;
 pub mod lifecycle;
+pub mod log;
 pub mod manager;
 pub mod owner;
 pub mod parallel;

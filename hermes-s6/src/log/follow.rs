@@ -1,0 +1,212 @@
+//! Following a log directory across rotations.
+//!
+//! A follower reads the file that was `current` until `current` is another one, then to its end, for
+//! nothing is added to it any more; then every archive that it has not met, in their order; then the
+//! new `current`. All of these it opens at once, so that they can't be removed while it reads. What
+//! it has read before it knows by name, and by inode as long as s6-log has not named it.
+//!
+//! An archive that was announced, and could not be opened any more, is one that nobody will read. If
+//! it was the file that was followed, nothing is missing; of all others it is told how many.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::directory::{Identity, Snapshot, open};
+use super::lines::LineReader;
+use super::{Watch, tail};
+
+/// Follows one log directory, which need not be there yet.
+#[derive(Debug)]
+pub struct Follower {
+    path: PathBuf,
+    /// What there is to read, in order. The last one may still be written to.
+    files: VecDeque<LineReader>,
+    /// Files that are, or were, being read and had no archive's name when they were met.
+    unnamed: Vec<File>,
+    /// The archives that were there when `current` was last met: all are older than it.
+    older: BTreeSet<OsString>,
+    /// The archives that were announced since.
+    announced: BTreeSet<OsString>,
+    watch: Option<i32>,
+    overflows: Option<u64>,
+    removed: Option<Removed>,
+}
+
+/// What there is in a log at the moment.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// A line, without its newline.
+    Line(Vec<u8>),
+    /// Here lines are missing.
+    Removed(Removed),
+    /// Nothing until something changes.
+    Wait,
+}
+
+/// Archives that were removed before they could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    /// How many, as far as it was told.
+    pub archives: usize,
+    /// Whether there can't have been more.
+    pub exact: bool,
+}
+
+impl Follower {
+    /// Follows the log directory at `path`, beginning with the last `last` lines that are in it.
+    pub fn begin(path: &Path, last: usize, watch: &mut Watch) -> io::Result<Self> {
+        let mut follower = Self {
+            path: path.to_owned(),
+            files: VecDeque::new(),
+            unnamed: Vec::new(),
+            older: BTreeSet::new(),
+            announced: BTreeSet::new(),
+            watch: None,
+            overflows: watch.overflows(),
+            removed: None,
+        };
+        follower.listen(watch)?;
+        let Some(now) = Snapshot::take(path)? else { return Ok(follower) };
+        let mut files = Vec::new();
+        for name in &now.archives {
+            files.extend(open(&path.join(name))?);
+        }
+        let unnamed = [now.previous, now.current].into_iter().flatten();
+        for file in unnamed {
+            follower.unnamed.push(file.try_clone()?);
+            files.push(file);
+        }
+        let (skipped, mut offset) = tail::start(&files, last, tail::Rest::IsToCome)?;
+        for file in files.into_iter().skip(skipped) {
+            follower.files.push_back(LineReader::new(file, offset)?);
+            offset = 0;
+        }
+        follower.older = now.archives;
+        Ok(follower)
+    }
+
+    /// Whether there is a log directory, or was.
+    pub fn has_begun(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    /// The next line, or what else there is to tell. Does not block.
+    pub fn next(&mut self, watch: &mut Watch) -> io::Result<Next> {
+        loop {
+            if let Some(removed) = self.removed.take() {
+                return Ok(Next::Removed(removed));
+            }
+            let Some(file) = self.files.front_mut() else {
+                match self.advance(watch)? {
+                    true => continue,
+                    false => return Ok(Next::Wait),
+                }
+            };
+            if let Some(line) = file.line()? {
+                return Ok(Next::Line(line));
+            }
+            if self.files.len() == 1 {
+                if !self.has_moved_on(watch)? {
+                    return Ok(Next::Wait);
+                }
+                // Only now is its end the end.
+                if let Some(line) = self.files[0].line()? {
+                    return Ok(Next::Line(line));
+                }
+                if !self.advance(watch)? {
+                    return Ok(Next::Wait);
+                }
+            }
+            // A logger that was killed may have left half a line.
+            let rest = self.files.pop_front().and_then(|mut file| file.rest());
+            if let Some(rest) = rest {
+                return Ok(Next::Line(rest));
+            }
+        }
+    }
+
+    /// Whether `current` is another file than the one that was met last.
+    fn has_moved_on(&mut self, watch: &mut Watch) -> io::Result<bool> {
+        self.listen(watch)?;
+        let now = Identity::at(&self.path.join("current"))?;
+        let met = self.unnamed.last().map(Identity::of).transpose()?;
+        Ok(now.is_some() && now != met)
+    }
+
+    /// Appends to `files` all that is newer than what was met last, and `current`; `false` while
+    /// there is no `current`.
+    fn advance(&mut self, watch: &mut Watch) -> io::Result<bool> {
+        self.listen(watch)?;
+        let Some(Snapshot { archives, previous, current: Some(current) }) =
+            Snapshot::take(&self.path)?
+        else {
+            return Ok(false);
+        };
+        let met: Vec<_> = self.unnamed.iter().map(Identity::of).collect::<io::Result<_>>()?;
+        let mut found = 0;
+        let mut missing = 0;
+        let announced = std::mem::take(&mut self.announced);
+        for name in announced.union(&archives).filter(|name| !self.older.contains(*name)) {
+            match open(&self.path.join(name))? {
+                None => missing += 1,
+                Some(file) if met.contains(&Identity::of(&file)?) => found += 1,
+                Some(file) => self.files.push_back(LineReader::new(file, 0)?),
+            }
+        }
+        let was_met = |file: &File| Identity::of(file).map(|identity| met.contains(&identity));
+        let previous_was_met = previous.as_ref().map(was_met).transpose()?.unwrap_or_default();
+        found += usize::from(previous_was_met);
+        self.removed = self.removed_since(met.len().saturating_sub(found), missing, watch)?;
+        self.unnamed.clear();
+        if let Some(file) = previous {
+            // Met or not, it is going to get a name.
+            self.unnamed.push(file.try_clone()?);
+            if !previous_was_met {
+                self.files.push_back(LineReader::new(file, 0)?);
+            }
+        }
+        self.unnamed.push(current.try_clone()?);
+        self.files.push_back(LineReader::new(current, 0)?);
+        self.older = archives;
+        Ok(true)
+    }
+
+    /// What is to be told where `missing` archives could not be opened, and `gone` of the files that
+    /// were read to their end are not there any more.
+    fn removed_since(
+        &mut self,
+        gone: usize,
+        missing: usize,
+        watch: &Watch,
+    ) -> io::Result<Option<Removed>> {
+        let overflows = watch.overflows();
+        let all_told = overflows.is_some() && overflows == self.overflows;
+        self.overflows = overflows;
+        let mut empty = false;
+        for file in &self.unnamed {
+            // Later versions of s6-log unlink an empty file and make no archive of it.
+            empty |= file.metadata()?.len() == 0;
+        }
+        let archives = missing.saturating_sub(gone);
+        let exact = all_told && (gone == 0 || !empty);
+        let untold = gone > 0 && !all_told;
+        Ok((archives > 0 || untold).then_some(Removed { archives, exact }))
+    }
+
+    /// Takes in what was announced, and sees to it that whatever comes next is announced.
+    fn listen(&mut self, watch: &mut Watch) -> io::Result<()> {
+        let now = watch.log(&self.path)?;
+        watch.take_in()?;
+        for directory in [self.watch, now].into_iter().flatten() {
+            self.announced.extend(watch.appeared(directory));
+        }
+        self.watch = now.or(self.watch);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
