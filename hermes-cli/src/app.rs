@@ -30,6 +30,8 @@ pub(crate) struct App {
     pub(crate) facts: Facts,
     /// Whether to print JSON.
     pub(crate) json: bool,
+    /// How long to wait for anything, if that was said.
+    pub(crate) timeout: Option<Duration>,
     patience: Patience,
     /// The profile that `-p` names.
     profile_option: Option<ProfileName>,
@@ -57,13 +59,13 @@ impl App {
         };
         let (root, home_profile) = home::locate(&home_facts)
             .map_err(|error| CliError::of(error).with_code(exit::USAGE))?;
-        let patience = global
-            .timeout
-            .map_or_else(Patience::default, |s| Patience::all(Duration::from_secs(s)));
+        let timeout = global.timeout.map(Duration::from_secs);
+        let patience = timeout.map_or_else(Patience::default, Patience::all);
         Ok(Self {
             store: Store::new(root),
             facts,
             json: global.json,
+            timeout,
             patience,
             profile_option: global.profile,
             home_profile,

@@ -155,12 +155,22 @@ pub(crate) enum Gateway {
     },
     /// List the gateways that are registered
     List,
-    /// Print what a gateway said
+    /// Print what gateways said; that of several in the order of time, each line with its profile
+    ///
+    /// On a terminal whatever could change what it shows is escaped. With --json each line is an
+    /// object of its own: profile, time, line; what is not UTF-8 in a line is replaced.
     Logs {
-        name: Option<ProfileName>,
-        /// Only the last N lines
+        #[command(flatten)]
+        which: Which,
+        /// Only the last N lines of each; with --follow 10 if not said
         #[arg(short = 'n', long, value_name = "N")]
         lines: Option<usize>,
+        /// Go on with what is said from now on, until interrupted, or for --timeout
+        #[arg(short, long)]
+        follow: bool,
+        /// Escape nothing on a terminal
+        #[arg(long)]
+        raw: bool,
     },
     /// Make the service of a profile; its recorded intent decides whether it comes up
     Register {

@@ -8,6 +8,7 @@ mod app;
 mod args;
 mod commands;
 mod error;
+mod escape;
 mod gateway;
 mod hooks;
 mod output;

@@ -4,7 +4,7 @@
 //! is set. A reader that closed the pipe has had enough, which is no failure.
 
 use std::fmt::{self, Display};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
@@ -12,10 +12,20 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::escape::escaped;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default();
+
+const NAMES: [AnsiColor; 6] = [
+    AnsiColor::Cyan,
+    AnsiColor::Yellow,
+    AnsiColor::Green,
+    AnsiColor::Magenta,
+    AnsiColor::Blue,
+    AnsiColor::BrightBlack,
+];
 
 /// Prints one line of data.
 pub(crate) fn line(text: impl Display) -> Result<(), CliError> {
@@ -25,11 +35,51 @@ pub(crate) fn line(text: impl Display) -> Result<(), CliError> {
 /// Prints data as it is.
 pub(crate) fn raw(bytes: &[u8]) -> Result<(), CliError> {
     let mut stdout = io::stdout();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CliError::new("failed to print").because(error))
+    is_taken(stdout.write_all(bytes).and_then(|()| stdout.flush())).map(drop)
+}
+
+/// Data as it comes, line by line and in bulk.
+pub(crate) struct Bulk(BufWriter<Stdout>);
+
+impl Bulk {
+    pub(crate) fn new() -> Self {
+        Self(BufWriter::new(io::stdout()))
+    }
+
+    /// Prints a line that is the concatenation of `parts`; `false` if nobody reads it any more.
+    pub(crate) fn line(&mut self, parts: &[&[u8]]) -> Result<bool, CliError> {
+        let mut parts = parts.iter().copied().chain([b"\n".as_slice()]);
+        is_taken(parts.try_for_each(|part| self.0.write_all(part)))
+    }
+
+    /// Lets go of what was held back; `false` if nobody reads it any more.
+    pub(crate) fn flush(&mut self) -> Result<bool, CliError> {
+        is_taken(self.0.flush())
+    }
+}
+
+fn is_taken(printed: io::Result<()>) -> Result<bool, CliError> {
+    match printed {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(CliError::new("failed to print").because(error)),
+    }
+}
+
+/// Whether data goes to a terminal.
+pub(crate) fn is_on_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// What stands before the lines of the `index`th of several; coloured where colours are wanted.
+pub(crate) fn prefix(name: &str, width: usize, index: usize) -> String {
+    let text = format!("{name:width$} | ");
+    match anstream::AutoStream::choice(&io::stdout()) {
+        anstream::ColorChoice::Never => text,
+        _ => {
+            let style = NAMES[index % NAMES.len()].on_default();
+            format!("{style}{text}{style:#}")
         }
-        _ => Ok(()),
     }
 }
 
@@ -136,20 +186,4 @@ pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
 pub(crate) fn age(since: Timestamp) -> String {
     let seconds = Timestamp::now().duration_since(since).as_secs().max(0);
     format!("{:#}", SignedDuration::from_secs(seconds))
-}
-
-/// Text of which no character can do anything to a terminal.
-fn escaped(text: &str) -> String {
-    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
-    text.chars().map(escape).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_are_shown_and_not_sent() {
-        assert_eq!(escaped("a\u{1b}[31mb\nc é"), r"a\u{1b}[31mb\nc é");
-    }
 }

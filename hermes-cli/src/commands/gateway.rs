@@ -26,7 +26,10 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
         Gateway::Run => launch::run(app, &app.the_one(Vec::new())?),
         Gateway::Status { which } => status::status(app, which),
         Gateway::List => status::list(app),
-        Gateway::Logs { name, lines } => logs::run(app, name, lines),
+        Gateway::Logs { which, lines, follow, raw } => {
+            let print = logs::Print { last: lines, raw };
+            if follow { logs::follow(app, &which, print) } else { logs::read(app, &which, print) }
+        }
         Gateway::AwaitReady { url, pid, detach } => readiness::await_ready(&url, pid, detach),
         Gateway::AfterDeath { faster } => after_death(app, faster),
         Gateway::Start { which, .. } => {

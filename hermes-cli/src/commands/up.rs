@@ -270,7 +270,7 @@ fn process_of(child: &Child) -> Result<Process, CliError> {
 }
 
 /// A descriptor that becomes readable when a signal asks for the end.
-fn signals() -> Result<OwnedFd, CliError> {
+pub(super) fn signals() -> Result<OwnedFd, CliError> {
     let failed =
         |error: std::io::Error| CliError::new("failed to listen for signals").because(error);
     let (reader, writer) = std::io::pipe().map_err(failed)?;

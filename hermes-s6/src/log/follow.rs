@@ -42,7 +42,7 @@ pub enum Next {
     Line(Vec<u8>),
     /// Here lines are missing.
     Removed(Removed),
-    /// Nothing until something changes.
+    /// Nothing until something changes, which [`Watch::was_told`] may know already.
     Wait,
 }
 

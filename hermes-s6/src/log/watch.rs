@@ -28,6 +28,8 @@ pub struct Watch {
     appeared: HashMap<i32, BTreeSet<OsString>>,
     /// How often something was dropped.
     overflows: u64,
+    /// Whether anything was told since it was last asked.
+    told: bool,
 }
 
 impl Watch {
@@ -40,7 +42,7 @@ impl Watch {
 
     /// A watch that is never told anything.
     pub(super) fn blind() -> Self {
-        Self { inotify: None, appeared: HashMap::new(), overflows: 0 }
+        Self { inotify: None, appeared: HashMap::new(), overflows: 0, told: false }
     }
 
     /// What becomes readable when there is something to be told; `None` if it is blind.
@@ -109,6 +111,7 @@ impl Watch {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(errno.into()),
             };
+            self.told = true;
             if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
                 self.overflows += 1;
             }
@@ -118,6 +121,12 @@ impl Watch {
                 self.appeared.entry(event.wd()).or_default().insert(name.to_owned());
             }
         }
+    }
+
+    /// Whether anything was told since the last call. What a follower takes in while it looks may have
+    /// happened behind its back, or to another one's directory: all are to look once more.
+    pub fn was_told(&mut self) -> bool {
+        std::mem::take(&mut self.told)
     }
 
     /// The archives of which it was told that they appeared in a directory, since the last call.

@@ -1,0 +1,173 @@
+//! `--follow`: waits for what is said next, without a pause and without looking in vain.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use hermes_core::ProfileName;
+use hermes_core::store::StoreError;
+use hermes_s6::log::{Follower, Next, Watch};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::merge::{self, Item};
+use super::print::Printer;
+use super::{Print, existing, failed, nothing_yet};
+use crate::app::App;
+use crate::args::Which;
+use crate::commands::up;
+use crate::error::{CliError, exit};
+use crate::output;
+
+/// How many lines come first, where nothing is said about it.
+const LAST: usize = 10;
+
+/// A log that is followed.
+struct Followed {
+    name: ProfileName,
+    follower: Follower,
+    /// Its profile is not there any more: what there is now is all there will be.
+    ends: bool,
+    over: bool,
+}
+
+/// Prints what is there and what comes, until a signal, a closed reader or the time ends it, or until
+/// no profile is left to be followed.
+pub(crate) fn follow(app: &App, which: &Which, print: Print) -> Result<u8, CliError> {
+    let names = existing(app, which)?;
+    let ends = Ends::listen()?;
+    let deadline = app.timeout.map(|timeout| (timeout, Instant::now() + timeout));
+    let apart = names.len() > 1 || which.all;
+    let mut watch = Watch::new();
+    let mut logs = Vec::new();
+    for name in &names {
+        let path = app.root().gateway_logs(name);
+        let follower = Follower::begin(&path, print.last.unwrap_or(LAST), &mut watch)
+            .map_err(|error| failed(name, error))?;
+        if !follower.has_begun() {
+            output::message(nothing_yet(name));
+        }
+        logs.push(Followed { name: name.clone(), follower, ends: false, over: false });
+    }
+    let mut printer = Printer::new(app, names, apart, print.raw);
+    loop {
+        look_for_profiles(app, &mut logs, &mut watch)?;
+        let wanted = merge::in_time_order(
+            &mut logs,
+            |log| log.next(&mut watch),
+            |log, item| Ok(printer.item(log, &item)? && !ends.asked()),
+        )?;
+        if !wanted || !printer.flush()? {
+            return Ok(exit::SUCCESS);
+        }
+        tell_ends(&mut logs)?;
+        let left =
+            deadline.map(|(timeout, at)| (timeout, at.saturating_duration_since(Instant::now())));
+        if let Some((timeout, left)) = left
+            && left.is_zero()
+        {
+            let error = CliError::new(format!("the log was followed for {} s", timeout.as_secs()));
+            return Err(error.with_code(exit::OUT_OF_TIME));
+        }
+        let pause = match watch.was_told() {
+            true => Some(Timespec::default()),
+            false => left
+                .map(|(_, left)| left)
+                .into_iter()
+                .chain(watch.patience())
+                .min()
+                .map(|pause| Timespec::try_from(pause).unwrap_or_default()),
+        };
+        if !ends.await_change(&watch, pause.as_ref())? {
+            return Ok(exit::SUCCESS);
+        }
+    }
+}
+
+impl Followed {
+    fn next(&mut self, watch: &mut Watch) -> Result<Option<Item>, CliError> {
+        if self.over {
+            return Ok(None);
+        }
+        let next = self.follower.next(watch).map_err(|error| failed(&self.name, error))?;
+        Ok(match next {
+            Next::Line(line) => Some(Item::Line(line)),
+            Next::Removed(removed) => Some(Item::Removed(removed)),
+            Next::Wait => None,
+        })
+    }
+}
+
+/// Marks the logs whose profiles are gone. That is seen before they are read a last time: a profile
+/// says nothing any more once its home is not there.
+fn look_for_profiles(app: &App, logs: &mut [Followed], watch: &mut Watch) -> Result<(), CliError> {
+    let failed = |error: io::Error| CliError::new("failed to watch the profiles").because(error);
+    watch.names(&app.root().profiles()).map_err(failed)?;
+    for log in logs.iter_mut().filter(|log| !log.over) {
+        log.ends = matches!(app.store.get(&log.name), Err(StoreError::Absent { .. }));
+    }
+    Ok(())
+}
+
+/// Tells which logs are over. When all are, so is the work.
+fn tell_ends(logs: &mut [Followed]) -> Result<(), CliError> {
+    let single = logs.len() == 1;
+    for log in logs.iter_mut().filter(|log| log.ends && !log.over) {
+        log.over = true;
+        let told =
+            format!("the profile `{}` was deleted or renamed, and its log ends here", log.name);
+        if single {
+            return Err(CliError::new(told).with_code(exit::NOT_FOUND));
+        }
+        output::warning(told);
+    }
+    if logs.iter().all(|log| log.over) {
+        let error = CliError::new("none of the profiles is left whose logs were followed");
+        return Err(error.with_code(exit::NOT_FOUND));
+    }
+    Ok(())
+}
+
+/// What ends a follower from outside.
+struct Ends {
+    signals: OwnedFd,
+    asked: Arc<AtomicBool>,
+}
+
+impl Ends {
+    fn listen() -> Result<Self, CliError> {
+        let asked = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // A second one ends it even while it waits for somebody to read what it prints.
+            signal_hook::flag::register_conditional_default(signal, asked.clone())
+                .and_then(|_| signal_hook::flag::register(signal, asked.clone()))
+                .map_err(|error| CliError::new("failed to listen for signals").because(error))?;
+        }
+        Ok(Self { signals: up::signals()?, asked })
+    }
+
+    fn asked(&self) -> bool {
+        self.asked.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Blocks until something changes, or `pause` is over; `false` if it is all over.
+    fn await_change(&self, watch: &Watch, pause: Option<&Timespec>) -> Result<bool, CliError> {
+        let stdout = io::stdout();
+        // Of stdout nothing is asked, and so it tells one thing alone: that its reader is gone.
+        let mut fds = vec![
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::empty()),
+        ];
+        fds.extend(watch.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        match rustix::event::poll(&mut fds, pause) {
+            Ok(_) => Ok(fds[..2].iter().all(|fd| fd.revents().is_empty())),
+            Err(rustix::io::Errno::INTR) => Ok(!self.asked()),
+            Err(errno) => {
+                let error = io::Error::from(errno);
+                Err(CliError::new("failed to wait for what is said next").because(error))
+            }
+        }
+    }
+}
