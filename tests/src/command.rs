@@ -4,6 +4,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::Stream;
+
 /// A `hermes` command line that is about to run.
 #[derive(Debug)]
 #[must_use = "nothing runs until its outcome is stated"]
@@ -70,6 +72,16 @@ impl Hermes {
         let line = format!("{:?}", self.command);
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Running { line, child: self.command.spawn().expect("hermes runs") }
+    }
+
+    /// Starts it, to be listened to while it runs.
+    pub fn stream(self) -> Stream {
+        Stream::start(self.command)
+    }
+
+    /// Starts it with a terminal for its stdout.
+    pub fn on_terminal(self) -> Stream {
+        Stream::on_terminal(self.command)
     }
 
     /// Runs it; it must exit with 0.

@@ -4,10 +4,14 @@
 //! production: what works as root alone must fail here.
 
 mod command;
+mod logger;
+mod stream;
 mod tree;
 mod world;
 
 pub use command::{Hermes, Outcome, Running};
+pub use logger::Logger;
+pub use stream::Stream;
 pub use tree::{Helper, Svscan, Up};
 pub use world::{World, free_port, hermes_program};
 

@@ -1,0 +1,79 @@
+//! A real s6-log on the log directory of a profile, without a tree around it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Stdio};
+
+use crate::{World, eventually};
+
+/// An s6-log, stamping lines as the slots' loggers do, that rotates after 4,096 bytes.
+#[derive(Debug)]
+pub struct Logger {
+    directory: PathBuf,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    written: usize,
+    /// The archives that were seen at any time.
+    pub archives: BTreeSet<PathBuf>,
+}
+
+impl Logger {
+    /// An s6-log that keeps so many archives of what it is told of `profile`.
+    pub fn start(world: &World, profile: &str, keeps: usize) -> Self {
+        let directory = world.home().join("logs/gateways").join(profile);
+        world.make_directory(&world.home().join("logs"));
+        world.make_directory(&world.home().join("logs/gateways"));
+        let mut command = world.command(crate::tree::program("s6-log"));
+        command.args(["--", "T", &format!("n{keeps}"), "s4096"]).arg(&directory);
+        let mut child = command.stdin(Stdio::piped()).spawn().expect("s6-log runs");
+        let stdin = child.stdin.take();
+        let logger = Self { directory, child, stdin, written: 0, archives: BTreeSet::new() };
+        eventually("s6-log has a file", || logger.directory.join("current").exists().then_some(()));
+        logger
+    }
+
+    /// Logs so many more lines of one length, which are the numbers from 0 on.
+    pub fn write(&mut self, lines: usize) {
+        let until = self.written + lines;
+        let text: String = (self.written..until).map(|line| format!("{line:032}\n")).collect();
+        self.say(&text);
+        self.written = until;
+    }
+
+    /// Logs `text`.
+    pub fn say(&mut self, text: &str) {
+        let stdin = self.stdin.as_mut().expect("it is told things until it is dropped");
+        stdin.write_all(text.as_bytes()).expect("s6-log reads");
+    }
+
+    /// Blocks until all that was written is in a file.
+    pub fn await_written(&mut self) {
+        let last = format!("{:032}\n", self.written - 1);
+        let current = self.directory.join("current");
+        eventually("s6-log has written all", || {
+            let newest = self.files().last().cloned();
+            let ends =
+                |path: PathBuf| fs::read_to_string(path).unwrap_or_default().ends_with(&last);
+            (ends(current.clone()) || newest.is_some_and(ends)).then_some(())
+        });
+    }
+
+    /// The archives that are there, from the oldest to the newest.
+    pub fn files(&mut self) -> BTreeSet<PathBuf> {
+        let entries = fs::read_dir(&self.directory).expect("a log directory");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let is_archive = |path: &PathBuf| path.extension().is_some_and(|end| end == "s");
+        let files: BTreeSet<_> = paths.filter(is_archive).collect();
+        self.archives.extend(files.iter().cloned());
+        files
+    }
+}
+
+impl Drop for Logger {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,236 @@
+//! `hermes gateway logs --follow`, under real loggers.
+
+use std::fs;
+
+use hermes_s6::layout::ServiceDir;
+use hermes_tests::{Logger, Stream, Svscan, World, chmod, eventually, kill};
+use rustix::process::Signal;
+
+fn follow(world: &World, args: &[&str]) -> Stream {
+    let line = ["gateway", "logs", "-f"].iter().chain(args).copied();
+    world.hermes(line).env_remove("HERMES_SCANDIR").stream()
+}
+
+/// A world with profiles of these names, in which nothing runs.
+fn world(names: &[&str]) -> World {
+    let world = World::new();
+    names.iter().for_each(|name| world.profile_for_later(name, "true", "stopped\n"));
+    world
+}
+
+/// The numbers that were printed.
+fn numbers(stream: &Stream) -> Vec<usize> {
+    stream.said().iter().map(|line| line.parse().expect("a number")).collect()
+}
+
+#[test]
+fn more_than_fifty_rotations_are_followed_in_order_without_loss_or_repetition() {
+    let world = world(&["coder"]);
+    let mut logger = Logger::start(&world, "coder", 10);
+    let following = follow(&world, &["coder", "-n", "1000"]);
+    let mut written = 0;
+    while logger.archives.len() < 55 {
+        // A few files at a time: less than what is kept.
+        logger.write(200);
+        written += 200;
+        following.await_lines(written);
+        logger.files();
+    }
+    assert_eq!(numbers(&following), (0..written).collect::<Vec<_>>());
+    assert_eq!(following.stderr(), "");
+}
+
+#[test]
+fn what_was_removed_while_a_follower_stood_still_is_counted_and_nothing_is_repeated() {
+    let world = world(&["coder"]);
+    let mut logger = Logger::start(&world, "coder", 3);
+    let following = follow(&world, &["coder", "-n", "1000"]);
+    logger.write(100);
+    following.await_lines(100);
+    following.signal(Signal::STOP);
+    logger.files();
+    let before = logger.archives.len();
+    for _ in 0..50 {
+        // About one file at a time, so that each is seen here before it goes.
+        logger.write(60);
+        logger.await_written();
+    }
+    let left = logger.files().len();
+    // The first of them is the one that the follower has open.
+    let removed = logger.archives.len() - before - 1 - left;
+    assert!(removed > 10, "{removed}");
+    following.signal(Signal::CONT);
+    eventually("it has caught up", || (numbers(&following).last() == Some(&3099)).then_some(()));
+    let numbers = numbers(&following);
+    let gaps = numbers.windows(2).filter(|two| two[1] != two[0] + 1);
+    assert_eq!(gaps.count(), 1, "{numbers:?}");
+    assert!(numbers.is_sorted(), "{numbers:?}");
+    assert_eq!(
+        following.stderr(),
+        format!(
+            "warning: lines of `coder` are missing here: {removed} archived files were removed before \
+             they could be read\n"
+        )
+    );
+    logger.write(200);
+    following.await_lines(numbers.len() + 200);
+    assert_eq!(following.said().last().unwrap().parse(), Ok(3299));
+}
+
+#[test]
+fn the_logger_of_a_live_tree_rotates_and_is_killed_under_a_follower() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    let input = world.home().join("input");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &input, rustix::fs::Mode::RWXU).unwrap();
+    world.give(&input);
+    // What is written into the FIFO is what the gateway says.
+    world.profile_running("talker", &format!("exec cat <>'{}'", input.display()));
+    world.hermes(["gateway", "start", "talker"]).ok();
+    let mut input = fs::File::options().read(true).write(true).open(input).unwrap();
+    let following = follow(world, &["talker", "-n", "1000"]);
+    let mut written = 0;
+    let mut say = |lines: usize| {
+        use std::io::Write;
+        let lines = written..written + lines;
+        written = lines.end;
+        let text: String = lines.map(|line| format!("{}{line:08}\n", "0".repeat(200))).collect();
+        input.write_all(text.as_bytes()).unwrap();
+        following.await_lines(written);
+        written
+    };
+    let logger = ServiceDir::new(world.slot("talker")).log();
+    let pid = || logger.record().unwrap().pid.map(u64::from);
+    for _ in 0..4 {
+        say(5_000);
+        let killed = pid().unwrap();
+        kill(killed);
+        eventually("another logger is there", || pid().filter(|pid| *pid != killed));
+        say(10);
+    }
+    let written = say(1);
+    assert_eq!(numbers(&following), (0..written).collect::<Vec<_>>());
+    assert_eq!(following.stderr(), "");
+    let directory = world.home().join("logs/gateways/talker");
+    let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+    let names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+    let count = |end: &str| names.iter().filter(|name| name.ends_with(end)).count();
+    assert!(count(".s") >= 4 && count(".u") == 4, "{names:?}");
+}
+
+#[test]
+fn a_profile_is_followed_before_it_was_ever_started() {
+    let world = world(&["coder"]);
+    let following = follow(&world, &["coder"]);
+    following.await_message("the gateway of `coder` has not logged anything yet");
+    let mut logger = Logger::start(&world, "coder", 3);
+    logger.say("one\ntwo\n");
+    following.await_lines(2);
+    assert_eq!(following.said(), ["one", "two"]);
+}
+
+#[test]
+fn a_profile_that_is_deleted_ends_its_log_after_its_last_line() {
+    let world = world(&["coder", "other"]);
+    let mut logger = Logger::start(&world, "coder", 3);
+    let mut other = Logger::start(&world, "other", 3);
+    let one = follow(&world, &["coder"]);
+    let both = follow(&world, &["--all"]);
+    logger.say("first\n");
+    one.await_lines(1);
+    both.await_lines(1);
+    for following in [&one, &both] {
+        following.signal(Signal::STOP);
+    }
+    logger.write(10);
+    logger.await_written();
+    drop(logger);
+    world.hermes(["profile", "delete", "-y", "coder"]).env_remove("HERMES_SCANDIR").ok();
+    for following in [&one, &both] {
+        following.signal(Signal::CONT);
+    }
+    both.await_message(
+        "warning: the profile `coder` was deleted or renamed, and its log ends here",
+    );
+    let (stdout, stderr, code) = one.ended();
+    assert_eq!(stdout.lines().count(), 11, "{stdout}");
+    let told = "error: the profile `coder` was deleted or renamed, and its log ends here\n";
+    assert_eq!((stderr.as_str(), code), (told, Some(4)));
+    other.say("more\n");
+    both.await_lines(12);
+    assert!(both.stdout().ends_with("  more\n"));
+}
+
+#[test]
+fn a_signal_or_a_reader_who_has_had_enough_ends_it_quietly() {
+    let world = world(&["coder"]);
+    let mut logger = Logger::start(&world, "coder", 3);
+    logger.say("one\n");
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let following = follow(&world, &["coder"]);
+        following.await_lines(1);
+        following.signal(signal);
+        let (_, stderr, code) = following.ended();
+        assert_eq!((stderr.as_str(), code), ("", Some(0)), "{signal:?}");
+    }
+    // Nothing is said any more, and it ends all the same.
+    let line = "{ hermes gateway logs -f coder; echo $? >&2; } | head -n 1";
+    let (stdout, stderr, _) = world.shell(line).env_remove("HERMES_SCANDIR").stream().ended();
+    assert!(stdout.ends_with("  one\n"), "{stdout}");
+    assert_eq!(stderr, "0\n");
+    let (stdout, stderr, code) = follow(&world, &["coder", "--timeout", "1"]).ended();
+    assert!(stdout.ends_with("  one\n"), "{stdout}");
+    assert_eq!((stderr.as_str(), code), ("error: the log was followed for 1 s\n", Some(6)));
+}
+
+#[test]
+fn the_last_lines_come_first_and_as_many_as_were_asked_for() {
+    let world = world(&["coder"]);
+    let mut logger = Logger::start(&world, "coder", 10);
+    for _ in 0..10 {
+        logger.write(50);
+        logger.await_written();
+    }
+    assert!(logger.files().len() > 4);
+    let of = |args: &[&str]| {
+        let line = ["gateway", "logs", "coder"].iter().chain(args).copied();
+        let outcome = world.hermes(line).env_remove("HERMES_SCANDIR").ok();
+        let number = |line: &str| line.rsplit_once("  ").unwrap().1.parse().unwrap();
+        outcome.stdout.lines().map(number).collect::<Vec<usize>>()
+    };
+    assert_eq!(of(&[]), (0..500).collect::<Vec<_>>());
+    for last in [0, 1, 77, 300, 501] {
+        let expected: Vec<_> = (500_usize.saturating_sub(last)..500).collect();
+        assert_eq!(of(&["-n", &last.to_string()]), expected);
+    }
+    for (args, first) in [(&["coder"][..], 490), (&["coder", "-n", "300"], 200)] {
+        let following = follow(&world, args);
+        following.await_lines(500 - first);
+        assert_eq!(numbers(&following), (first..500).collect::<Vec<_>>());
+    }
+    let following = follow(&world, &["coder", "-n", "0"]);
+    // Nothing tells from outside that it has begun but the descriptors that it has open.
+    eventually("it follows", || {
+        let open = fs::read_dir(format!("/proc/{}/fd", following.pid())).ok()?;
+        let open = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        let mut open = open.filter(|path| path.ends_with("logs/gateways/coder/current"));
+        open.next()
+    });
+    logger.write(3);
+    following.await_lines(3);
+    assert_eq!(numbers(&following), [500, 501, 502]);
+}
+
+#[test]
+fn a_log_that_may_not_be_read_is_an_error() {
+    let world = world(&["coder"]);
+    let directory = world.home().join("logs/gateways/coder");
+    world.make_directory(&world.home().join("logs"));
+    world.make_directory(&world.home().join("logs/gateways"));
+    world.make_directory(&directory);
+    chmod(&directory, 0);
+    let (_, stderr, code) = follow(&world, &["coder"]).ended();
+    chmod(&directory, 0o700);
+    assert!(stderr.starts_with("error: failed to read the log of `coder`\n  "), "{stderr}");
+    assert_eq!(code, Some(5), "{stderr}");
+}
