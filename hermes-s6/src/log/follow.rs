@@ -128,6 +128,18 @@ impl Follower {
         }
     }
 
+    /// What can't be read any more where the directory is gone, as far as it was told.
+    ///
+    /// Ask when the last line was told. If `current` was rotated since then, its successors went with
+    /// the directory: archives, and a last `current` that nothing is known of.
+    pub fn end(&mut self, watch: &mut Watch) -> io::Result<Option<Removed>> {
+        self.listen(watch)?;
+        let unmet = self.announced.difference(&self.older).count();
+        let met = self.unnamed.len();
+        let rotated = unmet > 0 && unmet >= met;
+        Ok(rotated.then(|| Removed { archives: unmet - met, exact: false }))
+    }
+
     /// Whether `current` is another file than the one that was met last.
     fn has_moved_on(&mut self, watch: &mut Watch) -> io::Result<bool> {
         self.listen(watch)?;

@@ -1,7 +1,8 @@
 //! Being told of changes in directories, by inotify(7).
 //!
 //! The kernel keeps what happened for a reader that is late, up to a limit, and says so when it is
-//! over it. That is how it can be told how many archives came and went unseen.
+//! over it. That is how it can be told how many archives came and went unseen. Of what another
+//! machine writes to a shared file system nothing is told: logs are followed where they are written.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};

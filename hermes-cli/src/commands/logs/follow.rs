@@ -34,7 +34,7 @@ struct Followed {
 }
 
 /// Prints what is there and what comes, until a signal, a closed reader or the time ends it, or until
-/// no profile is left to be followed.
+/// no profile is left to be followed. With `--all` that is all profiles that there are at the beginning.
 pub(crate) fn follow(app: &App, which: &Which, print: Print) -> Result<u8, CliError> {
     let names = existing(app, which)?;
     let ends = Ends::listen()?;
@@ -62,7 +62,7 @@ pub(crate) fn follow(app: &App, which: &Which, print: Print) -> Result<u8, CliEr
         if !wanted || !printer.flush()? {
             return Ok(exit::SUCCESS);
         }
-        tell_ends(&mut logs)?;
+        tell_ends(&mut logs, &mut watch, &mut printer)?;
         let left =
             deadline.map(|(timeout, at)| (timeout, at.saturating_duration_since(Instant::now())));
         if let Some((timeout, left)) = left
@@ -112,9 +112,17 @@ fn look_for_profiles(app: &App, logs: &mut [Followed], watch: &mut Watch) -> Res
 }
 
 /// Tells which logs are over. When all are, so is the work.
-fn tell_ends(logs: &mut [Followed]) -> Result<(), CliError> {
+fn tell_ends(
+    logs: &mut [Followed],
+    watch: &mut Watch,
+    printer: &mut Printer,
+) -> Result<(), CliError> {
     let single = logs.len() == 1;
-    for log in logs.iter_mut().filter(|log| log.ends && !log.over) {
+    for (index, log) in logs.iter_mut().enumerate().filter(|(_, log)| log.ends && !log.over) {
+        let removed = log.follower.end(watch).map_err(|error| failed(&log.name, error))?;
+        if let Some(removed) = removed {
+            printer.item(index, &Item::Removed(removed))?;
+        }
         log.over = true;
         let told =
             format!("the profile `{}` was deleted or renamed, and its log ends here", log.name);

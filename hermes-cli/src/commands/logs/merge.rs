@@ -22,19 +22,20 @@ pub(super) fn in_time_order<L>(
     mut next: impl FnMut(&mut L) -> Result<Option<Item>, CliError>,
     mut tell: impl FnMut(usize, Item) -> Result<bool, CliError>,
 ) -> Result<bool, CliError> {
-    let mut head = |log: &mut L, before: Time| {
+    // What has no time goes before all that has one: right behind what stood before it.
+    let mut head = |log: &mut L| {
         let item = next(log)?;
-        Ok::<_, CliError>(item.map(|item| (time(&item).unwrap_or(before), item)))
+        Ok::<_, CliError>(item.map(|item| (time(&item).unwrap_or_default(), item)))
     };
     let mut heads = Vec::new();
     for log in &mut *logs {
-        heads.push(head(log, Time::default())?);
+        heads.push(head(log)?);
     }
     loop {
         let first = heads.iter().enumerate();
         let first = first.filter_map(|(log, head)| Some((head.as_ref()?.0, log))).min();
-        let Some((time, log)) = first else { return Ok(true) };
-        let following = head(&mut logs[log], time)?;
+        let Some((_, log)) = first else { return Ok(true) };
+        let following = head(&mut logs[log])?;
         let told = std::mem::replace(&mut heads[log], following);
         if let Some((_, item)) = told
             && !tell(log, item)?

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
@@ -272,4 +273,71 @@ fn every_change_wakes_who_waits() {
     wakes(&mut later, "");
     fs::write(path.join("current"), "x\n").unwrap();
     wakes(&mut later, "x");
+}
+
+#[test]
+fn what_was_taken_in_while_looking_is_to_be_looked_at_again() {
+    let logger = Logger::new(3);
+    let mut following = logger.follow(10);
+    following.told();
+    following.watch.was_told();
+    logger.say("a\n");
+    assert_eq!(following.told(), "a");
+    assert!(following.watch.was_told());
+    assert_eq!(following.told(), "");
+    assert!(!following.watch.was_told());
+}
+
+#[test]
+fn what_is_told_does_not_depend_on_when_it_is_looked_at() {
+    let mut logger = Logger::new(50);
+    let mut following = logger.follow(10);
+    let (last, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let mut told = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for line in 0..6_000 {
+                logger.say(&format!("{line}\n"));
+                if line % 2 == 0 {
+                    logger.rotate();
+                }
+                // So far ahead that many files may be new, and none is removed unread.
+                while line > last.load(Ordering::Relaxed) + 40 {
+                    std::thread::yield_now();
+                }
+            }
+            done.store(true, Ordering::Release);
+        });
+        loop {
+            let is_all = done.load(Ordering::Acquire);
+            match following.follower.next(&mut following.watch).unwrap() {
+                Next::Line(line) => {
+                    let line = String::from_utf8(line).unwrap().parse().unwrap();
+                    last.store(line, Ordering::Relaxed);
+                    told.push(line);
+                }
+                Next::Removed(_) => told.push(usize::MAX),
+                Next::Wait if is_all => break,
+                Next::Wait => {}
+            }
+        }
+    });
+    let unexpected = told.iter().enumerate().find(|(at, line)| at != *line);
+    assert_eq!((unexpected, told.len()), (None, 6_000));
+}
+
+#[test]
+fn what_went_with_the_directory_is_told_as_far_as_it_is_known() {
+    let mut logger = Logger::new(9);
+    let mut following = logger.follow(10);
+    logger.say("a\n");
+    assert_eq!(following.told(), "a");
+    assert_eq!(following.follower.end(&mut following.watch).unwrap(), None);
+    for _ in 0..3 {
+        logger.rotate();
+    }
+    fs::remove_dir_all(logger.dir.path()).unwrap();
+    assert_eq!(following.told(), "");
+    let removed = Removed { archives: 2, exact: false };
+    assert_eq!(following.follower.end(&mut following.watch).unwrap(), Some(removed));
 }
