@@ -124,4 +124,29 @@ mod tests {
         assert!(seen.previous.is_none());
         assert_eq!(seen.archives.len(), 1);
     }
+    #[test]
+    fn whatever_is_named_was_finished_before_the_current_file_was_met() {
+        let dir = tempfile::tempdir().unwrap();
+        let [current, previous] = ["current", "previous"].map(|name| dir.path().join(name));
+        let archive = |number: usize| dir.path().join(format!("@{number:024x}.s"));
+        std::fs::write(&current, "").unwrap();
+        std::thread::scope(|scope| {
+            let logger = scope.spawn(|| {
+                for number in 0..3_000 {
+                    std::fs::rename(&current, &previous).unwrap();
+                    std::fs::write(&current, "").unwrap();
+                    std::fs::hard_link(&previous, archive(number)).unwrap();
+                    std::fs::remove_file(&previous).unwrap();
+                    let _ = number.checked_sub(20).map(|old| std::fs::remove_file(archive(old)));
+                }
+            });
+            let mut mixed = 0;
+            while !logger.is_finished() {
+                let seen = Snapshot::take(dir.path()).unwrap().unwrap();
+                let Some(current) = seen.current else { continue };
+                mixed += usize::from(is_named(dir.path(), &seen.archives, &current).unwrap());
+            }
+            assert_eq!(mixed, 0);
+        });
+    }
 }
