@@ -99,6 +99,15 @@ pub(crate) enum Profile {
         #[arg(long)]
         keep_logs: bool,
     },
+    /// Give a profile another name, with its gateway, its logs and what was wanted of it
+    Rename {
+        /// Its name
+        #[arg(value_name = "OLD")]
+        from: ProfileName,
+        /// What it is to be called
+        #[arg(value_name = "NEW")]
+        to: ProfileName,
+    },
     /// List all profiles
     List,
     /// Show one profile

@@ -28,6 +28,10 @@ pub(crate) mod exit {
     pub(crate) const CONFIG: u8 = 78;
 }
 
+/// What to do about a gateway that runs where this command can't reach it.
+pub(crate) const ELSEWHERE: &str = "it belongs to another supervision tree, or was started by hand: \
+     name its tree with --scandir, or end it";
+
 /// What a command failed with.
 #[derive(Debug)]
 pub(crate) struct CliError {
@@ -114,6 +118,13 @@ impl From<StoreError> for CliError {
                 (exit::FAILURE, Some(format!("`hermes profile show {name}` shows it")))
             }
             StoreError::Reserved { .. } => (exit::FAILURE, Some("choose another name".to_owned())),
+            StoreError::InTheWay { .. } => {
+                (exit::FAILURE, Some("move it away, or choose another name".to_owned()))
+            }
+            StoreError::Runs { .. } => (exit::FAILURE, Some(ELSEWHERE.to_owned())),
+            StoreError::Torn { .. } => {
+                (exit::FAILURE, Some("`hermes boot` brings it to an end".to_owned()))
+            }
             StoreError::Busy(_) => (exit::OUT_OF_TIME, None),
             error if is_denied(error) => {
                 let hint = "run it as the user who owns the home".to_owned();

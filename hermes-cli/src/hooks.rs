@@ -23,10 +23,7 @@ pub(crate) fn created(
     name: &ProfileName,
 ) -> Result<Registered, CliError> {
     if !registrar.supports_runtime_registration() {
-        return Ok(Registered::Later(match registrar.kind() {
-            Kind::None => "`hermes up` runs its gateway".to_owned(),
-            kind => format!("this version installs no gateways under {kind}; `hermes up` runs it"),
-        }));
+        return Ok(later(registrar));
     }
     match registrar.register_profile_gateway(name, &RegisterOptions::default()) {
         // A boot may have been faster.
@@ -40,6 +37,32 @@ pub(crate) fn created(
             })
         }
     }
+}
+
+/// Renames a profile, with its service where this backend makes one at run time: all or nothing.
+pub(crate) fn rename(
+    app: &App,
+    registrar: &Services,
+    from: &ProfileName,
+    to: &ProfileName,
+) -> Result<Registered, CliError> {
+    // What is wrong with the names is told before anything is asked of the backend.
+    app.store.check_rename(from, to)?;
+    match registrar.kind() {
+        Kind::S6 => app.s6()?.rename(from, to).map(|_| Registered::Yes).map_err(CliError::from),
+        Kind::Systemd | Kind::Launchd | Kind::None => {
+            app.store.rename(from, to)?;
+            Ok(later(registrar))
+        }
+    }
+}
+
+/// What the user does next where the backend makes no service at run time.
+fn later(registrar: &Services) -> Registered {
+    Registered::Later(match registrar.kind() {
+        Kind::None => "`hermes up` runs its gateway".to_owned(),
+        kind => format!("this version installs no gateways under {kind}; `hermes up` runs it"),
+    })
 }
 
 /// Removes a profile: its service, all of its home, and what may have been registered meanwhile. A

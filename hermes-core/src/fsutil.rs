@@ -8,16 +8,25 @@ use std::path::Path;
 use fs_err as fs;
 use rustix::fs::{CWD, RenameFlags};
 
+/// What the names of temporary files begin with.
+const TEMPORARY: &str = ".hermes-";
+
 /// Replaces the file at `path` by `bytes` with `mode`, durably: temporary file beside it, fsync,
 /// rename, fsync of the directory. A reader sees the old file or the new one; after a crash one of
 /// the two is there. Idempotent. Blocks until the bytes are on disk.
 pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    write_durably_by(TEMPORARY, path, bytes, mode)
+}
+
+/// [`write_durably`] with another beginning of the temporary file's name, by which its owner finds
+/// what a crash left of it.
+pub fn write_durably_by(prefix: &str, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let directory = parent(path)?;
     let annotate = |error: io::Error| {
         io::Error::new(error.kind(), format!("failed to write `{}`: {error}", path.display()))
     };
     let mut file = tempfile::Builder::new()
-        .prefix(".hermes-")
+        .prefix(prefix)
         .permissions(Permissions::from_mode(mode))
         .tempfile_in(directory)
         .map_err(annotate)?;

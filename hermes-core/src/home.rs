@@ -46,6 +46,8 @@ pub mod env {
 /// The root home inside a container.
 pub const CONTAINER_ROOT: &str = "/opt/data";
 const PROFILES: &str = "profiles";
+/// Short, because a profile's name may have 251 of the 255 bytes that a file's name may have.
+const RENAME_JOURNAL: &str = ".mv-";
 
 /// The root home: `<root>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +106,17 @@ impl RootHome {
     /// The lock that is held while a free port is looked for and written down.
     pub fn ports_lock(&self) -> PathBuf {
         self.locks().join(".ports")
+    }
+
+    /// The journal of a rename of `profile`: there from before its first step until after its last. A
+    /// dot name, so that it is never taken for a profile.
+    pub fn rename_journal(&self, profile: &ProfileName) -> PathBuf {
+        self.profiles().join(format!("{RENAME_JOURNAL}{profile}"))
+    }
+
+    /// The profile's old name as a journal's file name has it; `None` if it is no journal's.
+    pub fn renamed_in(file_name: &str) -> Option<&str> {
+        file_name.strip_prefix(RENAME_JOURNAL)
     }
 
     /// Where s6-log keeps a profile's lines.
@@ -273,5 +286,14 @@ mod tests {
         assert_eq!(root.profile(&ProfileName::default_profile()).path(), Path::new("/d"));
         let coder = "coder".parse().unwrap();
         assert_eq!(root.profile(&coder).path(), Path::new("/d/profiles/coder"));
+    }
+
+    #[test]
+    fn a_journal_of_the_longest_name_has_a_file_name_that_says_whose_it_is() {
+        let longest: ProfileName = "a".repeat(251).parse().unwrap();
+        let journal = RootHome::new("/d").rename_journal(&longest);
+        let name = journal.file_name().unwrap().to_str().unwrap();
+        assert!(name.len() <= 255);
+        assert_eq!(RootHome::renamed_in(name), Some(longest.as_str()));
     }
 }

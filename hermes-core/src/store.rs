@@ -1,9 +1,10 @@
-//! The profiles of one root home: create, delete, list, show, choose.
+//! The profiles of one root home: create, delete, rename, list, show, choose.
 //!
 //! A profile appears and disappears by one rename each, so nobody ever sees half of one. What a
 //! crash leaves behind has a dot name and is removed by [`Store::remove_leftovers`].
 
 mod error;
+mod rename;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,12 +20,15 @@ use crate::lock::{Lock, LockError};
 use crate::name::ProfileName;
 
 pub use error::StoreError;
+pub use rename::{Interrupted, Renaming, Settled};
 
 /// The first port that is given to a profile, and the one that `default` falls back to.
 pub const FIRST_PORT: u16 = 8642;
 
 /// How profiles being made or removed are called; a dot name is never a profile's.
 const HIDDEN: &str = ".hermes-";
+/// How a new sticky choice is called until it is whole.
+const HIDDEN_CHOICE: &str = ".hermes-active-";
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The profiles of one root home.
@@ -84,6 +88,7 @@ impl Store {
         if name.is_reserved() {
             return Err(StoreError::Reserved { name: name.clone() });
         }
+        self.settle_renames_of(name, PATIENCE)?;
         if self.find(name)?.is_some() {
             return Err(StoreError::Exists { name: name.clone() });
         }
@@ -118,6 +123,7 @@ impl Store {
         if name.is_default() {
             return Err(StoreError::Default);
         }
+        self.settle_renames_of(name, PATIENCE)?;
         let profile = self.get(name)?;
         let failed = |source| StoreError::Delete { name: name.clone(), source };
         // What makes no sense chooses nobody.
@@ -131,7 +137,7 @@ impl Store {
         fsutil::rename_exclusively(profile.home.path(), &grave.path().join("home"))
             .map_err(failed)?;
         if chosen {
-            self.set_active(&ProfileName::default_profile())?;
+            self.write_active(&ProfileName::default_profile())?;
         }
         if !keep_logs {
             fsutil::remove_tree_if_there(&self.root.gateway_logs(name)).map_err(failed)?;
@@ -199,10 +205,18 @@ impl Store {
     pub fn set_active(&self, name: &ProfileName) -> Result<(), StoreError> {
         self.get(name)?;
         let path = self.root.active_profile();
+        let _ports = self.lock_ports(|source| StoreError::Active { path: path.clone(), source })?;
+        self.write_active(name)
+    }
+
+    /// Under the lock that is held against [`Store::remove_leftovers`].
+    fn write_active(&self, name: &ProfileName) -> Result<(), StoreError> {
+        let path = self.root.active_profile();
         let written = if name.is_default() {
             fsutil::remove_file_if_there(&path).map(drop)
         } else {
-            fsutil::write_durably(&path, format!("{name}\n").as_bytes(), 0o644)
+            let text = format!("{name}\n");
+            fsutil::write_durably_by(HIDDEN_CHOICE, &path, text.as_bytes(), 0o644)
         };
         written.map_err(|source| StoreError::Active { path, source })
     }
@@ -236,7 +250,8 @@ impl Store {
         Ok(port)
     }
 
-    /// Removes what a crash left of profiles being made or removed, and says how many. Idempotent.
+    /// Removes what a crash left of profiles being made, removed or chosen, and says how many.
+    /// Idempotent.
     pub fn remove_leftovers(&self) -> Result<usize, StoreError> {
         let profiles = self.root.profiles();
         if !profiles.is_dir() {
@@ -246,10 +261,17 @@ impl Store {
         let failed = |source| StoreError::List { path: profiles.clone(), source };
         let _ports = self.lock_ports(failed)?;
         let mut removed = 0;
-        for entry in fs::read_dir(&profiles).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if entry.file_name().to_string_lossy().starts_with(HIDDEN) {
-                fsutil::remove_tree_if_there(&entry.path()).map_err(failed)?;
+        for (directory, prefix) in [(profiles.as_path(), HIDDEN), (self.root.path(), HIDDEN_CHOICE)]
+        {
+            for entry in fs::read_dir(directory).map_err(failed)? {
+                let entry = entry.map_err(failed)?;
+                if !entry.file_name().to_string_lossy().starts_with(prefix) {
+                    continue;
+                }
+                match entry.file_type().map_err(failed)?.is_dir() {
+                    true => fsutil::remove_tree_if_there(&entry.path()).map_err(failed)?,
+                    false => fsutil::remove_file_if_there(&entry.path()).map_err(failed)?,
+                };
                 removed += 1;
             }
         }

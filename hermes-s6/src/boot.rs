@@ -17,8 +17,7 @@ use crate::error::failed;
 use crate::layout::{GENERATION, ServiceDir};
 use crate::manager::S6Manager;
 use crate::reconcile::{self, Action, Facts, PROFILE_GONE, ProfileFact, SlotFact, Wanted};
-use crate::registry;
-use crate::{parallel, policy};
+use crate::{parallel, policy, registry, rename};
 
 /// How many gateways boot starts at once where nobody says otherwise.
 pub const DEFAULT_AT_ONCE: usize = 8;
@@ -49,7 +48,9 @@ pub struct Booted {
 /// What boot would do now. Changes nothing.
 pub fn plan(manager: &S6Manager) -> Result<Vec<Action>, ManagerError> {
     manager.tree().require_svscan(OPERATION)?;
-    Ok(reconcile::plan(&gather(manager)?))
+    let mut actions = rename::plan(manager.store()).map_err(|error| failed(OPERATION, error))?;
+    actions.extend(reconcile::plan(&gather(manager)?));
+    Ok(actions)
 }
 
 /// Brings the slots in line with the profiles: at most `at_once` gateways start at a time, and each
@@ -64,6 +65,7 @@ pub fn boot(
     let svscan = manager.tree().require_svscan(OPERATION)?;
     manager.tree().require_same_home(OPERATION, svscan)?;
     manager.store().remove_leftovers().map_err(|error| failed(OPERATION, error))?;
+    let mut outcomes = rename::settle(manager.store()).map_err(|error| failed(OPERATION, error))?;
     let facts = gather(manager)?;
     let priors: BTreeMap<_, _> = facts
         .profiles
@@ -82,7 +84,7 @@ pub fn boot(
     let (first, then): (Vec<_>, Vec<_>) = reconcile::plan(&facts).into_iter().partition(|action| {
         matches!(action, Action::Clear { .. } | Action::Remove { .. } | Action::Sweep { .. })
     });
-    let mut outcomes: Vec<_> = first.into_iter().map(&outcome).collect();
+    outcomes.extend(first.into_iter().map(&outcome));
     outcomes.extend(parallel::map(then, at_once, outcome));
     let unlogged = bootlog::write(manager, svscan, &outcomes).err();
     Ok(Booted { outcomes, unlogged })
@@ -91,7 +93,9 @@ pub fn boot(
 /// Whose action it is.
 pub(crate) fn profile_of(action: &Action) -> Option<&ProfileName> {
     match action {
-        Action::Remove { profile, .. }
+        Action::FinishRename { profile, .. }
+        | Action::UndoRename { profile, .. }
+        | Action::Remove { profile, .. }
         | Action::Sweep { profile }
         | Action::Register { profile, .. }
         | Action::Start { profile }

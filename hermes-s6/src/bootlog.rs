@@ -36,7 +36,12 @@ pub(crate) fn write(manager: &S6Manager, svscan: Holder, outcomes: &[Outcome]) -
     let prepares = |i: usize| {
         let profile = profile_of(&outcomes[i].action);
         let later = outcomes[i + 1..].iter().map(|outcome| profile_of(&outcome.action));
-        outcomes[i].error.is_none() && profile.is_some() && later.into_iter().any(|l| l == profile)
+        let renames =
+            matches!(&outcomes[i].action, Action::FinishRename { .. } | Action::UndoRename { .. });
+        outcomes[i].error.is_none()
+            && !renames
+            && profile.is_some()
+            && later.into_iter().any(|l| l == profile)
     };
     let lines: String = outcomes
         .iter()
@@ -66,6 +71,8 @@ fn append(path: &Path, lines: &str) -> io::Result<()> {
 
 fn line(now: Timestamp, outcome: &Outcome) -> String {
     let (verb, detail) = match &outcome.action {
+        Action::FinishRename { detail, .. } => ("rename-finished", detail.clone()),
+        Action::UndoRename { detail, .. } => ("rename-undone", detail.clone()),
         Action::Clear { path } => ("cleared", path.display().to_string()),
         Action::Remove { detail, .. } => ("removed", (*detail).to_owned()),
         Action::Sweep { .. } => ("swept", String::new()),

@@ -7,7 +7,7 @@ use hermes_core::intent::IntentError;
 use hermes_core::lock::Lock;
 use hermes_core::manager::ManagerError;
 use hermes_core::status::{State, Status};
-use hermes_core::store::{Profile, StoreError};
+use hermes_core::store::Profile;
 use hermes_core::{
     Intent, Kind, ProfileName, ProfileRegistrar, RegisterOptions, ServiceManager, Store,
 };
@@ -20,6 +20,7 @@ use crate::lifecycle::{Gateway, bring_down, bring_up};
 use crate::policy;
 use crate::record::Record;
 use crate::registry::{self, Registration};
+use crate::rename::of_store;
 use crate::tree::Tree;
 
 /// Deaths before this don't count in [`Status::deaths`].
@@ -108,7 +109,11 @@ impl S6Manager {
 
     /// Refuses a port that another profile's running gateway has. What is answered is held until this
     /// one's gateway was seen to be up: of two that start at once the second is to see the first.
-    fn claim_port(&self, operation: &str, profile: &Profile) -> Result<Option<Lock>, ManagerError> {
+    pub(crate) fn claim_port(
+        &self,
+        operation: &str,
+        profile: &Profile,
+    ) -> Result<Option<Lock>, ManagerError> {
         let port_of = |profile: &Profile| self.store.port(profile).ok().flatten();
         let Some(port) = port_of(profile) else {
             return Ok(None);
@@ -134,19 +139,18 @@ impl S6Manager {
     fn locked(&self, operation: &str, name: &ProfileName) -> Result<(Profile, Lock), ManagerError> {
         self.profile(operation, name)?;
         self.tree.refuse_other_home(operation)?;
+        let settled = self.store.settle_renames_of(name, self.tree.patience.lock);
+        settled.map_err(|error| of_store(operation, error))?;
         let lock = self.tree.lock_profile(operation, name)?;
         // It may have been deleted while this one waited.
         Ok((self.profile(operation, name)?, lock))
     }
 
     fn profile(&self, operation: &str, name: &ProfileName) -> Result<Profile, ManagerError> {
-        self.store.get(name).map_err(|error| match error {
-            StoreError::Absent { name } => ManagerError::NoSuchProfile { profile: name },
-            error => failed(operation, error),
-        })
+        self.store.get(name).map_err(|error| of_store(operation, error))
     }
 
-    fn read_status(&self, profile: &Profile) -> io::Result<Status> {
+    pub(crate) fn status_of(&self, profile: &Profile) -> io::Result<Status> {
         let slot = self.tree.scandir.slot(&profile.name);
         let mut status = Status {
             profile: profile.name.clone(),
@@ -256,7 +260,7 @@ impl ServiceManager for S6Manager {
     fn status(&self, name: &ProfileName) -> Result<Status, ManagerError> {
         let operation = format!("read the status of `{name}`");
         let profile = self.profile(&operation, name)?;
-        self.read_status(&profile).map_err(|error| failed(operation, error))
+        self.status_of(&profile).map_err(|error| failed(operation, error))
     }
 }
 
@@ -308,7 +312,7 @@ fn record_intent(operation: &str, intent: Intent, profile: &Profile) -> Result<(
     intent.write(&profile.home).map_err(|error| failed(operation, error))
 }
 
-fn corrupt(operation: &str, error: IntentError) -> ManagerError {
+pub(crate) fn corrupt(operation: &str, error: IntentError) -> ManagerError {
     let hint = error.hint().map(str::to_owned);
     ManagerError::Failed { operation: operation.to_owned(), source: error.into(), hint }
 }

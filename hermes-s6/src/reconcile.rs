@@ -70,8 +70,22 @@ pub struct Facts {
 
 /// One thing to do (or to say), in the order of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "action", rename_all = "lowercase")]
+#[serde(tag = "action", rename_all = "kebab-case")]
 pub enum Action {
+    /// Finish a rename that a crash interrupted after the home was moved.
+    FinishRename {
+        /// Its new name.
+        profile: ProfileName,
+        /// Its old name, and anything worth saying.
+        detail: String,
+    },
+    /// Forget a rename that a crash interrupted before anything was moved.
+    UndoRename {
+        /// Its name, which stays.
+        profile: ProfileName,
+        /// What it was to be called.
+        detail: String,
+    },
     /// Remove what an interrupted command left.
     Clear {
         /// The directory.

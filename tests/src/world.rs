@@ -138,6 +138,21 @@ impl World {
         Hermes::new(command)
     }
 
+    /// The `hermes` program in this world under strace, which does to one of its system calls what
+    /// `injection` says: `renameat2:signal=KILL:when=2`.
+    pub fn hermes_injected<'a>(
+        &self,
+        injection: &str,
+        args: impl IntoIterator<Item = &'a str>,
+    ) -> Hermes {
+        let (call, _) = injection.split_once(':').expect("a system call and what becomes of it");
+        let trace = self.path().join("strace.log");
+        let mut command = self.command("strace");
+        command.arg("-o").arg(trace).args(["-e", &format!("trace={call}")]);
+        command.args(["-e", &format!("inject={injection}")]).arg(hermes_program()).args(args);
+        Hermes::new(command)
+    }
+
     /// A shell's script in this world, with the `hermes` program on its PATH.
     pub fn shell(&self, script: &str) -> Hermes {
         let mut command = self.command("/bin/sh");

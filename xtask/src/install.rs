@@ -22,11 +22,12 @@ const S6: Tool = Tool {
     packages: &["s6", "execline"],
 };
 const SHELLCHECK: Tool = Tool { programs: &["shellcheck"], packages: &["shellcheck"] };
+const STRACE: Tool = Tool { programs: &["strace"], packages: &["strace"] };
 
 /// What `cargo xtask demo` needs.
 pub(crate) const FOR_DEMO: &[Tool] = &[S6];
 /// What `cargo xtask test` needs.
-pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK];
+pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK, STRACE];
 
 /// Returns once every program of `tools` is there.
 pub(crate) fn ensure(tools: &[Tool], no_install: bool) -> Result<()> {

@@ -70,6 +70,8 @@ fn describe(action: &Action) -> String {
         detail => format!("{verb} {what}: {detail}"),
     };
     match action {
+        Action::FinishRename { profile, detail } => with("finish the rename of", profile, detail),
+        Action::UndoRename { profile, detail } => with("undo the rename of", profile, detail),
         Action::Clear { path } => with("clear", &path.display(), "left by an interrupted command"),
         Action::Remove { profile, detail } => with("remove", profile, detail),
         Action::Sweep { profile } => with("sweep", profile, "files of a gateway that is no more"),

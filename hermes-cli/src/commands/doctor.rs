@@ -204,6 +204,13 @@ fn check_s6(
             Action::Register { profile, detail } => format!("`{profile}` has no slot; {detail}"),
             Action::Start { profile } => format!("`{profile}` is wanted and does not run"),
             Action::Stop { profile } => format!("`{profile}` runs and is not wanted"),
+            Action::FinishRename { profile, detail } | Action::UndoRename { profile, detail } => {
+                format!("a rename of `{profile}` was interrupted, or goes on: {detail}")
+            }
+            Action::Skip { what, detail } if detail.starts_with("no journal") => {
+                find("renames", format!("`{what}`: {detail}"), format!("rm '{what}'"));
+                continue;
+            }
             // Profiles are found above, each with its own mend.
             Action::Skip { detail, .. } if !detail.starts_with("its slot") => continue,
             Action::Skip { what, detail } => format!("`{what}`: {detail}"),

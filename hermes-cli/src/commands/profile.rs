@@ -1,4 +1,4 @@
-//! `hermes profile`: create, delete, list, show, use, port.
+//! `hermes profile`: create, delete, rename, list, show, use, port.
 
 use hermes_core::config;
 use hermes_core::store::{Profile, StoreError};
@@ -15,6 +15,7 @@ pub(crate) fn run(app: &App, command: Command) -> Result<u8, CliError> {
     match command {
         Command::Create { name, port, start } => create(app, &name, port, start),
         Command::Delete { name, yes, keep_logs } => delete(app, &name, yes, keep_logs),
+        Command::Rename { from, to } => rename(app, &from, &to),
         Command::List => list(app),
         Command::Show { name } => show(app, name),
         Command::Use { name } => choose(app, &name),
@@ -111,6 +112,26 @@ fn delete(app: &App, name: &ProfileName, yes: bool, keep_logs: bool) -> Result<u
     }
     hooks::delete(app, name, keep_logs)?;
     output::message(format_args!("deleted profile `{name}`"));
+    Ok(exit::SUCCESS)
+}
+
+fn rename(app: &App, from: &ProfileName, to: &ProfileName) -> Result<u8, CliError> {
+    let registrar = app.registrar()?;
+    registrar.check_name(to)?;
+    let registered = hooks::rename(app, &registrar, from, to)?;
+    output::message(format_args!("renamed profile `{from}` to `{to}`"));
+    let profile = app.store.get(to)?;
+    let view = View::of(app, Some(&registrar), &profile, &app.profile()?);
+    match (registered, view.state) {
+        (Registered::Later(next), _) => output::message(next),
+        (Registered::Yes, Some(state)) => {
+            output::message(format_args!("its gateway is registered and {state}"));
+        }
+        (Registered::Yes, None) => output::message("its gateway is registered"),
+    }
+    if app.json {
+        output::json(&view)?;
+    }
     Ok(exit::SUCCESS)
 }
 

@@ -33,7 +33,7 @@ pub enum StoreError {
         name: ProfileName,
     },
     /// The root profile stays.
-    #[error("the profile `default` is the root home itself and is never deleted")]
+    #[error("the profile `default` is the root home itself and is never deleted or renamed")]
     Default,
     /// Every port is named by some profile.
     #[error("no free port from {FIRST_PORT} up is left")]
@@ -53,6 +53,41 @@ pub enum StoreError {
         name: ProfileName,
         /// Why.
         source: io::Error,
+    },
+    /// What would be in the way of a rename. Nothing was changed.
+    #[error("`{}` is in the way of the new name", path.display())]
+    InTheWay {
+        /// What is there already.
+        path: PathBuf,
+    },
+    /// The profile's gateway runs, under a supervisor that is not asked here.
+    #[error("`{name}` was not renamed: its gateway runs {}", match pid {
+        Some(pid) => format!("as {pid}"),
+        None => "elsewhere".to_owned(),
+    })]
+    Runs {
+        /// The profile.
+        name: ProfileName,
+        /// Its gateway's process; `None` if it lives in another pid namespace.
+        pid: Option<u32>,
+    },
+    /// Renaming the profile failed.
+    #[error("failed to rename profile `{from}` to `{to}`")]
+    Rename {
+        /// Its name.
+        from: ProfileName,
+        /// What it was to be called.
+        to: ProfileName,
+        /// Why.
+        source: io::Error,
+    },
+    /// Renaming the profile failed, and so did going back. The journal stays.
+    #[error("{failed}, and could not be undone")]
+    Torn {
+        /// What failed first.
+        failed: Box<StoreError>,
+        /// Why it could not be undone.
+        source: Box<StoreError>,
     },
     /// The profiles can't be read.
     #[error("failed to look for profiles at `{}`", path.display())]

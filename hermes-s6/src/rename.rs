@@ -1,0 +1,196 @@
+//! Giving a profile another name together with its slot: all of it, or none.
+//!
+//! The files are the store's to move ([`hermes_core::store::Renaming`]), under the locks of both names
+//! and with a journal. Around that the old slot is taken away and a new one made, and what ran is seen
+//! to run again; a step that fails undoes those before it. After a crash boot settles the files
+//! ([`settle`]), and then finds nothing but a profile without slot and perhaps a slot without profile,
+//! which it mends as ever.
+
+use std::time::Duration;
+
+use hermes_core::causes::in_one_line;
+use hermes_core::manager::ManagerError;
+use hermes_core::status::{State, Status};
+use hermes_core::store::{Interrupted, Profile, Renaming, Settled, StoreError};
+use hermes_core::{Intent, ProfileName, RegisterOptions, Store};
+
+use crate::boot::Outcome;
+use crate::error::{failed, refused, timed_out};
+use crate::manager::{S6Manager, corrupt};
+use crate::reconcile::Action;
+
+/// What the service of a profile was before the rename.
+struct Before {
+    registered: bool,
+    /// Its gateway was up.
+    ran: bool,
+    /// It is to come up: wanted, and no other has its port.
+    up: bool,
+}
+
+impl S6Manager {
+    /// Renames a profile: stops and unregisters its gateway, moves home, logs and sticky choice,
+    /// registers it under the new name and starts what ran. All or nothing: on failure everything is
+    /// undone, and a gateway that ran runs again. Also undone if a gateway that was up does not come
+    /// up under the new name; one that was wanted and not up is not waited for. Blocks until all that
+    /// was seen. Not idempotent. A profile that does not exist is [`ManagerError::NoSuchProfile`].
+    pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<Status, ManagerError> {
+        let operation = format!("rename profile `{from}` to `{to}`");
+        let tree = self.tree();
+        tree.require_short_name(&operation, to)?;
+        let svscan = tree.require_svscan(&operation)?;
+        tree.require_same_home(&operation, svscan)?;
+        let renaming = self
+            .store()
+            .begin_rename(from, to, tree.patience.lock)
+            .map_err(|error| of_store(&operation, error))?;
+        if tree.scandir.slot(to).path().symlink_metadata().is_ok() {
+            let why = format!("a service of `{to}` is there already, and belongs to no profile");
+            return Err(refused(&operation, why, Some("`hermes boot` removes it".to_owned())));
+        }
+        let [old, new] = [from, to].map(|name| self.profile_called(name));
+        let intent = Intent::read(&old.home).map_err(|error| corrupt(&operation, error))?;
+        let before = self.status_of(&old).map_err(|error| failed(&operation, error))?;
+        // Held until the gateway is up again: nobody else is to get its port meanwhile.
+        let port = self.claim_port(&operation, &old);
+        let up = intent == Intent::Running && port.is_ok();
+        let ran = up && before.state == State::Up;
+        let before = Before { registered: before.registered, ran, up };
+        renaming.record().map_err(|error| of_store(&operation, error))?;
+        if let Err(error) = self.carry_over(&operation, &renaming, &old, &new, &before) {
+            return Err(match self.undo(&operation, &renaming, &old, &new, &before) {
+                Ok(()) => error,
+                Err(left) => {
+                    let left = in_one_line(&left);
+                    error.with_hint(format!(
+                        "it could not all be undone ({left}); `hermes boot` brings it to an end"
+                    ))
+                }
+            });
+        }
+        renaming.forget().map_err(|error| {
+            of_store(&operation, error)
+                .with_hint(format!("it is called `{to}` now; `hermes boot` removes the journal"))
+        })?;
+        self.status_of(&new).map_err(|error| failed(&operation, error))
+    }
+
+    fn carry_over(
+        &self,
+        operation: &str,
+        renaming: &Renaming<'_>,
+        old: &Profile,
+        new: &Profile,
+        before: &Before,
+    ) -> Result<(), ManagerError> {
+        self.unregister_locked(&old.name)?;
+        renaming.move_files().map_err(|error| of_store(operation, error))?;
+        self.register_locked(new, &RegisterOptions::default(), before.up)?;
+        if before.ran { self.start_locked(new) } else { Ok(()) }
+    }
+
+    fn undo(
+        &self,
+        operation: &str,
+        renaming: &Renaming<'_>,
+        old: &Profile,
+        new: &Profile,
+        before: &Before,
+    ) -> Result<(), ManagerError> {
+        self.unregister_locked(&new.name)?;
+        renaming.move_back().map_err(|error| of_store(operation, error))?;
+        if !before.registered {
+            return Ok(());
+        }
+        if self.tree().scandir.slot(&old.name).path().symlink_metadata().is_err() {
+            self.register_locked(old, &RegisterOptions::default(), before.up)?;
+        }
+        match before.up.then(|| self.start_locked(old)) {
+            // What did not run before may fail to start again.
+            Some(Err(error)) if before.ran => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn profile_called(&self, name: &ProfileName) -> Profile {
+        Profile { name: name.clone(), home: self.store().root().profile(name) }
+    }
+}
+
+/// Brings to an end what crashes left of renames, and says so, a journal that makes no sense
+/// included. A rename that goes on is left alone.
+pub(crate) fn settle(store: &Store) -> Result<Vec<Outcome>, StoreError> {
+    let mut outcomes = Vec::new();
+    for Interrupted { path, names } in store.interrupted_renames()? {
+        let (from, to) = match names {
+            Ok(names) => names,
+            Err(reason) => {
+                outcomes.push(outcome(store, skip(&path, &reason), None));
+                continue;
+            }
+        };
+        match store.settle_rename(&from, &to, Duration::ZERO) {
+            Ok(None) | Err(StoreError::Busy(_)) => {}
+            Ok(Some(Settled::Finished { left })) => {
+                let left = left.map_or_else(String::new, |left| {
+                    format!("; its older logs stay in `{}`", left.display())
+                });
+                outcomes.push(outcome(store, finish(&from, &to, &left), None));
+            }
+            Ok(Some(Settled::Undone)) => outcomes.push(outcome(store, undo(&from, &to), None)),
+            Err(error) => {
+                let action = outlook(store, &from, &to);
+                outcomes.push(outcome(store, action, Some(in_one_line(&error))));
+            }
+        }
+    }
+    Ok(outcomes)
+}
+
+/// What [`settle`] would do now. Changes nothing.
+pub(crate) fn plan(store: &Store) -> Result<Vec<Action>, StoreError> {
+    let action = |Interrupted { path, names }| match names {
+        Ok((from, to)) => outlook(store, &from, &to),
+        Err(reason) => skip(&path, &reason),
+    };
+    Ok(store.interrupted_renames()?.into_iter().map(action).collect())
+}
+
+fn outlook(store: &Store, from: &ProfileName, to: &ProfileName) -> Action {
+    match store.root().profile(from).path().exists() {
+        true => undo(from, to),
+        false => finish(from, to, ""),
+    }
+}
+
+fn finish(from: &ProfileName, to: &ProfileName, more: &str) -> Action {
+    Action::FinishRename { profile: to.clone(), detail: format!("it was `{from}`{more}") }
+}
+
+fn undo(from: &ProfileName, to: &ProfileName) -> Action {
+    Action::UndoRename { profile: from.clone(), detail: format!("it was to be `{to}`") }
+}
+
+fn skip(journal: &std::path::Path, reason: &str) -> Action {
+    let detail = format!("no journal of a rename: {reason}");
+    Action::Skip { what: journal.display().to_string(), detail }
+}
+
+fn outcome(store: &Store, action: Action, error: Option<String>) -> Outcome {
+    let home = crate::boot::profile_of(&action).map(|profile| store.root().profile(profile));
+    let prior = home.and_then(|home| Intent::read(&home).ok());
+    Outcome { action, prior, error }
+}
+
+/// An error of the store's among those of the service traits.
+pub(crate) fn of_store(operation: &str, error: StoreError) -> ManagerError {
+    use hermes_core::lock::LockError;
+    match error {
+        StoreError::Absent { name } => ManagerError::NoSuchProfile { profile: name },
+        StoreError::Busy(LockError::Busy { waited, ref path }) => {
+            let saw = format!("another command held the lock `{}`", path.display());
+            timed_out(operation, waited, saw, "try again when it is done")
+        }
+        error => failed(operation, error),
+    }
+}

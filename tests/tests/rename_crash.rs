@@ -1,0 +1,168 @@
+//! `profile rename` interrupted between any two of its steps, and failing at any of them.
+//!
+//! The steps are the program's own: strace kills it as it enters its n-th system call of a kind that
+//! changes something, or lets that call fail, for every n until none is left.
+
+use std::fs;
+use std::path::Path;
+
+use hermes_tests::{Outcome, Svscan, eventually, is_alive, is_one_clear_error, pid};
+
+/// The system calls of which one is interrupted, and every which of them. Those by which a slot's
+/// files are made and removed are many and alike.
+const CALLS: [(&str, usize); 8] = [
+    ("renameat2", 1),
+    ("renameat", 1),
+    ("rename", 1),
+    ("unlink", 1),
+    ("fsync", 1),
+    ("mknodat", 2),
+    ("mkdir", 4),
+    ("unlinkat", 6),
+];
+/// What only waits or tells somebody, which an error would make wait for nobody.
+const WRITE: (&str, usize) = ("write", 3);
+
+struct Scene {
+    tree: Svscan,
+    /// What the profile is called now.
+    name: &'static str,
+    /// How much its gateway has logged so far.
+    logged: usize,
+}
+
+impl Scene {
+    /// The profile `a`, whose gateway is up and which is the chosen one.
+    fn new() -> Self {
+        let tree = Svscan::start();
+        let world = &tree.world;
+        world.hermes(["boot"]).ok();
+        world.profile_serving("a");
+        world.write(&world.profile("a").join("memory"), "mine");
+        world.hermes(["gateway", "start", "a"]).ok();
+        world.hermes(["profile", "use", "a"]).ok();
+        Self { tree, name: "a", logged: 0 }
+    }
+
+    fn other(&self) -> &'static str {
+        if self.name == "a" { "b" } else { "a" }
+    }
+
+    /// Renames the profile to its other name, and something happens to the n-th `call` on the way.
+    fn rename(&self, call: &str, what: &str, n: usize) -> Outcome {
+        let injection = format!("{call}:{what}:when={n}");
+        let args = ["profile", "rename", self.name, self.other()];
+        self.tree.world.hermes_injected(&injection, args).run()
+    }
+
+    /// Asserts that there is one profile, whole and up, and finds out its name.
+    #[track_caller]
+    fn is_whole(&mut self, hidden_slots: bool, scene: &str) {
+        let world = &self.tree.world;
+        let home = world.home();
+        let profiles = names(&home.join("profiles"));
+        let name = match profiles.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [".locks", "a"] => "a",
+            [".locks", "b"] => "b",
+            _ => panic!("{profiles:?}\n{scene}"),
+        };
+        self.name = name;
+        let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+        let profile = world.profile(name);
+        assert_eq!(read(&profile.join("memory")), "mine", "{scene}");
+        assert_eq!(read(&profile.join("gateway.intent")), "running\n", "{scene}");
+        assert_eq!(read(&home.join("active_profile")), format!("{name}\n"), "{scene}");
+        assert_eq!(names(&home), ["active_profile", "logs", "profiles"], "{scene}");
+        assert_eq!(names(&home.join("logs/gateways")), [name, "default"], "{scene}");
+        let logged = world.logged(name).len();
+        assert!(logged >= self.logged && logged > 0, "{logged} < {}\n{scene}", self.logged);
+        self.logged = logged;
+        let slots: Vec<_> = names(&world.scandir())
+            .into_iter()
+            .filter(|slot| {
+                slot.starts_with("gateway-") || !hidden_slots && slot.starts_with(".hermes-")
+            })
+            .collect();
+        assert_eq!(slots, [&format!("gateway-{name}"), "gateway-default"], "{scene}");
+        let status = self.tree.status(name);
+        assert_eq!(status["state"], "up", "{status}\n{scene}");
+        assert!(is_alive(pid(&status)), "{scene}");
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).expect("a directory");
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn killed_at_any_step_it_is_finished_or_undone_by_the_next_boot() {
+    let mut scene = Scene::new();
+    let mut steps = 0;
+    for (call, every) in CALLS.into_iter().chain([WRITE]) {
+        for n in (1..).step_by(every) {
+            let renamed = scene.rename(call, "signal=KILL", n);
+            if renamed.code().is_some() {
+                assert_eq!(renamed.code(), Some(0), "{renamed}");
+                scene.is_whole(false, &renamed.to_string());
+                break;
+            }
+            steps += 1;
+            let booted = scene.tree.world.hermes(["boot"]).ok();
+            let seen = format!("{booted}\n{renamed}");
+            // Boot leaves a slot alone that comes up by itself already.
+            let up = |name| {
+                scene.tree.world.slot(name).exists() && scene.tree.status(name)["state"] == "up"
+            };
+            eventually("it is up", || ["a", "b"].into_iter().any(up).then_some(()));
+            scene.is_whole(false, &seen);
+            let again = scene.tree.world.hermes(["boot"]).ok();
+            assert!(again.stdout.lines().all(|line| line.starts_with("keep ")), "{again}\n{seen}");
+        }
+    }
+    assert!(steps >= 40, "it has that many steps at least: {steps}");
+    let log = fs::read_to_string(scene.tree.world.home().join("logs/container-boot.log")).unwrap();
+    for said in ["prior=running action=rename-finished detail=\"it was `", "action=rename-undone"] {
+        assert!(log.contains(said), "{said}\n{log}");
+    }
+}
+
+#[test]
+fn a_step_that_fails_undoes_those_before_it_and_what_ran_runs_again() {
+    let mut scene = Scene::new();
+    let mut failures = 0;
+    for (call, every) in CALLS {
+        for n in (1..).step_by(every) {
+            let (from, to) = (scene.name, scene.other());
+            let renamed = scene.rename(call, "error=EIO", n);
+            let injected = fs::read_to_string(scene.tree.world.path().join("strace.log"));
+            if !injected.expect("a trace").contains("(INJECTED)") {
+                assert_eq!(renamed.code(), Some(0), "{renamed}");
+                scene.is_whole(false, &renamed.to_string());
+                break;
+            }
+            let seen = renamed.to_string();
+            if renamed.code() == Some(0) {
+                // A lock's file that stays, say.
+                scene.is_whole(true, &seen);
+                assert_eq!(scene.name, to, "{seen}");
+            } else {
+                failures += 1;
+                is_one_clear_error(&renamed);
+                let done = renamed.stderr.contains(&format!("it is called `{to}` now"));
+                if !done {
+                    scene.is_whole(true, &seen);
+                    assert_eq!(scene.name, from, "{seen}");
+                }
+            }
+            // Boot has slots to clear at most.
+            let booted = scene.tree.world.hermes(["boot"]).ok();
+            scene.is_whole(false, &format!("{booted}\n{seen}"));
+        }
+    }
+    assert!(failures >= 15, "it has that many steps that may fail: {failures}");
+}
