@@ -3,6 +3,7 @@
 use hermes_core::manager::ManagerError;
 use hermes_core::process_lock;
 use hermes_core::{Kind, ProfileName, RegisterOptions};
+use hermes_s6::rename::RenameError;
 
 use crate::app::{App, Services};
 use crate::error::CliError;
@@ -46,10 +47,12 @@ pub(crate) fn rename(
     from: &ProfileName,
     to: &ProfileName,
 ) -> Result<Registered, CliError> {
-    // What is wrong with the names is told before anything is asked of the backend.
-    app.store.check_rename(from, to)?;
     match registrar.kind() {
-        Kind::S6 => app.s6()?.rename(from, to).map(|_| Registered::Yes).map_err(CliError::from),
+        Kind::S6 => match app.s6()?.rename(from, to) {
+            Ok(_) => Ok(Registered::Yes),
+            Err(RenameError::Store(error)) => Err(error.into()),
+            Err(RenameError::Manager(error)) => Err(error.into()),
+        },
         Kind::Systemd | Kind::Launchd | Kind::None => {
             app.store.rename(from, to)?;
             Ok(later(registrar))

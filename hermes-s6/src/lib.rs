@@ -13,7 +13,7 @@
 //! | "no restart" as exit 125 of `finish` | `servicedir.html` | [`policy`] |
 //!
 //! Above them: [`registry`] makes and removes slots, [`lifecycle`] starts and stops them,
-//! [`reconcile`] and [`boot`] bring them in line with the profiles, `rename` carries one over to
+//! [`reconcile`] and [`boot`] bring them in line with the profiles, [`rename`] carries one over to
 //! another name, and [`manager`] is the service
 //! traits over all that.
 //!
@@ -58,7 +58,7 @@ pub mod programs;
 pub mod reconcile;
 pub mod record;
 pub mod registry;
-mod rename;
+pub mod rename;
 pub mod render;
 pub mod scandir;
 pub mod stage;

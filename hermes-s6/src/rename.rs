@@ -13,11 +13,23 @@ use hermes_core::manager::ManagerError;
 use hermes_core::status::{State, Status};
 use hermes_core::store::{Interrupted, Profile, Renaming, Settled, StoreError};
 use hermes_core::{Intent, ProfileName, RegisterOptions, Store};
+use thiserror::Error;
 
 use crate::boot::Outcome;
 use crate::error::{failed, refused, timed_out};
 use crate::manager::{S6Manager, corrupt};
 use crate::reconcile::Action;
+
+/// Why a profile was not renamed.
+#[derive(Debug, Error)]
+pub enum RenameError {
+    /// Its files stand against it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its service does.
+    #[error(transparent)]
+    Manager(#[from] ManagerError),
+}
 
 /// What the service of a profile was before the rename.
 struct Before {
@@ -33,32 +45,36 @@ impl S6Manager {
     /// registers it under the new name and starts what ran. All or nothing: on failure everything is
     /// undone, and a gateway that ran runs again. Also undone if a gateway that was up does not come
     /// up under the new name; one that was wanted and not up is not waited for. Blocks until all that
-    /// was seen. Not idempotent. A profile that does not exist is [`ManagerError::NoSuchProfile`].
-    pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<Status, ManagerError> {
+    /// was seen. Not idempotent. Which names are refused, [`Store::begin_rename`] says.
+    pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<Status, RenameError> {
         let operation = format!("rename profile `{from}` to `{to}`");
         let tree = self.tree();
         tree.require_short_name(&operation, to)?;
         let svscan = tree.require_svscan(&operation)?;
         tree.require_same_home(&operation, svscan)?;
-        let renaming = self
-            .store()
-            .begin_rename(from, to, tree.patience.lock)
-            .map_err(|error| of_store(&operation, error))?;
+        let renaming = self.store().begin_rename(from, to, tree.patience.lock)?;
         if tree.scandir.slot(to).path().symlink_metadata().is_ok() {
             let why = format!("a service of `{to}` is there already, and belongs to no profile");
-            return Err(refused(&operation, why, Some("`hermes boot` removes it".to_owned())));
+            return Err(
+                refused(&operation, why, Some("`hermes boot` removes it".to_owned())).into()
+            );
         }
         let [old, new] = [from, to].map(|name| self.profile_called(name));
         let intent = Intent::read(&old.home).map_err(|error| corrupt(&operation, error))?;
         let before = self.status_of(&old).map_err(|error| failed(&operation, error))?;
         // Held until the gateway is up again: nobody else is to get its port meanwhile.
         let port = self.claim_port(&operation, &old);
-        let up = intent == Intent::Running && port.is_ok();
-        let ran = up && before.state == State::Up;
+        let ran = intent == Intent::Running && before.state == State::Up;
+        let (_port, up) = match port {
+            Ok(port) => (port, intent == Intent::Running),
+            // It would not come up again.
+            Err(error) if ran => return Err(error.into()),
+            Err(_) => (None, false),
+        };
         let before = Before { registered: before.registered, ran, up };
-        renaming.record().map_err(|error| of_store(&operation, error))?;
+        renaming.record()?;
         if let Err(error) = self.carry_over(&operation, &renaming, &old, &new, &before) {
-            return Err(match self.undo(&operation, &renaming, &old, &new, &before) {
+            let error = match self.undo(&operation, &renaming, &old, &new, &before) {
                 Ok(()) => error,
                 Err(left) => {
                     let left = in_one_line(&left);
@@ -66,13 +82,14 @@ impl S6Manager {
                         "it could not all be undone ({left}); `hermes boot` brings it to an end"
                     ))
                 }
-            });
+            };
+            return Err(error.into());
         }
         renaming.forget().map_err(|error| {
             of_store(&operation, error)
                 .with_hint(format!("it is called `{to}` now; `hermes boot` removes the journal"))
         })?;
-        self.status_of(&new).map_err(|error| failed(&operation, error))
+        Ok(self.status_of(&new).map_err(|error| failed(&operation, error))?)
     }
 
     fn carry_over(

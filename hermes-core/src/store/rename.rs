@@ -53,16 +53,8 @@ pub enum Settled {
 }
 
 impl Store {
-    /// Whether `from` can be renamed to `to` as far as files go: [`StoreError::Default`],
-    /// [`StoreError::Reserved`], [`StoreError::Absent`], [`StoreError::Exists`] or
-    /// [`StoreError::InTheWay`] if not. Changes nothing and does not wait.
-    pub fn check_rename(&self, from: &ProfileName, to: &ProfileName) -> Result<(), StoreError> {
-        if from.is_default() {
-            return Err(StoreError::Default);
-        }
-        if to.is_reserved() {
-            return Err(StoreError::Reserved { name: to.clone() });
-        }
+    /// Whether `from` can be renamed to `to`, while no other rename goes on.
+    fn check_rename(&self, from: &ProfileName, to: &ProfileName) -> Result<(), StoreError> {
         self.get(from)?;
         if self.find(to)?.is_some() {
             return Err(StoreError::Exists { name: to.clone() });
@@ -77,8 +69,9 @@ impl Store {
     }
 
     /// Renames a profile whose gateway has no service that would have to be renamed, too. All or
-    /// nothing. A gateway that runs is [`StoreError::Runs`]. Not idempotent. Blocks while another
-    /// command changes one of the two, at most 15 s.
+    /// nothing. A gateway that runs is [`StoreError::Runs`], and what else is refused
+    /// [`Store::begin_rename`] says. Not idempotent. Blocks while another command changes one of the
+    /// two, at most 15 s.
     pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<Profile, StoreError> {
         let renaming = self.begin_rename(from, to, PATIENCE)?;
         renaming.record()?;
@@ -96,19 +89,31 @@ impl Store {
         self.get(to)
     }
 
-    /// Takes the locks of both names and checks that the one can become the other. Nothing is changed
-    /// but what an interrupted rename of one of them left, which is settled. Blocks while another
-    /// command holds one of the locks, at most `patience` for each.
+    /// Takes the locks of both names and checks that the one can become the other:
+    /// [`StoreError::Default`], [`StoreError::Reserved`], [`StoreError::Absent`],
+    /// [`StoreError::Exists`] or [`StoreError::InTheWay`] if not. Nothing is changed but what an
+    /// interrupted rename of one of them left, which is settled. Blocks while another command holds one
+    /// of the locks, at most `patience` for each.
     pub fn begin_rename(
         &self,
         from: &ProfileName,
         to: &ProfileName,
         patience: Duration,
     ) -> Result<Renaming<'_>, StoreError> {
+        if from.is_default() {
+            return Err(StoreError::Default);
+        }
+        if to.is_reserved() {
+            return Err(StoreError::Reserved { name: to.clone() });
+        }
         self.settle_renames_of(from, patience)?;
         self.settle_renames_of(to, patience)?;
-        // A lock makes directories, which is too much for a rename that is refused anyway.
-        self.check_rename(from, to)?;
+        // A lock makes directories, which is too much where there is no profile. All else may be a
+        // rename half-way, as long as the locks are not held.
+        self.get(from)?;
+        if from == to {
+            return Err(StoreError::Exists { name: to.clone() });
+        }
         let locks = self.lock_both(from, to, patience)?;
         self.check_rename(from, to)?;
         // What makes no sense chooses nobody.
