@@ -138,18 +138,21 @@ impl World {
         Hermes::new(command)
     }
 
-    /// The `hermes` program in this world under strace, which does to one of its system calls what
-    /// `injection` says: `renameat2:signal=KILL:when=2`.
+    /// The `hermes` program in this world under strace, which does to its system calls what the
+    /// injections say: `renameat2:signal=KILL:when=2`.
     pub fn hermes_injected<'a>(
         &self,
-        injection: &str,
+        injections: &[&str],
         args: impl IntoIterator<Item = &'a str>,
     ) -> Hermes {
-        let (call, _) = injection.split_once(':').expect("a system call and what becomes of it");
-        let trace = self.path().join("strace.log");
         let mut command = self.command("strace");
-        command.arg("-o").arg(trace).args(["-e", &format!("trace={call}")]);
-        command.args(["-e", &format!("inject={injection}")]).arg(hermes_program()).args(args);
+        command.arg("-o").arg(self.path().join("strace.log"));
+        let calls: Vec<_> = injections.iter().filter_map(|text| text.split(':').next()).collect();
+        command.args(["-e", &format!("trace={}", calls.join(","))]);
+        for injection in injections {
+            command.args(["-e", &format!("inject={injection}")]);
+        }
+        command.arg(hermes_program()).args(args);
         Hermes::new(command)
     }
 

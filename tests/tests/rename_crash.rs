@@ -39,11 +39,24 @@ impl Scene {
         if self.name == "a" { "b" } else { "a" }
     }
 
-    /// Renames the profile to its other name, and something happens to the n-th `call` on the way.
-    fn rename(&self, call: &str, what: &str, n: usize) -> Outcome {
-        let injection = format!("{call}:{what}:when={n}");
+    /// Renames the profile to its other name, and something happens to system calls on the way.
+    fn rename(&self, injections: &[&str]) -> Outcome {
         let args = ["profile", "rename", self.name, self.other()];
-        self.tree.world.hermes_injected(&injection, args).run()
+        self.tree.world.hermes_injected(injections, args).run()
+    }
+
+    /// Boots after a rename that was killed, and asserts that all is well again.
+    #[track_caller]
+    fn boot_mends(&mut self, killed: &Outcome) {
+        let booted = self.tree.world.hermes(["boot"]).ok();
+        let seen = format!("{booted}\n{killed}");
+        // Boot leaves a slot alone that comes up by itself already.
+        let up =
+            |name| self.tree.world.slot(name).exists() && self.tree.status(name)["state"] == "up";
+        eventually("it is up", || ["a", "b"].into_iter().any(up).then_some(()));
+        self.is_whole(false, &seen);
+        let again = self.tree.world.hermes(["boot"]).ok();
+        assert!(again.stdout.lines().all(|line| line.starts_with("keep ")), "{again}\n{seen}");
     }
 
     /// Asserts that there is one profile, whole and up, and finds out its name.
@@ -96,23 +109,14 @@ fn killed_at_any_step_it_is_finished_or_undone_by_the_next_boot() {
     let mut steps = 0;
     for call in CALLS.into_iter().chain([WRITE]) {
         for n in 1.. {
-            let renamed = scene.rename(call, "signal=KILL", n);
+            let renamed = scene.rename(&[&format!("{call}:signal=KILL:when={n}")]);
             if renamed.code().is_some() {
                 assert_eq!(renamed.code(), Some(0), "{renamed}");
                 scene.is_whole(false, &renamed.to_string());
                 break;
             }
             steps += 1;
-            let booted = scene.tree.world.hermes(["boot"]).ok();
-            let seen = format!("{booted}\n{renamed}");
-            // Boot leaves a slot alone that comes up by itself already.
-            let up = |name| {
-                scene.tree.world.slot(name).exists() && scene.tree.status(name)["state"] == "up"
-            };
-            eventually("it is up", || ["a", "b"].into_iter().any(up).then_some(()));
-            scene.is_whole(false, &seen);
-            let again = scene.tree.world.hermes(["boot"]).ok();
-            assert!(again.stdout.lines().all(|line| line.starts_with("keep ")), "{again}\n{seen}");
+            scene.boot_mends(&renamed);
         }
     }
     assert!(steps >= 100, "it has that many steps at least: {steps}");
@@ -123,13 +127,38 @@ fn killed_at_any_step_it_is_finished_or_undone_by_the_next_boot() {
 }
 
 #[test]
+fn killed_while_it_is_being_undone_it_is_finished_or_undone_by_the_next_boot() {
+    let mut scene = Scene::new();
+    // The first is for the events of the stop, the second is in the new slot: all else was moved.
+    let fails = "mknodat:error=EIO:when=2";
+    let mut steps = 0;
+    for call in ["renameat2", "renameat", "rename", "unlink", "fsync", WRITE] {
+        for n in 1.. {
+            let from = scene.name;
+            let renamed = scene.rename(&[fails, &format!("{call}:signal=KILL:when={n}")]);
+            if renamed.code().is_some() {
+                assert_eq!(renamed.code(), Some(1), "{renamed}");
+                scene.is_whole(false, &renamed.to_string());
+                assert_eq!(scene.name, from, "{renamed}");
+                break;
+            }
+            let trace = fs::read_to_string(scene.tree.world.path().join("strace.log"));
+            let undone = trace.expect("a trace").contains("(INJECTED)");
+            steps += usize::from(undone);
+            scene.boot_mends(&renamed);
+        }
+    }
+    assert!(steps >= 25, "undoing has that many steps at least: {steps}");
+}
+
+#[test]
 fn a_step_that_fails_undoes_those_before_it_and_what_ran_runs_again() {
     let mut scene = Scene::new();
     let mut failures = 0;
     for call in CALLS {
         for n in 1.. {
             let (from, to) = (scene.name, scene.other());
-            let renamed = scene.rename(call, "error=EIO", n);
+            let renamed = scene.rename(&[&format!("{call}:error=EIO:when={n}")]);
             let injected = fs::read_to_string(scene.tree.world.path().join("strace.log"));
             if !injected.expect("a trace").contains("(INJECTED)") {
                 assert_eq!(renamed.code(), Some(0), "{renamed}");
