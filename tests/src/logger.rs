@@ -14,7 +14,9 @@ pub struct Logger {
     directory: PathBuf,
     child: Child,
     stdin: Option<ChildStdin>,
-    written: usize,
+    keeps: usize,
+    /// How many numbers were logged.
+    pub written: usize,
     /// The archives that were seen at any time.
     pub archives: BTreeSet<PathBuf>,
 }
@@ -29,7 +31,8 @@ impl Logger {
         command.args(["--", "T", &format!("n{keeps}"), "s4096"]).arg(&directory);
         let mut child = command.stdin(Stdio::piped()).spawn().expect("s6-log runs");
         let stdin = child.stdin.take();
-        let logger = Self { directory, child, stdin, written: 0, archives: BTreeSet::new() };
+        let archives = BTreeSet::new();
+        let logger = Self { directory, child, stdin, keeps, written: 0, archives };
         eventually("s6-log has a file", || logger.directory.join("current").exists().then_some(()));
         logger
     }
@@ -57,6 +60,18 @@ impl Logger {
             let ends =
                 |path: PathBuf| fs::read_to_string(path).unwrap_or_default().ends_with(&last);
             (ends(current.clone()) || newest.is_some_and(ends)).then_some(())
+        });
+    }
+
+    /// Logs numbers until s6-log is in the middle of a file, and done with those before it.
+    pub fn settle(&mut self) {
+        let [current, previous] = ["current", "previous"].map(|name| self.directory.join(name));
+        while fs::metadata(&current).map_or(true, |metadata| metadata.len() > 3_000) {
+            self.write(1);
+            self.await_written();
+        }
+        eventually("s6-log has rotated", || {
+            (self.files().len() <= self.keeps && !previous.exists()).then_some(())
         });
     }
 

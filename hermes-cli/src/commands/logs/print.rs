@@ -21,6 +21,7 @@ pub(super) const STAMP: usize = "2026-01-02 03:04:05.123456789".len();
 pub(super) struct Printer {
     out: Bulk,
     form: Form,
+    zone: TimeZone,
     logs: Vec<Log>,
 }
 
@@ -50,7 +51,9 @@ impl Printer {
             let prefix = apart.then(|| output::prefix(name.as_str(), width, index));
             Log { prefix: prefix.unwrap_or_default(), name }
         };
-        Self { out: Bulk::new(), form, logs: names.into_iter().enumerate().map(log).collect() }
+        let logs = names.into_iter().enumerate().map(log).collect();
+        // s6-log stamps with the time of its zone, which is the machine's.
+        Self { out: Bulk::new(), form, zone: TimeZone::system(), logs }
     }
 
     /// Prints what the log of this index tells; `false` if nobody reads it any more.
@@ -61,7 +64,9 @@ impl Printer {
                 let (prefix, line) = match self.form {
                     Form::AsItIs => (prefix.as_bytes(), Cow::Borrowed(line.as_slice())),
                     Form::Escaped => (prefix.as_bytes(), escaped_line(line).into_bytes().into()),
-                    Form::Json => (b"".as_slice(), object(name, line).into_bytes().into()),
+                    Form::Json => {
+                        (b"".as_slice(), object(name, line, &self.zone).into_bytes().into())
+                    }
                 };
                 self.out.line(&[prefix, &line])
             }
@@ -90,9 +95,9 @@ pub(super) fn stamped(line: &[u8]) -> Option<(&str, &[u8])> {
     Some((stamp, said))
 }
 
-fn object(name: &ProfileName, line: &[u8]) -> String {
+fn object(name: &ProfileName, line: &[u8], zone: &TimeZone) -> String {
     let (time, said) = match stamped(line) {
-        Some((stamp, said)) => match time(stamp, TimeZone::system()) {
+        Some((stamp, said)) => match time(stamp, zone) {
             Some(time) => (Some(time), said),
             None => (None, line),
         },
@@ -103,10 +108,10 @@ fn object(name: &ProfileName, line: &[u8]) -> String {
     escaped_json(&object.to_string())
 }
 
-/// What a stamp means: s6-log writes the time of its zone, which is the machine's.
-fn time(stamp: &str, zone: TimeZone) -> Option<Timestamp> {
+/// What a stamp of the zone means. Of an hour that a clock went through twice it is the first.
+fn time(stamp: &str, zone: &TimeZone) -> Option<Timestamp> {
     let time: DateTime = stamp.parse().ok()?;
-    Some(time.to_zoned(zone).ok()?.timestamp())
+    Some(time.to_zoned(zone.clone()).ok()?.timestamp())
 }
 
 fn missing(name: &ProfileName, Removed { archives, exact }: Removed) -> String {
@@ -144,12 +149,12 @@ mod tests {
 
     #[test]
     fn a_stamp_is_a_time_of_the_zone() {
-        let time = |stamp, zone| time(stamp, zone).map(|time| time.to_string());
+        let time = |stamp, zone: &TimeZone| time(stamp, zone).map(|time| time.to_string());
         let stamp = "2026-01-02 03:04:05.123456789";
-        assert_eq!(time(stamp, TimeZone::UTC).unwrap(), "2026-01-02T03:04:05.123456789Z");
+        assert_eq!(time(stamp, &TimeZone::UTC).unwrap(), "2026-01-02T03:04:05.123456789Z");
         let east = TimeZone::fixed(jiff::tz::offset(2));
-        assert_eq!(time(stamp, east).unwrap(), "2026-01-02T01:04:05.123456789Z");
-        assert_eq!(time("2026-13-02 03:04:05.123456789", TimeZone::UTC), None);
+        assert_eq!(time(stamp, &east).unwrap(), "2026-01-02T01:04:05.123456789Z");
+        assert_eq!(time("2026-13-02 03:04:05.123456789", &TimeZone::UTC), None);
     }
 
     #[test]
