@@ -29,7 +29,7 @@ pub(crate) mod exit {
 }
 
 /// What to do about a gateway that runs where this command can't reach it.
-pub(crate) const ELSEWHERE: &str = "it belongs to another supervision tree, or was started by hand: \
+const ELSEWHERE: &str = "it belongs to another supervision tree, or was started by hand: \
      name its tree with --scandir, or end it";
 
 /// What a command failed with.

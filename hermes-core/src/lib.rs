@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`name`] | what a profile may be called |
 //! | [`home`] | every path below a home and every environment variable, by name |
-//! | [`store`] | create, delete, list, show and choose profiles |
+//! | [`store`] | create, delete, rename, list, show and choose profiles |
 //! | [`config`] | the `gateway` keys of `config.yaml` |
 //! | [`intent`] | what the operator wants of a gateway |
 //! | [`manager`] | the service traits, their errors, the kinds of backend |

@@ -159,6 +159,10 @@ fn whoever_changes_a_profile_settles_its_interrupted_rename_first() {
     let home = torn();
     home.store.rename(&name("b"), &name("c")).unwrap();
     home.is_called("c", "a");
+    // What the logs still lie under is in nobody's way.
+    let home = torn();
+    home.store.rename(&name("b"), &name("a")).unwrap();
+    home.is_called("a", "b");
     // A new `a` gets neither the logs of the former one nor the choice of it.
     let home = torn();
     home.store.create(&name("a"), None, Intent::Stopped).unwrap();
@@ -240,6 +244,26 @@ fn renames_in_opposite_directions_and_in_a_circle_never_lose_a_profile() {
         ["a", "b", "c"].into_iter().filter(|n| home.path("profiles").join(n).exists()).collect();
     let [is] = there[..] else { panic!("{there:?}") };
     home.is_called(is, if is == "a" { "b" } else { "a" });
+}
+
+#[test]
+fn two_that_want_each_others_name_at_once_are_refused_and_never_wait_for_each_other() {
+    let home = home();
+    home.store.create(&name("b"), None, Intent::Stopped).unwrap();
+    let patience = Duration::from_secs(5);
+    let both = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        for (from, to) in [("a", "b"), ("b", "a")] {
+            let (store, both) = (&home.store, &both);
+            scope.spawn(move || {
+                both.wait();
+                for _ in 0..500 {
+                    let refused = store.begin_rename(&name(from), &name(to), patience).unwrap_err();
+                    assert!(matches!(refused, StoreError::Exists { .. }), "{refused}");
+                }
+            });
+        }
+    });
 }
 
 #[test]

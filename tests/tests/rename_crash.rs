@@ -186,3 +186,17 @@ fn a_step_that_fails_undoes_those_before_it_and_what_ran_runs_again() {
     }
     assert!(failures >= 60, "it has that many steps that may fail: {failures}");
 }
+
+#[test]
+fn one_that_was_down_is_registered_and_down_again() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    world.profile_serving("a");
+    for call in ["renameat2:error=EIO:when=2", "unlinkat:error=EIO:when=3"] {
+        let refused = world.hermes_injected(&[call], ["profile", "rename", "a", "b"]).fails_with(1);
+        is_one_clear_error(&refused);
+        let status = tree.status("a");
+        assert_eq!((&status["state"], &status["registered"]), (&"down".into(), &true.into()));
+        assert_eq!(names(&world.home().join("profiles")), [".locks", "a"], "{refused}");
+    }
+}
