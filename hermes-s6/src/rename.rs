@@ -3,7 +3,7 @@
 //! The files are the store's to move ([`hermes_core::store::Renaming`]), under the locks of both names
 //! and with a journal. Around that the old slot is taken away and a new one made, and what ran is seen
 //! to run again; a step that fails undoes those before it. After a crash boot settles the files
-//! ([`settle`]), and then finds nothing but a profile without slot and perhaps a slot without profile,
+//! (`settle`), and then finds nothing but a profile without slot and perhaps a slot without profile,
 //! which it mends as ever.
 
 use std::time::Duration;

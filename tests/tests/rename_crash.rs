@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use hermes_tests::{Outcome, Svscan, eventually, is_alive, is_one_clear_error, pid};
+use hermes_tests::{Outcome, Svscan, World, alone, eventually, is_alive, is_one_clear_error, pid};
 
 /// The system calls that change something, and so come between two steps.
 const CALLS: [&str; 8] =
@@ -199,4 +199,43 @@ fn one_that_was_down_is_registered_and_down_again() {
         assert_eq!((&status["state"], &status["registered"]), (&"down".into(), &true.into()));
         assert_eq!(names(&world.home().join("profiles")), [".locks", "a"], "{refused}");
     }
+}
+
+#[test]
+fn what_can_not_be_undone_is_told_and_finished_by_boot() {
+    let mut scene = Scene::new();
+    // The new slot is not published, and nothing can be moved back.
+    let refused = scene.rename(&["renameat2:error=EIO:when=3+"]);
+    assert_eq!(refused.code(), Some(1), "{refused}");
+    is_one_clear_error(&refused);
+    for said in
+        ["failed to register the gateway of `b`", "could not all be undone", "`hermes boot`"]
+    {
+        assert!(refused.stderr.contains(said), "{said}\n{refused}");
+    }
+    scene.boot_mends(&refused);
+    assert_eq!(scene.name, "b", "{refused}");
+}
+
+#[test]
+fn without_a_backend_a_step_that_fails_is_undone_and_what_can_not_be_is_told() {
+    let world = World::new();
+    alone(&world, ["profile", "create", "a"]).ok();
+    let rename = |injection: &str| {
+        let hermes = world.hermes_injected(&[injection], ["profile", "rename", "a", "b"]);
+        let runtime = world.path().join("runtime");
+        let hermes = hermes.env("XDG_RUNTIME_DIR", runtime.to_str().expect("a UTF-8 path"));
+        let failed = hermes.env_remove("HERMES_SCANDIR").fails_with(1);
+        is_one_clear_error(&failed);
+        failed
+    };
+    let undone = rename("renameat2:error=EIO:when=2");
+    assert!(undone.stderr.starts_with("error: failed to rename profile `a` to `b`\n"), "{undone}");
+    assert_eq!(names(&world.home().join("profiles")), [".locks", "a"], "{undone}");
+    let torn = rename("renameat2:error=EIO:when=2+");
+    assert!(torn.stderr.contains("could not be undone"), "{torn}");
+    assert_eq!(names(&world.home().join("profiles")), [".locks", ".mv-a", "b"], "{torn}");
+    // The next command that changes it brings it to an end.
+    alone(&world, ["profile", "rename", "b", "c"]).ok();
+    assert_eq!(names(&world.home().join("profiles")), [".locks", "c"]);
 }
