@@ -61,20 +61,34 @@ fn an_orphan_does_not_outlive_its_profile() {
 }
 
 #[test]
+fn a_gateway_that_was_started_by_hand_is_ended_by_a_stop() {
+    let tree = Svscan::start();
+    tree.world.profile_serving("coder");
+    let by_hand = tree.world.hermes(["gateway", "start", "coder", "--foreground"]).spawn();
+    let gateway = eventually("it is an orphan", || {
+        let status = tree.status("coder");
+        (status["state"] == "orphan").then(|| pid(&status))
+    });
+    tree.world.hermes(["gateway", "stop", "coder"]).ok();
+    assert!(!is_alive(gateway));
+    by_hand.wait();
+    assert_eq!(tree.status("coder")["state"], "down");
+}
+
+#[test]
 fn what_a_gateway_leaves_of_its_group_ends_with_a_stop() {
     let tree = Svscan::start();
     let world = &tree.world;
-    // The first child dies of SIGTERM, the second does not.
-    let stubborn = "(trap '' TERM; echo stubborn; exec sleep 6002) & sleep 6001 & exec sleep 6000";
-    world.profile_running("parent", stubborn);
+    // One child does not mind a SIGTERM, and one has nothing of its gateway's environment.
+    let home = world.profile("parent").display().to_string();
+    let stubborn = "(trap '' TERM; echo stubborn; exec sleep 6002)";
+    let stranger = format!("env -i tail -f {home}/SOUL.md");
+    world.profile_running("parent", &format!("{stubborn} & {stranger} & exec sleep 6000"));
     let config = world.profile("parent").join("config.yaml");
     let text = std::fs::read_to_string(&config).unwrap();
     world.write(&config, &format!("{text}  stop_timeout: 4\n"));
     world.hermes(["gateway", "start", "parent"]).ok();
-    let family = || {
-        let home = world.profile("parent").display().to_string();
-        processes_naming(&format!("HERMES_HOME={home}"))
-    };
+    let family = || processes_naming(&home);
     eventually("all three run", || (family().len() == 3).then_some(()));
     world.hermes(["gateway", "stop", "parent"]).ok();
     assert_eq!(family(), [0; 0], "on return none of them lives");
