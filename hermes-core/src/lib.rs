@@ -10,6 +10,7 @@
 //! | [`home`] | every path below a home and every environment variable, by name |
 //! | [`store`] | create, delete, rename, list, show and choose profiles |
 //! | [`config`] | the `gateway` keys of `config.yaml` |
+//! | [`dotenv`] | the variables of `.env` |
 //! | [`intent`] | what the operator wants of a gateway |
 //! | [`manager`] | the service traits, their errors, the kinds of backend |
 //! | [`status`] | what a backend says of one gateway |
@@ -20,6 +21,7 @@
 pub mod causes;
 pub mod config;
 pub mod detect;
+pub mod dotenv;
 pub mod fsutil;
 pub mod home;
 pub mod intent;

@@ -19,6 +19,7 @@ use std::convert::Infallible;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hermes_s6::layout::ServiceDir;
@@ -119,4 +120,16 @@ pub fn short(world: &World, text: &str) -> String {
 /// Sets a mode that the umask has no say in.
 pub fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is there");
+}
+
+/// A Python that has `module`, the system's own before others: those of version managers may be for
+/// their user alone.
+pub fn python_with(module: &str) -> &'static str {
+    let has = |python: &&str| {
+        let mut import = Command::new(python);
+        let import = import.args(["-I", "-c", &format!("import {module}")]).stderr(Stdio::null());
+        import.status().is_ok_and(|status| status.success())
+    };
+    let python = ["/usr/bin/python3", "python3"].into_iter().find(has);
+    python.unwrap_or_else(|| panic!("no python3 with `{module}`: `cargo xtask install`"))
 }

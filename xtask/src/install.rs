@@ -1,4 +1,4 @@
-//! Finds the programs that the other tasks need, and installs what is missing.
+//! Finds the programs and Python modules that the other tasks need, and installs what is missing.
 //!
 //! It installs only where `apt-get` exists and needs no answer (as root, or through `sudo -n`), and prints every
 //! command before it runs. Everywhere else it prints the command to run and fails.
@@ -11,23 +11,29 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use xshell::Shell;
 
-/// Programs that belong together, and the packages that bring them. The names are the same everywhere.
+/// Programs and Python modules that belong together, and the packages that bring them, by their names
+/// in Debian.
 pub(crate) struct Tool {
     programs: &'static [&'static str],
+    modules: &'static [&'static str],
     packages: &'static [&'static str],
 }
 
 const S6: Tool = Tool {
     programs: &["s6-svscan", "s6-supervise", "s6-svstat", "s6-svc", "s6-log"],
+    modules: &[],
     packages: &["s6", "execline"],
 };
-const SHELLCHECK: Tool = Tool { programs: &["shellcheck"], packages: &["shellcheck"] };
-const STRACE: Tool = Tool { programs: &["strace"], packages: &["strace"] };
+const SHELLCHECK: Tool =
+    Tool { programs: &["shellcheck"], modules: &[], packages: &["shellcheck"] };
+const STRACE: Tool = Tool { programs: &["strace"], modules: &[], packages: &["strace"] };
+/// What tells how a `.env` is read.
+const DOTENV: Tool = Tool { programs: &[], modules: &["dotenv"], packages: &["python3-dotenv"] };
 
 /// What `cargo xtask demo` needs.
 pub(crate) const FOR_DEMO: &[Tool] = &[S6];
 /// What `cargo xtask test` needs.
-pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK, STRACE];
+pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK, STRACE, DOTENV];
 
 /// Returns once every program of `tools` is there.
 pub(crate) fn ensure(tools: &[Tool], no_install: bool) -> Result<()> {
@@ -63,7 +69,7 @@ pub(crate) fn ensure(tools: &[Tool], no_install: bool) -> Result<()> {
             .and_then(|()| run(&shell, &install))
             .with_context(|| format!("failed to install {}", packages.join(", ")))?;
     }
-    let still = lacking_programs(tools);
+    let still = self::missing(&self::lacking(tools));
     ensure!(
         still.is_empty(),
         "installed {}, but still missing: {}",
@@ -87,24 +93,37 @@ fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
+/// A Python that has `module`, the system's own before others: those of version managers may be for
+/// their user alone.
+pub(crate) fn python_with(module: &str) -> Option<PathBuf> {
+    let shell = Shell::new().ok()?;
+    let system = Some(PathBuf::from("/usr/bin/python3")).filter(|path| is_executable(path));
+    system.into_iter().chain(find("python3")).find(|python| {
+        let import = shell.cmd(python).args(["-I", "-c", &format!("import {module}")]);
+        import.quiet().ignore_stderr().run().is_ok()
+    })
+}
+
 fn lacking(tools: &[Tool]) -> Vec<&Tool> {
-    tools
-        .iter()
-        .filter(|tool| tool.programs.iter().any(|program| find(program).is_none()))
-        .collect()
+    tools.iter().filter(|tool| !missing(&[tool]).is_empty()).collect()
 }
 
-fn missing(tools: &[&Tool]) -> Vec<&'static str> {
-    tools
-        .iter()
-        .flat_map(|tool| tool.programs)
-        .copied()
-        .filter(|program| find(program).is_none())
-        .collect()
+fn missing(tools: &[&Tool]) -> Vec<String> {
+    let programs = tools.iter().flat_map(|tool| tool.programs);
+    let programs = programs.filter(|program| find(program).is_none());
+    let modules = tools.iter().flat_map(|tool| tool.modules);
+    let modules = modules.filter(|module| python_with(module).is_none());
+    let modules = modules.map(|module| format!("python3 with `{module}`"));
+    programs.map(ToString::to_string).chain(modules).collect()
 }
 
-fn lacking_programs(tools: &[Tool]) -> Vec<&'static str> {
-    missing(&lacking(tools))
+/// What another package manager calls a package of Debian's.
+fn name_in<'a>(manager: &str, package: &'a str) -> &'a str {
+    match (manager, package) {
+        ("apk", "python3-dotenv") => "py3-dotenv",
+        ("pacman", "python3-dotenv") => "python-dotenv",
+        _ => package,
+    }
 }
 
 /// What decides how packages get onto this machine.
@@ -139,6 +158,7 @@ impl Host {
             _ => "install",
         };
         let sudo = if self.root || manager == "brew" { "" } else { "sudo " };
+        let packages: Vec<_> = packages.iter().map(|package| name_in(manager, package)).collect();
         Some(format!("{sudo}{manager} {verb} {}", packages.join(" ")))
     }
 
@@ -170,14 +190,14 @@ mod tests {
     #[test]
     fn the_command_by_hand_fits_the_machine() {
         let line =
-            |manager, root| Host { manager, root, sudo: false }.by_hand(&["s6", "shellcheck"]);
+            |manager, root| Host { manager, root, sudo: false }.by_hand(&["s6", "python3-dotenv"]);
         assert_eq!(
             line(Some("apt-get"), false).as_deref(),
-            Some("sudo apt-get install s6 shellcheck")
+            Some("sudo apt-get install s6 python3-dotenv")
         );
-        assert_eq!(line(Some("apk"), true).as_deref(), Some("apk add s6 shellcheck"));
-        assert_eq!(line(Some("brew"), false).as_deref(), Some("brew install s6 shellcheck"));
-        assert_eq!(line(Some("pacman"), false).as_deref(), Some("sudo pacman -S s6 shellcheck"));
+        assert_eq!(line(Some("apk"), true).as_deref(), Some("apk add s6 py3-dotenv"));
+        assert_eq!(line(Some("brew"), false).as_deref(), Some("brew install s6 python3-dotenv"));
+        assert_eq!(line(Some("pacman"), false).as_deref(), Some("sudo pacman -S s6 python-dotenv"));
         assert_eq!(line(None, true), None);
     }
 

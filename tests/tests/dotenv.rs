@@ -1,0 +1,143 @@
+//! A `.env` means the same to us as to python-dotenv: both read the same files, and are compared.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use hermes_core::dotenv;
+use hermes_tests::python_with;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// The environment that both fill in variables from.
+const OUTSIDE: [(&str, &str); 4] =
+    [("OUTSIDE", "out"), ("EMPTY", ""), ("PATH", "/bin"), ("A", "outer ${B}")];
+
+/// Answers with variables and the number of bad statements of each file that it is told.
+const PYTHON: &str = r#"
+import json, logging, sys
+from dotenv import dotenv_values
+from dotenv.parser import parse_stream
+logging.disable()
+answers = []
+for path in json.load(sys.stdin):
+    with open(path, encoding="utf-8") as file:
+        bad = sum(binding.error for binding in parse_stream(file))
+    answers.append((list(dotenv_values(path).items()), bad))
+json.dump(answers, sys.stdout)
+"#;
+
+/// Variables in order, and how many statements are bad.
+type Meaning = (Vec<(String, Option<String>)>, usize);
+
+fn theirs(paths: &[PathBuf]) -> Vec<Meaning> {
+    let mut python = Command::new(python_with("dotenv"))
+        .args(["-I", "-c", PYTHON])
+        .env_clear()
+        .envs(OUTSIDE)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python runs");
+    let question = serde_json::to_vec(paths).expect("UTF-8 paths");
+    python.stdin.take().expect("a pipe").write_all(&question).expect("python reads");
+    let output = python.wait_with_output().expect("its output");
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn ours(path: &Path) -> Meaning {
+    let text = fs::read_to_string(path).expect("a file of text");
+    let parsed = dotenv::parse(&text);
+    // Python adds this one to the environment it was given.
+    let outside: HashMap<_, _> = OUTSIDE.into_iter().chain([("LC_CTYPE", "C.UTF-8")]).collect();
+    let resolved =
+        dotenv::resolve(&parsed.bindings, |name| outside.get(name).map(ToString::to_string));
+    (resolved, parsed.bad_lines.len())
+}
+
+#[track_caller]
+fn compare(paths: &[PathBuf]) {
+    for (path, theirs) in paths.iter().zip(theirs(paths)) {
+        let text = fs::read_to_string(path).expect("a file of text");
+        assert_eq!(ours(path), theirs, "ours, theirs: {} {text:?}", path.display());
+    }
+}
+
+#[test]
+fn the_corpus() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/dotenv");
+    let entries = fs::read_dir(corpus).expect("the corpus");
+    let paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    assert!(paths.len() >= 30, "{paths:?}");
+    compare(&paths);
+}
+
+/// What statements are made of, the ends of lines most of all.
+const PARTS: [&str; 40] = [
+    "\n",
+    "\n",
+    "\n",
+    "\n",
+    "\r\n",
+    "\r",
+    "A",
+    "B",
+    "C",
+    "A=",
+    "B=",
+    "C=",
+    "=",
+    "=",
+    "'",
+    "'",
+    "\"",
+    "\"",
+    "\\",
+    "\\'",
+    "\\\"",
+    "\\n",
+    " ",
+    " ",
+    "\t",
+    "#",
+    " #",
+    "export ",
+    "${A}",
+    "${B}",
+    "${OUTSIDE:-x}",
+    "${EMPTY:-x}",
+    "${",
+    "}",
+    ":-",
+    "x",
+    "\u{a0}",
+    "\u{1c}",
+    "\u{2028}",
+    "\0",
+];
+
+proptest! {
+    // One case is many files, so that one Python reads them all. A failure shows one short file, which
+    // needs no shrinking.
+    #![proptest_config(ProptestConfig {
+        cases: 1,
+        max_shrink_iters: 0,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_text(files in vec(vec(select(&PARTS[..]), 0..40), 2000)) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let write = |(number, parts): (usize, &Vec<&str>)| {
+            let path = dir.path().join(number.to_string());
+            fs::write(&path, parts.concat()).expect("a file");
+            path
+        };
+        compare(&files.iter().enumerate().map(write).collect::<Vec<_>>());
+    }
+}
