@@ -3,7 +3,7 @@
 //! This is the one file that picks a backend, and that reads environment variables (but for the one
 //! that tests set, in `args`).
 
-use std::env::{self, VarError};
+use std::env;
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -249,10 +249,10 @@ fn absolute(dir: PathBuf) -> Result<PathBuf, CliError> {
 
 /// The value of an environment variable; an empty one counts as unset.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
-    let value = match env::var(name) {
-        Ok(value) => value.into(),
-        Err(VarError::NotUnicode(value)) => value,
-        Err(VarError::NotPresent) => return None,
-    };
-    Some(value).filter(|value| !value.is_empty())
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The text of a variable that others may fill in; an empty one is one.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }

@@ -18,6 +18,8 @@ pub mod env {
     pub const PROFILE: &str = "HERMES_PROFILE";
     /// The scan directory that holds the gateways' slots.
     pub const SCANDIR: &str = "HERMES_SCANDIR";
+    /// `client` in a container that supervises nothing.
+    pub const ROLE: &str = "HERMES_ROLE";
     /// Set (to anything) by `hermes up` in its tree: services keep the user and `HOME` they have.
     pub const UP: &str = "HERMES_UP";
     /// The soft limit on descriptors that `hermes up` found, for its gateways to return to.
@@ -38,9 +40,10 @@ pub mod env {
     /// Divides the delays of the restart policy, for tests that can't wait for them.
     pub const TEST_FASTER: &str = "HERMES_TEST_FASTER";
 
-    /// Variables that decide which tree and which home a process belongs to. No profile may set
-    /// them for its gateway.
-    pub const DECIDING: [&str; 4] = [HOME, SCANDIR, UP, ROLE];
+    /// Variables that decide which tree, home and profile a process belongs to, and as what. No
+    /// profile may set them for its gateway.
+    pub const DECIDING: [&str; 9] =
+        [HOME, PROFILE, SCANDIR, ROLE, OWNER_WAIT, OWNER_LOCK, UP, UP_NOFILE, SUPERVISED_CHILD];
 }
 
 /// The root home inside a container.

@@ -5,6 +5,7 @@
 //! configuration can't become right by itself, 1 otherwise.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 use rustix::fs::FileType;
 use rustix::process::Resource;
 
+use super::environment;
 use super::readiness;
 use super::server::{self, ServeError};
 use crate::app::{self, App};
@@ -84,14 +86,18 @@ fn become_gateway(
     loaded.warnings.iter().for_each(output::warning);
     let port = app.store.port(profile).ok().flatten();
     let filled = fill(&loaded.gateway, profile, port).map_err(|_| no_port(&profile.name))?;
+    let program = match filled.command {
+        Some(command) => Some((command, environment::of(profile, filled.env)?)),
+        None => None,
+    };
     be_the_only_one(profile)?;
     restore_descriptor_limit();
-    match (filled.command, port) {
-        (Some(command), _) => {
+    match (program, port) {
+        (Some((command, env)), _) => {
             if let (Some(url), Some(pipe)) = (&filled.ready_url, notification.0) {
                 readiness::ask_later(url, pipe.into())?;
             }
-            Err(become_program(profile, &command, &filled.env))
+            Err(become_program(profile, &command, env))
         }
         (None, Some(port)) => serve(profile, &loaded.gateway, port, notification),
         (None, None) => Err(no_port(&profile.name)),
@@ -137,22 +143,11 @@ fn fill(
     })
 }
 
-fn become_program(
-    profile: &Profile,
-    command: &[String],
-    env: &BTreeMap<String, String>,
-) -> CliError {
+fn become_program(profile: &Profile, command: &[String], env: Vec<(String, OsString)>) -> CliError {
     let [program, arguments @ ..] = command else {
         return CliError::new("`gateway.command` is empty").with_code(exit::CONFIG);
     };
-    let error = Command::new(program)
-        .args(arguments)
-        .envs(env)
-        .env(names::HOME, profile.home.path())
-        .env(names::PROFILE, profile.name.as_str())
-        .env(names::SUPERVISED_CHILD, "1")
-        .stdin(Stdio::null())
-        .exec();
+    let error = Command::new(program).args(arguments).envs(env).stdin(Stdio::null()).exec();
     let hopeless = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied);
     let code = if hopeless { exit::CONFIG } else { exit::FAILURE };
     CliError::new(format!("failed to run `{program}`, the gateway.command of `{}`", profile.name))

@@ -1,5 +1,6 @@
 //! The gateway process: what a slot's `run` becomes.
 
+mod environment;
 pub(crate) mod launch;
 mod port_holder;
 pub(crate) mod readiness;

@@ -1,0 +1,207 @@
+//! The environment that a gateway of the user's own program runs in.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use hermes_tests::{
+    Svscan, Up, World, chmod, eventually, free_port, hermes_program, pid, processes_naming,
+};
+use rustix::fs::{CWD, FileType, Mode};
+use rustix::process::Signal;
+
+/// A gateway that leaves its environment in its profile's home.
+const TELL: &str = r#"cat /proc/$$/environ >"$HERMES_HOME/new" && mv "$HERMES_HOME/new" "$HERMES_HOME/seen"; exec sleep 600"#;
+
+/// Makes a profile with such a gateway, this `.env`, and these lines in its `gateway.env`.
+fn telling(world: &World, name: &str, dotenv: &str, env: &str) {
+    world.profile_running(name, TELL);
+    let config = world.profile(name).join("config.yaml");
+    let text = fs::read_to_string(&config).expect("a config");
+    world.write(&config, &format!("{text}  env: {env}\n"));
+    write_secret(world, &world.profile(name).join(".env"), dotenv);
+}
+
+fn write_secret(world: &World, path: &Path, text: &str) {
+    world.write(path, text);
+    chmod(path, 0o600);
+}
+
+/// The environment of the gateway whose home this is.
+fn seen(home: &Path) -> BTreeMap<String, String> {
+    let text = eventually("the gateway tells", || fs::read(home.join("seen")).ok());
+    let text = String::from_utf8(text).expect("UTF-8");
+    let pairs = text.split_terminator('\0').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+fn dotenv_is_for_its_own_gateway_and_wins() {
+    let world = World::new();
+    let mut up = world.command(hermes_program());
+    up.arg("up").envs(["TREE", "BOTH", "CONFIG", "EMPTY", "NO_VALUE"].map(|name| (name, "tree")));
+    let up = Up::launch(world, up).await_up();
+    telling(
+        &up.world,
+        "coder",
+        "BOTH=dotenv\nTREE=dotenv\nexport SECRET='two\nlines' # c\nEMPTY=\nNO_VALUE\n\
+         FILLED=${TREE}/${CONFIG}/${HERMES_PROFILE}/${UNTOUCHED}/${NONE:-none}\n",
+        "{BOTH: config, CONFIG: config, UNTOUCHED: config}",
+    );
+    telling(&up.world, "other", "", "{}");
+    up.world.hermes(["gateway", "start", "coder", "other"]).ok();
+
+    let coder = seen(&up.world.profile("coder"));
+    let coder = |name: &str| coder.get(name).map(String::as_str);
+    assert_eq!(coder("BOTH"), Some("dotenv"));
+    assert_eq!(coder("TREE"), Some("dotenv"));
+    assert_eq!(coder("CONFIG"), Some("config"));
+    assert_eq!(coder("SECRET"), Some("two\nlines"));
+    assert_eq!(coder("EMPTY"), Some(""));
+    assert_eq!(coder("NO_VALUE"), Some("tree"));
+    assert_eq!(coder("FILLED"), Some("dotenv/config/coder/config/none"));
+    let log = up.world.logged("coder").join("\n");
+    assert_eq!(log.matches("warning: ").count(), 1, "{log}");
+    assert!(log.contains("/coder/.env` wins over `gateway.env.BOTH` in `"), "{log}");
+
+    let other = seen(&up.world.profile("other"));
+    assert_eq!(other["TREE"], "tree");
+    assert!(!other.contains_key("SECRET") && !other.contains_key("FILLED"), "{other:?}");
+    assert_eq!(up.world.logged("other"), [""; 0]);
+    let (_world, code) = up.end(Signal::TERM);
+    assert_eq!(code, Some(0));
+}
+
+#[test]
+fn the_root_homes_file_is_for_default_alone() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    telling(world, "coder", "CODER=1\n", "{}");
+    let config = fs::read_to_string(world.profile("coder").join("config.yaml")).expect("a config");
+    world.write(&world.home().join("config.yaml"), &config);
+    write_secret(world, &world.home().join(".env"), "ROOT=1\n");
+    world.hermes(["gateway", "start", "default", "coder"]).ok();
+    let default = seen(&world.home());
+    assert_eq!((default.get("ROOT"), default.get("CODER")), (Some(&"1".to_owned()), None));
+    let coder = seen(&world.profile("coder"));
+    assert_eq!((coder.get("ROOT"), coder.get("CODER")), (None, Some(&"1".to_owned())));
+}
+
+#[test]
+fn what_decides_the_tree_is_not_the_profiles_to_set() {
+    let names = hermes_core::home::env::DECIDING;
+    let tree = Svscan::start();
+    let world = &tree.world;
+    let dotenv = names.map(|name| format!("{name}=/elsewhere\n")).concat();
+    let env = names.map(|name| format!("{name}: /elsewhere")).join(", ");
+    telling(world, "coder", &format!("{dotenv}MINE=${{HERMES_HOME}}\n"), &format!("{{{env}}}"));
+    world.hermes(["gateway", "start", "coder"]).ok();
+    let home = world.profile("coder");
+    let seen = seen(&home);
+    assert!(!seen.values().any(|value| value == "/elsewhere"), "{seen:?}");
+    assert_eq!(seen["HERMES_HOME"], home.to_str().expect("UTF-8"));
+    assert_eq!(seen["HERMES_PROFILE"], "coder");
+    assert_eq!(seen["HERMES_S6_SUPERVISED_CHILD"], "1");
+    assert_eq!(seen["MINE"], seen["HERMES_HOME"]);
+    let log = world.logged("coder").join("\n");
+    for (line, name) in (1..).zip(names) {
+        assert!(log.contains(&format!("warning: `{name}` in line {line} of `")), "{log}");
+        assert!(log.contains(&format!("warning: `gateway.env.{name}` in `")), "{log}");
+    }
+    assert_eq!(log.matches("warning: ").count(), 2 * names.len(), "{log}");
+}
+
+/// The regular files below `dir`.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry"));
+    let below = |entry: fs::DirEntry| match entry.file_type().expect("a type") {
+        kind if kind.is_dir() => files(&entry.path()),
+        kind if kind.is_file() => vec![entry.path()],
+        _ => vec![],
+    };
+    entries.flat_map(below).collect()
+}
+
+#[test]
+fn a_secret_is_in_no_other_file_and_on_no_command_line() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    let port = world.profile_serving("inner");
+    let bad = "=s3cret\nSECRET=s3cret\nHERMES_ROLE=s3cret\n's3cret=s3cret'=1\ns3cret s3cret\n";
+    telling(world, "coder", bad, "{SECRET: other}");
+    let config = world.profile("coder").join("config.yaml");
+    let text = fs::read_to_string(&config).expect("a config");
+    let url = "  ready_url: 'http://127.0.0.1:{port}/health'\n";
+    world.write(&config, &format!("{text}  port: {port}\n{url}"));
+    chmod(&world.profile("coder").join(".env"), 0o644);
+    // While somebody asks for its readiness.
+    world.hermes(["gateway", "start", "coder", "--timeout", "2"]).fails_with(6);
+    assert_eq!(seen(&world.profile("coder"))["SECRET"], "s3cret");
+    let holders: Vec<_> = files(world.path())
+        .into_iter()
+        .filter(|path| {
+            fs::read(path).is_ok_and(|text| String::from_utf8_lossy(&text).contains("s3cret"))
+        })
+        .map(|path| path.file_name().expect("a name").to_owned())
+        .collect();
+    assert_eq!(holders.len(), 2, "`.env` and what the gateway told: {holders:?}");
+    let processes = processes_naming(world.path().to_str().expect("UTF-8"));
+    assert!(processes.len() > 3, "svscan, supervisors, logger, gateway, asker: {processes:?}");
+    for pid in processes {
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        assert!(!line.contains("s3cret"), "{line}");
+    }
+    let log = world.logged("coder").join("\n");
+    for warning in [
+        "(mode 0644): `chmod go= ",
+        "warning: line 1 of `",
+        "warning: line 4 of `",
+        "warning: line 5 of `",
+        "warning: `HERMES_ROLE` in line 3 of `",
+        "wins over `gateway.env.SECRET`",
+    ] {
+        assert!(log.contains(warning), "{warning}: {log}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_loaded_parks_with_a_reason_until_it_is_mended() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    telling(world, "coder", "", "{}");
+    let dotenv = world.profile("coder").join(".env");
+    let parks = |why: &str| {
+        let outcome = world.hermes(["gateway", "start", "coder"]).fails_with(1);
+        let reason = "it is parked: failed to load the `.env` of `coder`: ";
+        assert!(outcome.stderr.contains(reason) && outcome.stderr.contains(why), "{outcome}");
+    };
+    chmod(&dotenv, 0);
+    parks("Permission denied");
+    fs::write(&dotenv, b"A=1\nB=s3cr\xe4t\n").expect("root or owner");
+    chmod(&dotenv, 0o600);
+    parks("invalid UTF-8 in line 2 of `");
+    fs::remove_file(&dotenv).expect("it is there");
+    rustix::fs::mknodat(CWD, &dotenv, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
+    world.give(&dotenv);
+    parks("is no regular file");
+    fs::remove_file(&dotenv).expect("it is there");
+    let shared = world.path().join("shared.env");
+    write_secret(world, &shared, "A=shared");
+    symlink(&shared, &dotenv).expect("a link");
+    world.hermes(["gateway", "start", "coder"]).ok();
+    assert_eq!(seen(&world.profile("coder"))["A"], "shared");
+    world.hermes(["gateway", "stop", "coder"]).ok();
+    fs::remove_file(&dotenv).expect("it is there");
+    world.hermes(["gateway", "start", "coder"]).ok();
+}
+
+#[test]
+fn the_built_in_gateway_needs_no_variables() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    world.hermes(["profile", "create", "coder", "--port", &free_port().to_string()]).ok();
+    chmod(&world.profile("coder").join(".env"), 0);
+    world.hermes(["gateway", "start", "coder"]).ok();
+    assert!(pid(&tree.status("coder")) > 0);
+}
