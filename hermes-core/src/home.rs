@@ -18,8 +18,6 @@ pub mod env {
     pub const PROFILE: &str = "HERMES_PROFILE";
     /// The scan directory that holds the gateways' slots.
     pub const SCANDIR: &str = "HERMES_SCANDIR";
-    /// `client` in a container that supervises nothing.
-    pub const ROLE: &str = "HERMES_ROLE";
     /// Set (to anything) by `hermes up` in its tree: services keep the user and `HOME` they have.
     pub const UP: &str = "HERMES_UP";
     /// The soft limit on descriptors that `hermes up` found, for its gateways to return to.

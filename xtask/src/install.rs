@@ -29,11 +29,13 @@ const SHELLCHECK: Tool =
 const STRACE: Tool = Tool { programs: &["strace"], modules: &[], packages: &["strace"] };
 /// What tells how a `.env` is read.
 const DOTENV: Tool = Tool { programs: &[], modules: &["dotenv"], packages: &["python3-dotenv"] };
+/// What the Python agent is installed with.
+const VENV: Tool = Tool { programs: &[], modules: &["ensurepip"], packages: &["python3-venv"] };
 
 /// What `cargo xtask demo` needs.
 pub(crate) const FOR_DEMO: &[Tool] = &[S6];
 /// What `cargo xtask test` needs.
-pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK, STRACE, DOTENV];
+pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK, STRACE, DOTENV, VENV];
 
 /// Returns once every program of `tools` is there.
 pub(crate) fn ensure(tools: &[Tool], no_install: bool) -> Result<()> {
@@ -122,6 +124,9 @@ fn name_in<'a>(manager: &str, package: &'a str) -> &'a str {
     match (manager, package) {
         ("apk", "python3-dotenv") => "py3-dotenv",
         ("pacman", "python3-dotenv") => "python-dotenv",
+        // Elsewhere it comes with Python itself.
+        ("apk" | "brew", "python3-venv") => "python3",
+        ("pacman", "python3-venv") => "python",
         _ => package,
     }
 }
@@ -177,7 +182,8 @@ fn apt<'a>(prefix: &[&'a str], args: &[&'a str]) -> Vec<&'a str> {
     [prefix, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"], args].concat()
 }
 
-fn run(shell: &Shell, command: &[&str]) -> Result<()> {
+/// Runs a command and shows it.
+pub(crate) fn run(shell: &Shell, command: &[&str]) -> Result<()> {
     let (program, args) = command.split_first().context("an empty command")?;
     println!("$ {}", command.join(" "));
     Ok(shell.cmd(program).args(args).quiet().run()?)

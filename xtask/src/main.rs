@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "`main` prints the error that ends a task")]
 #![expect(clippy::print_stdout, reason = "xtask talks to the person, or the CI log, that runs it")]
 
+mod agent;
 mod demo;
 mod install;
 mod test;
@@ -25,7 +26,7 @@ enum Xtask {
     Tidy,
     /// Show the product's main job live, in a temporary home
     Demo(Tools),
-    /// Install the programs that the other tasks need
+    /// Install the programs, and the Python agent, that the other tasks need
     Install(Tools),
 }
 
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
         Xtask::Test(tools) => test::run(tools.no_install),
         Xtask::Tidy => tidy::run(),
         Xtask::Demo(tools) => demo::run(tools.no_install),
-        Xtask::Install(tools) => install::ensure(install::FOR_TEST, tools.no_install),
+        Xtask::Install(tools) => test::for_test(tools.no_install),
     };
     // Not `-> Result`: that prints a backtrace where `RUST_BACKTRACE` is set.
     if let Err(error) = done {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result};
 use xshell::Shell;
 
-use crate::{install, tidy};
+use crate::{agent, install, tidy};
 
 /// The steps that are one cargo command, in the order in which a mistake is cheapest to find.
 /// `tidy` runs between the first two and the rest.
@@ -57,7 +57,7 @@ pub(crate) fn run(no_install: bool) -> Result<()> {
     shell.change_dir(crate::root());
     let start = Instant::now();
 
-    step("tools", "cargo xtask install", || install::ensure(install::FOR_TEST, no_install))?;
+    step("tools", "cargo xtask install", || for_test(no_install))?;
     for cargo in BEFORE_TIDY {
         step(cargo.name, &cargo.alone(), || cargo.run(&shell))?;
     }
@@ -68,6 +68,12 @@ pub(crate) fn run(no_install: bool) -> Result<()> {
 
     println!("all checks passed in {}", seconds(start.elapsed()));
     Ok(())
+}
+
+/// Returns once everything is there that the checks need.
+pub(crate) fn for_test(no_install: bool) -> Result<()> {
+    install::ensure(install::FOR_TEST, no_install)?;
+    agent::ensure(no_install)
 }
 
 fn step(name: &str, alone: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {

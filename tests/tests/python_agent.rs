@@ -1,0 +1,126 @@
+//! The Python agent's own gateway, configured as README.md says and in no other way.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+
+use hermes_tests::{Svscan, World, eventually, free_port, is_alive, kill, pid, processes_naming};
+use serde_json::{Value, json};
+
+/// Where README.md has it.
+const VENV_IN_README: &str = "/home/you/hermes-agent";
+const PORT_IN_README: &str = "port: 8642";
+const HOME_IN_README: &str = "~/.hermes";
+
+/// The fenced blocks in the agent's section of README.md.
+fn readme(language: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let text = fs::read_to_string(path).expect("a README");
+    let (_, section) = text.split_once("## The Python agent's gateway\n").expect("its section");
+    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+    let (_, block) = section.split_once(&format!("```{language}\n")).expect("a block");
+    block.split_once("```").expect("the end of the block").0.to_owned()
+}
+
+/// `text` with `from`, which must be there once, replaced.
+#[track_caller]
+fn with(text: &str, from: &str, to: &str) -> String {
+    assert_eq!(text.matches(from).count(), 1, "`{from}` in {text}");
+    text.replace(from, to)
+}
+
+/// The virtual environment that `cargo xtask install` makes.
+fn venv() -> PathBuf {
+    let test = std::env::current_exe().expect("a test is a program");
+    let target = test.ancestors().nth(3).expect("target/<profile>/deps/<test>");
+    let venv = target.join("python-agent").canonicalize();
+    venv.expect("the Python agent is installed: `cargo xtask install`")
+}
+
+/// Makes the profile `coder` as README.md says, and returns its port.
+fn coder(world: &World, venv: &Path) -> u16 {
+    let port = free_port();
+    world.hermes(["profile", "create", "coder", "--port", &port.to_string()]).ok();
+    let config = with(&readme("yaml"), VENV_IN_README, venv.to_str().expect("UTF-8"));
+    let config = with(&config, PORT_IN_README, &format!("port: {port}"));
+    world.write(&world.profile("coder").join("config.yaml"), &config);
+    let block = readme("sh");
+    let key = block.lines().find(|line| line.starts_with("echo ")).expect("the key's line");
+    let home = world.home();
+    world.shell(&with(key, HOME_IN_README, home.to_str().expect("UTF-8"))).ok();
+    port
+}
+
+/// What `GET /health` answers.
+fn health(port: u16) -> Option<Value> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.starts_with("HTTP/1.1 200 ").then_some(())?;
+    serde_json::from_str(body).ok()
+}
+
+/// The agent's processes in this world.
+fn agents(world: &World, venv: &Path) -> Vec<u64> {
+    let ours = processes_naming(world.path().to_str().expect("UTF-8"));
+    let theirs = processes_naming(venv.to_str().expect("UTF-8"));
+    theirs.into_iter().filter(|pid| ours.contains(pid)).collect()
+}
+
+#[test]
+fn it_runs_as_the_readme_says() {
+    let venv = venv();
+    let tree = Svscan::start();
+    let world = &tree.world;
+    let port = coder(world, &venv);
+
+    world.hermes(["gateway", "start", "coder"]).ok();
+    let status = tree.status("coder");
+    assert_eq!((&status["state"], &status["ready"]), (&json!("up"), &json!(true)), "{status}");
+    let health = |port| health(port).unwrap_or_default()["platform"].clone();
+    assert_eq!(health(port), "hermes-agent");
+    let first = pid(&status);
+    assert_eq!(agents(world, &venv), [first], "it is the supervised process, and alone");
+    let log = world.logged("coder").join("\n");
+    assert!(log.contains("Hermes Gateway"), "its standard output is in the log: {log}");
+    assert!(!log.contains("warning: "), "{log}");
+
+    kill(first);
+    let second = eventually("it is back and ready", || {
+        let status = tree.status("coder");
+        (status["ready"] == true).then(|| pid(&status)).filter(|pid| *pid != first)
+    });
+    assert_eq!(health(port), "hermes-agent");
+
+    world.hermes(["gateway", "stop", "coder"]).ok();
+    let status = tree.status("coder");
+    assert_eq!((&status["state"], &status["intent"]), (&json!("down"), &json!("stopped")));
+    // 1 as a rule; 0 where it has only just begun to listen. A killed one would have a signal.
+    let code = status["last_exit"]["code"].as_u64();
+    assert!(code.is_some_and(|code| code < 2), "it ended itself, within its budget: {status}");
+    assert!(!is_alive(second) && agents(world, &venv).is_empty());
+
+    world.hermes(["profile", "delete", "coder", "-y"]).ok();
+    assert!(!world.profile("coder").exists() && !world.slot("coder").exists());
+    assert!(agents(world, &venv).is_empty());
+}
+
+#[test]
+fn a_port_in_its_env_file_is_warned_of() {
+    let venv = venv();
+    let tree = Svscan::start();
+    let world = &tree.world;
+    coder(world, &venv);
+    let port = free_port();
+    let dotenv = world.profile("coder").join(".env");
+    let text = fs::read_to_string(&dotenv).expect("a `.env`");
+    world.write(&dotenv, &format!("{text}API_SERVER_PORT={port}\n"));
+    world.hermes(["gateway", "start", "coder", "--timeout", "1"]).fails_with(6);
+    eventually("the agent listens where its `.env` says", || health(port));
+    assert_eq!(tree.status("coder")["state"], "starting");
+    let log = world.logged("coder").join("\n");
+    assert!(log.contains("wins over `gateway.env.API_SERVER_PORT`"), "{log}");
+}
