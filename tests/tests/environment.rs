@@ -40,13 +40,14 @@ fn seen(home: &Path) -> BTreeMap<String, String> {
 fn dotenv_is_for_its_own_gateway_and_wins() {
     let world = World::new();
     let mut up = world.command(hermes_program());
-    up.arg("up").envs(["TREE", "BOTH", "CONFIG", "EMPTY", "NO_VALUE"].map(|name| (name, "tree")));
+    up.arg("up")
+        .envs(["TREE", "HOSTED", "BOTH", "CONFIG", "EMPTY", "NO_VALUE"].map(|name| (name, "tree")));
     let up = Up::launch(world, up).await_up();
     telling(
         &up.world,
         "coder",
         "BOTH=dotenv\nTREE=dotenv\nexport SECRET='two\nlines' # c\nEMPTY=\nNO_VALUE\n\
-         FILLED=${TREE}/${CONFIG}/${HERMES_PROFILE}/${UNTOUCHED}/${NONE:-none}\n",
+         FILLED=${TREE}/${HOSTED}/${CONFIG}/${HERMES_PROFILE}/${UNTOUCHED}/${NONE:-none}\n",
         "{BOTH: config, CONFIG: config, UNTOUCHED: config}",
     );
     telling(&up.world, "other", "", "{}");
@@ -60,7 +61,7 @@ fn dotenv_is_for_its_own_gateway_and_wins() {
     assert_eq!(coder("SECRET"), Some("two\nlines"));
     assert_eq!(coder("EMPTY"), Some(""));
     assert_eq!(coder("NO_VALUE"), Some("tree"));
-    assert_eq!(coder("FILLED"), Some("dotenv/config/coder/config/none"));
+    assert_eq!(coder("FILLED"), Some("dotenv/tree/config/coder/config/none"));
     let log = up.world.logged("coder").join("\n");
     assert_eq!(log.matches("warning: ").count(), 1, "{log}");
     assert!(log.contains("/coder/.env` wins over `gateway.env.BOTH` in `"), "{log}");
@@ -90,7 +91,15 @@ fn the_root_homes_file_is_for_default_alone() {
 
 #[test]
 fn what_decides_the_tree_is_not_the_profiles_to_set() {
-    let names = hermes_core::home::env::DECIDING;
+    let names = [
+        "HERMES_HOME",
+        "HERMES_PROFILE",
+        "HERMES_SCANDIR",
+        "HERMES_ROLE",
+        "HERMES_UP",
+        "HERMES_UP_NOFILE",
+        "HERMES_S6_SUPERVISED_CHILD",
+    ];
     let tree = Svscan::start();
     let world = &tree.world;
     let dotenv = names.map(|name| format!("{name}=/elsewhere\n")).concat();
@@ -185,6 +194,12 @@ fn a_file_that_cannot_be_loaded_parks_with_a_reason_until_it_is_mended() {
     rustix::fs::mknodat(CWD, &dotenv, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
     world.give(&dotenv);
     parks("is no regular file");
+    fs::remove_file(&dotenv).expect("it is there");
+    write_secret(world, &dotenv, &format!("A={}", "s3cret".repeat(30_000)));
+    let outcome = world.hermes(["gateway", "start", "coder"]).fails_with(1);
+    assert!(outcome.stderr.contains("Argument list too long"), "{outcome}");
+    assert!(!outcome.stderr.contains("s3cret"), "{outcome}");
+    assert_eq!(tree.status("coder")["state"], "parked");
     fs::remove_file(&dotenv).expect("it is there");
     let shared = world.path().join("shared.env");
     write_secret(world, &shared, "A=shared");

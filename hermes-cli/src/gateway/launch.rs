@@ -148,11 +148,17 @@ fn become_program(profile: &Profile, command: &[String], env: Vec<(String, OsStr
         return CliError::new("`gateway.command` is empty").with_code(exit::CONFIG);
     };
     let error = Command::new(program).args(arguments).envs(env).stdin(Stdio::null()).exec();
-    let hopeless = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied);
+    let too_long = error.kind() == ErrorKind::ArgumentListTooLong;
+    let hopeless =
+        too_long || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied);
     let code = if hopeless { exit::CONFIG } else { exit::FAILURE };
+    let (config, dotenv) = (profile.home.config(), profile.home.dotenv());
     CliError::new(format!("failed to run `{program}`, the gateway.command of `{}`", profile.name))
         .because(error)
-        .hint(format!("{} names it", profile.home.config().display()))
+        .hint(match too_long {
+            true => format!("{} or {} holds too much", dotenv.display(), config.display()),
+            false => format!("{} names it", config.display()),
+        })
         .with_code(code)
 }
 
