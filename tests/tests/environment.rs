@@ -11,8 +11,10 @@ use hermes_tests::{
 use rustix::fs::{CWD, FileType, Mode};
 use rustix::process::Signal;
 
-/// A gateway that leaves its environment in its profile's home.
-const TELL: &str = r#"cat /proc/$$/environ >"$HERMES_HOME/new" && mv "$HERMES_HOME/new" "$HERMES_HOME/seen"; exec sleep 600"#;
+/// A gateway that leaves its environment, and its command line as it was, in its profile's home.
+const TELL: &str = r#"cat /proc/$$/cmdline >"$HERMES_HOME/line" &&
+cat /proc/$$/environ >"$HERMES_HOME/new" && mv "$HERMES_HOME/new" "$HERMES_HOME/seen"
+exec sleep 600"#;
 
 /// Makes a profile with such a gateway, this `.env`, and these lines in its `gateway.env`.
 fn telling(world: &World, name: &str, dotenv: &str, env: &str) {
