@@ -121,6 +121,44 @@ pub(crate) enum Profile {
         #[arg(value_parser = clap::value_parser!(u16).range(1..))]
         port: Option<u16>,
     },
+    /// Write a profile into an archive, without its secrets
+    Export {
+        name: ProfileName,
+        /// The archive, which ends in .tar.zst or .tar.gz; `-` is standard output. Otherwise it is
+        /// NAME.tar.zst, here
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Replace a file that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make a profile of an archive and register its gateway
+    Import {
+        /// The archive, a tar.zst or tar.gz; `-` is standard input
+        file: PathBuf,
+        /// What to call the profile; otherwise as the directory in the archive
+        #[arg(long, value_name = "NAME")]
+        name: Option<ProfileName>,
+        /// Start its gateway
+        #[arg(long)]
+        start: bool,
+        /// How much it may be when it is unpacked, in bytes or with K, M, G or T behind; otherwise 10G
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        max_size: Option<u64>,
+    },
+}
+
+/// A number of bytes.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
+        Some(digits) if text.ends_with('K') => (digits, 10),
+        Some(digits) if text.ends_with('M') => (digits, 20),
+        Some(digits) if text.ends_with('G') => (digits, 30),
+        Some(digits) => (digits, 40),
+        None => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|_| "it is no size, like 500M or 20G".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "it is too large".to_owned())
 }
 
 /// Which profiles a command is about.

@@ -130,6 +130,15 @@ impl From<StoreError> for CliError {
                 let hint = "run it as the user who owns the home".to_owned();
                 (exit::OUT_OF_REACH, Some(hint))
             }
+            StoreError::FileExists { .. } => {
+                (exit::FAILURE, Some("`--force` replaces it".to_owned()))
+            }
+            StoreError::OntoDefault => {
+                (exit::FAILURE, Some("`--name NAME` gives it another name".to_owned()))
+            }
+            StoreError::Export { source, .. } | StoreError::Import { source, .. } => {
+                (exit::FAILURE, source.hint().map(str::to_owned))
+            }
             StoreError::Config(error) => (exit::FAILURE, error.hint()),
             StoreError::Intent(error) => (exit::FAILURE, error.hint().map(str::to_owned)),
             _ => (exit::FAILURE, None),

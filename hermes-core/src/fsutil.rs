@@ -54,6 +54,20 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
     fs::File::open(directory)?.sync_all()
 }
 
+/// Makes everything below `directory` durable. One call for any number of files; it waits for what
+/// others wrote to the same file system, too.
+pub fn sync_all_below(directory: &Path) -> io::Result<()> {
+    let directory = fs::File::open(directory)?;
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(&directory)?;
+    #[cfg(not(target_os = "linux"))]
+    {
+        rustix::fs::sync();
+        directory.sync_all()?;
+    }
+    Ok(())
+}
+
 /// Removes the file at `path`; one that is not there is no error. Returns whether it was there.
 pub fn remove_file_if_there(path: &Path) -> io::Result<bool> {
     absent_is_fine(fs::remove_file(path))

@@ -9,6 +9,7 @@
 //! | [`name`] | what a profile may be called |
 //! | [`home`] | every path below a home and every environment variable, by name |
 //! | [`store`] | create, delete, rename, list, show and choose profiles |
+//! | [`archive`] | profiles as files, going out and coming in |
 //! | [`config`] | the `gateway` keys of `config.yaml` |
 //! | [`dotenv`] | the variables of `.env` |
 //! | [`intent`] | what the operator wants of a gateway |
@@ -18,6 +19,7 @@
 //! | [`process_lock`] | who holds a gateway, a service, a scan directory |
 //! | [`lock`], [`fsutil`], [`causes`] | locks with a deadline; durable and exclusive file changes; what is behind an error |
 
+pub mod archive;
 pub mod causes;
 pub mod config;
 pub mod detect;

@@ -1,16 +1,18 @@
-//! The profiles of one root home: create, delete, rename, list, show, choose.
+//! The profiles of one root home: create, delete, rename, list, show, choose, export, import.
 //!
 //! A profile appears and disappears by one rename each, so nobody ever sees half of one. What a
 //! crash leaves behind has a dot name and is removed by [`Store::remove_leftovers`].
 
 mod error;
 mod rename;
+mod transfer;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
+use tempfile::TempDir;
 
 use crate::config::{self, ConfigError};
 use crate::fsutil;
@@ -21,6 +23,7 @@ use crate::name::ProfileName;
 
 pub use error::StoreError;
 pub use rename::{Interrupted, Renaming, Settled};
+pub use transfer::Imported;
 
 /// The first port that is given to a profile, and the one that `default` falls back to.
 pub const FIRST_PORT: u16 = 8642;
@@ -103,6 +106,19 @@ impl Store {
             .tempdir_in(self.root.profiles())
             .map_err(failed)?;
         furnish(staged.path(), name, port, intent).map_err(failed)?;
+        // The staging directory is private to its maker; a profile is as open as its root home.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(staged.path(), mode).map_err(failed)?;
+        self.publish(staged, name, failed)
+    }
+
+    /// Makes a staged home that of `name`, by one rename that replaces nothing.
+    fn publish(
+        &self,
+        staged: TempDir,
+        name: &ProfileName,
+        failed: impl Fn(io::Error) -> StoreError,
+    ) -> Result<Profile, StoreError> {
         let home = self.root.profile(name);
         match fsutil::rename_exclusively(staged.path(), home.path()) {
             Ok(()) => {}
@@ -238,15 +254,7 @@ impl Store {
             Some(port) => port,
             None => self.free_port(&profile.name)?,
         };
-        let old = fsutil::read_if_there(&path).map_err(failed)?.unwrap_or_default();
-        let old = String::from_utf8(old)
-            .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;
-        let new = config::with_port(&old, port, &path)?;
-        let mode = match fs::metadata(&path) {
-            Ok(metadata) => std::os::unix::fs::MetadataExt::mode(&metadata) & 0o777,
-            Err(_) => CONFIG_MODE,
-        };
-        fsutil::write_durably(&path, new.as_bytes(), mode).map_err(failed)?;
+        write_port(&path, port)?;
         Ok(port)
     }
 
@@ -257,7 +265,8 @@ impl Store {
         if !profiles.is_dir() {
             return Ok(0);
         }
-        // Whoever makes a profile holds this lock, so what is found now belongs to nobody.
+        // Whoever makes a profile holds this lock, so what is found now belongs to nobody, but for
+        // what an import has marked as its own.
         let failed = |source| StoreError::List { path: profiles.clone(), source };
         let _ports = self.lock_ports(failed)?;
         let mut removed = 0;
@@ -265,7 +274,8 @@ impl Store {
         {
             for entry in fs::read_dir(directory).map_err(failed)? {
                 let entry = entry.map_err(failed)?;
-                if !entry.file_name().to_string_lossy().starts_with(prefix) {
+                let hidden = entry.file_name().to_string_lossy().starts_with(prefix);
+                if !hidden || transfer::is_in_use(&entry.path()) {
                     continue;
                 }
                 match entry.file_type().map_err(failed)?.is_dir() {
@@ -289,15 +299,17 @@ impl Store {
 
     /// The lowest port from [`FIRST_PORT`] up that no other profile's `config.yaml` names.
     fn free_port(&self, but: &ProfileName) -> Result<u16, StoreError> {
-        // A config that can't be read names no port; `doctor` and `start` say so.
-        let taken: Vec<u16> = self
-            .list()?
-            .profiles
-            .iter()
-            .filter(|profile| profile.name != *but)
-            .filter_map(|profile| config::load(&profile.home.config()).ok()?.gateway.port)
-            .collect();
+        let taken = self.named_ports(but)?;
         (FIRST_PORT..=u16::MAX).find(|port| !taken.contains(port)).ok_or(StoreError::NoPort)
+    }
+
+    /// The ports that the `config.yaml` of any other profile names.
+    fn named_ports(&self, but: &ProfileName) -> Result<Vec<u16>, StoreError> {
+        let listing = self.list()?;
+        let others = listing.profiles.iter().filter(|profile| profile.name != *but);
+        // A config that can't be read names no port; `doctor` and `start` say so.
+        let port = |profile: &Profile| config::load(&profile.home.config()).ok()?.gateway.port;
+        Ok(others.filter_map(port).collect())
     }
 
     fn profile_at(&self, path: &Path) -> Result<Option<Profile>, String> {
@@ -326,23 +338,48 @@ fn has_soul(path: &Path) -> io::Result<bool> {
 
 const CONFIG_MODE: u32 = 0o644;
 
-/// Writes the files of a new profile into the staged directory `at`.
+/// Writes the files of a new profile into the staged directory `at`; of an imported one, those that
+/// its archive had none of. The intent is always the one given.
 fn furnish(at: &Path, name: &ProfileName, port: u16, intent: Intent) -> io::Result<()> {
     let config = format!(
         "# Profile `{name}`. Hermes reads the keys under `gateway`; all others are the agent's.\n\
          gateway:\n  port: {port}\n"
     );
     let home = RootHome::new(at).profile(&ProfileName::default_profile());
-    fsutil::write_durably(&home.soul(), b"", 0o644)?;
-    fsutil::write_durably(&home.config(), config.as_bytes(), CONFIG_MODE)?;
-    fsutil::write_durably(
-        &home.dotenv(),
-        b"# Secrets of this profile, as NAME=value lines.\n",
-        0o600,
-    )?;
-    fs::create_dir(home.logs())?;
-    intent.write(&home).map_err(io::Error::other)?;
-    // The staging directory is private to its maker; a profile is as open as its root home.
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(at, mode)
+    let dotenv = b"# Secrets of this profile, as NAME=value lines.\n";
+    for (path, bytes, mode) in [
+        (home.soul(), &b""[..], 0o644),
+        (home.config(), config.as_bytes(), CONFIG_MODE),
+        (home.dotenv(), dotenv, 0o600),
+    ] {
+        if !is_there(&path)? {
+            fsutil::write_durably(&path, bytes, mode)?;
+        }
+    }
+    if !is_there(&home.logs())? {
+        fs::create_dir(home.logs())?;
+    }
+    intent.write(&home).map_err(io::Error::other)
+}
+
+/// Writes `port` into the `config.yaml` at `path` and keeps the rest of its text.
+fn write_port(path: &Path, port: u16) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Port { path: path.to_owned(), source };
+    let old = fsutil::read_if_there(path).map_err(failed)?.unwrap_or_default();
+    let old = String::from_utf8(old)
+        .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    let new = config::with_port(&old, port, path)?;
+    let mode = match fs::metadata(path) {
+        Ok(metadata) => std::os::unix::fs::MetadataExt::mode(&metadata) & 0o777,
+        Err(_) => CONFIG_MODE,
+    };
+    fsutil::write_durably(path, new.as_bytes(), mode).map_err(failed)
+}
+
+/// Whether anything is there, be it a link to nowhere.
+fn is_there(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        found => found.map(|_| true),
+    }
 }

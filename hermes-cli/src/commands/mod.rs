@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod archive;
 mod boot;
 mod docs;
 mod doctor;

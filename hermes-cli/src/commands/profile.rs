@@ -1,4 +1,4 @@
-//! `hermes profile`: create, delete, rename, list, show, use, port.
+//! `hermes profile`: create, delete, rename, list, show, use, port. In `archive`: export, import.
 
 use hermes_core::config;
 use hermes_core::store::{Profile, StoreError};
@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::app::{App, Services};
 use crate::args::Profile as Command;
+use crate::commands::archive;
 use crate::error::{CliError, exit};
 use crate::hooks::{self, Registered};
 use crate::output;
@@ -20,6 +21,10 @@ pub(crate) fn run(app: &App, command: Command) -> Result<u8, CliError> {
         Command::Show { name } => show(app, name),
         Command::Use { name } => choose(app, &name),
         Command::Port { name, port } => set_port(app, &name, port),
+        Command::Export { name, output, force } => archive::export(app, &name, output, force),
+        Command::Import { file, name, start, max_size } => {
+            archive::import(app, &file, name, start, max_size)
+        }
     }
 }
 
@@ -63,13 +68,29 @@ impl View {
 fn create(app: &App, name: &ProfileName, port: Option<u16>, start: bool) -> Result<u8, CliError> {
     let registrar = app.registrar()?;
     registrar.check_name(name)?;
-    // Where it can be started now, it is the start that records so, once it may.
-    let later = start && !registrar.supports_runtime_registration();
-    let intent = if later { Intent::Running } else { Intent::Stopped };
-    let profile = app.store.create(name, port, intent)?;
+    let profile = app.store.create(name, port, first_intent(&registrar, start))?;
     let registered = hooks::created(app, &registrar, name)?;
     let port = app.store.port(&profile).ok().flatten().unwrap_or_default();
     output::message(format_args!("created profile `{name}`, port {port}"));
+    finish(app, &registrar, &profile, registered, start)
+}
+
+/// The intent that a new profile begins with.
+pub(super) fn first_intent(registrar: &Services, start: bool) -> Intent {
+    // Where it can be started now, it is the start that records so, once it may.
+    let later = start && !registrar.supports_runtime_registration();
+    if later { Intent::Running } else { Intent::Stopped }
+}
+
+/// Starts the gateway of a new profile if that was asked for, and tells what became of it.
+pub(super) fn finish(
+    app: &App,
+    registrar: &Services,
+    profile: &Profile,
+    registered: Registered,
+    start: bool,
+) -> Result<u8, CliError> {
+    let name = &profile.name;
     match registered {
         Registered::Yes if start => {
             registrar.start(name)?;
@@ -83,7 +104,7 @@ fn create(app: &App, name: &ProfileName, port: Option<u16>, start: bool) -> Resu
         Registered::Later(next) => output::message(next),
     }
     if app.json {
-        output::json(&View::of(app, Some(&registrar), &profile, &app.profile()?))?;
+        output::json(&View::of(app, Some(registrar), profile, &app.profile()?))?;
     }
     Ok(exit::SUCCESS)
 }

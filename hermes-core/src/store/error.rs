@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::FIRST_PORT;
+use crate::archive::ArchiveError;
 use crate::config::ConfigError;
 use crate::intent::IntentError;
 use crate::lock::LockError;
@@ -35,6 +36,39 @@ pub enum StoreError {
     /// The root profile stays.
     #[error("the profile `default` is the root home itself and is never deleted or renamed")]
     Default,
+    /// Nothing replaces the root profile.
+    #[error("the profile `default` is the root home itself and is never imported over")]
+    OntoDefault,
+    /// An export never replaces a file by itself.
+    #[error("there is a file `{}` already", path.display())]
+    FileExists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The archive was not made; nothing is left of it.
+    #[error("failed to export profile `{name}`")]
+    Export {
+        /// The name.
+        name: ProfileName,
+        /// Why.
+        source: ArchiveError,
+    },
+    /// The archive was refused, or not unpacked; nothing is left of it.
+    #[error("failed to import profile `{name}`")]
+    Import {
+        /// The name.
+        name: ProfileName,
+        /// Why.
+        source: ArchiveError,
+    },
+    /// What was unpacked did not become a profile; nothing is left of it.
+    #[error("failed to import profile `{name}`")]
+    Unfit {
+        /// The name.
+        name: ProfileName,
+        /// Why.
+        source: io::Error,
+    },
     /// Every port is named by some profile.
     #[error("no free port from {FIRST_PORT} up is left")]
     NoPort,

@@ -1,0 +1,193 @@
+//! `hermes profile export` and `import`.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use hermes_core::ProfileName;
+use hermes_core::archive::{Archive, ArchiveError, Format, LeftOut, Limits, Packed, Why};
+use hermes_core::config;
+use hermes_core::process_lock;
+use hermes_core::store::{Profile, StoreError};
+use rustix::fs::OFlags;
+
+use super::profile::{finish, first_intent};
+use crate::app::App;
+use crate::error::{CliError, exit};
+use crate::hooks;
+use crate::output;
+
+/// How many of what was left out are named on one line.
+const NAMED: usize = 5;
+
+pub(super) fn export(
+    app: &App,
+    name: &ProfileName,
+    output: Option<PathBuf>,
+    force: bool,
+) -> Result<u8, CliError> {
+    let profile = app.store.get(name)?;
+    let to = output.unwrap_or_else(|| PathBuf::from(format!("{name}.tar.zst")));
+    if to == Path::new("-") {
+        return export_to_stdout(app, &profile);
+    }
+    let format = Format::of_name(&to).ok_or_else(|| {
+        CliError::new(format!("`{}` is no name for an archive", to.display()))
+            .hint("it ends in .tar.zst or .tar.gz")
+            .with_code(exit::USAGE)
+    })?;
+    let packed = app.store.export(&profile, &to, format, force)?;
+    let path = to.display();
+    output::message(format_args!("exported profile `{name}` to `{path}`, {}", amount(&packed)));
+    tell_left_out(&packed.left_out);
+    warn(&profile);
+    if app.json {
+        let left_out = |left: &LeftOut| serde_json::json!({ "path": left.path.to_string_lossy(), "why": left.to_string() });
+        output::json(&serde_json::json!({
+            "profile": name,
+            "file": to.to_string_lossy(),
+            "files": packed.files,
+            "bytes": packed.bytes,
+            "left_out": packed.left_out.iter().map(left_out).collect::<Vec<_>>(),
+        }))?;
+    }
+    Ok(exit::SUCCESS)
+}
+
+fn export_to_stdout(app: &App, profile: &Profile) -> Result<u8, CliError> {
+    let mut stdout = io::stdout().lock();
+    let refused = |why: &'static str| {
+        let error = CliError::new("standard output takes no archive here").because(why);
+        Err(error.hint("`-o FILE` names a file").with_code(exit::USAGE))
+    };
+    if app.json {
+        return refused("it has the JSON");
+    }
+    if stdout.is_terminal() {
+        return refused("it is a terminal");
+    }
+    match app.store.export_to(profile, &mut stdout, Format::Zstd) {
+        Ok(packed) => tell_left_out(&packed.left_out),
+        // Whoever reads it has had enough, and knows so.
+        Err(StoreError::Export { source: ArchiveError::Write { source, .. }, .. })
+            if source.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error) => return Err(error.into()),
+    }
+    warn(profile);
+    Ok(exit::SUCCESS)
+}
+
+/// Tells what is not in the archive, but for what nobody will miss.
+fn tell_left_out(left_out: &[LeftOut]) {
+    let of = |why: Why| left_out.iter().filter(move |left| left.why == why);
+    let named = |all: Vec<&LeftOut>| {
+        let mut text = all
+            .iter()
+            .take(NAMED)
+            .map(|left| format!("`{}`", left.path.display()))
+            .collect::<Vec<_>>()
+            .join(", ");
+        if all.len() > NAMED {
+            text.push_str(&format!(" and {} more", all.len() - NAMED));
+        }
+        text
+    };
+    let secrets: Vec<_> = of(Why::Secret).collect();
+    if !secrets.is_empty() {
+        output::message(format_args!("secrets are not in it: {}", named(secrets)));
+    }
+    let others: Vec<_> = of(Why::NotOwn).collect();
+    if !others.is_empty() {
+        let what = "what is not the profile's own is not in it";
+        output::message(format_args!("{what}: {}", named(others)));
+    }
+    for left in left_out {
+        if matches!(left.why, Why::Special | Why::Refused(_)) {
+            output::warning(format_args!("left out: {left}"));
+        }
+    }
+}
+
+/// What the user would want to know before the archive is given away, or relied upon.
+fn warn(profile: &Profile) {
+    if let Ok(Some(_)) = process_lock::holder(&profile.home.gateway_lock()) {
+        output::warning(
+            "its gateway runs: databases that it writes to may be stored half changed; stop it for \
+             an exact copy",
+        );
+    }
+    let env = config::load(&profile.home.config()).map(|loaded| loaded.gateway.env);
+    if env.is_ok_and(|env| !env.is_empty()) {
+        output::warning("`config.yaml` is in it, with the values under `gateway.env`");
+    }
+}
+
+fn amount(packed: &Packed) -> impl Display {
+    let files = if packed.files == 1 { "file" } else { "files" };
+    format!("{} {files}, {} bytes", packed.files, packed.bytes)
+}
+
+pub(super) fn import(
+    app: &App,
+    file: &Path,
+    name: Option<ProfileName>,
+    start: bool,
+    max_size: Option<u64>,
+) -> Result<u8, CliError> {
+    let failed = |error: ArchiveError| {
+        let hint = error.hint();
+        let error = CliError::new(format!("failed to import `{}`", file.display())).because(error);
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    };
+    let registrar = app.registrar()?;
+    let limits = max_size.map_or_else(Limits::default, Limits::up_to);
+    let archive = Archive::open(open(file)?, limits).map_err(failed)?;
+    let name = match name {
+        Some(name) => name,
+        None => archive.top().parse().map_err(|error| {
+            CliError::new(format!("failed to import `{}`", file.display()))
+                .because(format!("its directory can't name a profile: {error}"))
+                .hint("`--name NAME` gives it another name")
+        })?,
+    };
+    registrar.check_name(&name)?;
+    let imported = app.store.import(archive, &name, first_intent(&registrar, start))?;
+    let registered = hooks::created(app, &registrar, &name)?;
+    let port = app.store.port(&imported.profile).ok().flatten();
+    let port = port.map_or_else(|| "no port".to_owned(), |port| format!("port {port}"));
+    output::message(format_args!("imported profile `{name}`, {port}"));
+    if let Some(taken) = imported.taken_port {
+        output::message(format_args!("the archive's port {taken} is another profile's"));
+    }
+    finish(app, &registrar, &imported.profile, registered, start)
+}
+
+/// Opens an archive. What is no file might keep it waiting for ever.
+fn open(file: &Path) -> Result<Box<dyn Read>, CliError> {
+    if file == Path::new("-") {
+        let stdin = io::stdin();
+        if stdin.is_terminal() {
+            return Err(CliError::new("no archive comes from a terminal").with_code(exit::USAGE));
+        }
+        return Ok(Box::new(stdin.lock()));
+    }
+    let failed = |error: io::Error| {
+        CliError::new(format!("failed to open `{}`", file.display())).because(error)
+    };
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = File::options()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(file)
+        .map_err(failed)?;
+    if !opened.metadata().map_err(failed)?.is_file() {
+        let error = CliError::new(format!("`{}` is no file", file.display()));
+        return Err(error.hint("`-` reads an archive from standard input"));
+    }
+    Ok(Box::new(opened))
+}

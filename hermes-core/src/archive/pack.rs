@@ -1,0 +1,321 @@
+//! A home into an archive, while the gateway may go on writing to it.
+//!
+//! Nothing is read but regular files that are reached from the home's own descriptor without
+//! following a link. What vanishes meanwhile was not there. A file that grows or shrinks is stored
+//! with the size that it had when it was opened: cut off, or filled up with zeros.
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use flate2::write::GzEncoder;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use tar::{Builder, EntryType, Header};
+
+use super::Format;
+use super::error::{ArchiveError, Fault};
+use super::omit::{self, LeftOut, Whose, Why};
+use super::path;
+
+const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
+/// A name is looked up once more than it was looked at: what it is then may be anything.
+const UNSURPRISED: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// The longest target that tar's own header has room for.
+const SHORT_LINK: usize = 100;
+
+/// What was packed.
+#[derive(Debug, Default)]
+pub struct Packed {
+    /// How many files.
+    pub files: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// What is not in the archive.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Writes the home at `home` into `out`, below a directory called `top`. The file with the device and
+/// inode number `but` is passed over: an archive doesn't hold itself. Blocks until all is written.
+///
+/// The home itself may be reached by a link. It is an error if another directory stands in its place
+/// at the end, for then it was deleted or renamed, and the archive may lack anything.
+pub fn pack(
+    home: &Path,
+    whose: Whose,
+    top: &str,
+    format: Format,
+    out: &mut dyn Write,
+    but: Option<(u64, u64)>,
+) -> Result<Packed, ArchiveError> {
+    let failed = |source| ArchiveError::Write { entry: "the archive".to_owned(), source };
+    match format {
+        Format::Gzip => {
+            let out = GzEncoder::new(out, flate2::Compression::default());
+            let (out, packed) = tar_up(home, whose, top, out, but)?;
+            out.finish().and_then(Write::flush).map_err(failed)?;
+            Ok(packed)
+        }
+        Format::Zstd => {
+            let mut out =
+                zstd::Encoder::new(out, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(failed)?;
+            // Without one a flipped bit may go unnoticed.
+            out.include_checksum(true).map_err(failed)?;
+            let (out, packed) = tar_up(home, whose, top, out, but)?;
+            out.finish().and_then(Write::flush).map_err(failed)?;
+            Ok(packed)
+        }
+    }
+}
+
+fn tar_up<W: Write>(
+    home: &Path,
+    whose: Whose,
+    top: &str,
+    out: W,
+    but: Option<(u64, u64)>,
+) -> Result<(W, Packed), ArchiveError> {
+    let failed = |errno: Errno| ArchiveError::Read {
+        entry: home.display().to_string(),
+        source: errno.into(),
+    };
+    let open = || -> rustix::io::Result<(OwnedFd, Stat)> {
+        let directory = rustix::fs::openat(CWD, home, READ | OFlags::DIRECTORY, Mode::empty())?;
+        let stat = rustix::fs::fstat(&directory)?;
+        Ok((directory, stat))
+    };
+    let (directory, stat) = open().map_err(failed)?;
+    let mut packer = Packer {
+        whose,
+        top: PathBuf::from(top),
+        but,
+        tar: Builder::new(out),
+        packed: Packed::default(),
+    };
+    packer.add_directory(Path::new(""), &stat)?;
+    packer.entries(&directory, Path::new(""), 0)?;
+    let still = open().is_ok_and(|(_, now)| identity(&now) == identity(&stat));
+    if !still {
+        return Err(failed(Errno::NOENT));
+    }
+    let out = packer.tar.into_inner().map_err(write_failed)?;
+    Ok((out, packer.packed))
+}
+
+struct Packer<W: Write> {
+    whose: Whose,
+    top: PathBuf,
+    but: Option<(u64, u64)>,
+    tar: Builder<W>,
+    packed: Packed,
+}
+
+impl<W: Write> Packer<W> {
+    /// Adds what is in `directory`, which is at `below` the home, `depth` levels down.
+    fn entries(
+        &mut self,
+        directory: &OwnedFd,
+        below: &Path,
+        depth: usize,
+    ) -> Result<(), ArchiveError> {
+        let names = match names(directory) {
+            // The directory is gone; if it was the home, that is seen at the end.
+            Err(Errno::NOENT) => return Ok(()),
+            names => names.map_err(|errno| read_failed(below, errno))?,
+        };
+        for name in names {
+            let path = below.join(OsStr::from_bytes(name.to_bytes()));
+            if let Some(why) = omit::why_not(&path, self.whose) {
+                self.leave_out(path, why);
+            } else if let Err(fault) = path::name_of(name.to_bytes()) {
+                self.leave_out(path, Why::Refused(fault));
+            } else {
+                match self.entry(directory, &name, &path, depth) {
+                    // It is gone.
+                    Err(Failure::Errno(Errno::NOENT)) => {}
+                    // It has become something else since it was looked at.
+                    Err(Failure::Errno(
+                        Errno::INVAL | Errno::LOOP | Errno::NOTDIR | Errno::NXIO,
+                    )) => {
+                        self.leave_out(path, Why::Special);
+                    }
+                    Err(Failure::Errno(errno)) => return Err(read_failed(&path, errno)),
+                    Err(Failure::Archive(error)) => return Err(error),
+                    Ok(()) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        directory: &OwnedFd,
+        name: &CString,
+        path: &Path,
+        depth: usize,
+    ) -> Result<(), Failure> {
+        let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        // The top directory and the entry's own name count, too.
+        let too_long = self.top.join(path).as_os_str().len() > path::MAX_PATH;
+        if too_long || depth + 2 > path::MAX_DEPTH {
+            let fault = if too_long { Fault::LongName } else { Fault::Deep };
+            self.leave_out(path.to_owned(), Why::Refused(fault));
+            return Ok(());
+        }
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                let flags = READ | UNSURPRISED | OFlags::DIRECTORY;
+                let inner = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+                self.add_directory(path, &rustix::fs::fstat(&inner)?)?;
+                self.entries(&inner, path, depth + 1)?;
+            }
+            FileType::RegularFile => {
+                let file = rustix::fs::openat(directory, name, READ | UNSURPRISED, Mode::empty())?;
+                let stat = rustix::fs::fstat(&file)?;
+                if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+                    self.leave_out(path.to_owned(), Why::Special);
+                } else if self.but != Some(identity(&stat)) {
+                    self.add_file(path, &stat, file.into())?;
+                }
+            }
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(directory, name, Vec::new())?;
+                match path::link(target.to_bytes(), depth) {
+                    Ok(target) => self.add_link(path, &stat, target)?,
+                    Err(fault) => self.leave_out(path.to_owned(), Why::Refused(fault)),
+                }
+            }
+            _ => self.leave_out(path.to_owned(), Why::Special),
+        }
+        Ok(())
+    }
+
+    fn add_directory(&mut self, path: &Path, stat: &Stat) -> Result<(), ArchiveError> {
+        let mut header = header(EntryType::Directory, 0, stat);
+        // What is a directory ends with a slash.
+        let path = self.top.join(path).join("");
+        self.tar.append_data(&mut header, path, io::empty()).map_err(write_failed)
+    }
+
+    fn add_file(&mut self, path: &Path, stat: &Stat, file: File) -> Result<(), ArchiveError> {
+        let size = u64::try_from(stat.st_size).unwrap_or_default();
+        let mut contents = Exactly { file, left: size, failed: None };
+        let mut header = header(EntryType::Regular, size, stat);
+        let added = self.tar.append_data(&mut header, self.top.join(path), &mut contents);
+        if let Some(source) = contents.failed {
+            return Err(ArchiveError::Read { entry: path.display().to_string(), source });
+        }
+        self.packed.files += 1;
+        self.packed.bytes += size;
+        added.map_err(write_failed)
+    }
+
+    fn add_link(&mut self, path: &Path, stat: &Stat, target: &str) -> Result<(), ArchiveError> {
+        let mut header = header(EntryType::Symlink, 0, stat);
+        let path = self.top.join(path);
+        let added = if target.len() <= SHORT_LINK {
+            // The other way changes how it is spelt.
+            header
+                .set_link_name_literal(target)
+                .and_then(|()| self.tar.append_data(&mut header, path, io::empty()))
+        } else {
+            self.tar.append_link(&mut header, path, target)
+        };
+        added.map_err(write_failed)
+    }
+
+    fn leave_out(&mut self, path: PathBuf, why: Why) {
+        self.packed.left_out.push(LeftOut { path, why });
+    }
+}
+
+/// What an entry failed with: the system's word on it, or an error that ends it all.
+enum Failure {
+    Errno(Errno),
+    Archive(ArchiveError),
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        Self::Archive(error)
+    }
+}
+
+/// Exactly so many bytes: a file's first ones, then zeros.
+struct Exactly {
+    file: File,
+    left: u64,
+    /// Where it is the file that failed, and not the archive.
+    failed: Option<io::Error>,
+}
+
+impl Read for Exactly {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let buffer = &mut buffer[..wanted];
+        let read = match self.file.read(buffer) {
+            Ok(0) => {
+                buffer.fill(0);
+                wanted
+            }
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                self.failed = Some(error);
+                return Err(kind.into());
+            }
+        };
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+/// The names in a directory, sorted, so that the same home makes the same archive.
+fn names(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let name = entry?.file_name().to_owned();
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Owners are not carried: whoever imports it owns it.
+fn header(kind: EntryType, size: u64, stat: &Stat) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_size(size);
+    header.set_mode(stat.st_mode & 0o777);
+    header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or_default());
+    header.set_uid(0);
+    header.set_gid(0);
+    header
+}
+
+#[expect(clippy::useless_conversion, reason = "its fields have other types on other systems")]
+fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev.into(), stat.st_ino.into())
+}
+
+fn read_failed(path: &Path, errno: Errno) -> ArchiveError {
+    ArchiveError::Read { entry: path.display().to_string(), source: errno.into() }
+}
+
+fn write_failed(source: io::Error) -> ArchiveError {
+    ArchiveError::Write { entry: "the archive".to_owned(), source }
+}

@@ -1,0 +1,165 @@
+//! What else goes on while a profile is exported or imported.
+
+use std::fs;
+use std::io::{self, Cursor, Read};
+use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use hermes_core::Intent;
+use hermes_core::archive::{Archive, Format, Limits};
+use hermes_core::store::{FIRST_PORT, StoreError};
+use rustix::fs::{CWD, RenameFlags};
+
+use crate::kit::{BOTH, World, entries, name, unpacked, write};
+
+/// Does something else whenever an archive is read from.
+struct Meanwhile<'a, F> {
+    bytes: Cursor<&'a [u8]>,
+    does: F,
+}
+
+impl<F: FnMut()> Read for Meanwhile<'_, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (self.does)();
+        let part = buffer.len().min(64);
+        self.bytes.read(&mut buffer[..part])
+    }
+}
+
+#[test]
+fn an_import_holds_nobody_up_and_is_no_leftover() {
+    let world = World::new();
+    let coder = world.create("coder");
+    let mut noise = vec![0; 300_000];
+    // Not to be compressed to nothing.
+    let mut seed = 1_u32;
+    noise.fill_with(|| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        seed.to_be_bytes()[0]
+    });
+    write(coder.home.path(), "noise", &noise);
+    let (bytes, _) = world.export(&coder, Format::Gzip);
+    let mut made = 0;
+    let slow = Meanwhile {
+        bytes: Cursor::new(&bytes),
+        does: || {
+            assert_eq!(world.store.remove_leftovers().unwrap(), 0);
+            if entries(&world.root().join("profiles")).len() > 2 && made == 0 {
+                world.create("meanwhile");
+                made += 1;
+            }
+        },
+    };
+    let archive = Archive::open(slow, Limits::default()).unwrap();
+    let two = world.store.import(archive, &name("two"), Intent::Stopped).unwrap().profile;
+    assert_eq!(fs::read(two.home.path().join("noise")).unwrap(), noise);
+    assert_eq!(made, 1);
+    assert_eq!(world.store.port(&two).unwrap(), Some(FIRST_PORT + 2), "chosen at the end");
+
+    // Somebody is faster.
+    let slow = Meanwhile {
+        bytes: Cursor::new(&bytes),
+        does: || {
+            if world.store.find(&name("three")).unwrap().is_none() {
+                write(world.create("three").home.path(), "SOUL.md", "first");
+            }
+        },
+    };
+    let archive = Archive::open(slow, Limits::default()).unwrap();
+    // It is checked before anything is unpacked, and again when it counts.
+    let error = world.store.import(archive, &name("three"), Intent::Stopped).unwrap_err();
+    assert!(matches!(error, StoreError::Exists { .. }), "{error}");
+    assert_eq!(world.profiles(), [".locks", "coder", "meanwhile", "three", "two"]);
+    fs::create_dir(world.root().join("profiles/.hermes-killed")).unwrap();
+    assert_eq!(world.store.remove_leftovers().unwrap(), 1, "what a killed one leaves is one");
+}
+
+#[test]
+fn a_file_that_appears_meanwhile_is_not_replaced() {
+    let world = World::new();
+    let coder = world.create("coder");
+    write(coder.home.path(), "much", vec![b'x'; 16 << 20]);
+    let out = world.dir.path().join("out");
+    fs::create_dir(&out).unwrap();
+    let to = out.join("coder.tgz");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
+            while entries(&out).is_empty() && std::time::Instant::now() < patience {}
+            fs::write(&to, "somebody's").unwrap();
+        });
+        let error = world.store.export(&coder, &to, Format::Gzip, false).unwrap_err();
+        assert!(matches!(error, StoreError::FileExists { .. }), "{error}");
+    });
+    assert_eq!(fs::read_to_string(&to).unwrap(), "somebody's");
+    assert_eq!(entries(&out), ["coder.tgz"]);
+}
+
+/// Ends the other thread, also when this one fails: it would be waited for without end.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_changes_meanwhile_is_stored_as_one_or_the_other() {
+    let world = World::new();
+    let coder = world.create("coder");
+    let home = coder.home.path();
+    write(home, "steady", "steady");
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut round = 0_usize;
+            while !ended.load(Ordering::Relaxed) {
+                round += 1;
+                // Grows, shrinks, comes and goes.
+                write(home, "changing", vec![b'x'; (round % 7) * 30_000]);
+                write(home, "fleeting/deep/file", "x");
+                fs::remove_dir_all(home.join("fleeting")).unwrap();
+            }
+        });
+        let _ends = Ends(&ended);
+        for round in 0..60 {
+            let (bytes, _) = world.export(&coder, BOTH[round % 2]);
+            let again = unpacked(&bytes);
+            assert_eq!(fs::read(again.path().join("steady")).unwrap(), b"steady");
+        }
+    });
+}
+
+#[test]
+fn a_link_that_takes_a_files_place_is_never_followed() {
+    let world = World::new();
+    let coder = world.create("coder");
+    let home = coder.home.path();
+    let outside = world.dir.path().join("outside");
+    write(&outside, "f", "outside-outside");
+    write(home, "d/f", "inside");
+    write(home, "f", "inside");
+    symlink(&outside, home.join("swap-d")).unwrap();
+    symlink(outside.join("f"), home.join("swap-f")).unwrap();
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                for (a, b) in [("d", "swap-d"), ("f", "swap-f")] {
+                    let (a, b) = (home.join(a), home.join(b));
+                    rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).unwrap();
+                }
+            }
+        });
+        let _ends = Ends(&ended);
+        for _ in 0..500 {
+            let (bytes, _) = world.export(&coder, Format::Gzip);
+            let mut text = Vec::new();
+            flate2::read::GzDecoder::new(&*bytes).read_to_end(&mut text).unwrap();
+            let found = text.windows(15).any(|window| window == b"outside-outside");
+            assert!(!found, "it was read through a link");
+        }
+    });
+}

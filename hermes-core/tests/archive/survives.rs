@@ -1,0 +1,239 @@
+//! What survives a way out and in again, and what stays out.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use hermes_core::archive::{Archive, Format, Limits, Whose, Why, pack};
+use hermes_core::store::StoreError;
+use hermes_core::{Intent, ProfileName};
+use proptest::prelude::*;
+use rustix::fs::CWD;
+
+use crate::kit::{BOTH, World, entries, members, name, tree, unpacked, write};
+
+#[test]
+fn a_profile_survives_but_for_secrets_and_traces() {
+    for format in BOTH {
+        let world = World::new();
+        let coder = world.create("coder");
+        let home = coder.home.path();
+        for secret in [".env", ".env.bak", "auth.json", "a/.env", "home/.ssh/id", "pairing/x"] {
+            write(home, secret, "sk-secret");
+        }
+        for trace in ["gateway.pid", "gateway.lock", "hermes-gateway.lock", "gateway_state.json"] {
+            write(home, trace, "trace");
+        }
+        write(home, "SOUL.md", "a soul");
+        write(home, "state.db-wal", "transactions");
+        write(home, "workspace/Cargo.lock", "no lock");
+        symlink("../workspace/Cargo.lock", home.join("logs/inside")).unwrap();
+        symlink("/etc/passwd", home.join("outside")).unwrap();
+        rustix::fs::mkfifoat(CWD, home.join("fifo"), rustix::fs::Mode::RWXU).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(home.join("socket")).unwrap();
+        let (bytes, packed) = world.export(&coder, format);
+        let expected = [
+            "coder/",
+            "coder/SOUL.md",
+            "coder/a/",
+            "coder/config.yaml",
+            "coder/home/",
+            "coder/logs/",
+            "coder/logs/inside",
+            "coder/state.db-wal",
+            "coder/workspace/",
+            "coder/workspace/Cargo.lock",
+        ];
+        assert_eq!(members(&bytes), expected);
+        assert_eq!(packed.files, 4);
+        let special = packed.left_out.iter().filter(|left| left.why == Why::Special);
+        let special: Vec<_> = special.map(|left| left.path.to_str().unwrap()).collect();
+        assert_eq!(special, ["fifo", "socket"]);
+        let outside = packed.left_out.iter().find(|left| left.path == Path::new("outside"));
+        assert!(matches!(outside.unwrap().why, Why::Refused(_)));
+
+        let two = world.import(&bytes, "two");
+        let home = two.home.path();
+        assert_eq!(fs::read_to_string(home.join("SOUL.md")).unwrap(), "a soul");
+        assert_eq!(fs::read_to_string(home.join("logs/inside")).unwrap(), "no lock");
+        assert_eq!(Intent::read(&two.home).unwrap(), Intent::Stopped, "intent is not carried");
+        let dotenv = fs::read_to_string(home.join(".env")).unwrap();
+        assert!(dotenv.starts_with("# Secrets"), "as `create` makes it: {dotenv}");
+        assert_eq!(world.profiles(), [".locks", "coder", "two"]);
+    }
+}
+
+#[test]
+fn an_archive_appears_whole_or_not_at_all_and_is_its_owners_alone() {
+    let world = World::new();
+    let coder = world.create("coder");
+    // In the very home that is exported: it doesn't hold itself.
+    let to = coder.home.path().join("logs/coder.tar.zst");
+    let export = |replace| world.store.export(&coder, &to, Format::Zstd, replace);
+    export(false).unwrap();
+    assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
+    let bytes = fs::read(&to).unwrap();
+    assert!(!members(&bytes).iter().any(|member| member.contains("export")), "not itself");
+    let error = export(false).unwrap_err();
+    assert!(matches!(error, StoreError::FileExists { .. }), "{error}");
+    assert_eq!(fs::read(&to).unwrap(), bytes);
+    fs::write(&to, "older").unwrap();
+    export(true).unwrap();
+    world.import(&fs::read(&to).unwrap(), "two");
+
+    let gone = world.dir.path().join("nowhere/coder.tar.zst");
+    world.store.export(&coder, &gone, Format::Zstd, false).unwrap_err();
+    assert_eq!(entries(to.parent().unwrap()), ["coder.tar.zst"]);
+}
+
+#[test]
+fn default_exports_its_own_entries_and_comes_back_under_another_name() {
+    let world = World::new();
+    world.create("other");
+    let root = world.root();
+    for path in ["SOUL.md", "config.yaml", "skills/a/SKILL.md", "logs/agent.log", "cron/jobs.json"]
+    {
+        write(&root, path, "its own");
+    }
+    for path in
+        ["active_profile", "logs/gateways/other/current", "logs/container-boot.log", ".bashrc", "x"]
+    {
+        write(&root, path, "not its own");
+    }
+    let default = world.store.get(&ProfileName::default_profile()).unwrap();
+    let (bytes, packed) = world.export(&default, Format::Gzip);
+    let expected = [
+        "default/",
+        "default/SOUL.md",
+        "default/config.yaml",
+        "default/cron/",
+        "default/cron/jobs.json",
+        "default/logs/",
+        "default/logs/agent.log",
+        "default/skills/",
+        "default/skills/a/",
+        "default/skills/a/SKILL.md",
+    ];
+    assert_eq!(members(&bytes), expected);
+    let foreign = packed.left_out.iter().filter(|left| left.why == Why::NotOwn);
+    let foreign: Vec<_> = foreign.map(|left| left.path.to_str().unwrap()).collect();
+    let expected =
+        [".bashrc", "active_profile", "logs/container-boot.log", "logs/gateways", "profiles", "x"];
+    assert_eq!(foreign, expected);
+    let archive = Archive::open(&*bytes, Limits::default()).unwrap();
+    assert_eq!(archive.top(), "default");
+    let error = world.store.import(archive, &ProfileName::default_profile(), Intent::Stopped);
+    assert!(matches!(error, Err(StoreError::OntoDefault)), "{error:?}");
+    assert_eq!(fs::read_to_string(root.join("SOUL.md")).unwrap(), "its own");
+    let two = world.import(&bytes, "two");
+    assert_eq!(fs::read_to_string(two.home.path().join("logs/agent.log")).unwrap(), "its own");
+}
+
+#[test]
+fn a_port_of_another_profile_is_replaced_and_the_rest_of_the_text_kept() {
+    let world = World::new();
+    let coder = world.create("coder");
+    let text = "# mine\nmodel: x\ngateway:\n  port: 8642 # here\n";
+    fs::write(coder.home.config(), text).unwrap();
+    let (bytes, _) = world.export(&coder, Format::Zstd);
+    let import = |profile: &str| {
+        let archive = Archive::open(&*bytes, Limits::default()).unwrap();
+        world.store.import(archive, &name(profile), Intent::Stopped).unwrap()
+    };
+    let two = import("two");
+    assert_eq!(two.taken_port, Some(8642));
+    let expected = "# mine\nmodel: x\ngateway:\n  port: 8643 # here\n";
+    assert_eq!(fs::read_to_string(two.profile.home.config()).unwrap(), expected);
+    world.store.delete(&name("coder"), false).unwrap();
+    let three = import("three");
+    assert_eq!(three.taken_port, None, "nobody else names it now");
+    assert_eq!(fs::read_to_string(three.profile.home.config()).unwrap(), text);
+}
+
+#[test]
+fn names_that_are_taken_or_reserved_are_refused_and_nothing_changes() {
+    let world = World::new();
+    let coder = world.create("coder");
+    write(coder.home.path(), "SOUL.md", "one");
+    let (bytes, _) = world.export(&coder, Format::Zstd);
+    write(coder.home.path(), "SOUL.md", "two");
+    fs::create_dir(world.root().join("profiles/no-soul")).unwrap();
+    for (taken, reserved) in [("coder", false), ("no-soul", false), ("tmp", true)] {
+        let archive = Archive::open(&*bytes, Limits::default()).unwrap();
+        let error = world.store.import(archive, &name(taken), Intent::Stopped).unwrap_err();
+        match reserved {
+            true => assert!(matches!(error, StoreError::Reserved { .. }), "{error}"),
+            false => assert!(matches!(error, StoreError::Exists { .. }), "{error}"),
+        }
+    }
+    assert_eq!(fs::read_to_string(coder.home.soul()).unwrap(), "two");
+    assert_eq!(world.profiles(), [".locks", "coder", "no-soul"]);
+}
+
+/// One thing in a home.
+#[derive(Debug, Clone)]
+enum Thing {
+    File(Vec<u8>, u32),
+    Directory(u32),
+    Link(String),
+}
+
+fn a_name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => "[a-zA-Z0-9 ._é中😀\\\\'\"-]{1,12}",
+        // Longer than tar's own header has room for.
+        1 => "[a-z]{90,240}",
+    ]
+    // What stays out is tested elsewhere.
+    .prop_map(|name| format!("n{name}"))
+}
+
+fn a_thing() -> impl Strategy<Value = Thing> {
+    let mode = || prop::sample::select(vec![0o644, 0o600, 0o755, 0o700, 0o640, 0o750]);
+    prop_oneof![
+        4 => (prop::collection::vec(any::<u8>(), 0..2000), mode()).prop_map(|(b, m)| Thing::File(b, m)),
+        1 => prop::sample::select(vec![0o755, 0o700, 0o750]).prop_map(Thing::Directory),
+        1 => a_name().prop_map(Thing::Link),
+        1 => a_name().prop_map(|name| Thing::Link(format!("./{name}//{name}/"))),
+    ]
+}
+
+fn a_tree() -> impl Strategy<Value = Vec<(Vec<String>, Thing)>> {
+    prop::collection::vec((prop::collection::vec(a_name(), 1..5), a_thing()), 0..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_tree_survives_byte_for_byte(things in a_tree(), mode in prop::sample::select(vec![0o755, 0o700])) {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path();
+        for (path, thing) in things {
+            let path = home.join(path.iter().collect::<PathBuf>());
+            // One thing may be in the way of another.
+            if fs::create_dir_all(path.parent().unwrap()).is_err() || path.symlink_metadata().is_ok() {
+                continue;
+            }
+            match thing {
+                Thing::File(bytes, mode) => {
+                    fs::write(&path, bytes).unwrap();
+                    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+                }
+                Thing::Directory(mode) => {
+                    fs::create_dir(&path).unwrap();
+                    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+                }
+                Thing::Link(target) => symlink(target, &path).unwrap(),
+            }
+        }
+        fs::set_permissions(home, fs::Permissions::from_mode(mode)).unwrap();
+        let before = tree(home);
+        for format in BOTH {
+            let mut bytes = Vec::new();
+            pack(home, Whose::Own, "any", format, &mut bytes, None).unwrap();
+            let after = unpacked(&bytes);
+            prop_assert_eq!(&before, &tree(after.path()));
+        }
+    }
+}
