@@ -14,6 +14,7 @@ use hermes_core::home::{self, CONTAINER_ROOT, HomeFacts};
 use hermes_core::manager::NoManager;
 use hermes_core::{Kind, ProfileName, ProfileRegistrar, RootHome, Store};
 use hermes_host::{Launchd, Systemd};
+use hermes_s6::render::quote;
 use hermes_s6::{Patience, S6Manager, S6Programs, ScanDir, Toolbox, Tree, owner};
 
 use crate::args::Global;
@@ -33,6 +34,8 @@ pub(crate) struct App {
     /// How long to wait for anything, if that was said.
     pub(crate) timeout: Option<Duration>,
     patience: Patience,
+    /// The scan directory that `--scandir` names.
+    scandir_option: Option<PathBuf>,
     /// The profile that `-p` names.
     profile_option: Option<ProfileName>,
     /// The profile whose home `HERMES_HOME` is.
@@ -46,8 +49,9 @@ impl App {
     /// Looks around.
     pub(crate) fn new(global: Global) -> Result<Self, CliError> {
         let mut facts = Facts::gather(Path::new("/"));
-        facts.named_scandir = match global.scandir {
-            Some(dir) => Some(absolute(dir)?),
+        let scandir_option = global.scandir.map(absolute).transpose()?;
+        facts.named_scandir = match &scandir_option {
+            Some(dir) => Some(dir.clone()),
             None => variable(home::env::SCANDIR).map(PathBuf::from),
         };
         facts.user_scandir = Some(user_scandir()).filter(|dir| is_held(dir));
@@ -67,6 +71,7 @@ impl App {
             json: global.json,
             timeout,
             patience,
+            scandir_option,
             profile_option: global.profile,
             home_profile,
         })
@@ -75,6 +80,13 @@ impl App {
     /// The root home.
     pub(crate) fn root(&self) -> &RootHome {
         self.store.root()
+    }
+
+    /// A command line of `hermes` as it may be typed where this one was.
+    pub(crate) fn line(&self, command: &str) -> String {
+        let scandir = self.scandir_option.as_ref().map(|dir| quote(&dir.to_string_lossy()));
+        let scandir = scandir.map_or_else(String::new, |dir| format!(" --scandir {dir}"));
+        format!("hermes {command}{scandir}")
     }
 
     /// The profile that a command means which names none: the one named on the line or by

@@ -63,7 +63,15 @@ pub(crate) enum Command {
         hand_over: bool,
     },
     /// Check what the gateways need, and say how to mend it
-    Doctor,
+    ///
+    /// Exits with 1 if something is wrong that keeps a gateway, a command or a profile from working,
+    /// and with 0 otherwise: warnings and checks that could not be made alone are no failure.
+    Doctor {
+        /// First mend what can be mended without stopping a gateway that runs: leftovers, missing and
+        /// unused slots, outdated slots that are down, wanted gateways that are down, open .env files
+        #[arg(long)]
+        fix: bool,
+    },
     /// Print a shell's completions
     Completions {
         /// The shell
@@ -230,7 +238,8 @@ pub(crate) enum Gateway {
         /// Start the gateway
         #[arg(long)]
         start: bool,
-        /// Make anew what was registered before, one after the other
+        /// Make anew what was registered before, one after the other; with --all, what another version
+        /// made
         #[arg(long)]
         refresh: bool,
     },

@@ -32,6 +32,52 @@ pub(crate) fn line(text: impl Display) -> Result<(), CliError> {
     raw(format!("{text}\n").as_bytes())
 }
 
+/// Prints one line of data that begins with a judgement.
+pub(crate) fn judged(judgement: Judgement, text: &str) -> Result<(), CliError> {
+    let (style, word) = (judgement.style(), judgement.word());
+    let line = format!("{style}{word}{style:#}{}\n", escaped(text));
+    let mut stdout = anstream::stdout();
+    is_taken(stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush())).map(drop)
+}
+
+/// How something was found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Judgement {
+    /// As it should be.
+    Ok,
+    /// Worth knowing, and nothing is wrong.
+    Info,
+    /// It could not be seen.
+    Unknown,
+    /// It works and won't do so for long, or not as was meant.
+    Warning,
+    /// It does not work.
+    Error,
+}
+
+impl Judgement {
+    /// The word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Info => "info",
+            Self::Unknown => "unknown",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+
+    fn style(self) -> Style {
+        match self {
+            Self::Ok => AnsiColor::Green.on_default(),
+            Self::Info | Self::Unknown => HINT,
+            Self::Warning => WARNING,
+            Self::Error => ERROR,
+        }
+    }
+}
+
 /// Prints data as it is.
 pub(crate) fn raw(bytes: &[u8]) -> Result<(), CliError> {
     let mut stdout = io::stdout();

@@ -4,6 +4,7 @@
 //! crash leaves behind has a dot name and is removed by [`Store::remove_leftovers`].
 
 mod error;
+mod leftovers;
 mod rename;
 mod transfer;
 
@@ -256,36 +257,6 @@ impl Store {
         };
         write_port(&path, port)?;
         Ok(port)
-    }
-
-    /// Removes what a crash left of profiles being made, removed or chosen, and says how many.
-    /// Idempotent.
-    pub fn remove_leftovers(&self) -> Result<usize, StoreError> {
-        let profiles = self.root.profiles();
-        if !profiles.is_dir() {
-            return Ok(0);
-        }
-        // Whoever makes a profile holds this lock, so what is found now belongs to nobody, but for
-        // what an import has marked as its own.
-        let failed = |source| StoreError::List { path: profiles.clone(), source };
-        let _ports = self.lock_ports(failed)?;
-        let mut removed = 0;
-        for (directory, prefix) in [(profiles.as_path(), HIDDEN), (self.root.path(), HIDDEN_CHOICE)]
-        {
-            for entry in fs::read_dir(directory).map_err(failed)? {
-                let entry = entry.map_err(failed)?;
-                let hidden = entry.file_name().to_string_lossy().starts_with(prefix);
-                if !hidden || transfer::is_in_use(&entry.path()) {
-                    continue;
-                }
-                match entry.file_type().map_err(failed)?.is_dir() {
-                    true => fsutil::remove_tree_if_there(&entry.path()).map_err(failed)?,
-                    false => fsutil::remove_file_if_there(&entry.path()).map_err(failed)?,
-                };
-                removed += 1;
-            }
-        }
-        Ok(removed)
     }
 
     /// Takes the lock under which profiles are made, removed and given ports. What the file system has

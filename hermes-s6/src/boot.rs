@@ -1,7 +1,6 @@
 //! Gathering what boot decides on, and carrying its plan out.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fs_err as fs;
@@ -105,7 +104,16 @@ pub(crate) fn profile_of(action: &Action) -> Option<&ProfileName> {
     }
 }
 
-fn apply(manager: &S6Manager, action: &Action) -> Result<(), ManagerError> {
+pub(crate) fn apply(manager: &S6Manager, action: &Action) -> Result<(), ManagerError> {
+    apply_unless(manager, action, |_| Ok(()))
+}
+
+/// Carries `action` out unless `objection`, asked under the profile's lock, has something against it.
+pub(crate) fn apply_unless(
+    manager: &S6Manager,
+    action: &Action,
+    objection: impl Fn(&ProfileName) -> Result<(), ManagerError>,
+) -> Result<(), ManagerError> {
     if let Action::Clear { path } = action {
         return match path.try_exists() {
             Ok(false) => Ok(()),
@@ -121,6 +129,7 @@ fn apply(manager: &S6Manager, action: &Action) -> Result<(), ManagerError> {
     let known = manager.store().find(name).map_err(|error| failed(OPERATION, error))?.is_some();
     let registered = manager.tree().scandir.slot(name).path().symlink_metadata().is_ok();
     let intent = Intent::read(&profile.home).ok();
+    objection(name)?;
     match action {
         Action::Remove { detail, .. } if known && *detail == PROFILE_GONE => Ok(()),
         Action::Remove { .. } => manager.unregister_locked(name),
@@ -143,7 +152,7 @@ fn sweep(profile: &Profile) -> Result<(), ManagerError> {
     Ok(())
 }
 
-fn gather(manager: &S6Manager) -> Result<Facts, ManagerError> {
+pub(crate) fn gather(manager: &S6Manager) -> Result<Facts, ManagerError> {
     let io = |error: std::io::Error| failed(OPERATION, error);
     let scandir = &manager.tree().scandir;
     let Listing { profiles, skipped } =
@@ -198,10 +207,18 @@ fn slot_fact(
         },
         running: gateway.is_some_and(|pid| child_of(pid) == supervisor.and_then(|s| s.pid)),
         parked: policy::parked(slot)?.is_some(),
-        current: generation(&slot.generation()) == Some(GENERATION),
+        current: slot.is_current(),
     })
 }
 
-fn generation(path: &Path) -> Option<u32> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
+impl ServiceDir {
+    /// The generation of the slot's scripts; `None` if it can't be told.
+    pub fn rendered_by(&self) -> Option<u32> {
+        fs::read_to_string(self.generation()).ok()?.trim().parse().ok()
+    }
+
+    /// Whether the slot's scripts are those that this version renders.
+    pub fn is_current(&self) -> bool {
+        self.rendered_by() == Some(GENERATION)
+    }
 }

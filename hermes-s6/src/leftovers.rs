@@ -27,6 +27,12 @@ pub fn orphan(lock: &Path, supervised: Option<u32>) -> io::Result<Option<u32>> {
     Ok(holder.filter(|pid| supervised != Some(*pid)))
 }
 
+/// The processes that are left of a gateway whose service is down, those included that left its group.
+pub fn left_of(tree: &Tree, profile: &ProfileName) -> io::Result<Vec<u32>> {
+    let left = Traces::of(tree, std::slice::from_ref(profile)).find(tree)?;
+    Ok(left.into_iter().map(|(process, _)| process.pid).collect())
+}
+
 /// By what the processes of some profiles' gateways are known, read while the gateways still run.
 #[derive(Debug, Default)]
 pub(crate) struct Traces {

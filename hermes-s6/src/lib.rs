@@ -13,8 +13,8 @@
 //! | "no restart" as exit 125 of `finish` | `servicedir.html` | [`policy`] |
 //!
 //! Above them: [`registry`] makes and removes slots, [`lifecycle`] starts and stops them,
-//! [`reconcile`] and [`boot`] bring them in line with the profiles, [`rename`] carries one over to
-//! another name, and [`manager`] is the service
+//! [`reconcile`] and [`boot`] bring them in line with the profiles, [`mend`] as far as no gateway that
+//! runs is disturbed, [`rename`] carries one over to another name, and [`manager`] is the service
 //! traits over all that.
 //!
 //! # Example
@@ -50,6 +50,7 @@ pub mod leftovers;
 pub mod lifecycle;
 pub mod log;
 pub mod manager;
+pub mod mend;
 pub mod owner;
 pub mod parallel;
 pub mod policy;

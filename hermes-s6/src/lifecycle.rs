@@ -46,6 +46,11 @@ impl ServiceDir {
         Record::parse(&fs::read(self.status())?)
     }
 
+    /// The same, or `None` if no supervisor has written anything down yet.
+    pub fn record_if_there(&self) -> io::Result<Option<Record>> {
+        fsutil::read_if_there(&self.status())?.map(|bytes| Record::parse(&bytes)).transpose()
+    }
+
     /// The deaths that this supervisor has seen, oldest first.
     pub fn deaths(&self) -> io::Result<Vec<Death>> {
         match fsutil::read_if_there(&self.death_tally())? {
@@ -117,7 +122,12 @@ fn bring_up_once(
             return Err(refused(operation, "it was told to stop meanwhile".to_owned(), None));
         }
         wanted |= record.want_up;
-        let Some(pid) = record.gateway() else {
+        // One of a former supervisor's is nobody's child here.
+        let child = |pid: &u32| match watch.supervisor.first() {
+            Some(supervisor) => tree.proc.parent(*pid).is_ok_and(|parent| parent == supervisor.pid),
+            None => true,
+        };
+        let Some(pid) = record.gateway().filter(child) else {
             saw = "it is down";
             return Ok(Look::Wait);
         };
@@ -194,7 +204,14 @@ fn bring_down_once(
         if watch.supervisor.iter().any(Process::has_ended) {
             return Ok(Look::Done(Told::Gone));
         }
-        let record = slot.record().map_err(io)?;
+        // A supervisor that has just begun has not written its record yet, and the one that is there
+        // may be a former one's: it has obeyed when the file is there, which it makes before anything else.
+        let obeyed = slot.down().try_exists().map_err(io)?;
+        let record = slot.record_if_there().map_err(io)?;
+        let Some(record) = record.filter(|_| obeyed) else {
+            saw = "its supervisor has not taken the command yet".to_owned();
+            return Ok(Look::Wait);
+        };
         if record.is_down() && !record.want_up {
             return Ok(Look::Done(Told::Done));
         }

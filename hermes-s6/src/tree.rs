@@ -1,6 +1,7 @@
 //! One supervision tree: the scan directory, the home whose gateways it runs, the programs that
 //! its scripts call, and how patient commands are with it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -110,14 +111,17 @@ impl Tree {
     }
 
     /// The home that services of this tree get, if a plain user may know it.
-    fn home_of(&self, svscan: Holder) -> Option<PathBuf> {
+    pub fn home_of(&self, svscan: Holder) -> Option<PathBuf> {
+        self.variable(svscan, env::HOME).map(PathBuf::from)
+    }
+
+    /// A variable that services of this tree get, if a plain user may know it.
+    pub fn variable(&self, svscan: Holder, name: &str) -> Option<OsString> {
         let contained = self.toolbox.s6.with_contenv.is_some().then(|| {
-            let text = fs::read_to_string(format!("{CONTAINER_ENVIRONMENT}/{}", env::HOME)).ok()?;
-            Some(PathBuf::from(text.trim_end_matches('\n')))
+            let text = fs::read_to_string(format!("{CONTAINER_ENVIRONMENT}/{name}")).ok()?;
+            Some(OsString::from(text.trim_end_matches('\n')))
         });
-        contained
-            .flatten()
-            .or_else(|| Some(self.proc.variable(svscan.pid?, env::HOME).ok()??.into()))
+        contained.flatten().or_else(|| self.proc.variable(svscan.pid?, name).ok()?)
     }
 
     /// Refuses a name that s6 can't carry, before anything is written.

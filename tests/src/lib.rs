@@ -4,6 +4,7 @@
 //! production: what works as root alone must fail here.
 
 mod command;
+pub mod doctor;
 mod logger;
 mod stream;
 mod tree;
@@ -13,7 +14,7 @@ pub use command::{Hermes, Outcome, Running};
 pub use logger::Logger;
 pub use stream::Stream;
 pub use tree::{Helper, Svscan, Up};
-pub use world::{World, free_port, hermes_program};
+pub use world::{World, free_port, hermes_program, is_root};
 
 use std::convert::Infallible;
 use std::fs;

@@ -215,7 +215,8 @@ pub fn free_port() -> u16 {
     }
 }
 
-fn is_root() -> bool {
+/// Whether the tests are run by root, who alone can make some faults.
+pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 

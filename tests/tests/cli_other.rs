@@ -326,7 +326,7 @@ fn doctor_names_what_is_wrong_and_what_mends_it() {
         "`gateway.prot`",
         "ports: `c` names no port, and its built-in gateway needs one\n  mend: hermes profile port c",
         "Bad` is no profile: invalid profile name `Bad`: it must be lower case",
-        "slots: `a` has no slot\n  mend: hermes boot",
+        "slots: `a` has no slot\n  mend: hermes gateway register a",
     ] {
         assert!(outcome.stdout.contains(said), "{said}: {outcome}");
     }

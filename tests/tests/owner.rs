@@ -123,6 +123,9 @@ fn a_client_supervises_nothing_and_says_who_does() {
         is_one_clear_error(&outcome);
         assert!(outcome.stderr.contains(&svscan), "{outcome}");
     }
+    let doctor = up.world.hermes(["doctor"]).env("HERMES_ROLE", "client").run();
+    let seen = format!("HERMES_ROLE=client supervises nothing; the owner is {svscan}");
+    assert!(doctor.stdout.contains(&seen), "{doctor}");
     let list = up.world.hermes(["profile", "list"]).env("HERMES_ROLE", "client").ok();
     assert!(list.stdout.contains("coder") && !list.stdout.contains("other"), "{list}");
     up.world.hermes(["gateway", "start", "coder"]).env("HERMES_ROLE", "boss").fails_with(2);
@@ -134,5 +137,12 @@ fn without_the_lock_a_second_tree_does_not_wait() {
     let up = first();
     let second = Second::start(&up, ("HERMES_OWNER_LOCK", "off"));
     second.says("the tree is up");
+    let doctor = up.world.hermes(["doctor"]).run();
+    assert!(!doctor.stdout.contains("error: owner"), "this one is the owner: {doctor}");
+    let other = up.world.path().join("second");
+    let doctor = up.world.hermes(["doctor"]).env("HERMES_SCANDIR", other.to_str().unwrap());
+    let doctor = doctor.fails_with(1);
+    let told = format!("are run by s6-svscan {}: host=", up.svscan());
+    assert!(doctor.stdout.contains("error: owner: ") && doctor.stdout.contains(&told), "{doctor}");
     second.told_to_end();
 }

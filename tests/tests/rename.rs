@@ -236,7 +236,7 @@ fn a_journal_that_makes_no_sense_is_told_and_the_others_come_up() {
     let log = fs::read_to_string(world.home().join("logs/container-boot.log")).unwrap();
     assert!(log.contains("action=skipped") && log.contains(".mv-gone"), "{log}");
     let doctor = world.hermes(["doctor"]).run();
-    assert!(doctor.stdout.contains(&format!("rm '{}'", journal.display())), "{doctor}");
+    assert!(doctor.stdout.contains(&format!("rm -- {}", journal.display())), "{doctor}");
     world.hermes(["profile", "rename", "a", "b"]).ok();
 }
 

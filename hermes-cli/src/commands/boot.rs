@@ -64,7 +64,7 @@ pub(crate) fn hand_over(app: &App) -> Result<u8, CliError> {
     Ok(exit::SUCCESS)
 }
 
-fn describe(action: &Action) -> String {
+pub(super) fn describe(action: &Action) -> String {
     let with = |verb: &str, what: &dyn std::fmt::Display, detail: &str| match detail {
         "" => format!("{verb} {what}"),
         detail => format!("{verb} {what}: {detail}"),

@@ -59,8 +59,16 @@ fn register(
     start: bool,
     refresh: bool,
 ) -> Result<u8, CliError> {
-    let options = RegisterOptions { extra_env, start_now: start };
+    let options = RegisterOptions { extra_env: extra_env.clone(), start_now: start };
+    // Of all, only those that another version made: the others would be stopped for nothing.
+    let s6 = if refresh && which.all { app.s6().ok() } else { None };
+    let is_current = |name: &ProfileName| {
+        s6.as_ref().is_some_and(|s6| s6.tree().scandir.slot(name).is_current())
+    };
     let register = |services: &Services, name: &ProfileName| {
+        if is_current(name) && extra_env.is_empty() {
+            return if start { services.start(name).map(drop) } else { Ok(()) };
+        }
         if refresh {
             services.unregister_profile_gateway(name)?;
         }

@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, CliError> {
         Command::Up { .. } => up::run(&app()?),
         Command::Boot { hand_over: true, .. } => boot::hand_over(&app()?),
         Command::Boot { dry_run, at_once, .. } => boot::run(&app()?, dry_run, at_once),
-        Command::Doctor => doctor::run(&app()?),
+        Command::Doctor { fix } => doctor::run(&app()?, fix),
         Command::Completions { shell } => docs::completions(shell),
         Command::Man { directory } => docs::man(directory.as_deref()),
     }

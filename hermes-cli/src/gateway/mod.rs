@@ -2,6 +2,6 @@
 
 mod environment;
 pub(crate) mod launch;
-mod port_holder;
+pub(crate) mod port_holder;
 pub(crate) mod readiness;
 mod server;

@@ -3,7 +3,7 @@
 //! Source: proc(5), `/proc/net/tcp`: a listening socket's inode is there for all to read; the process
 //! that has it shows it among its descriptors, to its own user and to root.
 
-use std::path::Path;
+use std::net::IpAddr;
 
 use fs_err as fs;
 
@@ -12,36 +12,68 @@ const LISTEN: &str = "0A";
 
 /// The process that listens on `port`, in words.
 pub(super) fn find(port: u16) -> Option<String> {
+    process(&sockets(port)).map(title)
+}
+
+/// A socket that listens.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Listener {
+    /// At which address.
+    pub(crate) address: IpAddr,
+    inode: u64,
+}
+
+/// The sockets that listen on `port`, whoever has them.
+pub(crate) fn sockets(port: u16) -> Vec<Listener> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let inodes: Vec<u64> = tables
-        .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .flat_map(|table| listening(&table, port))
-        .collect();
+    let tables = tables.iter().filter_map(|table| fs::read_to_string(table).ok());
+    tables.flat_map(|table| listening(&table, port)).collect()
+}
+
+/// The process that has one of `sockets`, if this user may see it.
+pub(crate) fn process(sockets: &[Listener]) -> Option<u32> {
     let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.into_iter().find_map(|pid| {
-        let path = format!("/proc/{pid}");
-        let path = Path::new(&path);
-        let has = fs::read_dir(path.join("fd")).ok()?.filter_map(Result::ok).any(|descriptor| {
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.find(|pid| {
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+        descriptors.filter_map(Result::ok).any(|descriptor| {
             let target = fs::read_link(descriptor.path()).unwrap_or_default();
             let target = target.to_string_lossy();
-            inodes.iter().any(|inode| *target == *format!("socket:[{inode}]"))
-        });
-        let name = || fs::read_to_string(path.join("comm")).unwrap_or_default();
-        has.then(|| format!("process {pid} ({})", name().trim_end()))
+            sockets.iter().any(|socket| *target == *format!("socket:[{}]", socket.inode))
+        })
     })
 }
 
-/// The inodes of the sockets that listen on `port`.
-fn listening(table: &str, port: u16) -> Vec<u64> {
-    let inode = |line: &str| {
+/// A process's number and name.
+pub(crate) fn title(pid: u32) -> String {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    format!("process {pid} ({})", name.trim_end())
+}
+
+/// The sockets in `table` that listen on `port`.
+fn listening(table: &str, port: u16) -> Vec<Listener> {
+    let listener = |line: &str| {
         let fields: Vec<_> = line.split_ascii_whitespace().collect();
-        let (_, local_port) = fields.get(1)?.rsplit_once(':')?;
+        let (address, local_port) = fields.get(1)?.rsplit_once(':')?;
         let matches = u16::from_str_radix(local_port, 16) == Ok(port) && *fields.get(3)? == LISTEN;
-        matches.then(|| fields.get(9)?.parse().ok()).flatten()
+        let inode = fields.get(9)?.parse().ok()?;
+        matches.then_some(Listener { address: self::address(address)?, inode })
     };
-    table.lines().skip(1).filter_map(inode).collect()
+    table.lines().skip(1).filter_map(listener).collect()
+}
+
+/// An address as the kernel prints it: numbers of 32 bits in hexadecimal, in the machine's own order.
+fn address(text: &str) -> Option<IpAddr> {
+    let word = |at: usize| {
+        let digits = text.get(at * 8..at * 8 + 8)?;
+        Some(u32::from_str_radix(digits, 16).ok()?.to_ne_bytes())
+    };
+    if text.len() == 8 {
+        return Some(IpAddr::from(word(0)?));
+    }
+    let words = [word(0)?, word(1)?, word(2)?, word(3)?];
+    let bytes: [u8; 16] = words.concat().try_into().ok()?;
+    Some(IpAddr::from(bytes).to_canonical())
 }
 
 #[cfg(test)]
@@ -52,8 +84,13 @@ mod tests {
 
     #[test]
     fn a_listener_of_this_process_is_found() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let holder = find(listener.local_addr().unwrap().port()).unwrap();
-        assert!(holder.starts_with(&format!("process {} (", std::process::id())), "{holder}");
+        for host in ["127.0.0.1", "::1"] {
+            let listener = TcpListener::bind((host, 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let holder = find(port).unwrap();
+            assert!(holder.starts_with(&format!("process {} (", std::process::id())), "{holder}");
+            let addresses: Vec<_> = sockets(port).iter().map(|s| s.address.to_string()).collect();
+            assert_eq!(addresses, [host]);
+        }
     }
 }

@@ -1,0 +1,194 @@
+//! Which backend is in charge, and whether its tree can be reached, commanded and is this home's.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use fs_err as fs;
+use hermes_core::Kind;
+use hermes_s6::S6Manager;
+use hermes_s6::control::Sent;
+use rustix::fs::Access;
+
+use super::homes::quoted;
+use super::report::{Check, Mend};
+use super::scene::Scene;
+use crate::error::CliError;
+
+pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
+    let mut checks = vec![backend(scene)];
+    match &scene.s6 {
+        Some(Ok(manager)) => checks.extend([
+            programs(manager),
+            svscan(scene, manager),
+            control(scene, manager),
+            privilege(manager),
+            tree_home(manager),
+        ]),
+        Some(Err(error)) => {
+            let mut check = Check::new("s6-programs").saw("no complete set of s6 programs");
+            check.error(
+                error.in_one_line(),
+                Mend::Do(error.the_hint().unwrap_or("install s6").to_owned()),
+            );
+            checks.push(check);
+        }
+        None => {}
+    }
+    checks
+}
+
+fn backend(scene: &Scene<'_>) -> Check {
+    let facts = &scene.app.facts;
+    let init = facts.init.as_deref().unwrap_or("a process whose name can't be read");
+    let why = if let Some(dir) = &facts.named_scandir {
+        format!("s6, since `{}` is named", dir.display())
+    } else if facts.s6_in_charge() {
+        "s6, since process 1 is s6-svscan and /run/s6/basedir is there".to_owned()
+    } else if let Some(dir) = &facts.user_scandir {
+        format!("s6, since `hermes up` runs on `{}`", dir.display())
+    } else {
+        format!("{}, and process 1 is {init}", facts.backend())
+    };
+    let mut check = Check::new("backend").saw(why);
+    if facts.backend() == Kind::None {
+        let problem = "nothing supervises services here: neither s6 nor systemd nor launchd";
+        check.error(problem, scene.run("up"));
+    }
+    check
+}
+
+fn programs(manager: &S6Manager) -> Check {
+    let s6 = &manager.tree().toolbox.s6;
+    let mut check = Check::new("s6-programs");
+    for name in ["s6-svscan", "s6-supervise", "s6-log"] {
+        let program = s6.program(name);
+        if rustix::fs::access(&program, Access::EXEC_OK).is_err() {
+            let problem = format!("`{}` can't be run by this user", program.display());
+            check.error(problem, Mend::Root(format!("chmod 755 {}", quoted(&program))));
+        }
+    }
+    let contenv = match &s6.with_contenv {
+        Some(path) => format!("with `{}`", path.display()),
+        None => "without with-contenv".to_owned(),
+    };
+    let slots = manager.tree().scandir.profiles().unwrap_or_default();
+    let record = slots.iter().find_map(|name| {
+        Some(fs::metadata(manager.tree().scandir.slot(name).status()).ok()?.len())
+    });
+    // No program of s6 tells its version; the size of a record is what differs.
+    let record = record.map_or_else(String::new, |len| format!(", status records of {len} bytes"));
+    check.saw(format!("in `{}`, {contenv}{record}", s6.dir.display()))
+}
+
+fn svscan(scene: &Scene<'_>, manager: &S6Manager) -> Check {
+    let tree = manager.tree();
+    let dir = tree.scandir.path().display();
+    let mut check = Check::new("svscan");
+    let holder = match tree.scandir.svscan() {
+        Ok(Some(holder)) => holder,
+        Ok(None) => {
+            let problem = format!("no s6-svscan holds the scan directory `{dir}`");
+            check.error(problem, scene.run("up"));
+            return check.saw("nobody holds the scan directory");
+        }
+        Err(error) => {
+            let problem = format!("who holds `{dir}` can't be seen: {error}");
+            check.error(problem, hand_over(scene));
+            return check.saw("the lock of s6-svscan can't be read");
+        }
+    };
+    let who = match holder.pid {
+        Some(pid) => format!("{} of uid {}", tree.proc.title(pid), or_unknown(uid_of(pid))),
+        None => "a process of another container".to_owned(),
+    };
+    match tree.scandir.send(&[]) {
+        Ok(Sent::Taken) => {}
+        Ok(Sent::NobodyListens) => {
+            let problem = format!("{who} holds `{dir}` and does not read its commands");
+            check.error(problem, Mend::Do("end it, and start the tree again".to_owned()));
+        }
+        // Told by the check of who may command it.
+        Err(error) => check.not_all(format!("whether it reads its commands: {error}")),
+    }
+    check.saw(format!("{who} holds `{dir}`"))
+}
+
+fn control(scene: &Scene<'_>, manager: &S6Manager) -> Check {
+    let scandir = &manager.tree().scandir;
+    let mut check = Check::new("control");
+    let fifo = scandir.svscan_control();
+    for (path, what) in [(scandir.path(), "slots"), (fifo.as_path(), "commands")] {
+        match rustix::fs::access(path, Access::WRITE_OK) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::NOENT) => {
+                check.not_all(format!("`{}` is not there", path.display()));
+            }
+            Err(error) => {
+                let owner = fs::symlink_metadata(path).map(|metadata| metadata.uid()).ok();
+                let problem = format!(
+                    "this user may put no {what} into `{}`, which is of uid {}: {error}",
+                    path.display(),
+                    or_unknown(owner)
+                );
+                let mine = owner == Some(me());
+                let chmod = || Mend::Run(format!("chmod u+rwX {}", quoted(path)));
+                check.error(problem, if mine { chmod() } else { hand_over(scene) });
+            }
+        }
+    }
+    check.saw(format!("`{}`, as uid {}", fifo.display(), me()))
+}
+
+fn hand_over(scene: &Scene<'_>) -> Mend {
+    Mend::Root(scene.app.line("boot --hand-over"))
+}
+
+/// Whether what a plain user writes is run by root.
+fn privilege(manager: &S6Manager) -> Check {
+    let check = Check::new("privilege");
+    let Ok(Some(holder)) = manager.tree().scandir.svscan() else {
+        return Check::unknown(check.check, "there is no s6-svscan");
+    };
+    let Some(uid) = holder.pid.and_then(uid_of) else {
+        return Check::unknown(check.check, "whose s6-svscan is can't be seen from here");
+    };
+    let owner = fs::metadata(manager.tree().scandir.path()).map_or(0, |metadata| metadata.uid());
+    let mut check = check.saw(format!("s6-svscan is of uid {uid}, its directory of uid {owner}"));
+    if uid == 0 && owner != 0 {
+        let problem = format!(
+            "s6-svscan runs as root what uid {owner} may write: whatever runs as that user can become root"
+        );
+        let mend = "run the gateways under an s6-svscan of that user, as `hermes up` and the image do by default";
+        check.warning(problem, Mend::Do(mend.to_owned()));
+    }
+    check
+}
+
+fn tree_home(manager: &S6Manager) -> Check {
+    let tree = manager.tree();
+    let check = Check::new("tree-home");
+    let Ok(Some(svscan)) = tree.scandir.svscan() else {
+        return Check::unknown(check.check, "there is no s6-svscan");
+    };
+    let Some(home) = tree.home_of(svscan) else {
+        return Check::unknown(check.check, "which home the tree has is its own user's to see");
+    };
+    let mut check = check.saw(format!("the tree runs the gateways of `{}`", home.display()));
+    if let Err(error) = tree.require_same_home("use this tree", svscan) {
+        let mend = error.hint().unwrap_or_default();
+        check.error(CliError::from(error).causes().next().unwrap_or_default(), Mend::Do(mend));
+    }
+    check
+}
+
+pub(super) fn uid_of(pid: u32) -> Option<u32> {
+    fs::metadata(Path::new("/proc").join(pid.to_string())).ok().map(|metadata| metadata.uid())
+}
+
+pub(super) fn me() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+fn or_unknown(number: Option<u32>) -> String {
+    number.map_or_else(|| "unknown".to_owned(), |number| number.to_string())
+}

@@ -1,0 +1,84 @@
+//! The chain of stop budgets: gateway, slot, tree, container. Each has to wait longer than the one
+//! inside it, or kills what was about to end in order.
+
+use hermes_core::Intent;
+use hermes_core::config::StopTimeout;
+use hermes_core::fsutil;
+
+use super::report::{Check, several};
+use super::scene::Scene;
+
+/// What a container's stop needs beyond the longest stop of a gateway.
+const CONTAINER_BEYOND: u64 = 2;
+/// What bounds a stop under s6-overlay, in milliseconds.
+const GRACES: [&str; 2] = ["S6_SERVICES_GRACETIME", "S6_KILL_GRACETIME"];
+
+pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
+    vec![slots(scene), container(scene)]
+}
+
+fn slots(scene: &Scene<'_>) -> Check {
+    let mut check = Check::new("stop-budget");
+    let tree = match &scene.tree {
+        Ok(tree) => tree.manager.tree(),
+        Err(why) => return Check::unknown("stop-budget", why.clone()),
+    };
+    let mut seen = 0;
+    for profile in &scene.profiles {
+        let (name, Ok(loaded)) = (&profile.profile.name, &profile.config) else { continue };
+        let slot = tree.scandir.slot(name);
+        let bytes = match fsutil::read_if_there(&slot.timeout_kill()) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) if !slot.path().exists() => continue,
+            Ok(None) => Vec::new(),
+            Err(error) => {
+                check.not_all(error.to_string());
+                continue;
+            }
+        };
+        seen += 1;
+        let kill = String::from_utf8_lossy(&bytes).trim().parse::<u128>().unwrap_or_default();
+        let stop = loaded.gateway.stop_timeout;
+        if kill == stop.kill_after().as_millis() {
+            continue;
+        }
+        let verdict = match kill {
+            0 => "never kills it".to_owned(),
+            kill if kill < stop.kill_after().as_millis() => {
+                format!("kills it after {kill} ms, while it may still be at work")
+            }
+            kill => format!("kills it after {kill} ms only"),
+        };
+        let problem = format!(
+            "`{name}` has a stop_timeout of {} s, and its slot {verdict} (`{}`)",
+            stop.seconds(),
+            slot.timeout_kill().display()
+        );
+        // A stop or a start writes it anew; this is the one that changes nothing else.
+        let wanted = profile.intent == Some(Intent::Running);
+        let verb = if wanted { "restart" } else { "stop" };
+        check.warning(problem, scene.run(&format!("gateway {verb} {name}")));
+    }
+    let agree = seen - check.findings.len();
+    check.saw(format!("the time until a kill agrees in {agree} of {}", several(seen, "slot")))
+}
+
+/// What can't be seen from inside, with the figure that it has to have.
+fn container(scene: &Scene<'_>) -> Check {
+    let configs = scene.profiles.iter().filter_map(|profile| profile.config.as_ref().ok());
+    let longest = configs.map(|loaded| loaded.gateway.stop_timeout).max();
+    let longest = longest.unwrap_or_else(StopTimeout::default).seconds();
+    let mut evidence = format!(
+        "the longest stop takes {longest} s; how long a container is given to stop can't be seen \
+         from inside: `docker run --stop-timeout {}`",
+        longest + CONTAINER_BEYOND
+    );
+    if let Ok(tree) = &scene.tree {
+        let value = |name: &&str| {
+            let value = tree.manager.tree().variable(tree.svscan, name)?;
+            Some(format!("; {name} is {} ms", value.display()))
+        };
+        evidence.extend(GRACES.iter().filter_map(value));
+    }
+    Check::new("container-stop").saw(evidence).told()
+}

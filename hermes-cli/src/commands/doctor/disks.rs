@@ -1,0 +1,171 @@
+//! Free space and inodes where gateways write: the home, the logs, the scan directory.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use fs_err as fs;
+
+use super::report::{Check, Mend};
+use super::scene::Scene;
+use crate::output::Judgement;
+
+const MIB: u64 = 1 << 20;
+
+/// Below this a home can't take a log file's rotation, let alone an agent's work.
+const HOME_NEEDS: u64 = 16 * MIB;
+/// Below this, if it is little of the whole, too, a home will be full soon.
+const HOME_SHOULD_HAVE: u64 = 1024 * MIB;
+/// A slot takes some 30 entries, of which each may be a block: below this the next one may not fit.
+const SCANDIR_NEEDS: u64 = MIB / 2;
+/// Likewise, for a few dozen of them.
+const SCANDIR_SHOULD_HAVE: u64 = 8 * MIB;
+/// The part of a file system, in percent, that may be left without a word.
+const LITTLE: u64 = 5;
+/// How many entries a new slot or profile takes, and then some.
+const ENTRIES_NEEDED: u64 = 64;
+/// Likewise, for a few dozen of them.
+const ENTRIES_WANTED: u64 = 2048;
+
+/// What is free of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Free {
+    bytes: u64,
+    of_bytes: u64,
+    entries: u64,
+    /// 0 where the file system doesn't count them.
+    of_entries: u64,
+}
+
+/// What a place needs, and what it should have.
+#[derive(Debug, Clone, Copy)]
+struct Needs {
+    bytes: u64,
+    wanted: u64,
+}
+
+pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
+    let mut check = Check::new("disk");
+    let home = Needs { bytes: HOME_NEEDS, wanted: HOME_SHOULD_HAVE };
+    let root = scene.app.root().path();
+    let mut places = vec![(root.to_owned(), home), (root.join("logs/gateways"), home)];
+    if let Some(Ok(manager)) = &scene.s6 {
+        let needs = Needs { bytes: SCANDIR_NEEDS, wanted: SCANDIR_SHOULD_HAVE };
+        places.push((manager.tree().scandir.path().to_owned(), needs));
+    }
+    let (mut devices, mut seen) = (Vec::new(), Vec::new());
+    for (place, needs) in places {
+        // What is not there yet will be made on the file system that is.
+        let Some((path, device)) = place
+            .ancestors()
+            .find_map(|path| Some((path.to_owned(), fs::metadata(path).ok()?.dev())))
+        else {
+            continue;
+        };
+        if devices.contains(&device) {
+            continue;
+        }
+        devices.push(device);
+        match free(&path) {
+            Ok(free) => {
+                seen.push(format!("{} at `{}`", shown(free), path.display()));
+                judge(&mut check, &path, free, needs);
+            }
+            Err(error) => check.not_all(format!("`{}`: {error}", path.display())),
+        }
+    }
+    vec![check.saw(seen.join(", "))]
+}
+
+fn free(path: &Path) -> std::io::Result<Free> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(Free {
+        bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+        of_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
+        entries: stat.f_favail,
+        of_entries: stat.f_files,
+    })
+}
+
+fn judge(check: &mut Check, path: &Path, free: Free, needs: Needs) {
+    for (severity, what) in verdicts(free, needs) {
+        let problem = format!("the file system of `{}` has {what}", path.display());
+        let mend = format!(
+            "make room on it: `du -xh {} | sort -h` shows what takes it",
+            super::homes::quoted(path)
+        );
+        check.find(severity, problem, Mend::Do(mend));
+    }
+}
+
+/// What is wrong with what is free.
+fn verdicts(free: Free, needs: Needs) -> Vec<(Judgement, String)> {
+    let little = |free: u64, of: u64| free.saturating_mul(100) < of.saturating_mul(LITTLE);
+    let mut verdicts = Vec::new();
+    let space = format!("{} free of {}", size(free.bytes), size(free.of_bytes));
+    if free.bytes < needs.bytes {
+        verdicts.push((Judgement::Error, space));
+    } else if free.bytes < needs.wanted && little(free.bytes, free.of_bytes) {
+        verdicts.push((Judgement::Warning, space));
+    }
+    let entries = format!("{} inodes free of {}", free.entries, free.of_entries);
+    if free.of_entries == 0 {
+        // It makes them as it needs them.
+    } else if free.entries < ENTRIES_NEEDED {
+        verdicts.push((Judgement::Error, entries));
+    } else if free.entries < ENTRIES_WANTED && little(free.entries, free.of_entries) {
+        verdicts.push((Judgement::Warning, entries));
+    }
+    verdicts
+}
+
+fn shown(free: Free) -> String {
+    let entries = match free.of_entries {
+        0 => String::new(),
+        _ => format!(" and {} inodes", free.entries),
+    };
+    format!("{} of {}{entries} free", size(free.bytes), size(free.of_bytes))
+}
+
+fn size(bytes: u64) -> String {
+    let units = [(1 << 40, "TiB"), (1 << 30, "GiB"), (MIB, "MiB")];
+    let unit = units.iter().find(|(unit, _)| bytes >= *unit);
+    match unit {
+        Some((unit, name)) => {
+            let tenths = bytes / (unit / 10);
+            format!("{}.{} {name}", tenths / 10, tenths % 10)
+        }
+        None => format!("{} KiB", bytes / 1024),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: Needs = Needs { bytes: HOME_NEEDS, wanted: HOME_SHOULD_HAVE };
+
+    fn judged(bytes: u64, of_bytes: u64, entries: u64, of_entries: u64) -> Vec<Judgement> {
+        let free = Free { bytes, of_bytes, entries, of_entries };
+        verdicts(free, HOME).into_iter().map(|(judgement, _)| judgement).collect()
+    }
+
+    #[test]
+    fn little_is_a_warning_and_too_little_an_error() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!(judged(20 * GIB, 1000 * GIB, 9000, 10_000), []);
+        assert_eq!(judged(GIB - 1, 1000 * GIB, 9000, 10_000), [Judgement::Warning]);
+        // Little, but most of what there ever was.
+        assert_eq!(judged(GIB - 1, 2 * GIB, 9000, 10_000), []);
+        assert_eq!(judged(16 * MIB - 1, 20 * MIB, 9000, 10_000), [Judgement::Error]);
+        assert_eq!(judged(0, GIB, 0, 10_000), [Judgement::Error, Judgement::Error]);
+        assert_eq!(judged(GIB, GIB, 63, 10_000_000), [Judgement::Error]);
+        assert_eq!(judged(GIB, GIB, 2000, 10_000_000), [Judgement::Warning]);
+        assert_eq!(judged(GIB, GIB, 0, 0), [], "a file system without a count of inodes");
+    }
+
+    #[test]
+    fn sizes_are_said_in_the_largest_unit() {
+        let sizes = [0, 5 * 1024, 3 * MIB / 2, 10 << 30, 3 << 40].map(size);
+        assert_eq!(sizes, ["0 KiB", "5 KiB", "1.5 MiB", "10.0 GiB", "3.0 TiB"]);
+    }
+}

@@ -1,0 +1,151 @@
+//! Ports: that each gateway that needs one has one, that no two name the same, and that nobody else
+//! listens where a wanted gateway is to.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, ToSocketAddrs};
+
+use hermes_core::config::{GatewayConfig, Placeholders};
+use hermes_core::store::{FIRST_PORT, Profile};
+use hermes_core::{Intent, ServiceManager, State};
+
+use super::report::{Check, Mend, several};
+use super::scene::{ProfileScene, Scene};
+use crate::gateway::port_holder;
+
+pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
+    vec![claims(scene), holders(scene)]
+}
+
+fn claims(scene: &Scene<'_>) -> Check {
+    let mut check = Check::new("ports");
+    let mut claims: BTreeMap<u16, Vec<&ProfileScene>> = BTreeMap::new();
+    for scene in &scene.profiles {
+        if let Some(port) = port_of(scene) {
+            claims.entry(port).or_default().push(scene);
+        }
+    }
+    for profile in &scene.profiles {
+        let Ok(loaded) = &profile.config else { continue };
+        let name = &profile.profile.name;
+        if lacks_port(&loaded.gateway, &profile.profile) && !name.is_default() {
+            let which = if loaded.gateway.command.is_none() { "built-in " } else { "" };
+            let problem = format!("`{name}` names no port, and its {which}gateway needs one");
+            check.error(problem, scene.run(&format!("profile port {name}")));
+        }
+    }
+    let mut free = (FIRST_PORT..=u16::MAX).filter(|port| !claims.contains_key(port));
+    for (port, claimants) in claims.iter().filter(|(_, claimants)| claimants.len() > 1) {
+        // Whoever is up keeps it, else the first.
+        let up = claimants.iter().position(|claimant| {
+            claimant.status.as_ref().is_ok_and(|status| status.state.is_running())
+        });
+        let keeper = up.unwrap_or(0);
+        for (i, claimant) in claimants.iter().enumerate().filter(|(i, _)| *i != keeper) {
+            let (first, other) = (&claimants[keeper.min(i)], &claimants[keeper.max(i)]);
+            let (first, other) = (&first.profile.name, &other.profile.name);
+            let problem = format!("port {port} is named by `{first}`, `{other}`");
+            let mend = free.find(|port| port_holder::sockets(*port).is_empty()).map_or_else(
+                || Mend::Do("no port is left".to_owned()),
+                |free| scene.run(&format!("profile port {} {free}", claimant.profile.name)),
+            );
+            check.error(problem, mend);
+        }
+    }
+    let named = claims.values().map(Vec::len).sum();
+    check.saw(format!("{} named by {}", several(claims.len(), "port"), several(named, "profile")))
+}
+
+/// The port that a profile claims: `default` the one that it falls back to, once it is wanted.
+fn port_of(scene: &ProfileScene) -> Option<u16> {
+    let wanted = scene.profile.name.is_default() && scene.intent == Some(Intent::Running);
+    scene.config.as_ref().ok()?.gateway.port.or(wanted.then_some(FIRST_PORT))
+}
+
+/// Whether a gateway can't start without a port, and its configuration names none.
+fn lacks_port(gateway: &GatewayConfig, profile: &Profile) -> bool {
+    let home = profile.home.path().to_string_lossy();
+    let placeholders = Placeholders {
+        profile: profile.name.as_str(),
+        home: &home,
+        host: &gateway.host,
+        port: gateway.port,
+    };
+    let fills = gateway.filled_command(&placeholders).is_ok()
+        && gateway.filled_env(&placeholders).is_ok()
+        && gateway.filled_ready_url(&placeholders).is_ok();
+    gateway.port.is_none() && (gateway.command.is_none() || !fills)
+}
+
+fn holders(scene: &Scene<'_>) -> Check {
+    let mut check = Check::new("port-holders");
+    let tree = match &scene.tree {
+        Ok(tree) => tree,
+        Err(why) => return Check::unknown("port-holders", why.clone()),
+    };
+    let gateways: Vec<_> =
+        scene.profiles.iter().filter_map(|profile| profile.status.as_ref().ok()?.pid).collect();
+    let mut looked = 0;
+    for profile in &scene.profiles {
+        // One that tries again and again runs now and then, and is not up for that.
+        let state = profile.status.as_ref().map_or(State::Up, |status| status.state);
+        let wanted = profile.intent == Some(Intent::Running);
+        let (Some(port), Ok(config)) = (port_of(profile), &profile.config) else { continue };
+        let unused =
+            config.gateway.port.is_none() && !lacks_port(&config.gateway, &profile.profile);
+        if !wanted || state == State::Up || unused {
+            continue;
+        }
+        looked += 1;
+        let mut sockets = port_holder::sockets(port);
+        sockets.retain(|socket| clash(&config.gateway.host, socket.address));
+        if sockets.is_empty() {
+            continue;
+        }
+        let holder = port_holder::process(&sockets);
+        // Another gateway of ours is told above, and this one may have come up meanwhile.
+        let now = tree.manager.status(&profile.profile.name).ok().and_then(|status| status.pid);
+        let unseen = holder.is_none() && state.is_running();
+        if unseen || holder.is_some_and(|holder| gateways.contains(&holder) || now == Some(holder))
+        {
+            continue;
+        }
+        let name = &profile.profile.name;
+        let who = holder
+            .map_or_else(|| "a process that this user may not see".to_owned(), port_holder::title);
+        let address = sockets[0].address;
+        let problem = format!(
+            "`{name}` is wanted and not up, and its port {port} is held at {address} by {who}"
+        );
+        let mend =
+            format!("end it, or `{}`", scene.app.line(&format!("profile port {name} NUMBER")));
+        check.error(problem, Mend::Do(mend));
+    }
+    check.saw(format!("{} of wanted gateways that are not up looked at", several(looked, "port")))
+}
+
+/// Whether who listens at `address` keeps others from listening at `host`.
+fn clash(host: &str, address: IpAddr) -> bool {
+    let wildcard = |address: &IpAddr| address.is_unspecified();
+    let Ok(hosts) = (host, 0).to_socket_addrs() else { return true };
+    let mut hosts = hosts.map(|host| host.ip().to_canonical());
+    wildcard(&address) || hosts.any(|host| wildcard(&host) || host == address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_address_or_all_of_them_clash() {
+        for (host, address, clashes) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "0.0.0.0", true),
+            ("127.0.0.1", "::", true),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("0.0.0.0", "10.0.0.1", true),
+            ("::1", "127.0.0.1", false),
+        ] {
+            assert_eq!(clash(host, address.parse().unwrap()), clashes, "{host} {address}");
+        }
+    }
+}

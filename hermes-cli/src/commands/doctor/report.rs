@@ -1,0 +1,215 @@
+//! What the checks say, and how it is printed.
+
+use hermes_core::Kind;
+use hermes_core::detect::Facts;
+use hermes_s6::capacity::Capacity;
+use serde::{Serialize, Serializer};
+
+use crate::error::CliError;
+use crate::escape::escaped;
+use crate::output::{self, Judgement};
+
+/// What mends a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mend {
+    /// A command, to be run as it stands.
+    Run(String),
+    /// A command that needs root.
+    Root(String),
+    /// What a person has to do.
+    Do(String),
+}
+
+/// As an object: `how` is `run`, `root` or `do`, and `what` the command or the words.
+impl Serialize for Mend {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (how, what) = match self {
+            Self::Run(what) => ("run", what),
+            Self::Root(what) => ("root", what),
+            Self::Do(what) => ("do", what),
+        };
+        serializer.collect_map([("how", how), ("what", what)])
+    }
+}
+
+impl std::fmt::Display for Mend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Run(what) | Self::Do(what) => f.write_str(what),
+            Self::Root(what) => write!(f, "as root: {what}"),
+        }
+    }
+}
+
+/// Something that is wrong, and what mends it.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Finding {
+    pub(super) check: &'static str,
+    pub(super) severity: Judgement,
+    pub(super) problem: String,
+    pub(super) mend: Mend,
+}
+
+/// One check that was made, or could not be.
+#[derive(Debug, Serialize)]
+pub(super) struct Check {
+    pub(super) check: &'static str,
+    /// Whether nothing is wrong; `None` if that could not be seen.
+    ok: Option<bool>,
+    pub(super) result: Judgement,
+    /// What was seen.
+    evidence: String,
+    #[serde(skip)]
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Check {
+    /// A check that has found nothing wrong so far.
+    pub(super) fn new(check: &'static str) -> Self {
+        let (result, evidence) = (Judgement::Ok, String::new());
+        Self { check, ok: Some(true), result, evidence, findings: Vec::new() }
+    }
+
+    /// A check that can't be made, and why.
+    pub(super) fn unknown(check: &'static str, why: impl Into<String>) -> Self {
+        let mut unknown = Self::new(check);
+        unknown.not_all(why);
+        unknown
+    }
+
+    /// With what it saw.
+    pub(super) fn saw(mut self, evidence: impl Into<String>) -> Self {
+        self.evidence = match self.evidence.is_empty() {
+            true => evidence.into(),
+            false => format!("{}; {}", evidence.into(), self.evidence),
+        };
+        self
+    }
+
+    /// Says that nothing is to be judged here, and only known.
+    pub(super) fn told(mut self) -> Self {
+        self.judge(Judgement::Info);
+        self
+    }
+
+    /// Some of it could not be seen.
+    pub(super) fn not_all(&mut self, why: impl Into<String>) {
+        let why = format!("not checked: {}", why.into());
+        self.evidence = match self.evidence.is_empty() {
+            true => why,
+            false => format!("{}; {why}", self.evidence),
+        };
+        self.judge(Judgement::Unknown);
+    }
+
+    pub(super) fn error(&mut self, problem: impl Into<String>, mend: Mend) {
+        self.find(Judgement::Error, problem.into(), mend);
+    }
+
+    pub(super) fn warning(&mut self, problem: impl Into<String>, mend: Mend) {
+        self.find(Judgement::Warning, problem.into(), mend);
+    }
+
+    pub(super) fn find(&mut self, severity: Judgement, problem: String, mend: Mend) {
+        self.judge(severity);
+        self.findings.push(Finding { check: self.check, severity, problem, mend });
+    }
+
+    fn judge(&mut self, judgement: Judgement) {
+        self.result = self.result.max(judgement);
+        self.ok = match self.result {
+            Judgement::Ok | Judgement::Info => Some(true),
+            Judgement::Unknown => None,
+            Judgement::Warning | Judgement::Error => Some(false),
+        };
+    }
+}
+
+/// What `--fix` did, or tried.
+#[derive(Debug, Serialize)]
+pub(super) struct Mended {
+    pub(super) what: String,
+    /// Why it failed; `None` if it is done.
+    pub(super) error: Option<String>,
+}
+
+/// What was looked at, and what is wrong.
+#[derive(Serialize)]
+pub(super) struct Report {
+    pub(super) backend: Kind,
+    pub(super) facts: Facts,
+    pub(super) home: String,
+    pub(super) scandir: Option<String>,
+    pub(super) capacity: Option<Capacity>,
+    pub(super) profiles: usize,
+    pub(super) slots: usize,
+    pub(super) mended: Vec<Mended>,
+    pub(super) checks: Vec<Check>,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Report {
+    /// How many findings are of this severity.
+    pub(super) fn count(&self, severity: Judgement) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    /// Prints it for people.
+    pub(super) fn print(&self) -> Result<(), CliError> {
+        for Mended { what, error } in &self.mended {
+            match error {
+                None => output::judged(Judgement::Ok, &format!(": mended: {what}"))?,
+                Some(error) => {
+                    output::judged(Judgement::Error, &format!(": not mended: {what}: {error}"))?
+                }
+            }
+        }
+        if !self.mended.is_empty() {
+            output::line("")?;
+        }
+        self.print_facts()?;
+        output::line("")?;
+        for Check { check, result, evidence, .. } in &self.checks {
+            let gap = " ".repeat(9 - result.word().len());
+            output::judged(*result, &format!("{gap}{check:<14} {evidence}"))?;
+        }
+        for Finding { check, severity, problem, mend } in &self.findings {
+            output::line("")?;
+            output::judged(*severity, &format!(": {check}: {problem}"))?;
+            output::line(format_args!("  mend: {}", escaped(&mend.to_string())))?;
+        }
+        output::line(format_args!("\n{}", self.closing()))
+    }
+
+    fn print_facts(&self) -> Result<(), CliError> {
+        let line =
+            |name: &str, value: &str| output::line(format_args!("{name:<10} {}", escaped(value)));
+        line("backend", &self.backend.to_string())?;
+        line("process 1", self.facts.init.as_deref().unwrap_or("can't be read"))?;
+        line("s6 basedir", if self.facts.s6_basedir { "there" } else { "absent" })?;
+        line("home", &self.home)?;
+        if let Some(scandir) = &self.scandir {
+            line("scandir", scandir)?;
+        }
+        line("profiles", &self.profiles.to_string())?;
+        line("slots", &self.slots.to_string())
+    }
+
+    fn closing(&self) -> String {
+        let unseen = self.checks.iter().filter(|check| check.result == Judgement::Unknown).count();
+        let (errors, warnings) = (self.count(Judgement::Error), self.count(Judgement::Warning));
+        let closing = match (errors, warnings) {
+            (0, 0) => "nothing is wrong".to_owned(),
+            _ => format!("{}, {}", several(errors, "error"), several(warnings, "warning")),
+        };
+        match unseen {
+            0 => closing,
+            _ => format!("{closing}; {} could not be made", several(unseen, "check")),
+        }
+    }
+}
+
+/// `1 slot`, `2 slots`.
+pub(super) fn several(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

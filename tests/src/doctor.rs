@@ -1,0 +1,140 @@
+//! What `hermes doctor` says of a world, and doing what it says.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::world::is_root;
+use crate::{Outcome, World, hermes_program};
+
+/// Something that is wrong, as it was printed for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// `error` or `warning`.
+    pub severity: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What mends it.
+    pub mend: String,
+}
+
+/// What `doctor` finds under the id `check`.
+#[track_caller]
+pub fn told(world: &World, check: &str) -> Vec<Told> {
+    let outcome = world.hermes(["doctor"]).run();
+    let (mut found, mut lines) = (Vec::new(), outcome.stdout.lines());
+    while let Some(line) = lines.next() {
+        for severity in ["error", "warning"] {
+            let Some(problem) = line.strip_prefix(&format!("{severity}: {check}: ")) else {
+                continue;
+            };
+            let mend = lines.next().and_then(|line| line.strip_prefix("  mend: "));
+            let mend = mend.unwrap_or_else(|| panic!("no mend: {outcome}")).to_owned();
+            let (severity, problem) = (severity.to_owned(), problem.to_owned());
+            found.push(Told { severity, problem, mend });
+        }
+    }
+    agrees(world, check, &found, &outcome);
+    found
+}
+
+/// What is printed for people and as JSON is the same.
+#[track_caller]
+fn agrees(world: &World, check: &str, found: &[Told], outcome: &Outcome) {
+    let report = world.hermes(["doctor", "--json"]).run().json();
+    let findings = report["findings"].as_array().expect("findings");
+    let same = findings.iter().filter(|finding| finding["check"] == check).count();
+    assert_eq!(same, found.len(), "{check}: {outcome}\n{report:#}");
+    let entry = report["checks"].as_array().expect("checks").iter().find(|c| c["check"] == check);
+    let entry = entry.unwrap_or_else(|| panic!("no check `{check}`: {report:#}"));
+    assert!(entry["evidence"].as_str().is_some_and(|text| !text.is_empty()), "{entry}");
+    assert!(found.is_empty() || entry["ok"] == false, "{entry}");
+    let is_error = |finding: &Value| finding["severity"] == "error";
+    let expected = i32::from(findings.iter().any(is_error));
+    assert_eq!(outcome.code(), Some(expected), "errors alone decide: {outcome}");
+}
+
+/// Sees the one finding of `check`, with all of `evidence` in it.
+#[track_caller]
+pub fn finds(world: &World, check: &str, severity: &str, evidence: &[&str]) -> Told {
+    let found = told(world, check);
+    let [one] = found.as_slice() else {
+        let whole = world.hermes(["doctor"]).run();
+        panic!("not one finding of `{check}`: {found:#?}\n{whole}")
+    };
+    assert_eq!(one.severity, severity, "{one:#?}");
+    for evidence in evidence {
+        assert!(one.problem.contains(evidence), "no {evidence:?} in {one:#?}");
+    }
+    one.clone()
+}
+
+/// Sees nothing under `check`, which was made.
+#[track_caller]
+pub fn finds_nothing(world: &World, check: &str) {
+    assert_eq!(told(world, check), [], "{check}");
+    let report = world.hermes(["doctor", "--json"]).run().json();
+    let checks = report["checks"].as_array().expect("checks");
+    let entry = checks.iter().find(|entry| entry["check"] == check);
+    assert_eq!(entry.map(|entry| &entry["ok"]), Some(&true.into()), "{entry:?}");
+}
+
+/// Sees the finding, runs the command that it names as it stands, and sees it gone. Answers the command.
+#[track_caller]
+pub fn mends(world: &World, check: &str, severity: &str, evidence: &[&str]) -> String {
+    let Told { mend, .. } = finds(world, check, severity, evidence);
+    run_mend(world, &mend);
+    finds_nothing(world, check);
+    mend
+}
+
+/// Runs a command that `doctor` printed, as this world's user or, where it says so, as root.
+#[track_caller]
+pub fn run_mend(world: &World, mend: &str) {
+    match mend.strip_prefix("as root: ") {
+        None => drop(world.shell(mend).ok()),
+        Some(command) => {
+            assert!(is_root(), "only root can: {command}");
+            let programs = hermes_program().parent().expect("a directory").display();
+            let path = std::env::var("PATH").unwrap_or_default();
+            let status = Command::new("/bin/sh")
+                .args(["-c", command])
+                .env("PATH", format!("{programs}:{path}"))
+                .env("HERMES_HOME", world.home())
+                .env("HERMES_SCANDIR", world.scandir())
+                .current_dir(Path::new("/"))
+                .status();
+            assert!(status.expect("a shell").success(), "{command}");
+        }
+    }
+}
+
+/// A path, its inode, when it was last written (seconds and nanoseconds), its mode.
+pub type Entry = (PathBuf, u64, i64, i64, u32);
+
+/// Every path below the home and the scan directory of a world with what tells a change.
+pub fn snapshot(world: &World) -> Vec<Entry> {
+    let mut seen = Vec::new();
+    let mut left = vec![world.home(), world.scandir()];
+    while let Some(path) = left.pop() {
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        if metadata.is_dir() {
+            let entries = fs::read_dir(&path).expect("a readable directory");
+            left.extend(entries.map(|entry| entry.expect("an entry").path()));
+        }
+        let (inode, mode) = (metadata.ino(), metadata.mode());
+        seen.push((path, inode, metadata.mtime(), metadata.mtime_nsec(), mode));
+    }
+    seen.sort();
+    seen
+}
+
+/// What differs between two snapshots.
+pub fn changes(before: &[Entry], after: &[Entry]) -> Vec<String> {
+    let lost = before.iter().filter(|entry| !after.contains(entry));
+    let new = after.iter().filter(|entry| !before.contains(entry));
+    lost.chain(new).map(|(path, ..)| path.display().to_string()).collect()
+}

@@ -1,0 +1,336 @@
+//! `hermes doctor` on trees, slots and gateways: each fault is made, seen with its evidence, mended by
+//! the command that was printed, and gone.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use hermes_s6::ScanDir;
+use hermes_tests::doctor::{Told, changes, finds, finds_nothing, mends, run_mend, snapshot, told};
+use hermes_tests::{
+    Svscan, Up, World, alone, chmod, eventually, is_alive, is_root, kill, pid, processes_naming,
+    supervisors,
+};
+use serde_json::Value;
+
+/// A booted tree without gateways.
+fn tree() -> Svscan {
+    booted(Svscan::start())
+}
+
+fn booted(tree: Svscan) -> Svscan {
+    tree.world.hermes(["boot"]).ok();
+    tree
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a UTF-8 path")
+}
+
+fn checks(report: &Value) -> Vec<(&str, &Value)> {
+    let checks = report["checks"].as_array().expect("checks").iter();
+    checks.map(|check| (check["check"].as_str().expect("an id"), &check["ok"])).collect()
+}
+
+const ALL: &str = "backend s6-programs svscan control privilege tree-home owner home profiles ownership \
+    dotenv active-profile boot-log config command intent ports port-holders capacity descriptors pids \
+    disk stop-budget container-stop orphans strays processes parked backoff wanted slots stale-slots \
+    renames leftovers stale-files";
+
+#[test]
+fn every_check_is_told_with_what_it_saw_and_changes_nothing() {
+    let tree = tree();
+    let world = &tree.world;
+    world.profile_serving("a");
+    world.hermes(["gateway", "start", "a"]).ok();
+    let before = snapshot(world);
+    let report = world.hermes(["doctor", "--json"]).json();
+    assert_eq!(changes(&before, &snapshot(world)), [""; 0]);
+    let all: Vec<_> = ALL.split_whitespace().map(|check| (check, &Value::Bool(true))).collect();
+    assert_eq!(checks(&report), all, "{report:#}");
+    let evidence = |id: &str| {
+        let checks = report["checks"].as_array().expect("checks");
+        let check = checks.iter().find(|check| check["check"] == id).expect("it is there");
+        check["evidence"].as_str().expect("words").to_owned()
+    };
+    assert!(evidence("svscan").contains(&format!("process {} (s6-svscan) of uid ", tree.pid())));
+    assert!(evidence("tree-home").contains(text(&world.home())));
+    assert!(evidence("container-stop").contains("--stop-timeout 10"));
+    assert!(evidence("wanted").starts_with("1 of 2 gateways up"));
+    let printed = world.hermes(["doctor"]).ok();
+    for check in ALL.split_whitespace() {
+        let line =
+            printed.stdout.lines().find(|line| line.split_whitespace().nth(1) == Some(check));
+        assert!(line.is_some_and(|line| line.starts_with("ok ") || line.starts_with("info ")));
+    }
+    // An option that names the tree belongs to the commands that mend it, too.
+    world.write(&world.slot("a").join("data/generation"), "0\n");
+    let scandir = world.scandir();
+    let named = alone(world, ["doctor", "--scandir", text(&scandir)]).ok();
+    let mend = format!("hermes gateway register --refresh a --scandir {}", scandir.display());
+    assert!(named.stdout.contains(&mend), "{named}");
+}
+
+#[test]
+fn without_a_tree_what_can_not_be_checked_says_why() {
+    let world = tree().stop();
+    let told = finds(&world, "svscan", "error", &[text(&world.scandir())]);
+    assert!(told.problem.starts_with("no s6-svscan holds the scan directory"), "{told:?}");
+    assert_eq!(told.mend, "hermes up");
+    let report = world.hermes(["doctor", "--json"]).fails_with(1).json();
+    let checks = checks(&report);
+    for unseen in ["capacity", "pids", "orphans", "wanted", "slots", "stop-budget"] {
+        assert!(checks.contains(&(unseen, &Value::Null)), "{unseen}: {checks:?}");
+    }
+    let up = Up::start_in(world);
+    finds_nothing(&up.world, "svscan");
+    alone(&up.world, ["doctor"]).fails_with(1);
+}
+
+#[test]
+fn nothing_that_supervises_is_an_error_with_the_way_out() {
+    let world = World::new();
+    let outcome = alone(&world, ["doctor"]).fails_with(1);
+    let said = "error: backend: nothing supervises services here: neither s6 nor systemd nor launchd\n  \
+        mend: hermes up\n";
+    assert!(outcome.stdout.contains(said), "{outcome}");
+}
+
+#[test]
+fn what_this_user_may_not_command() {
+    let tree = tree();
+    let world = &tree.world;
+    chmod(&world.scandir(), 0o555);
+    mends(world, "control", "error", &["no slots", text(&world.scandir())]);
+    let fifo = ScanDir::new(world.scandir()).svscan_control();
+    chmod(&fifo, 0o400);
+    mends(world, "control", "error", &["no commands", text(&fifo)]);
+}
+
+#[test]
+fn a_tree_of_root_is_handed_over_and_the_danger_is_told() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    let scandir = world.scandir();
+    chown(&scandir, Some(0), Some(0)).expect("root may");
+    let program = world.s6("s6-svscan").get_program().to_owned();
+    let mut svscan = Command::new(program);
+    svscan.arg(&scandir).env("HERMES_HOME", world.home()).stdin(Stdio::null());
+    let mut svscan = svscan.stderr(Stdio::null()).spawn().expect("s6-svscan runs");
+    let fifo = ScanDir::new(&scandir).svscan_control();
+    eventually("s6-svscan has begun", || fifo.exists().then_some(()));
+    let told = finds(&world, "svscan", "error", &["can't be seen", "Permission denied"]);
+    assert_eq!(told.mend, "as root: hermes boot --hand-over");
+    run_mend(&world, &told.mend);
+    finds_nothing(&world, "svscan");
+    finds_nothing(&world, "control");
+    finds(&world, "privilege", "warning", &["as root what uid 10000 may write"]);
+    kill(svscan.id().into());
+    svscan.wait().expect("a child of ours");
+}
+
+#[test]
+fn the_tree_of_another_home_is_told_with_both_homes() {
+    let tree = tree();
+    let world = &tree.world;
+    let other = world.path().join("other");
+    world.make_directory(&other);
+    let outcome = world.hermes(["doctor"]).env("HERMES_HOME", text(&other)).fails_with(1);
+    let line = outcome.stdout.lines().find(|line| line.starts_with("error: tree-home: "));
+    let line = line.expect("it is told");
+    assert!(line.contains(text(&world.home())) && line.contains(text(&other)), "{line}");
+    assert!(outcome.stdout.contains(&format!("mend: set HERMES_HOME={}", text(&world.home()))));
+}
+
+#[test]
+fn a_scan_directory_that_is_full() {
+    let tree = booted(Svscan::start_with(World::new(), &["-c", "2"]));
+    let world = &tree.world;
+    finds_nothing(world, "capacity");
+    for name in ["a", "b"] {
+        alone(world, ["profile", "create", name]).ok();
+    }
+    finds(world, "capacity", "error", &["room for 1 more", "2 profiles have no slot"]);
+    world.hermes(["gateway", "register", "a"]).ok();
+    finds(world, "capacity", "error", &["is full: 2 services", "at most 2 services"]);
+}
+
+#[test]
+fn an_s6_svscan_without_descriptors() {
+    let tree = tree();
+    let world = &tree.world;
+    let svscan = tree.pid().to_string();
+    let lowered = world.command("prlimit").args(["--pid", &svscan, "--nofile=18:"]).status();
+    assert!(lowered.expect("prlimit runs").success());
+    let evidence = [&*format!("s6-svscan {svscan} may open 18 files"), "room for 0 more"];
+    let mend = mends(world, "descriptors", "error", &evidence);
+    assert!(mend.starts_with("prlimit --pid "), "{mend}");
+}
+
+#[test]
+fn a_slot_that_kills_before_its_gateway_has_stopped() {
+    let tree = tree();
+    let world = &tree.world;
+    let port = world.profile_serving("a");
+    let kill_after = world.slot("a").join("timeout-kill");
+    let config = world.profile("a").join("config.yaml");
+    for (verb, stop, severity) in [("stop", 20, "20 s"), ("start", 30, "30 s")] {
+        world.hermes(["gateway", verb, "a"]).ok();
+        world.write(&config, &format!("gateway: {{port: {port}, stop_timeout: {stop}}}\n"));
+        let before = fs::read_to_string(&kill_after).expect("it is there");
+        let evidence =
+            [severity, text(&kill_after), &format!("kills it after {} ms", before.trim())];
+        let mend = mends(world, "stop-budget", "warning", &evidence);
+        assert_eq!(mend.contains("restart"), verb == "start", "{mend}");
+    }
+    assert_eq!(tree.status("a")["state"], "up");
+    let report = world.hermes(["doctor"]).ok();
+    assert!(report.stdout.contains("--stop-timeout 32"), "{report}");
+}
+
+#[test]
+fn orphans_and_strays() {
+    let tree = tree();
+    tree.world.profile_serving("a");
+    tree.world.hermes(["gateway", "start", "a"]).ok();
+    let gateway = pid(&tree.status("a"));
+    tree.lose_supervisors("a");
+    mends(&tree.world, "orphans", "error", &["`a`", &format!("as {gateway}, unsupervised")]);
+    assert!(!is_alive(gateway));
+    let stray = supervisors(&tree.world.slot("a"))[0];
+    let tree = Svscan::start_with(tree.kill(), &[]);
+    // That of `default` is another.
+    let found = told(&tree.world, "strays");
+    let named = |told: &Told| told.problem.contains(&format!("process {stray} (s6-supervise)"));
+    assert!(found.len() == 2 && found.iter().any(named), "{found:#?}");
+    assert_eq!(told(&tree.world, "slots"), [], "one fault is told once");
+    found.iter().for_each(|told| run_mend(&tree.world, &told.mend));
+    finds_nothing(&tree.world, "strays");
+    assert_eq!(tree.status("a")["state"], "up");
+    finds_nothing(&tree.world, "slots");
+}
+
+#[test]
+fn what_outlived_a_gateway_that_is_down() {
+    let tree = tree();
+    let world = &tree.world;
+    world.profile_running("a", "setsid sleep 6003 & exit 78");
+    world.hermes(["gateway", "start", "a"]).fails_with(1);
+    world.write(&world.profile("a").join("gateway.intent"), "stopped\n");
+    let left = || {
+        let home = format!("HERMES_HOME={}", world.profile("a").display());
+        processes_naming(&home).into_iter().next()
+    };
+    let left = eventually("it is left", left);
+    eventually("it is what it becomes", || {
+        let comm = fs::read_to_string(format!("/proc/{left}/comm")).ok()?;
+        (comm == "sleep\n").then_some(())
+    });
+    mends(world, "processes", "error", &["`a` is down", &format!("process {left} (sleep)")]);
+    assert!(!is_alive(left));
+}
+
+#[test]
+fn parked_gateways_and_those_that_go_on_crashing() {
+    let tree = tree();
+    let world = &tree.world;
+    world.profile_running("fatal", "test -e mended || exit 78; exec sleep 600");
+    world.profile_running("crash", "test -e mended || exit 7; exec sleep 600");
+    for name in ["fatal", "crash"] {
+        world.hermes(["gateway", "start", name]).fails_with(1);
+    }
+    let evidence = ["`fatal` is parked since ", "exit 78", "gateway logs fatal"];
+    let parked = finds(world, "parked", "error", &evidence);
+    eventually("the delays are long", || {
+        let status = tree.status("crash");
+        (status["backoff"]["count"].as_u64()? >= 4).then_some(())
+    });
+    let crashing = finds(world, "backoff", "warning", &["`crash` died ", "in a row", "exit 7"]);
+    world.write(&world.home().join("mended"), "");
+    for (told, check) in [(parked, "parked"), (crashing, "backoff")] {
+        run_mend(world, &told.mend);
+        finds_nothing(world, check);
+    }
+}
+
+#[test]
+fn gateways_that_are_not_as_the_operator_wants_them() {
+    let tree = tree();
+    let world = &tree.world;
+    world.profile_serving("a");
+    world.hermes(["gateway", "start", "a"]).ok();
+    let s6_svc = |options: &str| {
+        let status = tree.s6("s6-svc").args([options, "-T", "9000"]).arg(world.slot("a")).status();
+        assert!(status.expect("s6-svc runs").success());
+    };
+    s6_svc("-dwD");
+    mends(world, "wanted", "error", &["`a` is wanted and does not run: it is down"]);
+    assert_eq!(tree.status("a")["state"], "up");
+    world.hermes(["gateway", "stop", "a"]).ok();
+    s6_svc("-uwu");
+    eventually("it is up", || (tree.status("a")["state"] == "up").then_some(()));
+    mends(world, "wanted", "warning", &["`a` is not wanted", "it is up"]);
+    assert_eq!(tree.status("a")["state"], "down");
+}
+
+#[test]
+fn slots_that_are_missing_unused_or_unsupervised() {
+    let tree = tree();
+    let world = &tree.world;
+    world.profile_serving("a");
+    world.hermes(["gateway", "unregister", "a"]).ok();
+    mends(world, "slots", "error", &["`a` has no slot"]);
+    world.hermes(["gateway", "start", "a"]).ok();
+    world.hermes(["gateway", "unregister", "a"]).ok();
+    mends(world, "slots", "error", &["`a` is wanted and has no slot"]);
+    assert_eq!(tree.status("a")["state"], "up");
+    world.hermes(["gateway", "unregister", "a"]).ok();
+    world.make_directory(&world.slot("a"));
+    mends(world, "slots", "error", &["nobody supervises the slot of `a`"]);
+    fs::remove_dir_all(world.profile("a")).expect("it is there");
+    mends(world, "slots", "warning", &[text(&world.slot("a")), "has no profile"]);
+    assert!(!world.slot("a").exists());
+}
+
+#[test]
+fn slots_of_another_version_are_replaced_and_go_on() {
+    let tree = tree();
+    let world = &tree.world;
+    for (name, verb, state) in [("a", "start", "up"), ("b", "stop", "down")] {
+        world.profile_serving(name);
+        world.hermes(["gateway", verb, name]).ok();
+        let generation = world.slot(name).join("data/generation");
+        world.write(&generation, "0\n");
+        let quoted = format!("`{name}`");
+        let evidence = [&*quoted, "generation 0", text(&generation)];
+        let mend = mends(world, "stale-slots", "warning", &evidence);
+        assert_eq!(mend, format!("hermes gateway register --refresh {name}"));
+        eventually("it is as before", || (tree.status(name)["state"] == state).then_some(()));
+    }
+    // Of all of them, only those that are another version's.
+    let kept = pid(&tree.status("a"));
+    world.write(&world.slot("b").join("data/generation"), "");
+    finds(world, "stale-slots", "warning", &["`b`", "unknown version"]);
+    world.hermes(["gateway", "register", "--refresh", "--all"]).ok();
+    finds_nothing(world, "stale-slots");
+    assert_eq!(pid(&tree.status("a")), kept);
+}
+
+#[test]
+fn what_interrupted_commands_and_gateways_that_are_no_more_left() {
+    let tree = tree();
+    let world = &tree.world;
+    world.profile_serving("a");
+    for left in [world.scandir().join(".hermes-x"), world.home().join("profiles/.hermes-y")] {
+        world.make_directory(&left);
+        let mend = mends(world, "leftovers", "warning", &[text(&left)]);
+        assert_eq!(mend, "hermes doctor --fix");
+        assert!(!left.exists());
+    }
+    let stale = world.profile("a").join("gateway.pid");
+    world.write(&stale, "{}");
+    mends(world, "stale-files", "warning", &["`a`", text(&stale)]);
+}
