@@ -1,7 +1,6 @@
 //! Gathering what boot decides on, and carrying its plan out.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use fs_err as fs;
 use hermes_core::causes::in_one_line;
@@ -55,12 +54,8 @@ pub fn plan(manager: &S6Manager) -> Result<Vec<Action>, ManagerError> {
 /// Brings the slots in line with the profiles: at most `at_once` gateways start at a time, and each
 /// profile's outcome is its own. Blocks until every start was seen to succeed or fail. Idempotent.
 ///
-/// Once `cancelled` is set, what has not begun is left undone.
-pub fn boot(
-    manager: &S6Manager,
-    at_once: usize,
-    cancelled: &AtomicBool,
-) -> Result<Booted, ManagerError> {
+/// Once the tree's end has begun, what has not been started is not started any more.
+pub fn boot(manager: &S6Manager, at_once: usize) -> Result<Booted, ManagerError> {
     let svscan = manager.tree().require_svscan(OPERATION)?;
     manager.tree().require_same_home(OPERATION, svscan)?;
     manager.store().remove_leftovers().map_err(|error| failed(OPERATION, error))?;
@@ -72,7 +67,7 @@ pub fn boot(
         .filter_map(|fact| Some((fact.name.clone(), *fact.intent.as_ref().ok()?)))
         .collect();
     let outcome = |action: Action| {
-        let done = match cancelled.load(Ordering::Relaxed) {
+        let done = match manager.tree().ending.has_begun() {
             true => Err("the tree is being stopped".to_owned()),
             false => apply(manager, &action).map_err(|error| in_one_line(&error)),
         };

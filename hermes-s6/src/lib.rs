@@ -43,6 +43,7 @@ pub mod boot;
 mod bootlog;
 pub mod capacity;
 pub mod control;
+mod ending;
 mod error;
 pub mod hand_over;
 pub mod layout;

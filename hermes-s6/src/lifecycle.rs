@@ -260,8 +260,13 @@ fn tell(
 ) -> Result<Sent, ManagerError> {
     let deadline = Instant::now() + tree.patience.supervise;
     let sent = wait::until(&mut [], &[], deadline, || {
-        let sent = control::send(&slot.control(), &[command]);
-        if sent.map_err(|error| failed(operation, error))? == Sent::Taken {
+        let send =
+            || control::send(&slot.control(), &[command]).map_err(|error| failed(operation, error));
+        let sent = match command {
+            service::UP_FOR_GOOD => tree.ending.unless_begun(operation, send),
+            _ => send(),
+        };
+        if sent? == Sent::Taken {
             return Ok(Look::Done(Sent::Taken));
         }
         let supervisor = slot.supervisor().map_err(|error| failed(operation, error))?;

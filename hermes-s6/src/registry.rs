@@ -102,11 +102,11 @@ fn publish(
     let events: io::Result<Vec<_>> =
         staged.service().parts().iter().map(|part| Events::subscribe(&part.event())).collect();
     let events = events.map_err(|error| failed(operation, error))?;
-    match staged.publish(slot) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(already()),
-        Err(error) => return Err(failed(operation, error)),
-    }
+    tree.ending.unless_begun(operation, || match staged.publish(slot) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(already()),
+        Err(error) => Err(failed(operation, error)),
+    })?;
     Ok(trigger(tree, operation, &[scan::ALARM]).map(|()| events))
 }
 

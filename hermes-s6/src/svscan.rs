@@ -108,6 +108,7 @@ pub fn await_ready(tree: &Tree, process: &Process) -> Result<(), ManagerError> {
 /// s6-svscan, and blocks until it has ended. No intent changes.
 pub fn stop(tree: &Tree, svscan: &Process) -> Result<(), ManagerError> {
     let operation = format!("stop the tree on `{}`", tree.scandir.path().display());
+    tree.ending.begin();
     let profiles = tree.scandir.profiles().unwrap_or_default();
     let traces = Traces::of(tree, &profiles);
     let slots: Vec<_> = profiles.iter().map(|profile| tree.scandir.slot(profile)).collect();

@@ -13,6 +13,7 @@ use hermes_core::process_lock::Holder;
 use hermes_core::{ProfileName, RootHome};
 
 use crate::capacity::Capacity;
+use crate::ending::Ending;
 use crate::error::{failed, timed_out, unreachable};
 use crate::layout::{MAX_PROFILE_LEN, TREE_LOCK};
 use crate::proc::{Proc, same_directory};
@@ -35,6 +36,8 @@ pub struct Tree {
     pub patience: Patience,
     /// The proc file system.
     pub proc: Proc,
+    /// Whether this process stops the tree.
+    pub ending: Ending,
 }
 
 /// How long commands wait before they give up.
@@ -71,7 +74,8 @@ impl Patience {
 impl Tree {
     /// The tree on `scandir` that runs the gateways of `root`. Nothing is read yet.
     pub fn new(scandir: ScanDir, root: RootHome, toolbox: Toolbox) -> Self {
-        Self { scandir, root, toolbox, patience: Patience::default(), proc: Proc::default() }
+        let (patience, proc, ending) = Default::default();
+        Self { scandir, root, toolbox, patience, proc, ending }
     }
 
     /// The s6-svscan that holds the scan directory; none is [`ManagerError::Unreachable`].

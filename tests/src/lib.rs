@@ -27,8 +27,8 @@ use hermes_s6::layout::ServiceDir;
 use hermes_s6::wait::{self, Look};
 use serde_json::Value;
 
-/// How long anything may take that should happen soon.
-pub const SOON: Duration = Duration::from_secs(20);
+/// How long anything may take that should happen soon; machines are shared, and slow at times.
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// Asks until `look` answers, at most [`SOON`].
 ///

@@ -1,7 +1,6 @@
 //! `hermes boot`: the slots of this machine in line with its profiles.
 
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::AtomicBool;
 
 use fs_err as fs;
 use hermes_s6::boot::{self, Booted, Outcome};
@@ -24,7 +23,7 @@ pub(crate) fn run(app: &App, dry_run: bool, at_once: usize) -> Result<u8, CliErr
         }
         return Ok(exit::SUCCESS);
     }
-    let booted = boot::boot(manager, at_once, &AtomicBool::new(false))?;
+    let booted = boot::boot(manager, at_once)?;
     let outcomes = &booted.outcomes;
     if app.json {
         output::json(outcomes)?;

@@ -10,7 +10,6 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -129,16 +128,16 @@ type Done = Result<(), CliError>;
 /// Boots the profiles, blocks until a signal asks for the end or s6-svscan is gone, and stops the tree.
 /// Answers why it ended, and how the stop went.
 fn supervise(manager: &S6Manager, process: &Process, signals: &OwnedFd) -> (Done, Done) {
-    let cancelled = AtomicBool::new(false);
+    let ending = &manager.tree().ending;
     thread::scope(|scope| {
         // A boot takes as long as its slowest gateway, and a signal is not to wait for that.
-        scope.spawn(|| match boot::boot(manager, boot::DEFAULT_AT_ONCE, &cancelled) {
-            Ok(booted) if !cancelled.load(Ordering::Relaxed) => told(manager, &booted),
+        scope.spawn(|| match boot::boot(manager, boot::DEFAULT_AT_ONCE) {
+            Ok(booted) if !ending.has_begun() => told(manager, &booted),
             Ok(_) => {}
             Err(error) => output::error(&error.into(), false),
         });
         let ended = await_end(process, signals);
-        cancelled.store(true, Ordering::Relaxed);
+        ending.begin();
         (ended, stop_tree(manager.tree(), process))
     })
 }
