@@ -178,7 +178,7 @@ pub fn bring_down(
 }
 
 /// Keeps a service down that has no supervisor now, and answers whether one came before that was so.
-fn keep_down(slot: &ServiceDir) -> io::Result<bool> {
+pub(crate) fn keep_down(slot: &ServiceDir) -> io::Result<bool> {
     // A supervisor looks for the file after it has its lock.
     fsutil::write_durably(&slot.down(), b"", FILE_MODE)?;
     Ok(slot.supervisor()?.is_some())

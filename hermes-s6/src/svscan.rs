@@ -14,11 +14,11 @@ use hermes_core::config::StopTimeout;
 use hermes_core::manager::ManagerError;
 use rustix::process::Signal;
 
-use crate::control::{self, service};
+use crate::control::{self, Sent, service};
 use crate::error::{failed, timed_out, unreachable};
 use crate::layout::ServiceDir;
 use crate::leftovers::Traces;
-use crate::lifecycle::bring_down;
+use crate::lifecycle::{bring_down, keep_down};
 use crate::parallel;
 use crate::programs::S6Programs;
 use crate::registry::{self, LOGGER_GRACE};
@@ -112,10 +112,7 @@ pub fn stop(tree: &Tree, svscan: &Process) -> Result<(), ManagerError> {
     let profiles = tree.scandir.profiles().unwrap_or_default();
     let traces = Traces::of(tree, &profiles);
     let slots: Vec<_> = profiles.iter().map(|profile| tree.scandir.slot(profile)).collect();
-    for slot in &slots {
-        // One that can't be told now is told by its s6-supervise, which s6-svscan ends.
-        let _ = control::send(&slot.control(), &[service::DOWN]);
-    }
+    slots.iter().for_each(tell_down);
     let budget = longest_budget(&slots);
     let deadline = Instant::now() + budget;
     // One that is not down by then is killed by `timeout-kill`, and s6-svscan waits for it.
@@ -131,6 +128,15 @@ pub fn stop(tree: &Tree, svscan: &Process) -> Result<(), ManagerError> {
     left
 }
 
+/// Tells a service to go down. One whose supervisor is only just coming finds that it is to stay down.
+fn tell_down(slot: &ServiceDir) {
+    let tell = || control::send(&slot.control(), &[service::DOWN]);
+    // What can't be told at all is told by its s6-supervise, which s6-svscan ends.
+    if !matches!(tell(), Ok(Sent::Taken)) && keep_down(slot).is_ok_and(|came| came) {
+        let _ = tell();
+    }
+}
+
 fn end(
     tree: &Tree,
     operation: &str,
@@ -142,19 +148,23 @@ fn end(
     let started = Instant::now();
     let patience = budget + tree.patience.stop_beyond_budget;
     let grace = LOGGER_GRACE.min(patience / 2);
-    let mut nudged = false;
+    let mut alone: Vec<Option<Instant>> = vec![None; slots.len()];
     let done = wait::until(&mut [], std::slice::from_ref(svscan), started + patience, || {
         if svscan.has_ended() {
             return Ok::<_, ManagerError>(Look::Done(()));
         }
-        // Some process that left its gateway's group still holds a logger's pipe.
-        if !nudged && started.elapsed() >= grace {
-            for slot in slots {
-                let _ = control::send(&slot.log().control(), &[service::EXIT, service::HANGUP]);
+        for (slot, alone) in slots.iter().zip(&mut alone) {
+            // As long as its service is there a logger has something to hear.
+            if slot.supervisor().is_ok_and(|supervisor| supervisor.is_some()) {
+                continue;
             }
-            nudged = true;
+            // Some process that could not be found holds the pipe of one that stays for so long.
+            if alone.get_or_insert_with(Instant::now).elapsed() >= grace {
+                let _ = control::send(&slot.log().control(), &[service::EXIT, service::HANGUP]);
+                *alone = None;
+            }
         }
-        Ok(Look::WaitUntil(started + grace))
+        Ok(Look::Wait)
     })?;
     done.ok_or_else(|| {
         let saw = format!("s6-svscan still runs as {}", svscan.pid);

@@ -122,3 +122,26 @@ fn a_gateway_that_ignores_sigterm_does_not_outlive_its_trees_budget() {
     assert_eq!(code, Some(0));
     assert!(!hermes_tests::is_alive(gateway));
 }
+
+#[test]
+fn a_signal_while_gateways_are_being_started_starts_none_after_it() {
+    let world = World::new();
+    let all: Vec<_> = (0..16).map(|number| format!("p{number}")).collect();
+    let once = "trap 'echo told; kill $!; exit 0' TERM; echo begun; sleep 600 & wait $!";
+    all.iter().for_each(|name| world.profile_for_later(name, once, "running"));
+    let mut command = world.command(hermes_tests::hermes_program());
+    command.arg("up");
+    let up = Up::launch(world, command);
+    eventually("one has begun", || {
+        let begun = |name: &String| up.world.logged(name).contains(&"begun".to_owned());
+        all.iter().any(begun).then_some(())
+    });
+    let (world, code) = up.end(Signal::TERM);
+    assert_eq!(code, Some(0));
+    for name in &all {
+        let said = world.logged(name);
+        let said: Vec<_> = said.iter().map(String::as_str).collect();
+        let whole = matches!(said.as_slice(), [] | ["begun", "told"] | ["told"]);
+        assert!(whole, "{name} said {said:?}");
+    }
+}
