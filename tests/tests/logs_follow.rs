@@ -88,7 +88,8 @@ fn the_logger_of_a_live_tree_rotates_and_is_killed_under_a_follower() {
     world.profile_running("talker", &format!("exec cat <>'{}'", input.display()));
     world.hermes(["gateway", "start", "talker"]).ok();
     let mut input = fs::File::options().read(true).write(true).open(input).unwrap();
-    let following = follow(world, &["talker", "-n", "1000"]);
+    // All of them, whenever the follower begins.
+    let following = follow(world, &["talker", "-n", "1000000"]);
     let mut written = 0;
     let mut say = |lines: usize| {
         use std::io::Write;
