@@ -46,6 +46,10 @@ pub(crate) enum Command {
         /// End the tree that runs on the scan directory
         #[arg(long)]
         stop: bool,
+        /// Be a service of another supervisor, as in the image: gateways get the root home as HOME,
+        /// and standard input, if it is a pipe, is told when the tree takes commands
+        #[arg(long, conflicts_with = "stop")]
+        service: bool,
         /// Become s6-svscan: what `up` starts itself as
         #[arg(long, hide = true, value_name = "PARENT", conflicts_with = "stop")]
         become_svscan: Option<u32>,

@@ -12,6 +12,7 @@ mod escape;
 mod gateway;
 mod hooks;
 mod output;
+mod privilege;
 
 use std::process::ExitCode;
 

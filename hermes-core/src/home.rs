@@ -35,6 +35,9 @@ pub mod env {
     /// `off` where the home lies on a file system without locks.
     pub const OWNER_LOCK: &str = "HERMES_OWNER_LOCK";
 
+    /// Set (to `1`) where a command that root runs is to stay root's, whoever owns the home.
+    pub const AS_ROOT: &str = "HERMES_AS_ROOT";
+
     /// Divides the delays of the restart policy, for tests that can't wait for them.
     pub const TEST_FASTER: &str = "HERMES_TEST_FASTER";
 

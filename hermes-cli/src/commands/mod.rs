@@ -13,18 +13,27 @@ mod up;
 use crate::app::App;
 use crate::args::{Arguments, Command};
 use crate::error::CliError;
+use crate::privilege;
 
 /// Does what was asked for and answers with the exit code.
 pub(crate) fn run(arguments: Arguments) -> Result<u8, CliError> {
     let Arguments { global, command } = arguments;
+    // Giving things away is what root stays root for.
+    let keep_root = matches!(command, Command::Boot { hand_over: true, .. });
     // Only what looks at this machine needs to know where it runs.
-    let app = || App::new(global);
+    let app = || {
+        let app = App::new(global)?;
+        if !keep_root {
+            privilege::become_owner(app.root())?;
+        }
+        Ok::<_, CliError>(app)
+    };
     match command {
         Command::Profile(command) => profile::run(&app()?, command),
         Command::Gateway(command) => gateway::run(&app()?, command),
         Command::Up { stop: true, .. } => up::stop(&app()?),
         Command::Up { become_svscan: Some(parent), .. } => up::become_svscan(&app()?, parent),
-        Command::Up { .. } => up::run(&app()?),
+        Command::Up { service, .. } => up::run(&app()?, service),
         Command::Boot { hand_over: true, .. } => boot::hand_over(&app()?),
         Command::Boot { dry_run, at_once, .. } => boot::run(&app()?, dry_run, at_once),
         Command::Doctor { fix } => doctor::run(&app()?, fix),

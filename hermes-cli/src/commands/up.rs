@@ -26,6 +26,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::app::{self, App};
 use crate::commands::boot as boot_command;
 use crate::error::{CliError, exit};
+use crate::gateway::launch::Notification;
 use crate::output;
 
 /// How long `up` waits for another owner of its home.
@@ -33,7 +34,7 @@ const OWNER_WAIT: Duration = Duration::from_secs(60);
 /// How long its s6-svscan does, once `up` has seen none: another one may have been faster.
 const CLAIM_WAIT: Duration = Duration::from_secs(2);
 
-pub(crate) fn run(app: &App) -> Result<u8, CliError> {
+pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
     app.refuse_client()?;
     let tree = app.tree_of_user()?;
     prepare(tree.scandir.path())?;
@@ -44,9 +45,13 @@ pub(crate) fn run(app: &App) -> Result<u8, CliError> {
     if await_owner(&tree, &signals)? == Awaited::Interrupted {
         return Ok(exit::SUCCESS);
     }
-    let (mut child, process, ready) = start(&tree)?;
+    let notification = service.then(Notification::inherited);
+    let (mut child, process, ready) = start(&tree, service)?;
     let (ended, stopped) = match ready {
-        Ok(()) => supervise(&S6Manager::new(tree.clone()), &process, &signals),
+        Ok(()) => {
+            notification.into_iter().for_each(Notification::ready);
+            supervise(&S6Manager::new(tree.clone()), &process, &signals)
+        }
         Err(error) => (Err(error.into()), stop_tree(&tree, &process)),
     };
     if stopped.is_err() {
@@ -106,11 +111,14 @@ fn await_owner(tree: &Tree, signals: &OwnedFd) -> Result<Awaited, CliError> {
 
 /// Starts s6-svscan on a scan directory that is clear of former trees, and blocks until it takes
 /// commands, or is seen not to.
-fn start(tree: &Tree) -> Result<(Child, Process, Result<(), ManagerError>), CliError> {
+fn start(
+    tree: &Tree,
+    service: bool,
+) -> Result<(Child, Process, Result<(), ManagerError>), CliError> {
     let _lock = tree.lock_tree("start the tree")?;
     refuse_second(tree)?;
     svscan::clear(tree)?;
-    let child = spawn(tree)?;
+    let child = spawn(tree, service)?;
     let process = process_of(&child)?;
     let ready = svscan::await_ready(tree, &process);
     Ok((child, process, ready))
@@ -148,7 +156,7 @@ fn told(manager: &S6Manager, booted: &boot::Booted) {
         outcome.error.is_none() && matches!(outcome.action, Action::Start { .. })
     };
     output::message(format_args!(
-        "the tree is up on `{}`; gateways started: {}; Ctrl-C ends it",
+        "the tree is up on `{}`; gateways started: {}",
         manager.tree().scandir.path().display(),
         booted.outcomes.iter().filter(started).count(),
     ));
@@ -212,17 +220,22 @@ fn refuse_second(tree: &Tree) -> Result<(), CliError> {
         .hint("`hermes up --stop` ends it; --scandir names another place"))
 }
 
-fn spawn(tree: &Tree) -> Result<Child, CliError> {
+fn spawn(tree: &Tree, service: bool) -> Result<Child, CliError> {
     let failed = |error| CliError::new("failed to start s6-svscan").because(error);
     let nofile = rustix::process::getrlimit(Resource::Nofile).current;
-    Command::new(env::current_exe().map_err(failed)?)
+    let mut command = Command::new(env::current_exe().map_err(failed)?);
+    // Without it the slots' scripts take the tree for a machine's own: HOME is then the root home.
+    match service {
+        true => command.env_remove(names::UP),
+        false => command.env(names::UP, "1"),
+    };
+    command
         .args(["up", "--become-svscan"])
         .arg(std::process::id().to_string())
         .arg("--scandir")
         .arg(tree.scandir.path())
         .env(names::HOME, tree.root.path())
         .env(names::SCANDIR, tree.scandir.path())
-        .env(names::UP, "1")
         // An agent may run `up`: its tree is not part of its gateway.
         .env_remove(names::SUPERVISED_CHILD)
         .env_remove(names::PROFILE)
