@@ -4,6 +4,7 @@
 //! production: what works as root alone must fail here.
 
 mod command;
+pub mod container;
 pub mod doctor;
 mod logger;
 mod stream;

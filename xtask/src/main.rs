@@ -7,6 +7,9 @@
 
 mod agent;
 mod demo;
+mod docker;
+mod docker_test;
+mod image;
 mod install;
 mod test;
 mod tidy;
@@ -21,11 +24,31 @@ use clap::{Args, Parser};
 #[command(bin_name = "cargo xtask")]
 enum Xtask {
     /// Run every check: formatting, lints, tidy, tests, documentation
-    Test(Tools),
+    Test {
+        #[command(flatten)]
+        tools: Tools,
+        /// Fail where no Docker engine answers, instead of leaving the container tests out
+        #[arg(long)]
+        require_docker: bool,
+    },
     /// Check what the compiler does not: crate edges, manifests, file form, shell scripts
     Tidy,
     /// Show the product's main job live, in a temporary home
     Demo(Tools),
+    /// Build the image
+    Image {
+        #[command(flatten)]
+        image: image::ImageOptions,
+        #[command(flatten)]
+        tools: Tools,
+    },
+    /// Build the image and run the container tests
+    DockerTest {
+        #[command(flatten)]
+        test: docker_test::TestOptions,
+        #[command(flatten)]
+        tools: Tools,
+    },
     /// Install the programs, and the Python agent, that the other tasks need
     Install(Tools),
 }
@@ -40,8 +63,10 @@ struct Tools {
 
 fn main() -> ExitCode {
     let done = match Xtask::parse() {
-        Xtask::Test(tools) => test::run(tools.no_install),
+        Xtask::Test { tools, require_docker } => test::run(tools.no_install, require_docker),
         Xtask::Tidy => tidy::run(),
+        Xtask::Image { image, tools } => image::run(&image, tools.no_install),
+        Xtask::DockerTest { test, tools } => docker_test::run(&test, tools.no_install),
         Xtask::Demo(tools) => demo::run(tools.no_install),
         Xtask::Install(tools) => test::for_test(tools.no_install),
     };

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result};
 use xshell::Shell;
 
-use crate::{agent, install, tidy};
+use crate::docker_test::TestOptions;
+use crate::{agent, docker, docker_test, install, tidy};
 
 /// The steps that are one cargo command, in the order in which a mistake is cheapest to find.
 /// `tidy` runs between the first two and the rest.
@@ -15,7 +16,16 @@ const BEFORE_TIDY: &[Step] = &[
     Step { name: "fmt", args: &["fmt", "--all", "--check"], rustdocflags: None },
     Step {
         name: "clippy",
-        args: &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+        args: &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ],
         rustdocflags: None,
     },
 ];
@@ -52,7 +62,7 @@ impl Step {
 }
 
 /// Runs all checks.
-pub(crate) fn run(no_install: bool) -> Result<()> {
+pub(crate) fn run(no_install: bool, require_docker: bool) -> Result<()> {
     let shell = Shell::new()?;
     shell.change_dir(crate::root());
     let start = Instant::now();
@@ -64,6 +74,14 @@ pub(crate) fn run(no_install: bool) -> Result<()> {
     step("tidy", "cargo xtask tidy", tidy::run)?;
     for cargo in AFTER_TIDY {
         step(cargo.name, &cargo.alone(), || cargo.run(&shell))?;
+    }
+    match docker::unavailable(&shell) {
+        Some(why) if !require_docker => {
+            println!("docker-test: left out, no Docker engine answers: {why}");
+        }
+        _ => step("docker-test", "cargo xtask docker-test", || {
+            docker_test::run(&TestOptions::default(), no_install)
+        })?,
     }
 
     println!("all checks passed in {}", seconds(start.elapsed()));

@@ -25,6 +25,11 @@ const BANNED: &[(&str, &str)] = &[
 const YAML: &str = concat!("serde", "_yaml");
 const YAML_HOME: &str = "hermes-core/src/config";
 
+/// What runs a program in a container, as a word of its own, and the one file that may say it: there it
+/// becomes `hermes`, whom production runs as, and root has to be asked for.
+const ENTER: &[&str] = &[concat!("\"ex", "ec\""), concat!("docker ex", "ec")];
+const ENTER_HOME: &str = "tests/src/container.rs";
+
 /// Checks a Rust source.
 pub(super) fn rust(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = line_ends(path, text);
@@ -51,6 +56,10 @@ pub(super) fn rust(path: &str, text: &str) -> Vec<Finding> {
         }
         for (word, why) in BANNED.iter().filter(|(word, _)| has_word(line, word)) {
             find(Some(number), format!("`{word}`: {why}"));
+        }
+        let code = line.split("//").next().unwrap_or_default();
+        if ENTER.iter().any(|word| code.contains(word)) && path != ENTER_HOME {
+            find(Some(number), format!("enters a container: only {ENTER_HOME} does"));
         }
         if has_word(line, YAML) && !path.starts_with(YAML_HOME) {
             find(Some(number), format!("`{YAML}`: only {YAML_HOME}* names it"));
@@ -174,6 +183,17 @@ mod tests {
         }
         let expected = format!("tests/src/lib.rs:2: `{YAML}`: only {YAML_HOME}* names it");
         assert_eq!(check("tests/src/lib.rs", &text), [expected]);
+    }
+
+    #[test]
+    fn containers_have_one_way_in() {
+        for word in ENTER {
+            let text = format!("//! Purpose; docker exec is a word.\nlet x = [{word}];\n");
+            assert_eq!(check(ENTER_HOME, &text), [""; 0]);
+            let expected =
+                format!("tests/src/lib.rs:2: enters a container: only {ENTER_HOME} does");
+            assert_eq!(check("tests/src/lib.rs", &text), [expected]);
+        }
     }
 
     #[test]

@@ -1,0 +1,288 @@
+//! The one way into a container: the image under test, in a container that is a test's own.
+//!
+//! [`Container::exec`] runs as `hermes`, as production does. What needs root asks for it by a longer
+//! name, and says why. Nothing else in the tree runs a program in a container: tidy looks for it.
+
+#![expect(clippy::print_stderr, reason = "the scene of a failed test is told")]
+
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+use crate::{Hermes, Outcome, Running, eventually};
+
+/// The unprivileged user of the image.
+const USER: &str = "hermes";
+
+/// A container of the image under test; it is removed at the end of its test.
+#[derive(Debug)]
+pub struct Container {
+    name: String,
+}
+
+/// How a container is to be started.
+#[derive(Debug, Default)]
+#[must_use = "nothing is started yet"]
+pub struct Start {
+    options: Vec<String>,
+    command: Vec<String>,
+}
+
+/// A volume that several containers may use; it is removed at the end of its test.
+#[derive(Debug)]
+pub struct Volume {
+    name: String,
+}
+
+impl Start {
+    /// With the image's own settings and no command.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With options of `docker run`.
+    pub fn options<'a>(mut self, options: impl IntoIterator<Item = &'a str>) -> Self {
+        self.options.extend(options.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// With a variable in the container's environment.
+    pub fn env(self, name: &str, value: &str) -> Self {
+        self.options(["--env", &format!("{name}={value}")])
+    }
+
+    /// With the home on a volume.
+    pub fn home(self, volume: &Volume) -> Self {
+        self.options(["--volume", &format!("{}:/opt/data", volume.name)])
+    }
+
+    /// With a command.
+    pub fn command<'a>(mut self, command: impl IntoIterator<Item = &'a str>) -> Self {
+        self.command.extend(command.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// Starts it in the background, and waits for nothing.
+    pub fn detached(self) -> Container {
+        let container = Container { name: unique() };
+        docker(self.arguments(&container, &["--detach"])).ok();
+        container
+    }
+
+    /// Starts it and blocks until its gateways' tree has booted.
+    #[track_caller]
+    pub fn booted(self) -> Container {
+        let container = self.detached();
+        container.await_boot(1);
+        container
+    }
+
+    /// Runs it to its end, in the foreground.
+    pub fn run(self) -> Outcome {
+        let container = Container { name: unique() };
+        docker(self.arguments(&container, &[])).run()
+    }
+
+    fn arguments(&self, container: &Container, more: &[&str]) -> Vec<String> {
+        let fixed = ["run", "--name", &container.name, "--label", label()];
+        let fixed = fixed.iter().chain(more).map(|argument| (*argument).to_owned());
+        let image = [image().to_owned()];
+        fixed
+            .chain(self.options.iter().cloned())
+            .chain(image)
+            .chain(self.command.iter().cloned())
+            .collect()
+    }
+}
+
+impl Volume {
+    /// A new one, empty.
+    #[expect(clippy::new_without_default, reason = "it makes a volume")]
+    pub fn new() -> Self {
+        let volume = Self { name: unique() };
+        docker(["volume", "create", "--label", label(), &volume.name]).ok();
+        volume
+    }
+}
+
+impl Container {
+    /// A program as the user `hermes`.
+    pub fn exec<'a>(&self, command: impl IntoIterator<Item = &'a str>) -> Hermes {
+        self.enter(USER, command)
+    }
+
+    /// `hermes` as the user `hermes`.
+    pub fn hermes<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Hermes {
+        self.exec(["hermes"].into_iter().chain(args))
+    }
+
+    /// A shell's script as the user `hermes`.
+    pub fn shell(&self, script: &str) -> Hermes {
+        self.exec(["sh", "-c", script])
+    }
+
+    /// A program as root, because of `reason`: what it shows can't be shown as `hermes`.
+    pub fn exec_as_root_because<'a>(
+        &self,
+        reason: &str,
+        command: impl IntoIterator<Item = &'a str>,
+    ) -> Hermes {
+        assert!(reason.len() > 10, "say why: {reason}");
+        self.enter("0:0", command)
+    }
+
+    fn enter<'a>(&self, user: &str, command: impl IntoIterator<Item = &'a str>) -> Hermes {
+        let mut line = ["exec", "--user", user, &self.name].map(str::to_owned).to_vec();
+        line.extend(command.into_iter().map(str::to_owned));
+        docker(line)
+    }
+
+    /// The command lines of all processes whose program is called `name`.
+    pub fn processes(&self, name: &str) -> Vec<String> {
+        let script = "for p in /proc/[0-9]*; do [ \"$(cat $p/comm)\" = \"$1\" ] || continue; \
+                      tr '\\0' ' ' <$p/cmdline; echo; done 2>/dev/null; true";
+        let said = self.exec(["sh", "-c", script, "sh", name]).ok().stdout;
+        said.lines().map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Blocks until it has said `times` that a tree is up.
+    #[track_caller]
+    pub fn await_boot(&self, times: usize) {
+        self.await_says("the tree is up", times);
+    }
+
+    /// Blocks until its output has `words` so many times.
+    #[track_caller]
+    pub fn await_says(&self, words: &str, times: usize) {
+        eventually(words, || {
+            let said = self.output();
+            assert!(self.is_running() || said.contains(words), "it ended:\n{said}");
+            (said.matches(words).count() >= times).then_some(())
+        });
+    }
+
+    /// Everything that it has said.
+    pub fn output(&self) -> String {
+        let logs = docker(["logs", &self.name]).run();
+        logs.stdout + &logs.stderr
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&self) -> bool {
+        self.inspect("{{.State.Running}}") == "true"
+    }
+
+    /// Blocks until it has ended; then its exit code.
+    #[track_caller]
+    pub fn exit_code(&self) -> i32 {
+        eventually("it ends", || (!self.is_running()).then_some(()));
+        self.inspect("{{.State.ExitCode}}").parse().expect("a number")
+    }
+
+    fn inspect(&self, format: &str) -> String {
+        let said = docker(["inspect", "--format", format, &self.name]).ok();
+        said.stdout.trim().to_owned()
+    }
+
+    /// `docker stop`, `restart`, `kill` or `start`, to its end.
+    #[track_caller]
+    pub fn docker(&self, verb: &str) {
+        docker([verb, &self.name]).ok();
+    }
+
+    /// `docker stop` and the like, in the background.
+    pub fn docker_spawn(&self, verb: &str) -> Running {
+        docker([verb, &self.name]).spawn()
+    }
+
+    /// A gateway's status.
+    #[track_caller]
+    pub fn status(&self, profile: &str) -> Value {
+        self.hermes(["gateway", "status", profile, "--json"]).run().json()
+    }
+
+    /// Makes a profile whose gateway is `command`, a shell's.
+    #[track_caller]
+    pub fn profile_running(&self, name: &str, command: &str) {
+        self.hermes(["profile", "create", name]).ok();
+        let command = serde_json::to_string(command).expect("a string");
+        let config = format!("gateway:\n  command: [/bin/sh, -c, {command}]\n");
+        self.write(&format!("/opt/data/profiles/{name}/config.yaml"), &config);
+    }
+
+    /// Writes a file as `hermes`.
+    #[track_caller]
+    pub fn write(&self, path: &str, text: &str) {
+        self.exec(["sh", "-c", "printf %s \"$2\" >\"$1\"", "sh", path, text]).ok();
+    }
+
+    /// Reads a file as `hermes`.
+    #[track_caller]
+    pub fn read(&self, path: &str) -> String {
+        self.exec(["cat", path]).ok().stdout
+    }
+
+    /// The lines that a profile's gateway has logged, without their time.
+    pub fn logged(&self, profile: &str) -> Vec<String> {
+        let path = format!("/opt/data/logs/gateways/{profile}/current");
+        let text = self.exec(["cat", &path]).run().stdout;
+        let said = |line: &str| line.split_once("  ").map_or(line, |(_, said)| said).to_owned();
+        text.lines().map(said).collect()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the container {}\n{}", self.name, self.output());
+            if std::env::var_os("HERMES_TEST_KEEP").is_some() {
+                return;
+            }
+        }
+        let _ = docker(["rm", "--force", "--volumes", &self.name]).run();
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        // In use by the kept container of a failed test, it stays, too.
+        let _ = docker(["volume", "rm", "--force", &self.name]).run();
+    }
+}
+
+fn docker<S: AsRef<str>>(args: impl IntoIterator<Item = S>) -> Hermes {
+    let mut command = Command::new("docker");
+    command.args(args.into_iter().map(|argument| argument.as_ref().to_owned()));
+    command.stdin(Stdio::null());
+    Hermes::new(command)
+}
+
+fn unique() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("hermes-test-{}-{number}", std::process::id())
+}
+
+fn image() -> &'static str {
+    static IMAGE: OnceLock<String> = OnceLock::new();
+    given(&IMAGE, "HERMES_TEST_IMAGE")
+}
+
+fn label() -> &'static str {
+    static LABEL: OnceLock<String> = OnceLock::new();
+    given(&LABEL, "HERMES_TEST_LABEL")
+}
+
+fn given(cell: &'static OnceLock<String>, name: &str) -> &'static str {
+    cell.get_or_init(|| {
+        std::env::var(name)
+            .unwrap_or_else(|_| panic!("{name} is not set: run cargo xtask docker-test"))
+    })
+}

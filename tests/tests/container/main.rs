@@ -1,0 +1,8 @@
+//! The image, in containers of its own: what `cargo xtask docker-test` runs.
+
+mod command;
+mod lifecycle;
+mod owner;
+mod restart;
+mod stop;
+mod users;

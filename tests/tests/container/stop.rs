@@ -1,0 +1,81 @@
+//! The end of a container: each gateway is told once, all at the same time, and no line is lost.
+
+use std::time::{Duration, Instant};
+
+use hermes_tests::container::{Container, Start};
+
+const LINES: usize = 2000;
+
+/// Says `term` for each SIGTERM, takes three seconds to end, and has a lot to say before it does.
+fn talkative() -> String {
+    format!(
+        "trap 'echo term' TERM; echo begun; sleep 600 & wait; kill $!
+         i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); done
+         sleep 3 & wait $!; wait $!; echo last"
+    )
+}
+
+#[track_caller]
+fn said_everything_once(container: &Container, said: &str, profile: &str) {
+    let mark = format!("[{profile}] ");
+    let said = said.lines().filter_map(|line| Some(line.strip_prefix(&mark)?.to_owned()));
+    let lines = (0..LINES).map(|line| format!("line {line}"));
+    let expected: Vec<_> = ["begun".to_owned(), "term".to_owned()]
+        .into_iter()
+        .chain(lines)
+        .chain(["last".to_owned()])
+        .collect();
+    // What comes after that is its next life's.
+    let first_life = |said: Vec<_>| said[..expected.len().min(said.len())].to_vec();
+    assert_eq!(first_life(said.collect()), expected, "in the container's output");
+    assert_eq!(first_life(container.logged(profile)), expected, "in the file");
+    let intent = container.read(&format!("/opt/data/profiles/{profile}/gateway.intent"));
+    assert_eq!(intent.trim(), "running");
+}
+
+#[test]
+fn docker_stop_tells_each_gateway_once_and_loses_nothing() {
+    let container = Start::new().booted();
+    let all = ["a", "b", "c"];
+    for name in all {
+        container.profile_running(name, &talkative());
+        container.hermes(["gateway", "start", name]).ok();
+        container.await_says(&format!("[{name}] begun"), 1);
+    }
+    // One that dies and waits to be started again holds up nothing.
+    container.profile_running("dying", "exit 1");
+    container.hermes(["gateway", "start", "dying"]).fails_with(1);
+    let begun = Instant::now();
+    container.docker("stop");
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(8), "one after the other: {took:?}");
+    assert_eq!(container.exit_code(), 0);
+    let said = container.output();
+    // The files are read in its next life.
+    container.docker("start");
+    container.await_boot(2);
+    for name in all {
+        said_everything_once(&container, &said, name);
+    }
+}
+
+#[test]
+fn the_command_is_told_too_and_its_exit_code_kept() {
+    let script = "trap 'echo told; exit 3' TERM; echo ready; while :; do sleep 0.1; done";
+    let container = Start::new().command(["sh", "-c", script]).detached();
+    container.await_says("ready", 1);
+    container.docker("stop");
+    assert_eq!(container.exit_code(), 3);
+    assert_eq!(container.output().matches("told").count(), 1, "{}", container.output());
+}
+
+#[test]
+fn gateways_end_in_order_when_the_command_does() {
+    let script = "until [ -e /tmp/go ]; do sleep 0.1; done; hermes gateway start slow; exit 7";
+    let container = Start::new().command(["sh", "-c", script]).detached();
+    container.await_boot(1);
+    container.profile_running("slow", "trap 'sleep 1; echo ended; exit' TERM; sleep 600 & wait");
+    container.write("/tmp/go", "");
+    assert_eq!(container.exit_code(), 7);
+    assert!(container.output().contains("[slow] ended"), "{}", container.output());
+}

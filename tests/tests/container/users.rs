@@ -1,0 +1,167 @@
+//! Who the container runs as, and what it may do.
+
+use hermes_tests::container::{Container, Start};
+use hermes_tests::eventually;
+
+/// What `--user` needs: a /run that is that user's.
+const OWN_RUN: [&str; 4] =
+    ["--user", "10000:10000", "--tmpfs", "/run:exec,uid=10000,gid=10000,mode=755"];
+
+/// A profile is made, its gateway runs as that user, and all of it is removed.
+#[track_caller]
+fn works_as(container: &Container, ids: &str) {
+    container.profile_running("coder", "echo runs as $(id -u):$(id -g); exec sleep 600");
+    container.hermes(["gateway", "start", "coder"]).ok();
+    container.await_says(&format!("[coder] runs as {ids}\n"), 1);
+    let owners = container.shell("find /opt/data -printf '%U:%G\n' | sort -u").ok();
+    assert_eq!(owners.stdout, format!("{ids}\n"));
+    container.hermes(["gateway", "restart", "coder"]).ok();
+    container.hermes(["profile", "delete", "coder", "-y"]).ok();
+}
+
+#[test]
+fn hermes_can_be_any_user() {
+    for (names, uid, gid) in [
+        (("HERMES_UID", "HERMES_GID"), "1000", "1000"),
+        (("PUID", "PGID"), "99", "100"),
+        (("HERMES_UID", "HERMES_GID"), "70000", "70001"),
+    ] {
+        let start = Start::new().env(names.0, uid).env(names.1, gid);
+        works_as(&start.booted(), &format!("{uid}:{gid}"));
+    }
+}
+
+#[test]
+fn a_home_that_was_anothers_is_given_to_the_new_user_and_no_link_followed() {
+    let container = Start::new().env("HERMES_UID", "1000").booted();
+    container
+        .shell("ln -s /etc/shadow /opt/data/link; mkdir /opt/data/kept; : >/opt/data/kept/f")
+        .ok();
+    let reason = "only root can make the volume look like one from before a remap";
+    let back = "chown -hR 10000:10000 /opt/data";
+    container.exec_as_root_because(reason, ["sh", "-c", back]).ok();
+    container.docker("restart");
+    container.await_boot(2);
+    let owners = container.shell("find /opt/data -printf '%U\n' | sort -u; stat -c %U /etc/shadow");
+    assert_eq!(owners.ok().stdout, "1000\nroot\n");
+}
+
+#[test]
+fn numbers_that_are_none_are_refused() {
+    for wrong in ["0", "-1", "hermes", "1 2"] {
+        let outcome = Start::new().env("PUID", wrong).command(["echo", "it ran"]).run();
+        assert_ne!(outcome.code(), Some(0), "{outcome}");
+        assert!(outcome.stderr.contains("HERMES_UID is `"), "{outcome}");
+        assert!(!outcome.stdout.contains("it ran"), "{outcome}");
+    }
+}
+
+#[test]
+fn everything_works_without_root() {
+    let container = Start::new().options(OWN_RUN).booted();
+    works_as(&container, "10000:10000");
+    container.profile_running("kept", "exec sleep 600");
+    container.hermes(["gateway", "start", "kept"]).ok();
+    container.docker("restart");
+    container.await_boot(2);
+    assert_eq!(container.status("kept")["state"], "up");
+    container.docker("stop");
+    assert_eq!(container.exit_code(), 0);
+}
+
+#[test]
+fn another_user_is_refused_with_guidance() {
+    let outcome = Start::new()
+        .options(["--user", "1000:1000", "--tmpfs", "/run:exec"])
+        .command(["echo", "it ran"])
+        .run();
+    assert_ne!(outcome.code(), Some(0), "{outcome}");
+    assert!(!outcome.stdout.contains("it ran"), "{outcome}");
+    for words in ["--user 10000:10000", "HERMES_UID=1000", "PUID"] {
+        assert!(outcome.stderr.contains(words), "{words}: {outcome}");
+    }
+}
+
+#[test]
+fn a_run_that_is_not_the_users_is_told() {
+    let outcome = Start::new().options(["--user", "10000:10000"]).command(["echo", "it ran"]).run();
+    assert_ne!(outcome.code(), Some(0), "{outcome}");
+    assert!(outcome.stderr.contains("--tmpfs /run:exec,uid=10000,gid=10000"), "{outcome}");
+}
+
+#[test]
+fn the_root_file_system_may_be_read_only() {
+    let read_only = ["--read-only", "--tmpfs", "/run:exec", "--tmpfs", "/tmp"];
+    works_as(&Start::new().options(read_only).booted(), "10000:10000");
+    let refused =
+        Start::new().options(read_only).env("PUID", "1000").command(["echo", "it ran"]).run();
+    assert_ne!(refused.code(), Some(0), "{refused}");
+    assert!(refused.stderr.contains("--user 10000:10000"), "{refused}");
+    let both = Start::new().options(OWN_RUN).options(["--read-only", "--tmpfs", "/tmp"]);
+    works_as(&both.booted(), "10000:10000");
+}
+
+#[test]
+fn no_right_to_give_things_away_is_needed() {
+    works_as(&Start::new().options(["--cap-drop", "CHOWN"]).booted(), "10000:10000");
+}
+
+#[test]
+fn a_command_that_root_runs_becomes_the_homes_owner() {
+    let container = Start::new().env("HERMES_UID", "1234").booted();
+    let reason = "what is shown is what a root `hermes` becomes";
+    let root = |line: &'static str| container.exec_as_root_because(reason, line.split(' '));
+    root("hermes profile create coder").ok();
+    root("hermes gateway start coder").ok();
+    root("hermes gateway stop coder").ok();
+    let foreign = "find /opt/data /run/hermes/service ! -user hermes";
+    let found = container.exec_as_root_because(reason, foreign.split(' ')).ok();
+    assert_eq!(found.stdout, "", "{found}");
+    root("env HERMES_AS_ROOT=1 hermes profile use coder").ok();
+    let owner = root("stat -c %u /opt/data/active_profile").ok();
+    assert_eq!(owner.stdout, "0\n");
+}
+
+#[test]
+fn what_hermes_plants_never_runs_as_root() {
+    let container = Start::new().booted();
+    let plant = "d=/run/service/evil; mkdir $d && printf '#!/bin/sh\\nid -u >>/tmp/who\\nexec sleep 600\\n' >$d/run \
+                 && chmod +x $d/run && /command/s6-svscanctl -a /run/service";
+    container.shell(plant).ok();
+    let who = || container.shell("cat /tmp/who").run().stdout;
+    eventually("it runs", || (who() == "10000\n").then_some(()));
+    container.docker("restart");
+    container.await_boot(2);
+    assert!(who().lines().all(|uid| uid == "10000"), "{}", who());
+    for place in
+        ["/run/init", "/run/init/gateways", "/etc/services.d", "/etc/cont-init.d", "/run/hermes"]
+    {
+        let plant = format!("mkdir -p {place}/evil");
+        assert_ne!(container.shell(&plant).run().code(), Some(0), "{place}");
+    }
+}
+
+#[test]
+fn no_process_of_root_executes_what_hermes_may_write() {
+    let container = Start::new().booted();
+    container.profile_running("coder", "exec sleep 600");
+    container.hermes(["gateway", "start", "coder"]).ok();
+    let reason = "the programs of root's processes can be read by root alone";
+    let list = "for p in /proc/[0-9]*; do [ \"$(stat -c %u $p 2>/dev/null)\" = 0 ] || continue; \
+                [ ${p#/proc/} != $$ ] || continue; readlink $p/exe; \
+                tr '\\0' '\\n' <$p/cmdline | grep ^/; done 2>/dev/null; true";
+    let programs = container.exec_as_root_because(reason, ["sh", "-c", list]).ok().stdout;
+    assert!(programs.contains("/usr/bin/s6-svscan") && programs.contains("/usr/bin/s6-supervise"));
+    // What they execute later is below here, and so is what ran at the start.
+    let later = ["/init", "/etc/cont-init.d", "/command", "/run/init", "/run/s6", "/usr/local"];
+    for path in programs.lines().chain(later) {
+        let writable = ["find", path, "!", "-type", "l", "-writable"];
+        assert_eq!(container.exec(writable).run().stdout, "", "below {path}");
+        let mut parents = std::path::Path::new(path).ancestors().skip(1);
+        let open = parents.find(|parent| {
+            let parent = parent.to_str().expect("a UTF-8 path");
+            container.exec(["test", "-w", parent]).run().code() == Some(0)
+        });
+        assert_eq!(open, None, "{path}");
+    }
+}

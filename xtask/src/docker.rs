@@ -1,0 +1,59 @@
+//! The Docker engine: whether one answers, and commands that it is given.
+
+use anyhow::{Context, Result, bail};
+use xshell::{Cmd, Shell};
+
+/// Why no engine answers; `None` if one does.
+pub(crate) fn unavailable(shell: &Shell) -> Option<String> {
+    let output = shell
+        .cmd("docker")
+        .args(["info", "--format", "{{.ServerVersion}}"])
+        .quiet()
+        .ignore_status()
+        .output();
+    match output {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim_end().to_owned()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Fails where no engine answers.
+pub(crate) fn require(shell: &Shell) -> Result<()> {
+    match unavailable(shell) {
+        None => Ok(()),
+        Some(why) => bail!(
+            "no Docker engine answers: {why}; install one (on Debian: apt-get install docker.io), start it, \
+             and let this user use it"
+        ),
+    }
+}
+
+/// `docker` with arguments, told before it runs.
+pub(crate) fn told<'a>(shell: &'a Shell, args: &[&str]) -> Cmd<'a> {
+    println!("$ docker {}", args.join(" "));
+    shell.cmd("docker").args(args).quiet()
+}
+
+/// Whether the engine has an image of that name.
+pub(crate) fn has_image(shell: &Shell, image: &str) -> bool {
+    let inspect = shell.cmd("docker").args(["image", "inspect", image]).quiet();
+    inspect.ignore_stdout().ignore_stderr().run().is_ok()
+}
+
+/// Removes what carries `label`: containers first, then volumes.
+pub(crate) fn remove_labelled(shell: &Shell, label: &str) -> Result<()> {
+    let filter = format!("label={label}");
+    for (list, remove) in [
+        (["ps", "--all", "--quiet"].as_slice(), ["rm", "--force", "--volumes"].as_slice()),
+        (&["volume", "ls", "--quiet"], &["volume", "rm", "--force"]),
+    ] {
+        let found = shell.cmd("docker").args(list).arg("--filter").arg(&filter).quiet().read();
+        let found = found.with_context(|| format!("failed to list what is labelled {label}"))?;
+        let found: Vec<_> = found.lines().collect();
+        if !found.is_empty() {
+            shell.cmd("docker").args(remove).args(found).quiet().ignore_stdout().run()?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! `cargo xtask docker-test`: the image, built and tried in containers.
+//!
+//! The tests themselves are the target `container` of the crate `tests`. They are told the image and a
+//! label, and whatever carries that label is removed in the end, also when they were killed.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use xshell::Shell;
+
+use crate::image::ImageOptions;
+use crate::{docker, image};
+
+/// What to test, and how.
+#[derive(Args, Default)]
+pub(crate) struct TestOptions {
+    /// The base image of the image that is tested, with or without s6-overlay
+    #[arg(long, value_name = "IMAGE")]
+    base: Option<String>,
+    /// Keep the containers of tests that fail
+    #[arg(long)]
+    keep: bool,
+    /// Only tests whose names contain this
+    #[arg(value_name = "FILTER")]
+    filter: Option<String>,
+}
+
+/// Builds the image and runs the container tests.
+pub(crate) fn run(test: &TestOptions, no_install: bool) -> Result<()> {
+    let shell = Shell::new()?;
+    shell.change_dir(crate::root());
+    let tag = "hermes:test".to_owned();
+    image::run(&ImageOptions { base: test.base.clone(), tag: tag.clone() }, no_install)?;
+    let label = format!("hermes.test={}", std::process::id());
+    println!("docker-test: running the container tests; each starts containers of its own");
+    let args = ["test", "--locked", "--package", "hermes-tests", "--features", "docker"];
+    let mut tests = shell
+        .cmd(crate::cargo())
+        .args(args)
+        .args(["--test", "container", "--"])
+        .args(&test.filter)
+        .env("HERMES_TEST_IMAGE", &tag)
+        .env("HERMES_TEST_LABEL", &label)
+        .quiet();
+    if test.keep {
+        tests = tests.env("HERMES_TEST_KEEP", "1");
+    }
+    let done = tests.run().context("a container test failed");
+    if test.keep {
+        println!("docker-test: containers of failed tests: docker ps --all --filter label={label}");
+    } else {
+        docker::remove_labelled(&shell, &label)?;
+    }
+    done
+}

@@ -1,0 +1,181 @@
+//! `cargo xtask image`: the program in its release build, in an image.
+//!
+//! The base is the one that is named, else the distribution's own image, and where no registry has that,
+//! one made from its packages. It has to be of the distribution this machine runs, whose C library the
+//! program is linked to.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::MetadataCommand;
+use clap::Args;
+use xshell::Shell;
+
+use crate::{docker, install};
+
+/// What an image is made of, and called.
+#[derive(Args)]
+pub(crate) struct ImageOptions {
+    /// The base image; otherwise this machine's distribution, pulled or made from its packages
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) base: Option<String>,
+    /// What the image is called
+    #[arg(long, value_name = "TAG", default_value = "hermes:latest")]
+    pub(crate) tag: String,
+}
+
+/// Builds the image.
+pub(crate) fn run(image: &ImageOptions, no_install: bool) -> Result<()> {
+    let shell = Shell::new()?;
+    shell.change_dir(crate::root());
+    docker::require(&shell)?;
+    let program = release_build(&shell)?;
+    let base = match &image.base {
+        Some(base) => base.clone(),
+        None => base(&shell, no_install)?,
+    };
+    let context = context(&program)?;
+    println!("image: `{}` from `{base}`", image.tag);
+    let base = format!("BASE_IMAGE={base}");
+    let directory = context.path().to_str().context("a path in UTF-8")?;
+    docker::told(&shell, &["build", "--build-arg", &base, "--tag", &image.tag, directory])
+        .run()
+        .context("failed to build the image")?;
+    println!("image: `{}` is built", image.tag);
+    Ok(())
+}
+
+fn release_build(shell: &Shell) -> Result<PathBuf> {
+    println!("image: building `hermes`, optimised; the first time takes minutes");
+    let args = ["build", "--release", "--locked", "--package", "hermes-cli"];
+    shell.cmd(crate::cargo()).args(args).quiet().run().context("failed to build `hermes`")?;
+    let metadata = MetadataCommand::new()
+        .manifest_path(crate::root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .context("failed to run `cargo metadata`")?;
+    Ok(metadata.target_directory.join("release/hermes").into_std_path_buf())
+}
+
+/// A base of this machine's own distribution.
+fn base(shell: &Shell, no_install: bool) -> Result<String> {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let Some(distribution) = Distribution::of(&release) else {
+        bail!("this machine runs neither Debian nor Ubuntu; --base names a base image")
+    };
+    let made = distribution.made();
+    let public = distribution.public();
+    if let Some(there) = [&public, &made].into_iter().find(|image| docker::has_image(shell, image))
+    {
+        return Ok(there.clone());
+    }
+    println!("image: pulling the base image `{public}`");
+    if docker::told(shell, &["pull", &public]).run().is_ok() {
+        return Ok(public);
+    }
+    println!("image: it can't be pulled; making `{made}` from packages, which takes a minute");
+    install::ensure(install::FOR_BASE, no_install)?;
+    let dir = shell.create_temp_dir()?;
+    let archive = dir.path().join("base.tar");
+    let archive = archive.to_str().context("a path in UTF-8")?;
+    let args = ["--variant=minbase", "--include=s6,execline", distribution.codename, archive];
+    println!("$ mmdebstrap {}", args.join(" "));
+    shell
+        .cmd(install::find("mmdebstrap").context("mmdebstrap was just found")?)
+        .args(args)
+        .quiet()
+        .run()
+        .context("failed to make a base image from packages")?;
+    docker::told(shell, &["import", archive, &made]).run()?;
+    Ok(made)
+}
+
+/// A distribution whose packages make a base.
+#[derive(Debug, PartialEq, Eq)]
+struct Distribution<'a> {
+    name: &'a str,
+    codename: &'a str,
+}
+
+impl<'a> Distribution<'a> {
+    /// The one that `/etc/os-release` says.
+    fn of(release: &'a str) -> Option<Self> {
+        let value = |key: &str| {
+            let line = release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            line.map(|value| value.trim_matches('"'))
+        };
+        let name = value("ID").filter(|name| ["debian", "ubuntu"].contains(name))?;
+        Some(Self { name, codename: value("VERSION_CODENAME")? })
+    }
+
+    /// What registries call it.
+    fn public(&self) -> String {
+        let slim = if self.name == "debian" { "-slim" } else { "" };
+        format!("{}:{}{slim}", self.name, self.codename)
+    }
+
+    /// What one made from packages is called here.
+    fn made(&self) -> String {
+        format!("hermes-base:{}", self.codename)
+    }
+}
+
+/// What the Dockerfile copies from, with modes that don't depend on who checked the tree out.
+fn context(program: &Path) -> Result<xshell::TempDir> {
+    let context = Shell::new()?.create_temp_dir()?;
+    copy(&crate::root().join("docker"), context.path())
+        .and_then(|()| copy(program, &context.path().join("hermes")))
+        .context("failed to prepare the build context")?;
+    Ok(context)
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    let metadata = fs::metadata(from)?;
+    let executable = metadata.permissions().mode() & 0o100 != 0;
+    if metadata.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    } else {
+        fs::copy(from, to)?;
+    }
+    let mode = if executable { 0o755 } else { 0o644 };
+    fs::set_permissions(to, fs::Permissions::from_mode(mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_is_of_the_machines_own_distribution() {
+        let debian = "PRETTY_NAME=\"Debian\"\nVERSION_CODENAME=bookworm\nID=debian\n";
+        let found = Distribution::of(debian).unwrap();
+        assert_eq!((found.public().as_str(), found.codename), ("debian:bookworm-slim", "bookworm"));
+        let ubuntu = "ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=\"noble\"\n";
+        assert_eq!(Distribution::of(ubuntu).unwrap().public(), "ubuntu:noble");
+        assert_eq!(Distribution::of("ID=fedora\nVERSION_CODENAME=\n"), None);
+    }
+
+    #[test]
+    fn the_context_does_not_depend_on_the_umask() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        fs::create_dir(&from).unwrap();
+        for (name, mode) in [("run", 0o700), ("type", 0o600)] {
+            fs::write(from.join(name), "").unwrap();
+            fs::set_permissions(from.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::set_permissions(&from, fs::Permissions::from_mode(0o700)).unwrap();
+        copy(&from, &to).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            [mode(&to), mode(&to.join("run")), mode(&to.join("type"))],
+            [0o755, 0o755, 0o644]
+        );
+    }
+}
