@@ -50,6 +50,9 @@ pub(crate) enum Command {
         /// and standard input, if it is a pipe, is told when the tree takes commands
         #[arg(long, conflicts_with = "stop")]
         service: bool,
+        /// As `--service`, on the s6-svscan that holds the scan directory already
+        #[arg(long, conflicts_with_all = ["stop", "service"])]
+        adopt: bool,
         /// Become s6-svscan: what `up` starts itself as
         #[arg(long, hide = true, value_name = "PARENT", conflicts_with = "stop")]
         become_svscan: Option<u32>,

@@ -108,24 +108,43 @@ pub fn await_ready(tree: &Tree, process: &Process) -> Result<(), ManagerError> {
 /// s6-svscan, and blocks until it has ended. No intent changes.
 pub fn stop(tree: &Tree, svscan: &Process) -> Result<(), ManagerError> {
     let operation = format!("stop the tree on `{}`", tree.scandir.path().display());
+    let (slots, left) = stop_gateways(tree, &operation, Some(svscan))?;
+    // What a gateway leaves holds its logger's pipe, and with it the end of the tree. If it can't be
+    // ended, s6-svscan is told all the same.
+    end(tree, &operation, svscan, &slots, longest_budget(&slots))?;
+    left
+}
+
+/// Stops every gateway in parallel, as [`stop`] does, on a scan directory whose s6-svscan is somebody
+/// else's to end.
+pub fn stop_all(tree: &Tree) -> Result<(), ManagerError> {
+    let operation = format!("stop the gateways on `{}`", tree.scandir.path().display());
+    let (_, left) = stop_gateways(tree, &operation, None)?;
+    left
+}
+
+/// The slots whose gateways are down now, or killed, and how the end of what they leave went.
+fn stop_gateways(
+    tree: &Tree,
+    operation: &str,
+    svscan: Option<&Process>,
+) -> Result<(Vec<ServiceDir>, Result<(), ManagerError>), ManagerError> {
     tree.ending.begin();
     let profiles = tree.scandir.profiles().unwrap_or_default();
     let traces = Traces::of(tree, &profiles);
     let slots: Vec<_> = profiles.iter().map(|profile| tree.scandir.slot(profile)).collect();
     slots.iter().for_each(tell_down);
-    let budget = longest_budget(&slots);
-    let deadline = Instant::now() + budget;
+    let deadline = Instant::now() + longest_budget(&slots);
     // One that is not down by then is killed by `timeout-kill`, and s6-svscan waits for it.
-    wait::until(&mut [], std::slice::from_ref(svscan), deadline, || {
+    let processes = svscan.map_or(&[][..], std::slice::from_ref);
+    wait::until(&mut [], processes, deadline, || {
         let down = |slot: &ServiceDir| slot.record().map_or(true, |record| record.is_down());
-        let done = svscan.has_ended() || slots.iter().all(down);
+        let ended = processes.iter().any(Process::has_ended);
+        let done = ended || slots.iter().all(down);
         Ok::<_, ManagerError>(if done { Look::Done(()) } else { Look::Wait })
     })?;
-    // What a gateway leaves holds its logger's pipe, and with it the end of the tree. If it can't be
-    // ended, s6-svscan is told all the same.
-    let left = traces.end(tree, &operation, deadline);
-    end(tree, &operation, svscan, &slots, budget)?;
-    left
+    let left = traces.end(tree, operation, deadline);
+    Ok((slots, left))
 }
 
 /// Tells a service to go down. One whose supervisor is only just coming finds that it is to stay down.

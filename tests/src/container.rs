@@ -16,6 +16,20 @@ use crate::{Hermes, Outcome, Running, eventually};
 /// The unprivileged user of the image.
 const USER: &str = "hermes";
 
+/// Whose s6-svscan the gateways are under, where the base leaves the choice.
+const SUPERVISION: &str = "HERMES_TEST_SUPERVISION";
+
+/// What the image under test is based on, and what that means for the gateways' s6-svscan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// A plain one: process 1 is our own, and the gateways have an s6-svscan as hermes.
+    Plain,
+    /// s6-overlay; the gateways have an s6-svscan as hermes.
+    Overlay,
+    /// s6-overlay, whose root s6-svscan the gateways are under.
+    OverlayRoot,
+}
+
 /// A container of the image under test; it is removed at the end of its test.
 #[derive(Debug)]
 pub struct Container {
@@ -39,7 +53,10 @@ pub struct Volume {
 impl Start {
     /// With the image's own settings and no command.
     pub fn new() -> Self {
-        Self::default()
+        match std::env::var(SUPERVISION) {
+            Ok(mode) => Self::default().env("HERMES_SUPERVISION", &mode),
+            Err(_) => Self::default(),
+        }
     }
 
     /// With options of `docker run`.
@@ -254,6 +271,20 @@ impl Drop for Volume {
     fn drop(&mut self) {
         // In use by the kept container of a failed test, it stays, too.
         let _ = docker(["volume", "rm", "--force", &self.name]).run();
+    }
+}
+
+/// What the image under test is based on.
+pub fn base() -> Base {
+    static OVERLAY: OnceLock<bool> = OnceLock::new();
+    let overlay = *OVERLAY.get_or_init(|| {
+        let probe = ["--rm", "--entrypoint", "test", image(), "-d", "/package/admin/s6-overlay"];
+        docker(["run"].into_iter().chain(probe)).run().code() == Some(0)
+    });
+    match (overlay, std::env::var_os(SUPERVISION).is_some()) {
+        (false, _) => Base::Plain,
+        (true, false) => Base::Overlay,
+        (true, true) => Base::OverlayRoot,
     }
 }
 

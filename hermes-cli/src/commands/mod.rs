@@ -33,6 +33,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, CliError> {
         Command::Gateway(command) => gateway::run(&app()?, command),
         Command::Up { stop: true, .. } => up::stop(&app()?),
         Command::Up { become_svscan: Some(parent), .. } => up::become_svscan(&app()?, parent),
+        Command::Up { adopt: true, .. } => up::adopt(&app()?),
         Command::Up { service, .. } => up::run(&app()?, service),
         Command::Boot { hand_over: true, .. } => boot::hand_over(&app()?),
         Command::Boot { dry_run, at_once, .. } => boot::run(&app()?, dry_run, at_once),

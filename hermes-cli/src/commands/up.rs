@@ -42,7 +42,7 @@ pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
         .map_err(|error| CliError::new("failed to make the home").because(error))?;
     // From here on a signal ends the tree in order, also while it is still coming up.
     let signals = signals()?;
-    if await_owner(&tree, &signals)? == Awaited::Interrupted {
+    if await_owner(&tree, &signals, || refuse_second(&tree))? == Awaited::Interrupted {
         return Ok(exit::SUCCESS);
     }
     let notification = service.then(Notification::inherited);
@@ -50,7 +50,7 @@ pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
     let (ended, stopped) = match ready {
         Ok(()) => {
             notification.into_iter().for_each(Notification::ready);
-            supervise(&S6Manager::new(tree.clone()), &process, &signals)
+            supervise(&S6Manager::new(tree.clone()), &process, &signals, stop_tree)
         }
         Err(error) => (Err(error.into()), stop_tree(&tree, &process)),
     };
@@ -70,6 +70,32 @@ pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
     Ok(exit::SUCCESS)
 }
 
+/// `up --adopt`: looks after the gateways on a scan directory whose s6-svscan another supervisor runs, as
+/// the home's owner: boots them, and stops them when a signal asks for it. That s6-svscan goes on.
+pub(crate) fn adopt(app: &App) -> Result<u8, CliError> {
+    app.refuse_client()?;
+    let tree = app.tree_of_user()?;
+    let svscan = tree.require_svscan("look after its gateways")?;
+    let notification = Notification::inherited();
+    let signals = signals()?;
+    if await_owner(&tree, &signals, || Ok(()))? == Awaited::Interrupted {
+        return Ok(exit::SUCCESS);
+    }
+    if app::owner_locks() {
+        owner::claim(&tree, CLAIM_WAIT)?;
+    }
+    let failed = |error| CliError::new("failed to watch s6-svscan").because(error);
+    let process = svscan.pid.map(Process::open).transpose().map_err(failed)?.flatten();
+    let process = process.ok_or_else(|| CliError::new("s6-svscan can't be seen from here"))?;
+    notification.ready();
+    let stop = |tree: &Tree, _: &Process| svscan::stop_all(tree).map_err(CliError::from);
+    let (ended, stopped) = supervise(&S6Manager::new(tree), &process, &signals, stop);
+    stopped?;
+    ended?;
+    output::message("the gateways are down");
+    Ok(exit::SUCCESS)
+}
+
 #[derive(PartialEq, Eq)]
 enum Awaited {
     Free,
@@ -78,8 +104,12 @@ enum Awaited {
 
 /// Blocks while another tree runs the gateways of this home, until a signal asks for the end or the time
 /// is over, which is an error that names the owner. A tree on the same scan directory is one at once.
-fn await_owner(tree: &Tree, signals: &OwnedFd) -> Result<Awaited, CliError> {
-    refuse_second(tree)?;
+fn await_owner(
+    tree: &Tree,
+    signals: &OwnedFd,
+    refuse: impl Fn() -> Result<(), CliError>,
+) -> Result<Awaited, CliError> {
+    refuse()?;
     if !app::owner_locks() {
         return Ok(Awaited::Free);
     }
@@ -91,7 +121,7 @@ fn await_owner(tree: &Tree, signals: &OwnedFd) -> Result<Awaited, CliError> {
         let Some(owner) = owner::owner(&tree.root).map_err(failed)? else {
             return Ok::<_, CliError>(Look::Done(Awaited::Free));
         };
-        refuse_second(tree)?;
+        refuse()?;
         if seen.is_none() {
             let seconds = patience.as_secs();
             output::message(format_args!(
@@ -135,7 +165,12 @@ type Done = Result<(), CliError>;
 
 /// Boots the profiles, blocks until a signal asks for the end or s6-svscan is gone, and stops the tree.
 /// Answers why it ended, and how the stop went.
-fn supervise(manager: &S6Manager, process: &Process, signals: &OwnedFd) -> (Done, Done) {
+fn supervise(
+    manager: &S6Manager,
+    process: &Process,
+    signals: &OwnedFd,
+    stop: impl FnOnce(&Tree, &Process) -> Done,
+) -> (Done, Done) {
     let ending = &manager.tree().ending;
     thread::scope(|scope| {
         // A boot takes as long as its slowest gateway, and a signal is not to wait for that.
@@ -146,7 +181,7 @@ fn supervise(manager: &S6Manager, process: &Process, signals: &OwnedFd) -> (Done
         });
         let ended = await_end(process, signals);
         ending.begin();
-        (ended, stop_tree(manager.tree(), process))
+        (ended, stop(manager.tree(), process))
     })
 }
 

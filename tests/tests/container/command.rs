@@ -10,7 +10,8 @@ fn the_commands_exit_code_is_the_containers() {
 
 #[test]
 fn arguments_pass_through_as_they_are() {
-    let script = r#"id -un; pwd; for a in "$@"; do echo "<$a>"; done; echo "$HOME $PATH""#;
+    let script =
+        r#"id -un; pwd; for a in "$@"; do echo "<$a>"; done; echo "$HOME ${PATH#/command:}""#;
     let command = ["sh", "-c", script, "sh", "a b", "", "$x", "\"'", "line\nbreak"];
     let options = ["--workdir", "/tmp", "--env", "PATH=/usr/local/bin:/usr/bin:/bin"];
     let outcome = Start::new().options(options).command(command).run();

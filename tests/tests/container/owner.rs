@@ -1,6 +1,6 @@
 //! Several containers on one volume: one of them runs the gateways.
 
-use hermes_tests::container::{Container, Start, Volume};
+use hermes_tests::container::{Base, Container, Start, Volume, base};
 use hermes_tests::{eventually, pid};
 
 fn first(volume: &Volume) -> Container {
@@ -16,7 +16,8 @@ fn a_second_container_waits_and_then_names_the_owner() {
     let first = first(&volume);
     let gateway = pid(&first.status("coder"));
     let second = Start::new().home(&volume).env("HERMES_OWNER_WAIT", "1").detached();
-    assert_eq!(second.exit_code(), 5);
+    // s6-overlay says in its own way that a service did not come up.
+    assert_eq!(second.exit_code(), if base() == Base::Plain { 5 } else { 1 });
     let said = second.output();
     assert!(said.contains("waiting up to 1 s") && said.contains("container=first"), "{said}");
     assert_eq!(said.matches("error:").count(), 1, "it tries once: {said}");
@@ -43,7 +44,7 @@ fn a_client_works_on_profiles_and_supervises_none() {
     client.await_says("coder", 1);
     let refused = client.hermes(["gateway", "status", "coder"]).fails_with(5);
     assert!(refused.stderr.contains("container=first"), "{refused}");
-    client.shell("ls /run/service/gateway-coder").fails_with(2);
+    client.shell("ls /run/hermes/service/gateway-coder").fails_with(2);
     client.docker("stop");
     assert_eq!(first.status("coder")["state"], "up");
 }
@@ -64,6 +65,11 @@ fn a_tree_that_dies_is_made_again() {
 
 #[test]
 fn another_process_1_is_no_hindrance() {
+    if base() != Base::Plain {
+        let refused = Start::new().options(["--init"]).command(["--help"]).run();
+        assert!(refused.stderr.contains("can only run as pid 1"), "{refused}");
+        return;
+    }
     let container = Start::new().options(["--init"]).booted();
     container.profile_running("coder", "exec sleep 600");
     container.hermes(["gateway", "start", "coder"]).ok();

@@ -29,7 +29,7 @@ fn came_back(container: &Container) {
     pid(&status);
     let status = container.status("unwanted");
     assert_eq!((&status["state"], &status["intent"]), (&"down".into(), &"stopped".into()));
-    container.exec(["test", "-e", "/run/service/gateway-unwanted/down"]).ok();
+    container.exec(["test", "-e", "/run/hermes/service/gateway-unwanted/down"]).ok();
     for home in ["/opt/data", "/opt/data/profiles/wanted"] {
         for file in ["gateway.pid", "processes.json"] {
             container.exec(["test", "-e", &format!("{home}/{file}")]).fails_with(1);
