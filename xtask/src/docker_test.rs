@@ -31,24 +31,46 @@ pub(crate) fn run(test: &TestOptions, no_install: bool) -> Result<()> {
     let tag = "hermes:test".to_owned();
     image::run(&ImageOptions { base: test.base.clone(), tag: tag.clone() }, no_install)?;
     let label = format!("hermes.test={}", std::process::id());
-    println!("docker-test: running the container tests; each starts containers of its own");
-    let args = ["test", "--locked", "--package", "hermes-tests", "--features", "docker"];
-    let mut tests = shell
-        .cmd(crate::cargo())
-        .args(args)
-        .args(["--test", "container", "--"])
-        .args(&test.filter)
-        .env("HERMES_TEST_IMAGE", &tag)
-        .env("HERMES_TEST_LABEL", &label)
-        .quiet();
-    if test.keep {
-        tests = tests.env("HERMES_TEST_KEEP", "1");
+    let mut done = suite(&shell, test, &tag, &label, None);
+    if done.is_ok() && has_overlay(&shell, &tag) {
+        done = suite(&shell, test, &tag, &label, Some("root"));
     }
-    let done = tests.run().context("a container test failed");
     if test.keep {
         println!("docker-test: containers of failed tests: docker ps --all --filter label={label}");
     } else {
         docker::remove_labelled(&shell, &label)?;
     }
     done
+}
+
+/// Runs the tests; `supervision` is the HERMES_SUPERVISION of all containers.
+fn suite(
+    shell: &Shell,
+    test: &TestOptions,
+    tag: &str,
+    label: &str,
+    supervision: Option<&str>,
+) -> Result<()> {
+    let mode = supervision.map(|mode| format!(" with HERMES_SUPERVISION={mode}"));
+    println!(
+        "docker-test: running the container tests{}; each starts containers of its own",
+        mode.unwrap_or_default()
+    );
+    let args = ["test", "--locked", "--package", "hermes-tests", "--features", "docker"];
+    let tests = shell
+        .cmd(crate::cargo())
+        .args(args)
+        .args(["--test", "container", "--"])
+        .args(&test.filter)
+        .env("HERMES_TEST_IMAGE", tag)
+        .env("HERMES_TEST_LABEL", label)
+        .envs(supervision.map(|mode| ("HERMES_TEST_SUPERVISION", mode)))
+        .envs(test.keep.then_some(("HERMES_TEST_KEEP", "1")))
+        .quiet();
+    tests.run().context("a container test failed")
+}
+
+fn has_overlay(shell: &Shell, tag: &str) -> bool {
+    let probe = ["run", "--rm", "--entrypoint", "test", tag, "-d", "/package/admin/s6-overlay"];
+    shell.cmd("docker").args(probe).quiet().ignore_stderr().run().is_ok()
 }
