@@ -32,7 +32,8 @@ const DOTENV: Tool = Tool { programs: &[], modules: &["dotenv"], packages: &["py
 /// What the Python agent is installed with.
 const VENV: Tool = Tool { programs: &[], modules: &["ensurepip"], packages: &["python3-venv"] };
 
-const MMDEBSTRAP: Tool = Tool { programs: &["mmdebstrap"], packages: &["mmdebstrap"] };
+const MMDEBSTRAP: Tool =
+    Tool { programs: &["mmdebstrap"], modules: &[], packages: &["mmdebstrap"] };
 
 /// What makes a base image where none can be pulled.
 pub(crate) const FOR_BASE: &[Tool] = &[MMDEBSTRAP];
