@@ -66,7 +66,9 @@ impl App {
         let timeout = global.timeout.map(Duration::from_secs);
         let patience = timeout.map_or_else(Patience::default, Patience::all);
         Ok(Self {
-            store: Store::new(root),
+            store: timeout
+                .iter()
+                .fold(Store::new(root), |store, patience| store.with_patience(*patience)),
             facts,
             json: global.json,
             timeout,

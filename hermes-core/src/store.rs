@@ -33,12 +33,14 @@ pub const FIRST_PORT: u16 = 8642;
 const HIDDEN: &str = ".hermes-";
 /// How a new sticky choice is called until it is whole.
 const HIDDEN_CHOICE: &str = ".hermes-active-";
+/// How long commands wait for each other where nobody says otherwise.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The profiles of one root home.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: RootHome,
+    patience: Duration,
 }
 
 /// One profile and its home.
@@ -69,9 +71,14 @@ pub struct Skipped {
 }
 
 impl Store {
-    /// The profiles below `root`. Nothing is read yet.
+    /// The profiles below `root`. Nothing is read yet. Commands wait for each other, at most 15 s.
     pub fn new(root: RootHome) -> Self {
-        Self { root }
+        Self { root, patience: PATIENCE }
+    }
+
+    /// The same, and commands wait for each other at most `patience`.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// The root home.
@@ -82,7 +89,7 @@ impl Store {
     /// Makes a profile with the given port (or the lowest free one from [`FIRST_PORT`] up) and
     /// intent. Not idempotent: an existing name is [`StoreError::Exists`]. Nothing half-made is
     /// ever visible, and nothing is left on failure. Blocks while another profile is being made,
-    /// at most 15 s.
+    /// at most as long as the store's patience.
     pub fn create(
         &self,
         name: &ProfileName,
@@ -92,7 +99,7 @@ impl Store {
         if name.is_reserved() {
             return Err(StoreError::Reserved { name: name.clone() });
         }
-        self.settle_renames_of(name, PATIENCE)?;
+        self.settle_renames_of(name, self.patience)?;
         if self.find(name)?.is_some() {
             return Err(StoreError::Exists { name: name.clone() });
         }
@@ -140,7 +147,7 @@ impl Store {
         if name.is_default() {
             return Err(StoreError::Default);
         }
-        self.settle_renames_of(name, PATIENCE)?;
+        self.settle_renames_of(name, self.patience)?;
         let profile = self.get(name)?;
         let failed = |source| StoreError::Delete { name: name.clone(), source };
         // What makes no sense chooses nobody.
@@ -262,7 +269,7 @@ impl Store {
     /// Takes the lock under which profiles are made, removed and given ports. What the file system has
     /// against it is `failed`'s to tell.
     fn lock_ports(&self, failed: impl Fn(io::Error) -> StoreError) -> Result<Lock, StoreError> {
-        Lock::acquire(&self.root.ports_lock(), PATIENCE).map_err(|error| match error {
+        Lock::acquire(&self.root.ports_lock(), self.patience).map_err(|error| match error {
             LockError::Io { source, .. } => failed(source),
             busy @ LockError::Busy { .. } => StoreError::Busy(busy),
         })

@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::control::{self, Sent, service};
 use crate::error::{failed, refused, timed_out};
 use crate::layout::{FILE_MODE, ServiceDir};
-use crate::leftovers::Traces;
+use crate::leftovers::{Traces, orphan};
 use crate::policy::{self, EXIT_CONFIG};
 use crate::record::{Death, Record, parse_deaths};
 use crate::tree::Tree;
@@ -60,21 +60,22 @@ impl ServiceDir {
     }
 }
 
-/// Starts the service in `slot` and blocks until it is ready, or up for a second where it never
+/// Starts the gateway of `profile`, which has a slot, and blocks until it is ready, or up for a second where it never
 /// says that it is. A death on the way is an error at once; s6 goes on trying. A supervisor that dies
 /// on the way is replaced by s6-svscan, and told again.
 pub fn bring_up(
     tree: &Tree,
     operation: &str,
-    slot: &ServiceDir,
+    profile: &ProfileName,
     gateway: &Gateway,
 ) -> Result<(), ManagerError> {
+    let slot = &tree.scandir.slot(profile);
     prepare(slot, gateway.stop_timeout).map_err(|error| failed(operation, error))?;
     let deadline = Instant::now() + tree.patience.start;
     loop {
         let svscan = tree.require_svscan(operation)?;
         registry::await_supervisors(tree, operation, slot, svscan, Vec::new())?;
-        if let Told::Done = bring_up_once(tree, operation, slot, gateway, deadline)? {
+        if let Told::Done = bring_up_once(tree, operation, profile, gateway, deadline)? {
             return Ok(());
         }
     }
@@ -91,11 +92,12 @@ enum Told {
 fn bring_up_once(
     tree: &Tree,
     operation: &str,
-    slot: &ServiceDir,
+    profile: &ProfileName,
     gateway: &Gateway,
     deadline: Instant,
 ) -> Result<Told, ManagerError> {
     let io = |error: io::Error| failed(operation, error);
+    let slot = &tree.scandir.slot(profile);
     let Some(mut watch) = Watch::begin(operation, slot)? else { return Ok(Told::Gone) };
     let asked = policy::started(slot).map_err(io)?;
     if tell(tree, operation, slot, service::UP_FOR_GOOD)? == Sent::NobodyListens {
@@ -115,7 +117,13 @@ fn bring_up_once(
                 return Ok(Look::Wait);
             }
             let parked = policy::parked(slot).map_err(io)?;
-            return Err(died(operation, gateway, death, parked));
+            let other = orphan(&tree.root.profile(profile).gateway_lock(), None).map_err(io)?;
+            let why = why_it_died(gateway, death, parked);
+            let hint = match other {
+                Some(_) => format!("`hermes gateway restart {profile}` ends the one that runs"),
+                None => format!("`hermes gateway logs {profile}` shows what it said"),
+            };
+            return Err(refused(operation, why, Some(hint)));
         }
         // Somebody told it to stop, once it had been told to start.
         if wanted && !record.want_up {
@@ -146,8 +154,9 @@ fn bring_up_once(
         Ok(if settled { Look::Done(Told::Done) } else { Look::WaitUntil(since + SETTLED) })
     })?;
     done.ok_or_else(|| {
-        let hint = "it goes on starting; `hermes gateway logs` shows what it does";
-        timed_out(operation, tree.patience.start, saw.to_owned(), hint)
+        let hint =
+            format!("it goes on starting; `hermes gateway logs {profile}` shows what it does");
+        timed_out(operation, tree.patience.start, saw.to_owned(), &hint)
     })
 }
 
@@ -284,12 +293,10 @@ fn prepare(slot: &ServiceDir, stop_timeout: StopTimeout) -> io::Result<()> {
     fsutil::write_durably(&slot.timeout_kill(), text.as_bytes(), FILE_MODE)
 }
 
-fn died(operation: &str, gateway: &Gateway, death: &Death, parked: Option<Parked>) -> ManagerError {
-    let why = match (parked, policy::fault(&gateway.fault)) {
+fn why_it_died(gateway: &Gateway, death: &Death, parked: Option<Parked>) -> String {
+    match (parked, policy::fault(&gateway.fault)) {
         (Some(parked), _) => format!("it is parked: {}", parked.reason),
         (None, Some(fault)) => format!("it can't start, and s6 goes on trying: {fault}"),
         (None, None) => format!("it died ({}) before it was ready; s6 goes on trying", death.exit),
-    };
-    let hint = "`hermes gateway logs` shows what it said";
-    refused(operation, why, Some(hint.to_owned()))
+    }
 }

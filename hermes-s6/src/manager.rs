@@ -36,7 +36,7 @@ pub struct S6Manager {
 impl S6Manager {
     /// A backend over `tree`. Nothing is read yet.
     pub fn new(tree: Tree) -> Self {
-        let store = Store::new(tree.root.clone());
+        let store = Store::new(tree.root.clone()).with_patience(tree.patience.lock);
         Self { tree, store }
     }
 
@@ -95,7 +95,7 @@ impl S6Manager {
             stop_timeout: config.stop_timeout,
             fault: profile.home.fault(),
         };
-        bring_up(&self.tree, &operation, &slot, &gateway)
+        bring_up(&self.tree, &operation, &profile.name, &gateway)
     }
 
     /// Stops a gateway whose profile's lock the caller holds.
@@ -193,7 +193,7 @@ impl S6Manager {
         status.parked = policy::parked(slot)?.filter(|_| record.is_down());
         let waits = record.finishing && record.want_up;
         status.backoff = if waits { policy::backoff(slot)? } else { None };
-        status.state = state(&record, notifies, status.parked.is_some());
+        status.state = state(&record, notifies, !deaths.is_empty(), status.parked.is_some());
         status.pid = record.gateway();
         status.since = Some(record.stamp);
         status.ready = status.pid.filter(|_| notifies).map(|_| record.ready);
@@ -206,13 +206,14 @@ impl S6Manager {
     }
 }
 
-/// What a record means, given whether the gateway ever says that it is ready.
-fn state(record: &Record, notifies: bool, parked: bool) -> State {
+/// What a record means, given whether the gateway ever says that it is ready, and whether it ever died.
+fn state(record: &Record, notifies: bool, died: bool, parked: bool) -> State {
     match (record.gateway(), record.want_up) {
         (Some(_), false) => State::Stopping,
         (Some(_), true) if notifies && !record.ready => State::Starting,
         (Some(_), true) => State::Up,
-        (None, true) => State::Backoff,
+        (None, true) if died => State::Backoff,
+        (None, true) => State::Starting,
         (None, false) if record.finishing => State::Stopping,
         (None, false) if parked => State::Parked,
         (None, false) => State::Down,
@@ -349,7 +350,9 @@ mod tests {
             (record(None, run, false, true), true, true, State::Parked),
         ];
         for (record, notifies, parked, expected) in cases {
-            assert_eq!(state(&record, notifies, parked), expected, "{record:?}");
+            assert_eq!(state(&record, notifies, true, parked), expected, "{record:?}");
         }
+        let fresh = record(None, run, true, true);
+        assert_eq!(state(&fresh, true, false, false), State::Starting, "it never died");
     }
 }

@@ -27,9 +27,9 @@ enum Xtask {
     Test {
         #[command(flatten)]
         tools: Tools,
-        /// Fail where no Docker engine answers, instead of leaving the container tests out
+        /// And the image, in containers: as docker-test does
         #[arg(long)]
-        require_docker: bool,
+        docker: bool,
     },
     /// Check what the compiler does not: crate edges, manifests, file form, shell scripts
     Tidy,
@@ -63,7 +63,7 @@ struct Tools {
 
 fn main() -> ExitCode {
     let done = match Xtask::parse() {
-        Xtask::Test { tools, require_docker } => test::run(tools.no_install, require_docker),
+        Xtask::Test { tools, docker } => test::run(tools.no_install, docker),
         Xtask::Tidy => tidy::run(),
         Xtask::Image { image, tools } => image::run(&image, tools.no_install),
         Xtask::DockerTest { test, tools } => docker_test::run(&test, tools.no_install),

@@ -42,24 +42,27 @@ pub(crate) fn read(app: &App, which: &Which, print: Print) -> Result<u8, CliErro
                 logs.push((name.clone(), lines));
                 heard.push(name);
             }
-            None if single => {
-                let error =
-                    CliError::new(format!("the gateway of `{name}` has not logged anything"));
-                return Err(error.hint(format!("`hermes gateway start {name}` starts it")));
-            }
+            None if single => return Err(nothing(&name)),
             None => output::message(nothing_yet(&name)),
         }
     }
     let mut printer = Printer::new(app, heard, !single, print.raw);
+    let mut said = print.last == Some(0);
     merge::in_time_order(
         &mut logs,
         |(name, lines)| {
             let line = lines.next_line().map_err(|error| failed(name, error))?;
             Ok(line.map(Item::Line))
         },
-        |log, item| printer.item(log, &item),
+        |log, item| {
+            said = true;
+            printer.item(log, &item)
+        },
     )?;
     printer.flush()?;
+    if let ([(name, _)], true, false) = (logs.as_slice(), single, said) {
+        return Err(nothing(name));
+    }
     Ok(exit::SUCCESS)
 }
 
@@ -73,6 +76,11 @@ fn existing(app: &App, which: &Which) -> Result<Vec<ProfileName>, CliError> {
         }
     }
     Ok(existing)
+}
+
+fn nothing(name: &ProfileName) -> CliError {
+    CliError::new(format!("the gateway of `{name}` has not logged anything"))
+        .hint(format!("`hermes gateway start {name}` starts it"))
 }
 
 fn nothing_yet(name: &ProfileName) -> String {

@@ -242,7 +242,10 @@ fn set_port(app: &App, name: &ProfileName, port: Option<u16>) -> Result<u8, CliE
     }
     if written {
         let path = path.display();
-        output::message(format_args!("wrote it into `{path}`; the gateway's next start uses it"));
+        output::message(format_args!(
+            "wrote it into `{path}`; `hermes gateway restart {}` makes a gateway that runs use it",
+            profile.name
+        ));
     }
     Ok(exit::SUCCESS)
 }

@@ -138,7 +138,10 @@ fn print(app: &App, views: &[View]) -> Result<(), CliError> {
 
 fn told(backoff: &Backoff) -> String {
     let seconds = backoff.until.duration_since(Timestamp::now()).as_secs().max(0);
-    format!("died {} times in a row and starts again in {seconds} s", backoff.count)
+    match backoff.count {
+        1 => format!("died and starts again in {seconds} s"),
+        count => format!("died {count} times in a row and starts again in {seconds} s"),
+    }
 }
 
 fn describe(view: &View) -> Result<(), CliError> {

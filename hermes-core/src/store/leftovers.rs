@@ -31,7 +31,7 @@ impl Store {
     }
 
     /// What a crash left of profiles being made, removed or chosen. Changes nothing; where there is
-    /// something to see it blocks until nobody makes or removes one, at most 15 s.
+    /// something to see it blocks until nobody makes or removes one, at most as long as the store's patience.
     pub fn leftovers(&self) -> Result<Vec<PathBuf>, StoreError> {
         let profiles = self.root.profiles();
         let failed = |source| StoreError::List { path: profiles.clone(), source };

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::{PATIENCE, Profile, Store, StoreError};
+use super::{Profile, Store, StoreError};
 use crate::fsutil;
 use crate::lock::{Lock, LockError};
 use crate::name::ProfileName;
@@ -71,9 +71,9 @@ impl Store {
     /// Renames a profile whose gateway has no service that would have to be renamed, too. All or
     /// nothing. A gateway that runs is [`StoreError::Runs`], and what else is refused
     /// [`Store::begin_rename`] says. Not idempotent. Blocks while another command changes one of the
-    /// two, at most 15 s.
+    /// two, at most as long as the store's patience.
     pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<Profile, StoreError> {
-        let renaming = self.begin_rename(from, to, PATIENCE)?;
+        let renaming = self.begin_rename(from, to, self.patience)?;
         renaming.record()?;
         match renaming.move_files() {
             Ok(()) => renaming.forget()?,

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::{HIDDEN, PATIENCE, Profile, Store, StoreError, furnish, is_there, write_port};
+use super::{HIDDEN, Profile, Store, StoreError, furnish, is_there, write_port};
 use crate::archive::{self, Archive, ArchiveError, Format, Packed, Whose};
 use crate::config;
 use crate::fsutil;
@@ -102,7 +102,7 @@ impl Store {
     /// Makes the profile `name` of an archive. Not idempotent: an existing name is
     /// [`StoreError::Exists`], and `default` is never imported over. Nothing half-made is ever
     /// visible, and nothing is left on failure. Blocks until the archive is unpacked, and while
-    /// another profile is being made, at most 15 s.
+    /// another profile is being made, at most as long as the store's patience.
     ///
     /// What [`Store::create`] would make and the archive has not is added. A port that another
     /// profile names is replaced by a free one, and the rest of `config.yaml` is kept; one that it
@@ -119,7 +119,7 @@ impl Store {
         if name.is_reserved() {
             return Err(StoreError::Reserved { name: name.clone() });
         }
-        self.settle_renames_of(name, PATIENCE)?;
+        self.settle_renames_of(name, self.patience)?;
         let failed = |source| StoreError::Unfit { name: name.clone(), source };
         // Whatever is there, it would only be seen when all is unpacked.
         if is_there(self.root.profile(name).path()).map_err(failed)? {

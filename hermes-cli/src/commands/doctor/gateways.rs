@@ -119,7 +119,10 @@ fn crashing(status: &Status) -> String {
         || "is being started again".to_owned(),
         |backoff| {
             let seconds = backoff.until.duration_since(Timestamp::now()).as_secs().max(0);
-            format!("died {} times in a row and starts again in {seconds} s", backoff.count)
+            match backoff.count {
+                1 => format!("died and starts again in {seconds} s"),
+                count => format!("died {count} times in a row and starts again in {seconds} s"),
+            }
         },
     );
     let last = status.last_exit.map_or_else(String::new, |exit| format!(", last with {exit}"));
