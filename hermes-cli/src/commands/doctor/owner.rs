@@ -17,9 +17,17 @@ pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
     if let Err(error) = scene.app.refuse_client() {
         return vec![client(check, owner, &error)];
     }
-    let svscan = scene.tree.as_ref().ok().and_then(|tree| tree.svscan.pid);
+    let other = |owner: &Owner| match &scene.tree {
+        // Under somebody else's s6-svscan it is `up --adopt` that holds the lock for the scan directory.
+        Ok(tree) => {
+            let scandir = format!("scandir={:?}", tree.manager.tree().scandir.path());
+            let adopted = owner.svscan.pid.is_some() && owner.about.contains(&scandir);
+            tree.svscan.pid.is_some() && owner.svscan.pid != tree.svscan.pid && !adopted
+        }
+        Err(_) => false,
+    };
     vec![match owner {
-        Some(owner) if svscan.is_some() && owner.svscan.pid != svscan => {
+        Some(owner) if other(&owner) => {
             let mut check = check.saw("two trees run gateways of this home");
             let problem = format!("the gateways of `{home}` are run by {owner}, besides this tree");
             let mend = format!("end one of the two, or set {}={}", env::ROLE, env::ROLE_CLIENT);
