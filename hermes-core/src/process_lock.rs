@@ -12,7 +12,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use rustix::fs::FlockOperation;
+use fs_err::os::unix::fs::OpenOptionsExt;
+use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::{Errno, FdFlags};
 use rustix::process::{Flock, FlockType};
 
@@ -28,8 +29,11 @@ pub struct Holder {
 /// Takes the lock at `path` for the rest of this process's life, exec included. `about` is written into
 /// the file. Blocks while somebody else holds it, at most `patience`; then that is the answer.
 pub fn hold(path: &Path, about: &str, patience: Duration) -> io::Result<Result<(), Holder>> {
-    let mut file: File =
-        fs::OpenOptions::new().create(true).truncate(false).write(true).open(path)?.into_file();
+    // Not through a link, whose target would be emptied.
+    let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = fs::OpenOptions::new();
+    options.create(true).truncate(false).write(true).custom_flags(no_link);
+    let mut file: File = options.open(path)?.into_file();
     let deadline = Instant::now() + patience;
     loop {
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use fs_err as fs;
 use hermes_core::causes::in_one_line;
 use hermes_core::fsutil;
+use hermes_core::lock::LockError;
 use hermes_core::manager::ManagerError;
 use hermes_core::store::{Listing, Profile};
 use hermes_core::{Intent, ProfileName, RegisterOptions};
@@ -15,7 +16,7 @@ use crate::error::failed;
 use crate::layout::{GENERATION, ServiceDir};
 use crate::manager::S6Manager;
 use crate::reconcile::{self, Action, Facts, PROFILE_GONE, ProfileFact, SlotFact, Wanted};
-use crate::{parallel, policy, registry, rename};
+use crate::{mend, parallel, policy, registry, rename};
 
 /// How many gateways boot starts at once where nobody says otherwise.
 pub const DEFAULT_AT_ONCE: usize = 8;
@@ -110,6 +111,11 @@ pub(crate) fn apply_unless(
     objection: impl Fn(&ProfileName) -> Result<(), ManagerError>,
 ) -> Result<(), ManagerError> {
     if let Action::Clear { path } = action {
+        // Whoever works on it has its profile's lock.
+        let _lock = match mend::lock_of(manager.tree(), path) {
+            Some(Err(LockError::Busy { .. })) => return Ok(()),
+            lock => lock.transpose().map_err(|error| failed(OPERATION, error))?,
+        };
         return match path.try_exists() {
             Ok(false) => Ok(()),
             _ => registry::retire(manager.tree(), OPERATION, &ServiceDir::new(path)),

@@ -4,9 +4,10 @@
 //! s6-supervise starts a service as the leader of a session of its own (`s6-supervise.c`, `setsid`) and
 //! signals that one process alone. As long as one of its group lives, the kernel gives the leader's
 //! number to no other process, so the group can be told apart from any other after its leader's end.
-//! A process that left for a session of its own is known by the environment that its gateway gave it.
+//! Once the group is empty the number may be given away, to a leader that started at another time. A
+//! process that left for a session of its own is known by the environment that its gateway gave it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -17,6 +18,8 @@ use hermes_core::{ProfileName, process_lock};
 use rustix::process::Signal;
 
 use crate::error::{failed, timed_out};
+use crate::layout::ServiceDir;
+use crate::owner;
 use crate::proc::same_directory;
 use crate::tree::Tree;
 use crate::wait::{self, Look, Process};
@@ -29,8 +32,17 @@ pub fn orphan(lock: &Path, supervised: Option<u32>) -> io::Result<Option<u32>> {
 
 /// The processes that are left of a gateway whose service is down, those included that left its group.
 pub fn left_of(tree: &Tree, profile: &ProfileName) -> io::Result<Vec<u32>> {
-    let left = Traces::of(tree, std::slice::from_ref(profile)).find(tree)?;
+    let left = Traces::of(tree, std::slice::from_ref(profile))
+        .find(tree, &tree.proc.ancestry(std::process::id()))?;
     Ok(left.into_iter().map(|(process, _)| process.pid).collect())
+}
+
+/// The gateway that the supervisor of `slot` runs. A record without supervisor, or of a former one,
+/// names nobody: its number may mean any process by now.
+fn supervised(tree: &Tree, slot: &ServiceDir) -> Option<u32> {
+    let supervisor = slot.supervisor().ok()??.pid?;
+    let gateway = slot.record().ok()?.gateway()?;
+    (tree.proc.parent(gateway).ok()? == supervisor).then_some(gateway)
 }
 
 /// By what the processes of some profiles' gateways are known, read while the gateways still run.
@@ -38,7 +50,8 @@ pub fn left_of(tree: &Tree, profile: &ProfileName) -> io::Result<Vec<u32>> {
 pub(crate) struct Traces {
     profiles: Vec<(ProfileName, PathBuf)>,
     locks: Vec<PathBuf>,
-    groups: BTreeSet<u32>,
+    /// The groups' leaders, and when each started.
+    groups: BTreeMap<u32, u64>,
 }
 
 /// Why a process counts as a gateway's.
@@ -53,16 +66,25 @@ enum Tie {
 }
 
 impl Traces {
-    /// The traces of the gateways of `profiles`.
+    /// The traces of the gateways of `profiles`. Where another tree runs the home's gateways now, those
+    /// that are supervised here alone.
     pub(crate) fn of(tree: &Tree, profiles: &[ProfileName]) -> Self {
         let mut traces = Self::default();
+        let owner = owner::owner(&tree.root).ok().flatten();
+        let ours = owner.is_none_or(|owner| owner.runs(tree.scandir.path()));
         for profile in profiles {
             let home = tree.root.profile(profile);
-            let supervised = tree.scandir.slot(profile).record().ok().and_then(|r| r.gateway());
-            let holder = orphan(&home.gateway_lock(), None).ok().flatten();
-            traces.groups.extend(supervised.into_iter().chain(holder));
-            traces.locks.push(home.gateway_lock());
-            traces.profiles.push((profile.clone(), home.path().to_owned()));
+            let supervised = supervised(tree, &tree.scandir.slot(profile));
+            let holder = orphan(&home.gateway_lock(), None).ok().flatten().filter(|_| ours);
+            for leader in supervised.into_iter().chain(holder) {
+                // One that has just ended leaves a group without it, or none.
+                let start = tree.proc.start_time(leader).unwrap_or_default();
+                traces.groups.insert(leader, start);
+            }
+            if ours {
+                traces.locks.push(home.gateway_lock());
+                traces.profiles.push((profile.clone(), home.path().to_owned()));
+            }
         }
         traces
     }
@@ -79,9 +101,11 @@ impl Traces {
         let patience =
             deadline.saturating_duration_since(started) + tree.patience.stop_beyond_budget;
         let mut told = BTreeSet::new();
+        // Nobody ends themselves, nor who waits for them.
+        let mut spared = tree.proc.ancestry(std::process::id());
         let mut living = String::new();
         let done = wait::until(&mut [], &[], started + patience, || {
-            let left = self.find(tree).map_err(|error| failed(operation, error))?;
+            let left = self.find(tree, &spared).map_err(|error| failed(operation, error))?;
             if left.is_empty() {
                 return Ok(Look::Done(()));
             }
@@ -93,8 +117,10 @@ impl Traces {
                     log::warn!("{title} had left its gateway's process group, and is ended");
                 }
                 let signal = if kill { Signal::KILL } else { Signal::TERM };
-                if first || kill {
-                    process.signal(signal).map_err(|error| failed(operation, error))?;
+                if (first || kill) && process.signal(signal).is_err() {
+                    let title = tree.proc.title(process.pid);
+                    log::warn!("{title} outlived its gateway and may not be ended by this user");
+                    spared.insert(process.pid);
                 }
             }
             let titles = left.iter().map(|(process, _)| tree.proc.title(process.pid));
@@ -108,24 +134,35 @@ impl Traces {
         })
     }
 
-    fn find(&self, tree: &Tree) -> io::Result<Vec<(Process, Tie)>> {
-        let mut holders = BTreeSet::new();
-        for lock in &self.locks {
-            holders.extend(orphan(lock, None)?);
-        }
-        let spared = tree.proc.ancestry(std::process::id());
+    fn find(&self, tree: &Tree, spared: &BTreeSet<u32>) -> io::Result<Vec<(Process, Tie)>> {
+        let holders = self.holders()?;
         let mut found = Vec::new();
         for pid in tree.proc.processes()? {
-            if spared.contains(&pid) || self.tie(tree, pid, &holders).is_none() {
+            if spared.contains(&pid) {
                 continue;
             }
+            let Some(tie) = self.tie(tree, pid, &holders) else { continue };
             let Some(process) = Process::open(pid)? else { continue };
-            // Only now does the number mean one process for sure. A zombie has nothing left to end.
-            if let Some(tie) = self.tie(tree, pid, &holders).filter(|_| !process.has_ended()) {
+            // Only now does the number mean one process for sure.
+            let tie = match tie {
+                Tie::Gateway => self.tie(tree, pid, &self.holders()?),
+                Tie::Group | Tie::Environment => self.tie(tree, pid, &holders),
+            };
+            // A zombie has nothing left to end.
+            if let Some(tie) = tie.filter(|_| !process.has_ended()) {
                 found.push((process, tie));
             }
         }
         Ok(found)
+    }
+
+    /// Who holds the profiles' locks.
+    fn holders(&self) -> io::Result<BTreeSet<u32>> {
+        let mut holders = BTreeSet::new();
+        for lock in &self.locks {
+            holders.extend(orphan(lock, None)?);
+        }
+        Ok(holders)
     }
 
     /// What ties `pid` to one of the gateways; one that can't be read is another user's.
@@ -133,7 +170,11 @@ impl Traces {
         if holders.contains(&pid) {
             return Some(Tie::Gateway);
         }
-        if self.groups.contains(&tree.proc.group(pid).ok()?) {
+        let group = tree.proc.group(pid).ok()?;
+        if let Some(started) = self.groups.get(&group)
+            && tree.proc.start_time(group).is_ok_and(|now| now == *started)
+                | !tree.proc.exists(group)
+        {
             return Some(Tie::Group);
         }
         let [child, name, home] = [env::SUPERVISED_CHILD, env::PROFILE, env::HOME];

@@ -78,6 +78,18 @@ pub fn bring_up(
         if let Told::Done = bring_up_once(tree, operation, profile, gateway, deadline)? {
             return Ok(());
         }
+        in_time(tree.patience.start, deadline, operation)?;
+    }
+}
+
+/// An error once `deadline` is over, for those who tell one supervisor after the other.
+fn in_time(patience: Duration, deadline: Instant, operation: &str) -> Result<(), ManagerError> {
+    match Instant::now() < deadline {
+        true => Ok(()),
+        false => {
+            let saw = "its supervisors end before they have obeyed".to_owned();
+            Err(timed_out(operation, patience, saw, "`hermes doctor` shows what is wrong"))
+        }
     }
 }
 
@@ -180,6 +192,8 @@ pub fn bring_down(
             if let Told::Done = bring_down_once(tree, operation, &slot, stop_timeout, started)? {
                 break;
             }
+            let patience = stop_timeout.budget() + tree.patience.stop_beyond_budget;
+            in_time(patience, started + patience, operation)?;
         }
         stray::end(tree, operation, &slot)?;
     }
@@ -281,7 +295,10 @@ fn tell(
         let supervisor = slot.supervisor().map_err(|error| failed(operation, error))?;
         Ok(if supervisor.is_some() { Look::Wait } else { Look::Done(Sent::NobodyListens) })
     })?;
-    Ok(sent.unwrap_or(Sent::NobodyListens))
+    sent.ok_or_else(|| {
+        let saw = format!("its supervisor does not read `{}`", slot.control().display());
+        timed_out(operation, tree.patience.supervise, saw, "`hermes doctor` shows what is wrong")
+    })
 }
 
 /// Tells s6-supervise how long a stop may take; it reads the file at each one.

@@ -116,11 +116,14 @@ fn is_up(slot: &ServiceDir) -> bool {
 
 /// Whether no command works on the hidden slot at `path`, and nothing runs in it.
 pub fn is_abandoned(tree: &Tree, path: &Path) -> bool {
-    let name = fs::read_to_string(path.join("data/profile")).ok();
-    let name = name.and_then(|name| name.trim().parse::<ProfileName>().ok());
-    let busy = name.is_some_and(|name| {
-        let lock = Lock::acquire(&tree.root.profile_lock(&name), Duration::ZERO);
-        matches!(lock, Err(LockError::Busy { .. }))
-    });
+    let busy = matches!(lock_of(tree, path), Some(Err(LockError::Busy { .. })));
     !busy && !is_up(&ServiceDir::new(path))
+}
+
+/// The lock of the profile whose slot the hidden one at `path` is, if nobody has it now; `None` if it
+/// does not say whose it is.
+pub(crate) fn lock_of(tree: &Tree, path: &Path) -> Option<Result<Lock, LockError>> {
+    let name = fs::read_to_string(path.join("data/profile")).ok()?;
+    let name: ProfileName = name.trim().parse().ok()?;
+    Some(Lock::acquire(&tree.root.profile_lock(&name), Duration::ZERO))
 }

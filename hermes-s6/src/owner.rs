@@ -30,6 +30,13 @@ pub struct Owner {
     pub about: String,
 }
 
+impl Owner {
+    /// Whether it is a tree on `scandir`, on this machine and to be seen from here.
+    pub fn runs(&self, scandir: &Path) -> bool {
+        self.svscan.pid.is_some() && self.about.contains(&scandir_field(scandir))
+    }
+}
+
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.svscan.pid {
@@ -97,10 +104,14 @@ fn about(tree: &Tree) -> String {
     let contained =
         ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists());
     format!(
-        "host={host} container={} boot={} scandir={:?} since={:.0}\n",
+        "host={host} container={} boot={} {} since={:.0}\n",
         if contained { host.as_str() } else { "-" },
         boot.trim(),
-        tree.scandir.path(),
+        scandir_field(tree.scandir.path()),
         Timestamp::now(),
     )
+}
+
+fn scandir_field(scandir: &Path) -> String {
+    format!("scandir={scandir:?}")
 }

@@ -139,13 +139,13 @@ pub enum Verdict {
 /// wait ends at once when the service is not wanted up any more, or an operator starts it.
 pub fn after_death(slot: &ServiceDir, policy: &Policy, fault: Option<String>) -> io::Result<u8> {
     if !slot.record()?.want_up {
-        note_asked_for(slot)?;
+        noted(note_asked_for(slot));
         return Ok(0);
     }
     let since = since(slot)?;
     match policy.decide(&crashes(slot)?, since, fault) {
         Verdict::Park(reason) => {
-            park(slot, &reason)?;
+            noted(park(slot, &reason));
             Ok(EXIT_PARK)
         }
         Verdict::Restart { after, count } => {
@@ -182,6 +182,13 @@ fn asked_for(slot: &ServiceDir) -> io::Result<Vec<Timestamp>> {
     Ok(String::from_utf8_lossy(&bytes).lines().filter_map(|line| line.parse().ok()).collect())
 }
 
+/// What can't be written down is done all the same: a full disk starts no crash loop.
+fn noted(written: io::Result<()>) {
+    if let Err(error) = written {
+        log::warn!("what follows this death can't be written down: {error}");
+    }
+}
+
 fn back_off(
     slot: &ServiceDir,
     after: Duration,
@@ -190,7 +197,7 @@ fn back_off(
 ) -> io::Result<()> {
     let until = Timestamp::now() + after;
     let text = format!("{count} {until}\n");
-    fsutil::write_durably(&slot.backoff(), text.as_bytes(), FILE_MODE)?;
+    noted(fsutil::write_durably(&slot.backoff(), text.as_bytes(), FILE_MODE));
     wait::until(&mut [], &[], Instant::now() + after, || {
         let asked = !slot.record()?.want_up || since(slot)? != started;
         Ok::<_, io::Error>(if asked { Look::Done(()) } else { Look::Wait })

@@ -51,6 +51,11 @@ impl Proc {
         self.stat(pid, 2)
     }
 
+    /// Whether there is a process `pid`, as far as can be seen.
+    pub fn exists(&self, pid: u32) -> bool {
+        self.file(pid, "stat").exists()
+    }
+
     /// When `pid` started, in clock ticks since boot: with the pid, what tells a process from a
     /// later one of the same number.
     pub fn start_time(&self, pid: u32) -> io::Result<u64> {

@@ -163,7 +163,7 @@ fn port_shows_and_writes_and_keeps_the_rest_of_the_file() {
     world.write(&config, text);
     let wrote = alone(&world, ["profile", "port", "a", "9100"]).ok();
     assert_eq!(wrote.stdout, "9100\n");
-    let told = "wrote it into `W/home/profiles/a/config.yaml`; the gateway's next start uses it\n";
+    let told = "wrote it into `W/home/profiles/a/config.yaml`; `hermes gateway restart a` makes a gateway that runs use it\n";
     assert_eq!(short(&world, &wrote.stderr), told);
     assert_eq!(fs::read_to_string(&config).unwrap(), text.replace("9000", "9100"));
     world.write(&config, "model: x # no port\n");

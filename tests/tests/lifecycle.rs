@@ -253,3 +253,20 @@ fn a_port_in_use_is_told_by_start_with_who_has_it() {
     drop(holder);
     eventually("s6 has tried again", || (tree.status("coder")["state"] == "up").then_some(()));
 }
+
+#[test]
+fn a_supervisor_that_does_not_listen_is_told_as_such_in_time() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    world.profile_serving("coder");
+    world.hermes(["gateway", "start", "coder"]).ok();
+    let control = world.slot("coder").join("supervise/control");
+    std::fs::remove_file(&control).unwrap();
+    let mode = rustix::fs::Mode::from_raw_mode(0o660);
+    rustix::fs::mkfifoat(rustix::fs::CWD, &control, mode).unwrap();
+    world.give(&control);
+    for verb in ["stop", "start"] {
+        let outcome = world.hermes(["gateway", verb, "coder", "--timeout", "1"]).fails_with(6);
+        assert!(outcome.stderr.contains("its supervisor does not read"), "{outcome}");
+    }
+}

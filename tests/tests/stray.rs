@@ -1,6 +1,7 @@
 //! Supervisors that outlived their s6-svscan, under a new one that can neither adopt nor stop them.
 
-use hermes_tests::{Svscan, World, eventually, is_alive, pid, supervisors};
+use hermes_s6::layout::ServiceDir;
+use hermes_tests::{Helper, Svscan, Up, World, eventually, is_alive, kill, pid, supervisors};
 use serde_json::json;
 
 /// A gateway that runs, with its supervisors, under an s6-svscan that has since been killed.
@@ -82,4 +83,22 @@ fn it_does_not_outlive_its_profile() {
     tree.world.hermes(["profile", "delete", "coder", "-y"]).ok();
     widowed.all_ended();
     assert!(!tree.world.slot("coder").exists());
+}
+
+#[test]
+fn a_number_in_the_record_of_a_dead_supervisor_ends_nobody() {
+    let widowed = widowed();
+    widowed.supervisors.iter().for_each(|pid| kill(*pid));
+    kill(widowed.gateway);
+    let world = widowed.world;
+    // The leader of a group of its own, whose number the record has by chance.
+    let innocent = Helper::start(world.command("setsid").args(["sleep", "600"]));
+    let record = ServiceDir::new(world.slot("coder")).status();
+    let mut bytes = std::fs::read(&record).unwrap();
+    bytes[24..32].copy_from_slice(&u64::from(innocent.pid()).to_be_bytes());
+    std::fs::write(&record, bytes).unwrap();
+    assert_eq!(ServiceDir::new(world.slot("coder")).record().unwrap().pid, Some(innocent.pid()));
+    let up = Up::start_in(world);
+    assert_eq!(up.status("coder")["state"], "up");
+    assert!(is_alive(innocent.pid().into()));
 }

@@ -25,6 +25,8 @@ const SECRET_NAMES: &[&str] = &[
     // Where programs for people keep keys and passwords.
     ".aws",
     ".azure",
+    ".bash_history",
+    ".credentials.json",
     ".docker",
     ".git-credentials",
     ".gnupg",
@@ -32,12 +34,23 @@ const SECRET_NAMES: &[&str] = &[
     ".netrc",
     ".npmrc",
     ".pgpass",
+    ".psql_history",
     ".pypirc",
+    ".python_history",
     ".ssh",
+    ".zsh_history",
+    "credentials",
+    "credentials.json",
+    "credentials.toml",
+    "rclone.conf",
 ];
 
-/// Copies of `.env` are as secret.
-const SECRET_PREFIX: &str = ".env.";
+/// Copies of `.env` are as secret, whatever is added to the name.
+const SECRET_PREFIX: &str = ".env";
+/// Other programs' files of that kind.
+const SECRET_SUFFIX: &str = ".env";
+/// What only looks like one.
+const NO_SECRETS: &[&str] = &[".env.example", ".env.sample", ".env.template", ".envrc"];
 
 /// Secrets by their place in a home, or in a home directory inside of it.
 const SECRET_PATHS: &[&str] = &[
@@ -182,7 +195,8 @@ pub(super) fn is_trace(path: &Path) -> bool {
 pub(super) fn is_secret(path: &Path) -> bool {
     let name = name(path);
     SECRET_NAMES.contains(&&*name)
-        || name.starts_with(SECRET_PREFIX)
+        || !NO_SECRETS.contains(&&*name)
+            && (name.starts_with(SECRET_PREFIX) || name.ends_with(SECRET_SUFFIX))
         || SECRET_PATHS.iter().any(|secret| {
             let below = path.strip_prefix("home").unwrap_or(path);
             below == Path::new(secret)
@@ -220,10 +234,20 @@ mod tests {
         for path in [".env", "a/b/.env", ".env.bak", "auth.json", "home/.ssh", "mcp-tokens"] {
             assert_eq!(why(path, Whose::Own), Some(Why::Secret), "{path}");
         }
+        for path in [".env~", ".env_old", "a/prod.env", "home/.claude/.credentials.json"] {
+            assert_eq!(why(path, Whose::Own), Some(Why::Secret), "{path}");
+        }
         for path in ["pairing", "platforms/pairing", "home/.config/gh", ".config/gh"] {
             assert_eq!(why(path, Whose::Own), Some(Why::Secret), "{path}");
         }
-        for path in ["env", ".envrc", "skills/pairing", "config.yaml", "workspace/x/Cargo.lock"] {
+        for path in [
+            "env",
+            ".envrc",
+            ".env.example",
+            "skills/pairing",
+            "config.yaml",
+            "workspace/x/Cargo.lock",
+        ] {
             assert_eq!(why(path, Whose::Own), None, "{path}");
         }
     }

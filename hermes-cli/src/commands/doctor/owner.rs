@@ -20,9 +20,9 @@ pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
     let other = |owner: &Owner| match &scene.tree {
         // Under somebody else's s6-svscan it is `up --adopt` that holds the lock for the scan directory.
         Ok(tree) => {
-            let scandir = format!("scandir={:?}", tree.manager.tree().scandir.path());
-            let adopted = owner.svscan.pid.is_some() && owner.about.contains(&scandir);
-            tree.svscan.pid.is_some() && owner.svscan.pid != tree.svscan.pid && !adopted
+            tree.svscan.pid.is_some()
+                && owner.svscan.pid != tree.svscan.pid
+                && !owner.runs(tree.manager.tree().scandir.path())
         }
         Err(_) => false,
     };
