@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -96,6 +97,11 @@ fn a_running_profile_is_exported_and_its_copy_runs_beside_it() {
 
     let outcome = world.hermes(["profile", "import", "coder.tar.zst"]).fails_with(1);
     is_one_clear_error(&outcome);
+    // The copy gets the lowest port that no profile has: one that somebody else listens on is taken.
+    for port in (8642..).take_while(|port| TcpListener::bind(("127.0.0.1", *port)).is_err()) {
+        let (name, port) = (format!("p{port}"), port.to_string());
+        world.hermes(["profile", "create", &name, "--port", &port]).ok();
+    }
     let import = ["profile", "import", "coder.tar.zst", "--name", "two", "--start", "--json"];
     let outcome = world.hermes(import).ok();
     let made = outcome.json();

@@ -226,9 +226,9 @@ fn a_signal_or_a_reader_who_has_had_enough_ends_it_quietly() {
     let (stdout, stderr, _) = world.shell(line).env_remove("HERMES_SCANDIR").stream().ended();
     assert!(stdout.ends_with("  one\n"), "{stdout}");
     assert_eq!(stderr, "0\n");
-    let (stdout, stderr, code) = follow(&world, &["coder", "--timeout", "1"]).ended();
+    let (stdout, stderr, code) = follow(&world, &["coder", "--timeout", "5"]).ended();
     assert!(stdout.ends_with("  one\n"), "{stdout}");
-    assert_eq!((stderr.as_str(), code), ("error: the log was followed for 1 s\n", Some(6)));
+    assert_eq!((stderr.as_str(), code), ("error: the log was followed for 5 s\n", Some(6)));
 }
 
 #[test]

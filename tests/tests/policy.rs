@@ -1,6 +1,10 @@
 //! The restart policy on a live s6: delays, parking, and what ends either.
 
+use std::fs;
+use std::time::Duration;
+
 use hermes_tests::{Svscan, Up, World, eventually, kill, pid};
+use jiff::Timestamp;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -11,66 +15,81 @@ fn hasty() -> Svscan {
     Svscan::start_with(world, &[])
 }
 
-/// Waits until the gateway waits to be started after `count` deaths in a row.
-fn backs_off(tree: &Svscan, profile: &str, count: u64) -> Value {
-    eventually("it waits to be started again", || {
-        let status = tree.status(profile);
-        let waits = status["state"] == "backoff" && status["backoff"]["count"] == count;
-        waits.then_some(status)
-    })
+/// Each life of it leaves a line in the root home.
+const LOOPER: &str = "echo life >>lives; exit 1";
+
+fn lives(world: &World) -> usize {
+    fs::read_to_string(world.home().join("lives")).unwrap_or_default().lines().count()
 }
 
-/// The policy as it is, not faster: 1, 2 and 4 s have passed when this returns, and 8 s have begun. What
-/// ends within 6 s has not waited for them.
-fn in_a_long_wait() -> Svscan {
-    let tree = Svscan::start();
-    tree.world.profile_running("looper", "exit 1");
-    let outcome = tree.world.hermes(["gateway", "start", "looper"]).fails_with(1);
+/// The status of a gateway that waits to be started, if it does.
+fn waiting(status: Value) -> Option<Value> {
+    (status["state"] == "backoff" && status["backoff"] != Value::Null).then_some(status)
+}
+
+fn until(status: &Value) -> Timestamp {
+    status["backoff"]["until"].as_str().and_then(|until| until.parse().ok()).expect("a time")
+}
+
+/// Brings up the looper under the policy as it is, not faster, and waits for a long wait, most of which
+/// is ahead when this returns its status: of the fifth, 16 s, or of a later one, 30 s. What has happened
+/// before it is over has not waited for it.
+#[track_caller]
+fn in_a_long_wait(world: &World, status: impl Fn() -> Value) -> Value {
+    world.profile_running("looper", LOOPER);
+    let outcome = world.hermes(["gateway", "start", "looper"]).fails_with(1);
     assert!(outcome.stderr.contains("it died (exit 1)"), "{outcome}");
-    let status = backs_off(&tree, "looper", 4);
-    assert_eq!(status["deaths"], 4);
-    tree
+    let status = eventually("a long wait has begun", || {
+        let ahead = Timestamp::now() + Duration::from_secs(12);
+        let all = |status: &Value| status["deaths"] == status["backoff"]["count"];
+        waiting(status()).filter(|status| all(status) && until(status) > ahead)
+    });
+    assert_eq!(lives(world) as u64, status["deaths"].as_u64().unwrap());
+    status
 }
 
 #[test]
 fn a_stop_ends_the_wait_at_once() {
-    let tree = in_a_long_wait();
-    tree.world.hermes(["gateway", "stop", "looper", "--timeout", "6"]).ok();
+    let tree = Svscan::start();
+    let before = in_a_long_wait(&tree.world, || tree.status("looper"));
+    tree.world.hermes(["gateway", "stop", "looper", "--timeout", "60"]).ok();
+    assert!(Timestamp::now() < until(&before), "it waited for the end of the wait");
     let status = tree.status("looper");
     assert_eq!((&status["state"], &status["backoff"]), (&json!("down"), &Value::Null));
-    assert_eq!(status["deaths"], 4, "the wait was over before another start");
+    assert_eq!(status["deaths"], before["deaths"], "the wait was over before another start");
 }
 
 #[test]
 fn a_start_ends_the_wait_at_once_and_forgets_the_deaths_before() {
-    let tree = in_a_long_wait();
+    let tree = Svscan::start();
+    let before = in_a_long_wait(&tree.world, || tree.status("looper"));
+    let old = lives(&tree.world);
     let config = tree.world.profile("looper").join("config.yaml");
-    tree.world.write(&config, "gateway: {command: [sleep, '600']}\n");
-    tree.world.hermes(["gateway", "start", "looper", "--timeout", "6"]).ok();
+    let command = "echo life >>lives; [ -e loop ] || exec sleep 600; exit 1";
+    tree.world.write(&config, &format!("gateway: {{command: [/bin/sh, -c, '{command}']}}\n"));
+    tree.world.hermes(["gateway", "start", "looper", "--timeout", "60"]).ok();
+    let begun = fs::metadata(tree.world.home().join("lives")).unwrap().modified().unwrap();
+    assert!(begun < until(&before).into(), "it waited for the end of the wait");
     let status = tree.status("looper");
     assert_eq!(status["state"], "up");
+    assert_eq!(lives(&tree.world), old + 1);
+    // It goes on to die: any of its waits tells what is counted.
+    tree.world.write(&tree.world.home().join("loop"), "");
     kill(pid(&status));
-    assert_eq!(backs_off(&tree, "looper", 1)["state"], "backoff");
+    let status = eventually("it waits again", || waiting(tree.status("looper")));
+    let (count, lives) = (status["backoff"]["count"].as_u64().unwrap(), lives(&tree.world) - old);
+    assert!((1..=lives as u64).contains(&count), "{lives} lives since the start: {status}");
 }
 
 #[test]
 fn the_end_of_a_tree_does_not_wait_for_a_wait() {
-    let world = World::new();
-    world.make_directory(&world.home());
-    let up = Up::start_in(world);
-    up.world.profile_running("looper", "exit 1");
-    up.world.hermes(["gateway", "start", "looper"]).fails_with(1);
-    eventually("a long wait has begun", || {
-        let status = up.world.hermes(["gateway", "status", "looper", "--json"]).run().json();
-        (status["backoff"]["count"] == 4).then_some(())
-    });
-    let starts = |log: &str| log.matches("[looper]").count();
-    let before = starts(&up.log());
-    let log = up.world.path().join("up.log");
-    let (_world, code) = up.end(Signal::TERM);
+    let up = Up::start();
+    let status = in_a_long_wait(&up.world, || up.status("looper"));
+    let before = lives(&up.world);
+    let (world, code) = up.end(Signal::TERM);
+    assert!(Timestamp::now() < until(&status), "it waited for the end of the wait");
     assert_eq!(code, Some(0));
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    assert_eq!(starts(&text).max(before), before, "{text}");
+    assert_eq!(lives(&world), before, "and started nothing");
 }
 
 #[test]

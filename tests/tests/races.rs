@@ -60,9 +60,9 @@ fn profiles_that_come_and_go_at_once_leave_nothing() {
     std::thread::scope(|scope| {
         for i in 0..4 {
             scope.spawn(move || {
-                let name = format!("p{i}");
+                let (name, port) = (format!("p{i}"), free_port().to_string());
                 for _ in 0..3 {
-                    world.hermes(["profile", "create", &name, "--start"]).ok();
+                    world.hermes(["profile", "create", &name, "--port", &port, "--start"]).ok();
                     world.hermes(["gateway", "restart", &name]).ok();
                     world.hermes(["profile", "delete", &name, "-y"]).ok();
                 }

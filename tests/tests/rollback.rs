@@ -184,7 +184,7 @@ fn when_a_stranger_holds_the_supervision_lock() {
     world.profile_running("coder", SILENT);
     world.hermes(["gateway", "unregister", "coder"]).ok();
     tree.signal(Signal::STOP);
-    let register = world.hermes(["gateway", "register", "coder", "--timeout", "3"]).spawn();
+    let register = world.hermes(["gateway", "register", "coder", "--timeout", "15"]).spawn();
     let lock = world.slot("coder").join("supervise/lock");
     eventually("the slot appears", || world.slot("coder").exists().then_some(()));
     let stranger = Helper::start(world.s6("s6-setlock").arg(&lock).args(["sleep", "600"]));

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 /// How many lines it has to say when it is told to stop.
-const LINES: usize = 2000;
+const LINES: usize = 500;
 
 /// Says `term` for each SIGTERM, then a lot of lines, then gives a second one time to come.
 fn talkative() -> String {
@@ -15,6 +15,17 @@ fn talkative() -> String {
     i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); done
     sleep 1 & wait $!; wait $!; echo last"
     )
+}
+
+/// Gives a gateway a stop budget that is enough to say it all on a slow machine.
+fn give_time(world: &World, profile: &str) {
+    budget(world, profile, 60);
+}
+
+fn budget(world: &World, profile: &str, seconds: u32) {
+    let config = world.profile(profile).join("config.yaml");
+    let text = std::fs::read_to_string(&config).expect("a config");
+    world.write(&config, &format!("{text}  stop_timeout: {seconds}\n"));
 }
 
 #[track_caller]
@@ -45,7 +56,10 @@ fn intent(world: &World, profile: &str) -> String {
 fn the_end_of_a_tree_loses_no_line_and_tells_each_gateway_once() {
     let world = World::new();
     let all = ["a", "b", "c"];
-    all.iter().for_each(|name| world.profile_for_later(name, &talkative(), "running"));
+    for name in all {
+        world.profile_for_later(name, &talkative(), "running");
+        give_time(&world, name);
+    }
     let up = Up::start_in(world);
     all.iter().for_each(|name| talking(&up, name));
     let (world, code) = up.end(Signal::TERM);
@@ -60,6 +74,7 @@ fn the_end_of_a_tree_loses_no_line_and_tells_each_gateway_once() {
 fn a_killed_up_loses_no_line_either() {
     let world = World::new();
     world.profile_for_later("a", &talkative(), "running");
+    give_time(&world, "a");
     let up = Up::start_in(world);
     talking(&up, "a");
     let svscan = up.svscan();
@@ -74,6 +89,7 @@ fn neither_a_stop_nor_an_unregistration_loses_a_line() {
     let up = Up::start();
     for (name, verb) in [("a", "stop"), ("b", "unregister")] {
         up.world.profile_running(name, &talkative());
+        give_time(&up.world, name);
         up.world.hermes(["gateway", "start", name]).ok();
         talking(&up, name);
         up.world.hermes(["gateway", verb, name]).ok();
@@ -95,12 +111,10 @@ fn one_stop_budget_holds_from_the_configuration_to_the_kill() {
     let world = &tree.world;
     world.profile_running("deaf", "trap '' TERM; exec sleep 600");
     world.hermes(["gateway", "start", "deaf"]).ok();
-    let config = world.profile("deaf").join("config.yaml");
-    let text = std::fs::read_to_string(&config).unwrap();
     let kill_after = || std::fs::read_to_string(world.slot("deaf").join("timeout-kill")).unwrap();
     assert_eq!(kill_after(), "6000\n", "8 s less 2");
     // What changed since the start counts, and needs no new registration.
-    world.write(&config, &format!("{text}  stop_timeout: 4\n"));
+    budget(world, "deaf", 4);
     let gateway = pid(&tree.status("deaf"));
     world.hermes(["gateway", "stop", "deaf"]).ok();
     assert_eq!(kill_after(), "2000\n");
@@ -112,9 +126,7 @@ fn one_stop_budget_holds_from_the_configuration_to_the_kill() {
 fn a_gateway_that_ignores_sigterm_does_not_outlive_its_trees_budget() {
     let world = World::new();
     world.profile_for_later("deaf", "trap '' TERM; echo begun; exec sleep 600", "running");
-    let config = world.profile("deaf").join("config.yaml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    world.write(&config, &format!("{text}  stop_timeout: 4\n"));
+    budget(&world, "deaf", 4);
     let up = Up::start_in(world);
     talking(&up, "deaf");
     let gateway = pid(&up.status("deaf"));

@@ -1,7 +1,7 @@
 //! What else goes on while a profile is exported or imported.
 
 use std::fs;
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor, Read, Write};
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -83,15 +83,32 @@ fn a_file_that_appears_meanwhile_is_not_replaced() {
     let out = world.dir.path().join("out");
     fs::create_dir(&out).unwrap();
     let to = out.join("coder.tgz");
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
-            while entries(&out).is_empty() && std::time::Instant::now() < patience {}
-            fs::write(&to, "somebody's").unwrap();
+    loop {
+        let ended = AtomicBool::new(false);
+        // Makes the file once the export has begun, unless that has published its own already.
+        let (made, exported) = thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                while entries(&out).is_empty() && !ended.load(Ordering::Relaxed) {
+                    thread::yield_now();
+                }
+                let mut made = fs::File::create_new(&to).ok()?;
+                made.write_all(b"somebody's").unwrap();
+                Some(made)
+            });
+            let _ends = Ends(&ended);
+            let exported = world.store.export(&coder, &to, Format::Gzip, false);
+            drop(_ends);
+            (other.join().unwrap().is_some(), exported)
         });
-        let error = world.store.export(&coder, &to, Format::Gzip, false).unwrap_err();
-        assert!(matches!(error, StoreError::FileExists { .. }), "{error}");
-    });
+        if made {
+            let error = exported.unwrap_err();
+            assert!(matches!(error, StoreError::FileExists { .. }), "{error}");
+            break;
+        }
+        // The other one had no time in all that time: once more.
+        exported.unwrap();
+        fs::remove_file(&to).unwrap();
+    }
     assert_eq!(fs::read_to_string(&to).unwrap(), "somebody's");
     assert_eq!(entries(&out), ["coder.tgz"]);
 }
