@@ -157,13 +157,16 @@ fn a_secret_is_in_no_other_file_and_on_no_command_line() {
         .map(|path| path.file_name().expect("a name").to_owned())
         .collect();
     assert_eq!(holders.len(), 2, "`.env` and what the gateway told: {holders:?}");
-    let processes = processes_naming(world.path().to_str().expect("UTF-8"));
-    assert!(processes.len() > 3, "svscan, supervisors, logger, gateway, asker: {processes:?}");
-    for pid in processes {
-        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let lines = eventually("svscan, supervisors, logger, gateway and asker are there", || {
+        let processes = processes_naming(world.path().to_str().expect("UTF-8")).into_iter();
+        let line = |pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let lines: Vec<_> = processes.map(line).collect();
+        let asked = lines.iter().any(|line| line.contains("await-ready"));
+        (asked && lines.len() > 5).then_some(lines)
+    });
+    for line in lines {
         assert!(!line.contains("s3cret"), "{line}");
     }
-    let log = world.logged("coder").join("\n");
     for warning in [
         "(mode 0644): `chmod go= ",
         "warning: line 1 of `",
@@ -172,7 +175,7 @@ fn a_secret_is_in_no_other_file_and_on_no_command_line() {
         "warning: `HERMES_ROLE` in line 3 of `",
         "wins over `gateway.env.SECRET`",
     ] {
-        assert!(log.contains(warning), "{warning}: {log}");
+        eventually(warning, || world.logged("coder").join("\n").contains(warning).then_some(()));
     }
 }
 
