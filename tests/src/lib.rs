@@ -37,13 +37,23 @@ pub const SOON: Duration = Duration::from_secs(60);
 ///
 /// If it does not answer in time.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let seen = wait::until(&mut [], &[], Instant::now() + SOON, || {
+pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    within(SOON, what, look)
+}
+
+/// Asks until `look` answers, at most for `patience`.
+///
+/// # Panics
+///
+/// If it does not answer in time.
+#[track_caller]
+pub fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let seen = wait::until(&mut [], &[], Instant::now() + patience, || {
         Ok::<_, Infallible>(look().map_or(Look::Wait, Look::Done))
     });
     match seen {
         Ok(Some(value)) => value,
-        Ok(None) => panic!("not within {SOON:?}: {what}"),
+        Ok(None) => panic!("not within {patience:?}: {what}"),
     }
 }
 

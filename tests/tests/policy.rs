@@ -44,7 +44,7 @@ fn in_a_long_wait(world: &World, status: impl Fn() -> Value) -> Value {
         let all = |status: &Value| status["deaths"] == status["backoff"]["count"];
         waiting(status()).filter(|status| all(status) && until(status) > ahead)
     });
-    assert_eq!(lives(world) as u64, status["deaths"].as_u64().unwrap());
+    assert_eq!(lives(world) as u64, status["deaths"].as_u64().expect("a number"));
     status
 }
 

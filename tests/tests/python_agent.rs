@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hermes_tests::{Svscan, World, free_port, is_alive, kill, pid, processes_naming};
 use serde_json::{Value, json};
@@ -61,15 +61,8 @@ fn coder(world: &World, venv: &Path) -> u16 {
 
 /// As the kit's, with the patience that a large program needs to start on a slow machine.
 #[track_caller]
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    hermes_tests::within(PATIENCE, what, look)
 }
 
 /// What `GET /health` answers.

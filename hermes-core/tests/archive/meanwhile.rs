@@ -95,9 +95,9 @@ fn a_file_that_appears_meanwhile_is_not_replaced() {
                 made.write_all(b"somebody's").unwrap();
                 Some(made)
             });
-            let _ends = Ends(&ended);
+            let ends = Ends(&ended);
             let exported = world.store.export(&coder, &to, Format::Gzip, false);
-            drop(_ends);
+            drop(ends);
             (other.join().unwrap().is_some(), exported)
         });
         if made {
