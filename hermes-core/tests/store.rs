@@ -1,12 +1,14 @@
 //! The profile store on real directories.
 
+mod kit;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::thread;
 
 use hermes_core::store::{FIRST_PORT, StoreError};
 use hermes_core::{Intent, ProfileName, RootHome, Store};
+use kit::entries;
 
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().expect("a directory");
@@ -21,16 +23,6 @@ fn name(name: &str) -> ProfileName {
 fn names(store: &Store) -> Vec<String> {
     let listing = store.list().expect("a readable home");
     listing.profiles.iter().map(|profile| profile.name.to_string()).collect()
-}
-
-/// Everything in a directory, dot names included.
-fn entries(path: &Path) -> Vec<String> {
-    let entries = fs::read_dir(path).expect("a directory");
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
-        .collect();
-    names.sort();
-    names
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Renames in the profile store, whole, refused, failed half-way and interrupted between any two steps.
 
+mod kit;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hermes_core::store::{Settled, StoreError};
 use hermes_core::{Intent, ProfileName, RootHome, Store};
+use kit::entries;
 
 struct Home {
     dir: tempfile::TempDir,
@@ -53,15 +56,6 @@ impl Home {
     fn settle(&self) -> Option<Settled> {
         self.store.settle_rename(&name("a"), &name("b"), Duration::ZERO).expect("nobody is at it")
     }
-}
-
-fn entries(path: &Path) -> Vec<String> {
-    let entries = fs::read_dir(path).expect("a directory");
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
-        .collect();
-    names.sort();
-    names
 }
 
 #[test]

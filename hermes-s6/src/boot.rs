@@ -100,7 +100,7 @@ pub(crate) fn profile_of(action: &Action) -> Option<&ProfileName> {
     }
 }
 
-pub(crate) fn apply(manager: &S6Manager, action: &Action) -> Result<(), ManagerError> {
+fn apply(manager: &S6Manager, action: &Action) -> Result<(), ManagerError> {
     apply_unless(manager, action, |_| Ok(()))
 }
 

@@ -9,10 +9,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use hermes_core::home::env;
+use hermes_core::home::{ProfileHome, env};
 use hermes_core::manager::ManagerError;
 use hermes_core::{ProfileName, process_lock};
 use rustix::process::Signal;
@@ -42,14 +42,13 @@ pub fn left_of(tree: &Tree, profile: &ProfileName) -> io::Result<Vec<u32>> {
 fn supervised(tree: &Tree, slot: &ServiceDir) -> Option<u32> {
     let supervisor = slot.supervisor().ok()??.pid?;
     let gateway = slot.record().ok()?.gateway()?;
-    (tree.proc.parent(gateway).ok()? == supervisor).then_some(gateway)
+    tree.proc.is_child(gateway, supervisor).then_some(gateway)
 }
 
 /// By what the processes of some profiles' gateways are known, read while the gateways still run.
 #[derive(Debug, Default)]
 pub(crate) struct Traces {
-    profiles: Vec<(ProfileName, PathBuf)>,
-    locks: Vec<PathBuf>,
+    profiles: Vec<(ProfileName, ProfileHome)>,
     /// The groups' leaders, and when each started.
     groups: BTreeMap<u32, u64>,
 }
@@ -82,8 +81,7 @@ impl Traces {
                 traces.groups.insert(leader, start);
             }
             if ours {
-                traces.locks.push(home.gateway_lock());
-                traces.profiles.push((profile.clone(), home.path().to_owned()));
+                traces.profiles.push((profile.clone(), home));
             }
         }
         traces
@@ -159,8 +157,8 @@ impl Traces {
     /// Who holds the profiles' locks.
     fn holders(&self) -> io::Result<BTreeSet<u32>> {
         let mut holders = BTreeSet::new();
-        for lock in &self.locks {
-            holders.extend(orphan(lock, None)?);
+        for (_, home) in &self.profiles {
+            holders.extend(orphan(&home.gateway_lock(), None)?);
         }
         Ok(holders)
     }
@@ -171,9 +169,9 @@ impl Traces {
             return Some(Tie::Gateway);
         }
         let group = tree.proc.group(pid).ok()?;
+        // Without a leader it is still the same group.
         if let Some(started) = self.groups.get(&group)
-            && tree.proc.start_time(group).is_ok_and(|now| now == *started)
-                | !tree.proc.exists(group)
+            && tree.proc.start_time(group).map_or(true, |now| now == *started)
         {
             return Some(Tie::Group);
         }
@@ -181,8 +179,8 @@ impl Traces {
         let [child, name, home] = tree.proc.variables(pid, [child, name, home]).ok()?;
         child?;
         let (name, home) = (name?, home?);
-        let ours = |(profile, path): &(ProfileName, PathBuf)| {
-            name.as_os_str() == profile.as_str() && same_directory(Path::new(&home), path)
+        let ours = |(profile, of): &(ProfileName, ProfileHome)| {
+            name.as_os_str() == profile.as_str() && same_directory(Path::new(&home), of.path())
         };
         self.profiles.iter().any(ours).then_some(Tie::Environment)
     }

@@ -144,7 +144,7 @@ fn bring_up_once(
         wanted |= record.want_up;
         // One of a former supervisor's is nobody's child here.
         let child = |pid: &u32| match watch.supervisor.first() {
-            Some(supervisor) => tree.proc.parent(*pid).is_ok_and(|parent| parent == supervisor.pid),
+            Some(supervisor) => tree.proc.is_child(*pid, supervisor.pid),
             None => true,
         };
         let Some(pid) = record.gateway().filter(child) else {

@@ -219,7 +219,7 @@ pub fn backoff(slot: &ServiceDir) -> io::Result<Option<Backoff>> {
 
 /// Records that an operator starts the service in `slot`: what it died of before counts no more.
 pub fn started(slot: &ServiceDir) -> io::Result<Timestamp> {
-    fsutil::remove_file_if_there(&slot.parked())?;
+    unpark(slot)?;
     let now = Timestamp::now();
     fsutil::write_durably(&slot.since(), format!("{now}\n").as_bytes(), FILE_MODE)?;
     Ok(now)

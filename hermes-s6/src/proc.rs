@@ -51,9 +51,9 @@ impl Proc {
         self.stat(pid, 2)
     }
 
-    /// Whether there is a process `pid`, as far as can be seen.
-    pub fn exists(&self, pid: u32) -> bool {
-        self.file(pid, "stat").exists()
+    /// Whether `parent` started `pid`, and both are there.
+    pub fn is_child(&self, pid: u32, parent: u32) -> bool {
+        self.parent(pid).is_ok_and(|of| of == parent)
     }
 
     /// When `pid` started, in clock ticks since boot: with the pid, what tells a process from a

@@ -17,7 +17,7 @@ use hermes_core::fsutil;
 use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::Holder;
 
-use crate::control::{self, Sent, scan, service};
+use crate::control::{self, ControlError, Sent, scan, service};
 use crate::error::{failed, refused, timed_out, unreachable};
 use crate::layout::ServiceDir;
 use crate::render;
@@ -217,8 +217,7 @@ fn await_release(
         held = format!("the logger of `{}` still runs", hidden.path().display());
         let nudge = *logger_since.get_or_insert_with(Instant::now) + LOGGER_GRACE.min(patience / 2);
         if Instant::now() >= nudge {
-            control::send(&hidden.log().control(), &[service::EXIT, service::HANGUP])
-                .map_err(|error| failed(operation, error))?;
+            end_logger(hidden).map_err(|error| failed(operation, error))?;
             logger_since = None;
         }
         Ok(Look::WaitUntil(nudge))
@@ -227,6 +226,12 @@ fn await_release(
         let hint = "nothing was removed; `hermes boot` finishes it when the supervisor is gone";
         timed_out(operation, patience, held, hint)
     })
+}
+
+/// Tells the logger of `slot` to end although its pipe is open: s6-log, told to protect its lines,
+/// takes no SIGTERM.
+pub(crate) fn end_logger(slot: &ServiceDir) -> Result<Sent, ControlError> {
+    control::send(&slot.log().control(), &[service::EXIT, service::HANGUP])
 }
 
 fn supervisors(slot: &ServiceDir) -> io::Result<Vec<Process>> {

@@ -13,7 +13,7 @@ use hermes_core::process_lock::Holder;
 use crate::control::{self, service};
 use crate::error::{failed, timed_out};
 use crate::layout::ServiceDir;
-use crate::registry::LOGGER_GRACE;
+use crate::registry::{LOGGER_GRACE, end_logger};
 use crate::tree::Tree;
 use crate::wait::{self, Look, Process};
 
@@ -54,11 +54,9 @@ pub(crate) fn end(tree: &Tree, operation: &str, slot: &ServiceDir) -> Result<(),
     if strays.is_empty() {
         return Ok(());
     }
-    let tell = |part: &ServiceDir, commands: &[u8]| {
-        control::send(&part.control(), commands).map_err(|error| failed(operation, error))
-    };
     for (part, _) in &strays {
-        tell(part, &[service::EXIT])?;
+        control::send(&part.control(), &[service::EXIT])
+            .map_err(|error| failed(operation, error))?;
     }
     let started = Instant::now();
     let patience = tree.patience.supervise;
@@ -70,8 +68,8 @@ pub(crate) fn end(tree: &Tree, operation: &str, slot: &ServiceDir) -> Result<(),
             return Ok(Look::Done(()));
         }
         if !nudged && Instant::now() >= grace {
-            for part in parts.iter().filter(|part| **part == slot.log()) {
-                tell(part, &[service::EXIT, service::HANGUP])?;
+            if parts.contains(&slot.log()) {
+                end_logger(slot).map_err(|error| failed(operation, error))?;
             }
             nudged = true;
         }

@@ -179,7 +179,7 @@ fn end(
             }
             // Some process that could not be found holds the pipe of one that stays for so long.
             if alone.get_or_insert_with(Instant::now).elapsed() >= grace {
-                let _ = control::send(&slot.log().control(), &[service::EXIT, service::HANGUP]);
+                let _ = registry::end_logger(slot);
                 *alone = None;
             }
         }

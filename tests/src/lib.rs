@@ -129,6 +129,17 @@ pub fn short(world: &World, text: &str) -> String {
     text.replace(world.path().to_str().expect("a UTF-8 path"), "W")
 }
 
+/// The names in a directory, sorted, but for that of our locks; none if there is no directory.
+pub fn names(directory: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let name = |entry: std::io::Result<fs::DirEntry>| {
+        entry.expect("an entry").file_name().into_string().expect("UTF-8")
+    };
+    let mut names: Vec<_> = entries.map(name).filter(|name| name != ".locks").collect();
+    names.sort();
+    names
+}
+
 /// Sets a mode that the umask has no say in.
 pub fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is there");

@@ -9,20 +9,9 @@ use std::process::Stdio;
 
 use hermes_tests::{
     Outcome, Svscan, World, alone, chmod, eventually, free_port, hermes_program,
-    is_one_clear_error, short,
+    is_one_clear_error, names, short,
 };
 use serde_json::json;
-
-/// What is in a directory apart from locks, sorted.
-fn names(directory: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let name = |entry: std::io::Result<fs::DirEntry>| {
-        entry.expect("an entry").file_name().into_string().expect("UTF-8")
-    };
-    let mut names: Vec<_> = entries.map(name).filter(|name| name != ".locks").collect();
-    names.sort();
-    names
-}
 
 /// An archive as the Python agent's own export makes one of a profile whose gateway was killed.
 fn python_archive(world: &World, path: &str) {

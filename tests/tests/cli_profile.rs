@@ -2,28 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Stdio;
 
 use hermes_tests::{
-    Hermes, Svscan, World, alone, chmod, hermes_program, is_one_clear_error, short,
+    Hermes, Svscan, World, alone, chmod, hermes_program, is_one_clear_error, names, short,
 };
 use serde_json::json;
 
 /// `hermes` on a full disk: no file takes a byte any more.
 fn on_full_disk(world: &World, line: &str) -> Hermes {
     world.shell(&format!("trap '' XFSZ; ulimit -f 0; exec hermes {line}"))
-}
-
-/// What is in a directory apart from locks, sorted.
-fn names(directory: &Path) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let name = |entry: std::io::Result<fs::DirEntry>| {
-        entry.expect("an entry").file_name().into_string().expect("UTF-8")
-    };
-    let mut names: Vec<_> = entries.map(name).filter(|name| name != ".locks").collect();
-    names.sort();
-    names
 }
 
 #[test]

@@ -3,30 +3,19 @@
 use anyhow::{Context, Result, bail};
 use xshell::{Cmd, Shell};
 
-/// Why no engine answers; `None` if one does.
-pub(crate) fn unavailable(shell: &Shell) -> Option<String> {
-    let output = shell
-        .cmd("docker")
-        .args(["info", "--format", "{{.ServerVersion}}"])
-        .quiet()
-        .ignore_status()
-        .output();
-    match output {
-        Ok(output) if output.status.success() => None,
-        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim_end().to_owned()),
-        Err(error) => Some(error.to_string()),
-    }
-}
-
 /// Fails where no engine answers.
 pub(crate) fn require(shell: &Shell) -> Result<()> {
-    match unavailable(shell) {
-        None => Ok(()),
-        Some(why) => bail!(
-            "no Docker engine answers: {why}; install one (on Debian: apt-get install docker.io), start it, \
-             and let this user use it"
-        ),
-    }
+    let info = ["info", "--format", "{{.ServerVersion}}"];
+    let output = shell.cmd("docker").args(info).quiet().ignore_status().output();
+    let why = match output {
+        Ok(output) if output.status.success() => return Ok(()),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim_end().to_owned(),
+        Err(error) => error.to_string(),
+    };
+    bail!(
+        "no Docker engine answers: {why}; install one (on Debian: apt-get install docker.io), start it, \
+         and let this user use it"
+    )
 }
 
 /// `docker` with arguments, told before it runs.

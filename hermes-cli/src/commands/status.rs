@@ -136,7 +136,8 @@ fn print(app: &App, views: &[View]) -> Result<(), CliError> {
     Ok(())
 }
 
-fn told(backoff: &Backoff) -> String {
+/// What it means that a gateway waits, as the end of a sentence about it.
+pub(super) fn told(backoff: &Backoff) -> String {
     let seconds = backoff.until.duration_since(Timestamp::now()).as_secs().max(0);
     match backoff.count {
         1 => format!("died and starts again in {seconds} s"),

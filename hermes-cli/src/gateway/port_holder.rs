@@ -6,13 +6,14 @@
 use std::net::IpAddr;
 
 use fs_err as fs;
+use hermes_s6::Proc;
 
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
 
 /// The process that listens on `port`, in words.
 pub(super) fn find(port: u16) -> Option<String> {
-    process(&sockets(port)).map(title)
+    process(&sockets(port)).map(|pid| Proc::default().title(pid))
 }
 
 /// A socket that listens.
@@ -42,12 +43,6 @@ pub(crate) fn process(sockets: &[Listener]) -> Option<u32> {
             sockets.iter().any(|socket| *target == *format!("socket:[{}]", socket.inode))
         })
     })
-}
-
-/// A process's number and name.
-pub(crate) fn title(pid: u32) -> String {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    format!("process {pid} ({})", name.trim_end())
 }
 
 /// The sockets in `table` that listen on `port`.

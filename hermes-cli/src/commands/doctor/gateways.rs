@@ -3,8 +3,8 @@
 use hermes_core::{Intent, State, Status};
 use hermes_s6::leftovers;
 use hermes_s6::reconcile::Action;
-use jiff::Timestamp;
 
+use super::super::status::told;
 use super::report::{Check, Mend, several};
 use super::scene::Scene;
 use super::slots::replaced;
@@ -115,16 +115,7 @@ fn parked_because(status: &Status) -> String {
 
 fn crashing(status: &Status) -> String {
     let name = &status.profile;
-    let waits = status.backoff.as_ref().map_or_else(
-        || "is being started again".to_owned(),
-        |backoff| {
-            let seconds = backoff.until.duration_since(Timestamp::now()).as_secs().max(0);
-            match backoff.count {
-                1 => format!("died and starts again in {seconds} s"),
-                count => format!("died {count} times in a row and starts again in {seconds} s"),
-            }
-        },
-    );
+    let waits = status.backoff.as_ref().map_or_else(|| "is being started again".to_owned(), told);
     let last = status.last_exit.map_or_else(String::new, |exit| format!(", last with {exit}"));
     format!(
         "the gateway of `{name}` {waits}{last} (`hermes gateway logs {name}` shows what it said)"

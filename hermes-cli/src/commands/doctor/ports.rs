@@ -110,8 +110,10 @@ fn holders(scene: &Scene<'_>) -> Check {
             continue;
         }
         let name = &profile.profile.name;
-        let who = holder
-            .map_or_else(|| "a process that this user may not see".to_owned(), port_holder::title);
+        let who = holder.map_or_else(
+            || "a process that this user may not see".to_owned(),
+            |pid| tree.manager.tree().proc.title(pid),
+        );
         let address = sockets[0].address;
         let problem = format!(
             "`{name}` is wanted and not up, and its port {port} is held at {address} by {who}"
