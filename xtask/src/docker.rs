@@ -30,6 +30,11 @@ pub(crate) fn has_image(shell: &Shell, image: &str) -> bool {
     inspect.ignore_stdout().ignore_stderr().run().is_ok()
 }
 
+/// Removes the name `image`, and what only that name kept.
+pub(crate) fn remove_image(shell: &Shell, image: &str) -> Result<()> {
+    Ok(shell.cmd("docker").args(["rmi", image]).quiet().ignore_stdout().run()?)
+}
+
 /// Removes what carries `label`: containers first, then volumes.
 pub(crate) fn remove_labelled(shell: &Shell, label: &str) -> Result<()> {
     let filter = format!("label={label}");

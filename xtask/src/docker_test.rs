@@ -1,7 +1,8 @@
 //! `cargo xtask docker-test`: the image, built and tried in containers.
 //!
 //! The tests themselves are the target `container` of the crate `tests`. They are told the image and a
-//! label, and whatever carries that label is removed in the end, also when they were killed.
+//! label, and whatever carries that label is removed in the end, also when they were killed. Image and
+//! label are this run's own, so that two runs on one engine don't disturb each other.
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -28,19 +29,20 @@ pub(crate) struct TestOptions {
 pub(crate) fn run(test: &TestOptions, no_install: bool) -> Result<()> {
     let shell = Shell::new()?;
     shell.change_dir(crate::root());
-    let tag = "hermes:test".to_owned();
+    let run = std::process::id();
+    let tag = format!("hermes-test:{run}");
     image::run(&ImageOptions { base: test.base.clone(), tag: tag.clone() }, no_install)?;
-    let label = format!("hermes.test={}", std::process::id());
+    let label = format!("hermes.test={run}");
     let mut done = suite(&shell, test, &tag, &label, None);
     if done.is_ok() && has_overlay(&shell, &tag) {
         done = suite(&shell, test, &tag, &label, Some("root"));
     }
     if test.keep {
         println!("docker-test: containers of failed tests: docker ps --all --filter label={label}");
-    } else {
-        docker::remove_labelled(&shell, &label)?;
+        return done;
     }
-    done
+    let removed = docker::remove_labelled(&shell, &label);
+    done.and(removed).and(docker::remove_image(&shell, &tag))
 }
 
 /// Runs the tests; `supervision` is the HERMES_SUPERVISION of all containers.
@@ -56,7 +58,8 @@ fn suite(
         "docker-test: running the container tests{}; each starts containers of its own",
         mode.unwrap_or_default()
     );
-    let args = ["test", "--locked", "--package", "hermes-tests", "--features", "docker"];
+    // The whole workspace: its dependencies are then built with the features that every other test has.
+    let args = ["test", "--locked", "--workspace", "--features", "hermes-tests/docker"];
     let tests = shell
         .cmd(crate::cargo())
         .args(args)

@@ -27,7 +27,7 @@ enum Xtask {
     Test {
         #[command(flatten)]
         tools: Tools,
-        /// And the image, in containers: as docker-test does
+        /// Fail where no Docker engine answers, instead of leaving the image's tests out
         #[arg(long)]
         docker: bool,
     },
