@@ -65,6 +65,8 @@ fn suite(
         .args(args)
         .args(["--test", "container", "--"])
         .args(&test.filter)
+        // What can't hold under root's s6-svscan.
+        .args(supervision.map(|_| "--skip=unprivileged::"))
         .env("HERMES_TEST_IMAGE", tag)
         .env("HERMES_TEST_LABEL", label)
         .envs(supervision.map(|mode| ("HERMES_TEST_SUPERVISION", mode)))

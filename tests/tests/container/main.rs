@@ -5,4 +5,5 @@ mod lifecycle;
 mod owner;
 mod restart;
 mod stop;
+mod unprivileged;
 mod users;
