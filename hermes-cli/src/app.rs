@@ -251,8 +251,12 @@ fn user_scandir() -> PathBuf {
 /// have been first.
 fn is_held(scandir: &Path) -> bool {
     let me = rustix::process::geteuid().as_raw();
-    let mine = std::fs::metadata(scandir).is_ok_and(|metadata| metadata.uid() == me);
-    mine && matches!(ScanDir::new(scandir).svscan(), Ok(Some(_)))
+    // A link of theirs may lead to another tree of this user's.
+    let mine =
+        |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.uid() == me);
+    mine(scandir)
+        && scandir.parent().is_some_and(mine)
+        && matches!(ScanDir::new(scandir).svscan(), Ok(Some(_)))
 }
 
 fn absolute(dir: PathBuf) -> Result<PathBuf, CliError> {

@@ -13,6 +13,7 @@ mod gateway;
 mod hooks;
 mod output;
 mod privilege;
+mod way;
 
 use std::process::ExitCode;
 

@@ -3,10 +3,15 @@
 //! `docker exec` is root's where nobody says otherwise. Files that it made would be root's in a home
 //! that `hermes` works in, and every later command would fail on them. So the program starts itself
 //! once more as the owner, before anything but the home's own metadata was looked at.
+//!
+//! A home that looks like root's may be one that somebody else has put there: a link to a directory of
+//! root's. Root stays root only where nobody else decides what the way to the home leads to.
 
 use std::env;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use fs_err as fs;
@@ -15,6 +20,7 @@ use hermes_core::home::env as names;
 
 use crate::app;
 use crate::error::{CliError, exit};
+use crate::way::{self, Stranger};
 
 /// Returns where this process may go on as it is; elsewhere it becomes the home's owner, from its
 /// beginning.
@@ -24,22 +30,41 @@ pub(crate) fn become_owner(root: &RootHome) -> Result<(), CliError> {
     }
     // A home that is not there yet will be its maker's, and one that can't be seen is told later.
     let Ok(metadata) = fs::metadata(root.path()) else { return Ok(()) };
-    if metadata.uid() == 0 {
-        return Ok(());
-    }
+    let (uid, gid) = match (metadata.uid(), way::stranger(root.path())) {
+        (0, Ok(None)) => return Ok(()),
+        // Whoever can make it fail could let it lead elsewhere a moment later.
+        (0, Err(error)) => return Err(unseen(root, error)),
+        (0, Ok(Some(Stranger { owner: Some(owner), .. }))) => owner,
+        (0, Ok(Some(Stranger { at, owner: None }))) => return Err(open_to_all(root, &at)),
+        (uid, _) => (uid, metadata.gid()),
+    };
     let program = env::current_exe()
         .map_err(|error| CliError::new("failed to find the `hermes` program").because(error))?;
     // The uid takes root's supplementary groups along (std drops them with it).
     let error = Command::new(program)
         .args(env::args_os().skip(1))
-        .uid(metadata.uid())
-        .gid(metadata.gid())
+        .uid(uid)
+        .gid(gid)
         .env("HOME", root.path())
         .exec();
     let home = root.path().display();
-    let owner = metadata.uid();
-    Err(CliError::new(format!("failed to become uid {owner}, who owns `{home}`"))
+    Err(CliError::new(format!("failed to become uid {uid}, whose `{home}` is"))
         .because(error)
         .hint(format!("{}=1 stays root", names::AS_ROOT))
         .with_code(exit::OUT_OF_REACH))
+}
+
+fn unseen(root: &RootHome, error: io::Error) -> CliError {
+    CliError::new(format!("failed to see who decides about `{}`", root.path().display()))
+        .because(error)
+        .hint(format!("{}=1 stays root all the same", names::AS_ROOT))
+        .with_code(exit::OUT_OF_REACH)
+}
+
+fn open_to_all(root: &RootHome, at: &Path) -> CliError {
+    let (home, at) = (root.path().display(), at.display());
+    CliError::new(format!("root does not work in `{home}`: everybody may write in `{at}`"))
+        .because("whoever does decides what a command of root's would read, remove and run")
+        .hint(format!("`chmod o-w {at}` closes it; {}=1 stays root all the same", names::AS_ROOT))
+        .with_code(exit::OUT_OF_REACH)
 }

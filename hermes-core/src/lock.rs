@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt;
 use rustix::event::Timespec;
+use rustix::fs::OFlags;
 use thiserror::Error;
 
 /// A held lock; dropping it releases it and removes its file.
@@ -36,6 +38,8 @@ impl Lock {
                 .create(true)
                 .truncate(false)
                 .write(true)
+                // Not through a link, which would make a file where it leads; not at a FIFO's pace.
+                .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
                 .open(path)
                 .map_err(failed)?;
             match file.file().try_lock() {
@@ -116,6 +120,19 @@ mod tests {
         drop(held);
         assert!(!path.exists());
         Lock::acquire(&path, Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn no_link_is_followed_and_no_reader_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (dir.path().join("lock"), dir.path().join("elsewhere"));
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        let error = Lock::acquire(&path, Duration::ZERO).unwrap_err();
+        assert!(matches!(error, LockError::Io { .. }), "{error}");
+        assert!(!elsewhere.exists(), "made through a link");
+        fs::remove_file(&path).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        Lock::acquire(&path, Duration::ZERO).unwrap_err();
     }
 
     #[test]

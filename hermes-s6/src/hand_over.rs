@@ -3,7 +3,7 @@
 //! Plain s6 makes `.s6-svscan` 0700 and its `control` and `lock` 0600, all root's. Handed over are the
 //! scan directory itself, those two files, and the search bit of the directory between. Every step
 //! works on a descriptor that was opened without following a link, since the new owner may write in
-//! there: a name that is swapped for a link is refused, never followed.
+//! there: a name that is swapped for a link, symbolic or hard, is refused, never followed.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -42,10 +42,15 @@ fn give(directory: &OwnedFd, name: &str, kind: FileType, uid: u32, gid: u32) -> 
     // O_PATH opens a FIFO without waiting for its other end, and a link as a link.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory, name, flags, Mode::empty())?;
-    let found = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
+    let stat = rustix::fs::fstat(&file)?;
+    let refused = |message| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    let found = FileType::from_raw_mode(stat.st_mode);
     if found != kind {
-        let message = format!("it is a {found:?} and not a {kind:?}");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        return refused(format!("it is a {found:?} and not a {kind:?}"));
+    }
+    // The other name may be that of a file which is not to be given away.
+    if stat.st_nlink != 1 {
+        return refused("it has another name: it is a hard link".to_owned());
     }
     let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     Ok(rustix::fs::chownat(&file, "", uid, gid, AtFlags::EMPTY_PATH)?)
@@ -113,6 +118,14 @@ mod tests {
             let after = fs::metadata(&target).unwrap();
             assert_eq!((before.uid(), before.mode()), (after.uid(), after.mode()), "{name}");
         }
+        // A hard link gives nothing away either.
+        let (dir, elsewhere) = (scandir(), tempfile::NamedTempFile::new().unwrap());
+        let lock = dir.path().join(".s6-svscan/lock");
+        fs::remove_file(&lock).unwrap();
+        fs::hard_link(elsewhere.path(), &lock).unwrap();
+        let before = elsewhere.as_file().metadata().unwrap().uid();
+        hand_over(dir.path(), uid, gid).unwrap_err();
+        assert_eq!(elsewhere.as_file().metadata().unwrap().uid(), before);
         let (dir, link) = (scandir(), tempfile::tempdir().unwrap());
         symlink(dir.path(), link.path().join("scandir")).unwrap();
         hand_over(&link.path().join("scandir"), uid, gid).unwrap_err();

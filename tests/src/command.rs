@@ -45,7 +45,8 @@ pub struct Outcome {
 }
 
 impl Hermes {
-    pub(crate) fn new(command: Command) -> Self {
+    /// Any command whose outcome is to be stated.
+    pub fn new(command: Command) -> Self {
         Self { command }
     }
 

@@ -48,6 +48,7 @@ fn files_that_root_left_are_given_back() {
     }
     let mend = mends(world, "ownership", "error", &["of `default`", "and 6 more"]);
     assert!(mend.starts_with("as root: find "), "{mend}");
+    assert!(mend.contains(" -execdir chown -h 10000:10000 {} +"), "root follows no link: {mend}");
     // What can be read and written all the same is a warning.
     let soul = world.profile("a").join("SOUL.md");
     chown(&soul, Some(7), Some(7)).unwrap();

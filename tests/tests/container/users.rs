@@ -1,6 +1,7 @@
 //! Who the container runs as, and what it may do.
 
 use hermes_tests::container::{Base, Container, Start, base};
+use hermes_tests::eventually;
 
 /// What `--user` needs: a /run that is that user's.
 const OWN_RUN: [&str; 4] =
@@ -92,6 +93,46 @@ fn a_run_that_is_not_the_users_is_told() {
     assert_ne!(outcome.code(), Some(0), "{outcome}");
     assert!(!outcome.stdout.contains("it ran"), "{outcome}");
     assert!(outcome.stderr.contains("--tmpfs /run:exec,uid=10000,gid=10000"), "{outcome}");
+}
+
+#[test]
+fn a_run_where_somebody_could_plant_roots_programs_is_refused() {
+    let outcome = Start::new()
+        .options(["--tmpfs", "/run:exec,uid=10000,gid=10000,mode=755"])
+        .command(["echo", "it ran"])
+        .run();
+    if base() == Base::Plain {
+        assert_ne!(outcome.code(), Some(0), "{outcome}");
+        assert!(outcome.stderr.contains("/run belongs to uid 10000"), "{outcome}");
+        assert!(!outcome.stdout.contains("it ran"), "{outcome}");
+        return;
+    }
+    // s6-overlay makes it root's own.
+    assert!(outcome.stdout.contains("it ran"), "{outcome}");
+}
+
+#[test]
+fn root_follows_no_link_that_hermes_left() {
+    let container = Start::new().booted();
+    let reason = "what is looked at is what root may have given away or removed";
+    let root = |line: &str| container.exec_as_root_because(reason, line.split(' ')).ok().stdout;
+    let look = || root("find /etc /opt/kept -maxdepth 1 -newermt 1970-01-02 -printf %p:%u:%m\\n");
+    root("mkdir /opt/kept");
+    root("touch /opt/kept/file");
+    let before = look();
+    let plant = "for at in /run/hermes/service /opt/data /opt/data/logs; do \
+                 ln -s /etc $at/etc; ln -s /opt/kept $at/.hermes-kept; ln -s /opt/kept/file $at/file; done; \
+                 rm -rf /opt/data/profiles; ln -s /opt/kept /opt/data/profiles; true";
+    container.shell(plant).ok();
+    container.docker("restart");
+    eventually("it runs again", || {
+        (container.exec(["test", "-d", "/run/hermes/service"]).run().code() == Some(0))
+            .then_some(())
+    });
+    for line in ["hermes profile create coder", "hermes boot", "hermes doctor --fix"] {
+        container.exec_as_root_because(reason, line.split(' ')).run();
+    }
+    assert_eq!(look(), before);
 }
 
 #[test]

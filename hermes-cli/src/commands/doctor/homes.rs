@@ -146,7 +146,8 @@ fn report(scene: &Scene<'_>, check: &mut Check, name: &str, home: &Path, files: 
         (false, Some((uid, gid))) => {
             let home = quoted(home);
             let which = format!("find {home} -xdev ! -user {uid}");
-            Mend::Root(format!("{which} -exec chown -h {uid}:{gid} {{}} +"))
+            // -execdir: root follows no name in a directory that may be swapped for a link meanwhile.
+            Mend::Root(format!("{which} -execdir chown -h {uid}:{gid} {{}} +"))
         }
         _ => chown(scene, &paths),
     };

@@ -1,0 +1,168 @@
+//! Root and a home that is somebody else's: whatever that somebody puts in the place of a name, root
+//! follows no link there, and becomes whoever decides where the way leads.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, lchown, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use hermes_tests::{Hermes, Outcome, World, chmod, hermes_program, is_root};
+
+/// A `hermes` that root runs for the home at `home`.
+fn as_root<'a>(home: &Path, args: impl IntoIterator<Item = &'a str>) -> Outcome {
+    let mut command = Command::new(hermes_program());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command.env_clear().env("PATH", path).env("HERMES_HOME", home).args(args);
+    Hermes::new(command).run()
+}
+
+/// A directory that is root's, with a profile in it that is, too.
+fn roots_own(world: &World) -> std::path::PathBuf {
+    let own = world.path().join("roots-own");
+    fs::create_dir_all(own.join("profiles/victim")).expect("a directory");
+    fs::write(own.join("profiles/victim/SOUL.md"), "").expect("a file");
+    own
+}
+
+/// Everything below `directory`, with its owner.
+fn listing(directory: &Path) -> String {
+    let found = Command::new("find").arg(directory).args(["-printf", "%P %U %m\n"]).output();
+    let text = String::from_utf8(found.expect("find runs").stdout).expect("UTF-8");
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+#[test]
+fn a_home_that_was_swapped_for_a_link_to_roots_own_is_not_roots() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    let own = roots_own(&world);
+    let before = listing(&own);
+    // Three ways to swap: the home itself, a directory on the way, a link that root made into theirs.
+    let theirs = world.path().join("theirs");
+    world.make_directory(&theirs);
+    fs::remove_dir(world.home()).unwrap();
+    symlink(&own, world.home()).unwrap();
+    lchown(world.home(), Some(10_000), Some(10_000)).unwrap();
+    symlink(world.path(), theirs.join("way")).unwrap();
+    let roots = tempfile::tempdir().unwrap();
+    symlink(theirs.join("way/roots-own"), roots.path().join("link")).unwrap();
+    for home in [world.home(), theirs.join("way/roots-own"), roots.path().join("link")] {
+        for args in [
+            &["profile", "create", "made"][..],
+            &["profile", "delete", "victim", "-y"],
+            &["profile", "rename", "victim", "robbed"],
+            &["profile", "use", "victim"],
+            &["profile", "port", "victim", "9000"],
+        ] {
+            let outcome = as_root(&home, args.iter().copied());
+            assert_ne!(outcome.code(), Some(0), "{args:?} in {}: {outcome}", home.display());
+        }
+        assert_eq!(listing(&own), before, "{}", home.display());
+    }
+}
+
+#[test]
+fn a_home_that_all_may_write_is_refused_before_anything_of_it_is_run() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (home, proof) = (dir.path().join("home"), dir.path().join("proof"));
+    fs::create_dir(&home).unwrap();
+    let planted = format!("gateway:\n  command: [/usr/bin/touch, {}]\n", proof.display());
+    fs::write(home.join("config.yaml"), planted).unwrap();
+    let run = || as_root(&home, ["-p", "default", "gateway", "start", "--foreground"]);
+    for mode in [0o777, 0o1777] {
+        chmod(&home, mode);
+        let outcome = run();
+        assert_eq!(outcome.code(), Some(5), "{outcome}");
+        hermes_tests::is_one_clear_error(&outcome);
+        assert!(outcome.stderr.contains("everybody may write"), "{outcome}");
+        assert!(!proof.exists(), "mode {mode:o}");
+    }
+    // Root's alone it is root's to run.
+    chmod(&home, 0o755);
+    let outcome = run();
+    assert_eq!(outcome.code(), Some(0), "{outcome}");
+    assert!(proof.exists());
+}
+
+#[test]
+fn root_of_a_namespace_that_lacks_the_real_root_stays_root() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    let mut command = world.command("unshare");
+    // In there / belongs to nobody, and the user's own is root's.
+    command.arg("-r").arg(hermes_program()).args(["profile", "create", "made"]);
+    command.env_remove("HERMES_SCANDIR");
+    Hermes::new(command).ok();
+    assert_eq!(fs::metadata(world.profile("made")).unwrap().uid(), 10_000);
+}
+
+#[test]
+fn a_command_of_root_leaves_links_in_the_home_to_its_owner() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    world.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();
+    let own = roots_own(&world);
+    let secret = own.join("secret");
+    fs::write(&secret, "gateway:\n  port: 9999\n").unwrap();
+    chmod(&secret, 0o600);
+    let before = listing(&own);
+    let a = world.profile("a");
+    let swap = |at: &Path, target: &Path| {
+        let _ = fs::remove_file(at);
+        let _ = fs::remove_dir_all(at);
+        symlink(target, at).unwrap();
+    };
+    // Root itself could read and write all of these.
+    swap(&a.join("config.yaml"), &secret);
+    let outcome = as_root(&world.home(), ["profile", "port", "a"]);
+    assert!(!outcome.stdout.contains("9999"), "{outcome}");
+    assert_ne!(as_root(&world.home(), ["profile", "port", "a", "9000"]).code(), Some(0));
+    for file in ["gateway.intent", "hermes-gateway.lock", "gateway.fault", "logs"] {
+        swap(&a.join(file), &own.join("new"));
+    }
+    swap(&world.home().join("active_profile"), &own.join("new"));
+    for line in [
+        "profile use a",
+        "profile export a -o /dev/stdout",
+        "-p a gateway start --foreground",
+        "profile rename a b",
+        "profile delete b -y",
+        "profile delete a -y",
+    ] {
+        as_root(&world.home(), line.split(' '));
+        assert_eq!(listing(&own), before, "{line}");
+    }
+    assert!(!a.exists() && !world.profile("b").exists(), "a link is removed as a link");
+}
+
+#[test]
+fn a_deletion_by_root_that_stays_root_follows_no_link_either() {
+    if !is_root() {
+        return;
+    }
+    let world = World::new();
+    let own = roots_own(&world);
+    let before = listing(&own);
+    world.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();
+    symlink(&own, world.profile("a").join("cache")).unwrap();
+    let logs = world.home().join("logs/gateways");
+    world.make_directory(&logs);
+    symlink(&own, logs.join("a")).unwrap();
+    let mut command = Command::new(hermes_program());
+    command.env("HERMES_HOME", world.home()).env("HERMES_AS_ROOT", "1");
+    command.env_remove("HERMES_SCANDIR").args(["profile", "delete", "a", "-y"]);
+    Hermes::new(command).run();
+    assert_eq!(listing(&own), before);
+    assert!(!world.profile("a").exists());
+}
