@@ -32,7 +32,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fs_err as fs;
+use crate::fsutil;
 
 pub use edit::with_port;
 pub use error::{ConfigError, Place};
@@ -201,7 +201,7 @@ impl fmt::Display for Warning {
 /// Reads the file; one that does not exist says nothing.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     let mut bytes = Vec::new();
-    let read = fs::File::open(path).and_then(|file| {
+    let read = fsutil::open_file(path).and_then(|file| {
         // One byte more than allowed tells a file that is too large from one that just fits.
         file.take(MAX_SIZE as u64 + 1).read_to_end(&mut bytes)
     });

@@ -21,10 +21,9 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
-use fs_err::os::unix::fs::OpenOptionsExt;
-use rustix::fs::OFlags;
 use thiserror::Error;
+
+use crate::fsutil;
 
 pub use parse::{Binding, Parsed, parse};
 pub use resolve::resolve;
@@ -51,10 +50,7 @@ pub struct Variables {
 
 /// Reads the file; one that does not exist sets nothing. Does not block, whatever the file is.
 pub fn load(path: &Path) -> Result<Dotenv, DotenvError> {
-    // Opening a FIFO would wait for its writer, and a gateway that waits says nothing.
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let mut options = fs::OpenOptions::new();
-    let file = match options.read(true).custom_flags(flags).open(path) {
+    let file = match fsutil::open_to_read(path) {
         Ok(file) => file,
         // A link that leads nowhere (yet) is no absent file: what it is to bring would be missed.
         Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {

@@ -1,15 +1,20 @@
 //! Changes to files that either happen whole or not at all, and that never replace by accident.
 
 use std::fs::Permissions;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use fs_err as fs;
-use rustix::fs::{CWD, RenameFlags};
+use fs_err::os::unix::fs::OpenOptionsExt;
+use rustix::fs::{CWD, OFlags, RenameFlags};
 
 /// What the names of temporary files begin with.
 const TEMPORARY: &str = ".hermes-";
+
+/// How much of a file is read at most, in bytes. What Hermes keeps, and what it reads of an agent's, is
+/// far smaller.
+pub const MAX_READ: u64 = 1024 * 1024;
 
 /// Replaces the file at `path` by `bytes` with `mode`, durably: temporary file beside it, fsync,
 /// rename, fsync of the directory. A reader sees the old file or the new one; after a crash one of
@@ -79,13 +84,52 @@ pub fn remove_tree_if_there(path: &Path) -> io::Result<bool> {
     absent_is_fine(fs::remove_dir_all(path))
 }
 
-/// The bytes of the file at `path`, or `None` if there is none.
+/// Opens what is at `path` for reading, at once: a FIFO would keep whoever opens it waiting for its
+/// writer, and a terminal would become this process's own.
+pub fn open_to_read(path: &Path) -> io::Result<fs::File> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    fs::OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// The same, and a device, a FIFO or a socket, which may never end, is `InvalidData`.
+pub fn open_file(path: &Path) -> io::Result<fs::File> {
+    let file = open_to_read(path)?;
+    let kind = file.metadata()?.file_type();
+    // Reading a directory has an error of its own.
+    match kind.is_file() || kind.is_dir() {
+        true => Ok(file),
+        false => Err(invalid(path, "no file")),
+    }
+}
+
+/// The bytes of the file at `path`, at most [`MAX_READ`]. What is larger, or no file, is `InvalidData`:
+/// agents write beside us, and nothing that they leave may hold up a command or fill the memory.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_file(path)?.take(MAX_READ + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MAX_READ {
+        true => Err(invalid(path, &format!("larger than {} KiB", MAX_READ / 1024))),
+        false => Ok(bytes),
+    }
+}
+
+/// The text of the file at `path`, otherwise like [`read`].
+pub fn read_to_string(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// The bytes of the file at `path`, or `None` if there is none; otherwise like [`read`].
 pub fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    match read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+fn invalid(path: &Path, what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("`{}` is {what}", path.display()))
 }
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<bool> {
@@ -116,6 +160,27 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn nothing_is_waited_for_and_nothing_read_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        assert_eq!(read_if_there(&path).unwrap(), None);
+        let refused = |what: &str| {
+            let error = read_if_there(&path).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+            assert_eq!(error.to_string(), format!("`{}` is {what}", path.display()));
+            fs::remove_file(&path).unwrap();
+        };
+        rustix::fs::mkfifoat(CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        refused("no file");
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        refused("no file");
+        fs::File::create(&path).unwrap().set_len(MAX_READ + 1).unwrap();
+        refused("larger than 1024 KiB");
+        fs::File::create(&path).unwrap().set_len(MAX_READ).unwrap();
+        assert_eq!(read(&path).unwrap().len() as u64, MAX_READ);
     }
 
     #[test]

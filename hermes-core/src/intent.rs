@@ -95,17 +95,17 @@ pub struct IntentError {
 impl IntentError {
     /// What the user can do.
     pub fn hint(&self) -> Option<&'static str> {
-        match self.kind {
-            Kind::Read(_) | Kind::Write(_) => None,
-            Kind::Neither | Kind::Json(_) => {
-                Some("`hermes gateway start` or `hermes gateway stop` records it anew")
-            }
-        }
+        let anew = "`hermes gateway start` or `hermes gateway stop` records it anew";
+        self.is_corruption().then_some(anew)
     }
 
     /// Whether the file was there and made no sense, so that recording an intent mends it.
     pub fn is_corruption(&self) -> bool {
-        matches!(self.kind, Kind::Neither | Kind::Json(_))
+        match &self.kind {
+            Kind::Neither | Kind::Json(_) => true,
+            Kind::Read(error) => error.kind() == io::ErrorKind::InvalidData,
+            Kind::Write(_) => false,
+        }
     }
 }
 

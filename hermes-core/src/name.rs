@@ -50,7 +50,12 @@ impl FromStr for ProfileName {
     type Err = NameError;
 
     fn from_str(name: &str) -> Result<Self, NameError> {
-        let refused = |reason| NameError { name: name.to_owned(), reason };
+        // What is no name may be any file's text.
+        let shown = || match name.char_indices().nth(MAX_LEN + 1) {
+            Some((end, _)) => format!("{}…", &name[..end]),
+            None => name.to_owned(),
+        };
+        let refused = |reason| NameError { name: shown(), reason };
         let first = name.chars().next().ok_or(refused(Reason::Empty))?;
         if name == "." || name == ".." {
             return Err(refused(Reason::Dots));
@@ -192,6 +197,13 @@ mod tests {
             error.to_string(),
             r"invalid profile name `a\u{1b}[31m`: it must not contain control characters"
         );
+    }
+
+    #[test]
+    fn a_refused_name_is_shown_as_far_as_one_goes() {
+        let error = "[".repeat(1_000_000).parse::<ProfileName>().unwrap_err().to_string();
+        assert!(error.contains(&format!("`{}…`", "[".repeat(MAX_LEN + 1))), "{error}");
+        assert!(error.len() < 400, "{}", error.len());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::{Errno, FdFlags};
 use rustix::process::{Flock, FlockType};
 
+use crate::fsutil;
 use crate::lock::idle;
 
 /// The process that holds a lock.
@@ -29,10 +30,10 @@ pub struct Holder {
 /// Takes the lock at `path` for the rest of this process's life, exec included. `about` is written into
 /// the file. Blocks while somebody else holds it, at most `patience`; then that is the answer.
 pub fn hold(path: &Path, about: &str, patience: Duration) -> io::Result<Result<(), Holder>> {
-    // Not through a link, whose target would be emptied.
-    let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+    // Not through a link, whose target would be emptied; not at a FIFO's pace.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let mut options = fs::OpenOptions::new();
-    options.create(true).truncate(false).write(true).custom_flags(no_link);
+    options.create(true).truncate(false).write(true).custom_flags(flags);
     let mut file: File = options.open(path)?.into_file();
     let deadline = Instant::now() + patience;
     loop {
@@ -59,7 +60,7 @@ pub fn hold(path: &Path, about: &str, patience: Duration) -> io::Result<Result<(
 /// Who holds the `fcntl(2)` lock on the file at `path`; a file that is not there is held by nobody.
 /// A query: read permission suffices.
 pub fn holder(path: &Path) -> io::Result<Option<Holder>> {
-    let file = match fs::File::open(path) {
+    let file = match fsutil::open_to_read(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -73,6 +74,20 @@ pub fn holder(path: &Path) -> io::Result<Option<Holder>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_is_not_emptied_and_a_fifo_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, kept) = (dir.path().join("lock"), dir.path().join("kept"));
+        std::fs::write(&kept, "kept").unwrap();
+        std::os::unix::fs::symlink(&kept, &path).unwrap();
+        hold(&path, "new", Duration::ZERO).unwrap_err();
+        assert_eq!(std::fs::read(&kept).unwrap(), b"kept");
+        std::fs::remove_file(&path).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        hold(&path, "new", Duration::ZERO).unwrap_err();
+        assert_eq!(holder(&path).unwrap(), None);
+    }
 
     #[test]
     fn a_lock_without_holder_is_held_by_nobody() {

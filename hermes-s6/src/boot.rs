@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use fs_err as fs;
 use hermes_core::causes::in_one_line;
 use hermes_core::fsutil;
 use hermes_core::lock::LockError;
@@ -215,7 +214,7 @@ fn slot_fact(
 impl ServiceDir {
     /// The generation of the slot's scripts; `None` if it can't be told.
     pub fn rendered_by(&self) -> Option<u32> {
-        fs::read_to_string(self.generation()).ok()?.trim().parse().ok()
+        fsutil::read_to_string(&self.generation()).ok()?.trim().parse().ok()
     }
 
     /// Whether the slot's scripts are those that this version renders.

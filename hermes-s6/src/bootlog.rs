@@ -10,9 +10,11 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt;
 use hermes_core::fsutil;
 use hermes_core::process_lock::Holder;
 use jiff::Timestamp;
+use rustix::fs::OFlags;
 
 use crate::boot::{Outcome, profile_of};
 use crate::layout::FILE_MODE;
@@ -65,7 +67,10 @@ fn append(path: &Path, lines: &str) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|metadata| metadata.len() >= ROTATE_AT) {
         fs::rename(path, path.with_added_extension("1"))?;
     }
-    let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
+    // A FIFO would keep the boot waiting for its reader.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.create(true).append(true).custom_flags(flags).open(path)?;
     file.write_all(lines.as_bytes())
 }
 

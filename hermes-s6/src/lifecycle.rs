@@ -8,7 +8,6 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use fs_err as fs;
 use hermes_core::ProfileName;
 use hermes_core::config::StopTimeout;
 use hermes_core::fsutil;
@@ -43,7 +42,7 @@ pub struct Gateway {
 impl ServiceDir {
     /// What s6-supervise last wrote down.
     pub fn record(&self) -> io::Result<Record> {
-        Record::parse(&fs::read(self.status())?)
+        Record::parse(&fsutil::read(&self.status())?)
     }
 
     /// The same, or `None` if no supervisor has written anything down yet.

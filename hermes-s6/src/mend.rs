@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use fs_err as fs;
 use hermes_core::causes::in_one_line;
+use hermes_core::fsutil;
 use hermes_core::lock::{Lock, LockError};
 use hermes_core::manager::ManagerError;
 use hermes_core::{Intent, ProfileName, RegisterOptions, ServiceManager, State};
@@ -123,7 +123,7 @@ pub fn is_abandoned(tree: &Tree, path: &Path) -> bool {
 /// The lock of the profile whose slot the hidden one at `path` is, if nobody has it now; `None` if it
 /// does not say whose it is.
 pub(crate) fn lock_of(tree: &Tree, path: &Path) -> Option<Result<Lock, LockError>> {
-    let name = fs::read_to_string(path.join("data/profile")).ok()?;
+    let name = fsutil::read_to_string(&path.join("data/profile")).ok()?;
     let name: ProfileName = name.trim().parse().ok()?;
     Some(Lock::acquire(&tree.root.profile_lock(&name), Duration::ZERO))
 }

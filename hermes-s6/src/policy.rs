@@ -8,7 +8,6 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fs_err as fs;
 use hermes_core::fsutil;
 use hermes_core::status::{Backoff, Exit, Parked};
 use jiff::Timestamp;
@@ -255,12 +254,14 @@ pub fn parked(slot: &ServiceDir) -> io::Result<Option<Parked>> {
 
 /// What a gateway said of why it could not start, in the file at `path`; `None` if nothing.
 pub fn fault(path: &Path) -> Option<String> {
-    let text = fs::read_to_string(path).ok()?;
+    let text = fsutil::read_to_string(path).ok()?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
+
     use super::*;
 
     /// Deaths at these seconds, all with this exit.

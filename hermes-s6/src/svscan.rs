@@ -9,8 +9,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fs_err as fs;
 use hermes_core::config::StopTimeout;
+use hermes_core::fsutil;
 use hermes_core::manager::ManagerError;
 use rustix::process::Signal;
 
@@ -204,7 +204,7 @@ fn longest_budget(slots: &[ServiceDir]) -> Duration {
 
 /// The budget that a slot was made with: `timeout-kill` is what it leaves to the gateway.
 fn budget_of(slot: &ServiceDir) -> StopTimeout {
-    let text = fs::read_to_string(slot.timeout_kill()).unwrap_or_default();
+    let text = fsutil::read_to_string(&slot.timeout_kill()).unwrap_or_default();
     let kill_after = text.trim().parse().map(Duration::from_millis);
     kill_after.map(StopTimeout::killing_after).unwrap_or_default()
 }

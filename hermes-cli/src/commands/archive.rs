@@ -1,17 +1,14 @@
 //! `hermes profile export` and `import`.
 
 use std::fmt::Display;
-use std::fs::File;
 use std::io::{self, IsTerminal, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use hermes_core::ProfileName;
 use hermes_core::archive::{Archive, ArchiveError, Format, LeftOut, Limits, Packed, Why};
-use hermes_core::config;
 use hermes_core::process_lock;
 use hermes_core::store::{Profile, StoreError};
-use rustix::fs::OFlags;
+use hermes_core::{config, fsutil};
 
 use super::profile::{finish, first_intent};
 use crate::app::App;
@@ -179,12 +176,7 @@ fn open(file: &Path) -> Result<Box<dyn Read>, CliError> {
     let failed = |error: io::Error| {
         CliError::new(format!("failed to open `{}`", file.display())).because(error)
     };
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let opened = File::options()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(file)
-        .map_err(failed)?;
+    let opened = fsutil::open_to_read(file).map_err(failed)?;
     if !opened.metadata().map_err(failed)?.is_file() {
         let error = CliError::new(format!("`{}` is no file", file.display()));
         return Err(error.hint("`-` reads an archive from standard input"));

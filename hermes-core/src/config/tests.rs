@@ -2,6 +2,8 @@
 
 mod edit;
 
+use fs_err as fs;
+
 use super::*;
 
 fn ok(text: &str) -> GatewayConfig {

@@ -73,6 +73,10 @@ pub(super) enum Scope {
 const MAX_NODES: usize = 1_000_000;
 /// Our own limit and the library's.
 const TOO_MANY: &str = "too many values: aliases repeat too much";
+/// How many brackets may be open: the library's time grows with the square of it, also where nobody asks
+/// for what is in them. PyYAML gives up at fewer.
+const MAX_OPEN: usize = 500;
+const TOO_DEEP: &str = "nested too deeply, or an alias of what it is in";
 
 /// Reads one document; an empty one is null.
 pub(super) fn read(text: &str, scope: Scope, path: &Path) -> Result<Node, ConfigError> {
@@ -87,6 +91,9 @@ pub(super) fn read(text: &str, scope: Scope, path: &Path) -> Result<Node, Config
     if let Some((at, sign)) = input.char_indices().find(|(_, sign)| !is_printable(*sign)) {
         let problem = format!("the control character U+{:04X} is not allowed", u32::from(sign));
         return failed(Some(cut + at), problem);
+    }
+    if let Some(at) = too_many_open(input) {
+        return failed(Some(cut + at), TOO_DEEP.to_owned());
     }
     let budget = Cell::new(MAX_NODES);
     let learn = Learn { scope, budget: &budget };
@@ -113,9 +120,22 @@ pub(super) fn read(text: &str, scope: Scope, path: &Path) -> Result<Node, Config
         } else if problem.contains("repetition limit") {
             problem = TOO_MANY.to_owned();
         } else if problem.contains("recursion limit") {
-            problem = "nested too deeply, or an alias of what it is in".to_owned();
+            problem = TOO_DEEP.to_owned();
         }
         failed(offset, problem.replace(['\n', '\r'], " "))
+    })
+}
+
+/// Where one bracket too many is open. Those in quotes and comments count, too, and close each other.
+fn too_many_open(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    text.bytes().position(|byte| {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open > MAX_OPEN
     })
 }
 

@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use fs_err as fs;
 use proptest::prelude::*;
 use rustix::fs::{CWD, FileType, Mode};
 

@@ -169,7 +169,7 @@ impl Store {
 
 /// Whether an import that goes on has its staged directory at `path`.
 pub(super) fn is_in_use(path: &Path) -> bool {
-    let Ok(directory) = fs::File::open(path) else { return false };
+    let Ok(directory) = fsutil::open_to_read(path) else { return false };
     matches!(directory.file().try_lock(), Err(TryLockError::WouldBlock))
 }
 

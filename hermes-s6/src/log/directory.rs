@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use fs_err as fs;
+use hermes_core::fsutil;
 
 /// What tells one file from another for as long as it is held open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +87,7 @@ pub(super) fn is_archive(name: &OsStr) -> bool {
 
 /// Opens a file that may have been removed in the meantime.
 pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
-    present(fs::File::open(path)).map(|file| file.map(fs::File::into_file))
+    present(fsutil::open_file(path)).map(|file| file.map(fs::File::into_file))
 }
 
 /// What is not there is an answer.

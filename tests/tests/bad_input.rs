@@ -1,0 +1,134 @@
+//! A profile whose files are anything but what they should be costs nobody else anything: every command
+//! ends, in bounded memory and without a panic, names what is wrong, and the other profile comes up.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use hermes_tests::{Outcome, Svscan, World, chmod, eventually};
+use rustix::fs::{CWD, FileType, Mode};
+
+/// What somebody may leave in the place of a file.
+const POISONS: [&str; 7] =
+    ["fifo", "endless device", "too large", "binary", "deep", "directory", "link to itself"];
+
+fn poison(world: &World, path: &Path, with: &str) {
+    match with {
+        "fifo" => {
+            let mode = Mode::RUSR | Mode::WUSR;
+            rustix::fs::mknodat(CWD, path, FileType::Fifo, mode, 0).expect("a FIFO");
+        }
+        "endless device" => return symlink("/dev/zero", path).expect("a link"),
+        "link to itself" => return symlink(path, path).expect("a link"),
+        // Without a byte on the disk.
+        "too large" => fs::File::create(path).and_then(|it| it.set_len(1 << 40)).expect("a file"),
+        "binary" => {
+            fs::write(path, (0..=255).cycle().take(9999).collect::<Vec<u8>>()).expect("one")
+        }
+        "deep" => fs::write(path, "[".repeat(500_000)).expect("a file"),
+        _ => fs::create_dir(path).expect("a directory"),
+    }
+    world.give(path);
+}
+
+fn remove(path: &Path) {
+    let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
+}
+
+/// A command that has 2 GiB of address space, and must end.
+#[track_caller]
+fn ends(world: &World, line: &str, scene: &str) -> Outcome {
+    let mut running = world.shell(&format!("ulimit -v 2097152; exec hermes {line}")).spawn();
+    eventually(&format!("`hermes {line}` ends, {scene}"), || running.has_ended().then_some(()));
+    let outcome = running.wait();
+    assert!(matches!(outcome.code(), Some(0..=6)), "{scene}: {outcome}");
+    assert!(!outcome.stderr.contains("panicked"), "{scene}: {outcome}");
+    outcome
+}
+
+#[test]
+fn no_file_of_one_profile_holds_up_a_command_or_another_profile() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    for name in ["bad", "good"] {
+        world.profile_running(name, "exec sleep 600");
+    }
+    let bad = world.profile("bad");
+    for file in ["gateway.intent", "gateway_state.json", "config.yaml", ".env", "gateway.fault"] {
+        for with in POISONS {
+            let scene = format!("`{file}` is a {with}");
+            let path = bad.join(file);
+            let kept = fs::read(&path).ok();
+            remove(&path);
+            // The intent would be asked first.
+            if file == "gateway_state.json" {
+                remove(&bad.join("gateway.intent"));
+            }
+            poison(world, &path, with);
+            world.write(&world.profile("good").join("gateway.intent"), "running");
+            ends(world, "profile list", &scene);
+            let status = ends(world, "gateway status --all", &scene);
+            assert!(status.stdout.contains("good"), "{scene}: {status}");
+            ends(world, "boot --timeout 30", &scene);
+            let state = &tree.status("good")["state"];
+            assert_eq!(state, "up", "{scene}");
+            let doctor = ends(world, "doctor --json", &scene);
+            let told = doctor.stdout.contains(path.to_str().expect("UTF-8"));
+            let matters = matches!(file, "gateway.intent" | "gateway_state.json" | "config.yaml");
+            assert!(told || !matters, "{scene}: {doctor}");
+            // What holds up one command that starts something holds up the next.
+            if with == "fifo" {
+                ends(world, "gateway start bad --timeout 2", &scene);
+                ends(world, "gateway stop bad --timeout 30", &scene);
+                ends(world, "gateway stop good", &scene);
+            }
+            remove(&path);
+            if let Some(kept) = kept {
+                fs::write(&path, kept).expect("a file");
+                world.give(&path);
+                chmod(&path, 0o600);
+            }
+            world.write(&bad.join("gateway.intent"), "stopped");
+        }
+    }
+}
+
+#[test]
+fn no_file_of_the_root_home_or_of_a_slot_holds_up_a_command() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    world.profile_running("a", "exec sleep 600");
+    world.hermes(["gateway", "start", "a"]).ok();
+    let gateway = hermes_tests::pid(&tree.status("a"));
+    let slot = world.slot("a");
+    let logs = world.home().join("logs");
+    for path in [
+        world.home().join("active_profile"),
+        world.home().join("profiles/.hermes-left"),
+        world.home().join("profiles/.mv-a"),
+        world.home().join("profiles/stranger"),
+        logs.join("container-boot.log"),
+        slot.join("data/parked"),
+        slot.join("data/generation"),
+        slot.join("data/backoff"),
+        slot.join("timeout-kill"),
+    ] {
+        for with in POISONS {
+            let scene = format!("`{}` is a {with}", path.display());
+            let kept = fs::read(&path).ok();
+            remove(&path);
+            poison(world, &path, with);
+            for line in ["profile list", "gateway status a", "gateway logs a", "doctor --json"] {
+                ends(world, line, &scene);
+            }
+            // A tree's first boot has something to log.
+            remove(&world.scandir().join(".hermes.booted"));
+            ends(world, "boot --timeout 30", &scene);
+            assert!(hermes_tests::is_alive(gateway), "{scene}");
+            remove(&path);
+            if let Some(kept) = kept {
+                world.write(&path, &String::from_utf8(kept).expect("UTF-8"));
+            }
+        }
+    }
+}
