@@ -189,6 +189,11 @@ fn a_slot_that_kills_before_its_gateway_has_stopped() {
     assert_eq!(tree.status("a")["state"], "up");
     let report = world.hermes(["doctor"]).ok();
     assert!(report.stdout.contains("--stop-timeout 32"), "{report}");
+    // The chain, from the one number to what the container has to be given.
+    let report = world.hermes(["doctor", "--json"]).ok();
+    let chain = "requests are closed after 27 s, a kill comes after 28 s, all is over after 30 s, and a \
+                 container that is given 32 s sees it";
+    assert!(report.stdout.contains(chain), "{report}");
 }
 
 #[test]

@@ -135,6 +135,48 @@ fn a_gateway_that_ignores_sigterm_does_not_outlive_its_trees_budget() {
     assert!(!hermes_tests::is_alive(gateway));
 }
 
+/// Says how long it has gone on after SIGTERM, in tenths of a second, and ends by itself after so many.
+fn taking(tenths: u32) -> String {
+    format!(
+        "trap 'told=1' TERM; echo begun; until [ \"$told\" ]; do sleep 0.1; done
+         i=0; while [ $i -lt {tenths} ]; do i=$((i+1)); echo $i; sleep 0.1; done; echo last"
+    )
+}
+
+#[test]
+fn a_gateway_may_use_its_budget_and_one_that_wants_more_is_killed_in_its_own() {
+    let world = World::new();
+    // The kill is due 2 s before the end of the budget: with 5 s to spare on a slow machine, and never.
+    for (name, seconds, tenths) in [("patient", 12, 50), ("greedy", 4, 6000)] {
+        world.profile_for_later(name, &taking(tenths), "running");
+        budget(&world, name, seconds);
+    }
+    let up = Up::start_in(world);
+    ["patient", "greedy"].iter().for_each(|name| talking(&up, name));
+    // A stop of one, then the end of the tree, which has the longest budget of all.
+    up.world.hermes(["gateway", "stop", "patient", "greedy"]).ok();
+    assert_eq!(up.status("patient")["last_exit"], json!({ "code": 0 }));
+    assert_eq!(up.status("greedy")["last_exit"], json!({ "signal": 9 }));
+    up.world.hermes(["gateway", "start", "patient", "greedy"]).ok();
+    let lives = |said: &[String]| said.iter().filter(|line| *line == "begun").count();
+    eventually("both have begun again", || {
+        let again = |name: &&str| lives(&up.world.logged(name)) == 2;
+        ["patient", "greedy"].iter().all(again).then_some(())
+    });
+    let (world, code) = up.end(Signal::TERM);
+    assert_eq!(code, Some(0));
+    let patient = world.logged("patient");
+    let lasts = patient.iter().filter(|line| *line == "last").count();
+    assert_eq!(lasts, 2, "one of its stops was cut off: {patient:?}");
+    // The other one's kill did not wait for it: its last line is older than the patient one's.
+    let time = |name: &str| {
+        let log = world.home().join("logs/gateways").join(name).join("current");
+        let log = std::fs::read_to_string(log).expect("a log");
+        log.lines().last().expect("a line").split(' ').take(2).collect::<String>()
+    };
+    assert!(time("greedy") < time("patient"), "{} {}", time("greedy"), time("patient"));
+}
+
 #[test]
 fn a_signal_while_gateways_are_being_started_starts_none_after_it() {
     let world = World::new();

@@ -60,14 +60,34 @@ fn slots(scene: &Scene<'_>) -> Check {
         check.warning(problem, scene.run(&format!("gateway {verb} {name}")));
     }
     let agree = seen - check.findings.len();
-    check.saw(format!("the time until a kill agrees in {agree} of {}", several(seen, "slot")))
+    check.saw(format!(
+        "the time until a kill agrees in {agree} of {}; {}",
+        several(seen, "slot"),
+        chain(longest(scene))
+    ))
+}
+
+/// The longest stop of all profiles, which is the tree's.
+fn longest(scene: &Scene<'_>) -> StopTimeout {
+    let configs = scene.profiles.iter().filter_map(|profile| profile.config.as_ref().ok());
+    configs.map(|loaded| loaded.gateway.stop_timeout).max().unwrap_or_default()
+}
+
+/// Every link of the chain, each longer than the one before it.
+fn chain(stop: StopTimeout) -> String {
+    format!(
+        "the longest stop: open requests are closed after {} s, a kill comes after {} s, all is over after \
+         {} s, and a container that is given {} s sees it",
+        stop.drain().as_secs(),
+        stop.kill_after().as_secs(),
+        stop.seconds(),
+        stop.seconds() + CONTAINER_BEYOND
+    )
 }
 
 /// What can't be seen from inside, with the figure that it has to have.
 fn container(scene: &Scene<'_>) -> Check {
-    let configs = scene.profiles.iter().filter_map(|profile| profile.config.as_ref().ok());
-    let longest = configs.map(|loaded| loaded.gateway.stop_timeout).max();
-    let longest = longest.unwrap_or_else(StopTimeout::default).seconds();
+    let longest = longest(scene).seconds();
     let mut evidence = format!(
         "the longest stop takes {longest} s; how long a container is given to stop can't be seen \
          from inside: `docker run --stop-timeout {}`",
