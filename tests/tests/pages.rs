@@ -22,6 +22,7 @@ const PAGES: [(&str, &[&str]); 6] = [
 ];
 const COMMON: &str = "docs/commands/README.md";
 const ENVIRONMENT: &str = "docs/environment.md";
+const SECURITY: &str = "docs/security.md";
 const README: &str = "README.md";
 
 /// What the program says of one of its commands.
@@ -221,7 +222,8 @@ fn no_page_names_what_is_not_there() {
     let tree = tree();
     let common = &tree[&Vec::new()].options;
     let mut wrong = Vec::new();
-    let paths = PAGES.iter().map(|(path, _)| *path).chain([COMMON, ENVIRONMENT, README]);
+    let others = [COMMON, ENVIRONMENT, SECURITY, README];
+    let paths = PAGES.iter().map(|(path, _)| *path).chain(others);
     for path in paths {
         let page = read(path);
         let mut of_page = common.clone();
@@ -233,7 +235,7 @@ fn no_page_names_what_is_not_there() {
             }
         }
         // These are about all commands.
-        if [COMMON, ENVIRONMENT, README].contains(&path) {
+        if others.contains(&path) {
             of_page.extend(tree.values().flat_map(|help| help.options.iter().cloned()));
         }
         for code in code(&page) {
