@@ -11,6 +11,7 @@ mod docker;
 mod docker_test;
 mod image;
 mod install;
+mod load;
 mod test;
 mod tidy;
 
@@ -49,6 +50,8 @@ enum Xtask {
         #[command(flatten)]
         tools: Tools,
     },
+    /// Run the load test at full size: 450 gateways under a plain s6-svscan, 1,000 under `hermes up`
+    Load(Tools),
     /// Install the programs, and the Python agent, that the other tasks need
     Install(Tools),
 }
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Xtask::Image { image, tools } => image::run(&image, tools.no_install),
         Xtask::DockerTest { test, tools } => docker_test::run(&test, tools.no_install),
         Xtask::Demo(tools) => demo::run(tools.no_install),
+        Xtask::Load(tools) => load::run(tools.no_install),
         Xtask::Install(tools) => test::for_test(tools.no_install),
     };
     // Not `-> Result`: that prints a backtrace where `RUST_BACKTRACE` is set.

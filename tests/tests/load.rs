@@ -1,0 +1,204 @@
+//! Many gateways at once: all become ready, each answers, the tree says what is too much, and all end in
+//! order with their last lines in their logs. `cargo xtask load` runs it at full size, and shows figures.
+#![expect(clippy::print_stdout, reason = "the figures are what a run at full size is for")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use hermes_tests::{Svscan, Up, World, chmod, hermes_program, is_alive, processes_naming, within};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// What anything may take, however slow the machine is.
+const PATIENCE: Duration = Duration::from_secs(900);
+const FIRST_PORT: usize = 12_000;
+
+/// An address of this machine that no other test, here or in another process, listens on: all of its ports
+/// are free.
+fn host(test: u8) -> String {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    format!("127.{test}.{high}.{low}")
+}
+
+/// The size of a run: with a default s6-svscan, what that has no room for, and under `hermes up`.
+struct Size {
+    by_default: usize,
+    too_many: usize,
+    under_up: usize,
+    /// Options of an s6-svscan that has room for about so many.
+    options: &'static [&'static str],
+}
+
+fn size() -> Size {
+    if std::env::var_os("HERMES_TEST_LOAD").is_some() {
+        return Size { by_default: 450, too_many: 60, under_up: 1000, options: &[] };
+    }
+    Size { by_default: 16, too_many: 8, under_up: 40, options: &["-c", "20"] }
+}
+
+fn name(number: usize) -> String {
+    format!("g{number:04}")
+}
+
+/// Makes profiles with built-in gateways that are wanted, faster than `hermes profile create` could, which
+/// looks at the ports of all others.
+fn make(world: &World, host: &str, numbers: std::ops::Range<usize>) {
+    world.make_directory(&world.home().join("profiles"));
+    for number in numbers {
+        let home = world.profile(&name(number));
+        world.make_directory(&home);
+        world.make_directory(&home.join("logs"));
+        let config = format!("gateway: {{host: {host}, port: {}}}\n", FIRST_PORT + number);
+        for (file, text) in [
+            ("SOUL.md", ""),
+            ("config.yaml", &config),
+            (".env", ""),
+            ("gateway.intent", "running\n"),
+        ] {
+            world.write(&home.join(file), text);
+        }
+        chmod(&home.join(".env"), 0o600);
+    }
+    // The root home's own profile is not one of them.
+    world.write(&world.home().join("gateway.intent"), "stopped\n");
+}
+
+/// How many of the gateways are up and ready.
+fn ready(world: &World) -> usize {
+    let all =
+        world.hermes(["gateway", "status", "--all", "--json", "--timeout", "900"]).run().json();
+    let is_ready = |status: &&Value| status["state"] == "up" && status["ready"] == true;
+    all.as_array().expect("a list").iter().filter(is_ready).count()
+}
+
+/// Whether the gateway of this number answers for itself.
+fn answers(host: &str, number: usize) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let port = u16::try_from(FIRST_PORT + number).expect("a port");
+        let mut stream = TcpStream::connect((host, port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    };
+    ask().is_ok_and(|answer| answer.contains(&format!("\"profile\":\"{}\"", name(number))))
+}
+
+/// The processes of the world: how many of each program, and what memory is theirs (PSS), in KiB.
+fn census(world: &World) -> BTreeMap<String, (usize, u64)> {
+    let mut census = BTreeMap::new();
+    for pid in processes_naming(world.path().to_str().expect("UTF-8")) {
+        let read =
+            |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let rollup = read("smaps_rollup");
+        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or_default();
+        let pss: u64 = pss.trim().trim_end_matches(" kB").parse().unwrap_or_default();
+        let (count, sum) = census.entry(read("comm").trim().to_owned()).or_insert((0, 0));
+        *count += 1;
+        *sum += pss;
+    }
+    census
+}
+
+/// What the gateway of this number has said at the end of its life.
+fn ended_in_order(world: &World, number: usize) -> bool {
+    let name = name(number);
+    world
+        .logged(&name)
+        .last()
+        .is_some_and(|line| line.contains(&format!("gateway `{name}` has ended")))
+}
+
+#[track_caller]
+fn all_are_well(world: &World, host: &str, count: usize, begun: Instant) {
+    assert_eq!(ready(world), count);
+    let took = begun.elapsed();
+    let silent: Vec<_> = (0..count).filter(|number| !answers(host, *number)).collect();
+    assert_eq!(silent, [] as [usize; 0], "these don't answer");
+    let census = census(world);
+    let pss: u64 = census.values().map(|(_, pss)| pss).sum();
+    let processes: usize = census.values().map(|(count, _)| count).sum();
+    println!("{count} gateways ready after {:.1} s", took.as_secs_f64());
+    println!("{processes} processes, PSS {} MiB: {census:?} (KiB)", pss / 1024);
+    // None of them has a supervisor too many or a logger too few.
+    assert_eq!(census["s6-log"].0, count + 1, "{census:?}");
+    assert_eq!(census["s6-supervise"].0, 2 * (count + 1), "{census:?}");
+}
+
+fn descriptors(pid: u64) -> String {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("a process of ours");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    line.expect("the limit").split_whitespace().take(2).collect::<Vec<_>>().join(" of ")
+}
+
+#[test]
+fn a_tree_as_s6_runs_it_holds_what_it_has_room_for_and_says_what_it_has_not() {
+    let (size, host) = (size(), &host(64));
+    let world = World::new();
+    make(&world, host, 0..size.by_default);
+    let tree = Svscan::start_with(world, size.options);
+    let world = &tree.world;
+    println!("s6-svscan's descriptors: {}", descriptors(tree.pid().into()));
+    let begun = Instant::now();
+    world.hermes(["boot", "--timeout", "900"]).ok();
+    all_are_well(world, host, size.by_default, begun);
+    // One more than there is room for fails by itself, and harms none of the others.
+    let capacity = &world.hermes(["doctor", "--json"]).run().json()["capacity"];
+    println!("capacity: {capacity}");
+    let last = size.by_default + size.too_many;
+    make(world, host, size.by_default..last);
+    let outcome = world.hermes(["boot", "--timeout", "900"]).fails_with(1);
+    let refused = outcome.stderr.matches("` is full: ").count();
+    println!("{refused} of {} more refused", size.too_many);
+    let registered = hermes_tests::names(&world.scandir());
+    let slots = registered.iter().filter(|name| name.starts_with("gateway-")).count();
+    assert_eq!(refused, last + 1 - slots, "{outcome}");
+    assert!(refused > 0 && refused < size.too_many, "{outcome}");
+    assert_eq!(ready(world), slots - 1);
+    let begun = Instant::now();
+    world.hermes(["gateway", "stop", "--all", "--timeout", "900"]).run();
+    println!("{} stopped after {:.1} s", slots - 1, begun.elapsed().as_secs_f64());
+    let ended = within(PATIENCE, "every last line is logged", || {
+        let ended = (0..last).filter(|number| ended_in_order(world, *number)).count();
+        (ended == slots - 1).then_some(ended)
+    });
+    assert_eq!(ended, slots - 1);
+}
+
+#[test]
+fn a_tree_of_hermes_up_brings_many_up_and_down_and_loses_none() {
+    let (count, host) = (size().under_up, &host(65));
+    let world = World::new();
+    make(&world, host, 0..count);
+    let begun = Instant::now();
+    let mut command = world.command(hermes_program());
+    command.arg("up");
+    let up = Up::launch(world, command);
+    within(PATIENCE, "`hermes up` says that it is up", || {
+        assert!(is_alive(up.pid().into()), "{}", up.log());
+        up.log().contains(&format!("gateways started: {count}")).then_some(())
+    });
+    println!("s6-svscan's descriptors: {}", descriptors(up.svscan()));
+    all_are_well(&up.world, host, count, begun);
+    let begun = Instant::now();
+    let pid = up.pid().into();
+    hermes_tests::signal(pid, Signal::TERM);
+    within(PATIENCE, "`hermes up` ends", || (!is_alive(pid)).then_some(()));
+    println!("all ended after {:.1} s", begun.elapsed().as_secs_f64());
+    let (world, code) = up.ended();
+    assert_eq!(code, Some(0));
+    let cut_off: Vec<_> = (0..count).filter(|number| !ended_in_order(&world, *number)).collect();
+    assert_eq!(cut_off, [] as [usize; 0], "these did not end in order");
+    let left = processes_naming(world.path().to_str().expect("UTF-8"));
+    assert_eq!(left, [] as [u64; 0]);
+    let intent = |number: &usize| read(&world.profile(&name(*number)).join("gateway.intent"));
+    assert!((0..count).all(|number| intent(&number) == "running\n"));
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("a file")
+}
