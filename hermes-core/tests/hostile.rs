@@ -107,7 +107,8 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
 fn hostile(name: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
     let files = kit::entries(&directory);
-    let corpus: Vec<_> = files.iter().map(|file| fs::read(directory.join(file)).unwrap()).collect();
+    let corpus: Vec<_> =
+        files.iter().map(|file| fs::read(directory.join(file)).expect("it can be read")).collect();
     assert!(corpus.len() >= 4, "a corpus");
     let changes = prop::collection::vec(change(), 0..12);
     (prop::sample::select(corpus), changes).prop_map(|(mut bytes, changes)| {
@@ -119,7 +120,7 @@ fn hostile(name: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
 /// An error is worth reading, and names the file at `path`.
 fn told(error: &(dyn std::error::Error + 'static), path: &Path) -> Result<(), TestCaseError> {
     let text = hermes_core::causes::in_one_line(error);
-    prop_assert!(text.contains(path.to_str().unwrap()), "{text}");
+    prop_assert!(text.contains(path.to_str().expect("UTF-8")), "{text}");
     prop_assert!(text.len() < SCREENFUL, "{} bytes", text.len());
     prop_assert!(!text.contains('\n'), "{text}");
     Ok(())
@@ -127,8 +128,8 @@ fn told(error: &(dyn std::error::Error + 'static), path: &Path) -> Result<(), Te
 
 /// A profile's home with these bytes in one of its files.
 fn home_with(file: &str, bytes: &[u8]) -> (tempfile::TempDir, hermes_core::ProfileHome) {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join(file), bytes).unwrap();
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::write(dir.path().join(file), bytes).expect("it is written");
     let home = RootHome::new(dir.path()).profile(&ProfileName::default_profile());
     (dir, home)
 }
