@@ -1,16 +1,21 @@
 //! Changes to files that either happen whole or not at all, and that never replace by accident.
+//!
+//! What is being written has a temporary name and is locked (`flock(2)`) by its writer, so that after a
+//! crash what nobody holds can be told from what somebody is about to publish.
 
-use std::fs::Permissions;
+use std::fs::{Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
-use rustix::fs::{CWD, OFlags, RenameFlags};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use tempfile::NamedTempFile;
 
-/// What the names of temporary files begin with.
-const TEMPORARY: &str = ".hermes-";
+/// What the names of temporary files begin with. Long enough to be nobody else's: the homes that they
+/// stand in are the agents' own.
+pub const TEMPORARY: &str = ".hermes-new-";
 
 /// How much of a file is read at most, in bytes. What Hermes keeps, and what it reads of an agent's, is
 /// far smaller.
@@ -20,27 +25,83 @@ pub const MAX_READ: u64 = 1024 * 1024;
 /// rename, fsync of the directory. A reader sees the old file or the new one; after a crash one of
 /// the two is there. Idempotent. Blocks until the bytes are on disk.
 pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    write_durably_by(TEMPORARY, path, bytes, mode)
-}
-
-/// [`write_durably`] with another beginning of the temporary file's name, by which its owner finds
-/// what a crash left of it.
-pub fn write_durably_by(prefix: &str, path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let directory = parent(path)?;
     let annotate = |error: io::Error| {
         io::Error::new(error.kind(), format!("failed to write `{}`: {error}", path.display()))
     };
-    let mut file = tempfile::Builder::new()
-        .prefix(prefix)
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(directory)
-        .map_err(annotate)?;
+    let mut file = temporary(directory, mode).map_err(annotate)?;
     // The mode at creation is subject to the umask.
     file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(annotate)?;
     file.write_all(bytes).map_err(annotate)?;
     file.as_file().sync_all().map_err(annotate)?;
     file.persist(path).map_err(|error| annotate(error.error))?;
     sync_directory(directory)
+}
+
+/// A new temporary file, locked.
+fn temporary(directory: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    loop {
+        let file = tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .permissions(Permissions::from_mode(mode))
+            .tempfile_in(directory)?;
+        // Where there are no locks, nothing is ever taken for what a crash left.
+        let _ = file.as_file().lock();
+        // It may have been taken for that before it was locked.
+        if file.as_file().metadata()?.nlink() > 0 {
+            return Ok(file);
+        }
+    }
+}
+
+/// What crashes left right in `directory` of files that were being written. Changes nothing.
+pub fn unfinished(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut left = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let ours = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+        if ours && !entry.file_type()?.is_dir() && !is_in_use(&entry.path()) {
+            left.push(entry.path());
+        }
+    }
+    left.sort();
+    Ok(left)
+}
+
+/// Removes what [`unfinished`] found, unless somebody has it now. Idempotent.
+pub fn remove_unfinished(path: &Path) -> io::Result<()> {
+    // The lock is held until it is gone: its writer may just be about to take it.
+    match hold(path) {
+        Holder::Us(_) | Holder::Nobody => remove_file_if_there(path).map(drop),
+        Holder::Other => Ok(()),
+    }
+}
+
+/// Whether the file or directory at `path` is locked by somebody who works on it, or can't be looked at.
+pub fn is_in_use(path: &Path) -> bool {
+    matches!(hold(path), Holder::Other)
+}
+
+/// Who has the lock of a file or a directory.
+enum Holder {
+    Us(#[expect(dead_code, reason = "held until it is dropped")] std::fs::File),
+    Nobody,
+    Other,
+}
+
+fn hold(path: &Path) -> Holder {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    // What can't be locked, as a link or a FIFO, has no writer that would.
+    let file = match rustix::fs::open(path, flags, Mode::empty()).map(std::fs::File::from) {
+        Ok(file) if file.metadata().is_ok_and(|found| found.is_file() || found.is_dir()) => file,
+        Ok(_) => return Holder::Nobody,
+        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NOENT) => return Holder::Nobody,
+        Err(_) => return Holder::Other,
+    };
+    match file.try_lock() {
+        Ok(()) => Holder::Us(file),
+        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => Holder::Other,
+    }
 }
 
 /// Renames `from` to `to` unless `to` exists, which is `AlreadyExists`. One system call
@@ -181,6 +242,24 @@ mod tests {
         refused("larger than 1024 KiB");
         fs::File::create(&path).unwrap().set_len(MAX_READ).unwrap();
         assert_eq!(read(&path).unwrap().len() as u64, MAX_READ);
+    }
+
+    #[test]
+    fn what_is_being_written_is_told_from_what_a_crash_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let written = temporary(dir.path(), 0o600).unwrap();
+        let left = dir.path().join(format!("{TEMPORARY}left"));
+        let link = dir.path().join(format!("{TEMPORARY}link"));
+        let agents = dir.path().join(".hermes-notes");
+        fs::write(&left, "half").unwrap();
+        fs::write(&agents, "mine").unwrap();
+        std::os::unix::fs::symlink(&agents, &link).unwrap();
+        assert_eq!(unfinished(dir.path()).unwrap(), [left.clone(), link.clone()]);
+        for path in [written.path(), &left, &link] {
+            remove_unfinished(path).unwrap();
+        }
+        assert!(written.path().exists() && agents.exists());
+        assert!(!left.exists() && link.symlink_metadata().is_err());
     }
 
     #[test]

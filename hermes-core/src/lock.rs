@@ -61,6 +61,18 @@ impl Lock {
     }
 }
 
+/// Removes the file of a lock that nobody holds: whoever held it was killed. Idempotent, does not wait.
+pub fn remove_unheld(path: &Path) -> io::Result<()> {
+    if path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    match Lock::acquire(path, Duration::ZERO) {
+        // Dropping it removes it.
+        Ok(_) | Err(LockError::Busy { .. }) => Ok(()),
+        Err(LockError::Io { source, .. }) => Err(source),
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // A file that can't be removed is still released when it is closed.

@@ -3,6 +3,7 @@
 //! A profile appears and disappears by one rename each, so nobody ever sees half of one. What a
 //! crash leaves behind has a dot name and is removed by [`Store::remove_leftovers`].
 
+mod delete;
 mod error;
 mod leftovers;
 mod rename;
@@ -23,6 +24,7 @@ use crate::lock::{Lock, LockError};
 use crate::name::ProfileName;
 
 pub use error::StoreError;
+pub use leftovers::Cleared;
 pub use rename::{Interrupted, Renaming, Settled};
 pub use transfer::Imported;
 
@@ -31,8 +33,6 @@ pub const FIRST_PORT: u16 = 8642;
 
 /// How profiles being made or removed are called; a dot name is never a profile's.
 const HIDDEN: &str = ".hermes-";
-/// How a new sticky choice is called until it is whole.
-const HIDDEN_CHOICE: &str = ".hermes-active-";
 /// How long commands wait for each other where nobody says otherwise.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -128,6 +128,8 @@ impl Store {
         failed: impl Fn(io::Error) -> StoreError,
     ) -> Result<Profile, StoreError> {
         let home = self.root.profile(name);
+        // What is left of a former profile of this name is not to become this one's.
+        self.finish_deletion_of(name)?;
         match fsutil::rename_exclusively(staged.path(), home.path()) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -139,34 +141,6 @@ impl Store {
         let _ = staged.keep();
         fsutil::sync_directory(&self.root.profiles()).map_err(failed)?;
         Ok(Profile { name: name.clone(), home })
-    }
-
-    /// Removes a profile's home, its gateway's logs unless `keep_logs`, and the sticky choice of
-    /// it. Its gateway must be gone. Not idempotent: an absent profile is [`StoreError::Absent`].
-    pub fn delete(&self, name: &ProfileName, keep_logs: bool) -> Result<(), StoreError> {
-        if name.is_default() {
-            return Err(StoreError::Default);
-        }
-        self.settle_renames_of(name, self.patience)?;
-        let profile = self.get(name)?;
-        let failed = |source| StoreError::Delete { name: name.clone(), source };
-        // What makes no sense chooses nobody.
-        let chosen = self.active().is_ok_and(|active| active.as_ref() == Some(name));
-        // Held against `remove_leftovers`, which would take the grave for one.
-        let _ports = self.lock_ports(failed)?;
-        let grave = tempfile::Builder::new()
-            .prefix(HIDDEN)
-            .tempdir_in(self.root.profiles())
-            .map_err(failed)?;
-        fsutil::rename_exclusively(profile.home.path(), &grave.path().join("home"))
-            .map_err(failed)?;
-        if chosen {
-            self.write_active(&ProfileName::default_profile())?;
-        }
-        if !keep_logs {
-            fsutil::remove_tree_if_there(&self.root.gateway_logs(name)).map_err(failed)?;
-        }
-        grave.close().map_err(failed)
     }
 
     /// All profiles. `default` is among them if the root home exists, which is its own.
@@ -233,14 +207,14 @@ impl Store {
         self.write_active(name)
     }
 
-    /// Under the lock that is held against [`Store::remove_leftovers`].
+    /// Under the lock on the profiles.
     fn write_active(&self, name: &ProfileName) -> Result<(), StoreError> {
         let path = self.root.active_profile();
         let written = if name.is_default() {
             fsutil::remove_file_if_there(&path).map(drop)
         } else {
             let text = format!("{name}\n");
-            fsutil::write_durably_by(HIDDEN_CHOICE, &path, text.as_bytes(), 0o644)
+            fsutil::write_durably(&path, text.as_bytes(), 0o644)
         };
         written.map_err(|source| StoreError::Active { path, source })
     }

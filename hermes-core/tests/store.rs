@@ -207,11 +207,58 @@ fn a_choice_is_kept_and_default_undoes_it() {
 #[test]
 fn leftovers_of_a_crash_are_removed_and_nothing_else() {
     let (dir, store) = store();
-    assert_eq!(store.remove_leftovers().unwrap(), 0, "before there is anything");
+    assert_eq!(store.remove_leftovers().unwrap().removed, 0, "before there is anything");
     store.create(&name("coder"), None, Intent::Stopped).unwrap();
     fs::create_dir_all(dir.path().join("profiles/.hermes-abc/home")).unwrap();
     fs::create_dir_all(dir.path().join("profiles/.mine")).unwrap();
-    assert_eq!(store.remove_leftovers().unwrap(), 1);
-    assert_eq!(store.remove_leftovers().unwrap(), 0);
+    assert_eq!(store.remove_leftovers().unwrap().removed, 1);
+    assert_eq!(store.remove_leftovers().unwrap().removed, 0);
     assert_eq!(entries(&dir.path().join("profiles")), [".locks", ".mine", "coder"]);
+}
+
+/// A home in which a deletion of `gone`, the chosen one, was interrupted once its home was moved.
+fn half_deleted(keep_logs: bool) -> (tempfile::TempDir, Store) {
+    let (dir, store) = store();
+    store.create(&name("gone"), None, Intent::Running).expect("done");
+    store.set_active(&name("gone")).expect("done");
+    fs::create_dir_all(dir.path().join("logs/gateways/gone")).expect("done");
+    let grave = dir.path().join("profiles/.hermes-grave");
+    fs::create_dir(&grave).expect("done");
+    let note = format!(r#"{{ "profile": "gone", "keep_logs": {keep_logs} }}"#);
+    fs::write(grave.join("deleted.json"), note).expect("done");
+    fs::rename(dir.path().join("profiles/gone"), grave.join("home")).expect("done");
+    (dir, store)
+}
+
+#[test]
+fn an_interrupted_deletion_is_finished() {
+    for keep_logs in [false, true] {
+        let (dir, store) = half_deleted(keep_logs);
+        assert_eq!(store.remove_leftovers().unwrap().removed, 1);
+        assert_eq!(store.active().unwrap(), None);
+        assert_eq!(dir.path().join("logs/gateways/gone").exists(), keep_logs);
+        assert_eq!(entries(&dir.path().join("profiles")), [".locks"]);
+    }
+}
+
+#[test]
+fn a_new_profile_inherits_nothing_of_one_whose_deletion_was_interrupted() {
+    let (dir, store) = half_deleted(false);
+    store.create(&name("other"), None, Intent::Stopped).unwrap();
+    assert!(dir.path().join("profiles/.hermes-grave").exists(), "it has nothing to do with it");
+    store.create(&name("gone"), None, Intent::Stopped).unwrap();
+    assert_eq!(store.active().unwrap(), None);
+    assert!(!dir.path().join("logs/gateways/gone").exists());
+    assert_eq!(entries(&dir.path().join("profiles")), [".locks", "gone", "other"]);
+}
+
+#[test]
+fn a_grave_into_which_nothing_was_moved_is_removed_and_its_profile_stays() {
+    let (dir, store) = half_deleted(false);
+    let [grave, gone] = [".hermes-grave", "gone"].map(|at| dir.path().join("profiles").join(at));
+    fs::rename(grave.join("home"), gone).unwrap();
+    assert_eq!(store.remove_leftovers().unwrap().removed, 1);
+    assert_eq!(store.active().unwrap(), Some(name("gone")));
+    assert!(dir.path().join("logs/gateways/gone").exists());
+    assert_eq!(names(&store), ["default", "gone"]);
 }

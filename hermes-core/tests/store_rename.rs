@@ -264,9 +264,9 @@ fn two_that_want_each_others_name_at_once_are_refused_and_never_wait_for_each_ot
 fn what_a_crash_left_of_a_journal_or_a_choice_is_removed() {
     let home = home();
     fs::write(home.path("profiles/.hermes-x1"), "b\n").unwrap();
-    fs::write(home.path(".hermes-active-x1"), "b\n").unwrap();
+    fs::write(home.path(".hermes-new-x1"), "b\n").unwrap();
     fs::write(home.path(".hermes-x1"), "not ours to remove").unwrap();
-    assert_eq!(home.store.remove_leftovers().unwrap(), 2);
+    assert_eq!(home.store.remove_leftovers().unwrap().removed, 2);
     home.is_called("a", "b");
     assert!(home.path(".hermes-x1").exists());
 }

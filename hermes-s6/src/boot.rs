@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use fs_err as fs;
 use hermes_core::causes::in_one_line;
 use hermes_core::fsutil;
-use hermes_core::lock::LockError;
+use hermes_core::lock::{self, LockError};
 use hermes_core::manager::ManagerError;
 use hermes_core::store::{Listing, Profile};
 use hermes_core::{Intent, ProfileName, RegisterOptions};
@@ -58,8 +59,17 @@ pub fn plan(manager: &S6Manager) -> Result<Vec<Action>, ManagerError> {
 pub fn boot(manager: &S6Manager, at_once: usize) -> Result<Booted, ManagerError> {
     let svscan = manager.tree().require_svscan(OPERATION)?;
     manager.tree().require_same_home(OPERATION, svscan)?;
-    manager.store().remove_leftovers().map_err(|error| failed(OPERATION, error))?;
-    let mut outcomes = rename::settle(manager.store()).map_err(|error| failed(OPERATION, error))?;
+    let of_store = |error| failed(OPERATION, error);
+    let cleared = manager.store().remove_leftovers().map_err(of_store)?;
+    let not_cleared = cleared.failed.into_iter().map(|(path, error)| Outcome {
+        action: Action::Clear { path },
+        prior: None,
+        error: Some(in_one_line(&error)),
+    });
+    let mut outcomes: Vec<_> = not_cleared.collect();
+    let lock = manager.tree().scandir.command_lock();
+    lock::remove_unheld(&lock).map_err(|error| failed(OPERATION, error))?;
+    outcomes.extend(rename::settle(manager.store()).map_err(of_store)?);
     let facts = gather(manager)?;
     let priors: BTreeMap<_, _> = facts
         .profiles
@@ -115,9 +125,12 @@ pub(crate) fn apply_unless(
             Some(Err(LockError::Busy { .. })) => return Ok(()),
             lock => lock.transpose().map_err(|error| failed(OPERATION, error))?,
         };
-        return match path.try_exists() {
-            Ok(false) => Ok(()),
-            _ => registry::retire(manager.tree(), OPERATION, &ServiceDir::new(path)),
+        return match fs::symlink_metadata(path) {
+            Ok(found) if found.is_dir() => {
+                registry::retire(manager.tree(), OPERATION, &ServiceDir::new(path))
+            }
+            Ok(_) => fsutil::remove_unfinished(path).map_err(|error| failed(OPERATION, error)),
+            Err(_) => Ok(()),
         };
     }
     let Some(name) = profile_of(action) else {
@@ -160,7 +173,7 @@ pub(crate) fn gather(manager: &S6Manager) -> Result<Facts, ManagerError> {
     let mut facts = Facts {
         profiles: profiles.iter().map(|profile| profile_fact(manager, profile)).collect(),
         skipped: skipped.into_iter().map(|skipped| (skipped.path, skipped.reason)).collect(),
-        leftovers: scandir.hidden().map_err(io)?,
+        leftovers: [scandir.hidden().map_err(io)?, scandir.unfinished().map_err(io)?].concat(),
         ..Facts::default()
     };
     for profile in scandir.profiles().map_err(io)? {

@@ -120,10 +120,11 @@ pub fn is_abandoned(tree: &Tree, path: &Path) -> bool {
     !busy && !is_up(&ServiceDir::new(path))
 }
 
-/// The lock of the profile whose slot the hidden one at `path` is, if nobody has it now; `None` if it
-/// does not say whose it is.
+/// The lock of the profile whose slot the leftover at `path` is, or lies in, if nobody has it now; `None`
+/// if no slot says whose it is.
 pub(crate) fn lock_of(tree: &Tree, path: &Path) -> Option<Result<Lock, LockError>> {
-    let name = fsutil::read_to_string(&path.join("data/profile")).ok()?;
+    let slot = path.ancestors().find(|path| path.parent() == Some(tree.scandir.path()))?;
+    let name = fsutil::read_to_string(&slot.join("data/profile")).ok()?;
     let name: ProfileName = name.trim().parse().ok()?;
     Some(Lock::acquire(&tree.root.profile_lock(&name), Duration::ZERO))
 }

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::thread;
 
-/// Does `work` on all items in at most `at_once` threads. The results are in the items' order.
+/// Does `work` on all items in at most `at_once` threads; one alone is the caller's own. The results are in the items' order.
 /// Blocks until the last is done.
 pub fn map<T: Send, R: Send>(
     items: Vec<T>,
@@ -11,6 +11,9 @@ pub fn map<T: Send, R: Send>(
     work: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
     let workers = at_once.clamp(1, items.len().max(1));
+    if workers == 1 {
+        return items.into_iter().map(work).collect();
+    }
     let queue = Mutex::new(items.into_iter().enumerate());
     let next = || queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
     let worker = || std::iter::from_fn(next).map(|(i, item)| (i, work(item))).collect::<Vec<_>>();

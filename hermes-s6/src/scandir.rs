@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use hermes_core::ProfileName;
+use hermes_core::fsutil;
 use hermes_core::process_lock::{self, Holder};
 
 use crate::control::{self, ControlError, Sent};
@@ -76,6 +77,20 @@ impl ScanDir {
         hidden.retain(|path| name_of(path).starts_with(HIDDEN_PREFIX));
         hidden.sort();
         Ok(hidden)
+    }
+
+    /// Files and listeners in the directory and in its slots that were never finished.
+    pub fn unfinished(&self) -> io::Result<Vec<PathBuf>> {
+        let mut left = fsutil::unfinished(&self.0)?;
+        for profile in self.profiles()? {
+            let slot = self.slot(&profile);
+            let [service, log] = slot.parts().map(|part| part.event());
+            for directory in [slot.path(), &slot.path().join("data"), &service, &log] {
+                // A slot that can't be read is told of by what concerns it.
+                left.extend(fsutil::unfinished(directory).unwrap_or_default());
+            }
+        }
+        Ok(left)
     }
 
     /// The services that s6-svscan looks after, whoever they belong to.

@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use hermes_core::fsutil::TEMPORARY;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -38,8 +39,8 @@ impl Events {
         let directory = rustix::fs::open(path, flags | OFlags::RDONLY, Mode::empty())?;
         let name = loop {
             let name = listener_name();
-            // Under a dot name until it has a reader: s6 removes listeners that have none.
-            match rustix::fs::mkfifoat(&directory, format!(".{name}"), Mode::from_raw_mode(0o622)) {
+            // Under another name until it has a reader: s6 removes listeners that have none.
+            match rustix::fs::mkfifoat(&directory, hidden(&name), Mode::from_raw_mode(0o622)) {
                 Ok(()) => break name,
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno.into()),
@@ -47,13 +48,13 @@ impl Events {
         };
         let made = Self::open(&directory, &name);
         let (fifo, writer) = made.inspect_err(|_| {
-            let _ = rustix::fs::unlinkat(&directory, format!(".{name}"), AtFlags::empty());
+            let _ = rustix::fs::unlinkat(&directory, hidden(&name), AtFlags::empty());
         })?;
         Ok(Self { directory, name, fifo, _writer: writer })
     }
 
     fn open(directory: &OwnedFd, name: &str) -> io::Result<(File, OwnedFd)> {
-        let hidden = format!(".{name}");
+        let hidden = hidden(name);
         let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let reader = rustix::fs::openat(directory, &hidden, flags | OFlags::RDONLY, Mode::empty())?;
         // The umask bites at mkfifo, and the supervisor may be another user.
@@ -75,6 +76,11 @@ impl Drop for Events {
         // A FIFO without a reader is removed by s6 at its next event.
         let _ = rustix::fs::unlinkat(&self.directory, self.name.as_str(), AtFlags::empty());
     }
+}
+
+/// What a listener is called until it is one. Boot removes what a crash leaves by this name.
+fn hidden(name: &str) -> String {
+    format!("{TEMPORARY}{name}")
 }
 
 /// A name that s6 takes for a listener's. Only its form matters; nobody reads the label.

@@ -88,6 +88,14 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// What an interrupted command left could not be removed.
+    #[error("failed to remove what an interrupted command left at `{}`", path.display())]
+    Leftover {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// What would be in the way of a rename. Nothing was changed.
     #[error("`{}` is in the way of the new name", path.display())]
     InTheWay {

@@ -1,62 +1,81 @@
-//! What a crash left of profiles that were being made, removed or chosen.
+//! What a crash left of profiles that were being made, removed, changed or chosen.
 
 use std::io;
 use std::path::PathBuf;
 
 use fs_err as fs;
 
-use super::{HIDDEN, HIDDEN_CHOICE, Store, StoreError, transfer};
-use crate::fsutil;
+use super::{HIDDEN, Store, StoreError};
+use crate::{fsutil, lock};
+
+/// What became of what crashes had left.
+#[derive(Debug, Default)]
+pub struct Cleared {
+    /// How much was removed.
+    pub removed: usize,
+    /// What could not be, and why. It stands in nobody's way.
+    pub failed: Vec<(PathBuf, StoreError)>,
+}
 
 impl Store {
-    /// Removes what a crash left of profiles being made, removed or chosen, and says how many.
-    /// Idempotent.
-    pub fn remove_leftovers(&self) -> Result<usize, StoreError> {
+    /// Removes what a crash left of profiles being made, removed, changed or chosen, and finishes the
+    /// removals among them. Locks of commands that were killed go uncounted. Idempotent.
+    pub fn remove_leftovers(&self) -> Result<Cleared, StoreError> {
+        let mut cleared = Cleared::default();
         let profiles = self.root.profiles();
         if !profiles.is_dir() {
-            return Ok(0);
+            return Ok(cleared);
         }
         // Whoever makes a profile holds this lock, so what is found now belongs to nobody, but for
-        // what an import has marked as its own.
+        // what its writer has marked as its own.
         let failed = |source| StoreError::List { path: profiles.clone(), source };
         let _ports = self.lock_ports(failed)?;
-        let left = self.hidden().map_err(failed)?;
-        for path in &left {
-            match path.is_dir() {
-                true => fsutil::remove_tree_if_there(path).map_err(failed)?,
-                false => fsutil::remove_file_if_there(path).map_err(failed)?,
-            };
+        for path in self.left().map_err(failed)? {
+            match self.remove_hidden(&path) {
+                Ok(()) => cleared.removed += 1,
+                Err(error) => cleared.failed.push((path, error)),
+            }
         }
-        Ok(left.len())
+        for entry in fs::read_dir(self.root.locks()).map_err(failed)? {
+            lock::remove_unheld(&entry.map_err(failed)?.path()).map_err(failed)?;
+        }
+        Ok(cleared)
     }
 
-    /// What a crash left of profiles being made, removed or chosen. Changes nothing; where there is
-    /// something to see it blocks until nobody makes or removes one, at most as long as the store's patience.
+    /// What a crash left of profiles being made, removed, changed or chosen. Changes nothing; where there
+    /// is something to see it blocks until nobody makes or removes one, at most as long as the store's patience.
     pub fn leftovers(&self) -> Result<Vec<PathBuf>, StoreError> {
         let profiles = self.root.profiles();
         let failed = |source| StoreError::List { path: profiles.clone(), source };
-        if !profiles.is_dir() || self.hidden().map_err(failed)?.is_empty() {
+        if !profiles.is_dir() || self.left().map_err(failed)?.is_empty() {
             return Ok(Vec::new());
         }
         let _ports = self.lock_ports(failed)?;
-        self.hidden().map_err(failed)
+        self.left().map_err(failed)
     }
 
-    /// What is being made, or was left by a crash; but for what an import has marked as its own.
-    fn hidden(&self) -> io::Result<Vec<PathBuf>> {
+    /// What is being made or removed, or was left by a crash, but for what somebody has marked as
+    /// their own; and of files in the homes what was left.
+    fn left(&self) -> io::Result<Vec<PathBuf>> {
+        let mut left = self.hidden()?;
+        let listing = self.list().map_err(io::Error::other)?;
+        // A home that can't be read is told of by what concerns it.
+        let homes = listing.profiles.iter().map(|profile| fsutil::unfinished(profile.home.path()));
+        left.extend(homes.flatten().flatten());
+        left.sort();
+        Ok(left)
+    }
+
+    /// What of it is among the profiles.
+    pub(super) fn hidden(&self) -> io::Result<Vec<PathBuf>> {
         let mut hidden = Vec::new();
-        let profiles = self.root.profiles();
-        for (directory, prefix) in [(profiles.as_path(), HIDDEN), (self.root.path(), HIDDEN_CHOICE)]
-        {
-            for entry in fs::read_dir(directory)? {
-                let entry = entry?;
-                let ours = entry.file_name().to_string_lossy().starts_with(prefix);
-                if ours && !transfer::is_in_use(&entry.path()) {
-                    hidden.push(entry.path());
-                }
+        for entry in fs::read_dir(self.root.profiles())? {
+            let entry = entry?;
+            let ours = entry.file_name().to_string_lossy().starts_with(HIDDEN);
+            if ours && !fsutil::is_in_use(&entry.path()) {
+                hidden.push(entry.path());
             }
         }
-        hidden.sort();
         Ok(hidden)
     }
 }

@@ -4,7 +4,6 @@
 //! Its staged directory is marked instead, by a lock of its own that ends with the process:
 //! [`Store::remove_leftovers`] takes away those that nobody holds.
 
-use std::fs::TryLockError;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -165,12 +164,6 @@ impl Store {
         write_port(&path, self.free_port(name)?)?;
         Ok(Some(port))
     }
-}
-
-/// Whether an import that goes on has its staged directory at `path`.
-pub(super) fn is_in_use(path: &Path) -> bool {
-    let Ok(directory) = fsutil::open_to_read(path) else { return false };
-    matches!(directory.file().try_lock(), Err(TryLockError::WouldBlock))
 }
 
 /// Archives may have anything by the names that matter.

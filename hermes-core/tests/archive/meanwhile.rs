@@ -44,7 +44,7 @@ fn an_import_holds_nobody_up_and_is_no_leftover() {
     let slow = Meanwhile {
         bytes: Cursor::new(&bytes),
         does: || {
-            assert_eq!(world.store.remove_leftovers().unwrap(), 0);
+            assert_eq!(world.store.remove_leftovers().unwrap().removed, 0);
             if entries(&world.root().join("profiles")).len() > 2 && made == 0 {
                 world.create("meanwhile");
                 made += 1;
@@ -72,7 +72,11 @@ fn an_import_holds_nobody_up_and_is_no_leftover() {
     assert!(matches!(error, StoreError::Exists { .. }), "{error}");
     assert_eq!(world.profiles(), [".locks", "coder", "meanwhile", "three", "two"]);
     fs::create_dir(world.root().join("profiles/.hermes-killed")).unwrap();
-    assert_eq!(world.store.remove_leftovers().unwrap(), 1, "what a killed one leaves is one");
+    assert_eq!(
+        world.store.remove_leftovers().unwrap().removed,
+        1,
+        "what a killed one leaves is one"
+    );
 }
 
 #[test]

@@ -8,16 +8,17 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
 use fs_err as fs;
 use hermes_core::Kind;
+use hermes_core::causes::in_one_line;
 use hermes_s6::{S6Manager, mend};
 
 use super::backend::me;
 use super::report::Mended;
 use crate::app::App;
 use crate::commands::boot::describe;
-use crate::error::CliError;
 
 /// Mends what it may, and answers what became of it.
 pub(super) fn run(app: &App) -> Vec<Mended> {
@@ -52,10 +53,20 @@ fn remove_leftovers(app: &App, mended: &mut Vec<Mended>) {
     if left.is_empty() {
         return;
     }
-    let removed = app.store.remove_leftovers();
-    let error = removed.err().map(|error| CliError::of(error).in_one_line());
-    let what = |path: &std::path::PathBuf| format!("clear {}", path.display());
-    mended.extend(left.iter().map(|path| Mended { what: what(path), error: error.clone() }));
+    let cleared = app.store.remove_leftovers();
+    let error_at = |path: &Path| match &cleared {
+        Ok(cleared) => {
+            let failed = cleared.failed.iter().find(|(failed, _)| failed == path);
+            failed.map(|(_, error)| in_one_line(error))
+        }
+        Err(error) => Some(in_one_line(error)),
+    };
+    mended.extend(
+        left.iter().map(|path| Mended {
+            what: format!("clear {}", path.display()),
+            error: error_at(path),
+        }),
+    );
 }
 
 /// Where there is no tree, or another home's, the checks say so.

@@ -148,5 +148,5 @@ fn left_of_profiles(scene: &Scene<'_>) -> Check {
         }
         Err(error) => check.not_all(CliError::of(error).in_one_line()),
     }
-    check.saw("hidden directories beside profiles and slots are looked for")
+    check.saw("hidden directories beside profiles and slots, and unfinished files in them, are looked for")
 }
