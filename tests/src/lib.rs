@@ -5,20 +5,24 @@
 
 mod command;
 pub mod container;
+pub mod crash;
 pub mod doctor;
 mod logger;
+mod snapshot;
 mod stream;
 mod tree;
 mod world;
 
 pub use command::{Hermes, Outcome, Running};
 pub use logger::Logger;
+pub use snapshot::Snapshot;
 pub use stream::Stream;
 pub use tree::{Helper, Svscan, Up};
 pub use world::{World, free_port, hermes_program, is_root};
 
 use std::convert::Infallible;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -47,14 +51,23 @@ pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 ///
 /// If it does not answer in time.
 #[track_caller]
-pub fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let seen = wait::until(&mut [], &[], Instant::now() + patience, || {
+pub fn within<T>(patience: Duration, what: &str, look: impl FnMut() -> Option<T>) -> T {
+    let seen = answered(patience, look);
+    seen.unwrap_or_else(|| panic!("not within {patience:?}: {what}"))
+}
+
+/// Asks until `look` answers, at most for `patience`; `None` if it did not.
+pub fn answered<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let Ok(seen) = wait::until(&mut [], &[], Instant::now() + patience, || {
         Ok::<_, Infallible>(look().map_or(Look::Wait, Look::Done))
     });
-    match seen {
-        Ok(Some(value)) => value,
-        Ok(None) => panic!("not within {patience:?}: {what}"),
-    }
+    seen
+}
+
+/// Says something that is to be seen although the test passes.
+pub fn tell(text: std::fmt::Arguments<'_>) {
+    // Unlike `eprintln!`, this is not captured.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Whether a process of this number exists and is no zombie.

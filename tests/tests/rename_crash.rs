@@ -1,18 +1,12 @@
 //! `profile rename` interrupted between any two of its steps, and failing at any of them.
-//!
-//! The steps are the program's own: strace kills it as it enters its n-th system call of a kind that
-//! changes something, or lets that call fail, for every n until none is left.
 
 use std::fs;
 use std::path::Path;
 
-use hermes_tests::{Outcome, Svscan, World, alone, eventually, is_alive, is_one_clear_error, pid};
-
-/// The system calls that change something, and so come between two steps.
-const CALLS: [&str; 8] =
-    ["renameat2", "renameat", "rename", "unlink", "unlinkat", "mkdir", "mknodat", "fsync"];
-/// Commands to s6 go through this one, and so does what is printed.
-const WRITE: &str = "write";
+use hermes_tests::crash::{CHANGES, at_every};
+use hermes_tests::{
+    Outcome, Svscan, World, alone, eventually, is_alive, is_one_clear_error, pid, tell,
+};
 
 struct Scene {
     tree: Svscan,
@@ -94,6 +88,12 @@ impl Scene {
     }
 }
 
+/// Whether strace did to a call of the last command what it was to do.
+fn was_injected(scene: &Scene) -> bool {
+    let trace = fs::read_to_string(scene.tree.world.path().join("strace.log"));
+    trace.expect("a trace").contains("(INJECTED)")
+}
+
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).expect("a directory");
     let mut names: Vec<_> = entries
@@ -106,19 +106,18 @@ fn names(directory: &Path) -> Vec<String> {
 #[test]
 fn killed_at_any_step_it_is_finished_or_undone_by_the_next_boot() {
     let mut scene = Scene::new();
-    let mut steps = 0;
-    for call in CALLS.into_iter().chain([WRITE]) {
-        for n in 1.. {
-            let renamed = scene.rename(&[&format!("{call}:signal=KILL:when={n}")]);
-            if renamed.code().is_some() {
-                assert_eq!(renamed.code(), Some(0), "{renamed}");
+    let steps = at_every(&CHANGES, "signal=KILL", |injection| {
+        let renamed = scene.rename(&[injection]);
+        match renamed.code() {
+            Some(code) => {
+                assert_eq!(code, 0, "{renamed}");
                 scene.is_whole(false, &renamed.to_string());
-                break;
             }
-            steps += 1;
-            scene.boot_mends(&renamed);
+            None => scene.boot_mends(&renamed),
         }
-    }
+        renamed.code().is_none()
+    });
+    tell(format_args!("crash: `hermes profile rename` killed at {steps} points"));
     assert!(steps >= 100, "it has that many steps at least: {steps}");
     let log = fs::read_to_string(scene.tree.world.home().join("logs/container-boot.log")).unwrap();
     for said in ["prior=running action=rename-finished detail=\"it was `", "action=rename-undone"] {
@@ -132,22 +131,24 @@ fn killed_while_it_is_being_undone_it_is_finished_or_undone_by_the_next_boot() {
     // The first is for the events of the stop, the second is in the new slot: all else was moved.
     let fails = "mknodat:error=EIO:when=2";
     let mut steps = 0;
-    for call in ["renameat2", "renameat", "rename", "unlink", "fsync", WRITE] {
-        for n in 1.. {
-            let from = scene.name;
-            let renamed = scene.rename(&[fails, &format!("{call}:signal=KILL:when={n}")]);
-            if renamed.code().is_some() {
-                assert_eq!(renamed.code(), Some(1), "{renamed}");
+    let calls = ["renameat2", "renameat", "rename", "unlink", "fsync", "write"];
+    at_every(&calls, "signal=KILL", |injection| {
+        let from = scene.name;
+        let renamed = scene.rename(&[fails, injection]);
+        match renamed.code() {
+            Some(code) => {
+                assert_eq!(code, 1, "{renamed}");
                 scene.is_whole(false, &renamed.to_string());
                 assert_eq!(scene.name, from, "{renamed}");
-                break;
             }
-            let trace = fs::read_to_string(scene.tree.world.path().join("strace.log"));
-            let undone = trace.expect("a trace").contains("(INJECTED)");
-            steps += usize::from(undone);
-            scene.boot_mends(&renamed);
+            None => {
+                steps += usize::from(was_injected(&scene));
+                scene.boot_mends(&renamed);
+            }
         }
-    }
+        renamed.code().is_none()
+    });
+    tell(format_args!("crash: a rename that is undone killed at {steps} points"));
     assert!(steps >= 25, "undoing has that many steps at least: {steps}");
 }
 
@@ -155,35 +156,35 @@ fn killed_while_it_is_being_undone_it_is_finished_or_undone_by_the_next_boot() {
 fn a_step_that_fails_undoes_those_before_it_and_what_ran_runs_again() {
     let mut scene = Scene::new();
     let mut failures = 0;
-    for call in CALLS {
-        for n in 1.. {
-            let (from, to) = (scene.name, scene.other());
-            let renamed = scene.rename(&[&format!("{call}:error=EIO:when={n}")]);
-            let injected = fs::read_to_string(scene.tree.world.path().join("strace.log"));
-            if !injected.expect("a trace").contains("(INJECTED)") {
-                assert_eq!(renamed.code(), Some(0), "{renamed}");
-                scene.is_whole(false, &renamed.to_string());
-                break;
-            }
-            let seen = renamed.to_string();
-            if renamed.code() == Some(0) {
-                // A lock's file that stays, say.
-                scene.is_whole(true, &seen);
-                assert_eq!(scene.name, to, "{seen}");
-            } else {
-                failures += 1;
-                is_one_clear_error(&renamed);
-                let done = renamed.stderr.contains(&format!("it is called `{to}` now"));
-                if !done {
-                    scene.is_whole(true, &seen);
-                    assert_eq!(scene.name, from, "{seen}");
-                }
-            }
-            // Boot has slots to clear at most.
-            let booted = scene.tree.world.hermes(["boot"]).ok();
-            scene.is_whole(false, &format!("{booted}\n{seen}"));
+    // What is printed may well fail.
+    let [calls @ .., _write] = &CHANGES;
+    at_every(calls, "error=EIO", |injection| {
+        let (from, to) = (scene.name, scene.other());
+        let renamed = scene.rename(&[injection]);
+        if !was_injected(&scene) {
+            assert_eq!(renamed.code(), Some(0), "{renamed}");
+            scene.is_whole(false, &renamed.to_string());
+            return false;
         }
-    }
+        let seen = renamed.to_string();
+        if renamed.code() == Some(0) {
+            // A lock's file that stays, say.
+            scene.is_whole(true, &seen);
+            assert_eq!(scene.name, to, "{seen}");
+        } else {
+            failures += 1;
+            is_one_clear_error(&renamed);
+            let done = renamed.stderr.contains(&format!("it is called `{to}` now"));
+            if !done {
+                scene.is_whole(true, &seen);
+                assert_eq!(scene.name, from, "{seen}");
+            }
+        }
+        // Boot has slots to clear at most.
+        let booted = scene.tree.world.hermes(["boot"]).ok();
+        scene.is_whole(false, &format!("{booted}\n{seen}"));
+        true
+    });
     assert!(failures >= 60, "it has that many steps that may fail: {failures}");
 }
 
