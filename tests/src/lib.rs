@@ -6,6 +6,7 @@
 mod command;
 pub mod container;
 pub mod crash;
+mod dice;
 pub mod doctor;
 mod logger;
 mod snapshot;
@@ -14,6 +15,7 @@ mod tree;
 mod world;
 
 pub use command::{Hermes, Outcome, Running};
+pub use dice::Dice;
 pub use logger::Logger;
 pub use snapshot::Snapshot;
 pub use stream::Stream;

@@ -1,8 +1,15 @@
 //! What two commands at once, or two trees, must not do to each other.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
-use hermes_tests::{Svscan, World, eventually, free_port, is_alive, pid, processes_naming};
+use hermes_tests::{
+    Dice, Outcome, Snapshot, Svscan, World, answered, eventually, free_port, is_alive,
+    is_one_clear_error, pid, processes_naming, tell,
+};
+use proptest::sample::select;
 
 #[test]
 fn of_two_gateways_on_one_port_that_start_at_once_one_is_refused_and_names_the_other() {
@@ -79,4 +86,82 @@ fn profiles_that_come_and_go_at_once_leave_nothing() {
         let processes = processes_naming(&world.path().to_string_lossy());
         (processes == [u64::from(tree.pid())]).then_some(())
     });
+}
+
+/// How many commands run at any time, on how many profiles, and for how long.
+const AT_ONCE: u64 = 16;
+const PROFILES: [&str; 4] = ["a", "b", "c", "d"];
+const STORM: Duration = Duration::from_secs(30);
+/// What a command may fail with when others work on the same profiles, and why that is no surprise.
+const EXPLAINED: [(i32, &str); 3] = [
+    // `register` of what another command has registered.
+    (1, "is registered already"),
+    // A profile's lock was held all the time by others, on a slow machine.
+    (6, "another command held the lock"),
+    // On a machine so slow that a gateway takes half a minute.
+    (6, "it runs and has not said that it is ready"),
+];
+
+fn is_explained(outcome: &Outcome) -> bool {
+    let explains = |(code, words): &(i32, &str)| {
+        outcome.code() == Some(*code) && outcome.stderr.contains(words)
+    };
+    outcome.code() == Some(0) || EXPLAINED.iter().any(explains)
+}
+
+#[test]
+fn commands_on_the_same_profiles_at_once_end_as_if_they_had_come_one_after_the_other() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    for name in PROFILES {
+        world.profile_serving(name);
+    }
+    world.hermes(["boot"]).ok();
+    let every = |verb| world.hermes(["gateway", verb].into_iter().chain(PROFILES));
+    every("start").ok();
+    every("stop").ok();
+    let before = Snapshot::of(world);
+    let (seed, end) = (Dice::seed(), Instant::now() + STORM);
+    let counts = Mutex::new(BTreeMap::<(String, Option<i32>), usize>::new());
+    std::thread::scope(|scope| {
+        for number in 0..AT_ONCE {
+            let counts = &counts;
+            scope.spawn(move || {
+                let mut dice = Dice::new(seed + number);
+                let verbs =
+                    select(vec!["register", "unregister", "start", "stop", "restart", "boot"]);
+                while Instant::now() < end {
+                    let (verb, name) = (dice.roll(&verbs), dice.roll(&select(&PROFILES[..])));
+                    let args =
+                        if verb == "boot" { vec![verb] } else { vec!["gateway", verb, name] };
+                    let outcome = world.hermes(args).run();
+                    assert!(is_explained(&outcome), "seed {seed}: {outcome}");
+                    if outcome.code() != Some(0) {
+                        is_one_clear_error(&outcome);
+                    }
+                    let key = (verb.to_owned(), outcome.code());
+                    *counts.lock().expect("no panic").entry(key).or_default() += 1;
+                }
+            });
+        }
+    });
+    let counts = counts.into_inner().expect("no panic");
+    let done: usize = counts.values().sum();
+    tell(format_args!("races: {done} commands, {AT_ONCE} at once, seed {seed}: {counts:?}"));
+    assert!(done >= 50, "so many commands at least: {counts:?}");
+    // What is there is what the last of them wanted, and all of it can be had again.
+    world.hermes(["boot"]).ok();
+    for name in PROFILES {
+        let status = tree.status(name);
+        let wanted = if status["intent"] == "running" { "up" } else { "down" };
+        assert_eq!(status["state"], wanted, "seed {seed}: {status}");
+    }
+    every("start").ok();
+    every("stop").ok();
+    let mut after = before.clone();
+    let same = answered(hermes_tests::SOON, || {
+        after = Snapshot::of(world);
+        (after == before).then_some(())
+    });
+    assert!(same.is_some(), "seed {seed}:\n{}", after.difference(&before));
 }
