@@ -70,6 +70,7 @@ pub fn bring_up(
 ) -> Result<(), ManagerError> {
     let slot = &tree.scandir.slot(profile);
     prepare(slot, gateway.stop_timeout).map_err(|error| failed(operation, error))?;
+    stray::end_lone_logger(tree, operation, profile)?;
     let deadline = Instant::now() + tree.patience.start;
     loop {
         let svscan = tree.require_svscan(operation)?;
@@ -196,6 +197,7 @@ pub fn bring_down(
         }
         stray::end(tree, operation, &slot)?;
     }
+    stray::end_lone_logger(tree, operation, profile)?;
     traces.end(tree, operation, started + stop_timeout.kill_after())
 }
 

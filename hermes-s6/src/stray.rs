@@ -3,12 +3,17 @@
 //! When s6-svscan is killed its supervisors live on. A new one can neither adopt nor stop them: it
 //! starts another supervisor for the same slot once a second, which fails for the lock
 //! (`s6-supervise.c`). They are told apart by their parent.
+//!
+//! A logger whose own supervisor was killed lives on, too, as long as s6-svscan holds its pipe, and keeps
+//! the log directory's lock (`s6-log.html`), for which its successor then asks once a second.
 
 use std::io;
 use std::time::Instant;
 
+use hermes_core::ProfileName;
 use hermes_core::manager::ManagerError;
-use hermes_core::process_lock::Holder;
+use hermes_core::process_lock::{self, Holder};
+use rustix::process::Signal;
 
 use crate::control::{self, service};
 use crate::error::{failed, timed_out};
@@ -81,4 +86,40 @@ pub(crate) fn end(tree: &Tree, operation: &str, slot: &ServiceDir) -> Result<(),
         let saw = format!("{} still supervises it, and no s6-svscan that", living.join(", "));
         timed_out(operation, patience, saw, "`hermes doctor` shows what is left")
     })
+}
+
+/// Ends the logger of `profile` that has no supervisor, if there is one, and blocks until it is gone. It
+/// loses no line: what it has not read stays in the pipe for its successor. Idempotent.
+pub(crate) fn end_lone_logger(
+    tree: &Tree,
+    operation: &str,
+    profile: &ProfileName,
+) -> Result<(), ManagerError> {
+    let io = |error: io::Error| failed(operation, error);
+    let Some(logger) = lone_logger(tree, profile).map_err(io)? else { return Ok(()) };
+    // s6-log, told to protect its lines, takes no SIGTERM.
+    logger.signal(Signal::HUP).map_err(io)?;
+    let patience = tree.patience.supervise;
+    let done =
+        wait::until(&mut [], std::slice::from_ref(&logger), Instant::now() + patience, || {
+            Ok(if logger.has_ended() { Look::Done(()) } else { Look::Wait })
+        })?;
+    done.ok_or_else(|| {
+        let saw = format!("{} still logs, and nobody supervises it", tree.proc.title(logger.pid));
+        timed_out(operation, patience, saw, "it may wait for a full disk")
+    })
+}
+
+fn lone_logger(tree: &Tree, profile: &ProfileName) -> io::Result<Option<Process>> {
+    let lock = tree.root.gateway_logs(profile).join("lock");
+    let holder = || Ok::<_, io::Error>(process_lock::holder(&lock)?.and_then(|holder| holder.pid));
+    let Some(process) = holder()?.map(Process::open).transpose()?.flatten() else {
+        return Ok(None);
+    };
+    // Only now does the number mean one process for sure.
+    let parent = tree.proc.parent(process.pid).and_then(|parent| tree.proc.arguments(parent));
+    let supervised = parent.is_ok_and(|words| words[0].ends_with("s6-supervise"));
+    Ok(Some(process)
+        .filter(|_| !supervised)
+        .filter(|logger| holder().is_ok_and(|pid| pid == Some(logger.pid))))
 }

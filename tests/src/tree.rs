@@ -6,7 +6,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use hermes_s6::layout::ServiceDir;
 use hermes_s6::wait::Process;
 use hermes_s6::{S6Programs, ScanDir};
 use rustix::process::Signal;
@@ -68,22 +67,6 @@ impl Svscan {
     #[track_caller]
     pub fn status(&self, profile: &str) -> Value {
         self.world.hermes(["gateway", "status", profile, "--json"]).run().json()
-    }
-
-    /// Kills the supervisors of a profile's service and logger, and waits until s6-svscan has started
-    /// others and each has written its first record.
-    #[track_caller]
-    pub fn lose_supervisors(&self, profile: &str) {
-        let parts = ServiceDir::new(self.world.slot(profile)).parts();
-        let stamps = || parts.each_ref().map(|part| part.record().ok().map(|record| record.stamp));
-        let (old, written) = (crate::supervisors(parts[0].path()), stamps());
-        old.iter().for_each(|pid| crate::kill(*pid));
-        eventually("s6-svscan has started new supervisors", || {
-            let new = crate::supervisors(parts[0].path());
-            let others = new.len() == 2 && new.iter().all(|pid| !old.contains(pid));
-            let begun = stamps().iter().zip(&written).all(|(now, before)| now > before);
-            (others && begun).then_some(())
-        });
     }
 
     /// Ends the tree and leaves the world.

@@ -9,11 +9,12 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
+use hermes_s6::layout::ServiceDir;
 use hermes_s6::wait::Process;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::Hermes;
+use crate::{Hermes, eventually, kill, supervisors};
 
 /// Who everything runs as where the tests are run by root.
 const USER: u32 = 10_000;
@@ -22,6 +23,8 @@ const USER: u32 = 10_000;
 #[derive(Debug)]
 pub struct World {
     dir: TempDir,
+    /// It lies on a disk of its own.
+    mounted: bool,
     /// What the restart policy's delays are divided by in trees of this world.
     pub faster: u32,
 }
@@ -30,8 +33,24 @@ impl World {
     /// An empty world. Nothing runs in it yet.
     #[expect(clippy::new_without_default, reason = "it makes directories")]
     pub fn new() -> Self {
+        Self::on_disk(None)
+    }
+
+    /// An empty world on a disk of its own, with so many MiB. Only root can have one.
+    pub fn on_disk_of(mebibytes: u32) -> Self {
+        Self::on_disk(Some(mebibytes))
+    }
+
+    fn on_disk(mebibytes: Option<u32>) -> Self {
         let dir = tempfile::Builder::new().prefix("hermes-world-").tempdir().expect("a directory");
-        let world = Self { dir, faster: 1 };
+        if let Some(mebibytes) = mebibytes {
+            assert!(is_root(), "a small disk is mounted, which only root can");
+            let options = format!("size={mebibytes}m,mode=755");
+            let mount = ["-t", "tmpfs", "-o", &options, "tmpfs"];
+            let status = Command::new("mount").args(mount).arg(dir.path()).status();
+            assert!(status.is_ok_and(|status| status.success()), "a tmpfs can't be mounted");
+        }
+        let world = Self { dir, mounted: mebibytes.is_some(), faster: 1 };
         world.give(world.path());
         for part in [world.home(), world.scandir()] {
             world.make_directory(&part);
@@ -106,6 +125,22 @@ impl World {
             ),
         );
         self.write(&self.profile(name).join("gateway.intent"), intent);
+    }
+
+    /// Kills the supervisors of a profile's service and logger, and waits until s6-svscan has started
+    /// others and each has written its first record.
+    #[track_caller]
+    pub fn lose_supervisors(&self, profile: &str) {
+        let parts = ServiceDir::new(self.slot(profile)).parts();
+        let stamps = || parts.each_ref().map(|part| part.record().ok().map(|record| record.stamp));
+        let (old, written) = (supervisors(parts[0].path()), stamps());
+        old.iter().for_each(|pid| kill(*pid));
+        eventually("s6-svscan has started new supervisors", || {
+            let new = supervisors(parts[0].path());
+            let others = new.len() == 2 && new.iter().all(|pid| !old.contains(pid));
+            let begun = stamps().iter().zip(&written).all(|(now, before)| now > before);
+            (others && begun).then_some(())
+        });
     }
 
     /// One of s6's own programs, as this world's user.
@@ -194,6 +229,10 @@ impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.end_processes();
+        }
+        if self.mounted {
+            // Whatever still has a file open there loses it later.
+            let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
         }
     }
 }

@@ -202,7 +202,7 @@ fn orphans_and_strays() {
     tree.world.profile_serving("a");
     tree.world.hermes(["gateway", "start", "a"]).ok();
     let gateway = pid(&tree.status("a"));
-    tree.lose_supervisors("a");
+    tree.world.lose_supervisors("a");
     mends(&tree.world, "orphans", "error", &["`a`", &format!("as {gateway}, unsupervised")]);
     assert!(!is_alive(gateway));
     let stray = supervisors(&tree.world.slot("a"))[0];

@@ -99,7 +99,7 @@ fn stop_of_what_is_stopped_is_done_and_outlives_the_supervisor() {
     assert!(!is_alive(gateway), "on return it is down");
     world.hermes(["gateway", "stop", "coder"]).ok();
     world.hermes(["gateway", "status", "coder"]).fails_with(3);
-    tree.lose_supervisors("coder");
+    tree.world.lose_supervisors("coder");
     assert_eq!(tree.status("coder")["state"], "down", "a new supervisor undoes no stop");
 }
 
@@ -126,7 +126,7 @@ fn a_stop_while_the_supervisor_is_being_replaced_stops_for_good() {
     kill_supervisors(&tree, "coder");
     tree.world.hermes(["gateway", "stop", "coder"]).ok();
     assert!(!is_alive(gateway), "it outlived its supervisor, and no stop");
-    tree.lose_supervisors("coder");
+    tree.world.lose_supervisors("coder");
     let status = tree.status("coder");
     assert_eq!((&status["state"], &status["pid"]), (&json!("down"), &Value::Null));
 }
@@ -168,7 +168,7 @@ fn wrong_configuration_parks_and_start_says_why() {
     let outcome = world.hermes(["gateway", "logs", "coder"]).ok();
     assert!(outcome.stdout.contains("line 2 column 9"), "{outcome}");
     // A new supervisor leaves it parked; a mended configuration and a start end it.
-    tree.lose_supervisors("coder");
+    tree.world.lose_supervisors("coder");
     assert_eq!(tree.status("coder")["state"], "parked", "under the new supervisor too");
     world.write(&config, &format!("gateway:\n  port: {}\n", hermes_tests::free_port()));
     world.hermes(["gateway", "start", "coder"]).ok();

@@ -1,5 +1,6 @@
 //! One gateway per profile: who holds it, a second one, and one that lost its supervisor.
 
+use hermes_s6::layout::ServiceDir;
 use hermes_tests::{Svscan, eventually, is_alive, pid, processes_naming};
 
 #[test]
@@ -23,7 +24,7 @@ fn a_gateway_that_lost_its_supervisor_is_an_orphan_and_stop_ends_it() {
     world.profile_running("lone", "exec sleep 600");
     world.hermes(["gateway", "start", "lone"]).ok();
     let gateway = pid(&tree.status("lone"));
-    tree.lose_supervisors("lone");
+    tree.world.lose_supervisors("lone");
     let status = tree.status("lone");
     assert_eq!(status["state"], "orphan", "{status}");
     assert_eq!(pid(&status), gateway);
@@ -41,7 +42,7 @@ fn restart_replaces_an_orphan_by_a_supervised_gateway() {
     tree.world.profile_serving("coder");
     tree.world.hermes(["gateway", "start", "coder"]).ok();
     let orphan = pid(&tree.status("coder"));
-    tree.lose_supervisors("coder");
+    tree.world.lose_supervisors("coder");
     tree.world.hermes(["gateway", "restart", "coder"]).ok();
     let status = tree.status("coder");
     assert_eq!(status["state"], "up");
@@ -54,7 +55,7 @@ fn an_orphan_does_not_outlive_its_profile() {
     tree.world.profile_serving("coder");
     tree.world.hermes(["gateway", "start", "coder"]).ok();
     let orphan = pid(&tree.status("coder"));
-    tree.lose_supervisors("coder");
+    tree.world.lose_supervisors("coder");
     tree.world.hermes(["profile", "delete", "coder", "-y"]).ok();
     assert!(!is_alive(orphan));
     assert!(!tree.world.profile("coder").exists());
@@ -92,4 +93,29 @@ fn what_a_gateway_leaves_of_its_group_ends_with_a_stop() {
     eventually("all three run", || (family().len() == 3).then_some(()));
     world.hermes(["gateway", "stop", "parent"]).ok();
     assert_eq!(family(), [0; 0], "on return none of them lives");
+}
+
+#[test]
+fn a_logger_that_lost_its_supervisor_gives_way_to_the_next_one() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    let log = ServiceDir::new(world.slot("coder")).log();
+    let logger = || log.record().ok().and_then(|record| record.gateway()).map(u64::from);
+    world.profile_serving("coder");
+    for verb in ["stop", "start"] {
+        world.hermes(["gateway", "start", "coder"]).ok();
+        world.hermes(["gateway", "stop", "coder"]).ok();
+        let lone = eventually("it logs", logger);
+        world.lose_supervisors("coder");
+        assert!(is_alive(lone), "it has not noticed");
+        world.hermes(["gateway", verb, "coder"]).ok();
+        assert!(!is_alive(lone), "after {verb}");
+        let begun = |line: &&String| line.contains("listens on");
+        let said = world.logged("coder").iter().filter(begun).count();
+        world.hermes(["gateway", "restart", "coder"]).ok();
+        eventually("its successor logs", || {
+            let now = world.logged("coder").iter().filter(begun).count();
+            (now > said).then_some(())
+        });
+    }
 }

@@ -310,7 +310,7 @@ fn what_is_not_wanted_stays_down_when_its_supervisor_dies() {
     world.write(&world.profile("wanted").join("gateway.intent"), "stopped");
     boot(world, &[]);
     assert_eq!(tree.status("wanted")["state"], "down");
-    tree.lose_supervisors("wanted");
+    tree.world.lose_supervisors("wanted");
     assert_eq!(tree.status("wanted")["state"], "down");
 }
 
