@@ -9,6 +9,7 @@ pub mod crash;
 mod dice;
 pub mod doctor;
 mod logger;
+pub mod model;
 mod snapshot;
 mod stream;
 mod tree;

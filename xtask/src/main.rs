@@ -12,6 +12,7 @@ mod docker_test;
 mod image;
 mod install;
 mod load;
+mod soak;
 mod test;
 mod tidy;
 
@@ -52,6 +53,13 @@ enum Xtask {
     },
     /// Run the load test at full size: 450 gateways under a plain s6-svscan, 1,000 under `hermes up`
     Load(Tools),
+    /// Do random things to a live tree, and compare it with a model after each
+    Soak {
+        #[command(flatten)]
+        soak: soak::SoakOptions,
+        #[command(flatten)]
+        tools: Tools,
+    },
     /// Install the programs, and the Python agent, that the other tasks need
     Install(Tools),
 }
@@ -72,6 +80,7 @@ fn main() -> ExitCode {
         Xtask::DockerTest { test, tools } => docker_test::run(&test, tools.no_install),
         Xtask::Demo(tools) => demo::run(tools.no_install),
         Xtask::Load(tools) => load::run(tools.no_install),
+        Xtask::Soak { soak, tools } => soak::run(&soak, tools.no_install),
         Xtask::Install(tools) => test::for_test(tools.no_install),
     };
     // Not `-> Result`: that prints a backtrace where `RUST_BACKTRACE` is set.

@@ -1,0 +1,102 @@
+//! What is done to the model and to the tree: commands as users say them, and faults.
+
+use proptest::prelude::{Just, Strategy, prop_oneof};
+use proptest::sample::select;
+
+/// The names that profiles have.
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+/// A command that changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// `profile create`
+    Create(&'static str),
+    /// `profile delete -y`
+    Delete(&'static str),
+    /// `profile rename`
+    Rename(&'static str, &'static str),
+    /// `gateway start`
+    Start(&'static str),
+    /// `gateway stop`
+    Stop(&'static str),
+    /// `gateway restart`
+    Restart(&'static str),
+    /// `gateway register`
+    Register(&'static str),
+    /// `gateway unregister`
+    Unregister(&'static str),
+    /// `boot`
+    Boot,
+}
+
+/// How a tree ends before another one begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// `hermes up` is told to stop.
+    Orderly,
+    /// s6-svscan is killed.
+    SvscanKilled,
+    /// `hermes up` is killed.
+    UpKilled,
+    /// Both are, so that every supervisor is a stray.
+    BothKilled,
+}
+
+/// Something that happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// A command is said.
+    Say(Command),
+    /// A command is said while the disk is full; then there is room again, and a boot.
+    SayOnFullDisk(Command),
+    /// The file with what is wanted of a profile makes no sense any more.
+    Corrupt(&'static str),
+    /// A gateway is killed.
+    KillGateway(&'static str),
+    /// A logger is.
+    KillLogger(&'static str),
+    /// Both supervisors of a profile are, which makes an orphan of its gateway, and then somebody says
+    /// what ends an orphan.
+    KillSupervisors(&'static str, Command),
+    /// The tree ends, and another one begins.
+    EndTree(End),
+}
+
+/// Steps by chance.
+pub fn steps() -> impl Strategy<Value = Step> {
+    let name = || select(&NAMES[..]);
+    let ends = [End::Orderly, End::SvscanKilled, End::UpKilled, End::BothKilled];
+    prop_oneof![
+        24 => command().prop_map(Step::Say),
+        4 => command().prop_map(Step::SayOnFullDisk),
+        2 => name().prop_map(Step::Corrupt),
+        4 => name().prop_map(Step::KillGateway),
+        2 => name().prop_map(Step::KillLogger),
+        3 => (name(), name()).prop_flat_map(|(name, other)| {
+            let ends_orphans = vec![
+                Command::Stop(name),
+                Command::Restart(name),
+                Command::Unregister(name),
+                Command::Delete(name),
+                Command::Rename(name, other),
+            ];
+            (Just(name), select(ends_orphans))
+        }).prop_map(|(name, then)| Step::KillSupervisors(name, then)),
+        2 => select(ends.to_vec()).prop_map(Step::EndTree),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let name = || select(&NAMES[..]);
+    prop_oneof![
+        4 => name().prop_map(Command::Create),
+        1 => name().prop_map(Command::Delete),
+        2 => (name(), name()).prop_map(|(from, to)| Command::Rename(from, to)),
+        4 => name().prop_map(Command::Start),
+        2 => name().prop_map(Command::Stop),
+        2 => name().prop_map(Command::Restart),
+        2 => name().prop_map(Command::Register),
+        2 => name().prop_map(Command::Unregister),
+        1 => Just(Command::Boot),
+    ]
+}

@@ -1,0 +1,309 @@
+//! Random commands and faults on a live tree, compared with a small model after every one of them.
+//!
+//! `cargo xtask soak` runs it for longer, and again with the seed of a failure.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use hermes_s6::layout::ServiceDir;
+use hermes_tests::model::{Command, End, Model, Step, Wanted, steps};
+use hermes_tests::{
+    Dice, Outcome, SOON, Snapshot, Up, World, answered, eventually, free_port, is_alive,
+    is_one_clear_error, kill, names, pid, processes_naming, tell,
+};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// For how many seconds it goes on; otherwise for a minute.
+const SECONDS: &str = "HERMES_TEST_SECONDS";
+/// How many steps are taken in one world.
+const LENGTH: usize = 30;
+/// How large a world's disk is.
+const MEBIBYTES: u32 = 32;
+/// From the tenth on they are too many, and an orphan's successors may add some.
+const DEATHS: usize = 6;
+
+/// A live tree, and what should be so in it.
+struct Soak {
+    up: Option<Up>,
+    model: Model,
+    /// What was done, for whom it fails.
+    done: Vec<Step>,
+}
+
+#[test]
+fn whatever_is_done_in_whatever_order_the_tree_is_what_a_small_model_says() {
+    let seconds = std::env::var(SECONDS).map_or(60, |text| text.parse().expect("a number"));
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let (first, mut taken, mut sequences) = (Dice::seed(), 0, 0);
+    while sequences == 0 || Instant::now() < end {
+        let seed = first + sequences;
+        taken += sequence(seed, end);
+        sequences += 1;
+    }
+    tell(format_args!("model: {taken} steps in {sequences} sequences, seeds from {first} on"));
+    assert!(taken >= 10, "so many steps at least: {taken}");
+}
+
+/// Takes steps in a new world, and answers how many.
+fn sequence(seed: u64, end: Instant) -> usize {
+    let mut dice = Dice::new(seed);
+    let mut world = World::on_disk_of(MEBIBYTES);
+    world.faster = 1000;
+    let mut soak =
+        Soak { up: Some(Up::start_in(world)), model: Model::default(), done: Vec::new() };
+    for number in 0..LENGTH {
+        if number > 0 && Instant::now() >= end {
+            break;
+        }
+        let step = dice.roll(&steps());
+        soak.done.push(step.clone());
+        let scene = Scene { seed, done: &soak.done.clone() };
+        soak.take(&step);
+        drop(scene);
+    }
+    let taken = soak.done.len();
+    let (world, code) = soak.up.take().expect("it runs").end(Signal::TERM);
+    assert_eq!(code, Some(0), "the tree ends in order");
+    eventually("nothing is left of the tree", || {
+        processes_naming(&world.path().to_string_lossy()).is_empty().then_some(())
+    });
+    taken
+}
+
+/// What is told where a step fails.
+struct Scene<'a> {
+    seed: u64,
+    done: &'a [Step],
+}
+
+impl Drop for Scene<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tell(format_args!("model: failed with HERMES_TEST_SEED={}, after", self.seed));
+            self.done.iter().for_each(|step| tell(format_args!("  {step:?}")));
+        }
+    }
+}
+
+impl Soak {
+    fn up(&self) -> &Up {
+        self.up.as_ref().expect("it runs")
+    }
+
+    fn world(&self) -> &World {
+        &self.up().world
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Say(command) => self.say_and_expect(command),
+            Step::SayOnFullDisk(command) => return self.say_on_full_disk(command),
+            Step::Corrupt(name) => {
+                if let Some(profile) = self.model.0.get_mut(name) {
+                    profile.wanted = Wanted::Corrupt;
+                    let path = self.world().profile(name).join("gateway.intent");
+                    self.world().write(&path, "maybe\n");
+                }
+            }
+            Step::KillGateway(name) => self.kill_gateway(name),
+            Step::KillLogger(name) => self.kill_logger(name),
+            Step::KillSupervisors(name, then) => self.kill_supervisors(name, then),
+            Step::EndTree(end) => self.end_tree(*end),
+        }
+        self.is_as_modelled(&[&self.model]);
+    }
+
+    fn say(&self, command: &Command) -> Outcome {
+        let port = free_port().to_string();
+        let args = match *command {
+            Command::Create(name) => vec!["profile", "create", name, "--port", &port],
+            Command::Delete(name) => vec!["profile", "delete", name, "-y"],
+            Command::Rename(from, to) => vec!["profile", "rename", from, to],
+            Command::Start(name) => vec!["gateway", "start", name],
+            Command::Stop(name) => vec!["gateway", "stop", name],
+            Command::Restart(name) => vec!["gateway", "restart", name],
+            Command::Register(name) => vec!["gateway", "register", name],
+            Command::Unregister(name) => vec!["gateway", "unregister", name],
+            Command::Boot => vec!["boot"],
+        };
+        let outcome = self.world().hermes(args).run();
+        if !matches!(outcome.code(), Some(0)) && *command != Command::Boot {
+            is_one_clear_error(&outcome);
+        }
+        outcome
+    }
+
+    fn say_and_expect(&mut self, command: &Command) {
+        let expected = self.model.apply(command);
+        let outcome = self.say(command);
+        assert_eq!(outcome.code(), Some(expected), "{outcome}");
+    }
+
+    /// It is done or not, and a boot with room again makes the one or the other whole.
+    fn say_on_full_disk(&mut self, command: &Command) {
+        let filler = self.world().path().join("filler");
+        let mut file = File::create(&filler).expect("a file");
+        let zeros = vec![0; 1 << 20];
+        let full = (0..=MEBIBYTES).any(|_| file.write_all(&zeros).is_err());
+        assert!(full, "the disk is full");
+        drop(file);
+        let outcome = self.say(command);
+        fs::remove_file(&filler).expect("it was there");
+        let mut done = self.model.clone();
+        done.apply(command);
+        self.world().hermes(["boot"]).ok();
+        done.apply(&Command::Boot);
+        self.model.apply(&Command::Boot);
+        let allowed =
+            if outcome.code() == Some(0) { vec![&done] } else { vec![&done, &self.model] };
+        if self.is_as_modelled(&allowed) == 0 {
+            self.model = done;
+        }
+    }
+
+    fn kill_gateway(&mut self, name: &str) {
+        let Some(profile) = self.model.0.get_mut(name) else { return };
+        if !profile.up || profile.deaths >= DEATHS {
+            return;
+        }
+        profile.deaths += 1;
+        let old = pid(&self.up().status(name));
+        kill(old);
+        eventually("it runs again", || {
+            let status = self.up().status(name);
+            (status["state"] == "up" && pid(&status) != old).then_some(())
+        });
+    }
+
+    fn kill_logger(&self, name: &str) {
+        if !self.model.0.get(name).is_some_and(|profile| profile.registered) {
+            return;
+        }
+        let log = ServiceDir::new(self.world().slot(name)).log();
+        let logger = || log.record().ok().and_then(|record| record.gateway());
+        let old = eventually("it logs", logger);
+        kill(old.into());
+        eventually("it logs again", || logger().filter(|pid| *pid != old));
+    }
+
+    fn kill_supervisors(&mut self, name: &str, then: &Command) {
+        let Some(profile) = self.model.0.get_mut(name).filter(|profile| profile.registered) else {
+            return;
+        };
+        profile.deaths += 2;
+        let state = if profile.up { "orphan" } else { "down" };
+        self.world().lose_supervisors(name);
+        eventually("it is an orphan", || (self.up().status(name)["state"] == state).then_some(()));
+        let before = self.model.clone();
+        self.say_and_expect(then);
+        // A rename that is refused ends no orphan.
+        if before.0.get(name) == self.model.0.get(name) {
+            self.say_and_expect(&Command::Stop(match *then {
+                Command::Rename(from, _) => from,
+                _ => return,
+            }));
+        }
+    }
+
+    fn end_tree(&mut self, end: End) {
+        let up = self.up.take().expect("it runs");
+        let svscan = up.svscan();
+        if matches!(end, End::UpKilled | End::BothKilled) {
+            kill(up.pid().into());
+        }
+        if matches!(end, End::SvscanKilled | End::BothKilled) {
+            kill(svscan);
+        }
+        let (world, _) = match end {
+            End::Orderly => up.end(Signal::TERM),
+            _ => up.ended(),
+        };
+        // One that lost its `hermes up` ends by itself, in its own time.
+        eventually("the former tree has ended", || (!is_alive(svscan)).then_some(()));
+        self.up = Some(Up::start_in(world));
+        self.model.begin_again();
+    }
+
+    /// Waits until all is as one of `allowed` says, and answers which.
+    #[track_caller]
+    fn is_as_modelled(&self, allowed: &[&Model]) -> usize {
+        let mut differences = Vec::new();
+        let seen = answered(SOON, || {
+            differences = allowed.iter().map(|model| self.difference(model)).collect();
+            differences.iter().position(Option::is_none)
+        });
+        seen.unwrap_or_else(|| {
+            let told: Vec<_> = differences.into_iter().flatten().collect();
+            panic!("{}", told.join("\n--- or\n"))
+        })
+    }
+
+    /// What is not as `model` says, if anything.
+    fn difference(&self, model: &Model) -> Option<String> {
+        let world = self.world();
+        let differ = |what: &str, expected: Vec<String>, seen: Vec<String>| {
+            (expected != seen)
+                .then(|| format!("{what}: {expected:#?}, and there is {seen:#?}\n{model}"))
+        };
+        let profiles = world.hermes(["profile", "list", "--json"]).json();
+        let slots = |mut names: Vec<String>| {
+            names.retain(|name| !name.starts_with(".s6-") && name != ".hermes.booted");
+            names
+        };
+        let all = model.0.keys().map(ToString::to_string).collect();
+        differ("homes", all, names(&world.home().join("profiles")))
+            .or_else(|| differ("slots", model.slots(), slots(names(&world.scandir()))))
+            .or_else(|| differ("profiles", told(model), listed(&profiles)))
+            .or_else(|| differ("processes", model.processes(), running(world)))
+    }
+}
+
+/// What `profile list` should say of a model, but for `default`.
+fn told(model: &Model) -> Vec<String> {
+    let line = |(name, profile): (&&str, &hermes_tests::model::Profile)| {
+        let wanted = match profile.wanted {
+            Wanted::Running => "running",
+            Wanted::Stopped => "stopped",
+            Wanted::Corrupt => "null",
+        };
+        format!("{name} {wanted} {}", profile.state())
+    };
+    model.0.iter().map(line).collect()
+}
+
+fn listed(profiles: &Value) -> Vec<String> {
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let line =
+        |profile: &Value| ["profile", "intent", "state"].map(|key| word(&profile[key])).join(" ");
+    profiles.as_array().expect("a list").iter().skip(1).map(line).collect()
+}
+
+/// The processes below s6-svscan, each with what started it, without their options.
+fn running(world: &World) -> Vec<String> {
+    let snapshot = Snapshot::of(world);
+    let short = |line: &&str| {
+        let line = line.strip_prefix("process ")?;
+        let (process, rest) = line.split_once(" in ")?;
+        let parent = rest.split_once(", of ").map_or("nobody", |(_, parent)| parent);
+        let name = |words: &str| {
+            let words: Vec<_> = words.split(' ').collect();
+            let program = words[0].rsplit('/').next().unwrap_or_default();
+            match (program, words.as_slice()) {
+                ("s6-supervise", [_, slot]) => format!("{program} {slot}"),
+                ("hermes", [_, "-p", profile, "gateway", "start", "--foreground"]) => {
+                    (*profile).to_owned()
+                }
+                ("hermes", _) => words[1..].join(" "),
+                _ => program.to_owned(),
+            }
+        };
+        Some(format!("{} of {}", name(process), name(parent)))
+    };
+    let lines = snapshot.lines_with("process ");
+    let mut lines: Vec<_> = lines.iter().filter_map(short).collect();
+    lines.retain(|line| !line.starts_with("up of ") && !line.starts_with("s6-svscan of "));
+    lines.sort();
+    lines
+}
