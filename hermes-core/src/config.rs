@@ -28,7 +28,7 @@ mod yaml;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -200,13 +200,9 @@ impl fmt::Display for Warning {
 
 /// Reads the file; one that does not exist says nothing.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-    let mut bytes = Vec::new();
-    let read = fsutil::open_file(path).and_then(|file| {
-        // One byte more than allowed tells a file that is too large from one that just fits.
-        file.take(MAX_SIZE as u64 + 1).read_to_end(&mut bytes)
-    });
-    match read {
-        Ok(_) => parse(error::utf8(&bytes, path)?, path),
+    // One byte more than allowed tells a file that is too large from one that just fits.
+    match fsutil::read_up_to(path, MAX_SIZE as u64 + 1) {
+        Ok(bytes) => parse(error::utf8(&bytes, path)?, path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Loaded::default()),
         Err(error) => Err(ConfigError::Read(error)),
     }

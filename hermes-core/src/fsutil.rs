@@ -166,12 +166,19 @@ pub fn open_file(path: &Path) -> io::Result<fs::File> {
 /// The bytes of the file at `path`, at most [`MAX_READ`]. What is larger, or no file, is `InvalidData`:
 /// agents write beside us, and nothing that they leave may hold up a command or fill the memory.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open_file(path)?.take(MAX_READ + 1).read_to_end(&mut bytes)?;
+    let bytes = read_up_to(path, MAX_READ + 1)?;
     match bytes.len() as u64 > MAX_READ {
         true => Err(invalid(path, &format!("larger than {} KiB", MAX_READ / 1024))),
         false => Ok(bytes),
     }
+}
+
+/// At most the first `max` bytes of the file at `path`, opened like [`open_file`]. Most of what is read here
+/// fits into one read, so its size isn't asked for, which would be two more calls for each file.
+pub fn read_up_to(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(1024);
+    open_file(path)?.take(max).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The text of the file at `path`, otherwise like [`read`].

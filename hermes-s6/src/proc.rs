@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use fs_err as fs;
+use hermes_core::fsutil;
 
 /// A proc file system.
 #[derive(Debug, Clone)]
@@ -56,6 +57,15 @@ impl Proc {
         self.parent(pid).is_ok_and(|of| of == parent)
     }
 
+    /// The processes that `pid` started, if it has one thread. One that came or ended meanwhile may be
+    /// passed over, and where the kernel keeps no such list all are.
+    pub fn children(&self, pid: u32) -> BTreeSet<u32> {
+        let list = self.file(pid, "task").join(pid.to_string()).join("children");
+        let list = fsutil::read_up_to(&list, u64::MAX).unwrap_or_default();
+        let list = String::from_utf8_lossy(&list);
+        list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    }
+
     /// When `pid` started, in clock ticks since boot: with the pid, what tells a process from a
     /// later one of the same number.
     pub fn start_time(&self, pid: u32) -> io::Result<u64> {
@@ -70,8 +80,9 @@ impl Proc {
 
     /// A field of `stat`, counted from the state, which follows the name.
     fn stat<T: FromStr>(&self, pid: u32, field: usize) -> io::Result<T> {
-        let stat = fs::read_to_string(self.file(pid, "stat"))?;
+        let stat = fsutil::read_up_to(&self.file(pid, "stat"), u64::MAX)?;
         // The name is in parentheses and may hold anything, those included.
+        let stat = String::from_utf8_lossy(&stat);
         stat.rsplit_once(')')
             .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(field)?.parse().ok())
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "stat is cut short"))
@@ -95,7 +106,7 @@ impl Proc {
         pid: u32,
         names: [&str; N],
     ) -> io::Result<[Option<OsString>; N]> {
-        let bytes = fs::read(self.file(pid, "environ"))?;
+        let bytes = fsutil::read_up_to(&self.file(pid, "environ"), u64::MAX)?;
         let value = |name: &str| {
             bytes.split(|b| *b == 0).find_map(|entry| {
                 let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
@@ -149,10 +160,21 @@ mod tests {
     }
 
     #[test]
+    fn children_are_listed_and_without_a_list_there_are_none() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("7/task/7")).unwrap();
+        std::fs::write(root.path().join("7/task/7/children"), "8 42 ").unwrap();
+        let proc = Proc { root: root.path().to_owned() };
+        assert_eq!(proc.children(7), BTreeSet::from([8, 42]));
+        assert_eq!(proc.children(8), BTreeSet::new());
+    }
+
+    #[test]
     fn a_name_full_of_parentheses_does_not_confuse() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("7")).unwrap();
-        std::fs::write(root.path().join("7/stat"), "7 (a) R 1 (b)) S 42 7 7\n").unwrap();
+        // Bytes that are no UTF-8 are a name, too.
+        std::fs::write(root.path().join("7/stat"), b"7 (a) R 1 (\xffb)) S 42 7 7\n").unwrap();
         let proc = Proc { root: root.path().to_owned() };
         assert_eq!(proc.parent(7).unwrap(), 42);
     }
