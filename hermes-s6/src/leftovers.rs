@@ -20,6 +20,7 @@ use rustix::process::Signal;
 use crate::error::{failed, timed_out};
 use crate::layout::ServiceDir;
 use crate::owner;
+use crate::parallel;
 use crate::proc::same_directory;
 use crate::tree::Tree;
 use crate::wait::{self, Look, Process};
@@ -135,11 +136,12 @@ impl Traces {
     fn find(&self, tree: &Tree, spared: &BTreeSet<u32>) -> io::Result<Vec<(Process, Tie)>> {
         let holders = self.holders()?;
         let mut found = Vec::new();
-        for pid in tree.proc.processes()? {
-            if spared.contains(&pid) {
-                continue;
-            }
-            let Some(tie) = self.tie(tree, pid, &holders) else { continue };
+        // There may be thousands, of which hardly one is tied to a gateway.
+        let ties = parallel::compute(tree.proc.processes()?, |pid| {
+            let tie = (!spared.contains(&pid)).then(|| self.tie(tree, pid, &holders));
+            Some((pid, tie.flatten()?))
+        });
+        for (pid, tie) in ties.into_iter().flatten() {
             let Some(process) = Process::open(pid)? else { continue };
             // Only now does the number mean one process for sure.
             let tie = match tie {
@@ -168,9 +170,10 @@ impl Traces {
         if holders.contains(&pid) {
             return Some(Tie::Gateway);
         }
-        let group = tree.proc.group(pid).ok()?;
         // Without a leader it is still the same group.
-        if let Some(started) = self.groups.get(&group)
+        if !self.groups.is_empty()
+            && let group = tree.proc.group(pid).ok()?
+            && let Some(started) = self.groups.get(&group)
             && tree.proc.start_time(group).map_or(true, |now| now == *started)
         {
             return Some(Tie::Group);

@@ -3,15 +3,26 @@
 use std::sync::Mutex;
 use std::thread;
 
-/// Does `work` on all items in at most `at_once` threads; one alone is the caller's own. The results are in the items' order.
-/// Blocks until the last is done.
+/// For how many items, that take some 50 µs each, another thread is worth its start.
+const WORTH_A_THREAD: usize = 64;
+
+/// Does `work`, which keeps a processor busy and waits for nothing, on all items. The results are in the
+/// items' order. Few items are done by the caller's thread alone.
+pub fn compute<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let threads = processors.min(items.len() / WORTH_A_THREAD);
+    map(items, threads, work)
+}
+
+/// Does `work` on all items in at most `at_once` threads; one alone is the caller's. The results are in
+/// the items' order. Blocks until the last is done.
 pub fn map<T: Send, R: Send>(
     items: Vec<T>,
     at_once: usize,
     work: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
-    let workers = at_once.clamp(1, items.len().max(1));
-    if workers == 1 {
+    let workers = at_once.min(items.len());
+    if workers <= 1 {
         return items.into_iter().map(work).collect();
     }
     let queue = Mutex::new(items.into_iter().enumerate());
@@ -43,5 +54,14 @@ mod tests {
         });
         assert_eq!(doubled, [0, 2, 4, 6, 8, 10, 12, 14, 16]);
         assert!(map(Vec::<u8>::new(), 3, |n| n).is_empty());
+    }
+
+    #[test]
+    fn what_is_computed_keeps_its_order_and_few_items_start_no_thread() {
+        let here = thread::current().id();
+        let few = compute(vec![1, 2, 3], |n| (n, thread::current().id()));
+        assert_eq!(few, [(1, here), (2, here), (3, here)]);
+        let many: Vec<_> = (0..1000).collect();
+        assert_eq!(compute(many.clone(), |n| n), many);
     }
 }
