@@ -164,7 +164,9 @@ impl App {
         self.refuse_client()?;
         match self.facts.backend() {
             Kind::S6 => {
-                self.s6()?.tree().require_svscan("reach the supervision tree")?;
+                let s6 = self.s6()?;
+                s6.tree().require_svscan("reach the supervision tree")?;
+                return Ok(Box::new(s6));
             }
             Kind::None => {
                 return Err(CliError::new("nothing supervises gateways here")

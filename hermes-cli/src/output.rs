@@ -32,6 +32,12 @@ pub(crate) fn line(text: impl Display) -> Result<(), CliError> {
     raw(format!("{text}\n").as_bytes())
 }
 
+/// Prints lines of data, all at once.
+pub(crate) fn lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(), CliError> {
+    let text: String = lines.into_iter().map(|line| format!("{line}\n")).collect();
+    raw(text.as_bytes())
+}
+
 /// Prints one line of data that begins with a judgement.
 pub(crate) fn judged(judgement: Judgement, text: &str) -> Result<(), CliError> {
     let (style, word) = (judgement.style(), judgement.word());
@@ -147,9 +153,7 @@ pub(crate) fn table(
     for row in rows {
         table.add_row(row.iter().map(|cell| escaped(cell)));
     }
-    table
-        .lines()
-        .try_for_each(|line| self::line(line.strip_prefix(' ').unwrap_or(&line).trim_end()))
+    lines(table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()))
 }
 
 /// Prints what a person should know while something happens.
@@ -209,7 +213,8 @@ pub(crate) fn as_json(error: &CliError) -> serde_json::Value {
 
 /// One line on stderr. Where nobody takes it, there is nobody to be told of that, either.
 fn tell(line: fmt::Arguments<'_>) {
-    let _ = writeln!(anstream::stderr(), "{line}");
+    // In one piece: stderr has no buffer, and others may write to it, too.
+    let _ = anstream::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Asks for a line; `None` if there is nobody to ask.

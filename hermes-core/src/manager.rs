@@ -69,6 +69,12 @@ pub trait ServiceManager {
     /// [`ManagerError::NoSuchProfile`].
     fn status(&self, profile: &ProfileName) -> Result<Status, ManagerError>;
 
+    /// [`status`](Self::status) of many, in their order: one that can't be told hides no other. What is
+    /// the same for all is looked at once where the backend can.
+    fn statuses(&self, profiles: &[ProfileName]) -> Vec<Result<Status, ManagerError>> {
+        profiles.iter().map(|profile| self.status(profile)).collect()
+    }
+
     /// Whether the gateway runs and was not told to stop. As [`status`](Self::status) otherwise.
     fn is_running(&self, profile: &ProfileName) -> Result<bool, ManagerError> {
         Ok(self.status(profile)?.state.is_running())

@@ -7,6 +7,7 @@ use hermes_core::causes::in_one_line;
 use hermes_core::fsutil;
 use hermes_core::lock::{self, LockError};
 use hermes_core::manager::ManagerError;
+use hermes_core::process_lock::Holder;
 use hermes_core::store::{Listing, Profile};
 use hermes_core::{Intent, ProfileName, RegisterOptions};
 use serde::Serialize;
@@ -16,6 +17,7 @@ use crate::error::failed;
 use crate::layout::{GENERATION, ServiceDir};
 use crate::manager::S6Manager;
 use crate::reconcile::{self, Action, Facts, PROFILE_GONE, ProfileFact, SlotFact, Wanted};
+use crate::stray::Keeper;
 use crate::{mend, parallel, policy, registry, rename};
 
 /// How many gateways boot starts at once where nobody says otherwise.
@@ -89,6 +91,8 @@ pub fn boot(manager: &S6Manager, at_once: usize) -> Result<Booted, ManagerError>
         matches!(action, Action::Clear { .. } | Action::Remove { .. } | Action::Sweep { .. })
     });
     outcomes.extend(first.into_iter().map(&outcome));
+    // Where nothing is to be done no thread is started for it.
+    let at_once = at_once.min(then.iter().filter(|action| action.changes_something()).count());
     outcomes.extend(parallel::map(then, at_once, outcome));
     let unlogged = bootlog::write(manager, svscan, &outcomes).err();
     Ok(Booted { outcomes, unlogged })
@@ -133,7 +137,8 @@ pub(crate) fn apply_unless(
             Err(_) => Ok(()),
         };
     }
-    let Some(name) = profile_of(action) else {
+    // What is left as it is needs no lock.
+    let Some(name) = profile_of(action).filter(|_| action.changes_something()) else {
         return Ok(());
     };
     let profile = Profile { name: name.clone(), home: manager.store().root().profile(name) };
@@ -171,39 +176,44 @@ pub(crate) fn gather(manager: &S6Manager) -> Result<Facts, ManagerError> {
     let Listing { profiles, skipped } =
         manager.store().list().map_err(|error| failed(OPERATION, error))?;
     let mut facts = Facts {
-        profiles: profiles.iter().map(|profile| profile_fact(manager, profile)).collect(),
+        profiles: parallel::compute(profiles, |profile| profile_fact(manager, profile)),
         skipped: skipped.into_iter().map(|skipped| (skipped.path, skipped.reason)).collect(),
         leftovers: [scandir.hidden().map_err(io)?, scandir.unfinished().map_err(io)?].concat(),
         ..Facts::default()
     };
-    for profile in scandir.profiles().map_err(io)? {
-        match slot_fact(manager, &scandir.slot(&profile), &profile) {
+    let keeper = manager.tree().keeper_of_many().map_err(io)?;
+    let slots = parallel::compute(scandir.profiles().map_err(io)?, |profile| {
+        let fact = slot_fact(manager, &keeper, &scandir.slot(&profile), &profile);
+        fact.map_err(|error| (profile, in_one_line(&error)))
+    });
+    for slot in slots {
+        match slot {
             Ok(fact) => facts.slots.push(fact),
-            Err(error) => facts.unreadable.push((profile, in_one_line(&error))),
+            Err(reason) => facts.unreadable.push(reason),
         }
     }
     Ok(facts)
 }
 
-fn profile_fact(manager: &S6Manager, profile: &Profile) -> ProfileFact {
+fn profile_fact(manager: &S6Manager, profile: Profile) -> ProfileFact {
     ProfileFact {
-        name: profile.name.clone(),
         intent: Intent::read(&profile.home).map_err(|error| in_one_line(&error)),
         // A configuration that can't be read names no port; its gateway says what is wrong.
-        port: manager.store().port(profile).ok().flatten(),
+        port: manager.store().port(&profile).ok().flatten(),
         stale_files: profile.home.stale_when_down().iter().any(|path| path.exists()),
+        name: profile.name,
     }
 }
 
 fn slot_fact(
     manager: &S6Manager,
+    keeper: &Keeper<'_>,
     slot: &ServiceDir,
     profile: &ProfileName,
 ) -> std::io::Result<SlotFact> {
     let supervisor = slot.supervisor()?;
-    let supervised = supervisor.is_some()
-        && slot.log().supervisor()?.is_some()
-        && manager.tree().strays(slot)?.is_empty();
+    let is_kept = |holder: Option<Holder>| holder.is_some_and(|holder| !keeper.is_stray(holder));
+    let supervised = is_kept(supervisor) && is_kept(slot.log().supervisor()?);
     let record = if supervised { slot.record().ok() } else { None };
     // A record may be a former supervisor's; its gateway is then nobody's child here.
     let child_of = |pid| manager.tree().proc.parent(pid).ok();

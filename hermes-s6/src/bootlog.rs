@@ -5,6 +5,7 @@
 //! scan directory: a container's restart may leave the directory as it was, but never its
 //! s6-svscan.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -33,22 +34,19 @@ pub(crate) fn write(manager: &S6Manager, svscan: Holder, outcomes: &[Outcome]) -
     let identity = format!("{pid} {started}\n");
     let first = fsutil::read_if_there(&mark)?.as_deref() != Some(identity.as_bytes());
     let now = Timestamp::now();
-    let unchanged = |action: &Action| matches!(action, Action::Keep { .. } | Action::Skip { .. });
+    let profiles = outcomes.iter().map(|outcome| profile_of(&outcome.action)).enumerate();
+    let last: BTreeMap<_, _> = profiles.filter_map(|(i, profile)| Some((profile?, i))).collect();
     // What prepares a profile's slot is told by what became of the slot, unless it failed.
     let prepares = |i: usize| {
-        let profile = profile_of(&outcomes[i].action);
-        let later = outcomes[i + 1..].iter().map(|outcome| profile_of(&outcome.action));
-        let renames =
-            matches!(&outcomes[i].action, Action::FinishRename { .. } | Action::UndoRename { .. });
-        outcomes[i].error.is_none()
-            && !renames
-            && profile.is_some()
-            && later.into_iter().any(|l| l == profile)
+        let Outcome { action, error, .. } = &outcomes[i];
+        let renames = matches!(action, Action::FinishRename { .. } | Action::UndoRename { .. });
+        let later = profile_of(action).is_some_and(|profile| last[profile] > i);
+        error.is_none() && !renames && later
     };
     let lines: String = outcomes
         .iter()
         .enumerate()
-        .filter(|(i, outcome)| (first || !unchanged(&outcome.action)) && !prepares(*i))
+        .filter(|(i, outcome)| (first || outcome.action.changes_something()) && !prepares(*i))
         .map(|(_, outcome)| line(now, outcome))
         .collect();
     if !lines.is_empty() {

@@ -41,15 +41,30 @@ impl Capacity {
     /// Counts what is in `scandir` and asks the s6-svscan `pid` for its limits. Without a pid, or
     /// where that can't be read, the defaults of both generations apply.
     pub fn of(scandir: &ScanDir, proc: &Proc, pid: Option<u32>) -> io::Result<Self> {
+        Self::limits_of(proc, pid).counting(scandir)
+    }
+
+    /// The same, but only if not one more logged service fits. Far from the limit no service is looked
+    /// at: of many that are registered one after the other, each would else look at all before it.
+    pub fn exhausted(scandir: &ScanDir, proc: &Proc, pid: Option<u32>) -> io::Result<Option<Self>> {
+        let limits = Self::limits_of(proc, pid);
+        let entries = scandir.visible_entries()?;
+        if (Self { services: entries, loggers: entries, ..limits }).room() > 0 {
+            return Ok(None);
+        }
+        Ok(Some(limits.counting(scandir)?).filter(|capacity| capacity.room() == 0))
+    }
+
+    fn limits_of(proc: &Proc, pid: Option<u32>) -> Self {
         let arguments = pid.and_then(|pid| proc.arguments(pid).ok()).unwrap_or_default();
         let descriptors = pid.and_then(|pid| proc.descriptor_limit(pid).ok());
+        Self::limits(&arguments, descriptors)
+    }
+
+    fn counting(self, scandir: &ScanDir) -> io::Result<Self> {
         let services = scandir.services()?;
         let loggers = services.iter().filter(|path| path.join("log").is_dir()).count();
-        Ok(Self {
-            services: services.len() as u64,
-            loggers: loggers as u64,
-            ..Self::limits(&arguments, descriptors)
-        })
+        Ok(Self { services: services.len() as u64, loggers: loggers as u64, ..self })
     }
 
     fn limits(arguments: &[String], descriptors: Option<u64>) -> Self {
@@ -146,6 +161,21 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_no_service_takes_no_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let proc = Proc::default();
+        // Nobody's limits are the defaults: 500 logged services.
+        let exhausted = || Capacity::exhausted(&ScanDir::new(dir.path()), &proc, None).unwrap();
+        for i in 0..499 {
+            std::fs::create_dir_all(dir.path().join(format!("s{i}/log"))).unwrap();
+        }
+        std::fs::write(dir.path().join("file"), "").unwrap();
+        assert_eq!(exhausted(), None);
+        std::fs::create_dir_all(dir.path().join("last/log")).unwrap();
+        assert_eq!(exhausted().map(|full| (full.services, full.loggers)), Some((500, 500)));
     }
 
     #[test]

@@ -17,10 +17,12 @@ use crate::error::{failed, refused};
 use crate::layout::ServiceDir;
 use crate::leftovers::orphan;
 use crate::lifecycle::{Gateway, bring_down, bring_up};
+use crate::parallel;
 use crate::policy;
 use crate::record::Record;
 use crate::registry::{self, Registration};
 use crate::rename::of_store;
+use crate::stray::Keeper;
 use crate::tree::Tree;
 
 /// Deaths before this don't count in [`Status::deaths`].
@@ -150,11 +152,31 @@ impl S6Manager {
         self.store.get(name).map_err(|error| of_store(operation, error))
     }
 
+    /// [`ServiceManager::status`], given what was found when the keeper of the slots was asked for.
+    fn status_by(
+        &self,
+        keeper: &io::Result<Keeper<'_>>,
+        name: &ProfileName,
+    ) -> Result<Status, ManagerError> {
+        let operation = format!("read the status of `{name}`");
+        let profile = self.profile(&operation, name)?;
+        let status = match keeper {
+            Ok(keeper) => self.status_under(keeper, &profile),
+            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        };
+        status.map_err(|error| failed(operation, error))
+    }
+
     pub(crate) fn status_of(&self, profile: &Profile) -> io::Result<Status> {
+        self.status_under(&self.tree.keeper()?, profile)
+    }
+
+    /// The status of one gateway, whose slot `keeper` looks after.
+    fn status_under(&self, keeper: &Keeper<'_>, profile: &Profile) -> io::Result<Status> {
         let slot = self.tree.scandir.slot(&profile.name);
         let mut status = Status {
             profile: profile.name.clone(),
-            registered: slot.path().symlink_metadata().is_ok(),
+            registered: false,
             state: State::Unsupervised,
             pid: None,
             since: None,
@@ -165,45 +187,45 @@ impl S6Manager {
             parked: None,
             backoff: None,
         };
-        if status.registered && slot.supervisor()?.is_some() {
-            self.read_supervised(&mut status, profile, &slot)?;
-            if !self.tree.strays(&slot)?.is_empty() {
+        let supervisor = slot.supervisor()?;
+        status.registered = supervisor.is_some() || slot.path().symlink_metadata().is_ok();
+        if let Some(supervisor) = supervisor {
+            read_supervised(&mut status, profile, &slot)?;
+            let supervisors = [Some(supervisor), slot.log().supervisor()?];
+            if supervisors.into_iter().flatten().any(|holder| keeper.is_stray(holder)) {
                 status.state = State::Stray;
             }
         }
         let orphan = orphan(&profile.home.gateway_lock(), status.pid)?;
         // A gateway that was started again in between is nobody's orphan.
-        let still = slot.record().ok().and_then(|record| record.gateway());
-        if let Some(pid) = orphan.filter(|pid| still != Some(*pid)) {
+        let still = || slot.record().ok().and_then(|record| record.gateway());
+        if let Some(pid) = orphan.filter(|pid| still() != Some(*pid)) {
             (status.state, status.pid, status.ready) = (State::Orphan, Some(pid), None);
         }
         Ok(status)
     }
+}
 
-    /// What the supervisor says of a service that has one.
-    fn read_supervised(
-        &self,
-        status: &mut Status,
-        profile: &Profile,
-        slot: &ServiceDir,
-    ) -> io::Result<()> {
-        let record = slot.record()?;
-        let deaths = slot.deaths()?;
-        let notifies = gateway_config(profile).notifies_readiness();
-        status.parked = policy::parked(slot)?.filter(|_| record.is_down());
-        let waits = record.finishing && record.want_up;
-        status.backoff = if waits { policy::backoff(slot)? } else { None };
-        status.state = state(&record, notifies, !deaths.is_empty(), status.parked.is_some());
-        status.pid = record.gateway();
-        status.since = Some(record.stamp);
-        status.ready = status.pid.filter(|_| notifies).map(|_| record.ready);
-        let an_hour_ago = Timestamp::now().saturating_sub(AN_HOUR).unwrap_or(Timestamp::MIN);
-        let crashes = policy::crashes(slot)?;
-        let recent = crashes.iter().filter(|death| death.at >= an_hour_ago).count();
-        status.deaths = u32::try_from(recent).unwrap_or(u32::MAX);
-        status.last_exit = deaths.last().map(|death| death.exit);
-        Ok(())
-    }
+/// What the supervisor says of a service that has one. Asked of every gateway there is, so that no file
+/// is opened which can't matter in the state that the record tells.
+fn read_supervised(status: &mut Status, profile: &Profile, slot: &ServiceDir) -> io::Result<()> {
+    let record = slot.record()?;
+    let deaths = slot.deaths()?;
+    let runs = record.gateway().is_some();
+    let notifies = runs && gateway_config(profile).notifies_readiness();
+    status.parked = if record.is_down() { policy::parked(slot)? } else { None };
+    let waits = record.finishing && record.want_up;
+    status.backoff = if waits { policy::backoff(slot)? } else { None };
+    status.state = state(&record, notifies, !deaths.is_empty(), status.parked.is_some());
+    status.pid = record.gateway();
+    status.since = Some(record.stamp);
+    status.ready = notifies.then_some(record.ready);
+    status.last_exit = deaths.last().map(|death| death.exit);
+    let an_hour_ago = Timestamp::now().saturating_sub(AN_HOUR).unwrap_or(Timestamp::MIN);
+    let crashes = policy::crashes(slot, deaths)?;
+    let recent = crashes.iter().filter(|death| death.at >= an_hour_ago).count();
+    status.deaths = u32::try_from(recent).unwrap_or(u32::MAX);
+    Ok(())
 }
 
 /// What a record means, given whether the gateway ever says that it is ready, and whether it ever died.
@@ -259,9 +281,12 @@ impl ServiceManager for S6Manager {
     }
 
     fn status(&self, name: &ProfileName) -> Result<Status, ManagerError> {
-        let operation = format!("read the status of `{name}`");
-        let profile = self.profile(&operation, name)?;
-        self.status_of(&profile).map_err(|error| failed(operation, error))
+        self.status_by(&self.tree.keeper(), name)
+    }
+
+    fn statuses(&self, names: &[ProfileName]) -> Vec<Result<Status, ManagerError>> {
+        let keeper = self.tree.keeper_of_many();
+        parallel::compute(names.to_vec(), |name| self.status_by(&keeper, &name))
     }
 }
 

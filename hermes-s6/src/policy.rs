@@ -142,7 +142,7 @@ pub fn after_death(slot: &ServiceDir, policy: &Policy, fault: Option<String>) ->
         return Ok(0);
     }
     let since = since(slot)?;
-    match policy.decide(&crashes(slot)?, since, fault) {
+    match policy.decide(&crashes(slot, slot.deaths()?)?, since, fault) {
         Verdict::Park(reason) => {
             noted(park(slot, &reason));
             Ok(EXIT_PARK)
@@ -156,11 +156,12 @@ pub fn after_death(slot: &ServiceDir, policy: &Policy, fault: Option<String>) ->
     }
 }
 
-/// The deaths under this supervisor that nobody asked for, oldest first.
-pub fn crashes(slot: &ServiceDir) -> io::Result<Vec<Death>> {
-    let asked_for = asked_for(slot)?;
-    let mut deaths = slot.deaths()?;
-    deaths.retain(|death| !asked_for.contains(&death.at));
+/// Those of `deaths`, which the supervisor of `slot` has seen, that nobody asked for.
+pub fn crashes(slot: &ServiceDir, mut deaths: Vec<Death>) -> io::Result<Vec<Death>> {
+    if !deaths.is_empty() {
+        let asked_for = asked_for(slot)?;
+        deaths.retain(|death| !asked_for.contains(&death.at));
+    }
     Ok(deaths)
 }
 

@@ -3,6 +3,7 @@
 //! [`plan`] is a pure function from facts to actions; [`crate::boot`] gathers the facts and carries
 //! the plan out. One bad profile costs its own action and no other.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hermes_core::{Intent, ProfileName};
@@ -136,13 +137,21 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// Whether it is more than a remark.
+    pub fn changes_something(&self) -> bool {
+        !matches!(self, Self::Keep { .. } | Self::Skip { .. })
+    }
+}
+
 /// Decides what to do. Applied, and asked again, it decides to keep everything.
 pub fn plan(facts: &Facts) -> Vec<Action> {
+    let index = Index::of(facts);
     let clear = facts.leftovers.iter().map(|path| Action::Clear { path: path.clone() });
     let mut actions: Vec<_> = clear.collect();
     for slot in &facts.slots {
         let profile = slot.profile.clone();
-        let known = facts.profiles.iter().any(|fact| fact.name == profile);
+        let known = index.profiles.contains_key(&profile);
         let hidden = || facts.skipped.iter().any(|(path, _)| path.ends_with(profile.as_str()));
         if !known && hidden() {
             // Its home is there and can't be read now, which is no reason to end its gateway.
@@ -153,13 +162,13 @@ pub fn plan(facts: &Facts) -> Vec<Action> {
         }
     }
     for fact in &facts.profiles {
-        let slot = facts.slots.iter().find(|slot| slot.profile == fact.name && slot.supervised);
+        let slot = index.slots.get(&fact.name).copied().filter(|slot| slot.supervised);
         if fact.stale_files && !slot.is_some_and(|slot| slot.running) {
             actions.push(Action::Sweep { profile: fact.name.clone() });
         }
-        actions.push(decide(facts, fact, slot));
+        actions.push(decide(facts, &index, fact, slot));
     }
-    let known = |name: &ProfileName| facts.profiles.iter().any(|fact| fact.name == *name);
+    let known = |name: &ProfileName| index.profiles.contains_key(name);
     actions.extend(
         facts.unreadable.iter().filter(|(name, _)| !known(name)).map(|(name, reason)| {
             Action::Skip { what: name.to_string(), detail: unreadable(reason) }
@@ -172,7 +181,29 @@ pub fn plan(facts: &Facts) -> Vec<Action> {
     actions
 }
 
-fn decide(facts: &Facts, fact: &ProfileFact, slot: Option<&SlotFact>) -> Action {
+/// The facts by what they are looked up by, so that a plan takes no time by the square of its length.
+struct Index<'a> {
+    profiles: BTreeMap<&'a ProfileName, &'a ProfileFact>,
+    slots: BTreeMap<&'a ProfileName, &'a SlotFact>,
+    /// Those that name a port, in the order of the profiles.
+    claims: BTreeMap<u16, Vec<&'a ProfileFact>>,
+}
+
+impl<'a> Index<'a> {
+    fn of(facts: &'a Facts) -> Self {
+        let mut claims = BTreeMap::<_, Vec<_>>::new();
+        for fact in &facts.profiles {
+            fact.port.into_iter().for_each(|port| claims.entry(port).or_default().push(fact));
+        }
+        Self {
+            profiles: facts.profiles.iter().map(|fact| (&fact.name, fact)).collect(),
+            slots: facts.slots.iter().map(|slot| (&slot.profile, slot)).collect(),
+            claims,
+        }
+    }
+}
+
+fn decide(facts: &Facts, index: &Index<'_>, fact: &ProfileFact, slot: Option<&SlotFact>) -> Action {
     let profile = fact.name.clone();
     let intent = match &fact.intent {
         Ok(intent) => *intent,
@@ -184,7 +215,7 @@ fn decide(facts: &Facts, fact: &ProfileFact, slot: Option<&SlotFact>) -> Action 
     if let Some((_, reason)) = facts.unreadable.iter().find(|(name, _)| *name == profile) {
         return Action::Skip { what: profile.to_string(), detail: unreadable(reason) };
     }
-    let rival = rival_for_port(facts, fact);
+    let rival = rival_for_port(index, fact);
     match (slot, intent, rival) {
         (Some(slot), Intent::Running, None) if slot.wanted != Wanted::Up && !slot.parked => {
             Action::Start { profile }
@@ -202,16 +233,14 @@ fn decide(facts: &Facts, fact: &ProfileFact, slot: Option<&SlotFact>) -> Action 
 
 /// Who has the port that `fact` names: whoever is up, else the first wanted one (`default`, then
 /// by name).
-fn rival_for_port<'a>(facts: &'a Facts, fact: &ProfileFact) -> Option<(&'a ProfileName, u16)> {
+fn rival_for_port<'a>(index: &Index<'a>, fact: &ProfileFact) -> Option<(&'a ProfileName, u16)> {
     let port = fact.port?;
-    let running =
-        |name: &ProfileName| facts.slots.iter().any(|slot| slot.profile == *name && slot.running);
-    let claims = |other: &&ProfileFact| other.port == Some(port) && other.name != fact.name;
-    let up = facts.profiles.iter().filter(claims).find(|other| running(&other.name));
+    let running = |name: &ProfileName| index.slots.get(name).is_some_and(|slot| slot.running);
+    let claims = || index.claims.get(&port).into_iter().flatten().copied();
+    let up = claims().find(|other| other.name != fact.name && running(&other.name));
     let first = || {
-        let wanted = |other: &&ProfileFact| other.intent == Ok(Intent::Running);
-        let before = facts.profiles.iter().take_while(|other| other.name != fact.name);
-        before.filter(claims).find(wanted).filter(|_| !running(&fact.name))
+        let mut before = claims().take_while(|other| other.name != fact.name);
+        before.find(|other| other.intent == Ok(Intent::Running)).filter(|_| !running(&fact.name))
     };
     up.or_else(first).map(|rival| (&rival.name, port))
 }

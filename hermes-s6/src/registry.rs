@@ -17,11 +17,13 @@ use hermes_core::fsutil;
 use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::Holder;
 
+use crate::capacity::Capacity;
 use crate::control::{self, ControlError, Sent, scan, service};
 use crate::error::{failed, refused, timed_out, unreachable};
 use crate::layout::ServiceDir;
 use crate::render;
 use crate::stage::{self, Blueprint, Staged};
+use crate::stray::Keeper;
 use crate::tree::Tree;
 use crate::wait::{self, Events, Look, Process};
 
@@ -88,8 +90,8 @@ fn publish(
     if slot.path().symlink_metadata().is_ok() {
         return Err(already());
     }
-    let capacity = tree.capacity(svscan).map_err(|error| failed(operation, error))?;
-    if capacity.room() == 0 {
+    let full = Capacity::exhausted(&tree.scandir, &tree.proc, svscan.pid);
+    if let Some(capacity) = full.map_err(|error| failed(operation, error))? {
         let why =
             format!("the scan directory `{}` is full: {capacity}", tree.scandir.path().display());
         let hint = "`hermes up` makes room for 5,000; `hermes doctor` shows what limits this tree";
@@ -145,7 +147,7 @@ fn unsupervised_part(tree: &Tree, slot: &ServiceDir, svscan: Holder) -> io::Resu
         let Some(supervisor) = part.supervisor()? else {
             return Ok(Some(format!("no s6-supervise runs for `{}`", part.path().display())));
         };
-        if tree.is_stray(supervisor, Some(svscan)) {
+        if Keeper::new(&tree.proc, Some(svscan)).is_stray(supervisor) {
             let holder = supervisor.pid.map_or_else(String::new, |pid| tree.proc.title(pid));
             let svscan = svscan.pid.unwrap_or_default();
             return Ok(Some(format!(

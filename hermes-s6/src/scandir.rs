@@ -100,12 +100,20 @@ impl ScanDir {
         Ok(services)
     }
 
+    /// How many entries there are that a service might be: not fewer than there are services.
+    pub(crate) fn visible_entries(&self) -> io::Result<u64> {
+        fs::read_dir(&self.0)?.try_fold(0, |count, entry| {
+            let hidden = entry?.file_name().as_encoded_bytes().starts_with(b".");
+            Ok(count + u64::from(!hidden))
+        })
+    }
+
     fn directories(&self) -> io::Result<Vec<PathBuf>> {
         let mut directories = Vec::new();
         for entry in fs::read_dir(&self.0)? {
-            let path = entry?.path();
+            let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
             // A service may be a link to its directory.
-            if path.is_dir() {
+            if entry.is_ok_and(|kind| kind.is_dir()) || path.is_dir() {
                 directories.push(path);
             }
         }

@@ -7,6 +7,7 @@
 //! A logger whose own supervisor was killed lives on, too, as long as s6-svscan holds its pipe, and keeps
 //! the log directory's lock (`s6-log.html`), for which its successor then asks once a second.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Instant;
 
@@ -18,31 +19,65 @@ use rustix::process::Signal;
 use crate::control::{self, service};
 use crate::error::{failed, timed_out};
 use crate::layout::ServiceDir;
+use crate::proc::Proc;
 use crate::registry::{LOGGER_GRACE, end_logger};
 use crate::tree::Tree;
 use crate::wait::{self, Look, Process};
 
-impl Tree {
-    /// Whether `supervisor` is no child of `svscan`, the s6-svscan that holds the scan directory, if
-    /// one does. What lives in another pid namespace can't be told, and counts as none.
-    pub fn is_stray(&self, supervisor: Holder, svscan: Option<Holder>) -> bool {
+/// The s6-svscan that holds a scan directory, if one does, looked at once for any number of slots.
+#[derive(Debug, Clone)]
+pub(crate) struct Keeper<'a> {
+    proc: &'a Proc,
+    svscan: Option<Holder>,
+    /// Of many supervisors, those that need not be asked for their parents: the kernel takes its time
+    /// over each.
+    children: BTreeSet<u32>,
+}
+
+impl<'a> Keeper<'a> {
+    pub(crate) fn new(proc: &'a Proc, svscan: Option<Holder>) -> Self {
+        Self { proc, svscan, children: BTreeSet::new() }
+    }
+
+    /// Whether `supervisor` is no child of that s6-svscan. What lives in another pid namespace can't be
+    /// told, and counts as none.
+    pub(crate) fn is_stray(&self, supervisor: Holder) -> bool {
         let Some(supervisor) = supervisor.pid else { return false };
-        match svscan {
+        match self.svscan {
             None => true,
             Some(Holder { pid: None }) => false,
+            Some(_) if self.children.contains(&supervisor) => false,
             // One that ended in between is gone, not stray.
             Some(Holder { pid: Some(svscan) }) => {
                 self.proc.parent(supervisor).is_ok_and(|parent| parent != svscan)
             }
         }
     }
+}
+
+impl Tree {
+    /// Who looks after a slot.
+    pub(crate) fn keeper(&self) -> io::Result<Keeper<'_>> {
+        Ok(Keeper::new(&self.proc, self.scandir.svscan()?))
+    }
+
+    /// Who looks after many slots.
+    pub(crate) fn keeper_of_many(&self) -> io::Result<Keeper<'_>> {
+        let keeper = self.keeper()?;
+        let svscan = keeper.svscan.and_then(|svscan| svscan.pid);
+        Ok(Keeper {
+            children: svscan.map_or_else(BTreeSet::new, |pid| self.proc.children(pid)),
+            ..keeper
+        })
+    }
 
     /// The supervisors of `slot`, service first, that no s6-svscan looks after.
     pub fn strays(&self, slot: &ServiceDir) -> io::Result<Vec<(ServiceDir, Process)>> {
         let mut strays = Vec::new();
+        let keeper = self.keeper()?;
         for part in slot.parts() {
             let Some(supervisor) = part.supervisor()? else { continue };
-            if self.is_stray(supervisor, self.scandir.svscan()?)
+            if keeper.is_stray(supervisor)
                 && let Some(process) = supervisor.pid.map(Process::open).transpose()?.flatten()
             {
                 strays.push((part, process));

@@ -181,7 +181,7 @@ impl World {
         args: impl IntoIterator<Item = &'a str>,
     ) -> Hermes {
         let mut command = self.command("strace");
-        command.arg("-o").arg(self.path().join("strace.log"));
+        command.arg("-o").arg(self.strace_log());
         let calls: Vec<_> = injections.iter().filter_map(|text| text.split(':').next()).collect();
         command.args(["-e", &format!("trace={}", calls.join(","))]);
         for injection in injections {
@@ -189,6 +189,19 @@ impl World {
         }
         command.arg(hermes_program()).args(args);
         Hermes::new(command)
+    }
+
+    /// The `hermes` program in this world under strace, which writes all system calls of all its threads and
+    /// processes down.
+    pub fn hermes_traced<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Hermes {
+        let mut command = self.command("strace");
+        command.arg("-f").arg("-o").arg(self.strace_log()).arg(hermes_program()).args(args);
+        Hermes::new(command)
+    }
+
+    /// Where strace writes.
+    pub fn strace_log(&self) -> PathBuf {
+        self.path().join("strace.log")
     }
 
     /// A shell's script in this world, with the `hermes` program on its PATH.

@@ -19,7 +19,7 @@ pub(crate) fn run(app: &App, dry_run: bool, at_once: usize) -> Result<u8, CliErr
         if app.json {
             output::json(&plan)?;
         } else {
-            plan.iter().try_for_each(|action| output::line(describe(action)))?;
+            output::lines(plan.iter().map(describe))?;
         }
         return Ok(exit::SUCCESS);
     }
@@ -28,7 +28,7 @@ pub(crate) fn run(app: &App, dry_run: bool, at_once: usize) -> Result<u8, CliErr
     if app.json {
         output::json(outcomes)?;
     } else {
-        outcomes.iter().try_for_each(|outcome| output::line(describe(&outcome.action)))?;
+        output::lines(outcomes.iter().map(|outcome| describe(&outcome.action)))?;
     }
     report(&booted);
     let failed = outcomes.iter().any(|outcome| outcome.error.is_some());

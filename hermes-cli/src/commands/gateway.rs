@@ -102,15 +102,19 @@ fn each(
         match result {
             Ok(()) => {
                 output::message(format_args!("`{name}` is {done}"));
-                reports.push(report(app, &services, &name));
+                if app.json {
+                    reports.push(report(app, &services, &name));
+                }
             }
             Err(error) if single => return Err(error),
             Err(error) => {
                 output::error(&error, false);
                 code = if code == exit::SUCCESS { error.code() } else { code };
-                let mut report = output::as_json(&error);
-                report["profile"] = name.as_str().into();
-                reports.push(report);
+                if app.json {
+                    let mut report = output::as_json(&error);
+                    report["profile"] = name.as_str().into();
+                    reports.push(report);
+                }
             }
         }
     }

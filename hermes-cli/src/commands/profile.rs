@@ -1,8 +1,10 @@
 //! `hermes profile`: create, delete, rename, list, show, use, port. In `archive`: export, import.
 
 use hermes_core::config;
+use hermes_core::status::Status;
 use hermes_core::store::{Profile, StoreError};
 use hermes_core::{Intent, ProfileName, State};
+use hermes_s6::parallel;
 use serde::Serialize;
 
 use crate::app::{App, Services};
@@ -44,15 +46,21 @@ struct View {
 
 impl View {
     fn of(app: &App, services: Option<&Services>, profile: &Profile, chosen: &ProfileName) -> Self {
+        let status = services.and_then(|services| services.status(&profile.name).ok());
+        Self::with(app, status, profile, chosen)
+    }
+
+    fn with(app: &App, status: Option<Status>, profile: &Profile, chosen: &ProfileName) -> Self {
         let (port, wrong_config) = match app.store.port(profile) {
             Ok(port) => (port, None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let (intent, wrong_intent) = match Intent::read(&profile.home) {
+        // Where the status has none, why is told here.
+        let known = status.as_ref().and_then(|status| status.intent);
+        let (intent, wrong_intent) = match known.map_or_else(|| Intent::read(&profile.home), Ok) {
             Ok(intent) => (Some(intent), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let status = services.and_then(|services| services.status(&profile.name).ok());
         Self {
             profile: profile.name.clone(),
             home: profile.home.path().display().to_string(),
@@ -159,9 +167,12 @@ fn rename(app: &App, from: &ProfileName, to: &ProfileName) -> Result<u8, CliErro
 fn list(app: &App) -> Result<u8, CliError> {
     let listing = app.store.list()?;
     let chosen = app.profile()?;
-    let services = app.services().ok();
-    let view = |profile| View::of(app, services.as_ref(), profile, &chosen);
-    let views: Vec<_> = listing.profiles.iter().map(view).collect();
+    let names: Vec<_> = listing.profiles.iter().map(|profile| profile.name.clone()).collect();
+    let statuses = app.services().map(|services| services.statuses(&names)).unwrap_or_default();
+    let statuses = statuses.into_iter().map(Result::ok).chain(std::iter::repeat_with(|| None));
+    let profiles = listing.profiles.iter().zip(statuses).collect();
+    let view = |(profile, status)| View::with(app, status, profile, &chosen);
+    let views: Vec<_> = parallel::compute(profiles, view);
     if app.json {
         output::json(&views)?;
     } else {

@@ -4,10 +4,11 @@ use hermes_core::manager::ManagerError;
 use hermes_core::status::{Backoff, Status};
 use hermes_core::store::Profile;
 use hermes_core::{Intent, ProfileName};
+use hermes_s6::parallel;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::{App, Services};
 use crate::args::Which;
 use crate::error::{CliError, exit};
 use crate::output;
@@ -65,9 +66,9 @@ pub(crate) fn status(app: &App, which: Which) -> Result<u8, CliError> {
     let single = !which.all && names.len() == 1;
     let mut views = Vec::new();
     let mut failed = None;
-    for name in &names {
-        match services.status(name) {
-            Ok(status) => views.push(View::new(app, status)),
+    for view in views_of(app, &services, &names) {
+        match view {
+            Ok(view) => views.push(view),
             Err(error) if single => return Err(error.into()),
             // One that can't be told hides no other.
             Err(error) => {
@@ -101,11 +102,11 @@ pub(crate) fn list(app: &App) -> Result<u8, CliError> {
     let mut names = services.list_profile_gateways()?;
     names.sort_by_key(|name| (!name.is_default(), name.clone()));
     let mut code = exit::SUCCESS;
-    for name in names {
-        match services.status(&name) {
-            Ok(status) => views.push(View::new(app, status)),
-            Err(ManagerError::NoSuchProfile { .. }) => output::warning(format_args!(
-                "the slot of `{name}` has no profile; `hermes boot` removes it"
+    for view in views_of(app, &services, &names) {
+        match view {
+            Ok(view) => views.push(view),
+            Err(ManagerError::NoSuchProfile { profile }) => output::warning(format_args!(
+                "the slot of `{profile}` has no profile; `hermes boot` removes it"
             )),
             // One that can't be read hides no other.
             Err(error) => {
@@ -117,6 +118,15 @@ pub(crate) fn list(app: &App) -> Result<u8, CliError> {
     }
     print(app, &views)?;
     Ok(code)
+}
+
+fn views_of(
+    app: &App,
+    services: &Services,
+    names: &[ProfileName],
+) -> Vec<Result<View, ManagerError>> {
+    let view = |status: Result<Status, ManagerError>| Ok(View::new(app, status?));
+    parallel::compute(services.statuses(names), view)
 }
 
 fn print(app: &App, views: &[View]) -> Result<(), CliError> {

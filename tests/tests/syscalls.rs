@@ -1,0 +1,92 @@
+//! What commands cost the kernel, counted on a live tree of two sizes: so many calls for each profile more,
+//! whatever the size, and no process. Nothing here measures a time.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use hermes_tests::{Svscan, World};
+
+/// With one gateway that runs and one that is stopped for each.
+const SIZES: [usize; 2] = [2, 8];
+
+/// A tree of so many pairs of profiles, all registered.
+fn grow(tree: &Svscan, pairs: std::ops::Range<usize>) {
+    for i in pairs {
+        tree.world.profile_for_later(&format!("runs-{i}"), "exec sleep 600", "running");
+        tree.world.profile_for_later(&format!("idle-{i}"), "exec sleep 600", "stopped");
+    }
+    tree.world.hermes(["boot"]).ok();
+}
+
+/// The system calls that a command makes, by name. It must succeed.
+#[track_caller]
+fn calls(world: &World, args: &[&str]) -> BTreeMap<String, usize> {
+    world.hermes_traced(args.iter().copied()).ok();
+    let mut calls = BTreeMap::new();
+    for line in fs::read_to_string(world.strace_log()).expect("a trace").lines() {
+        // `PID NAME(…`; what is resumed was counted when it began.
+        let call = line.split_once(' ').and_then(|(_, call)| call.trim_start().split_once('('));
+        let Some((name, arguments)) = call else { continue };
+        // A debug build looks at each descriptor before it closes it.
+        if !name.starts_with('<') && !arguments.contains("F_GETFD") {
+            *calls.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    assert!(calls["openat"] > 5, "the trace was not understood: {calls:?}");
+    calls
+}
+
+/// How many calls a command makes for each pair of profiles more. None of them may start a process, or a
+/// thread, which so few profiles are not worth.
+#[track_caller]
+fn cost_of_a_pair(few: &BTreeMap<String, usize>, many: &BTreeMap<String, usize>) -> usize {
+    for started in ["clone", "clone3", "fork", "vfork"] {
+        assert_eq!(many.get(started), None, "{many:?}");
+    }
+    assert_eq!(many["execve"], 1, "its own");
+    // Memory is asked for in steps.
+    let total = |calls: &BTreeMap<String, usize>| {
+        let calls = calls.iter().filter(|(name, _)| !["brk", "mmap", "munmap"].contains(&&***name));
+        calls.map(|(_, count)| count).sum::<usize>()
+    };
+    let more = total(many).checked_sub(total(few)).expect("more profiles cost more");
+    more.div_ceil(SIZES[1] - SIZES[0])
+}
+
+#[test]
+fn a_profile_more_costs_the_same_few_calls_at_any_size_and_no_process() {
+    let tree = Svscan::start();
+    // Each with what a pair may cost: a few calls more than it does.
+    let commands = [
+        (&["profile", "list"][..], 60),
+        (&["gateway", "list", "--json"], 58),
+        (&["gateway", "status", "--all", "--json"], 60),
+        (&["boot"], 62),
+    ];
+    let [few, many] = SIZES;
+    grow(&tree, 0..few);
+    let small = commands.map(|(args, _)| calls(&tree.world, args));
+    grow(&tree, few..many);
+    for ((args, allowed), small) in commands.into_iter().zip(&small) {
+        let cost = cost_of_a_pair(small, &calls(&tree.world, args));
+        assert!(cost <= allowed, "{args:?}: {cost} calls for a pair of profiles, of {allowed}");
+    }
+}
+
+#[test]
+fn one_profile_costs_the_same_among_few_and_among_many() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    let status = |world: &World| calls(world, &["gateway", "status", "runs-0"]);
+    let [few, many] = SIZES;
+    grow(&tree, 0..few);
+    world.profile_for_later("one", "exec sleep 600", "stopped");
+    // How often it looks whether it is supervised depends on the moment; what it looks at does not.
+    let looks = |calls: BTreeMap<String, usize>| calls["statx"] + calls["getdents64"];
+    let register = |world: &World| looks(calls(world, &["gateway", "register", "one"]));
+    let before = (status(world), register(world));
+    world.hermes(["gateway", "unregister", "one"]).ok();
+    grow(&tree, few..many);
+    world.hermes(["gateway", "unregister", "one"]).ok();
+    assert_eq!((status(world), register(world)), before);
+}
