@@ -15,7 +15,7 @@ use xshell::Shell;
 use crate::install;
 
 /// What is installed; `aiohttp` in the version that the agent's own extras name.
-const REQUIREMENTS: &[&str] = &["hermes-agent==0.19.0", "aiohttp==3.14.1"];
+pub(crate) const REQUIREMENTS: &[&str] = &["hermes-agent==0.19.0", "aiohttp==3.14.1"];
 /// What is written last, so that a half-done installation is done again.
 const STAMP: &str = "installed-by-xtask";
 /// Where root installs if its build directory is closed to others.
@@ -24,7 +24,7 @@ const ELSEWHERE: &str = "/var/cache/hermes-python-agent";
 /// Returns once the agent is there.
 pub(crate) fn ensure(no_install: bool) -> Result<()> {
     let target = target()?;
-    let at = target.join("python-agent");
+    let at = place()?;
     let stamp = REQUIREMENTS.join("\n");
     if fs::read_to_string(at.join(STAMP)).is_ok_and(|found| found == stamp) {
         return Ok(());
@@ -52,6 +52,11 @@ pub(crate) fn ensure(no_install: bool) -> Result<()> {
     }
     println!("installed the Python agent in {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// Where it is, once it is installed.
+pub(crate) fn place() -> Result<PathBuf> {
+    Ok(target()?.join("python-agent"))
 }
 
 /// The build directory that this program is in.

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "xtask talks to the person, or the CI log, that runs it")]
 
 mod agent;
+mod bench;
 mod demo;
 mod docker;
 mod docker_test;
@@ -37,6 +38,13 @@ enum Xtask {
     Tidy,
     /// Show the product's main job live, in a temporary home
     Demo(Tools),
+    /// Measure Hermes beside the Python implementation, s6's tools and the floor of the machine
+    Bench {
+        #[command(flatten)]
+        bench: bench::BenchOptions,
+        #[command(flatten)]
+        tools: Tools,
+    },
     /// Build the image
     Image {
         #[command(flatten)]
@@ -76,6 +84,7 @@ fn main() -> ExitCode {
     let done = match Xtask::parse() {
         Xtask::Test { tools, docker } => test::run(tools.no_install, docker),
         Xtask::Tidy => tidy::run(),
+        Xtask::Bench { bench, tools } => bench::run(&bench, tools.no_install),
         Xtask::Image { image, tools } => image::run(&image, tools.no_install),
         Xtask::DockerTest { test, tools } => docker_test::run(&test, tools.no_install),
         Xtask::Demo(tools) => demo::run(tools.no_install),

@@ -10,6 +10,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("hermes-s6", &["hermes-core"]),
     ("hermes-host", &["hermes-core"]),
     ("hermes-cli", &["hermes-core", "hermes-s6", "hermes-host"]),
+    ("floor", &[]),
     ("tests", &["hermes-core", "hermes-s6"]),
     ("xtask", &[]),
 ];

@@ -1,0 +1,41 @@
+//! Reading small files and asking who holds a lock, in as few calls as there can be.
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Flock, FlockType, Pid};
+
+/// Reads at most what fits into `buffer`, in one call, and answers how much that was; 0 where there is no
+/// such file.
+pub(crate) fn read(path: &str, buffer: &mut [u8]) -> Result<usize, Errno> {
+    match rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(file) => rustix::io::read(&file, buffer),
+        Err(Errno::NOENT) => Ok(0),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Writes a new file.
+pub(crate) fn write(path: &str, bytes: &[u8], mode: u32) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(CWD, path, flags, Mode::from_raw_mode(mode))?;
+    rustix::io::write(&file, bytes).map(drop)
+}
+
+/// Who holds the `fcntl(2)` lock on the file, if anybody does.
+pub(crate) fn holder(path: &str) -> Result<Option<Pid>, Errno> {
+    match rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(file) => {
+            let query = Flock::from(FlockType::WriteLock);
+            Ok(rustix::process::fcntl_getlk(&file, &query)?.and_then(|lock| lock.pid))
+        }
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Writes bytes into a FIFO that somebody reads.
+pub(crate) fn send(path: &str, bytes: &[u8]) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fifo = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
+    rustix::io::write(&fifo, bytes).map(drop)
+}

@@ -1,0 +1,132 @@
+//! What has to be read to tell how gateways are.
+
+use std::io;
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::files;
+
+/// Which files matter beside those that every job reads: marker, intent, configuration, the lock of each
+/// supervisor, the record.
+#[derive(Clone, Copy)]
+pub(crate) struct Depth {
+    /// The deaths, and who else may be the gateway.
+    deaths: bool,
+    /// Why it is parked, who else may be the gateway.
+    state: bool,
+    /// Whether it stays down, which version made it, what lies about.
+    upkeep: bool,
+}
+
+/// `hermes profile list`.
+pub(crate) const LIST: Depth = Depth { deaths: false, state: true, upkeep: false };
+/// `hermes gateway status`, `hermes gateway list`.
+pub(crate) const STATUS: Depth = Depth { deaths: true, state: true, upkeep: false };
+/// `hermes boot`, before it does anything.
+pub(crate) const PLAN: Depth = Depth { deaths: false, state: false, upkeep: true };
+
+/// Prints one line for each profile.
+pub(crate) fn all(home: &str, scandir: &str, depth: Depth) -> Result<(), Errno> {
+    let mut look = Look::new(scandir)?;
+    for name in profiles(home)? {
+        look.at(&profile(home, &name), &slot(scandir, &name), &name, depth)?;
+    }
+    look.print()
+}
+
+/// Prints one line for one profile.
+pub(crate) fn one(home: &str, scandir: &str, name: &str) -> Result<(), Errno> {
+    let mut look = Look::new(scandir)?;
+    look.at(&profile(home, name), &slot(scandir, name), name, STATUS)?;
+    look.print()
+}
+
+/// The names of the directories in which profiles are.
+pub(crate) fn profiles(home: &str) -> Result<Vec<String>, Errno> {
+    let path = [home, "/profiles"].concat();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::new(directory)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn profile(home: &str, name: &str) -> String {
+    [home, "/profiles/", name].concat()
+}
+
+fn slot(scandir: &str, name: &str) -> String {
+    [scandir, "/gateway-", name].concat()
+}
+
+struct Look {
+    buffer: [u8; 4096],
+    out: Vec<u8>,
+}
+
+impl Look {
+    fn new(scandir: &str) -> Result<Self, Errno> {
+        // Without an s6-svscan there is nothing to tell.
+        files::holder(&[scandir, "/.s6-svscan/lock"].concat())?.ok_or(Errno::SRCH)?;
+        Ok(Self { buffer: [0; 4096], out: Vec::new() })
+    }
+
+    fn at(&mut self, home: &str, slot: &str, name: &str, depth: Depth) -> Result<(), Errno> {
+        rustix::fs::stat([home, "/SOUL.md"].concat())?;
+        self.out.extend(name.as_bytes());
+        self.copy(&[home, "/gateway.intent"].concat())?;
+        let config = self.read(&[home, "/config.yaml"].concat())?;
+        let at = config.windows(5).position(|word| word == b"port:").unwrap_or_default();
+        let port: Vec<_> = config[at..].iter().filter(|b| b.is_ascii_digit()).copied().collect();
+        self.out.extend(port);
+        let supervisor = files::holder(&[slot, "/supervise/lock"].concat())?;
+        let logger = files::holder(&[slot, "/log/supervise/lock"].concat())?;
+        self.out.push(b'0' + u8::from(supervisor.is_some()) + u8::from(logger.is_some()));
+        let record = self.read(&[slot, "/supervise/status"].concat())?;
+        let is_up = record.get(24..32).is_some_and(|pid| pid.iter().any(|byte| *byte != 0));
+        self.out.push(if is_up { b'U' } else { b'D' });
+        if depth.deaths {
+            self.copy(&[slot, "/supervise/death_tally"].concat())?;
+        }
+        if depth.state {
+            files::holder(&[home, "/hermes-gateway.lock"].concat())?;
+        }
+        if !is_up {
+            self.copy(&[slot, "/data/parked"].concat())?;
+        }
+        if depth.upkeep {
+            self.copy(&[slot, "/data/generation"].concat())?;
+            for path in [[slot, "/down"], [home, "/gateway.pid"], [home, "/processes.json"]] {
+                let there = rustix::fs::stat(path.concat()).is_ok();
+                self.out.push(b'0' + u8::from(there));
+            }
+        }
+        self.out.push(b'\n');
+        Ok(())
+    }
+
+    fn read(&mut self, path: &str) -> Result<Vec<u8>, Errno> {
+        let len = files::read(path, &mut self.buffer)?;
+        Ok(self.buffer[..len].to_vec())
+    }
+
+    fn copy(&mut self, path: &str) -> Result<(), Errno> {
+        let len = files::read(path, &mut self.buffer)?;
+        self.out.extend(&self.buffer[..len]);
+        Ok(())
+    }
+
+    fn print(self) -> Result<(), Errno> {
+        let mut rest = self.out.as_slice();
+        while !rest.is_empty() {
+            rest = &rest[rustix::io::write(io::stdout(), rest)?..];
+        }
+        Ok(())
+    }
+}

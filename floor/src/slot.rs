@@ -1,0 +1,123 @@
+//! Making the files of a slot, making s6-svscan see them, and the way back.
+
+use rustix::event::Timespec;
+use rustix::fs::{AtFlags, CWD, Mode, RenameFlags};
+use rustix::io::Errno;
+use rustix::process::PidfdFlags;
+
+use crate::files;
+
+/// What stands for the profile's name in the scripts.
+const NAME: &str = "@PROFILE@";
+/// The service and its logger.
+const PARTS: [&str; 2] = ["", "/log"];
+/// The names below each part that s6-supervise makes when it starts, or keeps.
+const SUPERVISE: [&str; 4] = ["lock", "status", "death_tally", "control"];
+
+/// Makes a slot for each of `names` and returns when every supervisor holds its lock and has written its
+/// record. `scripts` is a directory with `run`, `finish` and `log-run`.
+pub(crate) fn register(scandir: &str, scripts: &str, names: &[&str]) -> Result<(), Errno> {
+    let mut buffer = vec![0; 16 * 1024];
+    let mut read = |name| {
+        let len = files::read(&[scripts, name].concat(), &mut buffer)?;
+        Ok::<_, Errno>(String::from_utf8_lossy(&buffer[..len]).into_owned())
+    };
+    let scripts = [read("/run")?, read("/finish")?, read("/log-run")?];
+    let mut waiting = Vec::new();
+    for name in names {
+        let slot = [scandir, "/gateway-", name].concat();
+        let staged = [scandir, "/.floor-", name].concat();
+        make(&staged, &scripts, name)?;
+        rustix::fs::renameat_with(CWD, &staged, CWD, &slot, RenameFlags::NOREPLACE)?;
+        waiting.extend(PARTS.map(|part| [&slot, part].concat()));
+    }
+    files::send(&[scandir, "/.s6-svscan/control"].concat(), b"a")?;
+    loop {
+        let mut rest = Vec::new();
+        for part in waiting {
+            if !is_supervised(&part)? {
+                rest.push(part);
+            }
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        waiting = rest;
+        let pause = Timespec { tv_sec: 0, tv_nsec: 200_000 };
+        rustix::event::poll(&mut [], Some(&pause))?;
+    }
+}
+
+fn is_supervised(part: &str) -> Result<bool, Errno> {
+    let held = files::holder(&[part, "/supervise/lock"].concat())?.is_some();
+    Ok(held && rustix::fs::stat([part, "/supervise/status"].concat()).is_ok())
+}
+
+fn make(slot: &str, scripts: &[String; 3], name: &str) -> Result<(), Errno> {
+    for part in PARTS {
+        let directory = |below: &str, mode| {
+            let path = [slot, part, below].concat();
+            rustix::fs::mkdir(&path, Mode::from_raw_mode(mode))?;
+            // The umask bites.
+            rustix::fs::chmod(&path, Mode::from_raw_mode(mode))
+        };
+        directory("", 0o755)?;
+        directory("/event", 0o3730)?;
+        directory("/supervise", 0o755)?;
+        directory("/supervise/event", 0o3730)?;
+        let control = [slot, part, "/supervise/control"].concat();
+        rustix::fs::mkfifoat(CWD, &control, Mode::from_raw_mode(0o660))?;
+        rustix::fs::chmod(&control, Mode::from_raw_mode(0o660))?;
+    }
+    rustix::fs::mkdir([slot, "/data"].concat(), Mode::from_raw_mode(0o755))?;
+    let file = |below: &str, text: &str, mode| {
+        files::write(&[slot, below].concat(), text.as_bytes(), mode)
+    };
+    file("/data/profile", name, 0o644)?;
+    file("/data/generation", "1\n", 0o644)?;
+    file("/type", "longrun\n", 0o644)?;
+    file("/notification-fd", "3\n", 0o644)?;
+    file("/timeout-kill", "6000\n", 0o644)?;
+    file("/timeout-finish", "0\n", 0o644)?;
+    file("/down", "", 0o644)?;
+    for (path, script) in ["/run", "/finish", "/log/run"].into_iter().zip(scripts) {
+        file(path, &script.replace(NAME, name), 0o755)?;
+    }
+    Ok(())
+}
+
+/// Takes away a slot whose service is down, and returns when its supervisors are gone and it is removed.
+pub(crate) fn unregister(scandir: &str, name: &str) -> Result<(), Errno> {
+    let slot = [scandir, "/gateway-", name].concat();
+    let hidden = [scandir, "/.floor-", name].concat();
+    rustix::fs::renameat(CWD, &slot, CWD, &hidden)?;
+    let mut supervisors = Vec::new();
+    for part in PARTS {
+        if let Some(pid) = files::holder(&[&hidden, part, "/supervise/lock"].concat())? {
+            supervisors.push(rustix::process::pidfd_open(pid, PidfdFlags::empty())?);
+        }
+    }
+    files::send(&[scandir, "/.s6-svscan/control"].concat(), b"an")?;
+    for supervisor in &supervisors {
+        let ended = rustix::event::PollFd::new(supervisor, rustix::event::PollFlags::IN);
+        rustix::event::poll(&mut [ended], None)?;
+    }
+    remove(&hidden)
+}
+
+fn remove(slot: &str) -> Result<(), Errno> {
+    let file = |below: &str| rustix::fs::unlinkat(CWD, [slot, below].concat(), AtFlags::empty());
+    let directory =
+        |below: &str| rustix::fs::unlinkat(CWD, [slot, below].concat(), AtFlags::REMOVEDIR);
+    for part in PARTS {
+        SUPERVISE.iter().try_for_each(|name| file(&[part, "/supervise/", name].concat()))?;
+        directory(&[part, "/supervise/event"].concat())?;
+        directory(&[part, "/supervise"].concat())?;
+        directory(&[part, "/event"].concat())?;
+    }
+    let own = ["type", "notification-fd", "timeout-kill", "timeout-finish", "down"];
+    own.iter().try_for_each(|name| file(&["/", name].concat()))?;
+    let scripts = ["/data/profile", "/data/generation", "/run", "/finish", "/log/run"];
+    scripts.into_iter().try_for_each(file)?;
+    ["/data", "/log", ""].into_iter().try_for_each(directory)
+}

@@ -1,0 +1,73 @@
+//! Jobs that don't depend on how many profiles there are: one process, one gateway, one file.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::super::gateway::Gateway;
+use super::super::sample::{Figure, Side, Taker};
+use super::{Bench, Job, Rule};
+
+/// Where the gateways listen; the peer's one higher.
+const GATEWAY_PORT: u16 = 18_642;
+
+impl Bench<'_> {
+    /// What doesn't depend on how many profiles there are.
+    pub(in crate::bench) fn alone(&self) -> Result<Vec<Job>> {
+        let home = self.scene.home("home", 0, false)?;
+        home.add("agent0", 0, "stopped")?;
+        let config = format!("gateway:\n  port: {GATEWAY_PORT}\n");
+        fs::write(home.path.join("profiles/agent0/config.yaml"), config)?;
+        let sides = vec![self.hermes(&home, &["--version"], &[0]), self.floor(&home, &["nothing"])];
+        let mut jobs = vec![self.job("a process that does nothing", None, &[], sides)?];
+
+        let hermes = || {
+            let line = ["-p", "agent0", "gateway", "start", "--foreground"];
+            Gateway::start(self.scene.hermes(&home, &line), GATEWAY_PORT)
+        };
+        let peer = self.peer.map(|peer| {
+            let home = &home;
+            move || {
+                let port = GATEWAY_PORT + 1;
+                let mut command =
+                    peer.command(home, &["-p", "agent0", "gateway", "run", "--replace"]);
+                command
+                    .env("API_SERVER_KEY", "0123456789abcdef0123456789abcdef")
+                    .env("API_SERVER_PORT", port.to_string());
+                Gateway::start(command, port)
+            }
+        });
+        let mut sides: Vec<Taker<'_>> = vec![(Side::Hermes, Box::new(|| Ok(hermes()?.ready)))];
+        sides.extend(
+            peer.as_ref()
+                .map(|start| -> Taker<'_> { (Side::Peer, Box::new(|| Ok(start()?.ready))) }),
+        );
+        jobs.push(self.job("gateway, from start to ready", None, &[Rule::AtMost(50.0)], sides)?);
+        let twentieth = [Rule::Times(Side::Peer, 0.05)];
+        for (name, private) in [("idle gateway, PSS", false), ("idle gateway, private", true)] {
+            let of = move |gateway: Gateway| {
+                let memory = gateway.memory()?;
+                Ok(if private { memory.private } else { memory.proportional })
+            };
+            let mut sides: Vec<Taker<'_>> = vec![(Side::Hermes, Box::new(|| of(hermes()?)))];
+            sides.extend(
+                peer.as_ref()
+                    .map(|start| -> Taker<'_> { (Side::Peer, Box::new(move || of(start()?))) }),
+            );
+            jobs.push(Job { unit: "kB", ..self.job(name, None, &twentieth, sides)? });
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a file's size")]
+        let size = fs::metadata(&self.scene.hermes)?.len() as f64 / 1e6;
+        let figures = BTreeMap::from([(Side::Hermes, Figure::of(vec![size]).context("a sample")?)]);
+        let rules = vec![Rule::AtMost(8.0)];
+        jobs.push(Job {
+            name: "binary size, stripped",
+            profiles: None,
+            unit: "MB",
+            figures,
+            rules,
+        });
+        Ok(jobs)
+    }
+}

@@ -1,0 +1,70 @@
+"""The Python implementation's own functions, called as its commands call them.
+
+Reads one request per line, answers each with the milliseconds that it took, imports not counted.
+Usage: peer.py HOME SCANDIR SCRIPTS S6_PROGRAMS
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+home, scandir, scripts = (pathlib.Path(arg) for arg in sys.argv[1:4])
+programs = sys.argv[4]
+
+from hermes_cli import container_boot, service_manager  # noqa: E402
+
+# Its scripts are for its image. Those of the others are put in their place, so that all slots cost the same.
+service_manager._S6_BIN_DIR = programs
+manager = service_manager.S6ServiceManager
+script = {name: (scripts / name).read_text() for name in ("run", "finish", "log-run")}
+manager._render_run_script = staticmethod(
+    lambda profile, extra_env: script["run"].replace("@PROFILE@", profile)
+)
+manager._render_finish_script = staticmethod(lambda: script["finish"])
+manager._render_log_run = staticmethod(lambda profile: script["log-run"].replace("@PROFILE@", profile))
+manager = manager(scandir)
+
+
+def supervised(profiles):
+    """Both supervisors of each run: they write their first records once they hold their locks."""
+    records = [
+        scandir / f"gateway-{profile}" / part / "supervise" / "status"
+        for profile in profiles
+        for part in (".", "log")
+    ]
+    while records:
+        records = [record for record in records if not record.exists()]
+        time.sleep(0.00025)
+
+
+def register(profile):
+    manager.register_profile_gateway(profile, start_now=False)
+    supervised([profile])
+
+
+def unregister(profile):
+    manager.unregister_profile_gateway(profile)
+
+
+def boot():
+    actions = container_boot.reconcile_profile_gateways(
+        hermes_home=home, scandir=scandir, container_argv=()
+    )
+    # Its image boots before there is an s6-svscan, which looks once for all.
+    subprocess.run([f"{programs}/s6-svscanctl", "-a", str(scandir)], check=True)
+    supervised([action.profile for action in actions])
+
+
+def status():
+    for profile in manager.list_profile_gateways():
+        manager.is_running(profile)
+
+
+print("ready", flush=True)
+for line in sys.stdin:
+    name, *arguments = line.split()
+    start = time.perf_counter()
+    globals()[name](*arguments)
+    print((time.perf_counter() - start) * 1e3, flush=True)

@@ -1,0 +1,134 @@
+//! Taking samples of several sides in turn, and what they come to.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Result, ensure};
+
+/// Who does a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Side {
+    Hermes,
+    /// The least that a program could do.
+    Floor,
+    /// s6's own tools.
+    S6,
+    /// The Python implementation.
+    Peer,
+}
+
+impl Side {
+    pub(super) const ALL: [Self; 4] = [Self::Hermes, Self::Floor, Self::S6, Self::Peer];
+
+    /// What it is called in the report.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Hermes => "hermes",
+            Self::Floor => "floor",
+            Self::S6 => "s6",
+            Self::Peer => "peer",
+        }
+    }
+}
+
+/// What one side of a job came to; the unit is the job's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Figure {
+    pub(super) median: f64,
+    /// The quartiles: half of all samples lie between them.
+    pub(super) low: f64,
+    pub(super) high: f64,
+    pub(super) runs: usize,
+}
+
+impl Figure {
+    /// Of at least one sample.
+    pub(super) fn of(mut samples: Vec<f64>) -> Option<Self> {
+        samples.sort_by(f64::total_cmp);
+        Some(Self {
+            median: quantile(&samples, 0.5)?,
+            low: quantile(&samples, 0.25)?,
+            high: quantile(&samples, 0.75)?,
+            runs: samples.len(),
+        })
+    }
+}
+
+/// Between the two nearest of `sorted`, in proportion.
+fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "a number of samples")]
+    let at = part * sorted.len().checked_sub(1)? as f64;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "0 to their number"
+    )]
+    let (below, above) = (at.floor() as usize, at.ceil() as usize);
+    Some(sorted[below] + (sorted[above] - sorted[below]) * at.fract())
+}
+
+/// One side, and what takes a sample of it.
+pub(super) type Taker<'a> = (Side, Box<dyn FnMut() -> Result<f64> + 'a>);
+
+/// Takes `runs` samples of each side. The sides take turns, each time in another order, so that noise hits
+/// all alike; a first round warms up and does not count.
+pub(super) fn take(
+    runs: usize,
+    interrupted: &AtomicBool,
+    mut sides: Vec<Taker<'_>>,
+) -> Result<BTreeMap<Side, Figure>> {
+    let mut samples = BTreeMap::<Side, Vec<f64>>::new();
+    for run in 0..=runs {
+        let first = run % sides.len();
+        sides.rotate_left(usize::from(first > 0));
+        for (side, take) in &mut sides {
+            ensure!(!interrupted.load(Ordering::Relaxed), "interrupted");
+            let sample = take()?;
+            if run > 0 {
+                samples.entry(*side).or_default().push(sample);
+            }
+        }
+    }
+    let figures = samples.into_iter();
+    Ok(figures.filter_map(|(side, samples)| Some((side, Figure::of(samples)?))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn half_of_the_samples_lie_between_the_quartiles() {
+        let figure = Figure::of(vec![5.0, 1.0, 2.0, 4.0, 3.0]).unwrap();
+        assert_eq!(figure, Figure { median: 3.0, low: 2.0, high: 4.0, runs: 5 });
+        assert_eq!(Figure::of(vec![1.0, 2.0]).map(|figure| figure.median), Some(1.5));
+        assert_eq!(Figure::of(Vec::new()), None);
+    }
+
+    #[test]
+    fn sides_take_turns_and_the_first_round_does_not_count() {
+        let order = RefCell::new(Vec::new());
+        let side = |side: Side, value: f64| -> Taker<'_> {
+            let order = &order;
+            (
+                side,
+                Box::new(move || {
+                    order.borrow_mut().push(side);
+                    Ok(value)
+                }),
+            )
+        };
+        let sides = vec![side(Side::Hermes, 1.0), side(Side::Floor, 2.0)];
+        let figures = take(3, &AtomicBool::new(false), sides).unwrap();
+        assert_eq!(
+            figures.values().map(|f| (f.median, f.runs)).collect::<Vec<_>>(),
+            [(1.0, 3), (2.0, 3)]
+        );
+        let order = order.take();
+        assert_eq!(order.len(), 8);
+        assert!(order.chunks(2).any(|round| round[0] == Side::Floor), "{order:?}");
+        take(1, &AtomicBool::new(true), vec![side(Side::Hermes, 1.0)]).unwrap_err();
+    }
+}
