@@ -21,12 +21,12 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .quiet { fill: #59636e }
 .title { font-size: 14px; font-weight: 600 }
 line { stroke: #d1d9e0 }
-.hermes { fill: #0969da } .floor { fill: #afb8c1 } .s6 { fill: #1a7f37 } .peer { fill: #bc4c00 }
+.hermes { fill: #0969da } .floor { fill: #afb8c1 } .s6 { fill: #1a7f37 } .python { fill: #bc4c00 }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f6fc }
   .quiet { fill: #9198a1 }
   line { stroke: #3d444d }
-  .hermes { fill: #4493f8 } .floor { fill: #656c76 } .s6 { fill: #3fb950 } .peer { fill: #db6d28 }
+  .hermes { fill: #4493f8 } .floor { fill: #656c76 } .s6 { fill: #3fb950 } .python { fill: #db6d28 }
 }
 ";
 

@@ -83,7 +83,7 @@ impl About {
     /// The table of the jobs that `shown` picks; with the quartiles, or short.
     pub(super) fn table(&self, quartiles: bool, shown: impl Fn(&Job) -> bool) -> String {
         let mut text = String::from(
-            "| job | profiles | Hermes | floor | s6 tools | Python | must be | is |\n\
+            "| job | profiles | Hermes | floor | s6 tools | Python | must be | reached |\n\
              |---|--:|--:|--:|--:|--:|---|---|\n",
         );
         for job in self.jobs.iter().filter(|job| shown(job)) {
@@ -139,7 +139,7 @@ pub(super) fn short(value: f64) -> String {
 pub(super) fn fill(page: &str, figures: &str) -> Result<String> {
     let (before, rest) = page.split_once(BEGIN).context("the page has no mark for figures")?;
     let (_, after) = rest.split_once(END).context("the page's figures have no end")?;
-    Ok(format!("{before}{BEGIN}\n{figures}\n{END}{after}"))
+    Ok(format!("{before}{BEGIN}\n\n{figures}\n\n{END}{after}"))
 }
 
 #[cfg(test)]
@@ -167,7 +167,7 @@ mod tests {
             [
                 "≤ 2 × floor yes",
                 "≤ 1 ms **no: 3 times that**",
-                "≤ peer / 100 not measured",
+                "≤ python / 100 not measured",
                 "≤ flat: 4 ms yes"
             ]
         );
@@ -178,7 +178,7 @@ mod tests {
         let about = About { facts: BTreeMap::new(), jobs: vec![job(Vec::new())] };
         let row = about.table(true, |_| true).lines().last().unwrap().to_owned();
         assert_eq!(row, "| profile list | 10 | 3 ms (2.7–3.3) | 2 ms (1.8–2.2) |  |  |  |  |");
-        assert!(about.json()["jobs"][0]["sides"].get("peer").is_none());
+        assert!(about.json()["jobs"][0]["sides"].get("python").is_none());
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn a_page_keeps_what_is_around_its_figures() {
         let page = format!("a\n{BEGIN}\nold\n{END}\nb\n");
-        assert_eq!(fill(&page, "new").unwrap(), format!("a\n{BEGIN}\nnew\n{END}\nb\n"));
+        assert_eq!(fill(&page, "new").unwrap(), format!("a\n{BEGIN}\n\nnew\n\n{END}\nb\n"));
         fill("a", "new").unwrap_err();
     }
 }

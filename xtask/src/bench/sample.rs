@@ -26,7 +26,7 @@ impl Side {
             Self::Hermes => "hermes",
             Self::Floor => "floor",
             Self::S6 => "s6",
-            Self::Peer => "peer",
+            Self::Peer => "python",
         }
     }
 }
