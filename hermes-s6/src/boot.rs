@@ -176,7 +176,7 @@ pub(crate) fn gather(manager: &S6Manager) -> Result<Facts, ManagerError> {
     let Listing { profiles, skipped } =
         manager.store().list().map_err(|error| failed(OPERATION, error))?;
     let mut facts = Facts {
-        profiles: parallel::compute(profiles, |profile| profile_fact(manager, profile)),
+        profiles: parallel::compute(profiles.iter().collect(), profile_fact),
         skipped: skipped.into_iter().map(|skipped| (skipped.path, skipped.reason)).collect(),
         leftovers: [scandir.hidden().map_err(io)?, scandir.unfinished().map_err(io)?].concat(),
         ..Facts::default()
@@ -192,16 +192,23 @@ pub(crate) fn gather(manager: &S6Manager) -> Result<Facts, ManagerError> {
             Err(reason) => facts.unreadable.push(reason),
         }
     }
+    // To read the configurations is most of the work, and ports only matter to what is to be started.
+    if reconcile::plan(&facts).iter().any(|action| matches!(action, Action::Start { .. })) {
+        // One that can't be read names no port; its gateway says what is wrong.
+        let port = |profile: &Profile| manager.store().port(profile).ok().flatten();
+        let ports = parallel::compute(profiles.iter().collect(), port);
+        facts.profiles.iter_mut().zip(ports).for_each(|(fact, port)| fact.port = port);
+    }
     Ok(facts)
 }
 
-fn profile_fact(manager: &S6Manager, profile: Profile) -> ProfileFact {
+/// What is known of a profile, but for its port.
+fn profile_fact(profile: &Profile) -> ProfileFact {
     ProfileFact {
+        name: profile.name.clone(),
         intent: Intent::read(&profile.home).map_err(|error| in_one_line(&error)),
-        // A configuration that can't be read names no port; its gateway says what is wrong.
-        port: manager.store().port(&profile).ok().flatten(),
+        port: None,
         stale_files: profile.home.stale_when_down().iter().any(|path| path.exists()),
-        name: profile.name,
     }
 }
 

@@ -16,7 +16,7 @@ pub struct ProfileFact {
     pub name: ProfileName,
     /// What the operator wants, or why that is unknown.
     pub intent: Result<Intent, String>,
-    /// The port its gateway listens on, if it names one.
+    /// The port its gateway listens on, if it names one. It matters where a gateway is to be started.
     pub port: Option<u16>,
     /// Whether files of a gateway that is no more lie about.
     pub stale_files: bool,

@@ -61,7 +61,7 @@ fn a_profile_more_costs_the_same_few_calls_at_any_size_and_no_process() {
         (&["profile", "list"][..], 60),
         (&["gateway", "list", "--json"], 58),
         (&["gateway", "status", "--all", "--json"], 60),
-        (&["boot"], 62),
+        (&["boot"], 54),
     ];
     let [few, many] = SIZES;
     grow(&tree, 0..few);
