@@ -1,5 +1,7 @@
 //! Making the files of a slot, making s6-svscan see them, and the way back.
 
+use std::time::{Duration, Instant};
+
 use rustix::event::Timespec;
 use rustix::fs::{AtFlags, CWD, Mode, RenameFlags};
 use rustix::io::Errno;
@@ -7,6 +9,8 @@ use rustix::process::PidfdFlags;
 
 use crate::files;
 
+/// What any wait may take; a slow machine needs its time.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// What stands for the profile's name in the scripts.
 const NAME: &str = "@PROFILE@";
 /// The service and its logger.
@@ -32,7 +36,8 @@ pub(crate) fn register(scandir: &str, scripts: &str, names: &[&str]) -> Result<(
         waiting.extend(PARTS.map(|part| [&slot, part].concat()));
     }
     files::send(&[scandir, "/.s6-svscan/control"].concat(), b"a")?;
-    loop {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
         let mut rest = Vec::new();
         for part in waiting {
             if !is_supervised(&part)? {
@@ -46,6 +51,7 @@ pub(crate) fn register(scandir: &str, scripts: &str, names: &[&str]) -> Result<(
         let pause = Timespec { tv_sec: 0, tv_nsec: 200_000 };
         rustix::event::poll(&mut [], Some(&pause))?;
     }
+    Err(Errno::TIMEDOUT)
 }
 
 fn is_supervised(part: &str) -> Result<bool, Errno> {
@@ -100,7 +106,10 @@ pub(crate) fn unregister(scandir: &str, name: &str) -> Result<(), Errno> {
     files::send(&[scandir, "/.s6-svscan/control"].concat(), b"an")?;
     for supervisor in &supervisors {
         let ended = rustix::event::PollFd::new(supervisor, rustix::event::PollFlags::IN);
-        rustix::event::poll(&mut [ended], None)?;
+        let patience = Timespec::try_from(PATIENCE).map_err(|_| Errno::INVAL)?;
+        if rustix::event::poll(&mut [ended], Some(&patience))? == 0 {
+            return Err(Errno::TIMEDOUT);
+        }
     }
     remove(&hidden)
 }

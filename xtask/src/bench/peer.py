@@ -34,7 +34,10 @@ def supervised(profiles):
         for profile in profiles
         for part in (".", "log")
     ]
+    end = time.monotonic() + 300
     while records:
+        if time.monotonic() > end:
+            raise TimeoutError(f"not supervised: {records[0]}")
         records = [record for record in records if not record.exists()]
         time.sleep(0.00025)
 
