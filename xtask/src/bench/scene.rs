@@ -149,6 +149,13 @@ impl Tree<'_> {
         run(command.arg(option).arg(&self.home.scandir), &[0])
     }
 
+    /// How many supervisors s6-svscan has.
+    pub(super) fn supervisors(&self) -> Result<usize> {
+        let pid = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+        Ok(children.split_ascii_whitespace().count())
+    }
+
     fn end(&mut self) -> Result<()> {
         if let Err(error) = self.tell("-t") {
             self.child.kill()?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::super::sample::{Side, Taker};
-use super::super::scene::{Home, Tree, time};
+use super::super::scene::{Home, Tree, time, until};
 use super::{Bench, Job, Rule};
 
 /// The profile that is registered and unregistered again and again.
@@ -22,6 +22,7 @@ impl Bench<'_> {
     ) -> Result<Vec<Job>> {
         home.add(EXTRA, profiles, "stopped")?;
         let functions = self.functions(home)?;
+        let supervisors = tree.supervisors()?;
         let [scandir, scripts] = [&home.scandir, scripts].map(|path| path.to_string_lossy());
         let hermes = |verb: &str, codes: &[i32]| {
             time(self.scene.hermes(home, &["gateway", verb, EXTRA]), codes)
@@ -49,7 +50,10 @@ impl Bench<'_> {
         sides.extend(functions.as_ref().map(|functions| -> Taker<'_> {
             let call = || functions.borrow_mut().call(&format!("unregister {EXTRA}"));
             // Its supervisors live on, until s6-svscan finds the directory gone.
-            let end = |took| tree.tell("-an").map(|()| took);
+            let end = move |took| {
+                tree.tell("-an")?;
+                until("they are gone", || Ok(tree.supervisors()? <= supervisors)).map(|()| took)
+            };
             (Side::Peer, Box::new(move || make().and_then(|_| call()).and_then(end)))
         }));
         let rules = [Rule::AtMost(20.0), Rule::Times(Side::Floor, 1.5)];
