@@ -12,7 +12,7 @@ use std::time::Duration;
 use hermes_core::detect::Facts;
 use hermes_core::home::{self, CONTAINER_ROOT, HomeFacts};
 use hermes_core::manager::NoManager;
-use hermes_core::{Kind, ProfileName, ProfileRegistrar, RootHome, Store};
+use hermes_core::{Backend, Kind, ProfileName, RootHome, Store};
 use hermes_host::{Launchd, Systemd};
 use hermes_s6::render::quote;
 use hermes_s6::{Patience, S6Manager, S6Programs, ScanDir, Toolbox, Tree, owner};
@@ -43,7 +43,7 @@ pub(crate) struct App {
 }
 
 /// A backend of any kind.
-pub(crate) type Services = Box<dyn ProfileRegistrar + Sync>;
+pub(crate) type Services = Box<dyn Backend + Sync>;
 
 impl App {
     /// Looks around.

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use hermes_core::Kind;
+use hermes_core::backend::RenameError;
 use hermes_core::causes::{causes, in_one_line, is_denied};
 use hermes_core::manager::{Cause, ManagerError};
 use hermes_core::store::StoreError;
@@ -99,12 +100,22 @@ impl From<ManagerError> for CliError {
             ManagerError::NoSuchProfile { .. } => exit::NOT_FOUND,
             ManagerError::Unreachable { .. }
             | ManagerError::Denied { .. }
-            | ManagerError::RegistrationUnsupported { kind: Kind::None } => exit::OUT_OF_REACH,
+            | ManagerError::RegistrationUnsupported { kind: Kind::None }
+            | ManagerError::InstallationUnsupported { kind: Kind::None } => exit::OUT_OF_REACH,
             ManagerError::TimedOut { .. } => exit::OUT_OF_TIME,
             _ => exit::FAILURE,
         };
         let hint = error.hint();
         Self { code, hint, ..Self::of(error) }
+    }
+}
+
+impl From<RenameError> for CliError {
+    fn from(error: RenameError) -> Self {
+        match error {
+            RenameError::Store(error) => error.into(),
+            RenameError::Manager(error) => error.into(),
+        }
     }
 }
 

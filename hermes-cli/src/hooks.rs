@@ -2,8 +2,7 @@
 
 use hermes_core::manager::ManagerError;
 use hermes_core::process_lock;
-use hermes_core::{Kind, ProfileName, RegisterOptions};
-use hermes_s6::rename::RenameError;
+use hermes_core::{ProfileName, RegisterOptions};
 
 use crate::app::{App, Services};
 use crate::error::CliError;
@@ -24,7 +23,7 @@ pub(crate) fn created(
     name: &ProfileName,
 ) -> Result<Registered, CliError> {
     if !registrar.supports_runtime_registration() {
-        return Ok(later(registrar));
+        return Ok(later(registrar, name));
     }
     match registrar.register_profile_gateway(name, &RegisterOptions::default()) {
         // A boot may have been faster.
@@ -40,39 +39,31 @@ pub(crate) fn created(
     }
 }
 
-/// Renames a profile, with its service where this backend makes one at run time: all or nothing.
+/// Renames a profile, with its service if it has one: all or nothing.
 pub(crate) fn rename(
     app: &App,
-    registrar: &Services,
+    services: &Services,
     from: &ProfileName,
     to: &ProfileName,
 ) -> Result<Registered, CliError> {
-    match registrar.kind() {
-        Kind::S6 => match app.s6()?.rename(from, to) {
-            Ok(_) => Ok(Registered::Yes),
-            Err(RenameError::Store(error)) => Err(error.into()),
-            Err(RenameError::Manager(error)) => Err(error.into()),
-        },
-        Kind::Systemd | Kind::Launchd | Kind::None => {
-            app.store.rename(from, to)?;
-            Ok(later(registrar))
-        }
-    }
+    services.rename_profile(&app.store, from, to)?;
+    let has_one = services.status(to).is_ok_and(|status| status.registered);
+    Ok(if has_one { Registered::Yes } else { later(services, to) })
 }
 
-/// What the user does next where the backend makes no service at run time.
-fn later(registrar: &Services) -> Registered {
-    Registered::Later(match registrar.kind() {
-        Kind::None => "`hermes up` runs its gateway".to_owned(),
-        kind => format!("this version installs no gateways under {kind}; `hermes up` runs it"),
+/// What the user does next where the backend makes no service by itself.
+fn later(services: &Services, name: &ProfileName) -> Registered {
+    Registered::Later(match services.supports_installation() {
+        true => format!("`hermes gateway install {name}` has its gateway supervised"),
+        false => "`hermes up` runs its gateway".to_owned(),
     })
 }
 
 /// Removes a profile: its service, all of its home, and what may have been registered meanwhile. A
 /// gateway that runs under a supervisor which can't be reached from here keeps its profile.
 pub(crate) fn delete(app: &App, name: &ProfileName, keep_logs: bool) -> Result<(), CliError> {
-    let registrar = app.registrar()?;
-    unregister(&registrar, name)?;
+    let services = app.registrar()?;
+    services.withdraw(name)?;
     let lock = app.root().profile(name).gateway_lock();
     let holder = process_lock::holder(&lock)
         .map_err(|error| CliError::new(format!("failed to delete `{name}`")).because(error))?;
@@ -84,13 +75,5 @@ pub(crate) fn delete(app: &App, name: &ProfileName, keep_logs: bool) -> Result<(
     }
     app.store.delete(name, keep_logs)?;
     // Nobody can register what is no profile any more, but somebody may have just before.
-    unregister(&registrar, name)
-}
-
-fn unregister(registrar: &Services, name: &ProfileName) -> Result<(), CliError> {
-    match registrar.unregister_profile_gateway(name) {
-        // Nothing to take away is fine.
-        Ok(()) | Err(ManagerError::RegistrationUnsupported { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    Ok(services.withdraw(name)?)
 }

@@ -14,16 +14,24 @@
 //! | [`dotenv`] | the variables of `.env` |
 //! | [`intent`] | what the operator wants of a gateway |
 //! | [`manager`] | the service traits, their errors, the kinds of backend |
+//! | [`backend`] | the third trait: what else is asked of a backend, whatever its kind |
+//! | [`reseat`] | the steps in which a service is carried over to another name |
+//! | [`examination`] | what a look at the machine found |
 //! | [`status`] | what a backend says of one gateway |
 //! | [`detect`] | which backend is in charge, as a pure function |
 //! | [`process_lock`] | who holds a gateway, a service, a scan directory |
-//! | [`lock`], [`fsutil`], [`causes`] | locks with a deadline; durable and exclusive file changes; what is behind an error |
+//! | [`lock`], [`wait`] | locks and waits with a deadline |
+//! | [`fsutil`] | durable and exclusive file changes |
+//! | [`causes`], [`failure`] | what is behind an error; the errors of the traits |
 
 pub mod archive;
+pub mod backend;
 pub mod causes;
 pub mod config;
 pub mod detect;
 pub mod dotenv;
+pub mod examination;
+pub mod failure;
 pub mod fsutil;
 pub mod home;
 pub mod intent;
@@ -31,9 +39,12 @@ pub mod lock;
 pub mod manager;
 pub mod name;
 pub mod process_lock;
+pub mod reseat;
 pub mod status;
 pub mod store;
+pub mod wait;
 
+pub use backend::Backend;
 pub use home::{ProfileHome, RootHome};
 pub use intent::Intent;
 pub use manager::{Kind, ManagerError, ProfileRegistrar, RegisterOptions, ServiceManager};

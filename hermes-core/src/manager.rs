@@ -1,8 +1,9 @@
-//! The two traits that every backend implements, and the errors they answer with.
+//! The two service traits that every backend implements, and the errors they answer with.
 //!
 //! [`ServiceManager`] is about gateways that exist: start, stop, restart, ask. [`ProfileRegistrar`]
 //! is about making and removing the service itself while the machine runs, which only s6 does;
-//! systemd and launchd keep the provided methods, which refuse.
+//! systemd and launchd keep the provided methods, which refuse, and install services instead
+//! ([`crate::backend`]).
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::backend::Backend;
 use crate::name::ProfileName;
 use crate::status::Status;
 
@@ -69,10 +71,13 @@ pub trait ServiceManager {
     /// [`ManagerError::NoSuchProfile`].
     fn status(&self, profile: &ProfileName) -> Result<Status, ManagerError>;
 
-    /// [`status`](Self::status) of many, in their order: one that can't be told hides no other. What is
-    /// the same for all is looked at once where the backend can.
-    fn statuses(&self, profiles: &[ProfileName]) -> Vec<Result<Status, ManagerError>> {
-        profiles.iter().map(|profile| self.status(profile)).collect()
+    /// The same of several profiles at once, in their order: one question to the supervisor, where it
+    /// takes such. The outer error is that of the question itself.
+    fn statuses(
+        &self,
+        profiles: &[ProfileName],
+    ) -> Result<Vec<Result<Status, ManagerError>>, ManagerError> {
+        Ok(profiles.iter().map(|profile| self.status(profile)).collect())
     }
 
     /// Whether the gateway runs and was not told to stop. As [`status`](Self::status) otherwise.
@@ -167,6 +172,8 @@ impl ServiceManager for NoManager {
 
 impl ProfileRegistrar for NoManager {}
 
+impl Backend for NoManager {}
+
 /// What to do where nothing supervises services.
 const UP: &str = "`hermes up` runs a supervision tree for this user";
 
@@ -180,6 +187,15 @@ pub enum ManagerError {
         kind => format!("{kind} does not register gateways"),
     })]
     RegistrationUnsupported {
+        /// The backend that refused.
+        kind: Kind,
+    },
+    /// This kind of backend installs no services.
+    #[error("{}", match kind {
+        Kind::None => "no service manager is here that gateways could be installed in".to_owned(),
+        kind => format!("nothing is installed under {kind}"),
+    })]
+    InstallationUnsupported {
         /// The backend that refused.
         kind: Kind,
     },
@@ -258,10 +274,16 @@ impl ManagerError {
     /// What the user can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::RegistrationUnsupported { kind: Kind::None } => Some(UP.to_owned()),
-            Self::RegistrationUnsupported { .. } => {
-                Some(format!("this version installs no gateways on a host; {UP}"))
-            }
+            Self::RegistrationUnsupported { kind: Kind::None }
+            | Self::InstallationUnsupported { kind: Kind::None } => Some(UP.to_owned()),
+            Self::RegistrationUnsupported { .. } => Some(
+                "`hermes gateway install NAME` installs one, `hermes gateway uninstall NAME` removes it"
+                    .to_owned(),
+            ),
+            Self::InstallationUnsupported { .. } => Some(
+                "`hermes gateway register NAME` makes its service, `hermes gateway unregister NAME` removes it"
+                    .to_owned(),
+            ),
             Self::AlreadyRegistered { profile } => {
                 Some(format!("`hermes gateway status {profile}` shows it"))
             }

@@ -1,7 +1,7 @@
 //! The launchd backend.
 
 use hermes_core::manager::ManagerError;
-use hermes_core::{Kind, ProfileName, ProfileRegistrar, ServiceManager, Status};
+use hermes_core::{Backend, Kind, ProfileName, ProfileRegistrar, ServiceManager, Status};
 
 use crate::not_installed;
 
@@ -32,3 +32,5 @@ impl ServiceManager for Launchd {
 }
 
 impl ProfileRegistrar for Launchd {}
+
+impl Backend for Launchd {}

@@ -1,7 +1,7 @@
 //! The systemd backend.
 
 use hermes_core::manager::ManagerError;
-use hermes_core::{Kind, ProfileName, ProfileRegistrar, ServiceManager, Status};
+use hermes_core::{Backend, Kind, ProfileName, ProfileRegistrar, ServiceManager, Status};
 
 use crate::not_installed;
 
@@ -32,3 +32,5 @@ impl ServiceManager for Systemd {
 }
 
 impl ProfileRegistrar for Systemd {}
+
+impl Backend for Systemd {}

@@ -2,8 +2,8 @@
 
 use std::io;
 
+use hermes_core::backend::{Backend, RenameError};
 use hermes_core::config::{self, GatewayConfig};
-use hermes_core::intent::IntentError;
 use hermes_core::lock::Lock;
 use hermes_core::manager::ManagerError;
 use hermes_core::status::{State, Status};
@@ -13,7 +13,7 @@ use hermes_core::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use crate::error::{failed, refused};
+use crate::error::{corrupt, failed, of_store, refused};
 use crate::layout::ServiceDir;
 use crate::leftovers::orphan;
 use crate::lifecycle::{Gateway, bring_down, bring_up};
@@ -21,7 +21,6 @@ use crate::parallel;
 use crate::policy;
 use crate::record::Record;
 use crate::registry::{self, Registration};
-use crate::rename::of_store;
 use crate::stray::Keeper;
 use crate::tree::Tree;
 
@@ -152,21 +151,6 @@ impl S6Manager {
         self.store.get(name).map_err(|error| of_store(operation, error))
     }
 
-    /// [`ServiceManager::status`], given what was found when the keeper of the slots was asked for.
-    fn status_by(
-        &self,
-        keeper: &io::Result<Keeper<'_>>,
-        name: &ProfileName,
-    ) -> Result<Status, ManagerError> {
-        let operation = format!("read the status of `{name}`");
-        let profile = self.profile(&operation, name)?;
-        let status = match keeper {
-            Ok(keeper) => self.status_under(keeper, &profile),
-            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
-        };
-        status.map_err(|error| failed(operation, error))
-    }
-
     pub(crate) fn status_of(&self, profile: &Profile) -> io::Result<Status> {
         self.status_under(&self.tree.keeper()?, profile)
     }
@@ -281,12 +265,23 @@ impl ServiceManager for S6Manager {
     }
 
     fn status(&self, name: &ProfileName) -> Result<Status, ManagerError> {
-        self.status_by(&self.tree.keeper(), name)
+        let operation = format!("read the status of `{name}`");
+        let profile = self.profile(&operation, name)?;
+        self.status_of(&profile).map_err(|error| failed(operation, error))
     }
 
-    fn statuses(&self, names: &[ProfileName]) -> Vec<Result<Status, ManagerError>> {
+    fn statuses(
+        &self,
+        names: &[ProfileName],
+    ) -> Result<Vec<Result<Status, ManagerError>>, ManagerError> {
         let keeper = self.tree.keeper_of_many();
-        parallel::compute(names.to_vec(), |name| self.status_by(&keeper, &name))
+        let keeper = keeper.map_err(|error| failed("read the status of the gateways", error))?;
+        let status = |name| {
+            let operation = format!("read the status of `{name}`");
+            let profile = self.profile(&operation, &name)?;
+            self.status_under(&keeper, &profile).map_err(|error| failed(operation, error))
+        };
+        Ok(parallel::compute(names.to_vec(), status))
     }
 }
 
@@ -334,13 +329,19 @@ impl ProfileRegistrar for S6Manager {
     }
 }
 
-fn record_intent(operation: &str, intent: Intent, profile: &Profile) -> Result<(), ManagerError> {
-    intent.write(&profile.home).map_err(|error| failed(operation, error))
+impl Backend for S6Manager {
+    fn rename_profile(
+        &self,
+        _store: &Store,
+        from: &ProfileName,
+        to: &ProfileName,
+    ) -> Result<(), RenameError> {
+        self.rename(from, to).map(drop)
+    }
 }
 
-pub(crate) fn corrupt(operation: &str, error: IntentError) -> ManagerError {
-    let hint = error.hint().map(str::to_owned);
-    ManagerError::Failed { operation: operation.to_owned(), source: error.into(), hint }
+fn record_intent(operation: &str, intent: Intent, profile: &Profile) -> Result<(), ManagerError> {
+    intent.write(&profile.home).map_err(|error| failed(operation, error))
 }
 
 #[cfg(test)]

@@ -1,44 +1,23 @@
 //! Giving a profile another name together with its slot: all of it, or none.
 //!
-//! The files are the store's to move ([`hermes_core::store::Renaming`]), under the locks of both names
-//! and with a journal. Around that the old slot is taken away and a new one made, and what ran is seen
-//! to run again; a step that fails undoes those before it. After a crash boot settles the files
+//! The steps are every backend's ([`hermes_core::reseat`]). After a crash boot settles the files
 //! (`settle`), and then finds nothing but a profile without slot and perhaps a slot without profile,
 //! which it mends as ever.
 
 use std::time::Duration;
 
+use hermes_core::backend::RenameError;
 use hermes_core::causes::in_one_line;
 use hermes_core::manager::ManagerError;
+use hermes_core::reseat::{Before, Reseat, reseat};
 use hermes_core::status::{State, Status};
-use hermes_core::store::{Interrupted, Profile, Renaming, Settled, StoreError};
+use hermes_core::store::{Interrupted, Profile, Settled, StoreError};
 use hermes_core::{Intent, ProfileName, RegisterOptions, Store};
-use thiserror::Error;
 
 use crate::boot::Outcome;
-use crate::error::{failed, refused, timed_out};
-use crate::manager::{S6Manager, corrupt};
+use crate::error::{corrupt, failed, refused};
+use crate::manager::S6Manager;
 use crate::reconcile::Action;
-
-/// Why a profile was not renamed.
-#[derive(Debug, Error)]
-pub enum RenameError {
-    /// Its files stand against it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Its service does.
-    #[error(transparent)]
-    Manager(#[from] ManagerError),
-}
-
-/// What the service of a profile was before the rename.
-struct Before {
-    registered: bool,
-    /// Its gateway was up.
-    ran: bool,
-    /// It is to come up: wanted, and no other has its port.
-    up: bool,
-}
 
 impl S6Manager {
     /// Renames a profile: stops and unregisters its gateway, moves home, logs and sticky choice,
@@ -71,66 +50,32 @@ impl S6Manager {
             Err(error) if ran => return Err(error.into()),
             Err(_) => (None, false),
         };
-        let before = Before { registered: before.registered, ran, up };
+        let before = Before { had: before.registered, wants: true, ran, up };
         renaming.record()?;
-        if let Err(error) = self.carry_over(&operation, &renaming, &old, &new, &before) {
-            let error = match self.undo(&operation, &renaming, &old, &new, &before) {
-                Ok(()) => error,
-                Err(left) => {
-                    let left = in_one_line(&left);
-                    error.with_hint(format!(
-                        "it could not all be undone ({left}); `hermes boot` brings it to an end"
-                    ))
-                }
-            };
-            return Err(error.into());
-        }
-        renaming.forget().map_err(|error| {
-            of_store(&operation, error)
-                .with_hint(format!("it is called `{to}` now; `hermes boot` removes the journal"))
-        })?;
+        reseat(self, &operation, &renaming, (&old, &new), before)?;
         Ok(self.status_of(&new).map_err(|error| failed(&operation, error))?)
-    }
-
-    fn carry_over(
-        &self,
-        operation: &str,
-        renaming: &Renaming<'_>,
-        old: &Profile,
-        new: &Profile,
-        before: &Before,
-    ) -> Result<(), ManagerError> {
-        self.unregister_locked(&old.name)?;
-        renaming.move_files().map_err(|error| of_store(operation, error))?;
-        self.register_locked(new, &RegisterOptions::default(), before.up)?;
-        if before.ran { self.start_locked(new) } else { Ok(()) }
-    }
-
-    fn undo(
-        &self,
-        operation: &str,
-        renaming: &Renaming<'_>,
-        old: &Profile,
-        new: &Profile,
-        before: &Before,
-    ) -> Result<(), ManagerError> {
-        self.unregister_locked(&new.name)?;
-        renaming.move_back().map_err(|error| of_store(operation, error))?;
-        if !before.registered {
-            return Ok(());
-        }
-        if self.tree().scandir.slot(&old.name).path().symlink_metadata().is_err() {
-            self.register_locked(old, &RegisterOptions::default(), before.up)?;
-        }
-        match before.up.then(|| self.start_locked(old)) {
-            // What did not run before may fail to start again.
-            Some(Err(error)) if before.ran => Err(error),
-            _ => Ok(()),
-        }
     }
 
     fn profile_called(&self, name: &ProfileName) -> Profile {
         Profile { name: name.clone(), home: self.store().root().profile(name) }
+    }
+}
+
+impl Reseat for S6Manager {
+    fn take_away(&self, profile: &ProfileName) -> Result<(), ManagerError> {
+        self.unregister_locked(profile)
+    }
+
+    fn make(&self, profile: &Profile, up: bool) -> Result<(), ManagerError> {
+        self.register_locked(profile, &RegisterOptions::default(), up)
+    }
+
+    fn has(&self, profile: &ProfileName) -> bool {
+        self.tree().scandir.slot(profile).path().symlink_metadata().is_ok()
+    }
+
+    fn start(&self, profile: &Profile) -> Result<(), ManagerError> {
+        self.start_locked(profile)
     }
 }
 
@@ -197,17 +142,4 @@ fn outcome(store: &Store, action: Action, error: Option<String>) -> Outcome {
     let home = crate::boot::profile_of(&action).map(|profile| store.root().profile(profile));
     let prior = home.and_then(|home| Intent::read(&home).ok());
     Outcome { action, prior, error }
-}
-
-/// An error of the store's among those of the service traits.
-pub(crate) fn of_store(operation: &str, error: StoreError) -> ManagerError {
-    use hermes_core::lock::LockError;
-    match error {
-        StoreError::Absent { name } => ManagerError::NoSuchProfile { profile: name },
-        StoreError::Busy(LockError::Busy { waited, ref path }) => {
-            let saw = format!("another command held the lock `{}`", path.display());
-            timed_out(operation, waited, saw, "try again when it is done")
-        }
-        error => failed(operation, error),
-    }
 }

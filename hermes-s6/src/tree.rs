@@ -14,7 +14,7 @@ use hermes_core::{ProfileName, RootHome};
 
 use crate::capacity::Capacity;
 use crate::ending::Ending;
-use crate::error::{failed, timed_out, unreachable};
+use crate::error::{failed, of_lock, unreachable};
 use crate::layout::{MAX_PROFILE_LEN, TREE_LOCK};
 use crate::proc::{Proc, same_directory};
 use crate::render::Toolbox;
@@ -173,12 +173,6 @@ impl Tree {
     }
 
     fn lock(&self, operation: &str, path: PathBuf) -> Result<Lock, ManagerError> {
-        use hermes_core::lock::LockError;
-        Lock::acquire(&path, self.patience.lock).map_err(|error| match error {
-            LockError::Busy { waited, .. } => {
-                timed_out(operation, waited, error.to_string(), "try again when it is done")
-            }
-            LockError::Io { .. } => failed(operation, error),
-        })
+        Lock::acquire(&path, self.patience.lock).map_err(|error| of_lock(operation, error))
     }
 }

@@ -14,13 +14,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hermes_core::fsutil::TEMPORARY;
+use hermes_core::wait;
+pub use hermes_core::wait::Look;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
-
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A subscription to the changes of one service. Dropping it ends it.
 #[derive(Debug)]
@@ -134,17 +133,6 @@ impl AsFd for Process {
     }
 }
 
-/// What a wait found when it looked.
-#[derive(Debug)]
-pub enum Look<T> {
-    /// It is over.
-    Done(T),
-    /// Look again when something changes.
-    Wait,
-    /// Look again when something changes, and at this time at the latest.
-    WaitUntil(Instant),
-}
-
 /// Looks until `look` is done, whenever `events` are announced, one of `processes` ends, or a pause
 /// (2 ms at first, 100 ms at last) is over. Blocks until `deadline` at most, looks a last time
 /// then, and answers `None` if it is still not done.
@@ -152,26 +140,9 @@ pub fn until<T, E>(
     events: &mut [Events],
     processes: &[Process],
     deadline: Instant,
-    mut look: impl FnMut() -> Result<Look<T>, E>,
+    look: impl FnMut() -> Result<Look<T>, E>,
 ) -> Result<Option<T>, E> {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let now = Instant::now();
-        let mut next = now + pause;
-        match look()? {
-            Look::Done(value) => return Ok(Some(value)),
-            Look::Wait => {}
-            // A time that has passed is no time to wait until.
-            Look::WaitUntil(at) if at > now => next = next.min(at),
-            Look::WaitUntil(_) => {}
-        }
-        if now >= deadline {
-            return Ok(None);
-        }
-        let timeout = next.min(deadline).saturating_duration_since(now);
-        let announced = idle(events, processes, timeout);
-        pause = if announced { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-    }
+    wait::until_idling(deadline, |timeout| idle(events, processes, timeout), look)
 }
 
 /// Blocks until something is announced (`true`) or the time is over.

@@ -168,8 +168,12 @@ fn list(app: &App) -> Result<u8, CliError> {
     let listing = app.store.list()?;
     let chosen = app.profile()?;
     let names: Vec<_> = listing.profiles.iter().map(|profile| profile.name.clone()).collect();
-    let statuses = app.services().map(|services| services.statuses(&names)).unwrap_or_default();
-    let statuses = statuses.into_iter().map(Result::ok).chain(std::iter::repeat_with(|| None));
+    let statuses = app.services().and_then(|services| Ok(services.statuses(&names)?));
+    let statuses = statuses
+        .unwrap_or_default()
+        .into_iter()
+        .map(Result::ok)
+        .chain(std::iter::repeat_with(|| None));
     let profiles = listing.profiles.iter().zip(statuses).collect();
     let view = |(profile, status)| View::with(app, status, profile, &chosen);
     let views: Vec<_> = parallel::compute(profiles, view);

@@ -66,7 +66,7 @@ pub(crate) fn status(app: &App, which: Which) -> Result<u8, CliError> {
     let single = !which.all && names.len() == 1;
     let mut views = Vec::new();
     let mut failed = None;
-    for view in views_of(app, &services, &names) {
+    for view in views_of(app, &services, &names)? {
         match view {
             Ok(view) => views.push(view),
             Err(error) if single => return Err(error.into()),
@@ -102,7 +102,7 @@ pub(crate) fn list(app: &App) -> Result<u8, CliError> {
     let mut names = services.list_profile_gateways()?;
     names.sort_by_key(|name| (!name.is_default(), name.clone()));
     let mut code = exit::SUCCESS;
-    for view in views_of(app, &services, &names) {
+    for view in views_of(app, &services, &names)? {
         match view {
             Ok(view) => views.push(view),
             Err(ManagerError::NoSuchProfile { profile }) => output::warning(format_args!(
@@ -124,9 +124,9 @@ fn views_of(
     app: &App,
     services: &Services,
     names: &[ProfileName],
-) -> Vec<Result<View, ManagerError>> {
+) -> Result<Vec<Result<View, ManagerError>>, ManagerError> {
     let view = |status: Result<Status, ManagerError>| Ok(View::new(app, status?));
-    parallel::compute(services.statuses(names), view)
+    Ok(parallel::compute(services.statuses(names)?, view))
 }
 
 fn print(app: &App, views: &[View]) -> Result<(), CliError> {

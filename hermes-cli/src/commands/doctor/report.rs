@@ -2,44 +2,13 @@
 
 use hermes_core::Kind;
 use hermes_core::detect::Facts;
+pub(super) use hermes_core::examination::Mend;
 use hermes_s6::capacity::Capacity;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::error::CliError;
 use crate::escape::escaped;
 use crate::output::{self, Judgement};
-
-/// What mends a finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Mend {
-    /// A command, to be run as it stands.
-    Run(String),
-    /// A command that needs root.
-    Root(String),
-    /// What a person has to do.
-    Do(String),
-}
-
-/// As an object: `how` is `run`, `root` or `do`, and `what` the command or the words.
-impl Serialize for Mend {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (how, what) = match self {
-            Self::Run(what) => ("run", what),
-            Self::Root(what) => ("root", what),
-            Self::Do(what) => ("do", what),
-        };
-        serializer.collect_map([("how", how), ("what", what)])
-    }
-}
-
-impl std::fmt::Display for Mend {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Run(what) | Self::Do(what) => f.write_str(what),
-            Self::Root(what) => write!(f, "as root: {what}"),
-        }
-    }
-}
 
 /// Something that is wrong, and what mends it.
 #[derive(Debug, Clone, Serialize)]

@@ -1,0 +1,58 @@
+//! Waiting with a deadline: looking again and again, ever more slowly, until what was waited for is so.
+
+use std::time::{Duration, Instant};
+
+use crate::lock::idle;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a wait found when it looked.
+#[derive(Debug)]
+pub enum Look<T> {
+    /// It is over.
+    Done(T),
+    /// Look again when something changes.
+    Wait,
+    /// Look again when something changes, and at this time at the latest.
+    WaitUntil(Instant),
+}
+
+/// Looks until `look` is done, with pauses of 2 ms at first and 100 ms at last. Blocks until `deadline`
+/// at most, looks a last time then, and answers `None` if it is still not done.
+pub fn until<T, E>(
+    deadline: Instant,
+    look: impl FnMut() -> Result<Look<T>, E>,
+) -> Result<Option<T>, E> {
+    let nothing_announced = |pause| {
+        idle(pause);
+        false
+    };
+    until_idling(deadline, nothing_announced, look)
+}
+
+/// The same where `idle`, which blocks for the given time at most, also ends when something is
+/// announced, and answers whether it did. Then the pauses are short again.
+pub fn until_idling<T, E>(
+    deadline: Instant,
+    mut idle: impl FnMut(Duration) -> bool,
+    mut look: impl FnMut() -> Result<Look<T>, E>,
+) -> Result<Option<T>, E> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let now = Instant::now();
+        let mut next = now + pause;
+        match look()? {
+            Look::Done(value) => return Ok(Some(value)),
+            Look::Wait => {}
+            // A time that has passed is no time to wait until.
+            Look::WaitUntil(at) if at > now => next = next.min(at),
+            Look::WaitUntil(_) => {}
+        }
+        if now >= deadline {
+            return Ok(None);
+        }
+        let announced = idle(next.min(deadline).saturating_duration_since(now));
+        pause = if announced { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+    }
+}
