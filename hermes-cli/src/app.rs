@@ -9,13 +9,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hermes_core::detect::Facts;
+use hermes_core::detect::{self, Facts};
 use hermes_core::home::{self, CONTAINER_ROOT, HomeFacts};
 use hermes_core::manager::NoManager;
+use hermes_core::wait::Patience;
 use hermes_core::{Backend, Kind, ProfileName, RootHome, Store};
-use hermes_host::{Launchd, Systemd};
+use hermes_host::systemd::Setup;
+use hermes_host::{Account, Launchd, Scope, Systemd};
 use hermes_s6::render::quote;
-use hermes_s6::{Patience, S6Manager, S6Programs, ScanDir, Toolbox, Tree, owner};
+use hermes_s6::{S6Manager, S6Programs, ScanDir, Toolbox, Tree, owner};
 
 use crate::args::Global;
 use crate::error::{CliError, exit};
@@ -34,6 +36,8 @@ pub(crate) struct App {
     /// How long to wait for anything, if that was said.
     pub(crate) timeout: Option<Duration>,
     patience: Patience,
+    /// Whether `--system` asks for the system's manager.
+    system: bool,
     /// The scan directory that `--scandir` names.
     scandir_option: Option<PathBuf>,
     /// The profile that `-p` names.
@@ -55,6 +59,8 @@ impl App {
             None => variable(home::env::SCANDIR).map(PathBuf::from),
         };
         facts.user_scandir = Some(user_scandir()).filter(|dir| is_held(dir));
+        let socket = runtime_dir().map(|dir| dir.join("systemd/private"));
+        facts.user_systemd = socket.filter(|socket| detect::answers(socket));
         let home_facts = HomeFacts {
             hermes_home: variable(home::env::HOME).map(PathBuf::from),
             user_home: env::home_dir(),
@@ -73,6 +79,7 @@ impl App {
             json: global.json,
             timeout,
             patience,
+            system: global.system,
             scandir_option,
             profile_option: global.profile,
             home_profile,
@@ -88,7 +95,8 @@ impl App {
     pub(crate) fn line(&self, command: &str) -> String {
         let scandir = self.scandir_option.as_ref().map(|dir| quote(&dir.to_string_lossy()));
         let scandir = scandir.map_or_else(String::new, |dir| format!(" --scandir {dir}"));
-        format!("hermes {command}{scandir}")
+        let system = if self.system { " --system" } else { "" };
+        format!("hermes {command}{scandir}{system}")
     }
 
     /// The profile that a command means which names none: the one named on the line or by
@@ -151,9 +159,15 @@ impl App {
     /// The backend in charge, whether it answers or not.
     pub(crate) fn registrar(&self) -> Result<Services, CliError> {
         self.refuse_client()?;
-        Ok(match self.facts.backend() {
+        let kind = self.facts.backend();
+        if self.system && kind != Kind::Systemd {
+            return Err(CliError::new("`--system` means the system's systemd")
+                .because(format!("the backend here is {kind}"))
+                .with_code(exit::USAGE));
+        }
+        Ok(match kind {
             Kind::S6 => Box::new(self.s6()?),
-            Kind::Systemd => Box::new(Systemd),
+            Kind::Systemd => Box::new(self.systemd()?),
             Kind::Launchd => Box::new(Launchd),
             Kind::None => Box::new(NoManager),
         })
@@ -193,6 +207,36 @@ impl App {
         Ok(S6Manager::new(tree(scandir, self.root(), self.patience)?))
     }
 
+    /// The systemd backend: the system's where `--system` says so, or where it alone has this home's units.
+    fn systemd(&self) -> Result<Systemd, CliError> {
+        let me = rustix::process::geteuid().as_raw();
+        // The gateways are their home's owner's; one that is not there yet will be its maker's.
+        let owner = std::fs::metadata(self.root().path()).map_or(me, |metadata| metadata.uid());
+        let is_root = rustix::process::getuid().is_root();
+        let account = |uid| {
+            Account::of(uid)
+                .map_err(|error| CliError::new("failed to find the user").because(error))
+        };
+        let setup = |scope| {
+            let uid = if scope == Scope::System { owner } else { me };
+            let runtime = runtime_dir().unwrap_or_else(|| format!("/run/user/{uid}").into());
+            Ok::<_, CliError>(Setup {
+                account: account(uid)?,
+                runtime,
+                program: program()?,
+                root: "/".into(),
+                is_root,
+                patience: self.patience,
+            })
+        };
+        let scope = match self.system {
+            true => Scope::System,
+            false => Systemd::scope_of(self.root(), &setup(Scope::User)?),
+        };
+        let path = variable("PATH").unwrap_or_default();
+        Ok(Systemd::new(self.root().clone(), scope, setup(scope)?, &path))
+    }
+
     /// The tree that `hermes up` runs: on the scan directory that was named, else on this user's.
     pub(crate) fn tree_of_user(&self) -> Result<Tree, CliError> {
         let scandir = self.facts.named_scandir.clone().unwrap_or_else(user_scandir);
@@ -224,10 +268,15 @@ fn tree(scandir: PathBuf, root: &RootHome, patience: Patience) -> Result<Tree, C
             .hint(install_s6())
             .with_code(exit::OUT_OF_REACH)
     })?;
-    let hermes = env::current_exe()
-        .map_err(|error| CliError::new("failed to find the `hermes` program").because(error))?;
+    let hermes = program()?;
     let toolbox = Toolbox::new(s6, &hermes);
     Ok(Tree { patience, ..Tree::new(ScanDir::new(scandir), root.clone(), toolbox) })
+}
+
+/// The program that this is.
+pub(crate) fn program() -> Result<PathBuf, CliError> {
+    env::current_exe()
+        .map_err(|error| CliError::new("failed to find the `hermes` program").because(error))
 }
 
 fn install_s6() -> &'static str {
@@ -237,16 +286,25 @@ fn install_s6() -> &'static str {
 /// The scan directory of this user's own `hermes up`: below the runtime directory, which is the
 /// user's alone and gone after a restart.
 fn user_scandir() -> PathBuf {
-    let uid = rustix::process::getuid().as_raw();
-    let runtime = variable("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
-    let runtime = runtime.or_else(|| {
-        let dir = PathBuf::from(format!("/run/user/{uid}"));
-        dir.is_dir().then_some(dir)
-    });
-    match runtime {
+    match runtime_dir() {
         Some(dir) => dir.join("hermes/service"),
-        None => PathBuf::from(format!("/tmp/hermes-{uid}/service")),
+        None => {
+            let uid = rustix::process::getuid().as_raw();
+            PathBuf::from(format!("/tmp/hermes-{uid}/service"))
+        }
     }
+}
+
+/// This user's runtime directory, be it that the environment does not name it, as after `su`.
+fn runtime_dir() -> Option<PathBuf> {
+    let named = variable("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    // After `su` it may be somebody else's.
+    let me = rustix::process::geteuid().as_raw();
+    let is_mine = |dir: &PathBuf| std::fs::metadata(dir).is_ok_and(|dir| dir.uid() == me);
+    named.filter(is_mine).or_else(|| {
+        let dir = PathBuf::from(format!("/run/user/{me}"));
+        is_mine(&dir).then_some(dir)
+    })
 }
 
 /// Whether a tree of this user's runs there. Where the way to it is open to all, somebody else may

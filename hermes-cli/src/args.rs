@@ -25,6 +25,9 @@ pub(crate) struct Global {
     /// The s6 scan directory that holds the gateways' slots
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) scandir: Option<PathBuf>,
+    /// The system's service manager, and not this user's own (systemd)
+    #[arg(long, global = true)]
+    pub(crate) system: bool,
     /// How long to wait for anything, in seconds
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: Option<u64>,
@@ -215,7 +218,7 @@ pub(crate) enum Gateway {
         #[command(flatten)]
         which: Which,
     },
-    /// List the gateways that are registered
+    /// List the gateways that have a service
     List,
     /// Print what gateways said; that of several in the order of time, each line with its profile
     ///
@@ -255,6 +258,22 @@ pub(crate) enum Gateway {
         #[command(flatten)]
         which: Which,
     },
+    /// Install gateways in this machine's service manager: it brings up what is wanted when it starts
+    Install {
+        #[command(flatten)]
+        which: Which,
+        /// Start the gateway
+        #[arg(long)]
+        start: bool,
+    },
+    /// Stop gateways and remove what was installed of them; the recorded intent stays
+    Uninstall {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Exit with 0 if the gateway is wanted, with 1 if not: what a unit asks before it starts
+    #[command(hide = true)]
+    Wanted,
     /// Ask a gateway's address until it is ready: what `start --foreground` starts beside a program
     #[command(hide = true)]
     AwaitReady {

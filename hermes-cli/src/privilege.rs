@@ -38,8 +38,7 @@ pub(crate) fn become_owner(root: &RootHome) -> Result<(), CliError> {
         (0, Ok(Some(Stranger { at, owner: None }))) => return Err(open_to_all(root, &at)),
         (uid, _) => (uid, metadata.gid()),
     };
-    let program = env::current_exe()
-        .map_err(|error| CliError::new("failed to find the `hermes` program").because(error))?;
+    let program = app::program()?;
     // The uid takes root's supplementary groups along (std drops them with it).
     let error = Command::new(program)
         .args(env::args_os().skip(1))
@@ -67,4 +66,23 @@ fn open_to_all(root: &RootHome, at: &Path) -> CliError {
         .because("whoever does decides what a command of root's would read, remove and run")
         .hint(format!("`chmod o-w {at}` closes it; {}=1 stays root all the same", names::AS_ROOT))
         .with_code(exit::OUT_OF_REACH)
+}
+
+/// For a command about the system's service manager, which root alone may change: acts as the home's
+/// owner but for what that manager is told. A home that is not there yet is refused: whose would it be?
+pub(crate) fn act_as_owner(root: &RootHome) -> Result<(), CliError> {
+    if !rustix::process::geteuid().is_root() || app::variable(names::AS_ROOT).is_some() {
+        return Ok(());
+    }
+    let home = root.path().display();
+    let metadata = fs::metadata(root.path()).map_err(|error| {
+        CliError::new(format!("failed to find the owner of `{home}`"))
+            .because(error)
+            .hint(format!("{} names the home; make it as the user whose it is to be", names::HOME))
+    })?;
+    hermes_host::privilege::lower(metadata.uid(), metadata.gid()).map_err(|error| {
+        CliError::new(format!("failed to act as uid {}, who owns `{home}`", metadata.uid()))
+            .because(error)
+            .hint(format!("{}=1 stays root", names::AS_ROOT))
+    })
 }

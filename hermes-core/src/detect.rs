@@ -5,6 +5,8 @@
 //! user may read: `/proc/1/exe` is root's alone, and a check that only works as root is how
 //! registration once became inert for everybody else.
 
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -23,8 +25,11 @@ pub struct Facts {
     pub named_scandir: Option<PathBuf>,
     /// The scan directory of this user's own `hermes up`, if an s6-svscan holds it.
     pub user_scandir: Option<PathBuf>,
-    /// Whether a systemd manager runs this machine.
+    /// Whether systemd runs this machine: it is process 1, and a manager of the system's answers as far
+    /// as this user may ask.
     pub systemd: bool,
+    /// The socket of this user's own systemd manager, if something answers there.
+    pub user_systemd: Option<PathBuf>,
     /// Whether this is macOS.
     pub launchd: bool,
 }
@@ -34,11 +39,17 @@ impl Facts {
     pub fn gather(root: &Path) -> Self {
         let init = fs::read_to_string(root.join("proc/1/comm")).ok();
         Self {
-            init: init.map(|comm| comm.trim_end_matches('\n').to_owned()),
             s6_basedir: root.join("run/s6/basedir").is_dir(),
-            // sd_booted(3): the directory exists exactly while systemd is the init system.
-            systemd: root.join("run/systemd/system").is_dir(),
+            // Its socket is root's alone; others are told so by its process only.
+            systemd: match UnixStream::connect(root.join("run/systemd/private")) {
+                Ok(_) => true,
+                Err(error) => {
+                    error.kind() == ErrorKind::PermissionDenied
+                        && init.as_deref().map(str::trim_end) == Some("systemd")
+                }
+            },
             launchd: cfg!(target_os = "macos"),
+            init: init.map(|comm| comm.trim_end_matches('\n').to_owned()),
             ..Self::default()
         }
     }
@@ -55,12 +66,17 @@ impl Facts {
             Kind::S6
         } else if self.launchd {
             Kind::Launchd
-        } else if self.systemd {
+        } else if self.systemd || self.user_systemd.is_some() {
             Kind::Systemd
         } else {
             Kind::None
         }
     }
+}
+
+/// Whether something answers at `socket`: it accepts a connection.
+pub fn answers(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_ok()
 }
 
 #[cfg(test)]
@@ -134,6 +150,9 @@ mod tests {
         assert_eq!(nothing.backend(), Kind::None);
         let systemd = Facts { systemd: true, ..nothing.clone() };
         assert_eq!(systemd.backend(), Kind::Systemd);
+        let own =
+            Facts { user_systemd: Some("/run/user/1/systemd/private".into()), ..nothing.clone() };
+        assert_eq!(own.backend(), Kind::Systemd);
         let up =
             Facts { user_scandir: Some("/run/user/1/hermes/service".into()), ..systemd.clone() };
         assert_eq!(up.backend(), Kind::S6);

@@ -112,6 +112,11 @@ impl RootHome {
         self.locks().join(".ports")
     }
 
+    /// The lock of what the services of all profiles have in common.
+    pub fn services_lock(&self) -> PathBuf {
+        self.locks().join(".services")
+    }
+
     /// The journal of a rename of `profile`: there from before its first step until after its last. A
     /// dot name, so that it is never taken for a profile.
     pub fn rename_journal(&self, profile: &ProfileName) -> PathBuf {

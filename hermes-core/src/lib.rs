@@ -19,7 +19,8 @@
 //! | [`examination`] | what a look at the machine found |
 //! | [`status`] | what a backend says of one gateway |
 //! | [`detect`] | which backend is in charge, as a pure function |
-//! | [`process_lock`] | who holds a gateway, a service, a scan directory |
+//! | [`process`], [`process_lock`] | processes that are waited for and ended; who holds a gateway, a service, a scan directory |
+//! | [`restart`] | the rules of restarting that hold under every backend |
 //! | [`lock`], [`wait`] | locks and waits with a deadline |
 //! | [`fsutil`] | durable and exclusive file changes |
 //! | [`causes`], [`failure`] | what is behind an error; the errors of the traits |
@@ -38,8 +39,11 @@ pub mod intent;
 pub mod lock;
 pub mod manager;
 pub mod name;
+#[cfg(target_os = "linux")]
+pub mod process;
 pub mod process_lock;
 pub mod reseat;
+pub mod restart;
 pub mod status;
 pub mod store;
 pub mod wait;

@@ -71,6 +71,12 @@ pub fn holder(path: &Path) -> io::Result<Option<Holder>> {
         .map(|lock| Holder { pid: lock.pid.map(|pid| pid.as_raw_nonzero().get().cast_unsigned()) }))
 }
 
+/// The process that holds a profile's lock at `path` and is not `supervised`, its supervisor's: an orphan.
+pub fn other_holder(path: &Path, supervised: Option<u32>) -> io::Result<Option<u32>> {
+    let holder = holder(path)?.and_then(|holder| holder.pid);
+    Ok(holder.filter(|pid| supervised != Some(*pid)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

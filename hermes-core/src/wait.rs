@@ -56,3 +56,34 @@ pub fn until_idling<T, E>(
         pause = if announced { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
     }
 }
+
+/// How long commands wait before they give up.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For another command that holds a lock.
+    pub lock: Duration,
+    /// For a new service to be supervised, and for a removed one to be let go.
+    pub supervise: Duration,
+    /// For a gateway to be ready.
+    pub start: Duration,
+    /// For a gateway to be down, beyond its stop budget.
+    pub stop_beyond_budget: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            lock: Duration::from_secs(60),
+            supervise: Duration::from_secs(15),
+            start: Duration::from_secs(30),
+            stop_beyond_budget: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Patience {
+    /// The same time for everything; a gateway's stop budget is not added.
+    pub fn all(patience: Duration) -> Self {
+        Self { lock: patience, supervise: patience, start: patience, stop_beyond_budget: patience }
+    }
+}

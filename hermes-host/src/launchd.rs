@@ -3,8 +3,6 @@
 use hermes_core::manager::ManagerError;
 use hermes_core::{Backend, Kind, ProfileName, ProfileRegistrar, ServiceManager, Status};
 
-use crate::not_installed;
-
 /// The launchd backend.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Launchd;
@@ -34,3 +32,12 @@ impl ServiceManager for Launchd {
 impl ProfileRegistrar for Launchd {}
 
 impl Backend for Launchd {}
+
+/// The answer to every command about a gateway that is not installed.
+fn not_installed(kind: Kind, operation: &str, profile: &ProfileName) -> ManagerError {
+    ManagerError::Failed {
+        operation: format!("{operation} the gateway of `{profile}`"),
+        source: format!("this version of Hermes installs no gateways under {kind}").into(),
+        hint: Some("`hermes up` runs a supervision tree for this user".to_owned()),
+    }
+}

@@ -1,46 +1,40 @@
 //! The backends of a host: systemd and launchd.
 //!
 //! On a host a gateway is *installed* and not registered while the machine runs, so both keep the
-//! refusing methods of [`hermes_core::ProfileRegistrar`].
+//! refusing methods of [`hermes_core::ProfileRegistrar`] and have those of [`hermes_core::Backend`].
+//!
+//! # Example
+//!
+//! A program that installs a gateway in its user's systemd and starts it:
+//!
+//! ```no_run
+//! use hermes_core::{RootHome, ServiceManager, wait::Patience};
+//! use hermes_host::{Account, Scope, Systemd, systemd::Setup};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let account = Account::of(1000)?;
+//! let home = RootHome::new(account.home.join(".hermes"));
+//! let setup = Setup {
+//!     account,
+//!     runtime: "/run/user/1000".into(),
+//!     program: "/usr/local/bin/hermes".into(),
+//!     root: "/".into(),
+//!     is_root: false,
+//!     patience: Patience::default(),
+//! };
+//! let systemd = Systemd::new(home, Scope::User, setup, "/usr/bin".as_ref());
+//! let status = systemd.start(&"coder".parse()?)?;
+//! assert!(status.state.is_running());
+//! # Ok(())
+//! # }
+//! ```
 
+pub mod account;
+pub mod command;
 pub mod launchd;
+pub mod privilege;
 pub mod systemd;
 
+pub use account::Account;
 pub use launchd::Launchd;
-pub use systemd::Systemd;
-
-use hermes_core::manager::ManagerError;
-use hermes_core::{Kind, ProfileName};
-
-/// The answer to every command about a gateway that is not installed.
-fn not_installed(kind: Kind, operation: &str, profile: &ProfileName) -> ManagerError {
-    ManagerError::Failed {
-        operation: format!("{operation} the gateway of `{profile}`"),
-        source: format!("this version of Hermes installs no gateways under {kind}").into(),
-        hint: Some("`hermes up` runs a supervision tree for this user".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use hermes_core::{ProfileRegistrar, RegisterOptions};
-
-    use super::*;
-
-    #[test]
-    fn both_refuse_to_register_at_run_time_and_name_themselves() {
-        let coder: ProfileName = "coder".parse().unwrap();
-        let managers: [&dyn ProfileRegistrar; 2] = [&Systemd, &Launchd];
-        for (manager, kind) in managers.into_iter().zip([Kind::Systemd, Kind::Launchd]) {
-            assert!(!manager.supports_runtime_registration());
-            let registered = manager.register_profile_gateway(&coder, &RegisterOptions::default());
-            for refused in [registered, manager.unregister_profile_gateway(&coder)] {
-                let error = refused.unwrap_err();
-                let expected = format!("{kind} does not register gateways at run time");
-                assert_eq!(error.to_string(), expected);
-                assert!(error.hint().unwrap().contains("`hermes gateway install NAME`"));
-            }
-            assert!(manager.list_profile_gateways().unwrap().is_empty());
-        }
-    }
-}
+pub use systemd::{Scope, Systemd};

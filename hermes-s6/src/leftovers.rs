@@ -12,9 +12,10 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
+use hermes_core::ProfileName;
 use hermes_core::home::{ProfileHome, env};
 use hermes_core::manager::ManagerError;
-use hermes_core::{ProfileName, process_lock};
+use hermes_core::process_lock::other_holder;
 use rustix::process::Signal;
 
 use crate::error::{failed, timed_out};
@@ -24,12 +25,6 @@ use crate::parallel;
 use crate::proc::same_directory;
 use crate::tree::Tree;
 use crate::wait::{self, Look, Process};
-
-/// The gateway that holds the profile's lock at `lock` and is not its supervisor's process.
-pub fn orphan(lock: &Path, supervised: Option<u32>) -> io::Result<Option<u32>> {
-    let holder = process_lock::holder(lock)?.and_then(|holder| holder.pid);
-    Ok(holder.filter(|pid| supervised != Some(*pid)))
-}
 
 /// The processes that are left of a gateway whose service is down, those included that left its group.
 pub fn left_of(tree: &Tree, profile: &ProfileName) -> io::Result<Vec<u32>> {
@@ -75,7 +70,7 @@ impl Traces {
         for profile in profiles {
             let home = tree.root.profile(profile);
             let supervised = supervised(tree, &tree.scandir.slot(profile));
-            let holder = orphan(&home.gateway_lock(), None).ok().flatten().filter(|_| ours);
+            let holder = other_holder(&home.gateway_lock(), None).ok().flatten().filter(|_| ours);
             for leader in supervised.into_iter().chain(holder) {
                 // One that has just ended leaves a group without it, or none.
                 let start = tree.proc.start_time(leader).unwrap_or_default();
@@ -160,7 +155,7 @@ impl Traces {
     fn holders(&self) -> io::Result<BTreeSet<u32>> {
         let mut holders = BTreeSet::new();
         for (_, home) in &self.profiles {
-            holders.extend(orphan(&home.gateway_lock(), None)?);
+            holders.extend(other_holder(&home.gateway_lock(), None)?);
         }
         Ok(holders)
     }

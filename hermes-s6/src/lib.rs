@@ -74,4 +74,4 @@ pub use proc::Proc;
 pub use programs::S6Programs;
 pub use render::Toolbox;
 pub use scandir::ScanDir;
-pub use tree::{Patience, Tree};
+pub use tree::Tree;

@@ -12,14 +12,16 @@ use hermes_core::ProfileName;
 use hermes_core::config::StopTimeout;
 use hermes_core::fsutil;
 use hermes_core::manager::ManagerError;
+use hermes_core::process_lock::other_holder;
+use hermes_core::restart::{self, EXIT_CONFIG};
 use hermes_core::status::{Exit, Parked};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::control::{self, Sent, service};
 use crate::error::{failed, refused, timed_out};
 use crate::layout::{FILE_MODE, ServiceDir};
-use crate::leftovers::{Traces, orphan};
-use crate::policy::{self, EXIT_CONFIG};
+use crate::leftovers::Traces;
+use crate::policy;
 use crate::record::{Death, Record, parse_deaths};
 use crate::tree::Tree;
 use crate::wait::{self, Events, Look, Process};
@@ -129,7 +131,8 @@ fn bring_up_once(
                 return Ok(Look::Wait);
             }
             let parked = policy::parked(slot).map_err(io)?;
-            let other = orphan(&tree.root.profile(profile).gateway_lock(), None).map_err(io)?;
+            let other =
+                other_holder(&tree.root.profile(profile).gateway_lock(), None).map_err(io)?;
             let why = why_it_died(gateway, death, parked);
             let hint = match other {
                 Some(_) => format!("`hermes gateway restart {profile}` ends the one that runs"),
@@ -312,7 +315,7 @@ fn prepare(slot: &ServiceDir, stop_timeout: StopTimeout) -> io::Result<()> {
 }
 
 fn why_it_died(gateway: &Gateway, death: &Death, parked: Option<Parked>) -> String {
-    match (parked, policy::fault(&gateway.fault)) {
+    match (parked, restart::fault(&gateway.fault)) {
         (Some(parked), _) => format!("it is parked: {}", parked.reason),
         (None, Some(fault)) => format!("it can't start, and s6 goes on trying: {fault}"),
         (None, None) => format!("it died ({}) before it was ready; s6 goes on trying", death.exit),

@@ -6,6 +6,7 @@ use hermes_core::backend::{Backend, RenameError};
 use hermes_core::config::{self, GatewayConfig};
 use hermes_core::lock::Lock;
 use hermes_core::manager::ManagerError;
+use hermes_core::process_lock::other_holder;
 use hermes_core::status::{State, Status};
 use hermes_core::store::Profile;
 use hermes_core::{
@@ -15,7 +16,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{corrupt, failed, of_store, refused};
 use crate::layout::ServiceDir;
-use crate::leftovers::orphan;
 use crate::lifecycle::{Gateway, bring_down, bring_up};
 use crate::parallel;
 use crate::policy;
@@ -180,7 +180,7 @@ impl S6Manager {
                 status.state = State::Stray;
             }
         }
-        let orphan = orphan(&profile.home.gateway_lock(), status.pid)?;
+        let orphan = other_holder(&profile.home.gateway_lock(), status.pid)?;
         // A gateway that was started again in between is nobody's orphan.
         let still = || slot.record().ok().and_then(|record| record.gateway());
         if let Some(pid) = orphan.filter(|pid| still() != Some(*pid)) {

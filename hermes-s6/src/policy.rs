@@ -5,10 +5,10 @@
 //! a service down whose `finish` exits with 125 (`servicedir.html`).
 
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hermes_core::fsutil;
+use hermes_core::restart::{DEATHS, EXIT_CONFIG, EXIT_RESTART, WINDOW, crash_loop, hopeless};
 use hermes_core::status::{Backoff, Exit, Parked};
 use jiff::Timestamp;
 
@@ -16,10 +16,6 @@ use crate::layout::{FILE_MODE, ServiceDir};
 use crate::record::Death;
 use crate::wait::{self, Look};
 
-/// A gateway exits with this when its configuration can't become right by itself (`sysexits.h`).
-pub const EXIT_CONFIG: i32 = 78;
-/// A gateway exits with this to be started again at once (`EX_TEMPFAIL`).
-pub const EXIT_RESTART: i32 = 75;
 /// The exit code of `finish` that leaves the service down for good.
 pub const EXIT_PARK: u8 = 125;
 
@@ -44,8 +40,8 @@ impl Default for Policy {
             first_delay: Duration::from_secs(1),
             longest_delay: Duration::from_secs(30),
             healthy: Duration::from_secs(60),
-            window: Duration::from_secs(600),
-            deaths: 10,
+            window: WINDOW,
+            deaths: DEATHS,
         }
     }
 }
@@ -74,17 +70,12 @@ impl Policy {
             return Verdict::Restart { after: Duration::ZERO, count: 0 };
         };
         if last.exit == Exit::Code(EXIT_CONFIG) {
-            return Verdict::Park(fault.unwrap_or_else(|| {
-                format!("its configuration is wrong (exit {EXIT_CONFIG}); its log says what")
-            }));
+            return Verdict::Park(hopeless(fault));
         }
         let recent = |death: &&&Death| elapsed(death.at, last.at) <= self.window;
         let count = deaths.iter().filter(recent).count();
         if count >= self.deaths {
-            let minutes = self.window.as_secs() / 60;
-            let why =
-                fault.unwrap_or_else(|| format!("last with {}; its log says more", last.exit));
-            return Verdict::Park(format!("it died {count} times within {minutes} minutes, {why}"));
+            return Verdict::Park(crash_loop(count, self.window, last.exit, fault));
         }
         let count = self.in_a_row(&deaths);
         let after = match last.exit {
@@ -251,12 +242,6 @@ pub fn parked(slot: &ServiceDir) -> io::Result<Option<Parked>> {
     let text = String::from_utf8_lossy(&bytes);
     let (since, reason) = text.split_once('\n').unwrap_or_default();
     Ok(Some(Parked { reason: reason.trim_end().to_owned(), since: since.parse().ok() }))
-}
-
-/// What a gateway said of why it could not start, in the file at `path`; `None` if nothing.
-pub fn fault(path: &Path) -> Option<String> {
-    let text = fsutil::read_to_string(path).ok()?;
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use fs_err as fs;
 use hermes_core::home::env;
 use hermes_core::lock::Lock;
 use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::Holder;
+use hermes_core::wait::Patience;
 use hermes_core::{ProfileName, RootHome};
 
 use crate::capacity::Capacity;
@@ -38,37 +38,6 @@ pub struct Tree {
     pub proc: Proc,
     /// Whether this process stops the tree.
     pub ending: Ending,
-}
-
-/// How long commands wait before they give up.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// For another command that holds a lock.
-    pub lock: Duration,
-    /// For a new slot to be supervised, and for a removed one to be let go.
-    pub supervise: Duration,
-    /// For a gateway to be ready.
-    pub start: Duration,
-    /// For a gateway to be down, beyond its stop budget.
-    pub stop_beyond_budget: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            lock: Duration::from_secs(60),
-            supervise: Duration::from_secs(15),
-            start: Duration::from_secs(30),
-            stop_beyond_budget: Duration::from_secs(5),
-        }
-    }
-}
-
-impl Patience {
-    /// The same time for everything; a gateway's stop budget is not added.
-    pub fn all(patience: Duration) -> Self {
-        Self { lock: patience, supervise: patience, start: patience, stop_beyond_budget: patience }
-    }
 }
 
 impl Tree {

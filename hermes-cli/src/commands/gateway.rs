@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hermes_core::manager::ManagerError;
-use hermes_core::{ProfileName, RegisterOptions};
+use hermes_core::restart;
+use hermes_core::{Intent, ProfileName, RegisterOptions};
 use hermes_s6::layout::ServiceDir;
 use hermes_s6::parallel;
 use hermes_s6::policy::{self, Policy};
@@ -30,6 +31,20 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
             let print = logs::Print { last: lines, raw };
             if follow { logs::follow(app, &which, print) } else { logs::read(app, &which, print) }
         }
+        Gateway::Install { which, start } => {
+            let code = each(app, &which, AT_ONCE, "installed", |services, name| {
+                services.install_profile_gateway(name)?;
+                if start { services.start(name).map(drop) } else { Ok(()) }
+            })?;
+            status::warn_of_shortcomings(&app.services()?);
+            Ok(code)
+        }
+        Gateway::Uninstall { which } => {
+            each(app, &which, AT_ONCE, "uninstalled", |services, name| {
+                services.uninstall_profile_gateway(name)
+            })
+        }
+        Gateway::Wanted => wanted(app),
         Gateway::AwaitReady { url, pid, detach } => readiness::await_ready(&url, pid, detach),
         Gateway::AfterDeath { faster } => after_death(app, faster),
         Gateway::Start { which, .. } => {
@@ -133,9 +148,20 @@ fn report(app: &App, services: &Services, name: &ProfileName) -> serde_json::Val
     report.unwrap_or_else(|| serde_json::json!({ "profile": name, "registered": false }))
 }
 
+/// Runs before a unit's gateway: whether the operator wants it. What can't be read is wanted by nobody.
+fn wanted(app: &App) -> Result<u8, CliError> {
+    let profile = app.store.get(&app.the_one(Vec::new())?).map_err(CliError::from);
+    let intent = profile.and_then(|profile| Intent::read(&profile.home).map_err(CliError::of));
+    match intent {
+        Ok(Intent::Running) => Ok(exit::SUCCESS),
+        Ok(Intent::Stopped) => Ok(exit::FAILURE),
+        Err(error) => Err(error.with_code(exit::FAILURE)),
+    }
+}
+
 /// Runs as a slot's `finish`, in the service directory. How the gateway ended it reads from there.
 fn after_death(app: &App, faster: u32) -> Result<u8, CliError> {
-    let fault = policy::fault(&app.root().profile(&app.the_one(Vec::new())?).fault());
+    let fault = restart::fault(&app.root().profile(&app.the_one(Vec::new())?).fault());
     let slot = ServiceDir::new(Path::new("."));
     let code = policy::after_death(&slot, &Policy::default().faster(faster), fault)
         .map_err(|error| CliError::new("failed to decide what follows a death").because(error))?;

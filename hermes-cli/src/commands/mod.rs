@@ -20,11 +20,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, CliError> {
     let Arguments { global, command } = arguments;
     // Giving things away is what root stays root for.
     let keep_root = matches!(command, Command::Boot { hand_over: true, .. });
+    let system = global.system;
     // Only what looks at this machine needs to know where it runs.
     let app = || {
         let app = App::new(global)?;
-        if !keep_root {
-            privilege::become_owner(app.root())?;
+        match (keep_root, system) {
+            (true, _) => {}
+            (false, true) => privilege::act_as_owner(app.root())?,
+            (false, false) => privilege::become_owner(app.root())?,
         }
         Ok::<_, CliError>(app)
     };

@@ -1,9 +1,8 @@
 //! `hermes profile`: create, delete, rename, list, show, use, port. In `archive`: export, import.
 
 use hermes_core::config;
-use hermes_core::status::Status;
 use hermes_core::store::{Profile, StoreError};
-use hermes_core::{Intent, ProfileName, State};
+use hermes_core::{Intent, ProfileName, State, Status};
 use hermes_s6::parallel;
 use serde::Serialize;
 
@@ -168,12 +167,9 @@ fn list(app: &App) -> Result<u8, CliError> {
     let listing = app.store.list()?;
     let chosen = app.profile()?;
     let names: Vec<_> = listing.profiles.iter().map(|profile| profile.name.clone()).collect();
-    let statuses = app.services().and_then(|services| Ok(services.statuses(&names)?));
-    let statuses = statuses
-        .unwrap_or_default()
-        .into_iter()
-        .map(Result::ok)
-        .chain(std::iter::repeat_with(|| None));
+    let statuses = app.services().ok().and_then(|services| services.statuses(&names).ok());
+    let statuses = statuses.unwrap_or_default().into_iter().map(Result::ok);
+    let statuses = statuses.chain(std::iter::repeat_with(|| None));
     let profiles = listing.profiles.iter().zip(statuses).collect();
     let view = |(profile, status)| View::with(app, status, profile, &chosen);
     let views: Vec<_> = parallel::compute(profiles, view);

@@ -83,6 +83,7 @@ pub(crate) fn status(app: &App, which: Which) -> Result<u8, CliError> {
         Some(view) if single => describe(view)?,
         _ => print(app, &views)?,
     }
+    warn_of_shortcomings(&services);
     if let Some(code) = failed {
         return Ok(code);
     }
@@ -95,18 +96,29 @@ pub(crate) fn status(app: &App, which: Which) -> Result<u8, CliError> {
     })
 }
 
+/// Tells what the backend itself lacks on this machine, and what mends it.
+pub(super) fn warn_of_shortcomings(services: &Services) {
+    for examination in services.examine() {
+        for shortcoming in examination.shortcomings {
+            output::warning(shortcoming.problem);
+            output::message(format_args!("  mend: {}", shortcoming.mend));
+        }
+    }
+}
+
 /// `list`: the gateways that have a service.
 pub(crate) fn list(app: &App) -> Result<u8, CliError> {
     let services = app.services()?;
     let mut views = Vec::new();
-    let mut names = services.list_profile_gateways()?;
+    let mut names = services.list_services()?;
     names.sort_by_key(|name| (!name.is_default(), name.clone()));
     let mut code = exit::SUCCESS;
+    let verb = if services.supports_installation() { "uninstall" } else { "unregister" };
     for view in views_of(app, &services, &names)? {
         match view {
             Ok(view) => views.push(view),
             Err(ManagerError::NoSuchProfile { profile }) => output::warning(format_args!(
-                "the slot of `{profile}` has no profile; `hermes boot` removes it"
+                "the service of `{profile}` has no profile; `hermes gateway {verb} {profile}` removes it"
             )),
             // One that can't be read hides no other.
             Err(error) => {
@@ -126,7 +138,11 @@ fn views_of(
     names: &[ProfileName],
 ) -> Result<Vec<Result<View, ManagerError>>, ManagerError> {
     let view = |status: Result<Status, ManagerError>| Ok(View::new(app, status?));
-    Ok(parallel::compute(services.statuses(names)?, view))
+    let statuses = match names {
+        [name] => vec![services.status(name)],
+        names => services.statuses(names)?,
+    };
+    Ok(parallel::compute(statuses, view))
 }
 
 fn print(app: &App, views: &[View]) -> Result<(), CliError> {

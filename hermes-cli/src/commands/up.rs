@@ -26,7 +26,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::app::{self, App};
 use crate::commands::boot as boot_command;
 use crate::error::{CliError, exit};
-use crate::gateway::launch::Notification;
+use crate::gateway::notification::Notification;
 use crate::output;
 
 /// How long `up` waits for another owner of its home.
@@ -49,7 +49,9 @@ pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
     let (mut child, process, ready) = start(&tree, service)?;
     let (ended, stopped) = match ready {
         Ok(()) => {
-            notification.into_iter().for_each(Notification::ready);
+            notification.into_iter().for_each(|notification| {
+                notification.ready();
+            });
             supervise(&S6Manager::new(tree.clone()), &process, &signals, stop_tree)
         }
         Err(error) => (Err(error.into()), stop_tree(&tree, &process)),

@@ -6,9 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, ErrorKind, Write};
-use std::os::fd::AsFd;
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -20,10 +18,10 @@ use hermes_core::home::env as names;
 use hermes_core::process_lock;
 use hermes_core::store::{Profile, StoreError};
 use jiff::Timestamp;
-use rustix::fs::FileType;
 use rustix::process::Resource;
 
 use super::environment;
+use super::notification::{self, Notification};
 use super::readiness;
 use super::server::{self, ServeError};
 use crate::app::{self, App};
@@ -32,30 +30,6 @@ use crate::output;
 
 /// How long a gateway waits for the one before it to end.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Where a gateway says that it is ready: a newline into the pipe that s6-supervise gave it
-/// (`notifywhenup.html`). A slot's `run` passes that on as standard input, too, which is what a program
-/// may use without knowing what else a descriptor 3 could be. It can't be opened anew by its path: the
-/// pipe is the supervisor's, who may be another user.
-pub(crate) struct Notification(Option<File>);
-
-impl Notification {
-    /// The pipe that this process was started with.
-    pub(crate) fn inherited() -> Self {
-        let stdin = io::stdin();
-        let kind = rustix::fs::fstat(&stdin).map(|stat| FileType::from_raw_mode(stat.st_mode));
-        let pipe = || stdin.as_fd().try_clone_to_owned().ok();
-        Self(if kind == Ok(FileType::Fifo) { pipe().map(File::from) } else { None })
-    }
-
-    /// Says that the gateway is ready.
-    pub(crate) fn ready(self) {
-        if let Some(mut pipe) = self.0 {
-            // One that only gives input is no supervisor's, and one without reader has nobody to tell.
-            let _ = pipe.write_all(b"\n");
-        }
-    }
-}
 
 /// Becomes the gateway of the profile. Returns when the built-in one has ended in order. Why it could
 /// not start is left in the profile's home, too, for `status` and `start` to tell.
@@ -94,8 +68,12 @@ fn become_gateway(
     restore_descriptor_limit();
     match (program, port) {
         (Some((command, env)), _) => {
-            if let (Some(url), Some(pipe)) = (&filled.ready_url, notification.0) {
-                readiness::ask_later(url, pipe.into())?;
+            match &filled.ready_url {
+                Some(url) if notification.is_heard() => {
+                    readiness::ask_later(url, notification.into_pipe())?;
+                }
+                Some(_) => {}
+                None => notification.as_ready_as_it_gets(),
             }
             Err(become_program(profile, &command, env))
         }
@@ -147,7 +125,10 @@ fn become_program(profile: &Profile, command: &[String], env: Vec<(String, OsStr
     let [program, arguments @ ..] = command else {
         return CliError::new("`gateway.command` is empty").with_code(exit::CONFIG);
     };
-    let error = Command::new(program).args(arguments).envs(env).stdin(Stdio::null()).exec();
+    // What a program says there would count as said by us.
+    let mut program_command = Command::new(program);
+    program_command.args(arguments).envs(env).env_remove(notification::SOCKET);
+    let error = program_command.stdin(Stdio::null()).exec();
     let too_long = error.kind() == ErrorKind::ArgumentListTooLong;
     let hopeless =
         too_long || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied);

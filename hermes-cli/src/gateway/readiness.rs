@@ -2,7 +2,7 @@
 //!
 //! The asker must not be the gateway's child, which may wait for all children it has, so it is started
 //! twice over: the first process starts the second and ends. It holds the pipe that s6-supervise reads
-//! readiness from, and ends with the gateway, with the answer, or at a deadline.
+//! readiness from (or the name of systemd's socket), and ends with the gateway, with the answer, or at a deadline.
 
 use std::env;
 use std::io::{self, Read, Write};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use axum::http::Uri;
 use hermes_s6::wait::{self, Look, Process};
 
-use super::launch::Notification;
+use super::notification::Notification;
 use crate::error::{CliError, exit};
 
 /// After this nobody waits for an answer any more.
@@ -61,8 +61,12 @@ pub(crate) fn await_ready(url: &str, pid: u32, detach: bool) -> Result<u8, CliEr
             () => Look::Wait,
         })
     })?;
-    if ready == Some(true) {
-        Notification::inherited().ready();
+    if ready == Some(true) && Notification::inherited().ready() {
+        // systemd looks up who told it, and can't where that one is gone.
+        let deadline = Instant::now() + PATIENCE;
+        wait::until(&mut [], watched, deadline, || {
+            Ok::<Look<()>, CliError>(if gateway.has_ended() { Look::Done(()) } else { Look::Wait })
+        })?;
     }
     Ok(exit::SUCCESS)
 }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::launch::Notification;
+use super::notification::Notification;
 use super::port_holder;
 use crate::output;
 
