@@ -34,12 +34,37 @@ pub enum Base {
 #[derive(Debug)]
 pub struct Container {
     name: String,
+    kind: Kind,
 }
+
+/// What runs as process 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    S6,
+    Systemd,
+}
+
+/// What systemd needs to be process 1 of a container: its file systems, and to mount them.
+const SYSTEMD: [&str; 11] = [
+    "--cap-add=SYS_ADMIN",
+    "--security-opt=seccomp=unconfined",
+    "--security-opt=apparmor=unconfined",
+    "--cgroupns=host",
+    "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
+    "--tmpfs=/run:exec",
+    "--tmpfs=/run/lock",
+    "--tmpfs=/tmp",
+    "--stop-signal=SIGRTMIN+3",
+    "--stop-timeout=60",
+    "--env=container=docker",
+];
 
 /// How a container is to be started.
 #[derive(Debug, Default)]
 #[must_use = "nothing is started yet"]
 pub struct Start {
+    kind: Kind,
     options: Vec<String>,
     command: Vec<String>,
 }
@@ -57,6 +82,11 @@ impl Start {
             Ok(mode) => Self::default().env("HERMES_SUPERVISION", &mode),
             Err(_) => Self::default(),
         }
+    }
+
+    /// Of the image that has systemd as process 1, and `hermes` as a user of its own who lingers.
+    pub fn systemd() -> Self {
+        Self { kind: Kind::Systemd, ..Self::default() }.options(SYSTEMD)
     }
 
     /// With options of `docker run`.
@@ -83,7 +113,7 @@ impl Start {
 
     /// Starts it in the background, and waits for nothing.
     pub fn detached(self) -> Container {
-        let container = Container { name: unique() };
+        let container = Container { name: unique(), kind: self.kind };
         docker(self.arguments(&container, &["--detach"])).ok();
         container
     }
@@ -98,14 +128,14 @@ impl Start {
 
     /// Runs it to its end, in the foreground.
     pub fn run(self) -> Outcome {
-        let container = Container { name: unique() };
+        let container = Container { name: unique(), kind: self.kind };
         docker(self.arguments(&container, &[])).run()
     }
 
     fn arguments(&self, container: &Container, more: &[&str]) -> Vec<String> {
         let fixed = ["run", "--name", &container.name, "--label", label()];
         let fixed = fixed.iter().chain(more).map(|argument| (*argument).to_owned());
-        let image = [image().to_owned()];
+        let image = [image(self.kind).to_owned()];
         fixed
             .chain(self.options.iter().cloned())
             .chain(image)
@@ -125,6 +155,14 @@ impl Volume {
 }
 
 impl Container {
+    /// Its user's root home.
+    pub fn home(&self) -> &'static str {
+        match self.kind {
+            Kind::S6 => "/opt/data",
+            Kind::Systemd => "/home/hermes/.hermes",
+        }
+    }
+
     /// A program as the user `hermes`.
     pub fn exec<'a>(&self, command: impl IntoIterator<Item = &'a str>) -> Hermes {
         self.enter(USER, command)
@@ -172,7 +210,18 @@ impl Container {
     /// Blocks until it has said `times` that a tree is up.
     #[track_caller]
     pub fn await_boot(&self, times: usize) {
-        self.await_says("the tree is up", times);
+        match self.kind {
+            Kind::S6 => self.await_says("the tree is up", times),
+            Kind::Systemd => {
+                eventually("systemd has booted, and has begun a manager of hermes's", || {
+                    let booted = ["systemctl", "is-system-running"];
+                    let own =
+                        "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user is-system-running";
+                    let says = |said: Hermes| said.run().stdout == "running\n";
+                    (says(self.exec(booted)) && says(self.shell(own))).then_some(())
+                })
+            }
+        }
     }
 
     /// Blocks until its output has `words` so many times.
@@ -231,7 +280,7 @@ impl Container {
         self.hermes(["profile", "create", name]).ok();
         let command = serde_json::to_string(command).expect("a string");
         let config = format!("gateway:\n  command: [/bin/sh, -c, {command}]\n");
-        self.write(&format!("/opt/data/profiles/{name}/config.yaml"), &config);
+        self.write(&format!("{}/profiles/{name}/config.yaml", self.home()), &config);
     }
 
     /// Writes a file as `hermes`.
@@ -278,7 +327,8 @@ impl Drop for Volume {
 pub fn base() -> Base {
     static OVERLAY: OnceLock<bool> = OnceLock::new();
     let overlay = *OVERLAY.get_or_init(|| {
-        let probe = ["--rm", "--entrypoint", "test", image(), "-d", "/package/admin/s6-overlay"];
+        let probe =
+            ["--rm", "--entrypoint", "test", image(Kind::S6), "-d", "/package/admin/s6-overlay"];
         docker(["run"].into_iter().chain(probe)).run().code() == Some(0)
     });
     match (overlay, std::env::var_os(SUPERVISION).is_some()) {
@@ -301,9 +351,12 @@ fn unique() -> String {
     format!("hermes-test-{}-{number}", std::process::id())
 }
 
-fn image() -> &'static str {
-    static IMAGE: OnceLock<String> = OnceLock::new();
-    given(&IMAGE, "HERMES_TEST_IMAGE")
+fn image(kind: Kind) -> &'static str {
+    static IMAGES: [OnceLock<String>; 2] = [const { OnceLock::new() }; 2];
+    match kind {
+        Kind::S6 => given(&IMAGES[0], "HERMES_TEST_IMAGE"),
+        Kind::Systemd => given(&IMAGES[1], "HERMES_TEST_SYSTEMD_IMAGE"),
+    }
 }
 
 fn label() -> &'static str {

@@ -12,6 +12,7 @@ mod logger;
 pub mod model;
 mod snapshot;
 mod stream;
+pub mod suite;
 mod tree;
 mod world;
 

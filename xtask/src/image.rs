@@ -47,7 +47,7 @@ pub(crate) fn run(image: &ImageOptions, no_install: bool) -> Result<()> {
     Ok(())
 }
 
-fn release_build(shell: &Shell) -> Result<PathBuf> {
+pub(crate) fn release_build(shell: &Shell) -> Result<PathBuf> {
     println!("image: building `hermes`, optimised; the first time takes minutes");
     let args = ["build", "--release", "--locked", "--package", "hermes-cli"];
     shell.cmd(crate::cargo()).args(args).quiet().run().context("failed to build `hermes`")?;
@@ -77,10 +77,22 @@ fn base(shell: &Shell, no_install: bool) -> Result<String> {
     }
     println!("image: it can't be pulled; making `{made}` from packages, which takes a minute");
     install::ensure(install::FOR_BASE, no_install)?;
+    debootstrap(shell, &distribution, "s6,execline", &made)?;
+    Ok(made)
+}
+
+/// Makes an image of the distribution's essential packages and `packages`.
+pub(crate) fn debootstrap(
+    shell: &Shell,
+    distribution: &Distribution<'_>,
+    packages: &str,
+    image: &str,
+) -> Result<()> {
     let dir = shell.create_temp_dir()?;
     let archive = dir.path().join("base.tar");
     let archive = archive.to_str().context("a path in UTF-8")?;
-    let args = ["--variant=minbase", "--include=s6,execline", distribution.codename, archive];
+    let include = format!("--include={packages}");
+    let args = ["--variant=minbase", &include, distribution.codename, archive];
     println!("$ mmdebstrap {}", args.join(" "));
     shell
         .cmd(install::find("mmdebstrap").context("mmdebstrap was just found")?)
@@ -88,20 +100,19 @@ fn base(shell: &Shell, no_install: bool) -> Result<String> {
         .quiet()
         .run()
         .context("failed to make a base image from packages")?;
-    docker::told(shell, &["import", archive, &made]).run()?;
-    Ok(made)
+    Ok(docker::told(shell, &["import", archive, image]).run()?)
 }
 
 /// A distribution whose packages make a base.
 #[derive(Debug, PartialEq, Eq)]
-struct Distribution<'a> {
+pub(crate) struct Distribution<'a> {
     name: &'a str,
-    codename: &'a str,
+    pub(crate) codename: &'a str,
 }
 
 impl<'a> Distribution<'a> {
     /// The one that `/etc/os-release` says.
-    fn of(release: &'a str) -> Option<Self> {
+    pub(crate) fn of(release: &'a str) -> Option<Self> {
         let value = |key: &str| {
             let line = release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
             line.map(|value| value.trim_matches('"'))
@@ -131,7 +142,8 @@ fn context(program: &Path) -> Result<xshell::TempDir> {
     Ok(context)
 }
 
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+/// Copies a file or a directory, with modes that don't depend on the umask.
+pub(crate) fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     let metadata = fs::metadata(from)?;
     let executable = metadata.permissions().mode() & 0o100 != 0;
     if metadata.is_dir() {

@@ -14,6 +14,7 @@ mod image;
 mod install;
 mod load;
 mod soak;
+mod systemd_image;
 mod test;
 mod tidy;
 

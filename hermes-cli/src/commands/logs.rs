@@ -1,9 +1,10 @@
 //! `hermes gateway logs`: what gateways said, and with `--follow` what they go on to say.
 //!
-//! How a log directory is read is s6's matter (`hermes_s6::log`). Here it is decided whose lines are
+//! How a log directory is read is s6's matter (`hermes_s6::log`), and a journal its backend's. Here it is decided whose lines are
 //! printed, in which order, and when a follower's work is over.
 
 mod follow;
+mod journal;
 mod merge;
 mod print;
 
@@ -12,7 +13,6 @@ use std::io;
 use hermes_core::ProfileName;
 use hermes_s6::log::Lines;
 
-pub(crate) use self::follow::follow;
 use self::merge::Item;
 use self::print::Printer;
 use super::status::names;
@@ -33,6 +33,10 @@ pub(crate) struct Print {
 pub(crate) fn read(app: &App, which: &Which, print: Print) -> Result<u8, CliError> {
     let names = existing(app, which)?;
     let single = names.len() == 1 && !which.all;
+    let services = app.registrar().ok();
+    if let Some(journal) = services.as_ref().and_then(|services| services.journal()) {
+        return journal::read(app, journal, names, !single, print);
+    }
     let mut logs = Vec::new();
     let mut heard = Vec::new();
     for name in names {
@@ -64,6 +68,17 @@ pub(crate) fn read(app: &App, which: &Which, print: Print) -> Result<u8, CliErro
         return Err(nothing(name));
     }
     Ok(exit::SUCCESS)
+}
+
+/// Prints what is there and what comes.
+pub(crate) fn follow(app: &App, which: &Which, print: Print) -> Result<u8, CliError> {
+    let names = existing(app, which)?;
+    let apart = names.len() > 1 || which.all;
+    let services = app.registrar().ok();
+    match services.as_ref().and_then(|services| services.journal()) {
+        Some(journal) => journal::follow(app, journal, names, apart, print),
+        None => follow::follow(app, names, apart, print),
+    }
 }
 
 /// The profiles that `which` names, each once, all of which exist.

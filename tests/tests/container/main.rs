@@ -5,5 +5,6 @@ mod lifecycle;
 mod owner;
 mod restart;
 mod stop;
+mod suite;
 mod unprivileged;
 mod users;

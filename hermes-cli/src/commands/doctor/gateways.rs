@@ -101,7 +101,7 @@ fn title_of_strays(tree: &hermes_s6::Tree, name: &hermes_core::ProfileName) -> S
     strays.iter().map(|(_, stray)| tree.proc.title(stray.pid)).collect::<Vec<_>>().join(", ")
 }
 
-fn parked_because(status: &Status) -> String {
+pub(super) fn parked_because(status: &Status) -> String {
     let (reason, since) = match &status.parked {
         Some(parked) => (parked.reason.as_str(), parked.since),
         None => ("no reason is told", None),
@@ -113,7 +113,7 @@ fn parked_because(status: &Status) -> String {
     )
 }
 
-fn crashing(status: &Status) -> String {
+pub(super) fn crashing(status: &Status) -> String {
     let name = &status.profile;
     let waits = status.backoff.as_ref().map_or_else(|| "is being started again".to_owned(), told);
     let last = status.last_exit.map_or_else(String::new, |exit| format!(", last with {exit}"));
@@ -123,6 +123,6 @@ fn crashing(status: &Status) -> String {
 }
 
 /// What starts it again, once what it died of is mended.
-fn again_later(scene: &Scene<'_>, status: &Status) -> Mend {
+pub(super) fn again_later(scene: &Scene<'_>, status: &Status) -> Mend {
     scene.run(&format!("gateway start {}", status.profile))
 }

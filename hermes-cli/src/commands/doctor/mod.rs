@@ -6,6 +6,7 @@
 //! | file | its checks |
 //! |---|---|
 //! | `backend` | which backend, the s6 programs, s6-svscan, who may command it, whose tree it is |
+//! | `host` | under a host's service manager: what it needs, and its gateways |
 //! | `owner` | that one tree alone runs the gateways of the home |
 //! | `homes` | the root home, owners of files, `.env`, the chosen profile, the boot log |
 //! | `config` | `config.yaml`, the gateway's program, the recorded intent |
@@ -23,6 +24,7 @@ mod disks;
 mod fix;
 mod gateways;
 mod homes;
+mod host;
 mod limits;
 mod owner;
 mod ports;
@@ -49,22 +51,32 @@ pub(crate) fn run(app: &App, fix: bool) -> Result<u8, CliError> {
     Ok(if wrong { exit::FAILURE } else { exit::SUCCESS })
 }
 
+/// The checks of one file.
+type Group = fn(&Scene<'_>) -> Vec<Check>;
+
 fn examine(app: &App, mended: Vec<Mended>) -> Report {
     let scene = Scene::gather(app);
     let capacity = limits::capacity_of(&scene);
     let mut checks = Vec::new();
-    let groups: [fn(&Scene<'_>) -> Vec<Check>; 10] = [
-        backend::checks,
-        owner::checks,
-        homes::checks,
-        config::checks,
-        ports::checks,
-        limits::checks,
-        disks::checks,
-        budgets::checks,
-        gateways::checks,
-        slots::checks,
-    ];
+    let groups: &[Group] = match &scene.host {
+        Some(services) => {
+            checks.extend(backend::checks(&scene));
+            checks.extend(host::checks(&scene, services.as_ref()));
+            &[homes::checks, config::checks, ports::checks, disks::checks]
+        }
+        None => &[
+            backend::checks,
+            owner::checks,
+            homes::checks,
+            config::checks,
+            ports::checks,
+            limits::checks,
+            disks::checks,
+            budgets::checks,
+            gateways::checks,
+            slots::checks,
+        ],
+    };
     groups.iter().for_each(|group| checks.extend(group(&scene)));
     let scandir = match &scene.s6 {
         Some(Ok(manager)) => Some(&manager.tree().scandir),

@@ -8,7 +8,7 @@ use hermes_s6::reconcile::Action;
 use hermes_s6::{S6Manager, boot};
 
 use super::report::Mend;
-use crate::app::App;
+use crate::app::{App, Services};
 use crate::error::CliError;
 
 /// Everything that is looked at.
@@ -20,6 +20,8 @@ pub(super) struct Scene<'a> {
     pub(super) unlisted: Option<String>,
     /// The s6 backend, whether a tree is there or not; `None` where another backend is in charge.
     pub(super) s6: Option<Result<S6Manager, CliError>>,
+    /// The backend of a host, which gateways are installed in; `None` where there is another.
+    pub(super) host: Option<Services>,
     /// The tree, where there is one and it is this home's; else why there is nothing to look at.
     pub(super) tree: Result<TreeScene, String>,
 }
@@ -54,10 +56,22 @@ impl<'a> Scene<'a> {
             Ok(listing) => (listing, None),
             Err(error) => (Listing::default(), Some(CliError::of(error).in_one_line())),
         };
-        let scene = |profile: Profile| ProfileScene {
+        let services = app.registrar().ok();
+        let host = services.filter(|services| services.supports_installation());
+        let names: Vec<_> = profiles.iter().map(|profile| profile.name.clone()).collect();
+        let told = |error| CliError::from(error).in_one_line();
+        let mut statuses = host.as_ref().map(|services| match services.statuses(&names) {
+            Ok(statuses) => {
+                statuses.into_iter().map(|status| status.map_err(told)).collect::<Vec<_>>()
+            }
+            Err(error) => vec![Err(told(error)); names.len()],
+        });
+        let mut statuses = statuses.iter_mut().flat_map(|statuses| statuses.drain(..));
+        let mut scene = |profile: Profile| ProfileScene {
             config: config::load(&profile.home.config()),
             intent: Intent::read(&profile.home).ok(),
             status: match &tree {
+                _ if host.is_some() => statuses.next().unwrap_or_else(|| Err(String::new())),
                 Ok(tree) => {
                     let status = tree.manager.status(&profile.name);
                     status.map_err(|error| CliError::from(error).in_one_line())
@@ -68,10 +82,11 @@ impl<'a> Scene<'a> {
         };
         Self {
             app,
-            profiles: profiles.into_iter().map(scene).collect(),
+            profiles: profiles.into_iter().map(&mut scene).collect(),
             skipped,
             unlisted,
             s6,
+            host,
             tree,
         }
     }

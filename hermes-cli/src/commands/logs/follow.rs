@@ -1,10 +1,10 @@
 //! `--follow`: waits for what is said next, without a pause and without looking in vain.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hermes_core::ProfileName;
 use hermes_core::store::StoreError;
@@ -14,15 +14,14 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::merge::{self, Item};
 use super::print::Printer;
-use super::{Print, existing, failed, nothing_yet};
+use super::{Print, failed, nothing_yet};
 use crate::app::App;
-use crate::args::Which;
 use crate::commands::up;
 use crate::error::{CliError, exit};
 use crate::output;
 
 /// How many lines come first, where nothing is said about it.
-const LAST: usize = 10;
+pub(super) const LAST: usize = 10;
 
 /// A log that is followed.
 struct Followed {
@@ -35,11 +34,14 @@ struct Followed {
 
 /// Prints what is there and what comes, until a signal, a closed reader or the time ends it, or until
 /// no profile is left to be followed. With `--all` that is all profiles that there are at the beginning.
-pub(crate) fn follow(app: &App, which: &Which, print: Print) -> Result<u8, CliError> {
-    let names = existing(app, which)?;
+pub(super) fn follow(
+    app: &App,
+    names: Vec<ProfileName>,
+    apart: bool,
+    print: Print,
+) -> Result<u8, CliError> {
     let ends = Ends::listen()?;
     let deadline = app.timeout.map(|timeout| (timeout, Instant::now() + timeout));
-    let apart = names.len() > 1 || which.all;
     let mut watch = Watch::new();
     let mut logs = Vec::new();
     for name in &names {
@@ -68,8 +70,7 @@ pub(crate) fn follow(app: &App, which: &Which, print: Print) -> Result<u8, CliEr
         if let Some((timeout, left)) = left
             && left.is_zero()
         {
-            let error = CliError::new(format!("the log was followed for {} s", timeout.as_secs()));
-            return Err(error.with_code(exit::OUT_OF_TIME));
+            return Err(out_of_time(timeout));
         }
         let pause = match watch.was_told() {
             true => Some(Timespec::default()),
@@ -80,10 +81,16 @@ pub(crate) fn follow(app: &App, which: &Which, print: Print) -> Result<u8, CliEr
                 .min()
                 .map(|pause| Timespec::try_from(pause).unwrap_or_default()),
         };
-        if !ends.await_change(&watch, pause.as_ref())? {
+        if !ends.await_change(watch.fd(), pause.as_ref())? {
             return Ok(exit::SUCCESS);
         }
     }
+}
+
+/// That `--timeout` is over.
+pub(super) fn out_of_time(timeout: Duration) -> CliError {
+    let error = CliError::new(format!("the log was followed for {} s", timeout.as_secs()));
+    error.with_code(exit::OUT_OF_TIME)
 }
 
 impl Followed {
@@ -139,13 +146,13 @@ fn tell_ends(
 }
 
 /// What ends a follower from outside.
-struct Ends {
+pub(super) struct Ends {
     signals: OwnedFd,
     asked: Arc<AtomicBool>,
 }
 
 impl Ends {
-    fn listen() -> Result<Self, CliError> {
+    pub(super) fn listen() -> Result<Self, CliError> {
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             // A second one ends it even while it waits for somebody to read what it prints.
@@ -156,19 +163,23 @@ impl Ends {
         Ok(Self { signals: up::signals()?, asked })
     }
 
-    fn asked(&self) -> bool {
+    pub(super) fn asked(&self) -> bool {
         self.asked.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// Blocks until something changes, or `pause` is over; `false` if it is all over.
-    fn await_change(&self, watch: &Watch, pause: Option<&Timespec>) -> Result<bool, CliError> {
+    /// Blocks until one of `told` is, or `pause` is over; `false` if it is all over.
+    pub(super) fn await_change<'a>(
+        &self,
+        told: impl IntoIterator<Item = BorrowedFd<'a>>,
+        pause: Option<&Timespec>,
+    ) -> Result<bool, CliError> {
         let stdout = io::stdout();
         // Of stdout nothing is asked, and so it tells one thing alone: that its reader is gone.
         let mut fds = vec![
             PollFd::new(&self.signals, PollFlags::IN),
             PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::empty()),
         ];
-        fds.extend(watch.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        fds.extend(told.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         match rustix::event::poll(&mut fds, pause) {
             Ok(_) => Ok(fds[..2].iter().all(|fd| fd.revents().is_empty())),
             Err(rustix::io::Errno::INTR) => Ok(!self.asked()),

@@ -1,0 +1,74 @@
+//! What gateways need under a host's service manager: what the backend itself looks at, and the gateways
+//! as it has them.
+
+use hermes_core::{Backend, Intent, State, Status};
+
+use super::gateways::{again_later, crashing, parked_because};
+use super::report::{Check, several};
+use super::scene::Scene;
+
+pub(super) fn checks(scene: &Scene<'_>, services: &dyn Backend) -> Vec<Check> {
+    let mut checks: Vec<_> = services.examine().into_iter().map(examined).collect();
+    checks.extend(gateways(scene));
+    checks
+}
+
+fn examined(found: hermes_core::examination::Examination) -> Check {
+    let mut check = Check::new(found.check).saw(found.saw);
+    for shortcoming in found.shortcomings {
+        match shortcoming.severe {
+            true => check.error(shortcoming.problem, shortcoming.mend),
+            false => check.warning(shortcoming.problem, shortcoming.mend),
+        }
+    }
+    check
+}
+
+fn gateways(scene: &Scene<'_>) -> Vec<Check> {
+    let [mut orphans, mut parked, mut backoff, mut wanted] =
+        ["orphans", "parked", "backoff", "wanted"].map(Check::new);
+    let mut up = 0;
+    for profile in &scene.profiles {
+        let (name, status) = (&profile.profile.name, &profile.status);
+        let status = match status {
+            Ok(status) => status,
+            Err(error) => {
+                wanted.not_all(error.clone());
+                continue;
+            }
+        };
+        up += usize::from(status.state.is_running());
+        let is_wanted = status.intent == Some(Intent::Running);
+        let verb = if is_wanted { "restart" } else { "stop" };
+        match (status.state, status.pid) {
+            (State::Orphan, Some(pid)) => {
+                let problem = format!("the gateway of `{name}` runs as {pid}, unsupervised");
+                orphans.error(problem, scene.run(&format!("gateway {verb} {name}")));
+            }
+            (State::Parked, _) => parked.error(parked_because(status), again_later(scene, status)),
+            (State::Backoff, _) => backoff.warning(crashing(status), again_later(scene, status)),
+            (State::Down, _) if is_wanted => {
+                let problem = format!("the gateway of `{name}` is wanted and down");
+                wanted.error(problem, again_later(scene, status));
+            }
+            _ if !is_wanted && runs(status) => {
+                let problem = format!("the gateway of `{name}` is not wanted, and runs");
+                wanted.warning(problem, scene.run(&format!("gateway stop {name}")));
+            }
+            _ => {}
+        }
+    }
+    let count = |check: &Check| several(check.findings.len(), "gateway");
+    let (gave_up, crash) = (count(&parked), count(&backoff));
+    let looked = scene.profiles.len();
+    vec![
+        orphans.saw(format!("{} of their profiles' locks looked at", several(looked, "holder"))),
+        parked.saw(format!("{gave_up} gave up")),
+        backoff.saw(format!("{crash} waiting to be started again after a death")),
+        wanted.saw(format!("{} of {} up", up, several(looked, "gateway"))),
+    ]
+}
+
+fn runs(status: &Status) -> bool {
+    status.state.is_running()
+}

@@ -1,0 +1,55 @@
+//! The lifecycle that every service manager has to pass, under the image's s6.
+
+use std::cell::Cell;
+
+use hermes_tests::container::{Container, Start};
+use hermes_tests::suite::Machine;
+use hermes_tests::{Hermes, lifecycle_suite};
+
+/// A container of the image.
+struct Image {
+    container: Container,
+    boots: Cell<usize>,
+}
+
+fn image() -> Image {
+    // The policy's own delays are tried elsewhere.
+    let container = Start::new().env("HERMES_TEST_FASTER", "10").booted();
+    Image { container, boots: Cell::new(1) }
+}
+
+impl Machine for Image {
+    fn hermes(&self, args: &[&str]) -> Hermes {
+        self.container.hermes(args.iter().copied())
+    }
+
+    fn shell(&self, script: &str) -> Hermes {
+        self.container.shell(script)
+    }
+
+    fn home(&self) -> String {
+        self.container.home().to_owned()
+    }
+
+    /// The profile's creation has registered it.
+    fn serve(&self, _profile: &str) {}
+
+    fn restart(&self) {
+        self.container.docker("restart");
+        self.boots.set(self.boots.get() + 1);
+        self.container.await_boot(self.boots.get());
+    }
+
+    fn service_files(&self, profile: &str) -> Vec<String> {
+        let find = format!("find /run -maxdepth 3 -name 'gateway-{profile}' 2>/dev/null; true");
+        self.shell(&find).ok().stdout.lines().map(str::to_owned).collect()
+    }
+
+    fn rendered(&self, profile: &str) -> String {
+        let print = "find \"$1\" -type f -exec cat {} + 2>/dev/null; true";
+        let slot = self.service_files(profile).remove(0);
+        self.container.exec(["sh", "-c", print, "sh", &slot]).ok().stdout
+    }
+}
+
+lifecycle_suite!(image());
