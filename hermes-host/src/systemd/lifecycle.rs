@@ -114,13 +114,11 @@ impl Systemd {
             since: if seen.pid.is_some() { seen.started } else { seen.changed },
             intent,
             ready: None,
-            deaths: seen.restarts,
+            deaths: seen.deaths(),
             last_exit: seen.exit,
             parked,
             backoff: seen.backoff(),
         };
-        // A restart follows each death but the last.
-        status.deaths += u32::from(matches!(status.state, State::Parked | State::Backoff));
         status.ready = status.pid.filter(|_| notifies).map(|_| seen.active == "active");
         if !registered && seen.is_down() {
             status.state = State::Unsupervised;

@@ -107,9 +107,13 @@ impl Seen {
             return None;
         }
         let exit = self.exit.unwrap_or(Exit::Code(0));
+        let limit = usize::try_from(self.restarts).is_ok_and(|count| count >= restart::DEATHS);
+        let loops = || restart::crash_loop(restart::DEATHS, restart::WINDOW, exit, fault.clone());
         let reason = match self.result.as_str() {
-            "start-limit-hit" => restart::crash_loop(restart::DEATHS, restart::WINDOW, exit, fault),
             _ if exit == Exit::Code(EXIT_CONFIG) => restart::hopeless(fault),
+            "start-limit-hit" => loops(),
+            // The result may stay that of the last death, whose restart was refused.
+            _ if limit && intent == Some(Intent::Running) => loops(),
             // A stop that had to kill leaves it failed, too.
             _ if intent != Some(Intent::Running) => return None,
             result => format!("systemd gave it up: {result}"),
@@ -117,12 +121,19 @@ impl Seen {
         Some(Parked { reason, since: self.changed })
     }
 
+    /// How often it died since it was last started. A restart is counted when it is tried.
+    pub(super) fn deaths(&self) -> u32 {
+        let waits = self.active == "activating" && self.sub.starts_with("auto-restart");
+        let hopeless = self.active == "failed" && self.exit == Some(Exit::Code(EXIT_CONFIG));
+        self.restarts + u32::from(waits || hopeless)
+    }
+
     /// When it is started again, if it waits for that.
     pub(super) fn backoff(&self) -> Option<Backoff> {
         let waits = self.active == "activating" && self.sub.starts_with("auto-restart");
         let delay = SignedDuration::try_from(self.delay).unwrap_or_default();
         let until = self.changed?.checked_add(delay).ok()?;
-        waits.then_some(Backoff { count: self.restarts + 1, until })
+        waits.then_some(Backoff { count: self.deaths(), until })
     }
 }
 
@@ -203,6 +214,10 @@ mod tests {
             loops,
             "it died 10 times within 10 minutes, last with exit 7; its log says more"
         );
+        let tenth = "Result=exit-code\nExecMainCode=1\nExecMainStatus=7\nNRestarts=10";
+        let tenth = seen("failed", "failed", tenth);
+        assert_eq!((parked(&tenth, None).unwrap(), tenth.deaths()), (loops, 10));
+        assert_eq!(wrong.deaths(), 1);
         let killed = seen("failed", "failed", "Result=timeout\nExecMainCode=2\nExecMainStatus=9");
         assert_eq!(parked(&killed, None).unwrap(), "systemd gave it up: timeout");
         assert_eq!(killed.parked(Some(Intent::Stopped), None), None, "a stop did that");

@@ -206,7 +206,40 @@ mod tests {
     #[test]
     fn a_users_template() {
         let root = RootHome::new("/home/u/.hermes");
-        insta::assert_snapshot!(template("/usr/local/bin/hermes", &root).render().unwrap());
+        insta::assert_snapshot!(template("/usr/local/bin/hermes", &root).render().unwrap(), @r#"
+        # Written by hermes, and again when it has to change. What is to differ here stands in a
+        # file of its own: systemctl edit.
+        [Unit]
+        Description=Hermes gateway %i
+        After=network.target
+        StartLimitIntervalSec=600
+        StartLimitBurst=10
+
+        [Service]
+        Type=notify
+        NotifyAccess=all
+        Environment="HERMES_HOME=/home/u/.hermes"
+        WorkingDirectory=/home/u/.hermes
+        ExecCondition="/usr/local/bin/hermes" -p %i gateway wanted
+        ExecStart="/usr/local/bin/hermes" -p %i gateway start --foreground
+        TimeoutStartSec=infinity
+        TimeoutStopSec=6
+        KillMode=mixed
+        Restart=always
+        RestartSec=5
+        RestartPreventExitStatus=78
+        NoNewPrivileges=yes
+        PrivateTmp=yes
+        ProtectSystem=full
+        ReadWritePaths="/home/u/.hermes"
+
+        [Install]
+        WantedBy=default.target
+
+        [X-Hermes]
+        Generation=1
+        Home=/home/u/.hermes
+        "#);
     }
 
     #[test]
@@ -214,7 +247,43 @@ mod tests {
         let root = RootHome::new("/srv/agents 50%");
         let template =
             Template { user: Some("u"), grows: true, ..template("/opt/$x/hermes", &root) };
-        insta::assert_snapshot!(template.render().unwrap());
+        insta::assert_snapshot!(template.render().unwrap(), @r#"
+        # Written by hermes, and again when it has to change. What is to differ here stands in a
+        # file of its own: systemctl edit.
+        [Unit]
+        Description=Hermes gateway %i
+        After=network.target
+        StartLimitIntervalSec=600
+        StartLimitBurst=10
+
+        [Service]
+        Type=notify
+        NotifyAccess=all
+        User=u
+        Environment="HERMES_HOME=/srv/agents 50%%"
+        WorkingDirectory=/srv/agents 50%%
+        ExecCondition="/opt/$$x/hermes" -p %i gateway wanted
+        ExecStart="/opt/$$x/hermes" -p %i gateway start --foreground
+        TimeoutStartSec=infinity
+        TimeoutStopSec=6
+        KillMode=mixed
+        Restart=always
+        RestartSec=1
+        RestartSteps=5
+        RestartMaxDelaySec=30
+        RestartPreventExitStatus=78
+        NoNewPrivileges=yes
+        PrivateTmp=yes
+        ProtectSystem=full
+        ReadWritePaths="/srv/agents 50%%"
+
+        [Install]
+        WantedBy=multi-user.target
+
+        [X-Hermes]
+        Generation=1
+        Home=/srv/agents 50%
+        "#);
     }
 
     #[test]

@@ -138,7 +138,7 @@ fn what_is_for_s6_alone_says_what_to_do_here() {
     let name = "a".repeat(240);
     let outcome = host.hermes(&["profile", "create", &name]).fails_with(1);
     assert!(outcome.stderr.contains("systemd carries at most"), "{outcome}");
-    host.shell(&format!("test -e .hermes/profiles/{name}")).fails_with(1);
+    host.shell(&format!("test -e ~/.hermes/profiles/{name}")).fails_with(1);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_parked_gateway_stays_parked_and_doctor_says_so() {
     let report = host.hermes(&["doctor"]).fails_with(1);
     assert!(report.stdout.contains("`wanted` is wanted and not installed"), "{report}");
     host.hermes(&["gateway", "start", "wanted"]).ok();
-    host.shell("rm -r .hermes/profiles/wanted").run();
+    host.shell("rm -r ~/.hermes/profiles/wanted").ok();
     eventually("a service without profile is told", || {
         let list = host.hermes(&["gateway", "list"]).run();
         list.stderr.contains("`hermes gateway uninstall wanted` removes it").then_some(())
