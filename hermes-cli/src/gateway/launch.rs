@@ -73,7 +73,7 @@ fn become_gateway(
                     readiness::ask_later(url, notification.into_pipe())?;
                 }
                 Some(_) => {}
-                None => notification.as_ready_as_it_gets(),
+                None => notification.says_no_more(),
             }
             Err(become_program(profile, &command, env))
         }

@@ -58,7 +58,7 @@ impl Notification {
 
     /// Tells systemd alone, which waits for every gateway: this one will never say more. s6 knows from the
     /// configuration that it is not to wait.
-    pub(super) fn as_ready_as_it_gets(self) {
+    pub(super) fn says_no_more(self) {
         Self { pipe: None, socket: self.socket }.ready();
     }
 }

@@ -9,14 +9,12 @@ use crate::suite::host;
 fn what_gateways_said_is_read_and_followed() {
     let host = host();
     let talk = |name: &str| {
-        format!(
-            "echo {name} one; echo {name} two >&2; echo {name} three; while read line </tmp/{name}; do echo $line; done"
-        )
+        let words = format!("echo {name} one; echo {name} two >&2; echo {name} three");
+        format!("{words}; exec 3<>~/{name}; while read -r line <&3; do echo $line; done")
     };
     for name in ["a", "b"] {
         host.shell(&format!("mkfifo -m 666 /home/hermes/{name}")).ok();
-        let script = talk(name).replace("/tmp/", "/home/hermes/");
-        host.profile_running(name, &script, "");
+        host.profile_running(name, &talk(name), "");
         host.hermes(&["gateway", "start", name]).ok();
     }
     let said = |args: &[&str]| host.hermes(args).run().stdout;
