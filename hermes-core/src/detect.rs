@@ -145,6 +145,26 @@ mod tests {
     }
 
     #[test]
+    fn systemd_is_who_answers_and_no_directory() {
+        let root = root(Some("systemd\n"), false);
+        let detected = || Facts::gather(root.path()).systemd;
+        assert!(!detected());
+        fs::create_dir_all(root.path().join("run/systemd/system")).unwrap();
+        assert!(!detected(), "it left a directory behind");
+        let socket = root.path().join("run/systemd/private");
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        assert!(!detected() && !answers(&socket), "nobody accepts any more");
+        fs::remove_file(&socket).unwrap();
+        let _manager = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert!(detected() && answers(&socket));
+        // The system's is root's alone, and others are told by its process.
+        fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).unwrap();
+        assert!(detected());
+        fs::write(root.path().join("proc/1/comm"), "sh\n").unwrap();
+        assert_eq!(detected(), rustix::process::geteuid().is_root());
+    }
+
+    #[test]
     fn the_nearest_backend_is_picked() {
         let nothing = Facts::default();
         assert_eq!(nothing.backend(), Kind::None);

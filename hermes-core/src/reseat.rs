@@ -52,15 +52,16 @@ pub fn reseat(
             Err(left) => {
                 let left = in_one_line(&left);
                 error.with_hint(format!(
-                    "it could not all be undone ({left}); `hermes boot` brings it to an end"
+                    "it could not all be undone ({left}); the next command that changes it goes on with it"
                 ))
             }
         });
     }
     renaming.forget().map_err(|error| {
         let to = &new.name;
-        of_store(operation, error)
-            .with_hint(format!("it is called `{to}` now; `hermes boot` removes the journal"))
+        of_store(operation, error).with_hint(format!(
+            "it is called `{to}` now; the next command on it removes the journal"
+        ))
     })
 }
 

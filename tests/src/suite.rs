@@ -208,6 +208,10 @@ pub fn a_crash_loop_is_parked(machine: &impl Machine) {
     machine.hermes(&["gateway", "status", "--all"]).fails_with(1);
     machine.hermes(&["gateway", "stop", "loop"]).ok();
     assert_eq!(machine.status("loop")["state"], "down");
+    machine.configure("loop", "gateway:\n  command: [sleep, '600']\n");
+    machine.hermes(&["gateway", "start", "loop"]).ok();
+    let status = machine.status("loop");
+    assert_eq!((&status["state"], &status["deaths"]), (&json!("up"), &json!(0)));
 }
 
 /// After a restart of the machine what was wanted is up, and nothing else is.

@@ -46,7 +46,7 @@ impl Machine for Image {
     }
 
     fn rendered(&self, profile: &str) -> String {
-        let print = "find \"$1\" -type f -exec cat {} + 2>/dev/null; true";
+        let print = "find \"$1\" -type f -exec cat {} + 2>/dev/null | tr -cd '[:print:]\\n'";
         let slot = self.service_files(profile).remove(0);
         self.container.exec(["sh", "-c", print, "sh", &slot]).ok().stdout
     }
