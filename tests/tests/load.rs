@@ -151,7 +151,7 @@ fn a_tree_as_s6_runs_it_holds_what_it_has_room_for_and_says_what_it_has_not() {
     println!("capacity: {capacity}");
     let last = size.by_default + size.too_many;
     make(world, host, size.by_default..last);
-    let outcome = world.hermes(["boot", "--timeout", "900"]).fails_with(1);
+    let outcome = world.hermes(["boot", "--timeout", "60"]).fails_with(1);
     let refused = outcome.stderr.matches("` is full: ").count();
     println!("{refused} of {} more refused", size.too_many);
     let registered = hermes_tests::names(&world.scandir());
