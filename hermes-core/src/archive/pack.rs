@@ -300,7 +300,7 @@ fn header(kind: EntryType, size: u64, stat: &Stat) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
     header.set_size(size);
-    header.set_mode(stat.st_mode & 0o777);
+    header.set_mode(mode(stat));
     header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or_default());
     header.set_uid(0);
     header.set_gid(0);
@@ -308,8 +308,13 @@ fn header(kind: EntryType, size: u64, stat: &Stat) -> Header {
 }
 
 #[expect(clippy::useless_conversion, reason = "its fields have other types on other systems")]
+fn mode(stat: &Stat) -> u32 {
+    (stat.st_mode & 0o777).into()
+}
+
+#[expect(clippy::unnecessary_cast, reason = "its fields have other types on other systems")]
 fn identity(stat: &Stat) -> (u64, u64) {
-    (stat.st_dev.into(), stat.st_ino.into())
+    (stat.st_dev as u64, stat.st_ino as u64)
 }
 
 fn read_failed(path: &Path, errno: Errno) -> ArchiveError {

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawMode, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 
 use super::error::{ArchiveError, Fault};
@@ -194,8 +194,9 @@ fn directory_mode(member: &Member) -> u32 {
     member.mode & 0o755 | 0o700
 }
 
+#[expect(clippy::unnecessary_cast, reason = "a mode has fewer bits on other systems")]
 fn set_mode(file: impl std::os::fd::AsFd, mode: u32) -> rustix::io::Result<()> {
-    rustix::fs::fchmod(file, Mode::from_raw_mode(mode))
+    rustix::fs::fchmod(file, Mode::from_raw_mode(mode as RawMode))
 }
 
 /// What the system says where a member is about to be made.
