@@ -14,8 +14,9 @@ use hermes_core::home::{self, CONTAINER_ROOT, HomeFacts};
 use hermes_core::manager::NoManager;
 use hermes_core::wait::Patience;
 use hermes_core::{Backend, Kind, ProfileName, RootHome, Store};
+use hermes_host::command::Tool;
 use hermes_host::systemd::Setup;
-use hermes_host::{Account, Launchd, Scope, Systemd};
+use hermes_host::{Account, Launchd, Scope, Systemd, launchd};
 use hermes_s6::render::quote;
 use hermes_s6::{S6Manager, S6Programs, ScanDir, Toolbox, Tree, owner};
 
@@ -58,6 +59,7 @@ impl App {
             Some(dir) => Some(dir.clone()),
             None => variable(home::env::SCANDIR).map(PathBuf::from),
         };
+        facts.launchd |= variable(home::env::TEST_LAUNCHCTL).is_some();
         facts.user_scandir = Some(user_scandir()).filter(|dir| is_held(dir));
         let socket = runtime_dir().map(|dir| dir.join("systemd/private"));
         facts.user_systemd = socket.filter(|socket| detect::answers(socket));
@@ -168,7 +170,7 @@ impl App {
         Ok(match kind {
             Kind::S6 => Box::new(self.s6()?),
             Kind::Systemd => Box::new(self.systemd()?),
-            Kind::Launchd => Box::new(Launchd),
+            Kind::Launchd => Box::new(self.launchd()?),
             Kind::None => Box::new(NoManager),
         })
     }
@@ -213,10 +215,6 @@ impl App {
         // The gateways are their home's owner's; one that is not there yet will be its maker's.
         let owner = std::fs::metadata(self.root().path()).map_or(me, |metadata| metadata.uid());
         let is_root = rustix::process::getuid().is_root();
-        let account = |uid| {
-            Account::of(uid)
-                .map_err(|error| CliError::new("failed to find the user").because(error))
-        };
         let setup = |scope| {
             let uid = if scope == Scope::System { owner } else { me };
             let runtime = runtime_dir().unwrap_or_else(|| format!("/run/user/{uid}").into());
@@ -235,6 +233,25 @@ impl App {
         };
         let path = variable("PATH").unwrap_or_default();
         Ok(Systemd::new(self.root().clone(), scope, setup(scope)?, &path))
+    }
+
+    /// The launchd backend, whether launchd is in charge or not.
+    pub(crate) fn launchd(&self) -> Result<Launchd, CliError> {
+        let uid = rustix::process::getuid().as_raw();
+        let (launchctl, account) = match variable(home::env::TEST_LAUNCHCTL) {
+            Some(program) => {
+                let home = env::home_dir().unwrap_or_default();
+                let account = Account { name: uid.to_string(), uid, home };
+                (Tool::at("launchctl", Path::new(&program)), account)
+            }
+            None => {
+                let path = variable("PATH").unwrap_or_default();
+                (Tool::find("launchctl", &path), account(uid)?)
+            }
+        };
+        let (program, patience) = (program()?, self.patience);
+        let setup = launchd::Setup { account, launchctl, program, patience };
+        Ok(Launchd::new(self.root().clone(), setup))
     }
 
     /// The tree that `hermes up` runs: on the scan directory that was named, else on this user's.
@@ -271,6 +288,10 @@ fn tree(scandir: PathBuf, root: &RootHome, patience: Patience) -> Result<Tree, C
     let hermes = program()?;
     let toolbox = Toolbox::new(s6, &hermes);
     Ok(Tree { patience, ..Tree::new(ScanDir::new(scandir), root.clone(), toolbox) })
+}
+
+fn account(uid: u32) -> Result<Account, CliError> {
+    Account::of(uid).map_err(|error| CliError::new("failed to find the user").because(error))
 }
 
 /// The program that this is.

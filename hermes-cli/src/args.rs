@@ -199,6 +199,9 @@ pub(crate) enum Gateway {
         /// Be the gateway, instead of having it supervised
         #[arg(long, conflicts_with = "all")]
         foreground: bool,
+        /// As launchd's job of this name
+        #[arg(long, hide = true, requires = "foreground", value_name = "LABEL")]
+        launchd: Option<String>,
     },
     /// The same as `start --foreground`
     #[command(hide = true)]
@@ -282,6 +285,9 @@ pub(crate) enum Gateway {
         /// The gateway's process
         #[arg(long)]
         pid: u32,
+        /// Tell of it in this file
+        #[arg(long)]
+        file: Option<PathBuf>,
         /// Start the process that asks, and end
         #[arg(long)]
         detach: bool,

@@ -41,6 +41,9 @@ pub mod env {
     /// Divides the delays of the restart policy, for tests that can't wait for them.
     pub const TEST_FASTER: &str = "HERMES_TEST_FASTER";
 
+    /// The program that is launchctl for tests, where there is no launchd.
+    pub const TEST_LAUNCHCTL: &str = "HERMES_TEST_LAUNCHCTL";
+
     /// Variables that decide which tree, home and profile a process belongs to, and as what. No
     /// profile may set them for its gateway.
     pub const DECIDING: [&str; 9] =
@@ -128,7 +131,7 @@ impl RootHome {
         file_name.strip_prefix(RENAME_JOURNAL)
     }
 
-    /// Where s6-log keeps a profile's lines.
+    /// Where a profile's lines are kept where no service manager has a journal.
     pub fn gateway_logs(&self, profile: &ProfileName) -> PathBuf {
         self.0.join("logs/gateways").join(profile.as_str())
     }
@@ -182,6 +185,16 @@ impl ProfileHome {
     /// Why the gateway could not start last time, in its own words; absent if it could.
     pub fn fault(&self) -> PathBuf {
         self.0.join("gateway.fault")
+    }
+
+    /// The process that said it is ready, where no supervisor is there to be told.
+    pub fn readiness(&self) -> PathBuf {
+        self.0.join("gateway.ready")
+    }
+
+    /// What launchd does not remember of the gateway: its deaths, and why it was parked.
+    pub fn launchd_record(&self) -> PathBuf {
+        self.0.join("gateway.launchd")
     }
 
     /// The state file of the Python implementation, read where there is no intent file.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::intent::Intent;
 use crate::name::ProfileName;
@@ -56,7 +56,7 @@ impl fmt::Display for State {
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Exit {
     /// It exited with this code.
@@ -78,7 +78,7 @@ impl fmt::Display for Exit {
 }
 
 /// Why and since when a gateway is parked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
     /// The reason, in plain words.
     pub reason: String,

@@ -33,8 +33,10 @@ pub mod account;
 pub mod command;
 pub mod launchd;
 pub mod privilege;
+#[cfg(target_os = "linux")]
 pub mod systemd;
 
 pub use account::Account;
 pub use launchd::Launchd;
+#[cfg(target_os = "linux")]
 pub use systemd::{Scope, Systemd};

@@ -7,11 +7,14 @@
 
 use std::io;
 
+#[cfg(target_os = "linux")]
 use rustix::process::{Gid, Uid};
+#[cfg(target_os = "linux")]
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 /// Makes this thread, and those that it starts from now on, act as the given user but for what
 /// [`raised`] does. For root alone, before there are other threads.
+#[cfg(target_os = "linux")]
 pub fn lower(uid: u32, gid: u32) -> io::Result<()> {
     set_thread_groups(&[])?;
     set_thread_res_gid(None::<Gid>, Gid::from_raw(gid), None::<Gid>)?;
@@ -19,7 +22,14 @@ pub fn lower(uid: u32, gid: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Does `work`: launchd has nothing that root does for another user.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn raised<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    work()
+}
+
 /// Does `work` as root, where root was lowered before; otherwise as who this is.
+#[cfg(target_os = "linux")]
 pub(crate) fn raised<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
     if uid.is_root() || !rustix::process::getuid().is_root() {

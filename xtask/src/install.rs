@@ -31,6 +31,9 @@ const STRACE: Tool = Tool { programs: &["strace"], modules: &[], packages: &["st
 const DOTENV: Tool = Tool { programs: &[], modules: &["dotenv"], packages: &["python3-dotenv"] };
 /// What the Python agent is installed with.
 const VENV: Tool = Tool { programs: &[], modules: &["ensurepip"], packages: &["python3-venv"] };
+/// What reads a property list of launchd's on a machine that is no Mac.
+const PLISTUTIL: Tool =
+    Tool { programs: &["plistutil"], modules: &[], packages: &["libplist-utils"] };
 
 const MMDEBSTRAP: Tool =
     Tool { programs: &["mmdebstrap"], modules: &[], packages: &["mmdebstrap"] };
@@ -40,7 +43,7 @@ pub(crate) const FOR_BASE: &[Tool] = &[MMDEBSTRAP];
 /// What `cargo xtask demo` needs.
 pub(crate) const FOR_DEMO: &[Tool] = &[S6];
 /// What `cargo xtask test` needs.
-pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK, STRACE, DOTENV, VENV];
+pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK, STRACE, DOTENV, VENV, PLISTUTIL];
 
 /// Returns once every program of `tools` is there.
 pub(crate) fn ensure(tools: &[Tool], no_install: bool) -> Result<()> {
@@ -129,6 +132,8 @@ fn name_in<'a>(manager: &str, package: &'a str) -> &'a str {
     match (manager, package) {
         ("apk", "python3-dotenv") => "py3-dotenv",
         ("pacman", "python3-dotenv") => "python-dotenv",
+        ("apk", "libplist-utils") => "libplist-util",
+        ("brew" | "pacman", "libplist-utils") => "libplist",
         // Elsewhere it comes with Python itself.
         ("apk" | "brew", "python3-venv") => "python3",
         ("pacman", "python3-venv") => "python",

@@ -15,7 +15,8 @@ use super::status::{self, View, names};
 use crate::app::{App, Services};
 use crate::args::{Gateway, Which};
 use crate::error::{CliError, exit};
-use crate::gateway::{launch, readiness};
+use crate::gateway::notification::Notification;
+use crate::gateway::{launch, launchd, readiness};
 use crate::output;
 
 /// How many gateways a command works on at once.
@@ -23,8 +24,11 @@ const AT_ONCE: usize = 8;
 
 pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
     match command {
-        Gateway::Start { which, foreground: true } => launch::run(app, &app.the_one(which.names)?),
-        Gateway::Run => launch::run(app, &app.the_one(Vec::new())?),
+        Gateway::Start { which, launchd: Some(label), .. } => {
+            launchd::run(app, &app.the_one(which.names)?, &label)
+        }
+        Gateway::Start { which, foreground: true, .. } => foreground(app, which.names),
+        Gateway::Run => foreground(app, Vec::new()),
         Gateway::Status { which } => status::status(app, which),
         Gateway::List => status::list(app),
         Gateway::Logs { which, lines, follow, raw } => {
@@ -45,7 +49,9 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
             })
         }
         Gateway::Wanted => wanted(app),
-        Gateway::AwaitReady { url, pid, detach } => readiness::await_ready(&url, pid, detach),
+        Gateway::AwaitReady { url, pid, file, detach } => {
+            readiness::await_ready(&url, pid, file, detach)
+        }
         Gateway::AfterDeath { faster } => after_death(app, faster),
         Gateway::Start { which, .. } => {
             each(app, &which, AT_ONCE, "up", |services, name| services.start(name).map(drop))
@@ -65,6 +71,10 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
             })
         }
     }
+}
+
+fn foreground(app: &App, names: Vec<ProfileName>) -> Result<u8, CliError> {
+    launch::run(app, &app.the_one(names)?, Notification::inherited())
 }
 
 fn register(

@@ -33,7 +33,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Becomes the gateway of the profile. Returns when the built-in one has ended in order. Why it could
 /// not start is left in the profile's home, too, for `status` and `start` to tell.
-pub(crate) fn run(app: &App, name: &ProfileName) -> Result<u8, CliError> {
+pub(crate) fn run(
+    app: &App,
+    name: &ProfileName,
+    notification: Notification,
+) -> Result<u8, CliError> {
     let profile = app.store.get(name).map_err(|error| match error {
         error @ StoreError::Absent { .. } => CliError::from(error).with_code(exit::CONFIG),
         error => CliError::from(error).with_code(exit::FAILURE),
@@ -41,7 +45,7 @@ pub(crate) fn run(app: &App, name: &ProfileName) -> Result<u8, CliError> {
     let fault = profile.home.fault();
     // Without it only the log tells why: that is no reason not to run.
     let _ = fsutil::remove_file_if_there(&fault);
-    become_gateway(app, &profile, Notification::inherited()).inspect_err(|error| {
+    become_gateway(app, &profile, notification).inspect_err(|error| {
         let _ = fsutil::write_durably(&fault, error.in_one_line().as_bytes(), 0o644);
     })
 }
@@ -70,7 +74,7 @@ fn become_gateway(
         (Some((command, env)), _) => {
             match &filled.ready_url {
                 Some(url) if notification.is_heard() => {
-                    readiness::ask_later(url, notification.into_pipe())?;
+                    readiness::ask_later(url, notification)?;
                 }
                 Some(_) => {}
                 None => notification.says_no_more(),

@@ -2,6 +2,7 @@
 
 mod environment;
 pub(crate) mod launch;
+pub(crate) mod launchd;
 pub(crate) mod notification;
 pub(crate) mod port_holder;
 pub(crate) mod readiness;

@@ -1,11 +1,13 @@
-//! Where a gateway says that it is ready: to s6-supervise, to systemd, or to nobody.
+//! Where a gateway says that it is ready: to s6-supervise, to systemd, in a file, or to nobody.
 
 use std::env;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use hermes_core::fsutil;
 use rustix::fs::FileType;
 use sd_notify::NotifyState;
 
@@ -21,6 +23,8 @@ pub(crate) struct Notification {
     pipe: Option<File>,
     /// Whether systemd listens.
     socket: bool,
+    /// The file that has the number of a gateway that is ready, and that number: launchd listens to nobody.
+    file: Option<(PathBuf, u32)>,
 }
 
 impl Notification {
@@ -32,12 +36,23 @@ impl Notification {
         Self {
             pipe: if kind == Ok(FileType::Fifo) { pipe().map(File::from) } else { None },
             socket: env::var_os(SOCKET).is_some(),
+            file: None,
         }
+    }
+
+    /// Whoever reads this file, for the gateway that is the process `pid`.
+    pub(crate) fn in_file(path: PathBuf, pid: u32) -> Self {
+        Self { pipe: None, socket: false, file: Some((path, pid)) }
+    }
+
+    /// That file.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_ref().map(|(path, _)| path.as_path())
     }
 
     /// Whether there is anybody who may listen.
     pub(super) fn is_heard(&self) -> bool {
-        self.socket || self.pipe.is_some()
+        self.socket || self.pipe.is_some() || self.file.is_some()
     }
 
     /// The pipe, as the standard input of a process that tells in this one's place; the socket it
@@ -52,6 +67,10 @@ impl Notification {
             // One that only gives input is no supervisor's, and one without reader has nobody to tell.
             let _ = pipe.write_all(b"\n");
         }
+        if let Some((path, pid)) = self.file {
+            // Whoever waits for it says that it never came.
+            let _ = fsutil::write_durably(&path, format!("{pid}\n").as_bytes(), 0o644);
+        }
         // Not told, systemd goes on waiting, and `status` says so.
         self.socket && sd_notify::notify(&[NotifyState::Ready]).is_ok()
     }
@@ -59,6 +78,6 @@ impl Notification {
     /// Tells systemd alone, which waits for every gateway: this one will never say more. s6 knows from the
     /// configuration that it is not to wait.
     pub(super) fn says_no_more(self) {
-        Self { pipe: None, socket: self.socket }.ready();
+        Self { pipe: None, socket: self.socket, file: None }.ready();
     }
 }

@@ -7,7 +7,8 @@
 use std::env;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use axum::http::Uri;
@@ -21,32 +22,41 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Starts the asker for this process, which is about to become the gateway. `pipe` goes to the asker.
-pub(super) fn ask_later(url: &str, pipe: Stdio) -> Result<(), CliError> {
+/// Starts the asker for this process, which is about to become the gateway. A pipe goes to the asker.
+pub(super) fn ask_later(url: &str, notification: Notification) -> Result<(), CliError> {
     let failed = |error: io::Error| {
         CliError::new(format!("failed to start asking `{url}` for readiness")).because(error)
     };
     parse(url)?;
-    let pid = std::process::id().to_string();
-    let status = Command::new(env::current_exe().map_err(failed)?)
-        .args(["gateway", "await-ready", "--detach", "--pid", &pid, url])
-        .stdin(pipe)
-        .status()
-        .map_err(failed)?;
+    let mut asker = asker(url, std::process::id(), notification.file()).map_err(failed)?;
+    let status = asker.arg("--detach").stdin(notification.into_pipe()).status().map_err(failed)?;
     match status.success() {
         true => Ok(()),
         false => Err(failed(io::Error::other("it ended at once"))),
     }
 }
 
-/// Runs as the asker: with `detach` it starts the one that asks, and ends.
-pub(crate) fn await_ready(url: &str, pid: u32, detach: bool) -> Result<u8, CliError> {
+fn asker(url: &str, pid: u32, file: Option<&Path>) -> io::Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    command.args(["gateway", "await-ready", "--pid", &pid.to_string(), url]);
+    if let Some(file) = file {
+        command.arg("--file").arg(file);
+    }
+    Ok(command)
+}
+
+/// Runs as the asker: with `detach` it starts the one that asks, and ends. It tells the gateway's
+/// supervisor, or in `file`.
+pub(crate) fn await_ready(
+    url: &str,
+    pid: u32,
+    file: Option<PathBuf>,
+    detach: bool,
+) -> Result<u8, CliError> {
     let failed = |error: io::Error| CliError::new("failed to ask for readiness").because(error);
     if detach {
-        Command::new(env::current_exe().map_err(failed)?)
-            .args(["gateway", "await-ready", "--pid", &pid.to_string(), url])
-            .spawn()
-            .map_err(failed)?;
+        let mut asker = asker(url, pid, file.as_deref()).map_err(failed)?;
+        asker.spawn().map_err(failed)?;
         return Ok(exit::SUCCESS);
     }
     let uri = parse(url)?;
@@ -61,7 +71,9 @@ pub(crate) fn await_ready(url: &str, pid: u32, detach: bool) -> Result<u8, CliEr
             () => Look::Wait,
         })
     })?;
-    if ready == Some(true) && Notification::inherited().ready() {
+    let in_file = |file| Notification::in_file(file, pid);
+    let notification = file.map_or_else(Notification::inherited, in_file);
+    if ready == Some(true) && notification.ready() {
         // systemd looks up who told it, and can't where that one is gone.
         let deadline = Instant::now() + PATIENCE;
         wait::until(&mut [], watched, deadline, || {

@@ -184,9 +184,9 @@ pub(super) fn is_trace(path: &Path) -> bool {
     let ours: ProfileHome = RootHome::new("").profile(&ProfileName::default_profile());
     let [pid, processes] = ours.stale_when_down();
     // What the operator wants of a gateway is not carried: an imported profile begins anew.
-    [pid, processes, ours.gateway_lock(), ours.fault(), ours.intent(), ours.legacy_state()]
-        .iter()
-        .any(|trace| trace == path)
+    let of_gateway = [ours.gateway_lock(), ours.fault(), ours.readiness(), ours.launchd_record()];
+    let traces = [pid, processes, ours.intent(), ours.legacy_state()].into_iter().chain(of_gateway);
+    traces.into_iter().any(|trace| trace == path)
         || TRACES.iter().any(|trace| Path::new(trace) == path)
         || is_top(path) && name(path).starts_with(TEMPORARY)
 }
@@ -258,6 +258,8 @@ mod tests {
             "gateway.pid",
             "hermes-gateway.lock",
             "gateway.intent",
+            "gateway.launchd",
+            "gateway.ready",
             ".hermes-Ab3",
             "cron/.tick.lock",
         ] {

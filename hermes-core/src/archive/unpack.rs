@@ -194,7 +194,6 @@ fn directory_mode(member: &Member) -> u32 {
     member.mode & 0o755 | 0o700
 }
 
-#[expect(clippy::unnecessary_cast, reason = "a mode has fewer bits on other systems")]
 fn set_mode(file: impl std::os::fd::AsFd, mode: u32) -> rustix::io::Result<()> {
     rustix::fs::fchmod(file, Mode::from_raw_mode(mode as RawMode))
 }

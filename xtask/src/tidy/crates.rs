@@ -11,7 +11,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("hermes-host", &["hermes-core"]),
     ("hermes-cli", &["hermes-core", "hermes-s6", "hermes-host"]),
     ("floor", &[]),
-    ("tests", &["hermes-core", "hermes-s6"]),
+    ("tests", &["hermes-core", "hermes-s6", "hermes-host"]),
     ("xtask", &[]),
 ];
 

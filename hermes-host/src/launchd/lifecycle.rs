@@ -1,0 +1,266 @@
+//! Bringing one gateway up and down under launchd.
+//!
+//! What a command of launchctl exits with is never taken for what happened: `bootstrap` may fail and have
+//! loaded the job, `bootout` answers before the job is gone, and for seconds after that `bootstrap` fails
+//! with 5. What counts is the process that launchd names, and that it holds the gateway's own lock.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use hermes_core::config::StopTimeout;
+use hermes_core::failure::{failed, refused, timed_out};
+use hermes_core::fsutil;
+use hermes_core::home::ProfileHome;
+use hermes_core::manager::ManagerError;
+use hermes_core::process_lock::other_holder;
+use hermes_core::wait::{self, Look, Patience};
+use hermes_core::{ProfileName, restart};
+use jiff::Timestamp;
+use rustix::process::{Pid, Signal};
+
+use super::launchctl::{Answer, Domain, Job, Launchctl};
+use super::log;
+use super::record::Record;
+
+/// How long a gateway must have been up that never says that it is ready.
+const SETTLED: Duration = Duration::from_secs(1);
+/// For so long launchd may refuse to load what it is about to remove: five seconds were seen.
+const REMOVAL: Duration = Duration::from_secs(15);
+
+/// One gateway, and how it is reached.
+pub(super) struct Gateway<'a> {
+    pub(super) launchctl: &'a Launchctl,
+    pub(super) patience: Patience,
+    /// What is being done, for errors.
+    pub(super) operation: &'a str,
+    pub(super) name: ProfileName,
+    pub(super) home: ProfileHome,
+    pub(super) label: String,
+    /// Its property list.
+    pub(super) agent: PathBuf,
+    /// The directory of its lines.
+    pub(super) log: PathBuf,
+    /// Whether somebody tells when it is ready.
+    pub(super) notifies: bool,
+    pub(super) stop_timeout: StopTimeout,
+}
+
+impl Gateway<'_> {
+    /// Its jobs.
+    pub(super) fn jobs(&self) -> Result<Vec<Job>, ManagerError> {
+        self.launchctl.jobs(self.operation, &self.label)
+    }
+
+    /// The process that holds the gateway's lock: the gateway, whoever started it.
+    pub(super) fn holder(&self) -> Result<Option<u32>, ManagerError> {
+        other_holder(&self.home.gateway_lock(), None).map_err(|error| self.failed(error))
+    }
+
+    /// Loads the job, unless it runs, and blocks until the gateway is ready, or up for a second where it
+    /// never says that it is. A death on the way is an error at once; launchd goes on trying.
+    pub(super) fn bring_up(&self, domain: Domain) -> Result<(), ManagerError> {
+        let (jobs, holder) = (self.jobs()?, self.holder()?);
+        if let Some(pid) = holder.filter(|pid| !jobs.iter().any(|job| job.pid == Some(*pid))) {
+            let why = format!("it runs already as process {pid}, which is no job of launchd's");
+            let hint = format!("`hermes gateway restart {}` ends that one", self.name);
+            return Err(refused(self.operation, why, Some(hint)));
+        }
+        let record = Record::read(&self.home.launchd_record());
+        // One whose launcher is about to leave is not running.
+        let leaving = record.is_ok_and(|record| record.parked.is_some());
+        let anew = leaving || jobs.iter().all(|job| job.pid.is_none());
+        if anew {
+            // What launchd waits to start again, it starts at once when it is loaded anew.
+            self.bring_down()?;
+            self.prepare()?;
+            self.load(domain)?;
+        }
+        self.await_ready(anew)
+    }
+
+    /// Forgets what was of the former job, before the next is loaded.
+    fn prepare(&self) -> Result<(), ManagerError> {
+        let forget = fsutil::remove_file_if_there(&self.home.launchd_record());
+        forget.and_then(|_| log::make_room(&self.log)).map_err(|error| self.failed(error))
+    }
+
+    /// Has launchd load the job and blocks until it is loaded.
+    fn load(&self, domain: Domain) -> Result<(), ManagerError> {
+        let mut said = String::new();
+        let loaded = wait::until(Instant::now() + REMOVAL.min(self.patience.start), || {
+            let answer = self.launchctl.bootstrap(self.operation, domain, &self.agent)?;
+            if !self.jobs()?.is_empty() {
+                return Ok(Look::Done(()));
+            }
+            match answer {
+                // It may have ended and left already: what became of it is looked at next.
+                Answer::Taken => return Ok(Look::Done(())),
+                Answer::Busy(why) => said = why,
+                Answer::Refused(why) => return Err(self.not_loaded(why, domain)),
+            }
+            // It may be half loaded, which nothing but its removal ends.
+            self.launchctl.bootout(self.operation, domain, &self.label)?;
+            Ok(Look::Wait)
+        })?;
+        loaded.ok_or_else(|| self.not_loaded(said, domain))
+    }
+
+    fn not_loaded(&self, said: String, domain: Domain) -> ManagerError {
+        let label = &self.label;
+        let hint =
+            format!("if it was disabled: `launchctl enable {domain}/{label}`, then start it again");
+        refused(self.operation, said, Some(hint))
+    }
+
+    /// Waits for the gateway of a job that is loaded, by this command if `anew`. As long as the lock is held
+    /// the gateway lives, and launchd, which takes longer to answer, is not asked.
+    fn await_ready(&self, anew: bool) -> Result<(), ManagerError> {
+        let name = &self.name;
+        let mut first = None;
+        let mut saw = "its process does not hold the gateway's lock yet";
+        let done = wait::until(Instant::now() + self.patience.start, || {
+            let up = match self.holder()? {
+                Some(pid) if *first.get_or_insert(pid) == pid => Some(self.is_up(pid)),
+                _ => None,
+            };
+            if let Some(later @ (Look::Wait | Look::WaitUntil(_))) = up {
+                saw = match self.notifies {
+                    true => "it runs and has not said that it is ready",
+                    false => "it has not been up for a second",
+                };
+                return Ok(later);
+            }
+            let jobs = self.jobs()?;
+            let job = jobs.iter().find(|job| job.pid.is_some()).or(jobs.first());
+            let Some(job) = job else { return Err(self.gone()) };
+            let another = first.is_some() && job.pid != first;
+            if another || anew && job.last_exit.is_some() {
+                return Err(self.died(job));
+            }
+            // Without the lock it is about to begin, or has just ended and launchd has not seen that.
+            Ok(up.unwrap_or(Look::Wait))
+        })?;
+        done.ok_or_else(|| {
+            let hint =
+                format!("it goes on starting; `hermes gateway logs {name}` shows what it does");
+            timed_out(self.operation, self.patience.start, saw.to_owned(), &hint)
+        })
+    }
+
+    /// Whether the gateway that holds the lock is ready, or has been up for a second where it never says so.
+    fn is_up(&self, pid: u32) -> Look<()> {
+        if self.notifies {
+            return if is_ready(&self.home, pid) { Look::Done(()) } else { Look::Wait };
+        }
+        let age = begun(&self.home).map(|begun| Timestamp::now().duration_since(begun));
+        let age = age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default();
+        match SETTLED.checked_sub(age) {
+            None => Look::Done(()),
+            Some(left) => Look::WaitUntil(Instant::now() + left),
+        }
+    }
+
+    /// The error of a gateway whose job has gone while it was waited for.
+    fn gone(&self) -> ManagerError {
+        let record = Record::read(&self.home.launchd_record()).unwrap_or_default();
+        match record.parked {
+            Some(parked) => {
+                let hint = format!("`hermes gateway logs {}` shows what it said", self.name);
+                refused(self.operation, format!("it is parked: {}", parked.reason), Some(hint))
+            }
+            None => refused(self.operation, "it was told to stop meanwhile".to_owned(), None),
+        }
+    }
+
+    /// The error of a gateway whose process has ended while it was waited for.
+    fn died(&self, job: &Job) -> ManagerError {
+        let how = job.last_exit.map(|exit| format!(" ({exit})")).unwrap_or_default();
+        let why = match restart::fault(&self.home.fault()) {
+            Some(fault) => format!("it can't start, and launchd goes on trying: {fault}"),
+            None => format!("it died{how} before it was ready; launchd goes on trying"),
+        };
+        let hint = match self.holder() {
+            Ok(Some(_)) => format!("`hermes gateway restart {}` ends the one that runs", self.name),
+            _ => format!("`hermes gateway logs {}` shows what it said", self.name),
+        };
+        refused(self.operation, why, Some(hint))
+    }
+
+    /// Has launchd remove the job and blocks until that is so and nobody holds the gateway's lock, an orphan
+    /// included. What is not gone after the stop budget is killed. Idempotent.
+    pub(super) fn bring_down(&self) -> Result<(), ManagerError> {
+        let started = Instant::now();
+        let patience = self.stop_timeout.budget() + self.patience.stop_beyond_budget;
+        let kill_at = started + self.stop_timeout.kill_after();
+        let mut told: Vec<Job> = Vec::new();
+        let mut asked_to_end = None;
+        let mut saw = String::new();
+        let done = wait::until(started + patience, || {
+            let jobs = self.jobs()?;
+            for job in &jobs {
+                // A job that was told and has another process was started again.
+                if told.iter().any(|told| (told.domain, told.pid) == (job.domain, job.pid)) {
+                    continue;
+                }
+                let answer = self.launchctl.bootout(self.operation, job.domain, &self.label)?;
+                if let Answer::Refused(said) = answer {
+                    return Err(refused(self.operation, said, None));
+                }
+                told.push(*job);
+            }
+            let holder = self.holder()?;
+            if jobs.is_empty() && holder.is_none() {
+                return Ok(Look::Done(()));
+            }
+            saw = match holder {
+                Some(pid) => format!("it still runs as {pid}"),
+                None => "launchd still has its job".to_owned(),
+            };
+            // launchd ends its own, and kills it in time.
+            let orphan = holder.filter(|_| jobs.is_empty());
+            let late = Instant::now() >= kill_at;
+            if let Some(pid) = orphan.filter(|pid| late || asked_to_end != Some(*pid)) {
+                self.signal(pid, if late { Signal::KILL } else { Signal::TERM })?;
+                asked_to_end = Some(pid);
+            }
+            Ok(Look::WaitUntil(kill_at))
+        })?;
+        done.ok_or_else(|| {
+            let hint =
+                "a process that the kernel can't kill waits for a disk or a network file system";
+            timed_out(self.operation, patience, saw, hint)
+        })
+    }
+
+    /// Signals the holder of the gateway's lock. macOS has nothing that keeps a number from meaning another
+    /// process, so the kernel is asked for the holder once more right before.
+    fn signal(&self, pid: u32, signal: Signal) -> Result<(), ManagerError> {
+        let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let Some(process) =
+            process.filter(|_| matches!(self.holder(), Ok(Some(now)) if now == pid))
+        else {
+            return Ok(());
+        };
+        match rustix::process::kill_process(process, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(errno) => Err(self.failed(errno.into())),
+        }
+    }
+
+    pub(super) fn failed(&self, error: io::Error) -> ManagerError {
+        failed(self.operation, error)
+    }
+}
+
+/// When the gateway that holds the lock began: it writes into its lock then.
+pub(super) fn begun(home: &ProfileHome) -> Option<Timestamp> {
+    fs::metadata(home.gateway_lock()).ok()?.modified().ok()?.try_into().ok()
+}
+
+/// Whether the gateway that runs as `pid` has said that it is ready.
+pub(super) fn is_ready(home: &ProfileHome, pid: u32) -> bool {
+    let said = fsutil::read_if_there(&home.readiness()).ok().flatten();
+    said.is_some_and(|said| said.trim_ascii() == pid.to_string().as_bytes())
+}

@@ -1,0 +1,252 @@
+//! The property list of one gateway's job, `~/Library/LaunchAgents/<label>.plist` (`launchd.plist(5)`).
+//!
+//! It is serialised and never formatted, so that no value can mean more than itself, and it holds no
+//! secret: what a gateway needs beyond its home it reads there.
+//!
+//! | key | value | why |
+//! |---|---|---|
+//! | `RunAtLoad`, `KeepAlive` | true | what is loaded runs, whatever it exits with: exit 0 is no intent to stop |
+//! | `ThrottleInterval` | 10 | launchd's own default; there is no growing delay |
+//! | `ExitTimeOut` | the stop budget less 2 s, 60 at most | a user's domain allows no more; the default is 5 |
+//! | `ProcessType` | Interactive | people wait for its answers; else launchd holds its CPU and disk back |
+//! | `LimitLoadToSessionType` | Background without a screen | else launchd loads it into Aqua sessions only |
+//!
+//! So a job that is not to run must not be loaded: see [`super::launcher`].
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hermes_core::config::StopTimeout;
+use hermes_core::fsutil;
+use hermes_core::home::env;
+use serde::{Deserialize, Serialize};
+
+use super::launchctl::Domain;
+
+/// The hidden option by which a launcher knows the job that it is the process of.
+pub const LABEL_OPTION: &str = "--launchd";
+/// The longest `ExitTimeOut` that launchd grants in a user's domain, in seconds.
+pub(super) const LONGEST_EXIT_TIMEOUT: u64 = 60;
+const THROTTLE: u64 = 10;
+const FILE_MODE: u32 = 0o644;
+
+/// What is written into a gateway's property list.
+#[derive(Debug)]
+pub(super) struct Agent<'a> {
+    /// The job's name.
+    pub(super) label: &'a str,
+    /// The `hermes` program, an absolute path.
+    pub(super) hermes: &'a Path,
+    /// The profile.
+    pub(super) profile: &'a str,
+    /// The root home.
+    pub(super) root: &'a Path,
+    /// The file that launchd appends the gateway's lines to.
+    pub(super) log: &'a Path,
+    /// How long a stop may take.
+    pub(super) stop_timeout: StopTimeout,
+    /// Where the job is loaded.
+    pub(super) domain: Domain,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Keys<'a> {
+    label: &'a str,
+    program_arguments: [&'a Path; 8],
+    environment_variables: BTreeMap<&'a str, &'a Path>,
+    working_directory: &'a Path,
+    run_at_load: bool,
+    keep_alive: bool,
+    throttle_interval: u64,
+    exit_time_out: u64,
+    process_type: &'a str,
+    standard_out_path: &'a Path,
+    standard_error_path: &'a Path,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit_load_to_session_type: Option<&'a str>,
+}
+
+impl Agent<'_> {
+    /// The file's bytes, XML.
+    pub(super) fn render(&self) -> io::Result<Vec<u8>> {
+        let arguments =
+            ["-p", self.profile, "gateway", "start", "--foreground", LABEL_OPTION, self.label];
+        let [p, profile, gateway, start, foreground, option, label] = arguments.map(Path::new);
+        let keys = Keys {
+            label: self.label,
+            program_arguments: [self.hermes, p, profile, gateway, start, foreground, option, label],
+            environment_variables: BTreeMap::from([(env::HOME, self.root)]),
+            working_directory: self.root,
+            run_at_load: true,
+            keep_alive: true,
+            throttle_interval: THROTTLE,
+            exit_time_out: self.stop_timeout.kill_after().as_secs().min(LONGEST_EXIT_TIMEOUT),
+            process_type: "Interactive",
+            standard_out_path: self.log,
+            standard_error_path: self.log,
+            limit_load_to_session_type: match self.domain {
+                Domain::Gui(_) => None,
+                Domain::User(_) => Some("Background"),
+            },
+        };
+        let mut bytes = Vec::new();
+        plist::to_writer_xml(&mut bytes, &keys).map_err(io::Error::other)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
+
+/// Writes the file durably unless it says the same already; answers whether it was written.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    if fsutil::read_if_there(path)?.as_deref() == Some(bytes) {
+        return Ok(false);
+    }
+    if let Some(directory) = path.parent() {
+        fs_err::create_dir_all(directory)?;
+    }
+    fsutil::write_durably(path, bytes, FILE_MODE)?;
+    Ok(true)
+}
+
+/// Whose job a property list is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Pinned {
+    /// There is no file.
+    Nothing,
+    /// A gateway's of this root home.
+    Home(PathBuf),
+    /// It names no home, or is no property list.
+    Unknown,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Owner {
+    environment_variables: BTreeMap<String, PathBuf>,
+}
+
+/// Reads which home the property list at `path` pins.
+pub(super) fn pinned(path: &Path) -> io::Result<Pinned> {
+    let Some(bytes) = fsutil::read_if_there(path)? else { return Ok(Pinned::Nothing) };
+    let owner: Result<Owner, _> = plist::from_bytes(&bytes);
+    let home = owner.ok().and_then(|mut owner| owner.environment_variables.remove(env::HOME));
+    Ok(home.map_or(Pinned::Unknown, Pinned::Home))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn agent() -> Agent<'static> {
+        Agent {
+            label: "ai.hermes.gateway.coder",
+            hermes: Path::new("/opt/homebrew/bin/hermes"),
+            profile: "coder",
+            root: Path::new("/Users/u/.hermes"),
+            log: Path::new("/Users/u/.hermes/logs/gateways/coder/current"),
+            stop_timeout: StopTimeout::default(),
+            domain: Domain::Gui(501),
+        }
+    }
+
+    fn text(agent: &Agent<'_>) -> String {
+        String::from_utf8(agent.render().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_whole_file() {
+        insta::assert_snapshot!(text(&agent()).replace('\t', "  "), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+        <plist version="1.0">
+        <dict>
+          <key>Label</key>
+          <string>ai.hermes.gateway.coder</string>
+          <key>ProgramArguments</key>
+          <array>
+            <string>/opt/homebrew/bin/hermes</string>
+            <string>-p</string>
+            <string>coder</string>
+            <string>gateway</string>
+            <string>start</string>
+            <string>--foreground</string>
+            <string>--launchd</string>
+            <string>ai.hermes.gateway.coder</string>
+          </array>
+          <key>EnvironmentVariables</key>
+          <dict>
+            <key>HERMES_HOME</key>
+            <string>/Users/u/.hermes</string>
+          </dict>
+          <key>WorkingDirectory</key>
+          <string>/Users/u/.hermes</string>
+          <key>RunAtLoad</key>
+          <true/>
+          <key>KeepAlive</key>
+          <true/>
+          <key>ThrottleInterval</key>
+          <integer>10</integer>
+          <key>ExitTimeOut</key>
+          <integer>6</integer>
+          <key>ProcessType</key>
+          <string>Interactive</string>
+          <key>StandardOutPath</key>
+          <string>/Users/u/.hermes/logs/gateways/coder/current</string>
+          <key>StandardErrorPath</key>
+          <string>/Users/u/.hermes/logs/gateways/coder/current</string>
+        </dict>
+        </plist>
+        "#);
+    }
+
+    #[test]
+    fn a_domain_without_screen_is_said_and_long_budgets_end_at_what_launchd_grants() {
+        let stop_timeout = StopTimeout::new(600).unwrap();
+        let text = text(&Agent { domain: Domain::User(501), stop_timeout, ..agent() });
+        let tail = text.split_once("LimitLoadToSessionType</key>").unwrap().1;
+        assert!(tail.trim_start().starts_with("<string>Background</string>"), "{text}");
+        let tail = text.split_once("ExitTimeOut</key>").unwrap().1;
+        assert!(tail.trim_start().starts_with("<integer>60</integer>"), "{text}");
+    }
+
+    /// Apple's format as another implementation reads it, with what XML would take for markup.
+    #[test]
+    fn another_reader_finds_the_same_values() {
+        let dir = tempfile::tempdir().unwrap();
+        let (xml, binary) = (dir.path().join("xml"), dir.path().join("binary"));
+        let root = Path::new("/Users/ü & <b>\"x\"</b>\n%h ${HOME}/]]>");
+        let bytes = Agent { root, ..agent() }.render().unwrap();
+        std::fs::write(&xml, &bytes).unwrap();
+        let status = Command::new("plistutil")
+            .args(["-f", "bin", "-i"])
+            .arg(&xml)
+            .arg("-o")
+            .arg(&binary)
+            .status()
+            .expect("plistutil: `cargo xtask install`");
+        assert!(status.success());
+        let [ours, theirs] = [&xml, &binary].map(|path| plist::Value::from_file(path).unwrap());
+        assert!(std::fs::read(&binary).unwrap().starts_with(b"bplist00"));
+        assert_eq!(ours, theirs);
+        assert_eq!(pinned(&binary).unwrap(), Pinned::Home(root.to_owned()));
+    }
+
+    #[test]
+    fn a_file_is_written_once_and_says_whose_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("LaunchAgents/a.plist");
+        assert_eq!(pinned(&path).unwrap(), Pinned::Nothing);
+        let bytes = agent().render().unwrap();
+        assert!(write(&path, &bytes).unwrap());
+        assert!(!write(&path, &bytes).unwrap());
+        assert_eq!(pinned(&path).unwrap(), Pinned::Home("/Users/u/.hermes".into()));
+        for other in ["", "no property list", "<plist version=\"1.0\"><dict/></plist>"] {
+            std::fs::write(&path, other).unwrap();
+            assert_eq!(pinned(&path).unwrap(), Pinned::Unknown, "{other}");
+        }
+    }
+}

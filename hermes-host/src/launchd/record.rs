@@ -1,0 +1,139 @@
+//! What launchd forgets: the deaths of a gateway since its job was loaded, and why it was parked. One file
+//! in the profile's home, `gateway.launchd`, that the job's own launcher writes and `start` removes.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use hermes_core::fsutil;
+use hermes_core::restart::{DEATHS, EXIT_CONFIG, WINDOW, crash_loop, hopeless};
+use hermes_core::status::{Exit, Parked};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+const AN_HOUR: Duration = Duration::from_secs(3600);
+/// More are never asked about: in an hour launchd starts a job 360 times at most.
+const KEPT: usize = 400;
+
+/// One death that nobody asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Death {
+    /// When the gateway was started again, which is at most ten seconds later.
+    pub(super) at: Timestamp,
+    /// How it ended.
+    pub(super) exit: Exit,
+}
+
+/// What is remembered of one loaded job.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    /// Its deaths, oldest first.
+    pub(super) deaths: Vec<Death>,
+    /// Why and since when it is parked.
+    pub(super) parked: Option<Parked>,
+}
+
+impl Record {
+    /// Reads the record at `path`. None, or one that makes no sense, is an empty one: nothing is decided by
+    /// what can't be read.
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        let bytes = fsutil::read_if_there(path)?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+    }
+
+    /// Writes the record durably.
+    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec(self).map_err(io::Error::other)?;
+        fsutil::write_durably(path, &text, 0o644)
+    }
+
+    /// Adds a death.
+    pub(super) fn died(&mut self, at: Timestamp, exit: Exit) {
+        self.deaths.push(Death { at, exit });
+        let old = self.deaths.len().saturating_sub(KEPT);
+        self.deaths.drain(..old);
+    }
+
+    /// Why the gateway must not be started again, if the last death is reason enough. `fault` is what the
+    /// gateway said of it, if anything.
+    pub(super) fn reason_to_park(&self, now: Timestamp, fault: Option<String>) -> Option<String> {
+        let last = self.deaths.last()?;
+        if last.exit == Exit::Code(EXIT_CONFIG) {
+            return Some(hopeless(fault));
+        }
+        let recent = self.since(now, WINDOW);
+        (recent >= DEATHS).then(|| crash_loop(recent, WINDOW, last.exit, fault))
+    }
+
+    /// How many deaths there were in the last hour.
+    pub(super) fn in_the_last_hour(&self, now: Timestamp) -> u32 {
+        u32::try_from(self.since(now, AN_HOUR)).unwrap_or(u32::MAX)
+    }
+
+    /// How the gateway ended last.
+    pub(super) fn last_exit(&self) -> Option<Exit> {
+        self.deaths.last().map(|death| death.exit)
+    }
+
+    fn since(&self, now: Timestamp, window: Duration) -> usize {
+        let begin = now.saturating_sub(window).unwrap_or(Timestamp::MIN);
+        self.deaths.iter().filter(|death| death.at >= begin).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    fn dying(times: impl IntoIterator<Item = i64>) -> Record {
+        let mut record = Record::default();
+        times.into_iter().for_each(|time| record.died(at(time), Exit::Code(1)));
+        record
+    }
+
+    #[test]
+    fn ten_deaths_in_ten_minutes_are_too_many_and_nine_are_not() {
+        let parked = |record: &Record, now| record.reason_to_park(at(now), None);
+        assert_eq!(parked(&dying(0..9), 9), None);
+        let reason = "it died 10 times within 10 minutes, last with exit 1; its log says more";
+        assert_eq!(parked(&dying(0..10), 10).as_deref(), Some(reason));
+        // The first of them is as old as the window, then older.
+        let slow = dying((0..10).map(|n| n * 60));
+        assert!(parked(&slow, 600).is_some());
+        assert_eq!(parked(&slow, 601), None);
+        assert_eq!(parked(&Record::default(), 0), None);
+    }
+
+    #[test]
+    fn a_configuration_that_stays_wrong_is_enough_at_once_and_only_the_last_death_counts() {
+        let mut record = dying([0]);
+        record.died(at(1), Exit::Code(EXIT_CONFIG));
+        assert!(record.reason_to_park(at(1), None).unwrap().contains("exit 78"));
+        record.died(at(2), Exit::Signal(9));
+        assert_eq!(record.reason_to_park(at(2), None), None);
+    }
+
+    #[test]
+    fn an_hour_is_counted_and_the_file_stays_small() {
+        let record = dying((0..1000).map(|n| n * 10));
+        assert_eq!(record.deaths.len(), KEPT);
+        assert_eq!(record.in_the_last_hour(at(9_990)), 361);
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_nonsense_is_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record");
+        assert_eq!(Record::read(&path).unwrap(), Record::default());
+        let mut record = dying(0..2);
+        record.parked = Some(Parked { reason: "a \"reason\"\n".to_owned(), since: Some(at(3)) });
+        record.write(&path).unwrap();
+        assert_eq!(Record::read(&path).unwrap(), record);
+        std::fs::write(&path, "{").unwrap();
+        assert_eq!(Record::read(&path).unwrap(), Record::default());
+    }
+}

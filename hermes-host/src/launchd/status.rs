@@ -1,0 +1,112 @@
+//! What launchd, the gateway's own lock and the record say of a gateway together.
+
+use std::io;
+
+use hermes_core::Intent;
+use hermes_core::failure::failed;
+use hermes_core::manager::ManagerError;
+use hermes_core::process_lock::other_holder;
+use hermes_core::status::{State, Status};
+use hermes_core::store::Profile;
+use jiff::Timestamp;
+
+use super::launchctl::Job;
+use super::lifecycle::{begun, is_ready};
+use super::record::Record;
+use super::{Launchd, gateway_config, plist};
+
+impl Launchd {
+    pub(super) fn status_of(
+        &self,
+        operation: &str,
+        profile: &Profile,
+    ) -> Result<Status, ManagerError> {
+        let io = |error: io::Error| failed(operation, error);
+        let jobs = self.launchctl.jobs(operation, &self.label(&profile.name))?;
+        let record = Record::read(&profile.home.launchd_record()).map_err(io)?;
+        let holder = other_holder(&profile.home.gateway_lock(), None).map_err(io)?;
+        let intent = Intent::read(&profile.home).ok();
+        let registered = plist::pinned(&self.agent_path(&profile.name)).map_err(io)?;
+        let registered = self.is_ours(&registered);
+        let notifies = gateway_config(profile).notifies_readiness();
+        let ready = holder.filter(|_| notifies).map(|pid| is_ready(&profile.home, pid));
+        let parked = record.parked.clone().filter(|_| jobs.is_empty() && registered);
+        let (state, pid) = match state(&jobs, holder, ready) {
+            None if parked.is_some() => (State::Parked, None),
+            None if registered => (State::Down, None),
+            None => (State::Unsupervised, None),
+            // launchd is removing it.
+            Some((State::Up | State::Starting, pid)) if intent == Some(Intent::Stopped) => {
+                (State::Stopping, pid)
+            }
+            Some(seen) => seen,
+        };
+        let since = match (&parked, holder) {
+            (Some(parked), _) => parked.since,
+            (None, Some(_)) => begun(&profile.home),
+            (None, None) => None,
+        };
+        Ok(Status {
+            profile: profile.name.clone(),
+            registered,
+            state,
+            pid,
+            since,
+            intent,
+            ready: ready.filter(|_| matches!(state, State::Up | State::Starting)),
+            deaths: record.in_the_last_hour(Timestamp::now()),
+            last_exit: jobs.iter().find_map(|job| job.last_exit).or_else(|| record.last_exit()),
+            parked,
+            backoff: None,
+        })
+    }
+}
+
+/// What launchd's jobs and the gateway's lock mean together, and whose process that is; `None` if there is
+/// neither job nor gateway.
+fn state(jobs: &[Job], holder: Option<u32>, ready: Option<bool>) -> Option<(State, Option<u32>)> {
+    let job = jobs.iter().find(|job| job.pid.is_some()).or(jobs.first());
+    let ours = |pid: &u32| jobs.iter().any(|job| job.pid == Some(*pid));
+    Some(match (holder, job) {
+        (Some(pid), _) if !ours(&pid) => (State::Orphan, Some(pid)),
+        (Some(pid), _) if ready == Some(false) => (State::Starting, Some(pid)),
+        (Some(pid), _) => (State::Up, Some(pid)),
+        (None, Some(Job { pid: Some(pid), .. })) => (State::Starting, Some(*pid)),
+        (None, Some(Job { last_exit: Some(_), .. })) => (State::Backoff, None),
+        (None, Some(_)) => (State::Starting, None),
+        (None, None) => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use hermes_core::status::Exit;
+
+    use super::super::launchctl::Domain;
+    use super::*;
+
+    fn job(pid: Option<u32>, last_exit: Option<Exit>) -> Job {
+        Job { domain: Domain::Gui(501), pid, last_exit }
+    }
+
+    #[test]
+    fn jobs_and_lock_mean_one_state() {
+        let died = Some(Exit::Code(1));
+        let elsewhere = Job { domain: Domain::User(501), ..job(Some(9), None) };
+        let cases: [(&[Job], _, _, _); 10] = [
+            (&[], None, None, None),
+            (&[job(Some(7), None)], Some(7), Some(true), Some((State::Up, Some(7)))),
+            (&[job(Some(7), died)], Some(7), None, Some((State::Up, Some(7)))),
+            (&[job(Some(7), None)], Some(7), Some(false), Some((State::Starting, Some(7)))),
+            (&[job(Some(7), None)], None, None, Some((State::Starting, Some(7)))),
+            (&[job(None, None)], None, None, Some((State::Starting, None))),
+            (&[job(None, died)], None, None, Some((State::Backoff, None))),
+            (&[], Some(8), None, Some((State::Orphan, Some(8)))),
+            (&[job(Some(7), None)], Some(8), Some(true), Some((State::Orphan, Some(8)))),
+            (&[job(None, died), elsewhere], Some(9), None, Some((State::Up, Some(9)))),
+        ];
+        for (jobs, holder, ready, expected) in cases {
+            assert_eq!(state(jobs, holder, ready), expected, "{jobs:?} {holder:?} {ready:?}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What goes wrong: gateways that can't run, a launchd that won't, and property lists of others.
+
+use hermes_tests::pid;
+
+use crate::mac::Mac;
+
+#[test]
+fn a_program_that_exits_with_78_is_parked_and_a_start_tries_again() {
+    let mac = Mac::new();
+    mac.running("broken", "exit 78");
+    let outcome = mac.hermes(["gateway", "start", "broken"]).fails_with(1);
+    assert!(outcome.stderr.contains("hermes gateway logs broken"), "{outcome}");
+    let status = mac.await_state("broken", "parked");
+    assert_eq!(status["intent"], "running", "{status}");
+    assert!(status["parked"]["reason"].as_str().unwrap().contains("78"), "{status}");
+    assert!(mac.job("gui", "broken").is_none());
+
+    mac.configure("broken", "exec sleep 600", 8);
+    mac.hermes(["gateway", "start", "broken"]).ok();
+    let status = mac.status("broken");
+    assert_eq!((&status["state"], &status["deaths"]), (&"up".into(), &0.into()), "{status}");
+}
+
+#[test]
+fn a_configuration_that_makes_no_sense_is_parked_in_its_own_words() {
+    let mac = Mac::new();
+    mac.running("broken", "exec sleep 600");
+    mac.world.write(&mac.world.profile("broken").join("config.yaml"), "gateway: {port: many}\n");
+    let outcome = mac.hermes(["gateway", "start", "broken"]).fails_with(1);
+    assert!(
+        outcome.stderr.contains("it is parked: ") && outcome.stderr.contains("config.yaml"),
+        "{outcome}"
+    );
+    let status = mac.status("broken");
+    assert_eq!(status["state"], "parked", "{status}");
+    mac.hermes(["gateway", "stop", "broken"]).ok();
+    let status = mac.status("broken");
+    assert_eq!((&status["state"], status["parked"].is_null()), (&"down".into(), true), "{status}");
+}
+
+#[test]
+fn ten_deaths_park_a_gateway() {
+    let mac = Mac::new();
+    let trace = mac.world.path().join("trace");
+    mac.running("crashes", &format!("echo x >> {}; exit 3", trace.display()));
+    let outcome = mac.hermes(["gateway", "start", "crashes"]).fails_with(1);
+    assert!(outcome.stderr.contains("launchd goes on trying"), "{outcome}");
+    let status = mac.await_state("crashes", "parked");
+    assert!(
+        status["parked"]["reason"].as_str().unwrap().starts_with("it died 10 times"),
+        "{status}"
+    );
+    assert_eq!(std::fs::read_to_string(trace).unwrap().lines().count(), 10);
+    assert!(mac.job("gui", "crashes").is_none());
+    mac.hermes(["gateway", "status", "crashes"]).fails_with(3);
+}
+
+#[test]
+fn a_name_that_is_still_being_removed_is_waited_for() {
+    let mac = Mac::new();
+    mac.running("coder", "exec sleep 600");
+    mac.hermes(["gateway", "start", "coder"]).ok();
+    mac.set("removal", "3");
+    let first = pid(&mac.status("coder"));
+    mac.hermes(["gateway", "restart", "coder"]).ok();
+    let tries = mac.commands(0).iter().filter(|verb| *verb == "bootstrap").count();
+    assert_eq!(tries, 1 + 4, "{:?}", mac.commands(0));
+    assert_ne!(pid(&mac.status("coder")), first);
+}
+
+#[test]
+fn a_launchd_that_refuses_is_told_of_truthfully() {
+    let mac = Mac::new();
+    mac.running("coder", "exec sleep 600");
+    for (code, words) in [("5", "Bootstrap failed: 5: Input/output error"), ("119", "119: refused")]
+    {
+        mac.set("refuse", code);
+        let outcome = mac.hermes(["gateway", "start", "coder", "--timeout", "3"]).fails_with(1);
+        assert!(outcome.stderr.contains(words), "{outcome}");
+        assert!(outcome.stderr.contains("launchctl enable gui/"), "{outcome}");
+        let status = mac.status("coder");
+        assert_eq!((&status["state"], &status["intent"]), (&"down".into(), &"running".into()));
+    }
+}
+
+#[test]
+fn a_launchd_that_gives_no_answer_is_waited_for_in_vain_and_not_for_ever() {
+    let mac = Mac::new();
+    mac.running("coder", "exec sleep 600");
+    mac.set("launchctl", "#!/bin/sh\nexec sleep 600\n");
+    mac.hermes(["gateway", "status", "coder", "--timeout", "1"]).fails_with(6);
+    mac.hermes(["gateway", "start", "coder", "--timeout", "1"]).fails_with(6);
+}
+
+#[test]
+fn a_property_list_of_another_home_is_not_touched() {
+    let mac = Mac::new();
+    mac.hermes(["profile", "create", "coder"]).ok();
+    mac.world.make_directory(&mac.agents());
+    let theirs = "<plist version=\"1.0\"><dict><key>EnvironmentVariables</key><dict>\
+        <key>HERMES_HOME</key><string>/srv/other</string></dict></dict></plist>";
+    for (text, words) in [(theirs, "/srv/other"), ("no property list", "it names no home")] {
+        mac.world.write(&mac.agent("coder"), text);
+        for command in ["install", "start", "restart", "stop", "uninstall"] {
+            let outcome = mac.hermes(["gateway", command, "coder"]).fails_with(1);
+            assert!(outcome.stderr.contains(words), "{outcome}");
+        }
+        let outcome = mac.hermes(["profile", "delete", "coder", "-y"]).fails_with(1);
+        assert!(outcome.stderr.contains(words) && mac.world.profile("coder").exists(), "{outcome}");
+        assert_eq!(std::fs::read_to_string(mac.agent("coder")).unwrap(), text);
+    }
+    assert_eq!(mac.commands(0), [""; 0]);
+}
+
+#[test]
+fn a_start_installs_and_a_profile_that_is_none_has_no_job() {
+    let mac = Mac::new();
+    mac.hermes(["profile", "create", "coder"]).ok();
+    mac.configure("coder", "exec sleep 600", 8);
+    mac.hermes(["gateway", "start", "coder"]).ok();
+    assert!(mac.agent("coder").exists());
+    for command in ["install", "start", "restart", "stop", "status"] {
+        mac.hermes(["gateway", command, "nobody"]).fails_with(4);
+    }
+}

@@ -1,0 +1,134 @@
+//! From installed to gone: what comes up, what comes back, and what stays down.
+
+use hermes_tests::{eventually, is_alive, kill, pid, processes_naming};
+
+use crate::mac::Mac;
+
+#[test]
+fn installed_started_killed_restarted_stopped_and_uninstalled() {
+    let mac = Mac::new();
+    mac.serving("coder");
+    assert!(mac.agent("coder").exists());
+    assert!(mac.job("gui", "coder").is_none(), "what is not wanted is not loaded");
+    let status = mac.status("coder");
+    assert_eq!((&status["state"], &status["registered"]), (&"down".into(), &true.into()));
+
+    mac.hermes(["gateway", "start", "coder"]).ok();
+    let status = mac.status("coder");
+    assert_eq!((&status["state"], &status["ready"]), (&"up".into(), &true.into()), "{status}");
+    let first = pid(&status);
+    let said = format!("\tpid = {first}\n");
+    assert!(mac.job("gui", "coder").expect("a job").contains(&said));
+
+    let told = mac.commands(0).len();
+    mac.hermes(["gateway", "start", "coder"]).ok();
+    assert_eq!(pid(&mac.status("coder")), first, "starting what runs changes nothing");
+    assert_eq!(mac.commands(told), [""; 0]);
+
+    kill(first);
+    let status = eventually("it is back", || {
+        Some(mac.status("coder")).filter(|status| status["state"] == "up" && pid(status) != first)
+    });
+    assert_eq!(
+        (&status["deaths"], &status["last_exit"]["signal"]),
+        (&1.into(), &9.into()),
+        "{status}"
+    );
+
+    mac.hermes(["gateway", "restart", "coder"]).ok();
+    let again = mac.status("coder");
+    assert!(pid(&again) != pid(&status) && !is_alive(pid(&status)));
+    assert_eq!(again["deaths"], 0, "an operator's restart is no death");
+
+    mac.hermes(["gateway", "stop", "coder"]).ok();
+    let status = mac.status("coder");
+    assert_eq!((&status["state"], &status["intent"]), (&"down".into(), &"stopped".into()));
+    assert!(mac.job("gui", "coder").is_none() && !is_alive(pid(&again)));
+    mac.hermes(["gateway", "stop", "coder"]).ok();
+
+    mac.hermes(["gateway", "start", "coder"]).ok();
+    let last = pid(&mac.status("coder"));
+    mac.hermes(["gateway", "uninstall", "coder"]).ok();
+    assert!(!mac.agent("coder").exists() && mac.job("gui", "coder").is_none() && !is_alive(last));
+    mac.hermes(["gateway", "uninstall", "coder"]).ok();
+    assert_eq!(mac.status("coder")["state"], "unsupervised");
+}
+
+#[test]
+fn a_login_brings_up_what_is_wanted_and_nothing_else() {
+    let mac = Mac::new();
+    let trace = |name: &str| mac.world.path().join(name);
+    for name in ["wanted", "unwanted"] {
+        let command = format!("echo x >> {}; exec sleep 600", trace(name).display());
+        mac.running(name, &command);
+        mac.hermes(["gateway", "start", name]).ok();
+    }
+    mac.hermes(["gateway", "stop", "unwanted"]).ok();
+    let before = pid(&mac.status("wanted"));
+    mac.log_out();
+    assert!(!is_alive(before));
+    assert_eq!(mac.status("wanted")["intent"], "running", "the end of a session is no intent");
+
+    mac.log_in();
+    let status = mac.await_state("wanted", "up");
+    assert_eq!(status["deaths"], 0, "{status}");
+    eventually("the other has left", || mac.job("gui", "unwanted").is_none().then_some(()));
+    assert_eq!(mac.status("unwanted")["state"], "down");
+    let runs = |name| std::fs::read_to_string(trace(name)).unwrap().lines().count();
+    assert_eq!((runs("wanted"), runs("unwanted")), (2, 1));
+}
+
+#[test]
+fn installing_what_is_wanted_starts_it() {
+    let mac = Mac::new();
+    mac.hermes(["profile", "create", "coder"]).ok();
+    mac.configure("coder", "exec sleep 600", 8);
+    mac.world.write(&mac.world.profile("coder").join("gateway.intent"), "running\n");
+    mac.hermes(["gateway", "install", "coder"]).ok();
+    assert_eq!(mac.status("coder")["state"], "up");
+    let told = mac.commands(0).len();
+    mac.hermes(["gateway", "install", "coder"]).ok();
+    assert_eq!(mac.commands(told), [""; 0], "once more changes nothing");
+}
+
+#[test]
+fn a_gateway_that_does_not_hear_is_killed_when_its_budget_is_over() {
+    let mac = Mac::new();
+    mac.running("deaf", "exec sleep 600");
+    mac.configure("deaf", "trap '' TERM; sleep 600 & while :; do wait; done", 4);
+    mac.hermes(["gateway", "start", "deaf"]).ok();
+    let deaf = pid(&mac.status("deaf"));
+    mac.hermes(["gateway", "stop", "deaf"]).ok();
+    assert!(!is_alive(deaf));
+    let world = mac.world.path().to_str().unwrap();
+    let left = processes_naming(world);
+    let sleeps = left.iter().filter(|pid| {
+        std::fs::read(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == b"sleep\n")
+    });
+    assert_eq!(sleeps.count(), 0, "its children go with it");
+}
+
+#[test]
+fn without_a_screen_a_job_is_the_users_own() {
+    let mac = Mac::without_screen();
+    mac.serving("coder");
+    mac.hermes(["gateway", "start", "coder"]).ok();
+    assert!(mac.job("user", "coder").is_some() && mac.job("gui", "coder").is_none());
+    assert_eq!(mac.status("coder")["state"], "up");
+    // Somebody logs in: the job is found where it is, and ended there.
+    mac.set("gui", "");
+    assert_eq!(mac.status("coder")["state"], "up");
+    mac.hermes(["gateway", "restart", "coder"]).ok();
+    assert!(mac.job("gui", "coder").is_some() && mac.job("user", "coder").is_none());
+}
+
+#[test]
+fn what_a_gateway_says_is_read_like_any_log() {
+    let mac = Mac::new();
+    mac.running("coder", "echo one; echo two >&2; exec sleep 600");
+    mac.hermes(["gateway", "start", "coder"]).ok();
+    let logs = mac.hermes(["gateway", "logs", "coder"]).ok();
+    assert_eq!(logs.stdout, "one\ntwo\n");
+    let last = mac.hermes(["gateway", "logs", "coder", "-n", "1"]).ok();
+    assert_eq!(last.stdout, "two\n");
+}

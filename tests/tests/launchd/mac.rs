@@ -1,0 +1,197 @@
+//! A world where launchd is in charge: a launchctl of the tests that starts and ends jobs for real.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use hermes_tests::suite::Machine;
+use hermes_tests::{Hermes, World, chmod, eventually};
+use serde_json::Value;
+
+/// A user's machine with a launchd. It ends with the value.
+pub(crate) struct Mac {
+    pub(crate) world: World,
+    launchd: PathBuf,
+}
+
+impl Mac {
+    /// One with somebody at the screen.
+    pub(crate) fn new() -> Self {
+        let world = World::new();
+        let launchd = world.path().join("launchd");
+        world.make_directory(&launchd);
+        let mac = Self { world, launchd };
+        let program = mac.launchd.join("launchctl");
+        let text = include_str!("launchctl.py");
+        let python = hermes_tests::python_with("plistlib");
+        mac.world
+            .write(&program, &text.replacen("#!/usr/bin/env python3", &interpreter(python), 1));
+        chmod(&program, 0o755);
+        mac.set("gui", "");
+        // launchd's ten seconds are too long for tests.
+        mac.set("throttle", "0.2");
+        mac
+    }
+
+    /// One that is reached over the network alone.
+    pub(crate) fn without_screen() -> Self {
+        let mac = Self::new();
+        fs::remove_file(mac.launchd.join("gui")).expect("it was there");
+        mac
+    }
+
+    /// Changes how launchd behaves: see `launchctl.py`.
+    pub(crate) fn set(&self, name: &str, value: &str) {
+        self.world.write(&self.launchd.join(name), value);
+    }
+
+    pub(crate) fn hermes<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Hermes {
+        let launchctl = self.launchd.join("launchctl");
+        let launchctl = launchctl.to_str().expect("a UTF-8 path");
+        hermes_tests::alone(&self.world, args).env("HERMES_TEST_LAUNCHCTL", launchctl)
+    }
+
+    /// Makes a profile with the built-in gateway and installs that.
+    pub(crate) fn serving(&self, name: &str) {
+        let port = hermes_tests::free_port().to_string();
+        self.hermes(["profile", "create", name, "--port", &port]).ok();
+        self.hermes(["gateway", "install", name]).ok();
+    }
+
+    /// Makes a profile whose gateway is `command`, a shell's, and installs that.
+    pub(crate) fn running(&self, name: &str, command: &str) {
+        self.hermes(["profile", "create", name]).ok();
+        self.configure(name, command, 8);
+        self.hermes(["gateway", "install", name]).ok();
+    }
+
+    pub(crate) fn configure(&self, name: &str, command: &str, stop_timeout: u64) {
+        let command = serde_json::to_string(command).expect("a string");
+        let text = format!(
+            "gateway:\n  command: [/bin/sh, -c, {command}]\n  stop_timeout: {stop_timeout}\n"
+        );
+        self.world.write(&self.world.profile(name).join("config.yaml"), &text);
+    }
+
+    pub(crate) fn status(&self, name: &str) -> Value {
+        let outcome = self.hermes(["gateway", "status", name, "--json"]).run();
+        outcome.json()
+    }
+
+    /// Waits until a status is in `state`.
+    pub(crate) fn await_state(&self, name: &str, state: &str) -> Value {
+        eventually(&format!("`{name}` is {state}"), || {
+            Some(self.status(name)).filter(|status| status["state"] == state)
+        })
+    }
+
+    /// What launchd itself says of a profile's job, in the domain of that kind.
+    pub(crate) fn job(&self, kind: &str, name: &str) -> Option<String> {
+        let uid = fs::metadata(self.world.home()).map(|home| {
+            use std::os::unix::fs::MetadataExt;
+            home.uid()
+        });
+        let uid = uid.expect("a home");
+        let output = self.launchctl(["print", &format!("{kind}/{uid}/{}", self.label(name))]);
+        output.status.success().then(|| String::from_utf8(output.stdout).expect("UTF-8"))
+    }
+
+    pub(crate) fn label(&self, name: &str) -> String {
+        let agent = self.agent(name);
+        agent.file_stem().expect("a name").to_str().expect("UTF-8").to_owned()
+    }
+
+    /// The profile's property list; every label of this world begins alike, whatever its home is called.
+    pub(crate) fn agent(&self, name: &str) -> PathBuf {
+        let home = self.world.home();
+        let tag = hermes_host::account::tag(&hermes_core::RootHome::new(home));
+        self.agents().join(format!("ai.hermes.gateway-{tag}.{name}.plist"))
+    }
+
+    pub(crate) fn agents(&self) -> PathBuf {
+        self.world.path().join("Library/LaunchAgents")
+    }
+
+    /// The commands that launchctl was given since `mark`, but for questions.
+    pub(crate) fn commands(&self, mark: usize) -> Vec<String> {
+        let calls = fs::read_to_string(self.launchd.join("calls")).unwrap_or_default();
+        let verb = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+        calls.lines().map(verb).filter(|verb| verb != "print").skip(mark).collect()
+    }
+
+    /// All that launchctl was ever told.
+    pub(crate) fn calls(&self) -> String {
+        fs::read_to_string(self.launchd.join("calls")).unwrap_or_default()
+    }
+
+    pub(crate) fn log_in(&self) {
+        let agents = self.agents();
+        let done = self.launchctl([Path::new("test-log-in"), &agents]);
+        assert!(done.status.success(), "{done:?}");
+    }
+
+    pub(crate) fn log_out(&self) {
+        let done = self.launchctl(["test-log-out"]);
+        assert!(done.status.success(), "{done:?}");
+    }
+
+    fn launchctl(&self, args: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>) -> Output {
+        let mut command = self.world.command(self.launchd.join("launchctl"));
+        command.env("HERMES_TEST_LAUNCHCTL", self.launchd.join("launchctl"));
+        command.args(args).output().expect("python3 runs")
+    }
+}
+
+/// The line that has a script run by this Python.
+fn interpreter(python: &str) -> String {
+    if python.starts_with('/') { format!("#!{python}") } else { format!("#!/usr/bin/env {python}") }
+}
+
+impl Machine for Mac {
+    fn hermes(&self, args: &[&str]) -> Hermes {
+        self.hermes(args.iter().copied())
+    }
+
+    fn shell(&self, script: &str) -> Hermes {
+        let launchctl = self.launchd.join("launchctl");
+        let shell = self.world.shell(script).env_remove("HERMES_SCANDIR");
+        shell.env("HERMES_TEST_LAUNCHCTL", launchctl.to_str().expect("a UTF-8 path"))
+    }
+
+    fn home(&self) -> String {
+        self.world.home().to_str().expect("a UTF-8 path").to_owned()
+    }
+
+    fn serve(&self, profile: &str) {
+        self.hermes(["gateway", "install", profile]).ok();
+    }
+
+    /// Ports are shared with whatever else runs on this machine.
+    fn profile(&self, name: &str) {
+        self.serving(name);
+    }
+
+    fn restart(&self) {
+        self.log_out();
+        self.log_in();
+    }
+
+    fn service_files(&self, profile: &str) -> Vec<String> {
+        let agent = Some(self.agent(profile)).filter(|agent| agent.exists());
+        let jobs = ["gui", "user"].map(|kind| self.job(kind, profile).map(|_| kind.to_owned()));
+        let agent = agent.map(|agent| agent.display().to_string());
+        agent.into_iter().chain(jobs.into_iter().flatten()).collect()
+    }
+
+    fn rendered(&self, profile: &str) -> String {
+        let agent = fs::read_to_string(self.agent(profile)).expect("it is installed");
+        let arguments = agent.replace("</string>\n\t\t<string>", " ");
+        [arguments, self.calls(), self.job("gui", profile).unwrap_or_default()].concat()
+    }
+}
+
+impl Drop for Mac {
+    fn drop(&mut self) {
+        self.world.end_processes();
+    }
+}
