@@ -26,16 +26,37 @@ pub const MAX_READ: u64 = 1024 * 1024;
 /// the two is there. Idempotent. Blocks until the bytes are on disk.
 pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let directory = parent(path)?;
-    let annotate = |error: io::Error| {
-        io::Error::new(error.kind(), format!("failed to write `{}`: {error}", path.display()))
-    };
-    let mut file = temporary(directory, mode).map_err(annotate)?;
-    // The mode at creation is subject to the umask.
-    file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(annotate)?;
-    file.write_all(bytes).map_err(annotate)?;
-    file.as_file().sync_all().map_err(annotate)?;
-    file.persist(path).map_err(|error| annotate(error.error))?;
+    let persisted = staged(directory, bytes, mode)
+        .and_then(|file| file.persist(path).map_err(|error| error.error));
+    persisted.map_err(|error| unwritten(path, &error))?;
     sync_directory(directory)
+}
+
+/// Makes the file at `path` with `bytes` and `mode`, durably and at once; one that is there stays as it
+/// is. Returns whether it made it. Of several callers one makes it, and all find it whole.
+pub fn create_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
+    let directory = parent(path)?;
+    let made = staged(directory, bytes, mode)
+        .and_then(|file| file.persist_noclobber(path).map_err(|error| error.error));
+    match made {
+        Ok(_) => sync_directory(directory).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(unwritten(path, &error)),
+    }
+}
+
+/// A temporary file in `directory` whose bytes are on disk.
+fn staged(directory: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
+    let mut file = temporary(directory, mode)?;
+    // The mode at creation is subject to the umask.
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("failed to write `{}`: {error}", path.display()))
 }
 
 /// A new temporary file, locked.
@@ -218,6 +239,28 @@ fn parent(path: &Path) -> io::Result<&Path> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_that_create_a_file_one_does_and_all_find_it_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let create = |n: u8| {
+                let path = &path;
+                scope.spawn(move || {
+                    let made = create_durably(path, &[n; 4096], 0o600).unwrap();
+                    (made.then_some(n), fs::read(path).unwrap())
+                })
+            };
+            let all: Vec<_> = (0..8).map(create).collect();
+            all.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let makers: Vec<_> = made.iter().filter_map(|(made, _)| *made).collect();
+        assert_eq!(makers.len(), 1);
+        assert!(made.iter().all(|(_, read)| *read == [makers[0]; 4096]));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left over");
+    }
 
     #[test]
     fn a_durable_write_replaces_and_keeps_its_mode() {

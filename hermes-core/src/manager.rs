@@ -10,6 +10,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -78,6 +79,13 @@ pub trait ServiceManager {
         profiles: &[ProfileName],
     ) -> Result<Vec<Result<Status, ManagerError>>, ManagerError> {
         Ok(profiles.iter().map(|profile| self.status(profile)).collect())
+    }
+
+    /// When the gateway died in the last hour without having been asked to, oldest first: as many as
+    /// [`Status::deaths`] says, where the backend keeps the times, else none. Changes nothing and does
+    /// not wait. "Not found" is as for `status`.
+    fn recent_deaths(&self, _profile: &ProfileName) -> Result<Vec<Timestamp>, ManagerError> {
+        Ok(Vec::new())
     }
 
     /// Whether the gateway runs and was not told to stop. As [`status`](Self::status) otherwise.

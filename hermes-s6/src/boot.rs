@@ -1,6 +1,7 @@
 //! Gathering what boot decides on, and carrying its plan out.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use hermes_core::causes::in_one_line;
@@ -59,6 +60,7 @@ pub fn plan(manager: &S6Manager) -> Result<Vec<Action>, ManagerError> {
 ///
 /// Once the tree's end has begun, what has not been started is not started any more.
 pub fn boot(manager: &S6Manager, at_once: usize) -> Result<Booted, ManagerError> {
+    let begun = Instant::now();
     let svscan = manager.tree().require_svscan(OPERATION)?;
     manager.tree().require_same_home(OPERATION, svscan)?;
     let of_store = |error| failed(OPERATION, error);
@@ -94,8 +96,16 @@ pub fn boot(manager: &S6Manager, at_once: usize) -> Result<Booted, ManagerError>
     // Where nothing is to be done no thread is started for it.
     let at_once = at_once.min(then.iter().filter(|action| action.changes_something()).count());
     outcomes.extend(parallel::map(then, at_once, outcome));
-    let unlogged = bootlog::write(manager, svscan, &outcomes).err();
+    let unlogged = bootlog::write(manager, svscan, &outcomes, begun.elapsed()).err();
     Ok(Booted { outcomes, unlogged })
+}
+
+/// How long the first boot of the tree took; `None` if it has not had one. Changes nothing and does not
+/// wait.
+pub fn took(manager: &S6Manager) -> Result<Option<Duration>, ManagerError> {
+    const OPERATION: &str = "tell how long the tree's boot took";
+    let svscan = manager.tree().require_svscan(OPERATION)?;
+    bootlog::took_under(manager, svscan).map_err(|error| failed(OPERATION, error))
 }
 
 /// Whose action it is.

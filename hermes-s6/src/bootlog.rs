@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
@@ -23,16 +24,17 @@ use crate::manager::S6Manager;
 use crate::reconcile::Action;
 
 const ROTATE_AT: u64 = 256 * 1024;
-/// In the scan directory: which s6-svscan this home was booted under.
+/// In the scan directory: which s6-svscan this home was booted under, and in how many milliseconds.
 const MARK: &str = ".hermes.booted";
 
 /// Appends a line per outcome worth one.
-pub(crate) fn write(manager: &S6Manager, svscan: Holder, outcomes: &[Outcome]) -> io::Result<()> {
-    let mark = manager.tree().scandir.path().join(MARK);
-    let pid = svscan.pid.unwrap_or_default();
-    let started = manager.tree().proc.start_time(pid).unwrap_or_default();
-    let identity = format!("{pid} {started}\n");
-    let first = fsutil::read_if_there(&mark)?.as_deref() != Some(identity.as_bytes());
+pub(crate) fn write(
+    manager: &S6Manager,
+    svscan: Holder,
+    outcomes: &[Outcome],
+    took: Duration,
+) -> io::Result<()> {
+    let first = took_under(manager, svscan)?.is_none();
     let now = Timestamp::now();
     let profiles = outcomes.iter().map(|outcome| profile_of(&outcome.action)).enumerate();
     let last: BTreeMap<_, _> = profiles.filter_map(|(i, profile)| Some((profile?, i))).collect();
@@ -53,9 +55,27 @@ pub(crate) fn write(manager: &S6Manager, svscan: Holder, outcomes: &[Outcome]) -
         append(&manager.tree().root.boot_log(), &lines)?;
     }
     if first {
-        fsutil::write_durably(&mark, identity.as_bytes(), FILE_MODE)?;
+        let mark = manager.tree().scandir.path().join(MARK);
+        let text = format!("{}{}\n", identity(manager, svscan), took.as_millis());
+        fsutil::write_durably(&mark, text.as_bytes(), FILE_MODE)?;
     }
     Ok(())
+}
+
+/// How long the first boot under this s6-svscan took; `None` if there has been none.
+pub(crate) fn took_under(manager: &S6Manager, svscan: Holder) -> io::Result<Option<Duration>> {
+    let mark = manager.tree().scandir.path().join(MARK);
+    let text = fsutil::read_if_there(&mark)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let took = text.strip_prefix(&identity(manager, svscan));
+    Ok(took.map(|took| Duration::from_millis(took.trim().parse().unwrap_or_default())))
+}
+
+/// The first line of the mark.
+fn identity(manager: &S6Manager, svscan: Holder) -> String {
+    let pid = svscan.pid.unwrap_or_default();
+    let started = manager.tree().proc.start_time(pid).unwrap_or_default();
+    format!("{pid} {started}\n")
 }
 
 fn append(path: &Path, lines: &str) -> io::Result<()> {

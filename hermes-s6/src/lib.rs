@@ -42,6 +42,7 @@
 pub mod boot;
 mod bootlog;
 pub mod capacity;
+pub mod changes;
 pub mod control;
 mod ending;
 mod error;

@@ -19,7 +19,7 @@ use crate::layout::ServiceDir;
 use crate::lifecycle::{Gateway, bring_down, bring_up};
 use crate::parallel;
 use crate::policy;
-use crate::record::Record;
+use crate::record::{Death, Record};
 use crate::registry::{self, Registration};
 use crate::stray::Keeper;
 use crate::tree::Tree;
@@ -205,11 +205,15 @@ fn read_supervised(status: &mut Status, profile: &Profile, slot: &ServiceDir) ->
     status.since = Some(record.stamp);
     status.ready = notifies.then_some(record.ready);
     status.last_exit = deaths.last().map(|death| death.exit);
-    let an_hour_ago = Timestamp::now().saturating_sub(AN_HOUR).unwrap_or(Timestamp::MIN);
-    let crashes = policy::crashes(slot, deaths)?;
-    let recent = crashes.iter().filter(|death| death.at >= an_hour_ago).count();
-    status.deaths = u32::try_from(recent).unwrap_or(u32::MAX);
+    status.deaths = u32::try_from(recent_crashes(slot, deaths)?.len()).unwrap_or(u32::MAX);
     Ok(())
+}
+
+/// When the service died in the last hour without having been asked to, oldest first.
+fn recent_crashes(slot: &ServiceDir, deaths: Vec<Death>) -> io::Result<Vec<Timestamp>> {
+    let an_hour_ago = Timestamp::now().saturating_sub(AN_HOUR).unwrap_or(Timestamp::MIN);
+    let crashes = policy::crashes(slot, deaths)?.into_iter().map(|death| death.at);
+    Ok(crashes.filter(|at| *at >= an_hour_ago).collect())
 }
 
 /// What a record means, given whether the gateway ever says that it is ready, and whether it ever died.
@@ -282,6 +286,14 @@ impl ServiceManager for S6Manager {
             self.status_under(&keeper, &profile).map_err(|error| failed(operation, error))
         };
         Ok(parallel::compute(names.to_vec(), status))
+    }
+
+    fn recent_deaths(&self, name: &ProfileName) -> Result<Vec<Timestamp>, ManagerError> {
+        let operation = format!("read the deaths of `{name}`");
+        self.profile(&operation, name)?;
+        let slot = self.tree.scandir.slot(name);
+        let crashes = slot.deaths().and_then(|deaths| recent_crashes(&slot, deaths));
+        crashes.map_err(|error| failed(operation, error))
     }
 }
 

@@ -1,0 +1,118 @@
+//! Being told which gateways may have changed, and what is told of a tree beside its gateways.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+
+use hermes_core::manager::ServiceManager;
+use hermes_core::{ProfileName, RootHome};
+use hermes_s6::changes::Changes;
+use hermes_s6::{S6Manager, S6Programs, ScanDir, Toolbox, Tree, boot};
+use hermes_tests::{Svscan, Up, World, eventually, hermes_program, kill, pid};
+
+fn manager(world: &World) -> S6Manager {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let s6 = S6Programs::find("/".as_ref(), OsStr::new(&path)).expect("s6 is installed");
+    let toolbox = Toolbox::new(s6, hermes_program());
+    S6Manager::new(Tree::new(ScanDir::new(world.scandir()), RootHome::new(world.home()), toolbox))
+}
+
+fn name(name: &str) -> ProfileName {
+    name.parse().expect("a name")
+}
+
+/// Blocks until it was told of all these; whatever else was told.
+#[track_caller]
+fn told(changes: &mut Changes, names: &[&str]) -> BTreeSet<ProfileName> {
+    let mut heard = BTreeSet::new();
+    eventually(&format!("{names:?} are told"), || {
+        heard.extend(changes.take().expect("a watch").profiles);
+        names.iter().all(|wanted| heard.contains(&name(wanted))).then_some(())
+    });
+    heard
+}
+
+#[test]
+fn what_happens_to_a_gateway_is_told_of_it_and_of_no_other() {
+    let tree = Svscan::start();
+    for name in ["a", "b"] {
+        tree.world.profile_running(name, "exec sleep 600");
+    }
+    let mut changes = Changes::begin(&manager(&tree.world)).expect("a watch");
+    assert_eq!(changes.take().expect("a watch").profiles, BTreeSet::new(), "nothing has happened");
+    tree.world.hermes(["gateway", "start", "a"]).ok();
+    told(&mut changes, &["a"]);
+    kill(pid(&tree.status("a")));
+    assert!(!told(&mut changes, &["a"]).contains(&name("b")));
+    // What is wanted, and what is configured, without any process.
+    for file in ["gateway.intent", "config.yaml"] {
+        changes.take().expect("a watch");
+        let path = tree.world.profile("b").join(file);
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        tree.world.write(&path, &text);
+        assert!(!told(&mut changes, &["b"]).contains(&name("default")), "{file}");
+    }
+    // The agent's own files are nobody's business.
+    changes.take().expect("a watch");
+    tree.world.write(&tree.world.profile("b").join("state.db"), "x");
+    assert_eq!(changes.take().expect("a watch").profiles, BTreeSet::new());
+}
+
+#[test]
+fn who_comes_is_watched_and_who_goes_is_told() {
+    let tree = Svscan::start();
+    // There is no profile, nor a place for one, when it begins.
+    let mut changes = Changes::begin(&manager(&tree.world)).expect("a watch");
+    tree.world.profile_running("late", "exec sleep 600");
+    eventually("it is told that all may be new, or of the profile", || {
+        let told = changes.take().expect("a watch");
+        (told.all || told.profiles.contains(&name("late"))).then_some(())
+    });
+    tree.world.hermes(["gateway", "start", "late"]).ok();
+    told(&mut changes, &["late"]);
+    tree.world.hermes(["profile", "delete", "late", "-y"]).ok();
+    told(&mut changes, &["late"]);
+    tree.world.profile_running("late", "exec sleep 600");
+    told(&mut changes, &["late"]);
+    changes.take().expect("a watch");
+    tree.world.hermes(["gateway", "start", "late"]).ok();
+    told(&mut changes, &["late"]);
+}
+
+#[test]
+fn the_times_of_deaths_are_as_many_as_the_status_counts() {
+    let mut world = World::new();
+    world.faster = 100;
+    let tree = Svscan::start_with(world, &[]);
+    tree.world.profile_running("a", "exec sleep 600");
+    let manager = manager(&tree.world);
+    assert_eq!(manager.recent_deaths(&name("a")).expect("times"), []);
+    tree.world.hermes(["gateway", "start", "a"]).ok();
+    for _ in 0..3 {
+        let old = pid(&tree.status("a"));
+        kill(old);
+        eventually("it is up again", || {
+            let now = tree.status("a")["pid"].as_u64();
+            now.filter(|now| *now != old)
+        });
+    }
+    // One that was asked for is none.
+    tree.world.hermes(["gateway", "restart", "a"]).ok();
+    let times = manager.recent_deaths(&name("a")).expect("times");
+    assert_eq!((times.len(), &tree.status("a")["deaths"]), (3, &3.into()));
+    assert!(times.is_sorted());
+    assert!(manager.recent_deaths(&name("nobody")).is_err());
+}
+
+#[test]
+fn how_long_a_trees_boot_took_is_kept_for_its_life() {
+    let world = World::new();
+    world.profile_for_later("a", "exec sleep 600", "running");
+    let up = Up::start_in(world);
+    let manager = manager(&up.world);
+    let took = boot::took(&manager).expect("a tree").expect("a boot");
+    assert!(!took.is_zero(), "a gateway without readiness is up after a second: {took:?}");
+    up.world.hermes(["boot"]).ok();
+    assert_eq!(boot::took(&manager).expect("a tree"), Some(took), "it was the first one's");
+    let bare = Svscan::start();
+    assert_eq!(boot::took(&self::manager(&bare.world)).expect("a tree"), None);
+}
