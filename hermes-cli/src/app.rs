@@ -130,6 +130,11 @@ impl App {
         }
     }
 
+    /// Whether another machine or container runs the gateways of the home.
+    pub(crate) fn is_client(&self) -> bool {
+        variable(home::env::ROLE).is_some_and(|role| role == home::env::ROLE_CLIENT)
+    }
+
     /// Refuses what needs a slot where another machine or container runs the gateways.
     pub(crate) fn refuse_client(&self) -> Result<(), CliError> {
         match variable(home::env::ROLE).as_ref().map(|role| role.to_string_lossy()) {

@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
 }
 
 /// Options that every command takes, anywhere on the line.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// The profile, where a command names none
     #[arg(short, long, global = true, value_name = "NAME")]
@@ -81,6 +81,23 @@ pub(crate) enum Command {
         /// unused slots, outdated slots that are down, wanted gateways that are down, open .env files
         #[arg(long)]
         fix: bool,
+        /// Only say, in one line, whether every wanted gateway is up; exits with 1 if one is not. What a
+        /// container's health check runs
+        #[arg(long, conflicts_with = "fix")]
+        health: bool,
+    },
+    /// Serve a page that shows all gateways, live, and starts and stops them
+    Dashboard {
+        /// The address to listen on; otherwise HERMES_DASHBOARD_HOST, else 127.0.0.1
+        #[arg(long, value_name = "ADDRESS")]
+        host: Option<String>,
+        /// The port to listen on, 0 for any; otherwise HERMES_DASHBOARD_PORT, else 9119
+        #[arg(long, value_name = "PORT")]
+        port: Option<u16>,
+        /// Where browsers find it behind a proxy, like https://hermes.example; otherwise
+        /// HERMES_DASHBOARD_ORIGIN
+        #[arg(long, value_name = "URL")]
+        origin: Option<String>,
     },
     /// Print a shell's completions
     Completions {

@@ -1,12 +1,13 @@
 //! The `hermes` program.
 //!
 //! [`args`] is what was typed, [`app`] what it means here (home, profile, backend), [`commands`] what
-//! is done, [`gateway`] the gateway process itself. Only this crate reads the environment, prints,
+//! is done, [`gateway`] the gateway process itself, [`dashboard`] the page. Only this crate reads the environment, prints,
 //! and picks a backend.
 
 mod app;
 mod args;
 mod commands;
+mod dashboard;
 mod error;
 mod escape;
 mod gateway;

@@ -38,6 +38,15 @@ pub mod env {
     /// Set (to `1`) where a command that root runs is to stay root's, whoever owns the home.
     pub const AS_ROOT: &str = "HERMES_AS_ROOT";
 
+    /// `1` has the image run the dashboard as a service.
+    pub const DASHBOARD: &str = "HERMES_DASHBOARD";
+    /// The port that the dashboard listens on.
+    pub const DASHBOARD_PORT: &str = "HERMES_DASHBOARD_PORT";
+    /// The address that the dashboard listens on.
+    pub const DASHBOARD_HOST: &str = "HERMES_DASHBOARD_HOST";
+    /// Where browsers find the dashboard behind a proxy.
+    pub const DASHBOARD_ORIGIN: &str = "HERMES_DASHBOARD_ORIGIN";
+
     /// Divides the delays of the restart policy, for tests that can't wait for them.
     pub const TEST_FASTER: &str = "HERMES_TEST_FASTER";
 
@@ -93,6 +102,12 @@ impl RootHome {
     /// The lock of the one tree that runs the home's gateways.
     pub fn owner_lock(&self) -> PathBuf {
         self.0.join("hermes-owner.lock")
+    }
+
+    /// What whoever uses the dashboard has to know, mode 0600. Not an entry that an archive of
+    /// `default` takes along.
+    pub fn dashboard_token(&self) -> PathBuf {
+        self.0.join("dashboard.token")
     }
 
     /// Locks of commands that change a profile. A dot name, so that it is never taken for a profile.

@@ -12,12 +12,13 @@ use hermes_core::State;
 use hermes_tests::hermes_program;
 
 /// The pages, each with the commands it is about.
-const PAGES: [(&str, &[&str]); 6] = [
+const PAGES: [(&str, &[&str]); 7] = [
     ("docs/commands/profile.md", &["profile"]),
     ("docs/commands/gateway.md", &["gateway"]),
     ("docs/commands/up.md", &["up"]),
     ("docs/commands/boot.md", &["boot"]),
     ("docs/commands/doctor.md", &["doctor"]),
+    ("docs/commands/dashboard.md", &["dashboard"]),
     ("docs/commands/shell.md", &["completions", "man"]),
 ];
 const COMMON: &str = "docs/commands/README.md";

@@ -15,6 +15,7 @@ use hermes_s6::log::Lines;
 
 use self::merge::Item;
 use self::print::Printer;
+pub(crate) use self::print::{missing, object};
 use super::status::names;
 use crate::app::App;
 use crate::args::Which;

@@ -5,13 +5,14 @@ mod boot;
 mod docs;
 mod doctor;
 mod gateway;
-mod logs;
-mod profile;
-mod status;
+pub(crate) mod logs;
+pub(crate) mod profile;
+pub(crate) mod status;
 mod up;
 
 use crate::app::App;
 use crate::args::{Arguments, Command};
+use crate::dashboard;
 use crate::error::CliError;
 use crate::privilege;
 
@@ -21,6 +22,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, CliError> {
     // Giving things away is what root stays root for.
     let keep_root = matches!(command, Command::Boot { hand_over: true, .. });
     let system = global.system;
+    // The dashboard looks around anew each time it is asked.
+    let again = global.clone();
     // Only what looks at this machine needs to know where it runs.
     let app = || {
         let app = App::new(global)?;
@@ -40,7 +43,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, CliError> {
         Command::Up { service, .. } => up::run(&app()?, service),
         Command::Boot { hand_over: true, .. } => boot::hand_over(&app()?),
         Command::Boot { dry_run, at_once, .. } => boot::run(&app()?, dry_run, at_once),
-        Command::Doctor { fix } => doctor::run(&app()?, fix),
+        Command::Doctor { health: true, .. } => doctor::health(&app()?),
+        Command::Doctor { fix, .. } => doctor::run(&app()?, fix),
+        Command::Dashboard { host, port, origin } => {
+            let place = dashboard::Place::of(host, port, origin)?;
+            dashboard::run(&app()?, again, &place)
+        }
         Command::Completions { shell } => docs::completions(shell),
         Command::Man { directory } => docs::man(directory.as_deref()),
     }

@@ -31,7 +31,7 @@ pub(crate) fn run(app: &App, command: Command) -> Result<u8, CliError> {
 
 /// One profile, as `list` and `show` print it.
 #[derive(Serialize)]
-struct View {
+pub(crate) struct View {
     profile: ProfileName,
     home: String,
     chosen: bool,
@@ -44,7 +44,13 @@ struct View {
 }
 
 impl View {
-    fn of(app: &App, services: Option<&Services>, profile: &Profile, chosen: &ProfileName) -> Self {
+    /// The profile as it is now.
+    pub(crate) fn of(
+        app: &App,
+        services: Option<&Services>,
+        profile: &Profile,
+        chosen: &ProfileName,
+    ) -> Self {
         let status = services.and_then(|services| services.status(&profile.name).ok());
         Self::with(app, status, profile, chosen)
     }
@@ -74,12 +80,24 @@ impl View {
 
 fn create(app: &App, name: &ProfileName, port: Option<u16>, start: bool) -> Result<u8, CliError> {
     let registrar = app.registrar()?;
-    registrar.check_name(name)?;
-    let profile = app.store.create(name, port, first_intent(&registrar, start))?;
-    let registered = hooks::created(app, &registrar, name)?;
+    let (profile, registered) = make(app, &registrar, name, port, start)?;
     let port = app.store.port(&profile).ok().flatten().unwrap_or_default();
     output::message(format_args!("created profile `{name}`, port {port}"));
     finish(app, &registrar, &profile, registered, start)
+}
+
+/// Makes a profile and registers its gateway, which is not started yet.
+pub(crate) fn make(
+    app: &App,
+    registrar: &Services,
+    name: &ProfileName,
+    port: Option<u16>,
+    start: bool,
+) -> Result<(Profile, Registered), CliError> {
+    registrar.check_name(name)?;
+    let profile = app.store.create(name, port, first_intent(registrar, start))?;
+    let registered = hooks::created(app, registrar, name)?;
+    Ok((profile, registered))
 }
 
 /// The intent that a new profile begins with.
@@ -117,11 +135,7 @@ pub(super) fn finish(
 }
 
 fn delete(app: &App, name: &ProfileName, yes: bool, keep_logs: bool) -> Result<u8, CliError> {
-    let profile = app.store.get(name)?;
-    if name.is_default() {
-        // Refused by the store; no need to ask first.
-        app.store.delete(name, keep_logs)?;
-    }
+    let profile = deletable(app, name)?;
     if !yes {
         let home = profile.home.path().display();
         let question =
@@ -141,6 +155,15 @@ fn delete(app: &App, name: &ProfileName, yes: bool, keep_logs: bool) -> Result<u
     hooks::delete(app, name, keep_logs)?;
     output::message(format_args!("deleted profile `{name}`"));
     Ok(exit::SUCCESS)
+}
+
+/// The profile, if it is one that may be deleted.
+pub(crate) fn deletable(app: &App, name: &ProfileName) -> Result<Profile, CliError> {
+    if name.is_default() {
+        // It is the store that refuses it, before anything is touched.
+        app.store.delete(name, true)?;
+    }
+    Ok(app.store.get(name)?)
 }
 
 fn rename(app: &App, from: &ProfileName, to: &ProfileName) -> Result<u8, CliError> {

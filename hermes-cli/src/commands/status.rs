@@ -14,12 +14,12 @@ use crate::error::{CliError, exit};
 use crate::output;
 
 /// A gateway's status, as it is printed.
-#[derive(Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct View {
     #[serde(flatten)]
     pub(crate) status: Status,
-    uptime_seconds: Option<i64>,
-    port: Option<u16>,
+    pub(crate) uptime_seconds: Option<i64>,
+    pub(crate) port: Option<u16>,
 }
 
 impl View {

@@ -6,4 +6,4 @@ pub(crate) mod launchd;
 pub(crate) mod notification;
 pub(crate) mod port_holder;
 pub(crate) mod readiness;
-mod server;
+pub(crate) mod server;

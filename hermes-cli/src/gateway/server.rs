@@ -141,20 +141,23 @@ async fn answer(State(health): State<Health>) -> Json<Answer> {
     })
 }
 
-struct EndSignals {
+/// What asks a server to end.
+pub(crate) struct EndSignals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
 impl EndSignals {
-    fn new() -> io::Result<Self> {
+    /// Listens from now on.
+    pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn asked(&mut self) {
+    /// Returns when one has come.
+    pub(crate) async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -15,6 +15,7 @@
 //! | `disks` | free space and inodes |
 //! | `budgets` | that every stop has the time it needs |
 //! | `gateways` | orphans, strays, what outlived a gateway, parked and crashing ones, the unwanted |
+//! | `health` | none of these, but the one question of a container's health check |
 //! | `slots` | missing, unused and outdated slots, and what interrupted commands left |
 
 mod backend;
@@ -23,6 +24,7 @@ mod config;
 mod disks;
 mod fix;
 mod gateways;
+mod health;
 mod homes;
 mod host;
 mod limits;
@@ -32,6 +34,7 @@ mod report;
 mod scene;
 mod slots;
 
+pub(crate) use self::health::run as health;
 use self::report::{Check, Mended, Report};
 use self::scene::Scene;
 use crate::app::App;

@@ -95,7 +95,8 @@ pub(super) fn stamped(line: &[u8]) -> Option<(&str, &[u8])> {
     Some((stamp, said))
 }
 
-fn object(name: &ProfileName, line: &[u8], zone: &TimeZone) -> String {
+/// A line as an object: profile, time, line.
+pub(crate) fn object(name: &ProfileName, line: &[u8], zone: &TimeZone) -> String {
     let (time, said) = match stamped(line) {
         Some((stamp, said)) => match time(stamp, zone) {
             Some(time) => (Some(time), said),
@@ -114,7 +115,8 @@ fn time(stamp: &str, zone: &TimeZone) -> Option<Timestamp> {
     Some(time.to_zoned(zone.clone()).ok()?.timestamp())
 }
 
-fn missing(name: &ProfileName, Removed { archives, exact }: Removed) -> String {
+/// What is told where lines are missing.
+pub(crate) fn missing(name: &ProfileName, Removed { archives, exact }: Removed) -> String {
     let at_least = if exact { "" } else { "at least " };
     match archives {
         0 => format!(

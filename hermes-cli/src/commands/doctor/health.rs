@@ -1,0 +1,60 @@
+//! `doctor --health`: in one line, whether every wanted gateway is up. What a container's health check runs.
+
+use hermes_core::{Intent, State};
+use serde::Serialize;
+
+use super::super::status::{self, View};
+use crate::app::App;
+use crate::args::Which;
+use crate::error::{CliError, exit};
+use crate::output;
+
+#[derive(Serialize)]
+struct Health {
+    healthy: bool,
+    wanted: usize,
+    /// The wanted ones that are not up.
+    missing: Vec<View>,
+}
+
+/// Looks at what is wanted, and at nothing else.
+pub(crate) fn run(app: &App) -> Result<u8, CliError> {
+    if app.is_client() {
+        output::message("healthy: nothing is supervised here");
+        return Ok(exit::SUCCESS);
+    }
+    let mut wanted = status::names(app, &Which { names: Vec::new(), all: true })?;
+    // An intent that can't be read is one that nobody can say is met.
+    wanted.retain(|name| !matches!(Intent::read(&app.root().profile(name)), Ok(Intent::Stopped)));
+    let mut missing = Vec::new();
+    if !wanted.is_empty() {
+        let services = app.services()?;
+        for name in &wanted {
+            let status = services.status(name)?;
+            if status.state != State::Up {
+                missing.push(View::new(app, status));
+            }
+        }
+    }
+    let health = Health { healthy: missing.is_empty(), wanted: wanted.len(), missing };
+    if app.json {
+        output::json(&health)?;
+    } else {
+        output::line(told(&health))?;
+    }
+    Ok(if health.healthy { exit::SUCCESS } else { exit::FAILURE })
+}
+
+fn told(health: &Health) -> String {
+    let wanted = health.wanted;
+    if health.healthy {
+        return format!("healthy: gateways wanted and up: {wanted}");
+    }
+    let of = |view: &View| format!("`{}` is {}", view.status.profile, view.status.state);
+    let missing: Vec<_> = health.missing.iter().map(of).collect();
+    format!(
+        "unhealthy: of {wanted} wanted gateways {} not up: {}",
+        missing.len(),
+        missing.join(", ")
+    )
+}

@@ -1,0 +1,238 @@
+// The page: what the server tells goes into the table, and what is asked for goes to the server.
+
+import { creation, removal, toast } from "./dialogs.js";
+import { Panel } from "./log.js";
+import { ask, Refused, stream, token } from "./server.js";
+import { Table } from "./table.js";
+import { duration, element, group, say } from "./words.js";
+
+const at = (id) => document.getElementById(id);
+const DONE = { start: "is up", stop: "is down", restart: "is up again" };
+
+const table = new Table(at("grid"), { open, act, painted, busy: (name, verb) => panel.busy(name, verb) });
+const panel = new Panel(at("panel"), { close, act, remove: removal(removed), signedOut });
+const create = creation(({ profile, port, state }) => {
+  toast(`${profile} was created, on port ${port ?? "–"}${state ? `, and is ${state}` : ""}`);
+});
+let problem = null;
+let loaded = false;
+
+// --- what the server tells
+
+let wake = () => {};
+
+async function listen() {
+  for (let wait = 1; token.get(); wait = Math.min(wait * 2, 15)) {
+    const ends = new AbortController();
+    try {
+      for await (const { event, data } of stream("events", ends.signal)) {
+        if (event === "open") wait = 1;
+        else hear(event, data);
+      }
+    } catch (error) {
+      if (error instanceof Refused && error.status === 401) return signedOut();
+      if (error instanceof Refused) at("banner").dataset.why = error.message;
+    } finally {
+      ends.abort();
+    }
+    await retry(wait);
+  }
+}
+
+function hear(event, data) {
+  connected(true);
+  if (event === "snapshot") {
+    loaded = true;
+    problem = data.problem;
+    table.replace(data.gateways);
+    data.gateways.forEach((gateway) => panel.put(gateway));
+    if (panel.name !== null && !table.rows.has(panel.name)) close();
+    notice();
+  } else if (event === "gateway") {
+    table.put(data);
+    panel.put(data);
+  } else if (event === "removed") {
+    table.remove(data.profile);
+    if (panel.name === data.profile) close();
+  }
+}
+
+/** Waits until it is time to try again, and says so. */
+async function retry(seconds) {
+  connected(false);
+  const since = Date.now();
+  for (let left = seconds; left > 0; left -= 1) {
+    notice(`Trying again in ${left} s.`);
+    const woken = await new Promise((resolve) => {
+      wake = () => resolve(true);
+      setTimeout(() => resolve(false), 1000);
+    });
+    if (woken || Date.now() - since > seconds * 1000) break;
+  }
+  notice("Trying again.");
+}
+
+let seen = Date.now();
+
+function connected(is) {
+  if (is) seen = Date.now();
+  const live = at("live");
+  live.dataset.is = is ? "live" : "gone";
+  say(live.lastElementChild, is ? "Live" : "Not connected");
+  at("app").classList.toggle("stale", !is);
+}
+
+/** What is wrong beyond the gateways. */
+function notice(retrying) {
+  const banner = at("banner");
+  const [what, more, hint] = banner.querySelectorAll("strong, span, .hint");
+  const gone = at("live").dataset.is === "gone";
+  banner.hidden = !gone && !problem;
+  at("again").hidden = !gone;
+  if (gone) {
+    say(what, "The dashboard’s server does not answer.");
+    say(more, `What is shown was seen ${duration((Date.now() - seen) / 1000)} ago. ${retrying ?? ""}`);
+    say(hint, "");
+  } else if (problem) {
+    say(what, `The gateways can’t be seen: ${problem.error}.`);
+    say(more, problem.causes.join(": "));
+    say(hint, problem.hint ?? "");
+  }
+  painted();
+}
+
+// --- what is asked for
+
+async function act(name, verb) {
+  table.busy(name, verb);
+  try {
+    const gateway = await ask("POST", `gateways/${encodeURIComponent(name)}/${verb}`);
+    toast(`${name} ${DONE[verb]}${gateway.pid ? `, process ${gateway.pid}` : ""}`);
+  } catch (error) {
+    if (error instanceof Refused && error.status === 401) return signedOut();
+    toast(error.message, error);
+  } finally {
+    table.busy(name, null);
+  }
+}
+
+function open(name) {
+  const row = table.rows.get(name);
+  if (!row) return;
+  const again = panel.name === name;
+  table.open(again ? null : name);
+  if (again) return close();
+  panel.open(row.gateway, row.verb);
+  panel.lines.focus({ preventScroll: true });
+}
+
+function close() {
+  const name = panel.name;
+  table.open(null);
+  panel.close();
+  table.rows.get(name)?.open.focus({ preventScroll: true });
+}
+
+function removed({ profile }) {
+  toast(`${profile} was deleted`);
+}
+
+// --- around the table
+
+const FILTERS = [["all", "All"], ["attention", "Attention"], ["running", "Running"], ["down", "Down"]];
+const filters = new Map(FILTERS.map(([key, title]) => {
+  const button = element("button", "filter");
+  button.type = "button";
+  button.dataset.group = key;
+  button.append(element("span", "", title), element("b", "", "0"));
+  button.addEventListener("click", () => table.filter({ group: key }));
+  at("filters").append(button);
+  return [key, button];
+}));
+
+/** The table was painted: what stands around it follows. */
+function painted() {
+  const counts = { all: 0, attention: 0, running: 0, down: 0 };
+  for (const gateway of table.gateways()) {
+    counts.all += 1;
+    counts[group(gateway)] += 1;
+  }
+  for (const [key, button] of filters) {
+    say(button.lastElementChild, String(counts[key]));
+    button.setAttribute("aria-pressed", String(table.show.group === key));
+    button.classList.toggle("some", counts[key] > 0);
+  }
+  const title = counts.attention ? `(${counts.attention}) Hermes` : "Hermes";
+  if (document.title !== title) document.title = title;
+  at("grid").hidden = !table.visible;
+  const empty = at("empty");
+  empty.hidden = Boolean(table.visible) || !loaded || Boolean(problem && !counts.all);
+  const [heading, text, button] = empty.children;
+  button.hidden = true;
+  if (counts.all === 0) {
+    say(heading, "No profile yet");
+    say(text, "A profile is an agent with a home and a gateway of its own.");
+  } else if (table.show.text || table.show.group !== "all") {
+    say(heading, table.show.group === "attention" && !table.show.text ? "All is well" : "Nothing like that");
+    say(text, table.show.group === "attention" && !table.show.text ? "Every gateway is as it should be." : "No gateway here fits what you look for.");
+    say(button, "Show all");
+    button.hidden = false;
+  }
+}
+
+at("empty").lastElementChild.addEventListener("click", () => {
+  at("search").value = "";
+  table.filter({ text: "", group: "all" });
+});
+at("search").addEventListener("input", () => table.filter({ text: at("search").value.trim() }));
+at("new").addEventListener("click", create);
+at("again").addEventListener("click", () => wake());
+at("sign-out").addEventListener("click", signedOut);
+addEventListener("online", () => wake());
+document.addEventListener("visibilitychange", () => document.hidden || wake());
+addEventListener("keydown", (event) => {
+  const typing = event.target.matches("input, textarea");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
+    event.preventDefault();
+    at("search").focus();
+  } else if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
+    if (typing && event.target.value) return;
+    if (panel.name !== null) close();
+  } else if (event.key === "ArrowDown" && event.target === at("search")) {
+    event.preventDefault();
+    table.held?.focus();
+  }
+});
+
+// --- signing in and out
+
+function signedOut() {
+  token.forget();
+  location.reload();
+}
+
+async function signIn() {
+  at("sign-in").hidden = true;
+  at("app").hidden = false;
+  say(at("where"), location.host);
+  listen();
+}
+
+at("sign-in-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  token.keep(at("token").value.trim(), at("remember").checked);
+  try {
+    await ask("GET", "openapi.json");
+    at("token").value = "";
+    signIn();
+  } catch (error) {
+    token.forget();
+    say(at("sign-in-error"), error instanceof Refused ? `${error.message}.` : "The server does not answer.");
+  }
+});
+
+if (token.get()) signIn();
+else {
+  at("sign-in").hidden = false;
+  at("token").focus();
+}

@@ -1,0 +1,297 @@
+// The gateways as rows, which are changed and moved and never made anew.
+
+import { duration, element, exit, group, next, say, urgency, why } from "./words.js";
+
+const GROUPS = [["attention", "Needs attention"], ["running", "Running"], ["down", "Down"]];
+const SVG = "http://www.w3.org/2000/svg";
+/** Five minutes each. */
+const BARS = 12;
+
+/** The grid. `on` is told what was asked for: `open(name)` and `act(name, verb)`. */
+export class Table {
+  constructor(grid, on) {
+    this.grid = grid;
+    this.on = on;
+    this.rows = new Map();
+    this.dirty = new Set();
+    this.show = { text: "", group: "all" };
+    this.opened = null;
+    this.groups = new Map(GROUPS.map(([key, title]) => {
+      const body = element("div", "group");
+      body.setAttribute("role", "rowgroup");
+      body.setAttribute("aria-label", title);
+      const heading = element("h2", "", title);
+      body.append(heading);
+      body.hidden = true;
+      grid.append(body);
+      return [key, { body, heading, title }];
+    }));
+    grid.addEventListener("keydown", (event) => this.move(event));
+    grid.addEventListener("focusin", (event) => this.hold(event.target));
+    setInterval(() => document.hidden || this.tick(), 1000);
+    document.addEventListener("visibilitychange", () => document.hidden || this.tick());
+  }
+
+  /** All there is. */
+  replace(gateways) {
+    const names = new Set(gateways.map((gateway) => gateway.profile));
+    for (const name of this.rows.keys()) if (!names.has(name)) this.remove(name);
+    gateways.forEach((gateway) => this.put(gateway));
+  }
+
+  put(gateway) {
+    const row = this.rows.get(gateway.profile) ?? this.make(gateway.profile);
+    row.gateway = gateway;
+    this.dirty.add(row);
+    this.later();
+  }
+
+  remove(name) {
+    const row = this.rows.get(name);
+    if (!row) return;
+    row.node.remove();
+    this.rows.delete(name);
+    this.dirty.delete(row);
+    this.later();
+  }
+
+  /** Something was asked for, and nothing was seen of it yet. */
+  busy(name, verb) {
+    const row = this.rows.get(name);
+    if (!row) return;
+    row.verb = verb;
+    this.on.busy(name, verb);
+    this.dirty.add(row);
+    this.later();
+  }
+
+  filter(show) {
+    Object.assign(this.show, show);
+    this.later();
+  }
+
+  open(name) {
+    for (const key of [this.opened, name]) this.rows.get(key)?.node.classList.toggle("opened", key === name);
+    this.opened = name;
+  }
+
+  gateways() {
+    return [...this.rows.values()].map((row) => row.gateway);
+  }
+
+  /** However much changes, it is painted once. */
+  later() {
+    this.planned ??= requestAnimationFrame(() => {
+      this.planned = null;
+      this.dirty.forEach((row) => this.paint(row));
+      this.dirty.clear();
+      this.arrange();
+      this.on.painted();
+    });
+  }
+
+  make(name) {
+    const node = element("div", "row");
+    node.setAttribute("role", "row");
+    node.dataset.profile = name;
+    const cell = (className) => {
+      const made = element("span", className);
+      made.setAttribute("role", "gridcell");
+      node.append(made);
+      return made;
+    };
+    const button = (parent, className, text, act) => {
+      const made = element("button", className, text);
+      made.type = "button";
+      made.tabIndex = -1;
+      made.addEventListener("click", act);
+      parent.append(made);
+      return made;
+    };
+    node.addEventListener("click", (event) => {
+      const selected = getSelection()?.toString();
+      if (!selected && !event.target.closest("button, a")) this.on.open(name);
+    });
+    const state = cell("state");
+    const dot = element("i");
+    const word = element("b");
+    const ready = element("small");
+    state.append(dot, word, ready);
+    const profile = cell("profile");
+    const open = button(profile, "name", name, () => this.on.open(name));
+    open.title = "Its log and details";
+    const reason = element("small", "why");
+    profile.append(reason);
+    const uptime = cell("num uptime");
+    const deaths = cell("deaths");
+    const chart = bars();
+    const count = element("span", "num");
+    deaths.append(chart.svg, count);
+    const port = cell("num port");
+    const link = element("a");
+    link.tabIndex = -1;
+    link.target = "_blank";
+    link.rel = "noreferrer";
+    port.append(link);
+    const intent = cell("intent");
+    const last = cell("last");
+    const actions = cell("actions");
+    const row = { name, node, dot, word, ready, open, reason, uptime, deaths, chart, count, link, intent, last };
+    row.toggle = button(actions, "", "", () => this.on.act(name, row.toggle.dataset.verb));
+    row.restart = button(actions, "", "Restart", () => this.on.act(name, "restart"));
+    this.rows.set(name, row);
+    return row;
+  }
+
+  paint(row) {
+    const { gateway, node, verb } = row;
+    const { state, intent, ready, port, last_exit: last } = gateway;
+    const key = group(gateway);
+    row.group = key;
+    node.dataset.state = state ?? "unknown";
+    node.classList.toggle("attention", key === "attention");
+    node.classList.toggle("busy", Boolean(verb));
+    node.classList.toggle("opened", this.opened === row.name);
+    say(row.word, state ?? "unknown");
+    say(row.ready, ready === true ? "ready" : ready === false ? "not ready" : "");
+    const href = port ? `http://${location.hostname}:${port}/` : "";
+    if (row.link.getAttribute("href") !== href) {
+      if (href) row.link.href = href;
+      else row.link.removeAttribute("href");
+      say(row.link, port ? String(port) : "–");
+    }
+    say(row.intent, intent ?? "unknown");
+    say(row.last, exit(last));
+    offer(row, row.name, next(gateway, verb), Boolean(verb));
+    this.time(row);
+  }
+
+  /** What changes with time alone. */
+  time(row) {
+    const { gateway } = row;
+    const since = gateway.pid && gateway.since ? (Date.now() - new Date(gateway.since)) / 1000 : null;
+    say(row.uptime, since === null ? "–" : duration(since));
+    const reason = why(gateway);
+    say(row.reason, reason);
+    if (row.reason.title !== reason) row.reason.title = reason;
+    const died = gateway.died ?? [];
+    if (died.length || row.counted) {
+      const counts = new Array(BARS).fill(0);
+      for (const at of died) {
+        const ago = (Date.now() - new Date(at)) / 300_000;
+        if (ago < BARS) counts[BARS - 1 - Math.max(0, Math.floor(ago))] += 1;
+      }
+      row.counted = counts.reduce((sum, count) => sum + count, 0);
+      row.chart.draw(counts);
+    }
+    const deaths = row.counted || gateway.deaths || 0;
+    say(row.count, String(deaths));
+    row.deaths.classList.toggle("none", deaths === 0);
+    const title = deaths === 1 ? "died once in the last hour" : `died ${deaths} times in the last hour`;
+    if (row.deaths.title !== title) row.deaths.title = title;
+  }
+
+  tick() {
+    for (const row of this.rows.values()) {
+      if (row.gateway.pid || row.gateway.backoff || row.counted) this.time(row);
+    }
+  }
+
+  /** Everything in its place: what is there already is not touched. */
+  arrange() {
+    const text = this.show.text.toLowerCase();
+    const rows = [...this.rows.values()].sort((a, b) =>
+      (a.group === "attention" && b.group === "attention" && urgency(a.gateway) - urgency(b.gateway)) ||
+      (b.name === "default") - (a.name === "default") || (a.name < b.name ? -1 : 1));
+    this.visible = 0;
+    for (const [key, { body, heading, title }] of this.groups) {
+      let shown = 0;
+      let place = heading.nextElementSibling;
+      for (const row of rows) {
+        if (row.group !== key) continue;
+        if (row.node === place) place = place.nextElementSibling;
+        else body.insertBefore(row.node, place);
+        const matches = row.name.includes(text) && (this.show.group === "all" || this.show.group === key);
+        if (row.node.hidden === matches) row.node.hidden = !matches;
+        shown += matches;
+      }
+      say(heading, `${title} · ${shown}`);
+      body.hidden = shown === 0;
+      this.visible += shown;
+    }
+    const held = this.held?.isConnected && !this.held.closest("[hidden]");
+    if (!held) this.hold(this.grid.querySelector(".group:not([hidden]) .row:not([hidden]) .name"));
+  }
+
+  /** One control of the grid is in the tab order: the one that was used last. */
+  hold(control) {
+    if (!control || control === this.held || control.tabIndex === undefined) return;
+    if (this.held) this.held.tabIndex = -1;
+    this.held = control;
+    control.tabIndex = 0;
+  }
+
+  /** The arrows move in the grid. */
+  move(event) {
+    const row = event.target.closest(".row");
+    if (!row || event.altKey || event.ctrlKey || event.metaKey) return;
+    const controls = (of) => [...of.querySelectorAll("button:not(.unseen), a[href]")].filter((c) => !c.disabled);
+    const rows = () => [...this.grid.querySelectorAll(".group:not([hidden]) .row:not([hidden])")];
+    const here = controls(row).indexOf(event.target);
+    const to = (target, column) => {
+      const all = target ? controls(target) : [];
+      all[Math.max(0, Math.min(column, all.length - 1))]?.focus();
+    };
+    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 };
+    if (event.key in steps) {
+      const all = rows();
+      const index = Math.max(0, Math.min(all.indexOf(row) + steps[event.key], all.length - 1));
+      to(all[index], here);
+    } else if (event.key === "ArrowRight") to(row, here + 1);
+    else if (event.key === "ArrowLeft") to(row, here - 1);
+    else if (event.key === "Home") to(rows()[0], 0);
+    else if (event.key === "End") to(rows().at(-1), 0);
+    else return;
+    event.preventDefault();
+  }
+}
+
+/** Has two buttons offer what can be done next. */
+export function offer({ toggle, restart }, name, { runs, verb, word, restart: again }, busy) {
+  toggle.dataset.verb = verb;
+  say(toggle, word);
+  say(restart, again);
+  toggle.classList.toggle("go", !runs);
+  restart.classList.toggle("unseen", !runs);
+  toggle.setAttribute("aria-label", `${word} ${name}`);
+  restart.setAttribute("aria-label", `${again} ${name}`);
+  toggle.disabled = restart.disabled = busy;
+}
+
+/** A small chart: a bar for each five minutes. */
+function bars() {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", `0 0 ${BARS * 5 - 1} 16`);
+  svg.setAttribute("aria-hidden", "true");
+  const all = Array.from({ length: BARS }, (_, index) => {
+    const bar = document.createElementNS(SVG, "rect");
+    bar.setAttribute("x", String(index * 5));
+    bar.setAttribute("width", "4");
+    svg.append(bar);
+    return bar;
+  });
+  let drawn = "";
+  const draw = (counts) => {
+    if (drawn === counts.join()) return;
+    drawn = counts.join();
+    const most = Math.max(4, ...counts);
+    all.forEach((bar, index) => {
+      const height = counts[index] ? Math.max(3, Math.round((counts[index] / most) * 16)) : 1;
+      bar.setAttribute("height", String(height));
+      bar.setAttribute("y", String(16 - height));
+      bar.setAttribute("class", counts[index] ? "some" : "");
+    });
+  };
+  draw(new Array(BARS).fill(0));
+  return { svg, draw };
+}

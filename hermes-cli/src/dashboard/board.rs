@@ -1,0 +1,172 @@
+//! What was last seen of all gateways, and who is told when that changes.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use axum::body::Bytes;
+use hermes_core::ProfileName;
+use rustix::event::EventfdFlags;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::broadcast::{self, Receiver};
+
+use super::entry::Entry;
+
+/// How far behind a listener may be before it is told everything anew.
+const BEHIND: usize = 256;
+
+/// The board.
+pub(super) struct Board {
+    seen: Mutex<Seen>,
+    feed: broadcast::Sender<Bytes>,
+    /// Wakes the watcher.
+    wake: OwnedFd,
+}
+
+#[derive(Default)]
+struct Seen {
+    entries: BTreeMap<ProfileName, Entry>,
+    /// Why the gateways can't be looked at.
+    problem: Option<Value>,
+    /// How often a gateway was seen with another process than before.
+    restarts: BTreeMap<ProfileName, u64>,
+    /// The last process of each.
+    pids: BTreeMap<ProfileName, u32>,
+    /// Whether anybody has looked.
+    looked: bool,
+}
+
+impl Board {
+    /// An empty one.
+    pub(super) fn new() -> io::Result<Self> {
+        let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { seen: Mutex::default(), feed: broadcast::Sender::new(BEHIND), wake })
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All there is to tell at the moment, and whatever changes from then on.
+    pub(super) fn listen(&self) -> (Option<Bytes>, Receiver<Bytes>) {
+        let seen = self.seen();
+        let feed = self.feed.subscribe();
+        // Nobody looked while nobody listened.
+        self.wake();
+        (seen.looked.then(|| snapshot(&seen)), feed)
+    }
+
+    /// Everything anew, for a listener that is behind.
+    pub(super) fn again(&self) -> (Bytes, Receiver<Bytes>) {
+        let seen = self.seen();
+        (snapshot(&seen), self.feed.subscribe())
+    }
+
+    /// Whether anybody listens.
+    pub(super) fn is_watched(&self) -> bool {
+        self.feed.receiver_count() > 0
+    }
+
+    /// Has the watcher look again.
+    pub(super) fn wake(&self) {
+        // It fails only where it was woken so often that it is awake.
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    /// What becomes readable when the watcher is to look.
+    pub(super) fn wake_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+
+    /// Takes in that the watcher was woken; whether it was.
+    pub(super) fn was_woken(&self) -> bool {
+        rustix::io::read(&self.wake, &mut [0; 8]).is_ok()
+    }
+
+    /// Records all that was seen, or why nothing was.
+    pub(super) fn record_all(&self, all: Result<Vec<(ProfileName, Entry)>, Value>) {
+        let mut seen = self.seen();
+        let first = !std::mem::replace(&mut seen.looked, true);
+        match all {
+            Ok(all) => {
+                let had_problem = seen.problem.take().is_some();
+                let all: BTreeMap<_, _> = all.into_iter().collect();
+                let gone = seen.entries.keys().filter(|name| !all.contains_key(*name));
+                let gone: Vec<_> = gone.cloned().collect();
+                if first || had_problem {
+                    all.into_iter().for_each(|(name, entry)| drop(seen.put(name, Some(entry))));
+                    gone.into_iter().for_each(|name| drop(seen.put(name, None)));
+                    self.tell(snapshot(&seen));
+                    return;
+                }
+                let all = all.into_iter().map(|(name, entry)| (name, Some(entry)));
+                for (name, entry) in all.chain(gone.into_iter().map(|name| (name, None))) {
+                    seen.put(name, entry).into_iter().for_each(|news| self.tell(news));
+                }
+            }
+            Err(problem) => {
+                let old = seen.problem.replace(problem);
+                if first || old != seen.problem {
+                    self.tell(snapshot(&seen));
+                }
+            }
+        }
+    }
+
+    /// Records what was seen of one, `None` if it is gone.
+    pub(super) fn record(&self, name: ProfileName, entry: Option<Entry>) {
+        let mut seen = self.seen();
+        seen.put(name, entry).into_iter().for_each(|news| self.tell(news));
+    }
+
+    /// How often a gateway was started again since the dashboard was.
+    pub(super) fn restarts(&self, name: &ProfileName) -> u64 {
+        self.seen().restarts.get(name).copied().unwrap_or_default()
+    }
+
+    fn tell(&self, news: Bytes) {
+        // Nobody may listen.
+        let _ = self.feed.send(news);
+    }
+}
+
+impl Seen {
+    /// Takes in what was seen of one; what is to be told of it, if anything.
+    fn put(&mut self, name: ProfileName, entry: Option<Entry>) -> Option<Bytes> {
+        let Some(entry) = entry else {
+            self.pids.remove(&name);
+            self.restarts.remove(&name);
+            let gone = serde_json::json!({ "profile": name });
+            return self.entries.remove(&name).map(|_| event("removed", &gone));
+        };
+        if let Some(pid) = entry.view().and_then(|view| view.status.pid)
+            && self.pids.insert(name.clone(), pid).is_some_and(|old| old != pid)
+        {
+            *self.restarts.entry(name.clone()).or_default() += 1;
+        }
+        let is_same = self.entries.get(&name).is_some_and(|old| old.is_same(&entry));
+        let news = (!is_same).then(|| event("gateway", &entry));
+        self.entries.insert(name, entry);
+        news
+    }
+}
+
+fn snapshot(seen: &Seen) -> Bytes {
+    let gateways: Vec<_> = seen.entries.values().collect();
+    event(
+        "snapshot",
+        &serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "gateways": gateways,
+            "problem": seen.problem,
+        }),
+    )
+}
+
+/// An event as `text/event-stream` has it (HTML Standard, 9.2.6). JSON has no line ends of its own.
+pub(super) fn event(name: &str, data: &impl Serialize) -> Bytes {
+    let data = serde_json::to_string(data).unwrap_or_else(|_| "null".to_owned());
+    format!("event: {name}\ndata: {data}\n\n").into()
+}

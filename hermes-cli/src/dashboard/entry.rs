@@ -1,0 +1,83 @@
+//! What the dashboard tells of a gateway: what `hermes gateway status --json` does, and when it died.
+
+use hermes_core::ProfileName;
+use hermes_core::manager::ManagerError;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::app::{App, Services};
+use crate::args::Which;
+use crate::commands::status::{self, View};
+use crate::error::CliError;
+use crate::output;
+
+/// A gateway, or why nothing can be told of it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub(super) enum Entry {
+    /// What its supervisor says.
+    Seen(Box<Seen>),
+    /// Why that can't be read.
+    Unreadable {
+        profile: ProfileName,
+        #[serde(flatten)]
+        error: Value,
+    },
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Seen {
+    #[serde(flatten)]
+    pub(super) view: View,
+    /// When it died in the last hour.
+    died: Vec<Timestamp>,
+}
+
+impl Entry {
+    /// What is to be told of a profile now; `None` if there is no such profile.
+    pub(super) fn of(app: &App, services: &Services, name: &ProfileName) -> Option<Self> {
+        match services.status(name) {
+            Ok(status) => Some(Self::Seen(Box::new(Seen {
+                view: View::new(app, status),
+                died: services.recent_deaths(name).unwrap_or_default(),
+            }))),
+            Err(ManagerError::NoSuchProfile { .. }) => None,
+            Err(error) => {
+                let error = output::as_json(&CliError::from(error));
+                Some(Self::Unreadable { profile: name.clone(), error })
+            }
+        }
+    }
+
+    /// Whether there is nothing new in it. Time passes, which is none.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Seen(one), Self::Seen(two)) => {
+                one.view.status == two.view.status
+                    && one.view.port == two.view.port
+                    && one.died == two.died
+            }
+            (
+                Self::Unreadable { profile, error },
+                Self::Unreadable { profile: other, error: too },
+            ) => profile == other && error == too,
+            _ => false,
+        }
+    }
+
+    /// What its supervisor says, if that could be read.
+    pub(super) fn view(&self) -> Option<&View> {
+        match self {
+            Self::Seen(seen) => Some(&seen.view),
+            Self::Unreadable { .. } => None,
+        }
+    }
+}
+
+/// All profiles, `default` first.
+pub(super) fn all(app: &App, services: &Services) -> Result<Vec<(ProfileName, Entry)>, CliError> {
+    let names = status::names(app, &Which { names: Vec::new(), all: true })?;
+    let entry = |name: ProfileName| Entry::of(app, services, &name).map(|entry| (name, entry));
+    Ok(names.into_iter().filter_map(entry).collect())
+}

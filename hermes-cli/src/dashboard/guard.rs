@@ -1,0 +1,196 @@
+//! What every request has to pass, and what every answer carries.
+//!
+//! - **Host**: an address, `localhost`, the name that it listens on, or the origin's: a name of somebody
+//!   else's that leads here (DNS rebinding) is refused.
+//! - **Origin**: a page of another origin gets nothing done, and reads nothing, since no answer allows it to.
+//! - **Token**: in `Authorization: Bearer`, for everything but the page itself. No cookie: those are sent
+//!   to every port of a host, and on other ports of this one are the gateways.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::Dashboard;
+use super::api::refusal;
+use super::token;
+use crate::error::CliError;
+
+/// Scripts, styles and answers of its own, and nothing else: nothing inline, no frame around it.
+const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                       connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+const HEADERS: [(HeaderName, &str); 7] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Who may ask.
+pub(super) struct Guard {
+    token: String,
+    host: String,
+    origin: Option<String>,
+}
+
+impl Guard {
+    /// A guard of what listens on `host`, and is found at `origin`, too.
+    pub(super) fn new(token: String, host: &str, origin: Option<&str>) -> Self {
+        Self { token, host: host.to_owned(), origin: origin.map(str::to_owned) }
+    }
+
+    /// Why a request is refused, if it is.
+    fn objection(&self, headers: &HeaderMap, needs_token: bool) -> Option<Response> {
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let Some(host) = text(header::HOST).filter(|host| self.is_ours(host)) else {
+            let error = CliError::new("this is not the host that was asked for")
+                .hint("open it by its address, or name its origin with --origin");
+            return Some(refusal(StatusCode::MISDIRECTED_REQUEST, &error));
+        };
+        if !needs_token {
+            return None;
+        }
+        let is_own = |origin: &str| {
+            origin == format!("http://{host}") || self.origin.as_deref() == Some(origin)
+        };
+        let from_elsewhere = headers.contains_key(header::ORIGIN)
+            && !text(header::ORIGIN).is_some_and(is_own)
+            || text(HeaderName::from_static("sec-fetch-site"))
+                .is_some_and(|site| !["same-origin", "none"].contains(&site));
+        if from_elsewhere {
+            let error = CliError::new("a page of another origin may not ask");
+            return Some(refusal(StatusCode::FORBIDDEN, &error));
+        }
+        let given = text(header::AUTHORIZATION).and_then(|given| given.strip_prefix("Bearer "));
+        if !given.is_some_and(|given| token::is_same(given, &self.token)) {
+            let error = CliError::new("the token is missing or wrong")
+                .hint("it is in `dashboard.token` in the root home");
+            let mut response = refusal(StatusCode::UNAUTHORIZED, &error);
+            let challenge = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            return Some(response);
+        }
+        None
+    }
+
+    /// Whether it is this server that a `Host` header names.
+    fn is_ours(&self, text: &str) -> bool {
+        let Ok(authority) = text.parse::<Authority>() else { return false };
+        let name = authority.host().to_ascii_lowercase();
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        let is_address = bare.parse::<Ipv4Addr>().is_ok() || bare.parse::<Ipv6Addr>().is_ok();
+        let of_origin = self.origin.as_deref().and_then(|origin| origin.split_once("://"));
+        is_address
+            || name == "localhost"
+            || name == self.host.to_ascii_lowercase()
+            || of_origin.is_some_and(|(_, ours)| text.eq_ignore_ascii_case(ours))
+    }
+}
+
+/// Lets a request through, or refuses it.
+pub(super) async fn check(
+    State(dashboard): State<Arc<Dashboard>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let needs_token = !super::page::is_open(request.uri().path());
+    let mut response = match dashboard.guard.objection(request.headers(), needs_token) {
+        Some(refused) => refused,
+        None => next.run(request).await.into_response(),
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(guard: &Guard, headers: &[(&'static str, &str)]) -> u16 {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        let refused = guard.objection(&headers.collect(), true);
+        refused.map_or(200, |refused| refused.status().as_u16())
+    }
+
+    #[test]
+    fn a_name_of_somebody_elses_that_leads_here_is_refused() {
+        let guard = Guard::new("t".into(), "box", Some("https://hermes.example:444"));
+        for host in [
+            "127.0.0.1:9119",
+            "[::1]:9119",
+            "localhost",
+            "192.168.1.2",
+            "BOX:9119",
+            "hermes.example:444",
+        ] {
+            assert_eq!(
+                asked(&guard, &[("host", host), ("authorization", "Bearer t")]),
+                200,
+                "{host}"
+            );
+        }
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "hermes.example",
+            "",
+            "a b",
+        ] {
+            assert_eq!(
+                asked(&guard, &[("host", host), ("authorization", "Bearer t")]),
+                421,
+                "{host}"
+            );
+        }
+        assert_eq!(asked(&guard, &[("authorization", "Bearer t")]), 421);
+    }
+
+    #[test]
+    fn only_its_own_pages_and_the_origin_named_may_ask() {
+        let guard = Guard::new("t".into(), "127.0.0.1", Some("https://hermes.example"));
+        let asked = |name, value| {
+            let own = [("host", "127.0.0.1:9119"), ("authorization", "Bearer t"), (name, value)];
+            asked(&guard, &own)
+        };
+        assert_eq!(asked("origin", "http://127.0.0.1:9119"), 200);
+        assert_eq!(asked("origin", "https://hermes.example"), 200);
+        assert_eq!(asked("sec-fetch-site", "same-origin"), 200);
+        for origin in
+            ["http://127.0.0.1:8642", "http://localhost:9119", "null", "http://evil.example"]
+        {
+            assert_eq!(asked("origin", origin), 403, "{origin}");
+        }
+        // The same host on another port is the same site, and a gateway's.
+        for site in ["same-site", "cross-site"] {
+            assert_eq!(asked("sec-fetch-site", site), 403, "{site}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_the_whole_token_will_do() {
+        let guard = Guard::new("secret".into(), "127.0.0.1", None);
+        let asked = |given: Option<&str>| {
+            let given = given.map(|given| ("authorization", given));
+            asked(&guard, &[("host", "localhost")].into_iter().chain(given).collect::<Vec<_>>())
+        };
+        assert_eq!(asked(Some("Bearer secret")), 200);
+        for wrong in
+            ["Bearer secre", "Bearer secrets", "Bearer ", "secret", "Basic secret", "bearer secret"]
+        {
+            assert_eq!(asked(Some(wrong)), 401, "{wrong}");
+        }
+        assert_eq!(asked(None), 401);
+    }
+}

@@ -1,0 +1,86 @@
+//! `GET /metrics`: the same for Prometheus, in its text format (OpenMetrics 1.0).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use hermes_core::{Intent, State as Of};
+use hermes_s6::boot;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::AtomicU64;
+
+use super::Dashboard;
+use super::api::Refusal;
+use super::board::Board;
+use super::entry::{self, Entry};
+use crate::error::CliError;
+
+const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Whose {
+    profile: String,
+}
+
+/// All gateways in numbers.
+pub(super) async fn answer(State(dashboard): State<Arc<Dashboard>>) -> Result<Response, Refusal> {
+    let _place = dashboard.limits.to_read().await;
+    let board = dashboard.board.clone();
+    let text = dashboard.blocking(move |app| {
+        let services = app.services()?;
+        let all = entry::all(app, &services)?;
+        // Only a tree of s6 has a boot of ours.
+        let boot = app.s6().ok().and_then(|s6| boot::took(&s6).ok().flatten());
+        let all = all.iter().map(|(_, entry)| entry);
+        told(all, &board, boot.map(|took| took.as_secs_f64()))
+            .map_err(|error| CliError::new("failed to write down the metrics").because(error))
+    });
+    Ok(([(header::CONTENT_TYPE, KIND)], text.await?).into_response())
+}
+
+fn told<'a>(
+    entries: impl Iterator<Item = &'a Entry>,
+    board: &Board,
+    boot: Option<f64>,
+) -> Result<String, std::fmt::Error> {
+    let [up, wanted, parked, deaths] = [(); 4].map(|()| Family::<Whose, Gauge>::default());
+    let uptime = Family::<Whose, Gauge>::default();
+    let restarts = Family::<Whose, Counter>::default();
+    for view in entries.filter_map(Entry::view) {
+        let status = &view.status;
+        let whose = Whose { profile: status.profile.to_string() };
+        up.get_or_create(&whose).set((status.state == Of::Up).into());
+        wanted.get_or_create(&whose).set((status.intent == Some(Intent::Running)).into());
+        parked.get_or_create(&whose).set((status.state == Of::Parked).into());
+        deaths.get_or_create(&whose).set(status.deaths.into());
+        restarts.get_or_create(&whose).inc_by(board.restarts(&status.profile));
+        if let Some(seconds) = view.uptime_seconds {
+            uptime.get_or_create(&whose).set(seconds);
+        }
+    }
+    let mut registry = Registry::with_prefix("hermes");
+    let mut gauge = |name: &str, help: &str, family| registry.register(name, help, family);
+    gauge("gateway_up", "Whether the gateway is up, and ready if it says so", up);
+    gauge("gateway_wanted", "Whether the operator wants it up", wanted);
+    gauge("gateway_parked", "Whether it is down since starting it again would not help", parked);
+    gauge("gateway_deaths_last_hour", "How often it died in the last hour unasked", deaths);
+    let help = "For how long its process has run";
+    registry.register_with_unit("gateway_uptime", help, Unit::Seconds, uptime);
+    let help = "How often it was seen with a new process since the dashboard was started";
+    registry.register("gateway_restarts", help, restarts);
+    if let Some(boot) = boot {
+        let gauge = Gauge::<f64, AtomicU64>::default();
+        gauge.set(boot);
+        let help = "How long the first boot of the supervision tree took";
+        registry.register_with_unit("boot_duration", help, Unit::Seconds, gauge);
+    }
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}

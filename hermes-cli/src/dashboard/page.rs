@@ -1,0 +1,39 @@
+//! The page and its parts. They hold nothing that is anybody's, and are open to all.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+
+use super::Dashboard;
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// Where a part is, what it is, and its text.
+type Part = (&'static str, &'static str, &'static str);
+
+const PARTS: [Part; 10] = [
+    ("/", "text/html; charset=utf-8", include_str!("assets/index.html")),
+    ("/style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
+    ("/icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
+    ("/theme.js", SCRIPT, include_str!("assets/theme.js")),
+    ("/main.js", SCRIPT, include_str!("assets/main.js")),
+    ("/server.js", SCRIPT, include_str!("assets/server.js")),
+    ("/table.js", SCRIPT, include_str!("assets/table.js")),
+    ("/log.js", SCRIPT, include_str!("assets/log.js")),
+    ("/dialogs.js", SCRIPT, include_str!("assets/dialogs.js")),
+    ("/words.js", SCRIPT, include_str!("assets/words.js")),
+];
+
+/// Whether what is at a path needs no token.
+pub(super) fn is_open(path: &str) -> bool {
+    PARTS.iter().any(|(of_part, ..)| *of_part == path)
+}
+
+/// Answers with the parts.
+pub(super) fn router() -> Router<Arc<Dashboard>> {
+    PARTS.into_iter().fold(Router::new(), |router, (path, kind, text)| {
+        router.route(path, get(move || async move { ([(header::CONTENT_TYPE, kind)], text) }))
+    })
+}

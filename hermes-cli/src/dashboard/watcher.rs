@@ -1,0 +1,100 @@
+//! The one thread that looks at the gateways, for all who listen.
+//!
+//! Under s6 it is told what changed, and looks at that. What nothing announces (a supervisor that was
+//! killed, an orphan), and any other kind of backend, it looks at from time to time, as long as somebody
+//! listens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hermes_core::Kind;
+use hermes_s6::changes::{Changes, Told};
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use super::Dashboard;
+use super::entry::{self, Entry};
+use crate::app::App;
+use crate::error::CliError;
+use crate::output;
+
+/// How often all is looked at where changes are told, and where they are not.
+const TOLD: Duration = Duration::from_secs(10);
+const UNTOLD: Duration = Duration::from_secs(3);
+
+/// Starts the thread, which lives as long as the process.
+pub(super) fn start(dashboard: &Arc<Dashboard>) -> Result<(), CliError> {
+    let dashboard = dashboard.clone();
+    let thread = std::thread::Builder::new().name("watcher".to_owned());
+    let started = thread.spawn(move || Watcher { dashboard, changes: None }.run());
+    started.map(drop).map_err(|error| CliError::new("failed to start watching").because(error))
+}
+
+struct Watcher {
+    dashboard: Arc<Dashboard>,
+    changes: Option<Changes>,
+}
+
+impl Watcher {
+    fn run(mut self) {
+        self.look_at_all();
+        loop {
+            let woken = self.wait();
+            let told = match self.changes.as_mut().map(Changes::take) {
+                Some(Ok(told)) => told,
+                Some(Err(_)) => {
+                    self.changes = None;
+                    Told { all: true, ..Told::default() }
+                }
+                None => Told::default(),
+            };
+            if woken || told.all {
+                self.look_at_all();
+            } else {
+                self.look_at(&told);
+            }
+        }
+    }
+
+    /// Blocks until there may be something to see; whether that is more than was told.
+    fn wait(&self) -> bool {
+        let board = &self.dashboard.board;
+        let changes = self.changes.as_ref().map(Changes::fd);
+        let pause = match board.is_watched() {
+            true => Timespec::try_from(if changes.is_some() { TOLD } else { UNTOLD }).ok(),
+            false => None,
+        };
+        let mut fds = vec![PollFd::from_borrowed_fd(board.wake_fd(), PollFlags::IN)];
+        fds.extend(changes.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let ready = rustix::event::poll(&mut fds, pause.as_ref());
+        board.was_woken() || ready == Ok(0)
+    }
+
+    fn look_at_all(&mut self) {
+        let seen = self.dashboard.app().and_then(|app| {
+            let services = app.services()?;
+            self.be_told(&app);
+            entry::all(&app, &services)
+        });
+        if seen.is_err() {
+            // Another tree may come, on another scan directory.
+            self.changes = None;
+        }
+        self.dashboard.board.record_all(seen.map_err(|error| output::as_json(&error)));
+    }
+
+    fn look_at(&mut self, told: &Told) {
+        let services = self.dashboard.app().and_then(|app| Ok((app.services()?, app)));
+        let Ok((services, app)) = services else { return self.look_at_all() };
+        for name in &told.profiles {
+            let entry = Entry::of(&app, &services, name);
+            self.dashboard.board.record(name.clone(), entry);
+        }
+    }
+
+    /// Sees to it that changes are told, where they can be.
+    fn be_told(&mut self, app: &App) {
+        if self.changes.is_none() && app.facts.backend() == Kind::S6 {
+            self.changes = app.s6().ok().and_then(|s6| Changes::begin(&s6).ok());
+        }
+    }
+}
