@@ -3,11 +3,14 @@
 //! Everything runs as a plain user. Where the tests are run by root, that is the user 10000, as in
 //! production: what works as root alone must fail here.
 
+mod browser;
 mod command;
 pub mod container;
 pub mod crash;
+mod dashboard;
 mod dice;
 pub mod doctor;
+mod http;
 mod logger;
 pub mod model;
 mod snapshot;
@@ -16,8 +19,11 @@ pub mod suite;
 mod tree;
 mod world;
 
+pub use browser::{Browser, Theme, colours, keep};
 pub use command::{Hermes, Outcome, Running};
+pub use dashboard::{Dashboard, Events};
 pub use dice::Dice;
+pub use http::{Answer, request};
 pub use logger::Logger;
 pub use snapshot::Snapshot;
 pub use stream::Stream;

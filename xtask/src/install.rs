@@ -35,6 +35,13 @@ const VENV: Tool = Tool { programs: &[], modules: &["ensurepip"], packages: &["p
 const PLISTUTIL: Tool =
     Tool { programs: &["plistutil"], modules: &[], packages: &["libplist-utils"] };
 
+/// The browser that looks at the dashboard, and what drives it.
+const BROWSER: Tool = Tool {
+    programs: &["chromium", "chromedriver"],
+    modules: &[],
+    packages: &["chromium", "chromium-driver"],
+};
+
 const MMDEBSTRAP: Tool =
     Tool { programs: &["mmdebstrap"], modules: &[], packages: &["mmdebstrap"] };
 
@@ -43,7 +50,7 @@ pub(crate) const FOR_BASE: &[Tool] = &[MMDEBSTRAP];
 /// What `cargo xtask demo` needs.
 pub(crate) const FOR_DEMO: &[Tool] = &[S6];
 /// What `cargo xtask test` needs.
-pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK, STRACE, DOTENV, VENV, PLISTUTIL];
+pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK, STRACE, DOTENV, VENV, PLISTUTIL, BROWSER];
 
 /// Returns once every program of `tools` is there.
 pub(crate) fn ensure(tools: &[Tool], no_install: bool) -> Result<()> {
@@ -137,6 +144,10 @@ fn name_in<'a>(manager: &str, package: &'a str) -> &'a str {
         // Elsewhere it comes with Python itself.
         ("apk" | "brew", "python3-venv") => "python3",
         ("pacman", "python3-venv") => "python",
+        ("apk", "chromium-driver") => "chromium-chromedriver",
+        // Elsewhere the browser brings it.
+        ("pacman", "chromium-driver") => "chromium",
+        ("brew", "chromium-driver") => "chromedriver",
         _ => package,
     }
 }

@@ -28,7 +28,6 @@ mod server;
 mod token;
 mod watcher;
 
-use std::io::IsTerminal;
 use std::sync::Arc;
 
 use axum::http::Uri;
@@ -125,13 +124,11 @@ impl Dashboard {
 pub(crate) fn run(app: &App, global: Global, place: &Place) -> Result<u8, CliError> {
     let path = app.root().dashboard_token();
     let (token, new) = token::read_or_make(&path)?;
-    let told = match (new, std::io::stderr().is_terminal()) {
-        // What is not a terminal may be kept, and a log is no place for it.
-        (true, true) => {
-            format!("its token, told this once and kept in `{}`: {token}", path.display())
-        }
-        _ => format!("its token is in `{}`", path.display()),
-    };
+    // What is not a terminal may be kept, and a log is no place for it.
+    if new && output::is_on_terminal() {
+        output::line(format_args!("token, told this once: {token}"))?;
+    }
+    let told = format!("its token is in `{}`", path.display());
     let dashboard = Dashboard {
         global,
         guard: Guard::new(token, &place.host, place.origin.as_deref()),

@@ -14,7 +14,6 @@ use tokio::net::TcpListener;
 
 use super::{Dashboard, Place, api, guard, metrics, page, watcher};
 use crate::error::{CliError, exit};
-use crate::gateway::notification::Notification;
 use crate::gateway::server::{EndSignals, is_hopeless};
 use crate::output;
 
@@ -78,7 +77,6 @@ pub(super) fn serve(dashboard: Arc<Dashboard>, place: &Place, told: &str) -> Res
                 "it can be reached from other machines, and what is sent is not encrypted",
             );
         }
-        Notification::inherited().ready();
         // What is live is small, and late if it waits for more.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let (ends, ended) = tokio::sync::oneshot::channel::<()>();

@@ -1,6 +1,6 @@
 //! `doctor --health`: in one line, whether every wanted gateway is up. What a container's health check runs.
 
-use hermes_core::{Intent, State};
+use hermes_core::{Intent, ProfileName, State};
 use serde::Serialize;
 
 use super::super::status::{self, View};
@@ -26,16 +26,14 @@ pub(crate) fn run(app: &App) -> Result<u8, CliError> {
     let mut wanted = status::names(app, &Which { names: Vec::new(), all: true })?;
     // An intent that can't be read is one that nobody can say is met.
     wanted.retain(|name| !matches!(Intent::read(&app.root().profile(name)), Ok(Intent::Stopped)));
-    let mut missing = Vec::new();
-    if !wanted.is_empty() {
-        let services = app.services()?;
-        for name in &wanted {
-            let status = services.status(name)?;
-            if status.state != State::Up {
-                missing.push(View::new(app, status));
-            }
+    // There are two answers: what can't be seen is not known to be well.
+    let missing = match missing(app, &wanted) {
+        Ok(missing) => missing,
+        Err(error) => {
+            output::error(&error, app.json);
+            return Ok(exit::FAILURE);
         }
-    }
+    };
     let health = Health { healthy: missing.is_empty(), wanted: wanted.len(), missing };
     if app.json {
         output::json(&health)?;
@@ -43,6 +41,22 @@ pub(crate) fn run(app: &App) -> Result<u8, CliError> {
         output::line(told(&health))?;
     }
     Ok(if health.healthy { exit::SUCCESS } else { exit::FAILURE })
+}
+
+/// Those of the wanted that are not up.
+fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<View>, CliError> {
+    let mut missing = Vec::new();
+    if wanted.is_empty() {
+        return Ok(missing);
+    }
+    let services = app.services()?;
+    for name in wanted {
+        let status = services.status(name)?;
+        if status.state != State::Up {
+            missing.push(View::new(app, status));
+        }
+    }
+    Ok(missing)
 }
 
 fn told(health: &Health) -> String {

@@ -104,6 +104,7 @@ function notice(retrying) {
 // --- what is asked for
 
 async function act(name, verb) {
+  if (table.rows.get(name)?.verb) return;
   table.busy(name, verb);
   try {
     const gateway = await ask("POST", `gateways/${encodeURIComponent(name)}/${verb}`);

@@ -203,6 +203,8 @@ export class Table {
     const rows = [...this.rows.values()].sort((a, b) =>
       (a.group === "attention" && b.group === "attention" && urgency(a.gateway) - urgency(b.gateway)) ||
       (b.name === "default") - (a.name === "default") || (a.name < b.name ? -1 : 1));
+    // A node that is moved loses the focus.
+    const focused = this.grid.contains(document.activeElement) ? document.activeElement : null;
     this.visible = 0;
     for (const [key, { body, heading, title }] of this.groups) {
       let shown = 0;
@@ -219,6 +221,7 @@ export class Table {
       body.hidden = shown === 0;
       this.visible += shown;
     }
+    if (focused?.isConnected && focused !== document.activeElement) focused.focus({ preventScroll: true });
     const held = this.held?.isConnected && !this.held.closest("[hidden]");
     if (!held) this.hold(this.grid.querySelector(".group:not([hidden]) .row:not([hidden]) .name"));
   }
@@ -235,7 +238,7 @@ export class Table {
   move(event) {
     const row = event.target.closest(".row");
     if (!row || event.altKey || event.ctrlKey || event.metaKey) return;
-    const controls = (of) => [...of.querySelectorAll("button:not(.unseen), a[href]")].filter((c) => !c.disabled);
+    const controls = (of) => [...of.querySelectorAll("button:not(.unseen), a[href]")];
     const rows = () => [...this.grid.querySelectorAll(".group:not([hidden]) .row:not([hidden])")];
     const here = controls(row).indexOf(event.target);
     const to = (target, column) => {
@@ -265,7 +268,8 @@ export function offer({ toggle, restart }, name, { runs, verb, word, restart: ag
   restart.classList.toggle("unseen", !runs);
   toggle.setAttribute("aria-label", `${word} ${name}`);
   restart.setAttribute("aria-label", `${again} ${name}`);
-  toggle.disabled = restart.disabled = busy;
+  // Not `disabled`, which would take the focus away from who has just pressed it.
+  for (const button of [toggle, restart]) button.setAttribute("aria-disabled", String(busy));
 }
 
 /** A small chart: a bar for each five minutes. */

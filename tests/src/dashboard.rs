@@ -1,0 +1,118 @@
+//! A dashboard that runs, and asking it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use ureq::BodyReader;
+
+use crate::http::{self, Answer};
+use crate::{Stream, World, free_port};
+
+/// `hermes dashboard` in a world; it ends with this value.
+#[derive(Debug)]
+pub struct Dashboard {
+    /// Where it listens.
+    pub port: u16,
+    /// What has to be known.
+    pub token: String,
+    stream: Stream,
+}
+
+impl Dashboard {
+    /// One that listens.
+    #[track_caller]
+    pub fn start(world: &World) -> Self {
+        Self::start_on(world, free_port())
+    }
+
+    /// One that listens on a port.
+    #[track_caller]
+    pub fn start_on(world: &World, port: u16) -> Self {
+        let stream = world.hermes(["dashboard", "--port", &port.to_string()]).stream();
+        stream.await_message("the dashboard is at http://127.0.0.1:");
+        let token = fs::read_to_string(world.home().join("dashboard.token")).expect("a token");
+        Self { port, token: token.trim().to_owned(), stream }
+    }
+
+    /// The address of something in it.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// Asks with the token.
+    #[track_caller]
+    pub fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let authorization = format!("Bearer {}", self.token);
+        let body = body.map(|body| body.to_string());
+        let headers = [("authorization", authorization.as_str())];
+        http::request(method, &self.url(path), &headers, body.as_deref())
+    }
+
+    /// Asks for what goes on.
+    #[track_caller]
+    pub fn events(&self, path: &str) -> Events {
+        let authorization = format!("Bearer {}", self.token);
+        let headers = [("authorization", authorization.as_str())];
+        let response = http::begin("GET", &self.url(path), &headers, None).expect("an answer");
+        assert_eq!(response.status(), 200);
+        Events { lines: BufReader::new(response.into_body().into_reader()) }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u64 {
+        self.stream.pid()
+    }
+
+    /// All that it said.
+    pub fn said(&self) -> String {
+        self.stream.stderr()
+    }
+
+    /// Ends it by a signal; its exit code.
+    #[track_caller]
+    pub fn end(self, signal: Signal) -> Option<i32> {
+        self.stream.signal(signal);
+        self.stream.ended().2
+    }
+}
+
+/// What is told as it happens.
+pub struct Events {
+    lines: BufReader<BodyReader<'static>>,
+}
+
+impl Events {
+    /// The next event, its name and its data. Blocks.
+    ///
+    /// # Panics
+    ///
+    /// If there is none in time, or no other any more.
+    #[track_caller]
+    pub fn next_event(&mut self) -> (String, Value) {
+        let mut name = String::new();
+        loop {
+            let mut line = String::new();
+            let read = self.lines.read_line(&mut line).expect("an event in time");
+            assert_ne!(read, 0, "the stream has ended");
+            let line = line.trim_end();
+            if let Some(event) = line.strip_prefix("event: ") {
+                event.clone_into(&mut name);
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                return (name, serde_json::from_str(data).expect("JSON"));
+            }
+        }
+    }
+
+    /// Blocks until there is an event that `fits`.
+    #[track_caller]
+    pub fn until(&mut self, fits: impl Fn(&str, &Value) -> bool) -> Value {
+        loop {
+            let (name, data) = self.next_event();
+            if fits(&name, &data) {
+                return data;
+            }
+        }
+    }
+}

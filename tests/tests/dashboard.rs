@@ -1,0 +1,358 @@
+//! `hermes dashboard`: what it answers, to whom, and when it refuses to run. The page itself is in `page`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+use hermes_tests::{
+    Dashboard, Svscan, Up, World, alone, chmod, eventually, free_port, is_one_clear_error, kill,
+    pid, request,
+};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+const EVERYTHING: [(&str, &str); 11] = [
+    ("GET", "/api/v1/openapi.json"),
+    ("GET", "/api/v1/events"),
+    ("GET", "/api/v1/gateways"),
+    ("GET", "/api/v1/gateways/coder"),
+    ("GET", "/api/v1/gateways/coder/log"),
+    ("POST", "/api/v1/gateways/coder/start"),
+    ("POST", "/api/v1/gateways/coder/stop"),
+    ("POST", "/api/v1/gateways/coder/restart"),
+    ("POST", "/api/v1/profiles"),
+    ("DELETE", "/api/v1/profiles/coder"),
+    ("GET", "/metrics"),
+];
+
+/// A tree with the profile `coder`, which is down, and a dashboard.
+fn scene() -> (Svscan, Dashboard) {
+    let tree = Svscan::start();
+    tree.world.profile_running("coder", "echo begun; exec sleep 600");
+    let dashboard = Dashboard::start(&tree.world);
+    (tree, dashboard)
+}
+
+#[test]
+fn nothing_is_answered_or_done_without_the_token() {
+    let (tree, dashboard) = scene();
+    for (method, path) in EVERYTHING {
+        for given in [None, Some("Bearer wrong"), Some("Bearer "), Some(dashboard.token.as_str())] {
+            let headers: Vec<_> = given.map(|given| ("authorization", given)).into_iter().collect();
+            let answer = request(method, &dashboard.url(path), &headers, Some("{}"));
+            assert_eq!(answer.status, 401, "{method} {path} {given:?}");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+            assert!(!answer.text.contains("coder"), "{answer:?}");
+        }
+        // In an address it would be in histories and logs, and is of no use.
+        let url = dashboard.url(&format!("{path}?token={}", dashboard.token));
+        assert_eq!(request(method, &url, &[], Some("{}")).status, 401);
+    }
+    assert_eq!(tree.status("coder")["state"], "down");
+    assert!(!dashboard.said().contains(&dashboard.token), "what it says may be kept");
+    let command = fs::read(format!("/proc/{}/cmdline", dashboard.pid())).expect("its arguments");
+    assert!(!String::from_utf8_lossy(&command).contains(&dashboard.token));
+}
+
+#[test]
+fn the_page_is_open_to_all_and_may_do_nothing_inline() {
+    let (_tree, dashboard) = scene();
+    for path in ["/", "/style.css", "/main.js", "/icon.svg"] {
+        let answer = request("GET", &dashboard.url(path), &[], None);
+        assert_eq!(answer.status, 200, "{path}");
+        let policy = answer.header("content-security-policy").expect("a policy");
+        assert!(
+            policy.starts_with("default-src 'none';") && !policy.contains("unsafe"),
+            "{policy}"
+        );
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+        assert_eq!(answer.header("set-cookie"), None);
+    }
+    let page = request("GET", &dashboard.url("/"), &[], None).text;
+    assert!(!page.contains("<style") && !page.contains("style=") && !page.contains(" onclick"));
+}
+
+#[test]
+fn other_names_and_other_origins_get_nothing() {
+    let (tree, dashboard) = scene();
+    let token = format!("Bearer {}", dashboard.token);
+    let stop = dashboard.url("/api/v1/gateways/coder/start");
+    let own = format!("http://127.0.0.1:{}", dashboard.port);
+    for (name, value, status) in [
+        ("host", "evil.example", 421),
+        ("origin", "http://evil.example", 403),
+        ("origin", "http://127.0.0.1:8642", 403),
+        ("sec-fetch-site", "same-site", 403),
+        ("origin", own.as_str(), 200),
+    ] {
+        let headers = [("authorization", token.as_str()), (name, value)];
+        assert_eq!(request("POST", &stop, &headers, None).status, status, "{name}: {value}");
+        let expected = if status == 200 { "up" } else { "down" };
+        assert_eq!(tree.status("coder")["state"], expected, "{name}: {value}");
+    }
+    let page = request("GET", &dashboard.url("/"), &[("host", "evil.example")], None);
+    assert_eq!(page.status, 421);
+}
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+#[test]
+fn what_is_told_is_what_the_commands_print_and_what_is_described() {
+    let (tree, dashboard) = scene();
+    let described = dashboard.ask("GET", "/api/v1/openapi.json", None).json();
+    let schema = |name: &str| described["components"]["schemas"][name].clone();
+    let timeless = |mut status: Value| {
+        status.as_object_mut().expect("an object").remove("uptime_seconds");
+        status
+    };
+    for verb in ["start", "restart", "stop"] {
+        let path = format!("/api/v1/gateways/coder/{verb}");
+        let told = dashboard.ask("POST", &path, None);
+        assert_eq!(told.status, 200, "{told:?}");
+        let told = told.json();
+        assert_eq!(keys(&told), keys(&schema("Status")["properties"]), "{verb}");
+        assert_eq!(timeless(told), timeless(tree.status("coder")), "{verb}");
+    }
+    let mut shown = dashboard.ask("GET", "/api/v1/gateways/coder", None).json();
+    let died = shown.as_object_mut().expect("an object").remove("died");
+    assert_eq!(died, Some(json!([])));
+    assert_eq!(timeless(shown), timeless(tree.status("coder")));
+    let all = dashboard.ask("GET", "/api/v1/gateways", None).json();
+    let names: Vec<_> = all.as_array().expect("a list").iter().map(|one| &one["profile"]).collect();
+    assert_eq!(names, ["default", "coder"]);
+
+    let log = dashboard.ask("GET", "/api/v1/gateways/coder/log?lines=1", None).json();
+    let printed = tree.world.hermes(["gateway", "logs", "coder", "-n1", "--json"]).ok().json();
+    assert_eq!(log, json!([printed]));
+    assert_eq!(keys(&log[0]), keys(&schema("Line")["properties"]));
+
+    let new = json!({ "name": "writer", "port": 9301 });
+    let made = dashboard.ask("POST", "/api/v1/profiles", Some(new));
+    assert_eq!(made.status, 201, "{made:?}");
+    assert_eq!(keys(&made.json()), keys(&schema("Profile")["properties"]));
+    let printed = tree.world.hermes(["profile", "show", "writer", "--json"]).json();
+    assert_eq!(made.json(), printed);
+
+    let refused = dashboard.ask("POST", "/api/v1/gateways/nobody/start", None);
+    assert_eq!(refused.status, 404);
+    let printed = tree.world.hermes(["gateway", "start", "nobody", "--json"]).fails_with(4).json();
+    assert_eq!(refused.json(), printed);
+    assert_eq!(keys(&printed), keys(&schema("Error")["properties"]));
+    tree.world.profile_running("broken", "exit 78");
+    let refused = dashboard.ask("POST", "/api/v1/gateways/broken/start", None);
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert!(refused.text.contains("it is parked"), "{refused:?}");
+}
+
+#[test]
+fn what_happens_is_told_as_it_happens_to_all_who_listen() {
+    let (tree, dashboard) = scene();
+    let mut listeners = [(); 2].map(|()| dashboard.events("/api/v1/events"));
+    for listener in &mut listeners {
+        let all = listener.until(|name, _| name == "snapshot");
+        assert_eq!(all["gateways"].as_array().map(Vec::len), Some(2), "{all}");
+        assert_eq!(all["problem"], Value::Null);
+    }
+    // By somebody else, with a command.
+    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    let first = pid(&tree.status("coder"));
+    kill(first);
+    let coder = |data: &Value| data["profile"] == "coder";
+    for listener in &mut listeners {
+        listener.until(|_, data| coder(data) && data["state"] == "up");
+        let died = listener.until(|_, data| coder(data) && data["state"] == "backoff");
+        assert_eq!(died["last_exit"], json!({ "signal": 9 }));
+        assert_eq!(died["died"].as_array().map(Vec::len), Some(1), "{died}");
+        let again = listener.until(|_, data| coder(data) && data["state"] == "up");
+        assert_ne!(pid(&again), first);
+    }
+    tree.world.hermes(["profile", "create", "late"]).ok();
+    tree.world.hermes(["profile", "delete", "late", "-y"]).ok();
+    for listener in &mut listeners {
+        listener.until(|name, data| name == "gateway" && data["profile"] == "late");
+        listener.until(|name, data| name == "removed" && data["profile"] == "late");
+    }
+    let metrics = dashboard.ask("GET", "/metrics", None).text;
+    for line in [
+        "hermes_gateway_up{profile=\"coder\"} 1",
+        "hermes_gateway_up{profile=\"default\"} 0",
+        "hermes_gateway_wanted{profile=\"coder\"} 1",
+        "hermes_gateway_parked{profile=\"coder\"} 0",
+        "hermes_gateway_deaths_last_hour{profile=\"coder\"} 1",
+        "hermes_gateway_restarts_total{profile=\"coder\"} 1",
+        "# EOF",
+    ] {
+        assert!(metrics.lines().any(|told| told == line), "{line}:\n{metrics}");
+    }
+    assert!(metrics.contains("hermes_gateway_uptime_seconds{profile=\"coder\"} "), "{metrics}");
+    assert!(!metrics.contains("profile=\"late\""), "{metrics}");
+}
+
+#[test]
+fn a_log_goes_on_for_one_who_follows_it() {
+    let (tree, dashboard) = scene();
+    let script = "echo one; echo two; echo three; while [ ! -e go ]; do sleep 0.1; done; echo four; exec sleep 600";
+    tree.world.profile_running("talker", script);
+    tree.world.hermes(["gateway", "start", "talker"]).ok();
+    eventually("it has spoken", || (tree.world.logged("talker").len() == 3).then_some(()));
+    let mut log = dashboard.events("/api/v1/gateways/talker/log?follow&lines=2");
+    let said = |lines: &Value| {
+        let lines = lines.as_array().expect("lines").iter();
+        lines.map(|line| line["line"].as_str().expect("a line").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(said(&log.next_event().1), ["two", "three"]);
+    tree.world.write(&tree.world.home().join("go"), "");
+    assert_eq!(said(&log.next_event().1), ["four"]);
+    assert_eq!(dashboard.ask("GET", "/api/v1/gateways/nobody/log?follow", None).status, 404);
+    assert_eq!(dashboard.ask("GET", "/api/v1/gateways/talker/log?lines=x", None).status, 400);
+}
+
+#[test]
+fn a_profile_goes_only_with_its_name_given_twice_and_default_never() {
+    let (tree, dashboard) = scene();
+    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    tree.world.hermes(["gateway", "start", "default"]).run();
+    let default = tree.status("default");
+    let remove = |name: &str, confirm: &str| {
+        let path = format!("/api/v1/profiles/{name}");
+        dashboard.ask("DELETE", &path, Some(json!({ "confirm": confirm }))).status
+    };
+    assert_eq!(remove("coder", "code"), 400);
+    assert_eq!(remove("default", "default"), 409);
+    assert_eq!(remove("nobody", "nobody"), 404);
+    assert_eq!(remove("..%2F..", ""), 400);
+    assert_eq!(tree.status("coder")["state"], "up");
+    assert_eq!(tree.status("default")["pid"], default["pid"], "it was not touched");
+    assert_eq!(remove("coder", "coder"), 200);
+    assert!(!tree.world.profile("coder").exists() && !tree.world.slot("coder").exists());
+    for name in ["Coder", "", "a b", "<img>", "test"] {
+        let refused = dashboard.ask("POST", "/api/v1/profiles", Some(json!({ "name": name })));
+        assert!([400, 409].contains(&refused.status), "{name}: {refused:?}");
+    }
+    let wrong = json!({ "name": "a", "command": "rm" });
+    assert_eq!(dashboard.ask("POST", "/api/v1/profiles", Some(wrong)).status, 400);
+    let large = json!({ "name": "a".repeat(5000) });
+    assert_eq!(dashboard.ask("POST", "/api/v1/profiles", Some(large)).status, 413);
+}
+
+#[test]
+fn one_thing_at_a_time_is_done_to_a_profile_and_not_too_many_at_once() {
+    let (tree, dashboard) = scene();
+    // It has two seconds to end, and takes them.
+    tree.world.profile_running("slow", "trap '' TERM; while :; do sleep 0.1; done");
+    tree.world.hermes(["gateway", "start", "slow"]).ok();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| dashboard.ask("POST", "/api/v1/gateways/slow/stop", None));
+        eventually("it is being stopped", || {
+            (tree.status("slow")["state"] == "stopping").then_some(())
+        });
+        let second = dashboard.ask("POST", "/api/v1/gateways/slow/restart", None);
+        assert_eq!(second.status, 409, "{second:?}");
+        assert_eq!(dashboard.ask("POST", "/api/v1/gateways/coder/stop", None).status, 200);
+        assert_eq!(first.join().expect("an answer").status, 200);
+    });
+    let refused = eventually("too much was asked for", || {
+        let answer = dashboard.ask("POST", "/api/v1/gateways/nobody/stop", None);
+        (answer.status == 429).then_some(answer)
+    });
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    assert_eq!(dashboard.ask("GET", "/api/v1/gateways", None).status, 200, "one may look");
+}
+
+#[test]
+fn it_needs_no_tree_and_sees_one_that_comes() {
+    let world = World::new();
+    let dashboard = Dashboard::start(&world);
+    let mut events = dashboard.events("/api/v1/events");
+    let problem = events.until(|name, _| name == "snapshot")["problem"].take();
+    assert!(
+        problem["error"].as_str().is_some_and(|error| error.contains("supervision tree")),
+        "{problem}"
+    );
+    assert_eq!(dashboard.ask("GET", "/metrics", None).status, 503);
+    let up = Up::start_in(world);
+    events.until(|name, data| name == "snapshot" && data["problem"].is_null());
+    assert_eq!(dashboard.end(Signal::TERM), Some(0));
+    drop(up);
+}
+
+#[test]
+fn what_cannot_come_right_by_itself_is_refused_for_good() {
+    let world = World::new();
+    let dashboard = |port: &str| {
+        world.hermes(["dashboard", "--port", port]).env("HERMES_DASHBOARD_HOST", "127.0.0.1")
+    };
+    let refused = world.hermes(["dashboard"]).env("HERMES_DASHBOARD_PORT", "http").fails_with(78);
+    is_one_clear_error(&refused);
+    let refused = world.hermes(["dashboard", "--origin", "hermes.example"]).fails_with(78);
+    is_one_clear_error(&refused);
+    let token = world.home().join("dashboard.token");
+    world.write(&token, &"0".repeat(64));
+    chmod(&token, 0o644);
+    for host in ["127.0.0.1", "0.0.0.0"] {
+        let refused = dashboard("0").env("HERMES_DASHBOARD_HOST", host).fails_with(78);
+        is_one_clear_error(&refused);
+        assert!(refused.stderr.contains("others may use it"), "{refused}");
+    }
+    chmod(&token, 0o600);
+    // Somebody else's port may become free.
+    let port = free_port();
+    let taken = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
+    is_one_clear_error(&dashboard(&port.to_string()).fails_with(1));
+    drop(taken);
+}
+
+#[test]
+fn the_token_is_told_once_and_to_a_terminal_alone() {
+    let told = |world: &World| {
+        let terminal = world.hermes(["dashboard", "--port", "0"]).on_terminal();
+        terminal.await_message("the dashboard is at ");
+        terminal.signal(Signal::INT);
+        let (stdout, stderr, code) = terminal.ended();
+        assert_eq!(code, Some(0), "{stderr}");
+        let token = fs::read_to_string(world.home().join("dashboard.token")).expect("a token");
+        assert!(!stderr.contains(token.trim()), "{stderr}");
+        stdout.contains(token.trim())
+    };
+    let world = World::new();
+    assert!(told(&world));
+    assert!(!told(&world));
+    let metadata = fs::metadata(world.home().join("dashboard.token")).expect("it is there");
+    assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
+}
+
+#[test]
+fn health_is_whether_what_is_wanted_is_up() {
+    let tree = Svscan::start();
+    let health = || tree.world.hermes(["doctor", "--health"]).run();
+    let is = |code: i32, words: &str| {
+        let health = health();
+        assert_eq!((health.code(), health.stdout.lines().count()), (Some(code), 1), "{health}");
+        assert!(health.stdout.contains(words) && health.stderr.is_empty(), "{health}");
+    };
+    is(0, "healthy: gateways wanted and up: 0");
+    for name in ["coder", "writer"] {
+        tree.world.profile_running(name, "exec sleep 600");
+        tree.world.hermes(["gateway", "start", name]).ok();
+    }
+    is(0, "healthy: gateways wanted and up: 2");
+    tree.world.profile_running("broken", "exit 78");
+    tree.world.hermes(["gateway", "start", "broken"]).fails_with(1);
+    is(1, "unhealthy: of 3 wanted gateways 1 not up: `broken` is parked");
+    let told = tree.world.hermes(["doctor", "--health", "--json"]).fails_with(1).json();
+    assert_eq!(
+        (&told["healthy"], &told["missing"][0]["profile"]),
+        (&false.into(), &"broken".into())
+    );
+    tree.world.hermes(["gateway", "stop", "broken"]).ok();
+    is(0, "healthy: gateways wanted and up: 2");
+    let world = tree.stop();
+    world.hermes(["doctor", "--health"]).fails_with(1);
+    world.hermes(["doctor", "--health"]).env("HERMES_ROLE", "client").ok();
+    let nothing = World::new();
+    alone(&nothing, ["doctor", "--health"]).ok();
+}

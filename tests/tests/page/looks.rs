@@ -1,0 +1,140 @@
+//! How the page looks: both themes, all widths, many profiles.
+
+use std::fs;
+use std::path::Path;
+
+use hermes_tests::{Svscan, Theme, World, colours, eventually, free_port, keep};
+
+use crate::Scene;
+
+/// Makes `count` profiles that nobody looks after, at once.
+fn crowd(world: &World, count: usize) {
+    world.make_directory(&world.home().join("profiles"));
+    for number in 0..count {
+        let home = world.profile(&format!("p{number}"));
+        world.make_directory(&home);
+        world.write(&home.join("SOUL.md"), "");
+    }
+}
+
+#[test]
+fn with_450_profiles_rows_are_changed_and_never_made_anew() {
+    let tree = Svscan::start();
+    crowd(&tree.world, 450);
+    let scene = Scene::of(tree);
+    let browser = &scene.browser;
+    browser.await_true("document.querySelectorAll('[data-profile]').length === 451");
+    let watch = "window.made = 0; window.first = document.querySelector('[data-profile=p7]'); \
+                 new MutationObserver(all => all.forEach(one => one.addedNodes.forEach(node => { \
+                   made += node.nodeType === 1 && !node.wasHere; }))) \
+                 .observe(document.querySelector('#grid'), { subtree: true, childList: true }); \
+                 document.querySelectorAll('#grid *').forEach(node => { node.wasHere = true; })";
+    browser.run(watch, &[]);
+    // All of them change, and a third moves to where what needs attention is.
+    for number in (0..450).step_by(3) {
+        let intent = scene.tree.world.profile(&format!("p{number}")).join("gateway.intent");
+        scene.tree.world.write(&intent, "running\n");
+    }
+    browser.await_text("[data-group=attention]", "150");
+    browser.await_true(
+        "document.querySelectorAll('[aria-label=\"Needs attention\"] .row').length === 150",
+    );
+    assert_eq!(browser.run("return window.made", &[]), 0, "elements were made anew");
+    assert_eq!(browser.run("return window.first.isConnected", &[]), true);
+    let painted = "return [...document.querySelectorAll('.group .row')].every(row => getComputedStyle(row).contentVisibility === 'auto')";
+    assert_eq!(browser.run(painted, &[]), true, "what is out of sight costs nothing");
+}
+
+#[test]
+fn pictures_are_taken_in_both_themes_and_widths() {
+    let tree = Svscan::start();
+    let ticks = "echo listening on two channels; i=0; while [ $i -lt 12 ]; do i=$((i+1)); \
+                 echo \"message $i: answered in 0.$((i*7%9))s\"; done; exec sleep 600";
+    for name in ["coder", "writer"] {
+        tree.world.profile_serving(name);
+        tree.world.hermes(["gateway", "start", name]).ok();
+    }
+    for (name, command) in [
+        ("research", ticks),
+        ("support", ticks),
+        ("nightly", ticks),
+        ("scout", "exit 3"),
+        ("billing", "exit 78"),
+    ] {
+        tree.world.profile_running(name, command);
+        tree.world.hermes(["profile", "port", name, &free_port().to_string()]).ok();
+    }
+    for name in ["research", "support"] {
+        tree.world.hermes(["gateway", "start", name]).ok();
+    }
+    tree.world.hermes(["gateway", "register", "default"]).ok();
+    tree.world.hermes(["gateway", "start", "scout"]).fails_with(1);
+    tree.world.hermes(["gateway", "start", "billing"]).fails_with(1);
+    let scene = Scene::of(tree);
+    let browser = &scene.browser;
+    scene.await_state("billing", "parked");
+    let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/dashboard");
+    for (width, height, size) in [(1280, 720, "wide"), (390, 760, "phone")] {
+        for (theme, called) in [(Theme::Light, "light"), (Theme::Dark, "dark")] {
+            browser.show(width, height, theme);
+            let set = "return getComputedStyle(document.body).color + innerWidth";
+            eventually("it is shown so", || {
+                let text = browser.run(set, &[]).as_str()?.to_owned();
+                let dark = text.starts_with("rgb(231");
+                (text.ends_with(&width.to_string()) && dark == (theme == Theme::Dark)).then_some(())
+            });
+            let wider = "return document.documentElement.scrollWidth > innerWidth";
+            assert_eq!(browser.run(wider, &[]), false, "{size}: nothing is cut off");
+            let picture = browser.picture();
+            let (colours, is) = colours(&picture);
+            assert!(colours > 50 && is == width, "{size} {called}: {colours} colours, {is} wide");
+            keep(&picture, &pictures.join(format!("{size}-{called}.png")));
+        }
+    }
+    // A choice wins over the system's, and lasts.
+    browser.click("#theme");
+    browser.await_true("document.documentElement.dataset.theme === 'light'");
+    browser.await_true("getComputedStyle(document.body).color === 'rgb(27, 29, 32)'");
+}
+
+#[test]
+fn every_colour_of_text_can_be_read() {
+    let style = fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../hermes-cli/src/dashboard/assets/style.css"),
+    );
+    let style = style.expect("the style");
+    let colour = |name: &str, dark: usize| {
+        let (_, rest) = style.split_once(&format!("--{name}: light-dark(")).expect("a colour");
+        let hex = rest.split([',', ')']).nth(dark).expect("two").trim().trim_start_matches('#');
+        let part =
+            |at: usize| f64::from(u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")) / 255.0;
+        let linear =
+            |c: f64| if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) };
+        0.2126 * linear(part(0)) + 0.7152 * linear(part(2)) + 0.0722 * linear(part(4))
+    };
+    // WCAG 2.2, 1.4.3: 4.5 for text; 1.4.11: 3 for what controls are told by.
+    let pairs = [
+        ("text", 4.5),
+        ("soft", 4.5),
+        ("accent", 4.5),
+        ("good", 4.5),
+        ("warn", 4.5),
+        ("bad", 4.5),
+        ("edge", 3.0),
+    ];
+    for (dark, theme) in ["light", "dark"].into_iter().enumerate() {
+        let ratio = |a: f64, b: f64| (a.max(b) + 0.05) / (a.min(b) + 0.05);
+        for ground in ["ground", "surface", "raised"] {
+            for (name, least) in pairs {
+                let ratio = ratio(colour(name, dark), colour(ground, dark));
+                assert!(ratio >= least, "{theme}: {name} on {ground} is {ratio:.2}");
+            }
+        }
+        let on_accent = ratio(colour("on-accent", dark), colour("accent", dark));
+        assert!(on_accent >= 4.5, "{theme}: on-accent is {on_accent:.2}");
+        let on_bad = ratio(colour("text", dark), colour("bad-ground", dark));
+        assert!(on_bad >= 4.5, "{theme}: on bad-ground it is {on_bad:.2}");
+    }
+    // Nothing of it is asked of the network.
+    assert!(!style.contains("url(") && !style.contains("@import"));
+}

@@ -1,0 +1,42 @@
+//! The dashboard's page in a real browser, over a live tree.
+
+mod behaves;
+mod looks;
+
+use hermes_tests::{Browser, Dashboard, Svscan, Theme};
+
+/// A tree, its dashboard, and a browser that has signed in.
+struct Scene {
+    browser: Browser,
+    dashboard: Dashboard,
+    tree: Svscan,
+}
+
+impl Scene {
+    #[track_caller]
+    fn of(tree: Svscan) -> Self {
+        let dashboard = Dashboard::start(&tree.world);
+        let browser = Browser::start(&tree.world);
+        browser.show(1280, 800, Theme::Light);
+        browser.open(&dashboard.url("/"));
+        browser.type_into("#token", &dashboard.token);
+        browser.click("#sign-in-form button");
+        browser.await_text("#live", "Live");
+        // Whatever follows is seen without a reload.
+        browser.run("window.same = true", &[]);
+        Self { browser, dashboard, tree }
+    }
+
+    #[track_caller]
+    fn await_state(&self, profile: &str, state: &str) {
+        self.browser.await_text(&format!("[data-profile={profile}] .state"), state);
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.browser.run("return window.same", &[]), true, "it was loaded anew");
+        }
+    }
+}
