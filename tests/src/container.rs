@@ -252,6 +252,11 @@ impl Container {
         self.inspect("{{.State.ExitCode}}").parse().expect("a number")
     }
 
+    /// What the image's health check makes of it.
+    pub fn health(&self) -> String {
+        self.inspect("{{.State.Health.Status}}")
+    }
+
     fn inspect(&self, format: &str) -> String {
         let said = docker(["inspect", "--format", format, &self.name]).ok();
         said.stdout.trim().to_owned()

@@ -1,0 +1,134 @@
+//! The dashboard as a static service, and the image's health check.
+
+use hermes_tests::container::{Base, Container, Start, base};
+use hermes_tests::eventually;
+
+/// What `s6-svstat` says of the service, of these fields.
+#[track_caller]
+fn slot(container: &Container, fields: &str) -> String {
+    let slot = match base() {
+        Base::Plain => "/run/init/dashboard",
+        Base::Overlay | Base::OverlayRoot => "/run/service/hermes-dashboard",
+    };
+    let reason = "the records of static services are root's alone";
+    let stat = ["/command/s6-svstat", "-o", fields, slot];
+    container.exec_as_root_because(reason, stat).run().stdout.trim().to_owned()
+}
+
+fn dashboards(container: &Container) -> usize {
+    let running = container.processes("hermes");
+    running.iter().filter(|line| line.ends_with("hermes dashboard")).count()
+}
+
+/// The first line and the rest of what is answered; no curl is in the image, but bash's own way to a port.
+#[track_caller]
+fn get(container: &Container, host: &str, port: u16, path: &str, token: &str) -> String {
+    let script = format!(
+        "exec 3<>/dev/tcp/{host}/{port} && printf 'GET {path} HTTP/1.0\\r\\nHost: {host}:{port}\\r\\n\
+         Authorization: Bearer {token}\\r\\n\\r\\n' >&3 && cat <&3"
+    );
+    container.exec(["bash", "-c", &script]).run().stdout
+}
+
+fn token(container: &Container) -> String {
+    container.read("/opt/data/dashboard.token").trim().to_owned()
+}
+
+const SAYS: &str = "the dashboard is at ";
+
+#[test]
+fn it_is_off_unless_it_is_turned_on() {
+    for start in [Start::new(), Start::new().env("HERMES_DASHBOARD", "0")] {
+        let container = start.booted();
+        eventually("its slot is down", || {
+            (slot(&container, "up,wantedup") == "false false").then_some(())
+        });
+        assert_eq!(dashboards(&container), 0);
+        assert!(!container.output().contains(SAYS));
+        container.exec(["test", "-e", "/opt/data/dashboard.token"]).fails_with(1);
+    }
+}
+
+#[test]
+fn turned_on_it_serves_and_comes_back_when_it_is_killed() {
+    let container = Start::new().env("HERMES_DASHBOARD", "1").booted();
+    container.await_says(SAYS, 1);
+    assert_eq!(slot(&container, "up,wantedup"), "true true");
+    assert!(get(&container, "127.0.0.1", 9119, "/", "").contains("<title>Hermes</title>"));
+    let token = token(&container);
+    assert!(!container.output().contains(&token), "it is in no log");
+    container.hermes(["profile", "create", "coder", "--start"]).ok();
+    let answer = get(&container, "127.0.0.1", 9119, "/api/v1/gateways/coder", &token);
+    assert!(answer.contains("\"state\":\"up\""), "{answer}");
+    let first = slot(&container, "pid");
+    let owner = container.exec(["stat", "-c", "%U", &format!("/proc/{first}")]).ok();
+    assert_eq!(owner.stdout, "hermes\n");
+    container.exec(["sh", "-c", "kill -9 $1", "sh", &first]).ok();
+    container.await_says(SAYS, 2);
+    let second = slot(&container, "pid");
+    assert!(second != first && second != "-1", "{second}");
+    let answer = get(&container, "127.0.0.1", 9119, "/api/v1/gateways/coder", &token);
+    assert!(answer.contains("\"state\":\"up\""), "the token is the same: {answer}");
+    container.docker("stop");
+    assert_eq!(container.exit_code(), 0);
+}
+
+#[test]
+fn port_and_host_can_be_changed_and_other_machines_need_the_token() {
+    let container = Start::new()
+        .env("HERMES_DASHBOARD", "1")
+        .env("HERMES_DASHBOARD_PORT", "9120")
+        .env("HERMES_DASHBOARD_HOST", "0.0.0.0")
+        .booted();
+    container.await_says("the dashboard is at http://0.0.0.0:9120/", 1);
+    container.await_says("it can be reached from other machines", 1);
+    let address = container.exec(["hostname", "-i"]).ok().stdout;
+    let address = address.split_whitespace().next().expect("an address");
+    for given in ["", "wrong"] {
+        let refused = get(&container, address, 9120, "/api/v1/gateways", given);
+        assert!(refused.starts_with("HTTP/1.0 401 "), "{refused}");
+    }
+    let answer = get(&container, address, 9120, "/api/v1/gateways", &token(&container));
+    assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+}
+
+#[test]
+fn what_it_refuses_for_good_is_not_tried_again() {
+    let container =
+        Start::new().env("HERMES_DASHBOARD", "1").env("HERMES_DASHBOARD_PORT", "http").booted();
+    let refusal = "`http` is no value of HERMES_DASHBOARD_PORT";
+    container.await_says(refusal, 1);
+    eventually("its slot is down", || {
+        (slot(&container, "up,wantedup,exitcode") == "false false 78").then_some(())
+    });
+    // A token that others may read is one, too.
+    let container = Start::new().env("HERMES_DASHBOARD", "1").booted();
+    container.await_says(SAYS, 1);
+    container.exec(["chmod", "644", "/opt/data/dashboard.token"]).ok();
+    container.docker("restart");
+    container.await_says("others may use it", 1);
+    eventually("its slot is down", || {
+        (slot(&container, "up,wantedup,exitcode") == "false false 78").then_some(())
+    });
+    assert_eq!(container.output().matches("others may use it").count(), 1, "it tries once");
+    // The gateways are none the worse for it.
+    container.await_boot(2);
+    container.hermes(["profile", "create", "coder", "--start"]).ok();
+}
+
+#[test]
+fn the_container_is_healthy_while_what_is_wanted_is_up() {
+    let quick = ["--health-interval=1s", "--health-start-period=0s", "--health-retries=1"];
+    let container = Start::new().options(quick).booted();
+    let is = |health: &str| {
+        eventually(health, || (container.health() == health).then_some(()));
+    };
+    is("healthy");
+    container.profile_running("broken", "exit 78");
+    container.hermes(["gateway", "start", "broken"]).fails_with(1);
+    is("unhealthy");
+    container.hermes(["gateway", "stop", "broken"]).ok();
+    is("healthy");
+    let client = Start::new().options(quick).env("HERMES_ROLE", "client").detached();
+    eventually("a client is healthy", || (client.health() == "healthy").then_some(()));
+}
