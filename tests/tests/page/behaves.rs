@@ -58,9 +58,8 @@ fn a_crash_and_the_restart_are_seen_without_a_reload() {
     scene.browser.await_text("[data-profile=coder] .last", "SIGKILL");
     scene.await_state("coder", "up");
     scene.browser.await_text("[data-profile=coder] .deaths", "1");
-    scene
-        .browser
-        .await_true("document.querySelectorAll('[data-profile=coder] rect.some').length === 1");
+    let bars = "document.querySelector('[data-profile=coder] path.some').getAttribute('d')";
+    scene.browser.await_true(&format!("{bars}?.match(/M/g)?.length === 1"));
     assert_ne!(pid(&scene.tree.status("coder")), first);
     // By a command elsewhere, too.
     scene.tree.world.hermes(["gateway", "stop", "coder"]).ok();

@@ -31,7 +31,6 @@ async function listen() {
       }
     } catch (error) {
       if (error instanceof Refused && error.status === 401) return signedOut();
-      if (error instanceof Refused) at("banner").dataset.why = error.message;
     } finally {
       ends.abort();
     }

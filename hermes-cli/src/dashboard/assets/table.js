@@ -52,6 +52,7 @@ export class Table {
     row.node.remove();
     this.rows.delete(name);
     this.dirty.delete(row);
+    this.moved = true;
     this.later();
   }
 
@@ -67,6 +68,7 @@ export class Table {
 
   filter(show) {
     Object.assign(this.show, show);
+    this.moved = true;
     this.later();
   }
 
@@ -85,7 +87,8 @@ export class Table {
       this.planned = null;
       this.dirty.forEach((row) => this.paint(row));
       this.dirty.clear();
-      this.arrange();
+      if (this.moved) this.arrange();
+      this.moved = false;
       this.on.painted();
     });
   }
@@ -147,6 +150,9 @@ export class Table {
     const { gateway, node, verb } = row;
     const { state, intent, ready, port, last_exit: last } = gateway;
     const key = group(gateway);
+    const place = `${key} ${key === "attention" ? urgency(gateway) : 0}`;
+    this.moved ||= row.place !== place;
+    row.place = place;
     row.group = key;
     node.dataset.state = state ?? "unknown";
     node.classList.toggle("attention", key === "attention");
@@ -272,30 +278,24 @@ export function offer({ toggle, restart }, name, { runs, verb, word, restart: ag
   for (const button of [toggle, restart]) button.setAttribute("aria-disabled", String(busy));
 }
 
-/** A small chart: a bar for each five minutes. */
+/** A small chart: a bar for each five minutes, all of them in one path. */
 function bars() {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${BARS * 5 - 1} 16`);
   svg.setAttribute("aria-hidden", "true");
-  const all = Array.from({ length: BARS }, (_, index) => {
-    const bar = document.createElementNS(SVG, "rect");
-    bar.setAttribute("x", String(index * 5));
-    bar.setAttribute("width", "4");
-    svg.append(bar);
-    return bar;
+  const [line, some] = ["", "some"].map((className) => {
+    const path = document.createElementNS(SVG, "path");
+    path.setAttribute("class", className);
+    svg.append(path);
+    return path;
   });
-  let drawn = "";
+  const bar = (height) => (_, index) => `M${index * 5} 16v-${height}h4v${height}z`;
+  line.setAttribute("d", Array.from({ length: BARS }, bar(1)).join(""));
   const draw = (counts) => {
-    if (drawn === counts.join()) return;
-    drawn = counts.join();
     const most = Math.max(4, ...counts);
-    all.forEach((bar, index) => {
-      const height = counts[index] ? Math.max(3, Math.round((counts[index] / most) * 16)) : 1;
-      bar.setAttribute("height", String(height));
-      bar.setAttribute("y", String(16 - height));
-      bar.setAttribute("class", counts[index] ? "some" : "");
-    });
+    const heights = counts.map((count, index) => count && bar(Math.max(3, Math.round((count / most) * 16)))(count, index));
+    const drawn = heights.filter(Boolean).join("");
+    if (some.getAttribute("d") !== drawn) some.setAttribute("d", drawn);
   };
-  draw(new Array(BARS).fill(0));
   return { svg, draw };
 }
