@@ -207,8 +207,12 @@ fn a_log_goes_on_for_one_who_follows_it() {
     assert_eq!(said(&log.next_event().1), ["two", "three"]);
     tree.world.write(&tree.world.home().join("go"), "");
     assert_eq!(said(&log.next_event().1), ["four"]);
+    let also = dashboard.events("/api/v1/gateways/coder/log?follow");
     assert_eq!(dashboard.ask("GET", "/api/v1/gateways/nobody/log?follow", None).status, 404);
     assert_eq!(dashboard.ask("GET", "/api/v1/gateways/talker/log?lines=x", None).status, 400);
+    // Nobody who listens holds up the end.
+    assert_eq!(dashboard.end(Signal::TERM), Some(0));
+    drop(also);
 }
 
 #[test]

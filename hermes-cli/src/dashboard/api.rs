@@ -170,7 +170,7 @@ pub(super) async fn log(
     let path = path.await?;
     if asked.contains_key("follow") {
         let place = dashboard.limits.to_follow().ok_or_else(too_many_listeners)?;
-        let body = follow::body(name.clone(), &path, last, place);
+        let body = follow::body(name.clone(), &path, last, dashboard.ending.clone(), place);
         return Ok(streamed(body.map_err(|error| failed(&name, error))?));
     }
     let _place = dashboard.limits.to_read().await;

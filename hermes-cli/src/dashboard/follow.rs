@@ -1,7 +1,9 @@
 //! A gateway's log as it goes on, for one who listens.
 
-use std::io;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::{Body, Bytes};
@@ -27,6 +29,7 @@ struct Followed {
     zone: TimeZone,
     /// Whether anything was sent. That it has begun is worth an event, be it without a line.
     begun: bool,
+    ending: Arc<OwnedFd>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -35,12 +38,13 @@ pub(super) fn body(
     name: ProfileName,
     path: &Path,
     last: usize,
+    ending: Arc<OwnedFd>,
     place: OwnedSemaphorePermit,
 ) -> io::Result<Body> {
     let mut watch = Watch::new();
     let follower = Follower::begin(path, last, &mut watch)?;
     let zone = TimeZone::system();
-    let followed = Followed { name, watch, follower, zone, begun: false, _place: place };
+    let followed = Followed { name, watch, follower, zone, begun: false, ending, _place: place };
     Ok(Body::from_stream(stream::try_unfold(followed, |mut followed| async {
         // Where one may block. A listener that goes away is noticed at the next heartbeat.
         let next = tokio::task::spawn_blocking(move || (followed.next(), followed));
@@ -69,8 +73,10 @@ impl Followed {
             let pause = self.watch.patience().map_or(left, |patience| patience.min(left));
             let pause = Timespec::try_from(pause).ok();
             let fd = self.watch.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-            let mut fds: Vec<_> = fd.into_iter().collect();
+            let mut fds = vec![PollFd::new(&self.ending, PollFlags::IN)];
+            fds.extend(fd);
             match rustix::event::poll(&mut fds, pause.as_ref()) {
+                Ok(_) if !fds[0].revents().is_empty() => return Err(ErrorKind::Interrupted.into()),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }

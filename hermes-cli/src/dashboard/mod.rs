@@ -28,10 +28,13 @@ mod server;
 mod token;
 mod watcher;
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use axum::http::Uri;
 use hermes_core::home::env as names;
+use rustix::event::EventfdFlags;
 
 use self::board::Board;
 use self::guard::Guard;
@@ -101,6 +104,8 @@ struct Dashboard {
     guard: Guard,
     limits: Limits,
     board: Arc<Board>,
+    /// Becomes readable when the end has begun, for those who wait where one may block.
+    ending: Arc<OwnedFd>,
 }
 
 impl Dashboard {
@@ -129,14 +134,14 @@ pub(crate) fn run(app: &App, global: Global, place: &Place) -> Result<u8, CliErr
         output::line(format_args!("token, told this once: {token}"))?;
     }
     let told = format!("its token is in `{}`", path.display());
+    let failed = |error: io::Error| CliError::new("failed to prepare the dashboard").because(error);
+    let ending = rustix::event::eventfd(0, EventfdFlags::CLOEXEC);
     let dashboard = Dashboard {
         global,
         guard: Guard::new(token, &place.host, place.origin.as_deref()),
         limits: Limits::default(),
-        board: Arc::new(
-            Board::new()
-                .map_err(|error| CliError::new("failed to prepare the dashboard").because(error))?,
-        ),
+        board: Arc::new(Board::new().map_err(failed)?),
+        ending: Arc::new(ending.map_err(|errno| failed(errno.into()))?),
     };
     server::serve(Arc::new(dashboard), place, &told)?;
     output::message("the dashboard has ended");

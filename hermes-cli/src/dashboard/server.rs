@@ -87,10 +87,14 @@ pub(super) fn serve(dashboard: Arc<Dashboard>, place: &Place, told: &str) -> Res
         let mut served = std::pin::pin!(served.into_future());
         tokio::select! {
             served = &mut served => served.map_err(failed),
-            _ = ended => match tokio::time::timeout(DRAIN, &mut served).await {
-                Ok(served) => served.map_err(failed),
-                Err(_) => Ok(()),
-            },
+            _ = ended => {
+                // It fails only where it was told so already.
+                let _ = rustix::io::write(&dashboard.ending, &1_u64.to_ne_bytes());
+                match tokio::time::timeout(DRAIN, &mut served).await {
+                    Ok(served) => served.map_err(failed),
+                    Err(_) => Ok(()),
+                }
+            }
         }
     });
     runtime.shutdown_timeout(LAST);

@@ -128,7 +128,7 @@ fn a_click_starts_and_stops_and_tells_what_was_seen() {
     scene.await_state("coder", "down");
     assert_eq!(tree.status("coder")["intent"], "stopped");
     browser.click("[data-profile=broken] [data-verb=start]");
-    browser.await_text(".toast.wrong", "failed to start the gateway of `broken`");
+    browser.await_text(".toast.wrong", "failed to start the gateway of broken");
     browser.await_text(".toast.wrong", "hermes gateway logs broken");
     scene.await_state("broken", "parked");
     assert_eq!(browser.complaints().len(), 1, "the browser tells of the refusal itself");

@@ -1,7 +1,7 @@
 // The two dialogs, and what is told in passing.
 
 import { ask } from "./server.js";
-import { element } from "./words.js";
+import { element, quoting } from "./words.js";
 
 /** Wires a dialog: `read` makes a request of its form, `done` is told what came of it. */
 function wire(dialog, read, done) {
@@ -71,9 +71,9 @@ const SHORT = 5000;
 export function toast(text, error) {
   const toasts = document.getElementById("toasts");
   const made = element("div", error ? "toast wrong" : "toast");
-  made.append(element("strong", "", text));
-  for (const cause of error?.causes ?? []) made.append(element("p", "", cause));
-  if (error?.hint) made.append(element("p", "hint", error.hint));
+  made.append(quoting("strong", "", text));
+  for (const cause of error?.causes ?? []) made.append(quoting("p", "", cause));
+  if (error?.hint) made.append(quoting("p", "hint", error.hint));
   const close = element("button", "icon", "✕");
   close.type = "button";
   close.setAttribute("aria-label", "Dismiss");

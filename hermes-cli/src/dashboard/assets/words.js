@@ -8,6 +8,13 @@ export function element(tag, className, text) {
   return made;
 }
 
+/** The same of a text that quotes commands and names between backticks. */
+export function quoting(tag, className, text) {
+  const made = element(tag, className);
+  text.split("`").forEach((part, index) => made.append(index % 2 ? element("code", "", part) : part));
+  return made;
+}
+
 /** Sets a text that may be the same already; only a change is painted. */
 export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
