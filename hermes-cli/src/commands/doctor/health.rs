@@ -9,6 +9,9 @@ use crate::args::Which;
 use crate::error::{CliError, exit};
 use crate::output;
 
+/// How many are named; a health check keeps little of what it is told.
+const NAMED: usize = 5;
+
 #[derive(Serialize)]
 struct Health {
     healthy: bool,
@@ -65,10 +68,44 @@ fn told(health: &Health) -> String {
         return format!("healthy: gateways wanted and up: {wanted}");
     }
     let of = |view: &View| format!("`{}` is {}", view.status.profile, view.status.state);
-    let missing: Vec<_> = health.missing.iter().map(of).collect();
-    format!(
-        "unhealthy: of {wanted} wanted gateways {} not up: {}",
-        missing.len(),
-        missing.join(", ")
-    )
+    let count = health.missing.len();
+    let named: Vec<_> = health.missing.iter().take(NAMED).map(of).collect();
+    let more = count.saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("unhealthy: of {wanted} wanted gateways {count} not up: {}{more}", named.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stays_one_that_is_read() {
+        let view = |number: usize| {
+            let status = hermes_core::Status {
+                profile: format!("p{number}").parse().unwrap(),
+                registered: true,
+                state: State::Parked,
+                pid: None,
+                since: None,
+                intent: Some(Intent::Running),
+                ready: None,
+                deaths: 0,
+                last_exit: None,
+                parked: None,
+                backoff: None,
+            };
+            View { status, uptime_seconds: None, port: None }
+        };
+        let told = |count| {
+            told(&Health {
+                healthy: count == 0,
+                wanted: 9,
+                missing: (0..count).map(view).collect(),
+            })
+        };
+        assert_eq!(told(0), "healthy: gateways wanted and up: 9");
+        assert_eq!(told(1), "unhealthy: of 9 wanted gateways 1 not up: `p0` is parked");
+        assert!(told(9).ends_with("`p4` is parked and 4 more"), "{}", told(9));
+    }
 }
