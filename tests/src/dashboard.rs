@@ -65,9 +65,9 @@ impl Dashboard {
         self.stream.pid()
     }
 
-    /// All that it said.
+    /// All that it said, on whichever stream.
     pub fn said(&self) -> String {
-        self.stream.stderr()
+        self.stream.stdout() + &self.stream.stderr()
     }
 
     /// Ends it by a signal; its exit code.

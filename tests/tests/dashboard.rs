@@ -6,8 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use hermes_tests::{
-    Dashboard, Svscan, Up, World, alone, chmod, eventually, free_port, is_one_clear_error, kill,
-    pid, request,
+    Dashboard, Hermes, Svscan, Up, World, alone, chmod, eventually, free_port, kill, pid, request,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -219,8 +218,10 @@ fn a_log_goes_on_for_one_who_follows_it() {
 fn a_profile_goes_only_with_its_name_given_twice_and_default_never() {
     let (tree, dashboard) = scene();
     tree.world.hermes(["gateway", "start", "coder"]).ok();
-    tree.world.hermes(["gateway", "start", "default"]).run();
-    let default = tree.status("default");
+    let config = "gateway: {command: [sleep, \"600\"]}\n";
+    tree.world.write(&tree.world.home().join("config.yaml"), config);
+    tree.world.hermes(["gateway", "start", "default"]).ok();
+    let default = pid(&tree.status("default"));
     let remove = |name: &str, confirm: &str| {
         let path = format!("/api/v1/profiles/{name}");
         dashboard.ask("DELETE", &path, Some(json!({ "confirm": confirm }))).status
@@ -230,7 +231,7 @@ fn a_profile_goes_only_with_its_name_given_twice_and_default_never() {
     assert_eq!(remove("nobody", "nobody"), 404);
     assert_eq!(remove("..%2F..", ""), 400);
     assert_eq!(tree.status("coder")["state"], "up");
-    assert_eq!(tree.status("default")["pid"], default["pid"], "it was not touched");
+    assert_eq!(pid(&tree.status("default")), default, "it was not touched");
     assert_eq!(remove("coder", "coder"), 200);
     assert!(!tree.world.profile("coder").exists() && !tree.world.slot("coder").exists());
     for name in ["Coder", "", "a b", "<img>", "test"] {
@@ -284,29 +285,34 @@ fn it_needs_no_tree_and_sees_one_that_comes() {
     drop(up);
 }
 
+/// The dashboard ends by itself with `code`, and an error that says `words`. It is not waited for without
+/// an end: one that serves after all would have none.
+#[track_caller]
+fn refuses(dashboard: Hermes, code: i32, words: &str) {
+    let (stdout, stderr, ended) = dashboard.stream().ended();
+    assert_eq!((stdout.as_str(), ended), ("", Some(code)), "{stderr}");
+    assert!(stderr.starts_with("error: ") && stderr.contains(words), "{stderr}");
+    assert_eq!(stderr.matches("error: ").count(), 1, "{stderr}");
+}
+
 #[test]
 fn what_cannot_come_right_by_itself_is_refused_for_good() {
     let world = World::new();
-    let dashboard = |port: &str| {
-        world.hermes(["dashboard", "--port", port]).env("HERMES_DASHBOARD_HOST", "127.0.0.1")
-    };
-    let refused = world.hermes(["dashboard"]).env("HERMES_DASHBOARD_PORT", "http").fails_with(78);
-    is_one_clear_error(&refused);
-    let refused = world.hermes(["dashboard", "--origin", "hermes.example"]).fails_with(78);
-    is_one_clear_error(&refused);
+    let on = |port: &str| world.hermes(["dashboard", "--port", port]);
+    let named = world.hermes(["dashboard"]).env("HERMES_DASHBOARD_PORT", "http");
+    refuses(named, 78, "`http` is no value of HERMES_DASHBOARD_PORT");
+    refuses(world.hermes(["dashboard", "--origin", "hermes.example"]), 78, "is no origin");
     let token = world.home().join("dashboard.token");
     world.write(&token, &"0".repeat(64));
     chmod(&token, 0o644);
     for host in ["127.0.0.1", "0.0.0.0"] {
-        let refused = dashboard("0").env("HERMES_DASHBOARD_HOST", host).fails_with(78);
-        is_one_clear_error(&refused);
-        assert!(refused.stderr.contains("others may use it"), "{refused}");
+        refuses(on("0").env("HERMES_DASHBOARD_HOST", host), 78, "others may use it");
     }
     chmod(&token, 0o600);
     // Somebody else's port may become free.
     let port = free_port();
     let taken = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
-    is_one_clear_error(&dashboard(&port.to_string()).fails_with(1));
+    refuses(on(&port.to_string()), 1, "failed to listen on 127.0.0.1");
     drop(taken);
 }
 

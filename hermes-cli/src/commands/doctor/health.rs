@@ -41,7 +41,9 @@ pub(crate) fn run(app: &App) -> Result<u8, CliError> {
     if app.json {
         output::json(&health)?;
     } else {
-        output::line(told(&health))?;
+        let of = |view: &View| format!("`{}` is {}", view.status.profile, view.status.state);
+        let missing: Vec<_> = health.missing.iter().map(of).collect();
+        output::line(told(health.wanted, &missing))?;
     }
     Ok(if health.healthy { exit::SUCCESS } else { exit::FAILURE })
 }
@@ -62,17 +64,16 @@ fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<View>, CliError> {
     Ok(missing)
 }
 
-fn told(health: &Health) -> String {
-    let wanted = health.wanted;
-    if health.healthy {
+fn told(wanted: usize, missing: &[String]) -> String {
+    if missing.is_empty() {
         return format!("healthy: gateways wanted and up: {wanted}");
     }
-    let of = |view: &View| format!("`{}` is {}", view.status.profile, view.status.state);
-    let count = health.missing.len();
-    let named: Vec<_> = health.missing.iter().take(NAMED).map(of).collect();
-    let more = count.saturating_sub(NAMED);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("unhealthy: of {wanted} wanted gateways {count} not up: {}{more}", named.join(", "))
+    let named = missing.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = match missing.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("unhealthy: of {wanted} wanted gateways {} not up: {named}{more}", missing.len())
 }
 
 #[cfg(test)]
@@ -81,28 +82,8 @@ mod tests {
 
     #[test]
     fn a_line_stays_one_that_is_read() {
-        let view = |number: usize| {
-            let status = hermes_core::Status {
-                profile: format!("p{number}").parse().unwrap(),
-                registered: true,
-                state: State::Parked,
-                pid: None,
-                since: None,
-                intent: Some(Intent::Running),
-                ready: None,
-                deaths: 0,
-                last_exit: None,
-                parked: None,
-                backoff: None,
-            };
-            View { status, uptime_seconds: None, port: None }
-        };
-        let told = |count| {
-            told(&Health {
-                healthy: count == 0,
-                wanted: 9,
-                missing: (0..count).map(view).collect(),
-            })
+        let told = |count: usize| {
+            told(9, &(0..count).map(|number| format!("`p{number}` is parked")).collect::<Vec<_>>())
         };
         assert_eq!(told(0), "healthy: gateways wanted and up: 9");
         assert_eq!(told(1), "unhealthy: of 9 wanted gateways 1 not up: `p0` is parked");
