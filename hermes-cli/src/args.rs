@@ -94,7 +94,7 @@ pub(crate) enum Command {
         /// The port to listen on, 0 for any; otherwise HERMES_DASHBOARD_PORT, else 9119
         #[arg(long, value_name = "PORT")]
         port: Option<u16>,
-        /// Where browsers find it behind a proxy, like https://hermes.example; otherwise
+        /// Where browsers find it behind a proxy, like `https://hermes.example`; otherwise
         /// HERMES_DASHBOARD_ORIGIN
         #[arg(long, value_name = "URL")]
         origin: Option<String>,
