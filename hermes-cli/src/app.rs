@@ -165,14 +165,7 @@ impl App {
 
     /// The backend in charge, whether it answers or not.
     pub(crate) fn registrar(&self) -> Result<Services, CliError> {
-        self.refuse_client()?;
-        let kind = self.facts.backend();
-        if self.system && kind != Kind::Systemd {
-            return Err(CliError::new("`--system` means the system's systemd")
-                .because(format!("the backend here is {kind}"))
-                .with_code(exit::USAGE));
-        }
-        Ok(match kind {
+        Ok(match self.kind()? {
             Kind::S6 => Box::new(self.s6()?),
             Kind::Systemd => Box::new(self.systemd()?),
             Kind::Launchd => Box::new(self.launchd()?),
@@ -180,10 +173,21 @@ impl App {
         })
     }
 
+    /// The kind of backend in charge, for commands that may use it here.
+    fn kind(&self) -> Result<Kind, CliError> {
+        self.refuse_client()?;
+        let kind = self.facts.backend();
+        if self.system && kind != Kind::Systemd {
+            return Err(CliError::new("`--system` means the system's systemd")
+                .because(format!("the backend here is {kind}"))
+                .with_code(exit::USAGE));
+        }
+        Ok(kind)
+    }
+
     /// The backend in charge, which must be there to answer.
     pub(crate) fn services(&self) -> Result<Services, CliError> {
-        self.refuse_client()?;
-        match self.facts.backend() {
+        match self.kind()? {
             Kind::S6 => {
                 let s6 = self.s6()?;
                 s6.tree().require_svscan("reach the supervision tree")?;
