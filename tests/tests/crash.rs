@@ -33,7 +33,7 @@ fn killed(world: &World, prepare: &dyn Fn(), command: &[&str], again: Option<i32
 fn register() {
     let tree = tree();
     let prepare = || drop(tree.world.hermes(["gateway", "unregister", "a"]).ok());
-    killed(&tree.world, &prepare, &["gateway", "register", "a"], Some(1), 40);
+    killed(&tree.world, &prepare, &["gateway", "register", "a"], Some(1), 30);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn create() {
             world.hermes(["profile", "delete", "b", "-y"]).ok();
         }
     };
-    killed(world, &prepare, &["profile", "create", "b", "--port", &port], Some(1), 60);
+    killed(world, &prepare, &["profile", "create", "b", "--port", &port], Some(1), 50);
 }
 
 #[test]
