@@ -73,12 +73,12 @@ impl Scene<'_> {
     #[track_caller]
     fn boot_makes(&self, allowed: &[&Snapshot], injection: &str) {
         let booted = self.hermes(&["boot"]).ok();
-        let mut now = Snapshot::of(self.world);
+        let mut last = None;
         let seen = answered(SOON, || {
-            now = Snapshot::of(self.world);
-            allowed.contains(&&now).then_some(())
+            let now = last.insert(Snapshot::of(self.world));
+            allowed.contains(&&*now).then_some(())
         });
-        if seen.is_none() {
+        if let (None, Some(now)) = (seen, last) {
             let differences = allowed.iter().map(|allowed| now.difference(allowed));
             let differences = differences.collect::<Vec<_>>().join("--- or\n");
             panic!("{injection} of {:?}:\n{differences}\n{booted}", self.command);
