@@ -206,12 +206,12 @@ pub fn a_crash_loop_is_parked(machine: &impl Machine) {
     assert!(reason.starts_with("it died 10 times within 10 minutes"), "{reason}");
     assert_eq!((&status["intent"], &status["deaths"]), (&json!("running"), &json!(10)));
     machine.hermes(&["gateway", "status", "--all"]).fails_with(1);
-    machine.hermes(&["gateway", "stop", "loop"]).ok();
-    assert_eq!(machine.status("loop")["state"], "down");
     machine.configure("loop", "gateway:\n  command: [sleep, '600']\n");
     machine.hermes(&["gateway", "start", "loop"]).ok();
     let status = machine.status("loop");
     assert_eq!((&status["state"], &status["deaths"]), (&json!("up"), &json!(0)));
+    machine.hermes(&["gateway", "stop", "loop"]).ok();
+    assert_eq!(machine.status("loop")["state"], "down");
 }
 
 /// After a restart of the machine what was wanted is up, and nothing else is.

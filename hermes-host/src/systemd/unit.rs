@@ -3,6 +3,15 @@
 //! Sources: systemd.unit(5), systemd.service(5), systemd.exec(5), systemd.kill(5). The template has nothing
 //! of a profile in it but `%i`, which systemd fills in as it is (`%I` would make slashes of dashes), and
 //! nothing of an environment: what a gateway is to know it reads when it starts.
+//!
+//! Why some of its lines are what they are:
+//!
+//! * `ExecCondition=`: the intent decides, at every start, whoever asks for it.
+//! * `NotifyAccess=all`: who asks a `ready_url` is not the main process, which is the user's own program.
+//! * `Restart=always`: a gateway that exits with 0 was not told to stop.
+//! * `TimeoutStartSec=infinity`: one that is slow is starting; how long that is waited for is the command's.
+//! * `KillMode=mixed`: the gateway is asked to end, and what it leaves behind is killed.
+//! * `NoNewPrivileges=` and the lines below: what an agent that works on its user's files can live with.
 
 use std::path::{Path, PathBuf};
 
