@@ -52,7 +52,8 @@ pub fn reseat(
             Err(left) => {
                 let left = in_one_line(&left);
                 error.with_hint(format!(
-                    "it could not all be undone ({left}); the next command that changes it goes on with it"
+                    "it could not all be undone ({left}); the next command that changes it, or \
+                     `hermes boot`, brings it to an end"
                 ))
             }
         });
