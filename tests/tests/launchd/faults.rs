@@ -69,13 +69,27 @@ fn a_name_that_is_still_being_removed_is_waited_for() {
 }
 
 #[test]
+fn a_stop_is_over_when_launchd_has_let_go() {
+    let mac = Mac::new();
+    mac.running("coder", "exec sleep 600");
+    mac.hermes(["gateway", "start", "coder"]).ok();
+    mac.set("linger", "2");
+    mac.hermes(["gateway", "stop", "coder"]).ok();
+    assert!(mac.job("gui", "coder").is_none());
+    assert_eq!(mac.status("coder")["state"], "down");
+}
+
+#[test]
 fn a_launchd_that_refuses_is_told_of_truthfully() {
     let mac = Mac::new();
     mac.running("coder", "exec sleep 600");
     for (code, words) in [("5", "Bootstrap failed: 5: Input/output error"), ("119", "119: refused")]
     {
         mac.set("refuse", code);
+        let told = mac.commands(0).len();
         let outcome = mac.hermes(["gateway", "start", "coder", "--timeout", "3"]).fails_with(1);
+        // What may be over soon is tried again, what is final is not.
+        assert_eq!(mac.commands(told).len() == 1, code == "119", "{:?}", mac.commands(told));
         assert!(outcome.stderr.contains(words), "{outcome}");
         assert!(outcome.stderr.contains("launchctl enable gui/"), "{outcome}");
         let status = mac.status("coder");

@@ -6,6 +6,7 @@ It keeps its state in the directory it lies in, so that each test has one of its
   gui            there while somebody is logged in at the screen
   throttle       seconds between two starts of a job (10 unless the file is there)
   removal        how often a removed job's name can't be loaded again at first (never)
+  linger         seconds for which a job stays loaded when its process has ended (0)
   refuse         what `bootstrap` exits with, always
   jobs/D/LABEL/  a loaded job: its supervisor, its process, how the last one ended
 
@@ -138,6 +139,7 @@ def supervise(job, plist):
             break
         while not told and time.monotonic() < again:
             told = heard(again) == signal.SIGTERM
+    time.sleep(number("linger", 0))
     write(STATE / f"removal-{job.name}", str(int(number("removal", 0))))
     gone = job.with_name(f".{job.name}")
     job.rename(gone)
