@@ -209,7 +209,7 @@ pub fn a_crash_loop_is_parked(machine: &impl Machine) {
     machine.configure("loop", "gateway:\n  command: [sleep, '600']\n");
     machine.hermes(&["gateway", "start", "loop"]).ok();
     let status = machine.status("loop");
-    assert_eq!((&status["state"], &status["deaths"]), (&json!("up"), &json!(0)));
+    assert_eq!((&status["state"], &status["parked"]), (&json!("up"), &Value::Null));
     machine.hermes(&["gateway", "stop", "loop"]).ok();
     assert_eq!(machine.status("loop")["state"], "down");
 }
