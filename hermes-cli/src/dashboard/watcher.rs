@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermes_core::Kind;
 use hermes_s6::changes::{Changes, Told};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -93,7 +92,7 @@ impl Watcher {
 
     /// Sees to it that changes are told, where they can be.
     fn be_told(&mut self, app: &App) {
-        if self.changes.is_none() && app.facts.backend() == Kind::S6 {
+        if self.changes.is_none() {
             self.changes = app.s6().ok().and_then(|s6| Changes::begin(&s6).ok());
         }
     }
