@@ -15,6 +15,7 @@
 //! | [`intent`] | what the operator wants of a gateway |
 //! | [`manager`] | the service traits, their errors, the kinds of backend |
 //! | [`backend`] | the third trait: what else is asked of a backend, whatever its kind |
+//! | [`gateway`] | what every backend asks and writes down before it acts |
 //! | [`reseat`] | the steps in which a service is carried over to another name |
 //! | [`examination`] | what a look at the machine found |
 //! | [`status`] | what a backend says of one gateway |
@@ -34,6 +35,7 @@ pub mod dotenv;
 pub mod examination;
 pub mod failure;
 pub mod fsutil;
+pub mod gateway;
 pub mod home;
 pub mod intent;
 pub mod lock;

@@ -27,9 +27,9 @@ use std::io;
 use std::path::PathBuf;
 
 use fs_err as fs;
-use hermes_core::config::{self, GatewayConfig};
 use hermes_core::failure::{failed, of_lock, of_store, refused};
 use hermes_core::fsutil;
+use hermes_core::gateway::{self, config_of};
 use hermes_core::home::ProfileHome;
 use hermes_core::lock::Lock;
 use hermes_core::manager::ManagerError;
@@ -169,7 +169,7 @@ impl Launchd {
     }
 
     fn gateway<'a>(&'a self, operation: &'a str, profile: &Profile) -> Gateway<'a> {
-        let config = gateway_config(profile);
+        let config = config_of(profile);
         Gateway {
             launchctl: &self.launchctl,
             patience: self.patience,
@@ -244,25 +244,20 @@ impl Launchd {
         Lock::acquire(&path, self.patience.lock).map_err(|error| of_lock(operation, error))
     }
 
-    /// Refuses a port that another profile's running gateway has. What is answered is held until this
-    /// one's gateway was seen to be up: of two that start at once the second is to see the first.
+    /// Refuses a port that another profile's running gateway has ([`gateway::claim_port`]).
     fn claim_port(&self, operation: &str, profile: &Profile) -> Result<Option<Lock>, ManagerError> {
-        let port_of = |profile: &Profile| self.store.port(profile).ok().flatten();
-        let Some(port) = port_of(profile) else { return Ok(None) };
-        let lock = self.lock(operation, self.store.root().port_lock(port))?;
-        let listing = self.store.list().map_err(|error| of_store(operation, error))?;
-        for other in listing.profiles.iter().filter(|other| other.name != profile.name) {
-            let up = || other_holder(&other.home.gateway_lock(), None);
-            if port_of(other) == Some(port)
-                && up().map_err(|error| failed(operation, error))?.is_some()
-            {
-                let why = format!("port {port} belongs to `{}`, whose gateway is up", other.name);
-                let hint =
-                    format!("`hermes profile port {} NUMBER` gives it another", profile.name);
-                return Err(refused(operation, why, Some(hint)));
+        let running = || {
+            let listing = self.store.list().map_err(|error| of_store(operation, error))?;
+            let mut names = Vec::new();
+            for other in listing.profiles {
+                let holder = other_holder(&other.home.gateway_lock(), None);
+                if holder.map_err(|error| failed(operation, error))?.is_some() {
+                    names.push(other.name);
+                }
             }
-        }
-        Ok(Some(lock))
+            Ok(names)
+        };
+        gateway::claim_port(&self.store, self.patience.lock, operation, profile, running)
     }
 
     fn profile(&self, operation: &str, name: &ProfileName) -> Result<Profile, ManagerError> {
@@ -272,10 +267,4 @@ impl Launchd {
     fn profile_called(&self, name: &ProfileName) -> Profile {
         Profile { name: name.clone(), home: self.store.root().profile(name) }
     }
-}
-
-/// The profile's configuration; the defaults where it can't be read, since the gateway itself is
-/// who refuses it, with the reason in its log.
-fn gateway_config(profile: &Profile) -> GatewayConfig {
-    config::load(&profile.home.config()).map(|loaded| loaded.gateway).unwrap_or_default()
 }

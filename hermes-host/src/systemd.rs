@@ -28,9 +28,9 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use hermes_core::backend::{Journal, RenameError};
-use hermes_core::config::{self, GatewayConfig};
 use hermes_core::examination::Examination;
 use hermes_core::failure::{corrupt, failed, of_lock, of_store, refused};
+use hermes_core::gateway::{self, record_intent};
 use hermes_core::lock::Lock;
 use hermes_core::manager::ManagerError;
 use hermes_core::reseat::{Before, Reseat, reseat};
@@ -149,26 +149,15 @@ impl Systemd {
         })
     }
 
-    /// Refuses a port that another profile's running gateway has. What is answered is held until this
-    /// one's gateway was seen to be up: of two that start at once the second is to see the first.
+    /// Refuses a port that another profile's running gateway has ([`gateway::claim_port`]).
     fn claim_port(&self, operation: &str, profile: &Profile) -> Result<Option<Lock>, ManagerError> {
-        let port_of = |profile: &Profile| self.store.port(profile).ok().flatten();
-        let Some(port) = port_of(profile) else { return Ok(None) };
-        let lock = self.lock(operation, self.store.root().port_lock(port))?;
-        for seen in self.show(operation, &[&self.names.pattern()])? {
-            let Some(other) = self.names.profile(&seen.id) else { continue };
-            if seen.pid.is_none() || other == profile.name {
-                continue;
-            }
-            let home = self.store.root().profile(&other);
-            if port_of(&Profile { name: other.clone(), home }) == Some(port) {
-                let why = format!("port {port} belongs to `{other}`, whose gateway is up");
-                let hint =
-                    format!("`hermes profile port {} NUMBER` gives it another", profile.name);
-                return Err(refused(operation, why, Some(hint)));
-            }
-        }
-        Ok(Some(lock))
+        let running = || {
+            let units = self.show(operation, &[&self.names.pattern()])?.into_iter();
+            let up = units.filter(|unit| unit.pid.is_some());
+            Ok(up.filter_map(|unit| self.names.profile(&unit.id)).collect())
+        };
+        let patience = self.setup.patience.lock;
+        gateway::claim_port(&self.store, patience, operation, profile, running)
     }
 }
 
@@ -176,16 +165,6 @@ fn names(home: &RootHome, scope: Scope, account: &Account) -> Names {
     // Two users' own homes are both the default one, and may have units of the same system.
     let plain = scope == Scope::User && account.is_default(home);
     Names::new((!plain).then(|| tag(home)).as_deref())
-}
-
-/// The profile's configuration; the defaults where it can't be read, since the gateway itself is
-/// who refuses it, with the reason in its log.
-fn gateway_config(profile: &Profile) -> GatewayConfig {
-    config::load(&profile.home.config()).map(|loaded| loaded.gateway).unwrap_or_default()
-}
-
-fn record_intent(operation: &str, intent: Intent, profile: &Profile) -> Result<(), ManagerError> {
-    intent.write(&profile.home).map_err(|error| failed(operation, error))
 }
 
 impl ServiceManager for Systemd {

@@ -3,7 +3,7 @@
 use std::io;
 
 use hermes_core::backend::{Backend, RenameError};
-use hermes_core::config::{self, GatewayConfig};
+use hermes_core::gateway::{self, config_of, record_intent};
 use hermes_core::lock::Lock;
 use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::other_holder;
@@ -14,7 +14,7 @@ use hermes_core::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use crate::error::{corrupt, failed, of_store, refused};
+use crate::error::{corrupt, failed, of_store};
 use crate::layout::ServiceDir;
 use crate::lifecycle::{Gateway, bring_down, bring_up};
 use crate::parallel;
@@ -61,7 +61,7 @@ impl S6Manager {
         let registration = Registration {
             extra_env: options.extra_env.clone(),
             up,
-            stop_timeout: gateway_config(profile).stop_timeout,
+            stop_timeout: config_of(profile).stop_timeout,
         };
         registry::register(&self.tree, &profile.name, &registration)
     }
@@ -70,7 +70,7 @@ impl S6Manager {
     pub(crate) fn unregister_locked(&self, profile: &ProfileName) -> Result<(), ManagerError> {
         let operation = format!("unregister the gateway of `{profile}`");
         let home = self.store.root().profile(profile);
-        let stop_timeout = gateway_config(&Profile { name: profile.clone(), home }).stop_timeout;
+        let stop_timeout = config_of(&Profile { name: profile.clone(), home }).stop_timeout;
         bring_down(&self.tree, &operation, profile, stop_timeout)?;
         let slot = self.tree.scandir.slot(profile);
         match slot.path().symlink_metadata() {
@@ -90,7 +90,7 @@ impl S6Manager {
         if !self.tree.strays(&slot).map_err(|error| failed(&operation, error))?.is_empty() {
             self.stop_locked(profile)?;
         }
-        let config = gateway_config(profile);
+        let config = config_of(profile);
         let gateway = Gateway {
             notifies: config.notifies_readiness(),
             stop_timeout: config.stop_timeout,
@@ -102,38 +102,28 @@ impl S6Manager {
     /// Stops a gateway whose profile's lock the caller holds.
     pub(crate) fn stop_locked(&self, profile: &Profile) -> Result<(), ManagerError> {
         let operation = format!("stop the gateway of `{}`", profile.name);
-        let stop_timeout = gateway_config(profile).stop_timeout;
+        let stop_timeout = config_of(profile).stop_timeout;
         bring_down(&self.tree, &operation, &profile.name, stop_timeout)?;
         let slot = self.tree.scandir.slot(&profile.name);
         policy::unpark(&slot).map_err(|error| failed(&operation, error))
     }
 
-    /// Refuses a port that another profile's running gateway has. What is answered is held until this
-    /// one's gateway was seen to be up: of two that start at once the second is to see the first.
+    /// Refuses a port that another profile's running gateway has ([`gateway::claim_port`]).
     pub(crate) fn claim_port(
         &self,
         operation: &str,
         profile: &Profile,
     ) -> Result<Option<Lock>, ManagerError> {
-        let port_of = |profile: &Profile| self.store.port(profile).ok().flatten();
-        let Some(port) = port_of(profile) else {
-            return Ok(None);
+        let scandir = &self.tree.scandir;
+        let runs = |name: &ProfileName| {
+            scandir.slot(name).record().is_ok_and(|record| record.gateway().is_some())
         };
-        let lock = self.tree.lock_port(operation, port)?;
-        for other in self.tree.scandir.profiles().map_err(|error| failed(operation, error))? {
-            let slot = self.tree.scandir.slot(&other);
-            if other == profile.name || !slot.record().is_ok_and(|r| r.gateway().is_some()) {
-                continue;
-            }
-            let home = self.store.root().profile(&other);
-            if port_of(&Profile { name: other.clone(), home }) == Some(port) {
-                let why = format!("port {port} belongs to `{other}`, whose gateway is up");
-                let hint =
-                    format!("`hermes profile port {} NUMBER` gives it another", profile.name);
-                return Err(refused(operation, why, Some(hint)));
-            }
-        }
-        Ok(Some(lock))
+        let running = || {
+            let mut names = scandir.profiles().map_err(|error| failed(operation, error))?;
+            names.retain(runs);
+            Ok(names)
+        };
+        gateway::claim_port(&self.store, self.tree.patience.lock, operation, profile, running)
     }
 
     /// The profile and its lock. Where there is no profile no lock is made, nor a home for it.
@@ -196,7 +186,7 @@ fn read_supervised(status: &mut Status, profile: &Profile, slot: &ServiceDir) ->
     let record = slot.record()?;
     let deaths = slot.deaths()?;
     let runs = record.gateway().is_some();
-    let notifies = runs && gateway_config(profile).notifies_readiness();
+    let notifies = runs && config_of(profile).notifies_readiness();
     status.parked = if record.is_down() { policy::parked(slot)? } else { None };
     let waits = record.finishing && record.want_up;
     status.backoff = if waits { policy::backoff(slot)? } else { None };
@@ -228,12 +218,6 @@ fn state(record: &Record, notifies: bool, died: bool, parked: bool) -> State {
         (None, false) if parked => State::Parked,
         (None, false) => State::Down,
     }
-}
-
-/// The profile's configuration; the defaults where it can't be read, since the gateway itself is
-/// who refuses it, with the reason in its log.
-fn gateway_config(profile: &Profile) -> GatewayConfig {
-    config::load(&profile.home.config()).map(|loaded| loaded.gateway).unwrap_or_default()
 }
 
 impl ServiceManager for S6Manager {
@@ -350,10 +334,6 @@ impl Backend for S6Manager {
     ) -> Result<(), RenameError> {
         self.rename(from, to).map(drop)
     }
-}
-
-fn record_intent(operation: &str, intent: Intent, profile: &Profile) -> Result<(), ManagerError> {
-    intent.write(&profile.home).map_err(|error| failed(operation, error))
 }
 
 #[cfg(test)]

@@ -130,11 +130,6 @@ impl Tree {
         self.lock(operation, self.scandir.command_lock())
     }
 
-    /// Takes the lock of those who are about to listen on `port`.
-    pub(crate) fn lock_port(&self, operation: &str, port: u16) -> Result<Lock, ManagerError> {
-        self.lock(operation, self.root.port_lock(port))
-    }
-
     /// Takes the lock under which an s6-svscan is started on the scan directory, and what a former one
     /// left is cleared away: of two at once, the second would clear what the first has just begun.
     pub fn lock_tree(&self, operation: &str) -> Result<Lock, ManagerError> {

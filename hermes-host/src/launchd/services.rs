@@ -3,6 +3,7 @@
 use hermes_core::backend::{Backend, RenameError};
 use hermes_core::examination::{Examination, Mend, Shortcoming};
 use hermes_core::failure::{corrupt, failed, refused};
+use hermes_core::gateway::{config_of, record_intent};
 use hermes_core::manager::ManagerError;
 use hermes_core::reseat::{Before, Reseat, reseat};
 use hermes_core::status::{State, Status};
@@ -10,7 +11,7 @@ use hermes_core::store::Profile;
 use hermes_core::{Intent, Kind, ProfileName, ProfileRegistrar, ServiceManager, Store};
 
 use super::plist::LONGEST_EXIT_TIMEOUT;
-use super::{EXTENSION, Launchd, NAME_MAX, gateway_config};
+use super::{EXTENSION, Launchd, NAME_MAX};
 
 impl ServiceManager for Launchd {
     fn kind(&self) -> Kind {
@@ -164,7 +165,7 @@ impl Launchd {
                 mend: Mend::Run(format!("hermes gateway uninstall {name}")),
             });
         };
-        let stop_timeout = gateway_config(&profile).stop_timeout;
+        let stop_timeout = config_of(&profile).stop_timeout;
         let kill_after = stop_timeout.kill_after().as_secs();
         (kill_after > LONGEST_EXIT_TIMEOUT).then(|| Shortcoming {
             severe: false,
@@ -198,8 +199,4 @@ impl Reseat for Launchd {
     fn start(&self, profile: &Profile) -> Result<(), ManagerError> {
         self.start_locked(&format!("start the gateway of `{}`", profile.name), profile)
     }
-}
-
-fn record_intent(operation: &str, intent: Intent, profile: &Profile) -> Result<(), ManagerError> {
-    intent.write(&profile.home).map_err(|error| failed(operation, error))
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use hermes_core::Intent;
 use hermes_core::failure::failed;
+use hermes_core::gateway::config_of;
 use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::other_holder;
 use hermes_core::status::{State, Status};
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 use super::launchctl::Job;
 use super::lifecycle::{begun, is_ready};
 use super::record::Record;
-use super::{Launchd, gateway_config, plist};
+use super::{Launchd, plist};
 
 impl Launchd {
     pub(super) fn status_of(
@@ -28,7 +29,7 @@ impl Launchd {
         let intent = Intent::read(&profile.home).ok();
         let registered = plist::pinned(&self.agent_path(&profile.name)).map_err(io)?;
         let registered = self.is_ours(&registered);
-        let notifies = gateway_config(profile).notifies_readiness();
+        let notifies = config_of(profile).notifies_readiness();
         let ready = holder.filter(|_| notifies).map(|pid| is_ready(&profile.home, pid));
         let parked = record.parked.clone().filter(|_| jobs.is_empty() && registered);
         let (state, pid) = match state(&jobs, holder, ready) {

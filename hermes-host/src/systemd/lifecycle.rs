@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use hermes_core::config::StopTimeout;
 use hermes_core::failure::{failed, refused, timed_out};
+use hermes_core::gateway::config_of;
 use hermes_core::manager::ManagerError;
 use hermes_core::process::Process;
 use hermes_core::process_lock::other_holder;
@@ -20,7 +21,7 @@ use hermes_core::{Intent, ProfileName, detect};
 use rustix::process::Signal;
 
 use super::show::{self, PROPERTIES, Seen};
-use super::{Scope, Systemd, gateway_config};
+use super::{Scope, Systemd};
 use crate::command::Said;
 
 /// How long a gateway that never says it is ready has to stay up to count as started.
@@ -105,7 +106,7 @@ impl Systemd {
         let intent = Intent::read(&profile.home).ok();
         let parked = seen.parked(intent, restart::fault(&profile.home.fault()));
         let registered = self.link(&profile.name).symlink_metadata().is_ok();
-        let notifies = gateway_config(profile).notifies_readiness();
+        let notifies = config_of(profile).notifies_readiness();
         let mut status = Status {
             profile: profile.name.clone(),
             registered,
@@ -139,7 +140,7 @@ impl Systemd {
         // What it died of before counts no more; one that is not loaded has nothing to forget.
         self.systemctl(operation, &["reset-failed", &unit], ANSWER)?;
         let said = self.systemctl(operation, &["start", &unit], patience)?;
-        let notifies = gateway_config(profile).notifies_readiness();
+        let notifies = config_of(profile).notifies_readiness();
         let mut settling: Option<(Option<u32>, Instant)> = None;
         let mut saw = "";
         let done = wait::until(deadline.max(Instant::now() + SETTLED), || {
@@ -218,7 +219,7 @@ impl Systemd {
     ) -> Result<(), ManagerError> {
         let home = self.store.root().profile(name);
         let profile = Profile { name: name.clone(), home };
-        let stop = gateway_config(&profile).stop_timeout;
+        let stop = config_of(&profile).stop_timeout;
         // Not the unit of another home, which goes by the same name.
         self.serves(operation, stop)?;
         let started = Instant::now();

@@ -12,12 +12,13 @@ use fs_err as fs;
 use hermes_core::config::StopTimeout;
 use hermes_core::failure::{failed, refused};
 use hermes_core::fsutil;
+use hermes_core::gateway::config_of;
 use hermes_core::manager::ManagerError;
 use hermes_core::store::Profile;
 use hermes_core::{ProfileName, ProfileRegistrar};
 
 use super::unit::{GENERATION, GROWING_DELAY, Mark, Template};
-use super::{Scope, Systemd, gateway_config};
+use super::{Scope, Systemd};
 use crate::privilege::raised;
 
 /// A home there does not outlive a restart of the machine, and the unit has a directory of its own there.
@@ -63,7 +64,7 @@ impl Systemd {
         operation: &str,
         profile: &Profile,
     ) -> Result<(), ManagerError> {
-        let own = gateway_config(profile).stop_timeout;
+        let own = config_of(profile).stop_timeout;
         let is_linked = self.has_link(&profile.name);
         if is_linked && self.serves(operation, own)? {
             return Ok(());
@@ -137,7 +138,7 @@ impl Systemd {
     ) -> Result<(), ManagerError> {
         let version = self.version(operation)?;
         let profiles = self.store.list().map(|listing| listing.profiles).unwrap_or_default();
-        let longest = profiles.iter().map(|profile| gateway_config(profile).stop_timeout).max();
+        let longest = profiles.iter().map(|profile| config_of(profile).stop_timeout).max();
         let text = Template {
             program: &self.setup.program,
             root: self.store.root(),
