@@ -13,7 +13,7 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 /// Makes this thread, and those that it starts from now on, act as the given user but for what
-/// [`raised`] does. For root alone, before there are other threads.
+/// `raised` does. For root alone, before there are other threads.
 #[cfg(target_os = "linux")]
 pub fn lower(uid: u32, gid: u32) -> io::Result<()> {
     set_thread_groups(&[])?;
