@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use flate2::read::GzDecoder;
+use hermes_s6::wait::Process;
 use hermes_tests::{
     Outcome, Up, World, chmod, eventually, hermes_program, is_root, pid, processes_naming,
 };
+use rustix::process::Signal;
 use serde_json::Value;
 
 const PROFILES: [&str; 3] = ["one", "two", "dying"];
@@ -117,7 +119,11 @@ fn it_is_in_its_own_gateway_and_in_its_own_file_alone() {
     let family_before = eventually("the gateway has started its own", || {
         Some(family(&up.status("one"))).filter(|family| family.len() == 3)
     });
-    family_before.into_iter().rev().for_each(hermes_tests::kill);
+    for pid in family_before {
+        // One may end with another before its turn.
+        let process = Process::open(u32::try_from(pid).expect("a pid")).expect("a pidfd");
+        process.into_iter().for_each(|one| one.signal(Signal::KILL).expect("permission to signal"));
+    }
     eventually("it is up again", || {
         let status = up.status("one");
         (status["state"] == "up" && pid(&status) != before).then_some(())
