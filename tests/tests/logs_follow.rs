@@ -257,12 +257,18 @@ fn the_last_lines_come_first_and_as_many_as_were_asked_for() {
         assert_eq!(numbers(&following), (first..500).collect::<Vec<_>>());
     }
     let following = follow(&world, &["coder", "-n", "0"]);
-    // Nothing tells from outside that it has begun but the descriptors that it has open.
+    // Nothing tells from outside that it has begun but the file that it has open, at its end.
     eventually("it follows", || {
-        let open = fs::read_dir(format!("/proc/{}/fd", following.pid())).ok()?;
-        let open = open.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
-        let mut open = open.filter(|path| path.ends_with("logs/gateways/coder/current"));
-        open.next()
+        let proc = format!("/proc/{}", following.pid());
+        let mut open = fs::read_dir(format!("{proc}/fd")).ok()?.filter_map(Result::ok);
+        open.find(|entry| {
+            let path = fs::read_link(entry.path()).unwrap_or_default();
+            let info = format!("{proc}/fdinfo/{}", entry.file_name().display());
+            let at = fs::read_to_string(info).unwrap_or_default();
+            path.ends_with("logs/gateways/coder/current")
+                && fs::metadata(&path)
+                    .is_ok_and(|file| at.starts_with(&format!("pos:\t{}\n", file.len())))
+        })
     });
     logger.write(3);
     following.await_lines(3);
