@@ -4,8 +4,11 @@
 //! Around that the old service is taken away and a new one made, and what ran is seen to run again; a
 //! step that fails undoes those before it.
 
+use crate::backend::RenameError;
 use crate::causes::in_one_line;
 use crate::failure::of_store;
+use crate::intent::Intent;
+use crate::lock::Lock;
 use crate::manager::ManagerError;
 use crate::name::ProfileName;
 use crate::store::{Profile, Renaming};
@@ -29,25 +32,46 @@ pub trait Reseat {
 #[derive(Debug, Clone, Copy)]
 pub struct Before {
     /// It had one.
-    pub had: bool,
-    /// It is to have one afterwards.
-    pub wants: bool,
+    had: bool,
     /// Its gateway was up.
-    pub ran: bool,
+    ran: bool,
     /// It is to come up: wanted, and no other has its port.
-    pub up: bool,
+    up: bool,
 }
 
-/// Renames with the service, once the journal is written. On failure everything is undone, and a gateway that ran runs again.
+impl Before {
+    /// What is known of a profile that had a service or not, whose gateway is wanted or not and was up
+    /// or not, and the lock of its port ([`crate::gateway::claim_port`]), to be held until it is up
+    /// again: nobody else is to get it meanwhile. Refuses one that ran and would not come up again,
+    /// because another one has its port.
+    pub fn new(
+        had: bool,
+        intent: Intent,
+        was_up: bool,
+        port: Result<Option<Lock>, ManagerError>,
+    ) -> Result<(Self, Option<Lock>), ManagerError> {
+        let wanted = intent == Intent::Running;
+        let ran = wanted && was_up;
+        match port {
+            Ok(port) => Ok((Self { had, ran, up: wanted }, port)),
+            Err(error) if ran => Err(error),
+            Err(_) => Ok((Self { had, ran, up: false }, None)),
+        }
+    }
+}
+
+/// Renames with the service, with a journal of it. On failure everything is undone, and a gateway that
+/// ran runs again.
 pub fn reseat(
     services: &impl Reseat,
     operation: &str,
     renaming: &Renaming<'_>,
     (old, new): (&Profile, &Profile),
     before: Before,
-) -> Result<(), ManagerError> {
+) -> Result<(), RenameError> {
+    renaming.record()?;
     if let Err(error) = carry_over(services, operation, renaming, (old, new), before) {
-        return Err(match undo(services, operation, renaming, (old, new), before) {
+        let error = match undo(services, operation, renaming, (old, new), before) {
             Ok(()) => error,
             Err(left) => {
                 let left = in_one_line(&left);
@@ -56,14 +80,16 @@ pub fn reseat(
                      `hermes boot`, brings it to an end"
                 ))
             }
-        });
+        };
+        return Err(error.into());
     }
-    renaming.forget().map_err(|error| {
+    let forgotten = renaming.forget().map_err(|error| {
         let to = &new.name;
         of_store(operation, error).with_hint(format!(
             "it is called `{to}` now; the next command on it removes the journal"
         ))
-    })
+    });
+    Ok(forgotten?)
 }
 
 fn carry_over(
@@ -75,9 +101,7 @@ fn carry_over(
 ) -> Result<(), ManagerError> {
     services.take_away(&old.name)?;
     renaming.move_files().map_err(|error| of_store(operation, error))?;
-    if before.wants {
-        services.make(new, before.up)?;
-    }
+    services.make(new, before.up)?;
     if before.ran { services.start(new) } else { Ok(()) }
 }
 

@@ -308,24 +308,9 @@ impl Backend for Systemd {
         }
         let intent = Intent::read(&old.home).map_err(|error| corrupt(&operation, error))?;
         let state = self.seen(&operation, from)?.state(false);
-        let ran = intent == Intent::Running && state == State::Up;
-        // Held until the gateway is up again: nobody else is to get its port meanwhile.
         let port = self.claim_port(&operation, &old);
-        let (_port, up) = match port {
-            Ok(port) => (port, intent == Intent::Running),
-            // It would not come up again.
-            Err(error) if ran => return Err(error.into()),
-            Err(_) => (None, false),
-        };
-        renaming.record()?;
-        reseat(
-            self,
-            &operation,
-            &renaming,
-            (&old, &new),
-            Before { had: true, wants: true, ran, up },
-        )?;
-        Ok(())
+        let (before, _port) = Before::new(true, intent, state == State::Up, port)?;
+        reseat(self, &operation, &renaming, (&old, &new), before)
     }
 
     fn examine(&self) -> Vec<Examination> {

@@ -41,17 +41,9 @@ impl S6Manager {
         let [old, new] = [from, to].map(|name| self.profile_called(name));
         let intent = Intent::read(&old.home).map_err(|error| corrupt(&operation, error))?;
         let before = self.status_of(&old).map_err(|error| failed(&operation, error))?;
-        // Held until the gateway is up again: nobody else is to get its port meanwhile.
         let port = self.claim_port(&operation, &old);
-        let ran = intent == Intent::Running && before.state == State::Up;
-        let (_port, up) = match port {
-            Ok(port) => (port, intent == Intent::Running),
-            // It would not come up again.
-            Err(error) if ran => return Err(error.into()),
-            Err(_) => (None, false),
-        };
-        let before = Before { had: before.registered, wants: true, ran, up };
-        renaming.record()?;
+        let (before, _port) =
+            Before::new(before.registered, intent, before.state == State::Up, port)?;
         reseat(self, &operation, &renaming, (&old, &new), before)?;
         Ok(self.status_of(&new).map_err(|error| failed(&operation, error))?)
     }

@@ -124,17 +124,9 @@ impl Backend for Launchd {
         let [old, new] = [from, to].map(|name| self.profile_called(name));
         let intent = Intent::read(&old.home).map_err(|error| corrupt(&operation, error))?;
         let state = self.status_of(&operation, &old)?.state;
-        let ran = intent == Intent::Running && state == State::Up;
-        // Held until the gateway is up again: nobody else is to get its port meanwhile.
         let port = self.claim_port(&operation, &old);
-        let (_port, up) = match port {
-            Ok(port) => (port, intent == Intent::Running),
-            // It would not come up again.
-            Err(error) if ran => return Err(error.into()),
-            Err(_) => (None, false),
-        };
-        let before = Before { had: true, wants: true, ran, up };
-        Ok(reseat(self, &operation, &renaming, (&old, &new), before)?)
+        let (before, _port) = Before::new(true, intent, state == State::Up, port)?;
+        reseat(self, &operation, &renaming, (&old, &new), before)
     }
 
     fn examine(&self) -> Vec<Examination> {
