@@ -1,7 +1,7 @@
 //! What the dashboard tells of a gateway: what `hermes gateway status --json` does, and when it died.
 
-use hermes_core::ProfileName;
 use hermes_core::manager::ManagerError;
+use hermes_core::{ProfileName, Status};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -37,7 +37,17 @@ pub(super) struct Seen {
 impl Entry {
     /// What is to be told of a profile now; `None` if there is no such profile.
     pub(super) fn of(app: &App, services: &Services, name: &ProfileName) -> Option<Self> {
-        match services.status(name) {
+        Self::told(app, services, name, services.status(name))
+    }
+
+    /// The same, given what the supervisor answered.
+    fn told(
+        app: &App,
+        services: &Services,
+        name: &ProfileName,
+        status: Result<Status, ManagerError>,
+    ) -> Option<Self> {
+        match status {
             Ok(status) => Some(Self::Seen(Box::new(Seen {
                 view: View::new(app, status),
                 died: services.recent_deaths(name).unwrap_or_default(),
@@ -78,6 +88,9 @@ impl Entry {
 /// All profiles, `default` first.
 pub(super) fn all(app: &App, services: &Services) -> Result<Vec<(ProfileName, Entry)>, CliError> {
     let names = status::names(app, &Which { names: Vec::new(), all: true })?;
-    let entry = |name: ProfileName| Entry::of(app, services, &name).map(|entry| (name, entry));
-    Ok(names.into_iter().filter_map(entry).collect())
+    let statuses = services.statuses(&names)?;
+    let entry = |(name, status): (ProfileName, _)| {
+        Some((name.clone(), Entry::told(app, services, &name, status)?))
+    };
+    Ok(names.into_iter().zip(statuses).filter_map(entry).collect())
 }

@@ -55,8 +55,8 @@ fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<View>, CliError> {
         return Ok(missing);
     }
     let services = app.services()?;
-    for name in wanted {
-        let status = services.status(name)?;
+    for status in services.statuses(wanted)? {
+        let status = status?;
         if status.state != State::Up {
             missing.push(View::new(app, status));
         }
