@@ -31,7 +31,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Whether it is a tree on `scandir`, on this machine and to be seen from here.
+    /// Whether it is a tree on `scandir`, under whichever of its paths, on this machine and to be seen from here.
     pub fn runs(&self, scandir: &Path) -> bool {
         self.svscan.pid.is_some() && self.about.contains(&scandir_field(scandir))
     }
@@ -112,6 +112,8 @@ fn about(tree: &Tree) -> String {
     )
 }
 
+/// Two processes may know the directory under two names; in the image one is a link.
 fn scandir_field(scandir: &Path) -> String {
-    format!("scandir={scandir:?}")
+    let path = std::fs::canonicalize(scandir).unwrap_or_else(|_| scandir.to_owned());
+    format!("scandir={path:?}")
 }

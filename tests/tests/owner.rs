@@ -4,7 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
-use hermes_tests::{Up, World, eventually, hermes_program, is_one_clear_error, kill, pid, signal};
+use hermes_tests::{
+    Up, World, eventually, hermes_program, is_alive, is_one_clear_error, kill, pid, signal,
+};
 use rustix::process::Signal;
 
 /// Another `hermes up` for the home of a first one, on a scan directory of its own.
@@ -130,6 +132,28 @@ fn a_client_supervises_nothing_and_says_who_does() {
     assert!(list.stdout.contains("coder") && !list.stdout.contains("other"), "{list}");
     up.world.hermes(["gateway", "start", "coder"]).env("HERMES_ROLE", "boss").fails_with(2);
     up.world.hermes(["gateway", "start", "coder"]).env("HERMES_ROLE", "owner").ok();
+}
+
+#[test]
+fn a_link_to_the_scan_directory_leads_to_the_same_tree() {
+    let up = first();
+    let link = up.world.path().join("link");
+    std::os::unix::fs::symlink(up.world.scandir(), &link).unwrap();
+    let hermes = |args: &[&str]| {
+        let command = up.world.hermes(args.iter().copied());
+        command.env("HERMES_SCANDIR", link.to_str().unwrap())
+    };
+    hermes(&["gateway", "stop", "coder"]).ok();
+    let by_hand = hermes(&["gateway", "start", "coder", "--foreground"]).spawn();
+    let orphan = eventually("it is an orphan", || {
+        let status = up.status("coder");
+        (status["state"] == "orphan").then(|| pid(&status))
+    });
+    let doctor = hermes(&["doctor"]).run();
+    assert!(!doctor.stdout.contains("error: owner"), "{doctor}");
+    hermes(&["gateway", "restart", "coder"]).ok();
+    assert!(!is_alive(orphan));
+    by_hand.wait();
 }
 
 #[test]
