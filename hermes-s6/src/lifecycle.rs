@@ -12,7 +12,7 @@ use hermes_core::ProfileName;
 use hermes_core::config::StopTimeout;
 use hermes_core::fsutil;
 use hermes_core::manager::ManagerError;
-use hermes_core::process_lock::other_holder;
+use hermes_core::process_lock::{Holder, holder, other_holder};
 use hermes_core::restart::{self, EXIT_CONFIG};
 use hermes_core::status::{Exit, Parked};
 use jiff::{SignedDuration, Timestamp};
@@ -117,7 +117,9 @@ fn bring_up_once(
     if tell(tree, operation, slot, service::UP_FOR_GOOD)? == Sent::NobodyListens {
         return Ok(Told::Gone);
     }
+    let lock = tree.root.profile(profile).gateway_lock();
     let mut settling: Option<(u32, Instant)> = None;
+    let mut waited_for_lock = false;
     let mut wanted = false;
     let mut saw = "";
     let done = wait::until(&mut watch.events, &watch.supervisor, deadline, || {
@@ -131,8 +133,7 @@ fn bring_up_once(
                 return Ok(Look::Wait);
             }
             let parked = policy::parked(slot).map_err(io)?;
-            let other =
-                other_holder(&tree.root.profile(profile).gateway_lock(), None).map_err(io)?;
+            let other = other_holder(&lock, None).map_err(io)?;
             let why = why_it_died(gateway, death, parked);
             let hint = match other {
                 Some(_) => format!("`hermes gateway restart {profile}` ends the one that runs"),
@@ -158,6 +159,12 @@ fn bring_up_once(
             saw = "it runs and has not said that it is ready";
             return Ok(if record.ready { Look::Done(Told::Done) } else { Look::Wait });
         }
+        // Until it has the lock it is only about to become the gateway.
+        if holder(&lock).map_err(io)? != Some(Holder { pid: Some(pid) }) {
+            saw = "it runs and does not hold its lock";
+            waited_for_lock = true;
+            return Ok(Look::Wait);
+        }
         saw = "it has not been up for a second";
         let since = match settling {
             Some((settling, since)) if settling == pid => since,
@@ -165,7 +172,7 @@ fn bring_up_once(
         };
         let age = Timestamp::now().duration_since(record.stamp);
         let settled = since.elapsed() >= SETTLED
-            || age >= SignedDuration::try_from(SETTLED).unwrap_or_default();
+            || !waited_for_lock && age >= SignedDuration::try_from(SETTLED).unwrap_or_default();
         Ok(if settled { Look::Done(Told::Done) } else { Look::WaitUntil(since + SETTLED) })
     })?;
     done.ok_or_else(|| {

@@ -77,6 +77,21 @@ fn a_gateway_that_was_started_by_hand_is_ended_by_a_stop() {
 }
 
 #[test]
+fn a_start_beside_an_orphan_is_no_start_even_where_no_readiness_is_told() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    world.profile_running("mute", "exec sleep 600");
+    let by_hand = world.hermes(["gateway", "start", "mute", "--foreground"]).spawn();
+    eventually("it is an orphan", || (tree.status("mute")["state"] == "orphan").then_some(()));
+    let outcome = world.hermes(["gateway", "start", "mute"]).fails_with(1);
+    assert!(outcome.stderr.contains("the gateway of `mute` runs already"), "{outcome}");
+    assert!(outcome.stderr.contains("`hermes gateway restart mute`"), "{outcome}");
+    world.hermes(["gateway", "restart", "mute"]).ok();
+    by_hand.wait();
+    assert_eq!(tree.status("mute")["state"], "up");
+}
+
+#[test]
 fn what_a_gateway_leaves_of_its_group_ends_with_a_stop() {
     let tree = Svscan::start();
     let world = &tree.world;
