@@ -3,7 +3,7 @@
 //! What is being written has a temporary name and is locked (`flock(2)`) by its writer, so that after a
 //! crash what nobody holds can be told from what somebody is about to publish.
 
-use std::fs::{Permissions, TryLockError};
+use std::fs::{Metadata, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -25,11 +25,20 @@ pub const MAX_READ: u64 = 1024 * 1024;
 /// rename, fsync of the directory. A reader sees the old file or the new one; after a crash one of
 /// the two is there. Idempotent. Blocks until the bytes are on disk.
 pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let directory = parent(path)?;
-    let persisted = staged(directory, bytes, mode)
+    write_durably_by_way_of(parent(path)?, path, bytes, mode)
+}
+
+/// The same, with the temporary file in the directory `staging` of the same file system.
+pub fn write_durably_by_way_of(
+    staging: &Path,
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+) -> io::Result<()> {
+    let persisted = staged(staging, bytes, mode)
         .and_then(|file| file.persist(path).map_err(|error| error.error));
     persisted.map_err(|error| unwritten(path, &error))?;
-    sync_directory(directory)
+    sync_directory(parent(path)?)
 }
 
 /// Makes the file at `path` with `bytes` and `mode`, durably and at once; one that is there stays as it
@@ -175,11 +184,15 @@ pub fn open_to_read(path: &Path) -> io::Result<fs::File> {
 
 /// The same, and a device, a FIFO or a socket, which may never end, is `InvalidData`.
 pub fn open_file(path: &Path) -> io::Result<fs::File> {
+    open_with_metadata(path).map(|(file, _)| file)
+}
+
+fn open_with_metadata(path: &Path) -> io::Result<(fs::File, Metadata)> {
     let file = open_to_read(path)?;
-    let kind = file.metadata()?.file_type();
+    let found = file.metadata()?;
     // Reading a directory has an error of its own.
-    match kind.is_file() || kind.is_dir() {
-        true => Ok(file),
+    match found.is_file() || found.is_dir() {
+        true => Ok((file, found)),
         false => Err(invalid(path, "no file")),
     }
 }
@@ -194,11 +207,14 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// At most the first `max` bytes of the file at `path`, opened like [`open_file`]. Most of what is read here
-/// fits into one read, so its size isn't asked for, which would be two more calls for each file.
+/// At most the first `max` bytes of the file at `path`, opened like [`open_file`]. What is in it when it is
+/// opened is read, and where the file system tells how much that is, not a call is made to see its end.
 pub fn read_up_to(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let (file, found) = open_with_metadata(path)?;
     let mut bytes = Vec::with_capacity(1024);
-    open_file(path)?.take(max).read_to_end(&mut bytes)?;
+    // Files of the kernel's own have no size.
+    let there = if found.is_file() && found.len() > 0 { found.len() } else { max };
+    file.take(max.min(there)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

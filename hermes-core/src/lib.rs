@@ -22,7 +22,7 @@
 //! | [`detect`] | which backend is in charge, as a pure function |
 //! | [`process`], [`process_lock`] | processes that are waited for and ended; who holds a gateway, a service, a scan directory |
 //! | [`restart`] | the rules of restarting that hold under every backend |
-//! | [`lock`], [`wait`] | locks and waits with a deadline |
+//! | [`lock`], [`wait`], [`parallel`] | locks and waits with a deadline; the same work on many items |
 //! | [`fsutil`] | durable and exclusive file changes |
 //! | [`causes`], [`failure`] | what is behind an error; the errors of the traits |
 
@@ -41,6 +41,7 @@ pub mod intent;
 pub mod lock;
 pub mod manager;
 pub mod name;
+pub mod parallel;
 #[cfg(target_os = "linux")]
 pub mod process;
 pub mod process_lock;

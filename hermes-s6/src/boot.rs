@@ -8,6 +8,7 @@ use hermes_core::causes::in_one_line;
 use hermes_core::fsutil;
 use hermes_core::lock::{self, LockError};
 use hermes_core::manager::ManagerError;
+use hermes_core::parallel;
 use hermes_core::process_lock::Holder;
 use hermes_core::store::{Listing, Profile};
 use hermes_core::{Intent, ProfileName, RegisterOptions};
@@ -19,7 +20,7 @@ use crate::layout::{GENERATION, ServiceDir};
 use crate::manager::S6Manager;
 use crate::reconcile::{self, Action, Facts, PROFILE_GONE, ProfileFact, SlotFact, Wanted};
 use crate::stray::Keeper;
-use crate::{mend, parallel, policy, registry, rename};
+use crate::{mend, policy, registry, rename};
 
 /// How many gateways boot starts at once where nobody says otherwise.
 pub const DEFAULT_AT_ONCE: usize = 8;

@@ -3,9 +3,10 @@
 //! Sources: `servicedir.html` and `scandir.html` of s6 for what s6 defines, `src/include/s6/supervise.h`
 //! for the fixed names. `data/` is ours: s6 promises never to touch it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use hermes_core::ProfileName;
+use hermes_core::{ProfileName, fsutil};
 
 /// What a slot's name begins with; the profile's name follows.
 pub const SLOT_PREFIX: &str = "gateway-";
@@ -124,6 +125,13 @@ impl ServiceDir {
     /// The generation that rendered the slot's scripts.
     pub fn generation(&self) -> PathBuf {
         self.0.join("data/generation")
+    }
+
+    /// Replaces the file at `path` in a slot by `bytes`, durably ([`fsutil::write_durably`]). It is written in the scan
+    /// directory, so that boot looks there alone for what crashes left in all slots.
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        // The working directory of `finish` is a slot, whatever that is called by now.
+        fsutil::write_durably_by_way_of(&self.0.join(".."), path, bytes, FILE_MODE)
     }
 }
 

@@ -15,13 +15,13 @@ use std::time::Instant;
 use hermes_core::ProfileName;
 use hermes_core::home::{ProfileHome, env};
 use hermes_core::manager::ManagerError;
+use hermes_core::parallel;
 use hermes_core::process_lock::other_holder;
 use rustix::process::Signal;
 
 use crate::error::{failed, timed_out};
 use crate::layout::ServiceDir;
 use crate::owner;
-use crate::parallel;
 use crate::proc::same_directory;
 use crate::tree::Tree;
 use crate::wait::{self, Look, Process};

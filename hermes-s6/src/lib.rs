@@ -54,7 +54,6 @@ pub mod log;
 pub mod manager;
 pub mod mend;
 pub mod owner;
-pub mod parallel;
 pub mod policy;
 pub mod proc;
 pub mod programs;

@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::control::{self, Sent, service};
 use crate::error::{failed, refused, timed_out};
-use crate::layout::{FILE_MODE, ServiceDir};
+use crate::layout::ServiceDir;
 use crate::leftovers::Traces;
 use crate::policy;
 use crate::record::{Death, Record, parse_deaths};
@@ -214,7 +214,7 @@ pub fn bring_down(
 /// Keeps a service down that has no supervisor now, and answers whether one came before that was so.
 pub(crate) fn keep_down(slot: &ServiceDir) -> io::Result<bool> {
     // A supervisor looks for the file after it has its lock.
-    fsutil::write_durably(&slot.down(), b"", FILE_MODE)?;
+    slot.write(&slot.down(), b"")?;
     Ok(slot.supervisor()?.is_some())
 }
 
@@ -318,7 +318,7 @@ fn prepare(slot: &ServiceDir, stop_timeout: StopTimeout) -> io::Result<()> {
     if fsutil::read_if_there(&slot.timeout_kill())?.as_deref() == Some(text.as_bytes()) {
         return Ok(());
     }
-    fsutil::write_durably(&slot.timeout_kill(), text.as_bytes(), FILE_MODE)
+    slot.write(&slot.timeout_kill(), text.as_bytes())
 }
 
 fn why_it_died(gateway: &Gateway, death: &Death, parked: Option<Parked>) -> String {

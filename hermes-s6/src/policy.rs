@@ -12,7 +12,7 @@ use hermes_core::restart::{DEATHS, EXIT_CONFIG, EXIT_RESTART, WINDOW, crash_loop
 use hermes_core::status::{Backoff, Exit, Parked};
 use jiff::Timestamp;
 
-use crate::layout::{FILE_MODE, ServiceDir};
+use crate::layout::ServiceDir;
 use crate::record::Death;
 use crate::wait::{self, Look};
 
@@ -164,7 +164,7 @@ fn note_asked_for(slot: &ServiceDir) -> io::Result<()> {
     let kept = deaths.iter().map(|death| death.at).filter(|at| before.contains(at));
     let last = deaths.last().map(|death| death.at);
     let lines = kept.chain(last).map(|at| format!("{at}\n"));
-    fsutil::write_durably(&slot.asked_for(), lines.collect::<String>().as_bytes(), FILE_MODE)
+    slot.write(&slot.asked_for(), lines.collect::<String>().as_bytes())
 }
 
 /// When those deaths were that somebody asked for.
@@ -188,7 +188,7 @@ fn back_off(
 ) -> io::Result<()> {
     let until = Timestamp::now() + after;
     let text = format!("{count} {until}\n");
-    noted(fsutil::write_durably(&slot.backoff(), text.as_bytes(), FILE_MODE));
+    noted(slot.write(&slot.backoff(), text.as_bytes()));
     wait::until(&mut [], &[], Instant::now() + after, || {
         let asked = !slot.record()?.want_up || since(slot)? != started;
         Ok::<_, io::Error>(if asked { Look::Done(()) } else { Look::Wait })
@@ -212,7 +212,7 @@ pub fn backoff(slot: &ServiceDir) -> io::Result<Option<Backoff>> {
 pub fn started(slot: &ServiceDir) -> io::Result<Timestamp> {
     unpark(slot)?;
     let now = Timestamp::now();
-    fsutil::write_durably(&slot.since(), format!("{now}\n").as_bytes(), FILE_MODE)?;
+    slot.write(&slot.since(), format!("{now}\n").as_bytes())?;
     Ok(now)
 }
 
@@ -225,8 +225,8 @@ fn since(slot: &ServiceDir) -> io::Result<Option<Timestamp>> {
 /// with [`EXIT_PARK`].
 fn park(slot: &ServiceDir, reason: &str) -> io::Result<()> {
     let text = format!("{}\n{reason}\n", Timestamp::now());
-    fsutil::write_durably(&slot.parked(), text.as_bytes(), FILE_MODE)?;
-    fsutil::write_durably(&slot.down(), b"", FILE_MODE)
+    slot.write(&slot.parked(), text.as_bytes())?;
+    slot.write(&slot.down(), b"")
 }
 
 /// Forgets why the service in `slot` was parked. Idempotent.

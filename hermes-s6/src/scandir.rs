@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use hermes_core::ProfileName;
 use hermes_core::fsutil;
+use hermes_core::parallel;
 use hermes_core::process_lock::{self, Holder};
 
 use crate::control::{self, ControlError, Sent};
@@ -79,17 +80,13 @@ impl ScanDir {
         Ok(hidden)
     }
 
-    /// Files and listeners in the directory and in its slots that were never finished.
+    /// Files in the directory, and listeners in its slots, that were never finished.
     pub fn unfinished(&self) -> io::Result<Vec<PathBuf>> {
         let mut left = fsutil::unfinished(&self.0)?;
-        for profile in self.profiles()? {
-            let slot = self.slot(&profile);
-            let [service, log] = slot.parts().map(|part| part.event());
-            for directory in [slot.path(), &slot.path().join("data"), &service, &log] {
-                // A slot that can't be read is told of by what concerns it.
-                left.extend(fsutil::unfinished(directory).unwrap_or_default());
-            }
-        }
+        // A slot that can't be read is told of by what concerns it.
+        let of_slot =
+            |profile| fsutil::unfinished(&self.slot(&profile).event()).unwrap_or_default();
+        left.extend(parallel::compute(self.profiles()?, of_slot).into_iter().flatten());
         Ok(left)
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use hermes_core::config::StopTimeout;
 use hermes_core::fsutil;
 use hermes_core::manager::ManagerError;
+use hermes_core::parallel;
 use rustix::process::Signal;
 
 use crate::control::{self, Sent, service};
@@ -19,7 +20,6 @@ use crate::error::{failed, timed_out, unreachable};
 use crate::layout::ServiceDir;
 use crate::leftovers::Traces;
 use crate::lifecycle::{bring_down, keep_down};
-use crate::parallel;
 use crate::programs::S6Programs;
 use crate::registry::{self, LOGGER_GRACE};
 use crate::tree::Tree;

@@ -58,11 +58,11 @@ fn a_profile_more_costs_the_same_few_calls_at_any_size_and_no_process() {
     let tree = Svscan::start();
     // Each with what a pair may cost: a few calls more than it does.
     let commands = [
-        (&["profile", "list"][..], 68),
-        (&["gateway", "list", "--json"], 66),
-        (&["gateway", "status", "--all", "--json"], 68),
+        (&["profile", "list"][..], 60),
+        (&["gateway", "list", "--json"], 58),
+        (&["gateway", "status", "--all", "--json"], 60),
         // It looks into each home and slot for what a crash left.
-        (&["boot"], 116),
+        (&["boot"], 73),
     ];
     let [few, many] = SIZES;
     grow(&tree, 0..few);

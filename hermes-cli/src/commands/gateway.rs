@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use hermes_core::manager::ManagerError;
+use hermes_core::parallel;
 use hermes_core::restart;
 use hermes_core::{Intent, ProfileName, RegisterOptions};
 use hermes_s6::layout::ServiceDir;
-use hermes_s6::parallel;
 use hermes_s6::policy::{self, Policy};
 
 use super::logs;

@@ -1,9 +1,9 @@
 //! `hermes profile`: create, delete, rename, list, show, use, port. In `archive`: export, import.
 
 use hermes_core::config;
+use hermes_core::parallel;
 use hermes_core::store::{Profile, StoreError};
 use hermes_core::{Intent, ProfileName, State, Status};
-use hermes_s6::parallel;
 use serde::Serialize;
 
 use crate::app::{App, Services};

@@ -1,10 +1,10 @@
 //! `hermes gateway status` and `list`: what the supervisor says.
 
 use hermes_core::manager::ManagerError;
+use hermes_core::parallel;
 use hermes_core::status::{Backoff, Status};
 use hermes_core::store::Profile;
 use hermes_core::{Intent, ProfileName};
-use hermes_s6::parallel;
 use jiff::Timestamp;
 use serde::Serialize;
 

@@ -1,12 +1,12 @@
 //! What a crash left of profiles that were being made, removed, changed or chosen.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
 use super::{HIDDEN, Store, StoreError};
-use crate::{fsutil, lock};
+use crate::{fsutil, lock, parallel};
 
 /// What became of what crashes had left.
 #[derive(Debug, Default)]
@@ -57,25 +57,36 @@ impl Store {
     /// What is being made or removed, or was left by a crash, but for what somebody has marked as
     /// their own; and of files in the homes what was left.
     fn left(&self) -> io::Result<Vec<PathBuf>> {
-        let mut left = self.hidden()?;
-        let listing = self.list().map_err(io::Error::other)?;
-        // A home that can't be read is told of by what concerns it.
-        let homes = listing.profiles.iter().map(|profile| fsutil::unfinished(profile.home.path()));
-        left.extend(homes.flatten().flatten());
+        let (hidden, mut homes): (Vec<_>, Vec<_>) =
+            self.entries()?.into_iter().partition(|path| is_hidden(path));
+        homes.push(self.root.path().to_owned());
+        let left_in = |home: PathBuf| {
+            // A home that can't be read is told of by what concerns it.
+            let left = fsutil::unfinished(&home).unwrap_or_default();
+            // Hardly ever is anything found, so that only then it is asked whether that is a home.
+            let is_home =
+                || home == self.root.path() || self.profile_at(&home).is_ok_and(|p| p.is_some());
+            if left.is_empty() || is_home() { left } else { Vec::new() }
+        };
+        let in_homes = parallel::compute(homes, left_in).into_iter().flatten();
+        let mut left: Vec<_> =
+            hidden.into_iter().filter(|path| !fsutil::is_in_use(path)).chain(in_homes).collect();
         left.sort();
         Ok(left)
     }
 
     /// What of it is among the profiles.
     pub(super) fn hidden(&self) -> io::Result<Vec<PathBuf>> {
-        let mut hidden = Vec::new();
-        for entry in fs::read_dir(self.root.profiles())? {
-            let entry = entry?;
-            let ours = entry.file_name().to_string_lossy().starts_with(HIDDEN);
-            if ours && !fsutil::is_in_use(&entry.path()) {
-                hidden.push(entry.path());
-            }
-        }
+        let mut hidden = self.entries()?;
+        hidden.retain(|path| is_hidden(path) && !fsutil::is_in_use(path));
         Ok(hidden)
     }
+
+    fn entries(&self) -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(self.root.profiles())?.map(|entry| Ok(entry?.path())).collect()
+    }
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(HIDDEN.as_bytes()))
 }

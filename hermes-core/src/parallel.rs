@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 use std::thread;
 
-/// For how many items, that take some 50 µs each, another thread is worth its start.
-const WORTH_A_THREAD: usize = 64;
+/// For how many items, that take some 30 µs each, another thread is worth its start.
+const WORTH_A_THREAD: usize = 32;
 
 /// Does `work`, which keeps a processor busy and waits for nothing, on all items. The results are in the
 /// items' order. Few items are done by the caller's thread alone.
