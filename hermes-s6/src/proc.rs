@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -80,7 +80,7 @@ impl Proc {
 
     /// A field of `stat`, counted from the state, which follows the name.
     fn stat<T: FromStr>(&self, pid: u32, field: usize) -> io::Result<T> {
-        let stat = fsutil::read_up_to(&self.file(pid, "stat"), u64::MAX)?;
+        let stat = self.read_at_once(pid, "stat")?;
         // The name is in parentheses and may hold anything, those included.
         let stat = String::from_utf8_lossy(&stat);
         stat.rsplit_once(')')
@@ -106,7 +106,7 @@ impl Proc {
         pid: u32,
         names: [&str; N],
     ) -> io::Result<[Option<OsString>; N]> {
-        let bytes = fsutil::read_up_to(&self.file(pid, "environ"), u64::MAX)?;
+        let bytes = self.read_at_once(pid, "environ")?;
         let value = |name: &str| {
             bytes.split(|b| *b == 0).find_map(|entry| {
                 let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
@@ -131,6 +131,23 @@ impl Proc {
         }
     }
 
+    /// All of a file of which the kernel gives as much at once as there is room for (`fs/proc/base.c`,
+    /// `environ_read`; `fs/proc/array.c`, `do_task_stat`): what leaves room was all. Thousands of processes
+    /// are looked at, with no call more than it takes.
+    fn read_at_once(&self, pid: u32, name: &str) -> io::Result<Vec<u8>> {
+        let mut file = fs::File::open(self.file(pid, name))?;
+        let mut bytes = vec![0; 4096];
+        let mut len = 0;
+        loop {
+            len += file.read(&mut bytes[len..])?;
+            if len < bytes.len() {
+                bytes.truncate(len);
+                return Ok(bytes);
+            }
+            bytes.resize(2 * len, 0);
+        }
+    }
+
     fn file(&self, pid: u32, name: &str) -> PathBuf {
         self.root.join(pid.to_string()).join(name)
     }
@@ -146,6 +163,8 @@ pub(crate) fn same_directory(path: &Path, other: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -156,6 +175,12 @@ mod tests {
         assert_eq!(proc.arguments(me).unwrap(), std::env::args().collect::<Vec<_>>());
         assert!(proc.descriptor_limit(me).unwrap() > 3);
         assert!(proc.variable(me, "PATH").unwrap().is_some());
+        let large = "x".repeat(100_000);
+        let mut child =
+            Command::new("cat").env("LARGE", &large).stdin(Stdio::piped()).spawn().unwrap();
+        assert_eq!(proc.variable(child.id(), "LARGE").unwrap().unwrap(), large.as_str());
+        drop(child.stdin.take());
+        child.wait().unwrap();
         assert_eq!(proc.variable(me, "PAT").unwrap(), None);
     }
 
