@@ -1,17 +1,21 @@
 //! The same work on many items, so many at a time.
 
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use std::thread;
 
 /// For how many items, that take some 30 µs each, another thread is worth its start.
 const WORTH_A_THREAD: usize = 32;
 
+/// How many threads can run at once. The kernel is asked where that matters, and once: it takes longer than
+/// to look at some gateways.
+static PROCESSORS: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
+
 /// Does `work`, which keeps a processor busy and waits for nothing, on all items. The results are in the
 /// items' order. Few items are done by the caller's thread alone.
 pub fn compute<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let processors = thread::available_parallelism().map_or(1, usize::from);
-    let threads = processors.min(items.len() / WORTH_A_THREAD);
-    map(items, threads, work)
+    let worth = items.len() / WORTH_A_THREAD;
+    map(items, if worth > 1 { worth.min(*PROCESSORS) } else { 1 }, work)
 }
 
 /// Does `work` on all items in at most `at_once` threads; one alone is the caller's. The results are in
