@@ -189,15 +189,21 @@ pub(crate) fn gather(manager: &S6Manager) -> Result<Facts, ManagerError> {
     let mut facts = Facts {
         profiles: parallel::compute(profiles.iter().collect(), profile_fact),
         skipped: skipped.into_iter().map(|skipped| (skipped.path, skipped.reason)).collect(),
-        leftovers: [scandir.hidden().map_err(io)?, scandir.unfinished().map_err(io)?].concat(),
+        // What is written in a slot is unfinished in the scan directory.
+        leftovers: [scandir.hidden().map_err(io)?, fsutil::unfinished(scandir.path()).map_err(io)?]
+            .concat(),
         ..Facts::default()
     };
     let keeper = manager.tree().keeper_of_many().map_err(io)?;
     let slots = parallel::compute(scandir.profiles().map_err(io)?, |profile| {
-        let fact = slot_fact(manager, &keeper, &scandir.slot(&profile), &profile);
-        fact.map_err(|error| (profile, in_one_line(&error)))
+        let slot = scandir.slot(&profile);
+        // But for listeners. A slot that can't be read is told of by what concerns it.
+        let listeners = fsutil::unfinished(&slot.event()).unwrap_or_default();
+        let fact = slot_fact(manager, &keeper, &slot, &profile);
+        (fact.map_err(|error| (profile, in_one_line(&error))), listeners)
     });
-    for slot in slots {
+    for (slot, listeners) in slots {
+        facts.leftovers.extend(listeners);
         match slot {
             Ok(fact) => facts.slots.push(fact),
             Err(reason) => facts.unreadable.push(reason),

@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use hermes_core::ProfileName;
-use hermes_core::fsutil;
-use hermes_core::parallel;
 use hermes_core::process_lock::{self, Holder};
 
 use crate::control::{self, ControlError, Sent};
@@ -78,16 +76,6 @@ impl ScanDir {
         hidden.retain(|path| name_of(path).starts_with(HIDDEN_PREFIX));
         hidden.sort();
         Ok(hidden)
-    }
-
-    /// Files in the directory, and listeners in its slots, that were never finished.
-    pub fn unfinished(&self) -> io::Result<Vec<PathBuf>> {
-        let mut left = fsutil::unfinished(&self.0)?;
-        // A slot that can't be read is told of by what concerns it.
-        let of_slot =
-            |profile| fsutil::unfinished(&self.slot(&profile).event()).unwrap_or_default();
-        left.extend(parallel::compute(self.profiles()?, of_slot).into_iter().flatten());
-        Ok(left)
     }
 
     /// The services that s6-svscan looks after, whoever they belong to.
