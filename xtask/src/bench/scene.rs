@@ -16,10 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub(super) const ONE_RUNS_OF: usize = 10;
 /// For how many services there is room in a tree.
 const ROOM: &str = "10000";
+/// Where scan directories are made: in memory, as `/run` is, if a plain user has a place there.
+const MEMORY: &str = "/dev/shm";
 
 /// The programs that are measured, where a plain user may run them, and a place for homes and trees.
 pub(super) struct Scene {
     dir: TempDir,
+    scandirs: TempDir,
     pub(super) hermes: PathBuf,
     pub(super) floor: PathBuf,
 }
@@ -27,14 +30,17 @@ pub(super) struct Scene {
 impl Scene {
     /// With copies of the programs in `built`.
     pub(super) fn new(built: &Path) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("hermes-bench-").tempdir()?;
+        let mut place = tempfile::Builder::new();
+        place.prefix("hermes-bench-");
+        let dir = place.tempdir()?;
+        let scandirs = place.tempdir_in(MEMORY).or_else(|_| place.tempdir())?;
         let copy = |name: &str| -> Result<PathBuf> {
             let to = dir.path().join(name);
             fs::copy(built.join(name), &to).with_context(|| format!("failed to copy {name}"))?;
             Ok(to)
         };
         let (hermes, floor) = (copy("hermes")?, copy("hermes-floor")?);
-        Ok(Self { dir, hermes, floor })
+        Ok(Self { dir, scandirs, hermes, floor })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -44,7 +50,7 @@ impl Scene {
     /// A home with profiles `agent0`, `agent1`, …; one of ten is to run if `some_run`.
     pub(super) fn home(&self, name: &str, profiles: usize, some_run: bool) -> Result<Home> {
         let path = self.path().join(name);
-        let home = Home { scandir: path.with_added_extension("service"), path, profiles };
+        let home = Home { scandir: self.scandirs.path().join(name), path, profiles };
         for i in 0..profiles {
             let intent = if some_run && i % ONE_RUNS_OF == 0 { "running" } else { "stopped" };
             home.add(&format!("agent{i}"), i, intent)?;
