@@ -4,6 +4,7 @@
 //! command-line argument, so the alphabet is the one that means the same in all four places.
 //! Behind [`ProfileName`] nothing validates again.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -33,6 +34,11 @@ impl ProfileName {
     /// Whether this is the root profile.
     pub fn is_default(&self) -> bool {
         self.0 == Self::DEFAULT
+    }
+
+    /// The order of lists: `default` first, then by name.
+    pub fn in_lists(&self, other: &Self) -> Ordering {
+        (!self.is_default(), self).cmp(&(!other.is_default(), other))
     }
 
     /// Whether `profile create` refuses the name. `default` is refused there for existing already.

@@ -161,7 +161,9 @@ impl Store {
                 Err(reason) => listing.skipped.push(Skipped { path, reason }),
             }
         }
-        listing.profiles.sort_by_key(|p| (!p.name.is_default(), p.name.clone()));
+        listing
+            .profiles
+            .sort_by(|a, b| (!a.name.is_default(), &a.name).cmp(&(!b.name.is_default(), &b.name)));
         listing.skipped.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(listing)
     }

@@ -111,7 +111,7 @@ pub(crate) fn list(app: &App) -> Result<u8, CliError> {
     let services = app.services()?;
     let mut views = Vec::new();
     let mut names = services.list_services()?;
-    names.sort_by_key(|name| (!name.is_default(), name.clone()));
+    names.sort_by(ProfileName::in_lists);
     let mut code = exit::SUCCESS;
     let verb = if services.supports_installation() { "uninstall" } else { "unregister" };
     for view in views_of(app, &services, &names)? {
