@@ -71,7 +71,8 @@ fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
 pub(super) type Taker<'a> = (Side, Box<dyn FnMut() -> Result<f64> + 'a>);
 
 /// Takes `runs` samples of each side. The sides take turns, each time in another order, so that noise hits
-/// all alike; a first round warms up and does not count.
+/// all alike, and so do the caches that a large one leaves to whoever comes next; a first round warms up
+/// and does not count.
 pub(super) fn take(
     runs: usize,
     interrupted: &AtomicBool,
@@ -79,9 +80,8 @@ pub(super) fn take(
 ) -> Result<BTreeMap<Side, Figure>> {
     let mut samples = BTreeMap::<Side, Vec<f64>>::new();
     for run in 0..=runs {
-        let first = run % sides.len();
-        sides.rotate_left(usize::from(first > 0));
-        for (side, take) in &mut sides {
+        for i in order(run, sides.len()) {
+            let (side, take) = &mut sides[i];
             ensure!(!interrupted.load(Ordering::Relaxed), "interrupted");
             let sample = take()?;
             if run > 0 {
@@ -93,9 +93,21 @@ pub(super) fn take(
     Ok(figures.filter_map(|(side, samples)| Some((side, Figure::of(samples)?))).collect())
 }
 
+/// The order of that number of `items`: of so many as there are, each comes once in a while.
+fn order(mut number: usize, items: usize) -> Vec<usize> {
+    let mut rest: Vec<_> = (0..items).collect();
+    let mut order = Vec::new();
+    while !rest.is_empty() {
+        order.push(rest.remove(number % rest.len()));
+        number /= rest.len() + 1;
+    }
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::collections::BTreeSet;
 
     use super::*;
 
@@ -130,5 +142,15 @@ mod tests {
         assert_eq!(order.len(), 8);
         assert!(order.chunks(2).any(|round| round[0] == Side::Floor), "{order:?}");
         take(1, &AtomicBool::new(true), vec![side(Side::Hermes, 1.0)]).unwrap_err();
+    }
+
+    #[test]
+    fn each_follows_each_other_as_often() {
+        let orders: BTreeSet<_> = (0..24).map(|number| order(number, 4)).collect();
+        assert_eq!(orders.len(), 24);
+        for (before, after) in [(0, 1), (1, 0), (3, 0), (2, 3)] {
+            let follows = |order: &&Vec<usize>| order.windows(2).any(|two| two == [before, after]);
+            assert_eq!(orders.iter().filter(follows).count(), 6);
+        }
     }
 }
