@@ -76,7 +76,9 @@ impl Traces {
                 let start = tree.proc.start_time(leader).unwrap_or_default();
                 traces.groups.insert(leader, start);
             }
-            if ours {
+            // A gateway makes that file before anything else; without it there never was one.
+            let ever_ran = || home.gateway_lock().symlink_metadata().is_ok();
+            if ours && (supervised.is_some() || ever_ran()) {
                 traces.profiles.push((profile.clone(), home));
             }
         }
@@ -129,6 +131,9 @@ impl Traces {
     }
 
     fn find(&self, tree: &Tree, spared: &BTreeSet<u32>) -> io::Result<Vec<(Process, Tie)>> {
+        if self.groups.is_empty() && self.profiles.is_empty() {
+            return Ok(Vec::new());
+        }
         let holders = self.holders()?;
         let mut found = Vec::new();
         // There may be thousands, of which hardly one is tied to a gateway.

@@ -97,3 +97,23 @@ fn one_profile_costs_the_same_among_few_and_among_many() {
         before.1
     );
 }
+
+#[test]
+fn every_process_is_looked_at_for_what_a_gateway_left_and_only_if_there_was_one() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    grow(&tree, 0..SIZES[1]);
+    world.profile_for_later("one", "exec sleep 600", "stopped");
+    let looked_at = || {
+        world.hermes(["gateway", "register", "one"]).ok();
+        world.hermes_traced(["gateway", "unregister", "one"]).ok();
+        let trace = fs::read_to_string(world.strace_log()).expect("a trace");
+        trace.lines().filter(|line| line.contains("/environ\"")).count()
+    };
+    // Of the tree itself it is asked whose it is.
+    assert!(looked_at() <= 2);
+    world.hermes(["gateway", "start", "one"]).ok();
+    world.hermes(["gateway", "unregister", "one"]).ok();
+    // Each gateway of the tree has two supervisors and a logger.
+    assert!(looked_at() > 3 * 2 * SIZES[1]);
+}
