@@ -18,12 +18,12 @@ mod way;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::args::Arguments;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = arguments();
     let json = arguments.global.json;
     output::print_warnings_of_libraries();
     match commands::run(arguments) {
@@ -33,4 +33,15 @@ fn main() -> ExitCode {
             ExitCode::from(error.code())
         }
     }
+}
+
+/// What was typed; where that is no command the process ends here.
+fn arguments() -> Arguments {
+    let mut command = Arguments::command();
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = parsed.and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches));
+    let arguments = parsed.unwrap_or_else(|error| error.format(&mut command).exit());
+    // To free its thousand parts would be a tenth of what a short command does.
+    std::mem::forget(command);
+    arguments
 }
