@@ -161,9 +161,7 @@ impl Store {
                 Err(reason) => listing.skipped.push(Skipped { path, reason }),
             }
         }
-        listing
-            .profiles
-            .sort_by(|a, b| (!a.name.is_default(), &a.name).cmp(&(!b.name.is_default(), &b.name)));
+        listing.profiles.sort_by(|a, b| a.name.in_lists(&b.name));
         listing.skipped.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(listing)
     }

@@ -127,8 +127,8 @@ impl ServiceDir {
         self.0.join("data/generation")
     }
 
-    /// Replaces the file at `path` in a slot by `bytes`, durably ([`fsutil::write_durably`]). It is written in the scan
-    /// directory, so that boot looks there alone for what crashes left in all slots.
+    /// Replaces the file at `path` in a slot by `bytes`, durably ([`fsutil::write_durably`]). It is written
+    /// in the scan directory first, so that boot looks there alone for what crashes left in all slots.
     pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         // The working directory of `finish` is a slot, whatever that is called by now.
         fsutil::write_durably_by_way_of(&self.0.join(".."), path, bytes, FILE_MODE)

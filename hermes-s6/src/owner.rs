@@ -31,7 +31,8 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Whether it is a tree on `scandir`, under whichever of its paths, on this machine and to be seen from here.
+    /// Whether it is a tree on `scandir`, under whichever of its paths, on this machine and to be seen from
+    /// here.
     pub fn runs(&self, scandir: &Path) -> bool {
         self.svscan.pid.is_some() && self.about.contains(&scandir_field(scandir))
     }

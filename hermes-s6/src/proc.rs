@@ -163,6 +163,7 @@ pub(crate) fn same_directory(path: &Path, other: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -175,13 +176,23 @@ mod tests {
         assert_eq!(proc.arguments(me).unwrap(), std::env::args().collect::<Vec<_>>());
         assert!(proc.descriptor_limit(me).unwrap() > 3);
         assert!(proc.variable(me, "PATH").unwrap().is_some());
-        let large = "x".repeat(100_000);
-        let mut child =
-            Command::new("cat").env("LARGE", &large).stdin(Stdio::piped()).spawn().unwrap();
-        assert_eq!(proc.variable(child.id(), "LARGE").unwrap().unwrap(), large.as_str());
-        drop(child.stdin.take());
-        child.wait().unwrap();
         assert_eq!(proc.variable(me, "PAT").unwrap(), None);
+    }
+
+    #[test]
+    fn an_environment_of_any_size_is_read() {
+        let large = "x".repeat(100_000);
+        let mut cat = Command::new("cat");
+        cat.env("LARGE", &large).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = cat.spawn().unwrap();
+        let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        // Until it has answered its exec may go on, in which it has no environment.
+        to.write_all(b"?").unwrap();
+        from.read_exact(&mut [0]).unwrap();
+        let read = Proc::default().variable(child.id(), "LARGE").unwrap();
+        assert_eq!(read.unwrap(), large.as_str());
+        drop(to);
+        child.wait().unwrap();
     }
 
     #[test]
