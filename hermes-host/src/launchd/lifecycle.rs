@@ -15,6 +15,7 @@ use hermes_core::fsutil;
 use hermes_core::home::ProfileHome;
 use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::other_holder;
+use hermes_core::status::Parked;
 use hermes_core::wait::{self, Look, Patience};
 use hermes_core::{ProfileName, restart};
 use jiff::Timestamp;
@@ -137,6 +138,11 @@ impl Gateway<'_> {
             let Some(job) = job else { return Err(self.gone()) };
             let another = first.is_some() && job.pid != first;
             if another || anew && job.last_exit.is_some() {
+                // Parked before that end, it is about to be removed.
+                if self.parked().is_some() {
+                    saw = "it is parked, and launchd has not removed its job";
+                    return Ok(Look::Wait);
+                }
                 return Err(self.died(job));
             }
             // Without the lock it is about to begin, or has just ended and launchd has not seen that.
@@ -164,14 +170,18 @@ impl Gateway<'_> {
 
     /// The error of a gateway whose job has gone while it was waited for.
     fn gone(&self) -> ManagerError {
-        let record = Record::read(&self.home.launchd_record()).unwrap_or_default();
-        match record.parked {
+        match self.parked() {
             Some(parked) => {
                 let hint = format!("`hermes gateway logs {}` shows what it said", self.name);
                 refused(self.operation, format!("it is parked: {}", parked.reason), Some(hint))
             }
             None => refused(self.operation, "it was told to stop meanwhile".to_owned(), None),
         }
+    }
+
+    /// Why the launcher has parked the gateway, if it has.
+    fn parked(&self) -> Option<Parked> {
+        Record::read(&self.home.launchd_record()).unwrap_or_default().parked
     }
 
     /// The error of a gateway whose process has ended while it was waited for.
