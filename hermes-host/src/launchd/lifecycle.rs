@@ -68,9 +68,8 @@ impl Gateway<'_> {
             let hint = format!("`hermes gateway restart {}` ends that one", self.name);
             return Err(refused(self.operation, why, Some(hint)));
         }
-        let record = Record::read(&self.home.launchd_record());
         // One whose launcher is about to leave is not running.
-        let leaving = record.is_ok_and(|record| record.parked.is_some());
+        let leaving = self.parked().is_some();
         let anew = leaving || jobs.iter().all(|job| job.pid.is_none());
         if anew {
             // What launchd waits to start again, it starts at once when it is loaded anew.
