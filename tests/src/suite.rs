@@ -214,20 +214,26 @@ pub fn a_crash_loop_is_parked(machine: &impl Machine) {
     assert_eq!(machine.status("loop")["state"], "down");
 }
 
-/// After a restart of the machine what was wanted is up, and nothing else is.
+/// After a restart of the machine what was wanted is up, and nothing else has run.
 pub fn what_is_wanted_outlives_a_restart(machine: &impl Machine) {
+    let trace = |name: &str| format!("{}/{name}.runs", machine.home());
+    let runs = |name| machine.shell(&format!("cat {}", trace(name))).ok().stdout.lines().count();
     for name in ["wanted", "unwanted"] {
-        machine.profile(name);
+        let command = format!("echo x >>{}; exec sleep 600", trace(name));
+        machine.profile_running(name, &command, "");
         machine.hermes(&["gateway", "start", name]).ok();
     }
     machine.hermes(&["gateway", "stop", "unwanted"]).ok();
     machine.restart();
     await_state(machine, "wanted", "up");
-    let status = machine.status("unwanted");
-    assert_eq!((&status["state"], &status["intent"]), (&json!("down"), &json!("stopped")));
+    // launchd has a launcher find out, which takes a moment.
+    let status = await_state(machine, "unwanted", "down");
+    assert_eq!(status["intent"], "stopped");
+    assert_eq!((runs("wanted"), runs("unwanted")), (2, 1));
     machine.hermes(&["gateway", "stop", "wanted"]).ok();
     machine.restart();
     await_state(machine, "wanted", "down");
+    assert_eq!((runs("wanted"), runs("unwanted")), (2, 1));
 }
 
 /// A deleted profile leaves no service, no process and no home.
