@@ -57,9 +57,16 @@ impl FromStr for ProfileName {
 
     fn from_str(name: &str) -> Result<Self, NameError> {
         // What is no name may be any file's text.
-        let shown = || match name.char_indices().nth(MAX_LEN + 1) {
-            Some((end, _)) => format!("{}…", &name[..end]),
-            None => name.to_owned(),
+        let shown = || {
+            let mut length = 0;
+            let too_many = |(_, c): &(usize, char)| {
+                length += c.escape_debug().len();
+                length > MAX_LEN + 1
+            };
+            match name.char_indices().find(too_many) {
+                Some((end, _)) => format!("{}…", &name[..end]),
+                None => name.to_owned(),
+            }
         };
         let refused = |reason| NameError { name: shown(), reason };
         let first = name.chars().next().ok_or(refused(Reason::Empty))?;
@@ -207,9 +214,13 @@ mod tests {
 
     #[test]
     fn a_refused_name_is_shown_as_far_as_one_goes() {
-        let error = "[".repeat(1_000_000).parse::<ProfileName>().unwrap_err().to_string();
-        assert!(error.contains(&format!("`{}…`", "[".repeat(MAX_LEN + 1))), "{error}");
-        assert!(error.len() < 400, "{}", error.len());
+        // A sign that no terminal shows is told by eight others.
+        for (sign, shown) in [("[", "["), ("\u{feff}", "\\u{feff}")] {
+            let error = sign.repeat(1_000_000).parse::<ProfileName>().unwrap_err().to_string();
+            let most = shown.repeat((MAX_LEN + 1) / shown.len());
+            assert!(error.contains(&format!("`{most}…`")), "{error}");
+            assert!(error.len() < 400, "{}", error.len());
+        }
     }
 
     #[test]
