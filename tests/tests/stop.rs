@@ -11,7 +11,7 @@ const LINES: usize = 500;
 /// Says `term` for each SIGTERM, then a lot of lines, then gives a second one time to come.
 fn talkative() -> String {
     format!(
-        "trap 'echo term' TERM; echo begun; sleep 600 & wait; kill $!
+        "trap 'echo term; kill $! 2>/dev/null' TERM; sleep 600 & echo begun; wait
     i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); done
     sleep 1 & wait $!; wait $!; echo last"
     )
@@ -181,7 +181,8 @@ fn a_gateway_may_use_its_budget_and_one_that_wants_more_is_killed_in_its_own() {
 fn a_signal_while_gateways_are_being_started_starts_none_after_it() {
     let world = World::new();
     let all: Vec<_> = (0..16).map(|number| format!("p{number}")).collect();
-    let once = "trap 'echo told; kill $!; exit 0' TERM; echo begun; sleep 600 & wait $!";
+    let once =
+        "trap 'echo told; kill $! 2>/dev/null; exit 0' TERM; sleep 600 & echo begun; wait $!";
     all.iter().for_each(|name| world.profile_for_later(name, once, "running"));
     let mut command = world.command(hermes_tests::hermes_program());
     command.arg("up");

@@ -13,7 +13,8 @@ use rustix::process::{Resource, Signal};
 use serde_json::Value;
 
 /// Says when it begins and each time it is told to end.
-const TALKER: &str = "trap 'echo told; kill $!; exit 0' TERM; echo begun; sleep 600 & wait $!";
+const TALKER: &str =
+    "trap 'echo told; kill $! 2>/dev/null; exit 0' TERM; sleep 600 & echo begun; wait $!";
 
 /// A world in which two gateways are wanted and a third is not.
 fn populated() -> World {

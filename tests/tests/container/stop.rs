@@ -9,7 +9,7 @@ const LINES: usize = 2000;
 /// Says `term` for each SIGTERM, takes three seconds to end, and has a lot to say before it does.
 fn talkative() -> String {
     format!(
-        "trap 'echo term' TERM; echo begun; sleep 600 & wait; kill $!
+        "trap 'echo term; kill $! 2>/dev/null' TERM; sleep 600 & echo begun; wait
          i=0; while [ $i -lt {LINES} ]; do echo line $i; i=$((i+1)); done
          sleep 3 & wait $!; wait $!; echo last"
     )
