@@ -206,8 +206,10 @@ fn killed_and_dying_again_and_again() {
 fn a_command_of_ours_does_what_s6_svc_does() {
     let tree = Svscan::start();
     let world = &tree.world;
+    // Whoever started the tests may have told their children to ignore it.
+    let hears = "exec env --default-signal=HUP sleep 600";
     for name in ["ours", "theirs"] {
-        world.profile_running(name, SILENT);
+        world.profile_running(name, hears);
     }
     let death = |name| tree.status(name)["last_exit"].clone();
     let state = |name| (wants(&tree, name), supervisors(&world.slot(name)));
