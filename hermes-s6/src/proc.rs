@@ -9,9 +9,14 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use hermes_core::fsutil;
+use hermes_core::wait::{self, Look};
+
+/// How long an exec may go on, on a busy machine.
+const EXEC: Duration = Duration::from_secs(1);
 
 /// A proc file system.
 #[derive(Debug, Clone)]
@@ -34,7 +39,7 @@ impl Proc {
 
     /// The process that started `pid`.
     pub fn parent(&self, pid: u32) -> io::Result<u32> {
-        self.stat(pid, 1)
+        self.stat(pid, [1]).map(|[parent]| parent)
     }
 
     /// `pid`, the process that started it, the one that started that, and so on, as far as can be seen.
@@ -49,7 +54,7 @@ impl Proc {
 
     /// The process group of `pid`.
     pub fn group(&self, pid: u32) -> io::Result<u32> {
-        self.stat(pid, 2)
+        self.stat(pid, [2]).map(|[group]| group)
     }
 
     /// Whether `parent` started `pid`, and both are there.
@@ -69,7 +74,7 @@ impl Proc {
     /// When `pid` started, in clock ticks since boot: with the pid, what tells a process from a
     /// later one of the same number.
     pub fn start_time(&self, pid: u32) -> io::Result<u64> {
-        self.stat(pid, 19)
+        self.stat(pid, [19]).map(|[start]| start)
     }
 
     /// The number and name of `pid`, for people.
@@ -78,14 +83,23 @@ impl Proc {
         format!("process {pid} ({})", name.trim_end())
     }
 
-    /// A field of `stat`, counted from the state, which follows the name.
-    fn stat<T: FromStr>(&self, pid: u32, field: usize) -> io::Result<T> {
+    /// Fields of `stat`, counted from the state, which follows the name.
+    fn stat<T: FromStr + Default + Copy, const N: usize>(
+        &self,
+        pid: u32,
+        fields: [usize; N],
+    ) -> io::Result<[T; N]> {
         let stat = self.read_at_once(pid, "stat")?;
         // The name is in parentheses and may hold anything, those included.
         let stat = String::from_utf8_lossy(&stat);
-        stat.rsplit_once(')')
-            .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(field)?.parse().ok())
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "stat is cut short"))
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let mut values = [T::default(); N];
+        for (value, field) in values.iter_mut().zip(fields) {
+            let read = rest.split_ascii_whitespace().nth(field).and_then(|text| text.parse().ok());
+            *value = read
+                .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "stat is cut short"))?;
+        }
+        Ok(values)
     }
 
     /// The arguments of `pid`, its name first.
@@ -106,7 +120,7 @@ impl Proc {
         pid: u32,
         names: [&str; N],
     ) -> io::Result<[Option<OsString>; N]> {
-        let bytes = self.read_at_once(pid, "environ")?;
+        let bytes = self.environment(pid)?;
         let value = |name: &str| {
             bytes.split(|b| *b == 0).find_map(|entry| {
                 let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
@@ -114,6 +128,24 @@ impl Proc {
             })
         };
         Ok(names.map(value))
+    }
+
+    /// The environment that `pid` started with. Amid an exec it has none (`fs/exec.c`, `exec_mmap`, until
+    /// `fs/binfmt_elf.c`, `create_elf_tables`), which is waited for, a second at most.
+    fn environment(&self, pid: u32) -> io::Result<Vec<u8>> {
+        let found = wait::until(Instant::now() + EXEC, || {
+            let bytes = self.read_at_once(pid, "environ")?;
+            let whole = !bytes.is_empty() || self.has_no_environment(pid)?;
+            Ok::<_, io::Error>(if whole { Look::Done(bytes) } else { Look::Wait })
+        })?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Whether `pid` is a process without variables, or has no memory that they could be in: a zombie, a
+    /// thread of the kernel.
+    fn has_no_environment(&self, pid: u32) -> io::Result<bool> {
+        let [memory, start, end]: [u64; 3] = self.stat(pid, [20, 47, 48])?;
+        Ok(memory == 0 || end != 0 && start == end)
     }
 
     /// How many descriptors `pid` may have open.
@@ -163,7 +195,6 @@ pub(crate) fn same_directory(path: &Path, other: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -180,19 +211,26 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_of_any_size_is_read() {
+    fn an_environment_of_any_size_is_read_amid_an_exec_too() {
+        let proc = Proc::default();
         let large = "x".repeat(100_000);
         let mut cat = Command::new("cat");
-        cat.env("LARGE", &large).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = cat.spawn().unwrap();
-        let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        // Until it has answered its exec may go on, in which it has no environment.
-        to.write_all(b"?").unwrap();
-        from.read_exact(&mut [0]).unwrap();
-        let read = Proc::default().variable(child.id(), "LARGE").unwrap();
-        assert_eq!(read.unwrap(), large.as_str());
-        drop(to);
-        child.wait().unwrap();
+        cat.stdin(Stdio::piped()).stdout(Stdio::piped());
+        for expected in [Some(OsString::from(&large)), None].into_iter().cycle().take(100) {
+            match &expected {
+                Some(value) => cat.env("LARGE", value),
+                None => cat.env_clear(),
+            };
+            let mut child = cat.spawn().unwrap();
+            // From now on its memory is its own.
+            while fs::read(proc.file(child.id(), "comm")).unwrap() != b"cat\n" {
+                std::hint::spin_loop();
+            }
+            let read = proc.variable(child.id(), "LARGE");
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(read.unwrap() == expected);
+        }
     }
 
     #[test]
