@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::mem;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,9 @@ use rustix::process::{Flock, FlockType};
 use crate::fsutil;
 use crate::lock::idle;
 
+/// What the file of a lock says once nothing is left of its last holder.
+const CLEAN: &[u8] = b"nothing is left of it\n";
+
 /// The process that holds a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holder {
@@ -30,11 +34,7 @@ pub struct Holder {
 /// Takes the lock at `path` for the rest of this process's life, exec included. `about` is written into
 /// the file. Blocks while somebody else holds it, at most `patience`; then that is the answer.
 pub fn hold(path: &Path, about: &str, patience: Duration) -> io::Result<Result<(), Holder>> {
-    // Not through a link, whose target would be emptied; not at a FIFO's pace.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let mut options = fs::OpenOptions::new();
-    options.create(true).truncate(false).write(true).custom_flags(flags);
-    let mut file: File = options.open(path)?.into_file();
+    let mut file: File = to_write().create(true).open(path)?.into_file();
     let deadline = Instant::now() + patience;
     loop {
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -57,6 +57,41 @@ pub fn hold(path: &Path, about: &str, patience: Duration) -> io::Result<Result<(
     Ok(Ok(()))
 }
 
+/// Has the file of a lock that nobody holds say that nothing is left of whoever held it, which the next one
+/// undoes. Idempotent, does not wait.
+pub fn mark_clean(path: &Path) -> io::Result<()> {
+    let mut file = match to_write().open(path) {
+        Ok(file) => file.into_file(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if holder_of(&file)?.is_none() {
+        file.set_len(0)?;
+        file.write_all(CLEAN)?;
+        // Whoever took it meanwhile emptied it before this was written, or will.
+        if holder_of(&file)?.is_some() {
+            file.set_len(0)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether nothing is left of whoever held the lock at `path`: nobody ever did, or it is marked so.
+pub fn is_clean(path: &Path) -> bool {
+    match fsutil::read_up_to(path, CLEAN.len() as u64 + 1) {
+        Ok(text) => text == CLEAN,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// Not through a link, whose target would be emptied; not at a FIFO's pace.
+fn to_write() -> fs::OpenOptions {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = fs::OpenOptions::new();
+    options.truncate(false).write(true).custom_flags(flags);
+    options
+}
+
 /// Who holds the `fcntl(2)` lock on the file at `path`; a file that is not there is held by nobody.
 /// A query: read permission suffices.
 pub fn holder(path: &Path) -> io::Result<Option<Holder>> {
@@ -65,8 +100,12 @@ pub fn holder(path: &Path) -> io::Result<Option<Holder>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    holder_of(&file)
+}
+
+fn holder_of(file: impl AsFd) -> io::Result<Option<Holder>> {
     let query = Flock::from(FlockType::WriteLock);
-    let held = rustix::process::fcntl_getlk(&file, &query)?;
+    let held = rustix::process::fcntl_getlk(file, &query)?;
     Ok(held
         .map(|lock| Holder { pid: lock.pid.map(|pid| pid.as_raw_nonzero().get().cast_unsigned()) }))
 }
@@ -79,6 +118,9 @@ pub fn other_holder(path: &Path, supervised: Option<u32>) -> io::Result<Option<u
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -93,6 +135,43 @@ mod tests {
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
         hold(&path, "new", Duration::ZERO).unwrap_err();
         assert_eq!(holder(&path).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_clean_stays_so_until_somebody_holds_it() {
+        const HELD: &str = "HERMES_TEST_HELD";
+        // In a process of its own, since nobody sees their own locks: this test once more.
+        if let Some(path) = std::env::var_os(HELD) {
+            hold(Path::new(&path), "", Duration::ZERO).unwrap().unwrap();
+            std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        mark_clean(&path).unwrap();
+        assert!(is_clean(&path) && !path.exists());
+        for _ in 0..2 {
+            let mut first = Command::new(std::env::current_exe().unwrap())
+                .arg("what_is_clean_stays_so_until_somebody_holds_it")
+                .env(HELD, &path)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap();
+            let held = Some(Holder { pid: Some(first.id()) });
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while holder(&path).unwrap() != held || is_clean(&path) {
+                assert!(Instant::now() < deadline, "it is held");
+                idle(Duration::from_millis(5));
+            }
+            mark_clean(&path).unwrap();
+            assert!(!is_clean(&path), "somebody holds it");
+            drop(first.stdin.take());
+            assert!(first.wait().unwrap().success());
+            assert!(!is_clean(&path), "nobody has looked");
+            mark_clean(&path).unwrap();
+            assert!(is_clean(&path));
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use hermes_core::ProfileName;
 use hermes_core::home::{ProfileHome, env};
 use hermes_core::manager::ManagerError;
 use hermes_core::parallel;
-use hermes_core::process_lock::other_holder;
+use hermes_core::process_lock::{self, other_holder};
 use rustix::process::Signal;
 
 use crate::error::{failed, timed_out};
@@ -76,9 +76,7 @@ impl Traces {
                 let start = tree.proc.start_time(leader).unwrap_or_default();
                 traces.groups.insert(leader, start);
             }
-            // A gateway makes that file before anything else; without it there never was one.
-            let ever_ran = || home.gateway_lock().symlink_metadata().is_ok();
-            if ours && (supervised.is_some() || ever_ran()) {
+            if ours {
                 traces.profiles.push((profile.clone(), home));
             }
         }
@@ -127,11 +125,28 @@ impl Traces {
             let hint =
                 "a process that the kernel can't kill waits for a disk or a network file system";
             timed_out(operation, patience, format!("{living} still runs"), hint)
-        })
+        })?;
+        // One of the spared may be left.
+        if !self.are_clean()
+            && spared.iter().all(|pid| self.tie(tree, *pid, &BTreeSet::new()).is_none())
+        {
+            for (_, home) in &self.profiles {
+                // Where that can't be written the next stop looks once more.
+                let _ = process_lock::mark_clean(&home.gateway_lock());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing can be left, since no gateway has run since the last look. A gateway takes its lock
+    /// before anything else.
+    fn are_clean(&self) -> bool {
+        let clean = |(_, home): &(_, ProfileHome)| process_lock::is_clean(&home.gateway_lock());
+        self.groups.is_empty() && self.profiles.iter().all(clean)
     }
 
     fn find(&self, tree: &Tree, spared: &BTreeSet<u32>) -> io::Result<Vec<(Process, Tie)>> {
-        if self.groups.is_empty() && self.profiles.is_empty() {
+        if self.are_clean() {
             return Ok(Vec::new());
         }
         let holders = self.holders()?;

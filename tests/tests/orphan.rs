@@ -111,6 +111,29 @@ fn what_a_gateway_leaves_of_its_group_ends_with_a_stop() {
 }
 
 #[test]
+fn a_process_that_stopped_its_own_gateway_lives_on_until_somebody_else_looks() {
+    let tree = Svscan::start();
+    let world = &tree.world;
+    let go = world.path().join("go");
+    let child = format!(
+        "until test -e {}; do sleep 0.05; done\n{} gateway stop coder && exec sleep 6{}",
+        go.display(),
+        hermes_tests::hermes_program().display(),
+        std::process::id(),
+    );
+    world.write(&world.path().join("child"), &child);
+    let command = format!("setsid sh {}/child & exec sleep 6000", world.path().display());
+    world.profile_running("coder", &command);
+    world.hermes(["gateway", "start", "coder"]).ok();
+    world.write(&go, "");
+    let left = || processes_naming(&format!("sleep\06{}", std::process::id()));
+    eventually("it has stopped its gateway", || (left().len() == 1).then_some(()));
+    assert_eq!(tree.status("coder")["state"], "down");
+    world.hermes(["gateway", "unregister", "coder"]).ok();
+    assert_eq!(left(), [0; 0]);
+}
+
+#[test]
 fn a_logger_that_lost_its_supervisor_gives_way_to_the_next_one() {
     let tree = Svscan::start();
     let world = &tree.world;

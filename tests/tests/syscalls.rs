@@ -99,21 +99,29 @@ fn one_profile_costs_the_same_among_few_and_among_many() {
 }
 
 #[test]
-fn every_process_is_looked_at_for_what_a_gateway_left_and_only_if_there_was_one() {
+fn every_process_is_looked_at_for_what_a_gateway_left_and_only_once() {
     let tree = Svscan::start();
     let world = &tree.world;
     grow(&tree, 0..SIZES[1]);
     world.profile_for_later("one", "exec sleep 600", "stopped");
-    let looked_at = || {
-        world.hermes(["gateway", "register", "one"]).ok();
-        world.hermes_traced(["gateway", "unregister", "one"]).ok();
+    let looked_at = |verb| {
+        world.hermes_traced(["gateway", verb, "one"]).ok();
         let trace = fs::read_to_string(world.strace_log()).expect("a trace");
         trace.lines().filter(|line| line.contains("/environ\"")).count()
     };
     // Of the tree itself it is asked whose it is.
-    assert!(looked_at() <= 2);
-    world.hermes(["gateway", "start", "one"]).ok();
-    world.hermes(["gateway", "unregister", "one"]).ok();
+    let hardly_any = 2;
     // Each gateway of the tree has two supervisors and a logger.
-    assert!(looked_at() > 3 * 2 * SIZES[1]);
+    let all = 3 * 2 * SIZES[1];
+    let run = |verb| world.hermes(["gateway", verb, "one"]).ok();
+    run("register");
+    assert!(looked_at("unregister") <= hardly_any, "it never ran");
+    run("register");
+    run("start");
+    assert!(looked_at("stop") > all);
+    assert!(looked_at("stop") <= hardly_any, "it has not run since");
+    assert!(looked_at("unregister") <= hardly_any, "nor until now");
+    run("register");
+    run("start");
+    assert!(looked_at("unregister") > all);
 }

@@ -9,10 +9,10 @@ use super::super::sample::{Side, Taker};
 use super::super::scene::{Home, Tree, time, until};
 use super::{Bench, Job, Rule};
 
-/// The profile that is registered and unregistered again and again. It never ran.
+/// The profile that is registered and unregistered again and again.
 const EXTRA: &str = "extra";
-/// Another one, which did.
-const FORMER: &str = "former";
+/// Where its gateway, the built-in one, listens.
+const EXTRA_PORT: u16 = 18_644;
 
 impl Bench<'_> {
     /// What makes and removes one slot among so many.
@@ -24,50 +24,47 @@ impl Bench<'_> {
         profiles: usize,
     ) -> Result<Vec<Job>> {
         home.add(EXTRA, profiles, "stopped")?;
-        home.add(FORMER, profiles + 1, "stopped")?;
-        // What tells so.
-        fs::write(home.path.join("profiles").join(FORMER).join("hermes-gateway.lock"), "")?;
+        let config = format!("gateway:\n  port: {EXTRA_PORT}\n");
+        fs::write(home.path.join("profiles").join(EXTRA).join("config.yaml"), config)?;
         let functions = self.functions(home)?;
         let supervisors = tree.supervisors()?;
         let [scandir, scripts] = [&home.scandir, scripts].map(|path| path.to_string_lossy());
-        let hermes = |verb: &str, profile: &str| {
-            time(self.scene.hermes(home, &["gateway", verb, profile]), &[0])
-        };
+        let hermes = |verb: &str| time(self.scene.hermes(home, &["gateway", verb, EXTRA]), &[0]);
         let floor = |args: &[&str]| time(self.scene.floor(home, args), &[0]);
-        let make = |profile| hermes("register", profile);
-        let remove = |profile| hermes("unregister", profile);
-        let floor_makes = || floor(&["register", &scandir, &scripts, EXTRA]);
+        let remove = || hermes("unregister");
 
+        let floor_makes = || floor(&["register", &scandir, &scripts, EXTRA]);
         let mut sides: Vec<Taker<'_>> = vec![
-            (Side::Hermes, Box::new(|| before(make(EXTRA)?, remove(EXTRA)))),
-            (Side::Floor, Box::new(|| before(floor_makes()?, remove(EXTRA)))),
+            (Side::Hermes, Box::new(|| before(hermes("register")?, remove()))),
+            (Side::Floor, Box::new(|| before(floor_makes()?, remove()))),
         ];
         sides.extend(functions.as_ref().map(|functions| -> Taker<'_> {
             let call = || functions.borrow_mut().call(&format!("register {EXTRA}"));
-            (Side::Peer, Box::new(move || before(call()?, remove(EXTRA))))
+            (Side::Peer, Box::new(move || before(call()?, remove())))
         }));
         let rules = [Rule::Times(Side::Floor, 1.5)];
         let mut jobs = vec![self.job("gateway register", Some(profiles), &rules, sides)?];
 
-        let both = [("gateway unregister", EXTRA), ("gateway unregister, it once ran", FORMER)];
-        for (job, profile) in both {
-            let floor_removes = || floor(&["unregister", &scandir, profile]);
-            let mut sides: Vec<Taker<'_>> = vec![
-                (Side::Hermes, Box::new(|| make(profile).and_then(|_| remove(profile)))),
-                (Side::Floor, Box::new(|| make(profile).and_then(|_| floor_removes()))),
-            ];
-            sides.extend(functions.as_ref().map(|functions| -> Taker<'_> {
-                let call = move || functions.borrow_mut().call(&format!("unregister {profile}"));
-                // Its supervisors live on, until s6-svscan finds the directory gone.
-                let end = move |took| {
-                    tree.tell("-an")?;
-                    until("they are gone", || Ok(tree.supervisors()? <= supervisors)).map(|()| took)
-                };
-                (Side::Peer, Box::new(move || make(profile).and_then(|_| call()).and_then(end)))
-            }));
-            let rules = [Rule::AtMost(20.0), Rule::Times(Side::Floor, 1.5)];
-            jobs.push(self.job(job, Some(profiles), &rules, sides)?);
-        }
+        // One that was in use.
+        let make = || {
+            ["register", "start", "stop"].into_iter().try_for_each(|verb| hermes(verb).map(drop))
+        };
+        let floor_removes = || floor(&["unregister", &scandir, EXTRA]);
+        let mut sides: Vec<Taker<'_>> = vec![
+            (Side::Hermes, Box::new(|| make().and_then(|()| remove()))),
+            (Side::Floor, Box::new(|| make().and_then(|()| floor_removes()))),
+        ];
+        sides.extend(functions.as_ref().map(|functions| -> Taker<'_> {
+            let call = || functions.borrow_mut().call(&format!("unregister {EXTRA}"));
+            // Its supervisors live on, until s6-svscan finds the directory gone.
+            let end = |took| {
+                tree.tell("-an")?;
+                until("they are gone", || Ok(tree.supervisors()? <= supervisors)).map(|()| took)
+            };
+            (Side::Peer, Box::new(move || make().and_then(|()| call()).and_then(end)))
+        }));
+        let rules = [Rule::AtMost(20.0), Rule::Times(Side::Floor, 1.5)];
+        jobs.push(self.job("gateway unregister", Some(profiles), &rules, sides)?);
         Ok(jobs)
     }
 
