@@ -43,6 +43,8 @@ fn what_happens_to_a_gateway_is_told_of_it_and_of_no_other() {
     told(&mut changes, &["a"]);
     kill(pid(&tree.status("a")));
     assert!(!told(&mut changes, &["a"]).contains(&name("b")));
+    // It has nothing more to tell.
+    tree.world.hermes(["gateway", "stop", "a"]).ok();
     // What is wanted, and what is configured, without any process.
     for file in ["gateway.intent", "config.yaml"] {
         changes.take().expect("a watch");

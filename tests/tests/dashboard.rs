@@ -169,11 +169,12 @@ fn what_happens_is_told_as_it_happens_to_all_who_listen() {
         let again = listener.until(|_, data| coder(data) && data["state"] == "up");
         assert_ne!(pid(&again), first);
     }
-    tree.world.hermes(["profile", "create", "late"]).ok();
-    tree.world.hermes(["profile", "delete", "late", "-y"]).ok();
-    for listener in &mut listeners {
-        listener.until(|name, data| name == "gateway" && data["profile"] == "late");
-        listener.until(|name, data| name == "removed" && data["profile"] == "late");
+    for (verb, event) in [("create", "gateway"), ("delete", "removed")] {
+        let sure = ["-y"].into_iter().filter(|_| verb == "delete");
+        tree.world.hermes(["profile", verb, "late"].into_iter().chain(sure)).ok();
+        for listener in &mut listeners {
+            listener.until(|name, data| name == event && data["profile"] == "late");
+        }
     }
     let metrics = dashboard.ask("GET", "/metrics", None).text;
     for line in [

@@ -4,7 +4,7 @@
 //! Files of another user, and small file systems, are root's alone to make: those tests need root.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -234,7 +234,7 @@ fn a_stranger_on_the_port_of_a_wanted_gateway_is_named() {
     let mut command = stranger.command(hermes_program());
     command.args(["-p", "other", "gateway", "run"]).env_remove("HERMES_SCANDIR");
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    eventually("it listens", || TcpListener::bind(("127.0.0.1", port)).is_err().then_some(()));
+    eventually("it listens", || TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(()));
     finds_nothing(world, "port-holders");
     world.write(&world.profile("a").join("gateway.intent"), "running\n");
     let holder = format!("process {} (hermes)", child.id());

@@ -44,6 +44,9 @@ fn every_check_is_told_with_what_it_saw_and_changes_nothing() {
     let world = &tree.world;
     world.profile_serving("a");
     world.hermes(["gateway", "start", "a"]).ok();
+    eventually("its logger has written what it said", || {
+        world.logged("a").iter().any(|line| line.contains("listens on")).then_some(())
+    });
     let before = snapshot(world);
     let report = world.hermes(["doctor", "--json"]).json();
     assert_eq!(changes(&before, &snapshot(world)), [""; 0]);

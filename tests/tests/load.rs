@@ -9,7 +9,9 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hermes_tests::{Svscan, Up, World, chmod, hermes_program, is_alive, processes_naming, within};
+use hermes_tests::{
+    Svscan, Up, World, chmod, eventually, hermes_program, is_alive, processes_naming, within,
+};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -119,6 +121,9 @@ fn all_are_well(world: &World, host: &str, count: usize, begun: Instant) {
     let took = begun.elapsed();
     let silent: Vec<_> = (0..count).filter(|number| !answers(host, *number)).collect();
     assert_eq!(silent, [] as [usize; 0], "these don't answer");
+    // The last loggers have only just been started.
+    let loggers = || census(world).get("s6-log").is_some_and(|(loggers, _)| *loggers > count);
+    eventually("each has its logger", || loggers().then_some(()));
     let census = census(world);
     let pss: u64 = census.values().map(|(_, pss)| pss).sum();
     let processes: usize = census.values().map(|(count, _)| count).sum();

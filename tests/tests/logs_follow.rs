@@ -65,6 +65,7 @@ fn what_was_removed_while_a_follower_stood_still_is_counted_and_nothing_is_repea
     let gaps = numbers.windows(2).filter(|two| two[1] != two[0] + 1);
     assert_eq!(gaps.count(), 1, "{numbers:?}");
     assert!(numbers.is_sorted(), "{numbers:?}");
+    following.await_message("could be read\n");
     assert_eq!(
         following.stderr(),
         format!(

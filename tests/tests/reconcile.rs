@@ -92,6 +92,9 @@ fn an_empty_scan_directory_gets_every_profile_and_a_second_boot_changes_nothing(
 
     let pids = || all.map(|profile| supervisors(&world.slot(profile)));
     let everything = || (snapshot(&world.scandir()), snapshot(&world.home()), pids());
+    // A boot does not wait for loggers to have begun.
+    let logs = all.map(|profile| world.home().join("logs/gateways").join(profile).join("current"));
+    eventually("each has its log", || logs.iter().all(|log| log.exists()).then_some(()));
     let before = everything();
     assert!(before.2.iter().all(|pids| pids.len() == 2));
     let second = boot(world, &[]);

@@ -187,12 +187,16 @@ fn parked() {
 fn killed_and_dying_again_and_again() {
     let tree = Svscan::start();
     let world = &tree.world;
-    world.profile_running("killed", SILENT);
+    // Each back-off is longer than the one before, so that one of them is long enough to look at.
+    let die = world.path().join("die");
+    let script = format!("while :; do test -e {} && kill -9 $$; sleep 0.1; done", die.display());
+    world.profile_running("killed", &script);
     world.hermes(["gateway", "start", "killed"]).ok();
     let first = pid(&tree.status("killed"));
-    kill(first);
+    world.write(&die, "");
     let (ours, real) = agree(&tree, "killed", "backoff");
     assert_eq!((&ours["last_exit"], real["signal"].as_str()), (&json!({ "signal": 9 }), "SIGKILL"));
+    std::fs::remove_file(&die).unwrap();
     let (ours, _) = agree(&tree, "killed", "up");
     assert_ne!(pid(&ours), first);
     world.profile_running("dying", "exit 3");
@@ -233,6 +237,12 @@ fn a_command_of_ours_does_what_s6_svc_does() {
     }
     for (byte, option, signal) in [(service::KILL, "-k", 9), (service::HANGUP, "-h", 1)] {
         let pids = ["ours", "theirs"].map(|name| pid(&agree(&tree, name, "up").0));
+        for pid in pids {
+            let name = format!("/proc/{pid}/comm");
+            eventually("it has become what hears the signal", || {
+                std::fs::read(&name).is_ok_and(|name| name == b"sleep\n").then_some(())
+            });
+        }
         control::send(&ServiceDir::new(world.slot("ours")).control(), &[byte]).unwrap();
         assert!(
             tree.s6("s6-svc").arg(option).arg(world.slot("theirs")).status().unwrap().success()

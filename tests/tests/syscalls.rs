@@ -82,20 +82,20 @@ fn one_profile_costs_the_same_among_few_and_among_many() {
     let [few, many] = SIZES;
     grow(&tree, 0..few);
     world.profile_for_later("one", "exec sleep 600", "stopped");
-    let looks = |calls: BTreeMap<String, usize>| calls["statx"] + calls["getdents64"];
-    let register = |world: &World| looks(calls(world, &["gateway", "register", "one"]));
+    // How often it looks whether it is supervised depends on the moment.
+    let register = |world: &World| {
+        world.hermes_traced(["gateway", "register", "one"]).ok();
+        let trace = fs::read_to_string(world.strace_log()).expect("a trace");
+        let look = |line: &&str| line.contains("statx(") || line.contains("getdents64(");
+        let waits = |line: &&str| line.contains("/supervise") || line.contains("\"/proc/");
+        trace.lines().filter(look).filter(|line| !waits(line)).count()
+    };
     let before = (status(world), register(world));
     world.hermes(["gateway", "unregister", "one"]).ok();
     grow(&tree, few..many);
     world.hermes(["gateway", "unregister", "one"]).ok();
     assert_eq!(status(world), before.0);
-    // How often it looks whether it is supervised depends on the moment, by less than a look at each slot.
-    let (looked, more) = (register(world), SIZES[1] - SIZES[0]);
-    assert!(
-        looked < before.1 + more,
-        "{looked} looks, among few {}, and {more} slots more",
-        before.1
-    );
+    assert_eq!(register(world), before.1);
 }
 
 #[test]

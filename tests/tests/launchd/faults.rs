@@ -87,7 +87,7 @@ fn a_launchd_that_refuses_is_told_of_truthfully() {
     {
         mac.set("refuse", code);
         let told = mac.commands(0).len();
-        let outcome = mac.hermes(["gateway", "start", "coder", "--timeout", "3"]).fails_with(1);
+        let outcome = mac.hermes(["gateway", "start", "coder", "--timeout", "8"]).fails_with(1);
         // What may be over soon is tried again, what is final is not.
         assert_eq!(mac.commands(told).len() == 1, code == "119", "{:?}", mac.commands(told));
         assert!(outcome.stderr.contains(words), "{outcome}");

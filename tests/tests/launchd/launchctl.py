@@ -26,11 +26,17 @@ STATE = Path(sys.argv[0]).resolve().parent
 JOBS = STATE / "jobs"
 
 
-def number(name, default):
+def read(path):
+    """The text of a file that may go at any moment."""
     try:
-        return float((STATE / name).read_text())
+        return path.read_text()
     except FileNotFoundError:
-        return default
+        return None
+
+
+def number(name, default):
+    text = read(STATE / name)
+    return default if text is None else float(text)
 
 
 def fail(code, text):
@@ -67,8 +73,7 @@ def print_(target):
     job = job_of(target)
     if not job.is_dir():
         fail(113, f'Bad request.\nCould not find service "{job.name}" in domain for {target}')
-    read = lambda name: (job / name).read_text() if (job / name).exists() else None
-    pid, last = read("pid"), read("last") or "last exit code = (never exited)"
+    pid, last = read(job / "pid"), read(job / "last") or "last exit code = (never exited)"
     lines = [f"{target} = {{", f"\tactive count = {1 if pid else 0}"]
     lines += [f"\tstate = {'running' if pid else 'spawn scheduled'}", "\tenvironment = {", "\t\tpid = 1", "\t}"]
     lines += [f"\tpid = {pid}"] * bool(pid) + [f"\t{last}"]
@@ -103,8 +108,8 @@ def bootstrap(domain, path):
             os.dup2(os.open(os.devnull, mode), fd)
         supervise(job, plist)
         os._exit(0)
-    # A job is loaded when its supervisor can be told to end.
-    while not (job / "supervisor").exists():
+    # A job is loaded when its supervisor can be told to end, if it has not been already.
+    while job.is_dir() and not (job / "supervisor").exists():
         time.sleep(0.002)
 
 

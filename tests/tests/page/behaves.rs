@@ -42,24 +42,29 @@ fn without_the_token_nothing_is_shown() {
 #[test]
 fn a_crash_and_the_restart_are_seen_without_a_reload() {
     let tree = Svscan::start();
-    tree.world.profile_running("coder", "exec sleep 600");
+    let die = tree.world.path().join("die");
+    let script = format!("while :; do test -e {} && kill -9 $$; sleep 0.1; done", die.display());
+    tree.world.profile_running("coder", &script);
     tree.world.hermes(["gateway", "start", "coder"]).ok();
     let scene = Scene::of(tree);
     scene.await_state("coder", "up");
     assert_eq!(scene.browser.run("return document.title", &[]), "Hermes");
     let first = pid(&scene.tree.status("coder"));
-    // Each state that was passed through is seen, however short.
+    // Each state that is painted is seen, however short.
     let seen = "window.seen = []; new MutationObserver(() => seen.push(\
                 document.querySelector('[data-profile=coder]').dataset.state))\
                 .observe(document.querySelector('#grid'), { subtree: true, attributes: true })";
     scene.browser.run(seen, &[]);
-    kill(first);
+    scene.tree.world.write(&die, "");
     scene.browser.await_true("seen.includes('backoff')");
+    std::fs::remove_file(&die).unwrap();
     scene.browser.await_text("[data-profile=coder] .last", "SIGKILL");
     scene.await_state("coder", "up");
-    scene.browser.await_text("[data-profile=coder] .deaths", "1");
+    // A browser with much to do may have painted none of the first back-offs, which are short.
+    let deaths = scene.tree.status("coder")["deaths"].to_string();
+    scene.browser.await_text("[data-profile=coder] .deaths", &deaths);
     let bars = "document.querySelector('[data-profile=coder] path.some').getAttribute('d')";
-    scene.browser.await_true(&format!("{bars}?.match(/M/g)?.length === 1"));
+    scene.browser.await_true(&format!("{bars}?.match(/M/g)?.length >= 1"));
     assert_ne!(pid(&scene.tree.status("coder")), first);
     // By a command elsewhere, too.
     scene.tree.world.hermes(["gateway", "stop", "coder"]).ok();
