@@ -92,7 +92,7 @@ fn make(slot: &str, scripts: &[String; 3], name: &str) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Takes away a slot whose service is down, and returns when its supervisors are gone and it is removed.
+/// Takes away a slot whose gateway ran and was stopped, and returns when its supervisors are gone and it is removed.
 pub(crate) fn unregister(scandir: &str, name: &str) -> Result<(), Errno> {
     let slot = [scandir, "/gateway-", name].concat();
     let hidden = [scandir, "/.floor-", name].concat();
@@ -128,5 +128,7 @@ fn remove(slot: &str) -> Result<(), Errno> {
     own.iter().try_for_each(|name| file(&["/", name].concat()))?;
     let scripts = ["/data/profile", "/data/generation", "/run", "/finish", "/log/run"];
     scripts.into_iter().try_for_each(file)?;
+    // Where the gateway ran and was stopped: the scripts' own notes.
+    ["/data/since", "/data/asked-for"].into_iter().try_for_each(file)?;
     ["/data", "/log", ""].into_iter().try_for_each(directory)
 }
