@@ -115,17 +115,52 @@ impl Journal for Systemd {
             field: self.scope.journal_field(),
             rest: Vec::new(),
             units: profiles.iter().map(|profile| self.names.unit(profile)).collect(),
-            told: profiles.iter().map(|_| (begin, String::new())).collect(),
+            starts: profiles.iter().map(|_| Start::at(begin)).collect(),
             child,
             pipe,
         };
         for entry in &said {
             if let Some(place) = self.place(profiles, entry) {
-                followed.told[place] = (entry.micros, entry.cursor.clone());
+                followed.starts[place] = Start::after(entry);
                 followed.lines.push_back((place, entry.line()));
             }
         }
         Ok(Box::new(followed))
+    }
+}
+
+/// From where on a gateway's lines are told, of those that a journalctl follows from some time before.
+struct Start {
+    micros: i64,
+    /// What was told already, last of all lines of that time: lines that are said at once have one time.
+    told: Option<String>,
+    has_come: bool,
+}
+
+impl Start {
+    fn at(micros: i64) -> Self {
+        Self { micros, told: None, has_come: false }
+    }
+
+    fn after(entry: &Entry) -> Self {
+        Self { told: Some(entry.cursor.clone()), ..Self::at(entry.micros) }
+    }
+
+    /// Whether an entry is told, which is the next in the order of the journal.
+    fn lets(&mut self, entry: &Entry) -> bool {
+        if self.has_come {
+            return true;
+        }
+        match &self.told {
+            Some(told) if entry.micros == self.micros => {
+                self.has_come = entry.cursor == *told;
+                false
+            }
+            _ => {
+                self.has_come = entry.micros >= self.micros;
+                self.has_come
+            }
+        }
     }
 }
 
@@ -137,8 +172,8 @@ struct Followed {
     rest: Vec<u8>,
     field: &'static str,
     units: Vec<String>,
-    /// When each said what was told last, and the cursor of that.
-    told: Vec<(i64, String)>,
+    /// From where on each is told.
+    starts: Vec<Start>,
     child: Child,
     pipe: ChildStdout,
 }
@@ -153,8 +188,7 @@ impl Followed {
             let Some(place) = self.units.iter().position(|unit| *unit == entry.unit) else {
                 continue;
             };
-            let (last, cursor) = &self.told[place];
-            if entry.micros >= *last && entry.cursor != *cursor {
+            if self.starts[place].lets(&entry) {
                 self.lines.push_back((place, entry.line()));
             }
         }
@@ -227,6 +261,28 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_told_is_not_told_again_though_lines_have_one_time() {
+        let entry = |micros, cursor: &str| Entry {
+            unit: String::new(),
+            micros,
+            cursor: cursor.to_owned(),
+            said: Vec::new(),
+        };
+        let journal = [(1, "a"), (5, "b"), (5, "c"), (5, "d"), (7, "e"), (6, "f")];
+        let told = |mut start: Start| -> String {
+            let mut lets = |(micros, cursor): &(i64, &str)| start.lets(&entry(*micros, cursor));
+            journal.iter().filter(|one| lets(one)).map(|(_, cursor)| *cursor).collect()
+        };
+        // A clock that is set back holds up nothing.
+        assert_eq!(told(Start::after(&entry(5, "c"))), "def");
+        assert_eq!(told(Start::after(&entry(5, "d"))), "ef");
+        assert_eq!(told(Start::after(&entry(7, "e"))), "f");
+        assert_eq!(told(Start::at(5)), "bcdef");
+        // It was told long before that time.
+        assert_eq!(told(Start::after(&entry(0, "z"))), "abcdef");
+    }
 
     #[test]
     fn entries_are_read_whatever_their_bytes() {
