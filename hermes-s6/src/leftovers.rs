@@ -28,8 +28,11 @@ use crate::wait::{self, Look, Process};
 
 /// The processes that are left of a gateway whose service is down, those included that left its group.
 pub fn left_of(tree: &Tree, profile: &ProfileName) -> io::Result<Vec<u32>> {
-    let left = Traces::of(tree, std::slice::from_ref(profile))
-        .find(tree, &tree.proc.ancestry(std::process::id()))?;
+    let traces = Traces::of(tree, std::slice::from_ref(profile));
+    if traces.are_clean() {
+        return Ok(Vec::new());
+    }
+    let left = traces.find(tree, &tree.proc.ancestry(std::process::id()))?;
     Ok(left.into_iter().map(|(process, _)| process.pid).collect())
 }
 
@@ -91,6 +94,9 @@ impl Traces {
         operation: &str,
         deadline: Instant,
     ) -> Result<(), ManagerError> {
+        if self.are_clean() {
+            return Ok(());
+        }
         let started = Instant::now();
         let patience =
             deadline.saturating_duration_since(started) + tree.patience.stop_beyond_budget;
@@ -127,9 +133,7 @@ impl Traces {
             timed_out(operation, patience, format!("{living} still runs"), hint)
         })?;
         // One of the spared may be left.
-        if !self.are_clean()
-            && spared.iter().all(|pid| self.tie(tree, *pid, &BTreeSet::new()).is_none())
-        {
+        if spared.iter().all(|pid| self.tie(tree, *pid, &BTreeSet::new()).is_none()) {
             for (_, home) in &self.profiles {
                 // Where that can't be written the next stop looks once more.
                 let _ = process_lock::mark_clean(&home.gateway_lock());
@@ -146,9 +150,6 @@ impl Traces {
     }
 
     fn find(&self, tree: &Tree, spared: &BTreeSet<u32>) -> io::Result<Vec<(Process, Tie)>> {
-        if self.are_clean() {
-            return Ok(Vec::new());
-        }
         let holders = self.holders()?;
         let mut found = Vec::new();
         // There may be thousands, of which hardly one is tied to a gateway.
