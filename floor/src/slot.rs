@@ -92,7 +92,8 @@ fn make(slot: &str, scripts: &[String; 3], name: &str) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Takes away a slot whose gateway ran and was stopped, and returns when its supervisors are gone and it is removed.
+/// Takes away a slot whose gateway ran and was stopped, and returns when its supervisors are gone and it is
+/// removed.
 pub(crate) fn unregister(scandir: &str, name: &str) -> Result<(), Errno> {
     let slot = [scandir, "/gateway-", name].concat();
     let hidden = [scandir, "/.floor-", name].concat();

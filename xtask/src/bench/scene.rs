@@ -101,6 +101,12 @@ impl Home {
         Ok(())
     }
 
+    /// Gives a profile the built-in gateway, on this port.
+    pub(super) fn serve(&self, name: &str, port: u16) -> Result<()> {
+        let config = self.path.join("profiles").join(name).join("config.yaml");
+        Ok(fs::write(config, format!("gateway:\n  port: {port}\n"))?)
+    }
+
     /// A program about this home; nothing of the caller's own Hermes reaches it.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);

@@ -17,8 +17,7 @@ impl Bench<'_> {
     pub(in crate::bench) fn alone(&self) -> Result<Vec<Job>> {
         let home = self.scene.home("home", 0, false)?;
         home.add("agent0", 0, "stopped")?;
-        let config = format!("gateway:\n  port: {GATEWAY_PORT}\n");
-        fs::write(home.path.join("profiles/agent0/config.yaml"), config)?;
+        home.serve("agent0", GATEWAY_PORT)?;
         let sides = vec![self.hermes(&home, &["--version"], &[0]), self.floor(&home, &["nothing"])];
         let mut jobs = vec![self.job("a process that does nothing", None, &[], sides)?];
 

@@ -1,6 +1,5 @@
 //! Jobs that make slots and remove them, until supervisors run and until they are gone.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
@@ -24,8 +23,7 @@ impl Bench<'_> {
         profiles: usize,
     ) -> Result<Vec<Job>> {
         home.add(EXTRA, profiles, "stopped")?;
-        let config = format!("gateway:\n  port: {EXTRA_PORT}\n");
-        fs::write(home.path.join("profiles").join(EXTRA).join("config.yaml"), config)?;
+        home.serve(EXTRA, EXTRA_PORT)?;
         let functions = self.functions(home)?;
         let supervisors = tree.supervisors()?;
         let [scandir, scripts] = [&home.scandir, scripts].map(|path| path.to_string_lossy());
