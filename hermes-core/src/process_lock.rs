@@ -122,6 +122,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
+    use crate::wait::{self, Look};
 
     #[test]
     fn a_link_is_not_emptied_and_a_fifo_not_waited_for() {
@@ -160,10 +161,11 @@ mod tests {
                 .unwrap();
             let held = Some(Holder { pid: Some(first.id()) });
             let deadline = Instant::now() + Duration::from_secs(60);
-            while holder(&path).unwrap() != held || is_clean(&path) {
-                assert!(Instant::now() < deadline, "it is held");
-                idle(Duration::from_millis(5));
-            }
+            let seen = wait::until(deadline, || {
+                let holds = holder(&path)? == held && !is_clean(&path);
+                Ok::<_, io::Error>(if holds { Look::Done(()) } else { Look::Wait })
+            });
+            seen.unwrap().expect("it is held");
             mark_clean(&path).unwrap();
             assert!(!is_clean(&path), "somebody holds it");
             drop(first.stdin.take());

@@ -107,6 +107,15 @@ impl World {
         );
     }
 
+    /// Makes a profile whose gateway kills itself as long as the file is there that this answers.
+    pub fn profile_mortal(&self, name: &str) -> PathBuf {
+        let die = self.path().join(format!("{name}.die"));
+        let script =
+            format!("while :; do test -e {} && kill -9 $$; sleep 0.1; done", die.display());
+        self.profile_running(name, &script);
+        die
+    }
+
     /// Makes a profile with the built-in gateway on a port that is free now.
     pub fn profile_serving(&self, name: &str) -> u16 {
         let port = free_port();

@@ -169,9 +169,8 @@ fn what_happens_is_told_as_it_happens_to_all_who_listen() {
         let again = listener.until(|_, data| coder(data) && data["state"] == "up");
         assert_ne!(pid(&again), first);
     }
-    for (verb, event) in [("create", "gateway"), ("delete", "removed")] {
-        let sure = ["-y"].into_iter().filter(|_| verb == "delete");
-        tree.world.hermes(["profile", verb, "late"].into_iter().chain(sure)).ok();
+    for (change, event) in [("create late", "gateway"), ("delete late -y", "removed")] {
+        tree.world.hermes(["profile"].into_iter().chain(change.split(' '))).ok();
         for listener in &mut listeners {
             listener.until(|name, data| name == event && data["profile"] == "late");
         }

@@ -188,9 +188,7 @@ fn killed_and_dying_again_and_again() {
     let tree = Svscan::start();
     let world = &tree.world;
     // Each back-off is longer than the one before, so that one of them is long enough to look at.
-    let die = world.path().join("die");
-    let script = format!("while :; do test -e {} && kill -9 $$; sleep 0.1; done", die.display());
-    world.profile_running("killed", &script);
+    let die = world.profile_mortal("killed");
     world.hermes(["gateway", "start", "killed"]).ok();
     let first = pid(&tree.status("killed"));
     world.write(&die, "");

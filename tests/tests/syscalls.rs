@@ -18,12 +18,18 @@ fn grow(tree: &Svscan, pairs: std::ops::Range<usize>) {
     tree.world.hermes(["boot"]).ok();
 }
 
+/// What strace writes down of a command, which must succeed.
+#[track_caller]
+fn trace(world: &World, args: &[&str]) -> String {
+    world.hermes_traced(args.iter().copied()).ok();
+    fs::read_to_string(world.strace_log()).expect("a trace")
+}
+
 /// The system calls that a command makes, by name. It must succeed.
 #[track_caller]
 fn calls(world: &World, args: &[&str]) -> BTreeMap<String, usize> {
-    world.hermes_traced(args.iter().copied()).ok();
     let mut calls = BTreeMap::new();
-    for line in fs::read_to_string(world.strace_log()).expect("a trace").lines() {
+    for line in trace(world, args).lines() {
         // `PID NAME(…`; what is resumed was counted when it began.
         let call = line.split_once(' ').and_then(|(_, call)| call.trim_start().split_once('('));
         let Some((name, arguments)) = call else { continue };
@@ -84,8 +90,7 @@ fn one_profile_costs_the_same_among_few_and_among_many() {
     world.profile_for_later("one", "exec sleep 600", "stopped");
     // How often it looks whether it is supervised depends on the moment.
     let register = |world: &World| {
-        world.hermes_traced(["gateway", "register", "one"]).ok();
-        let trace = fs::read_to_string(world.strace_log()).expect("a trace");
+        let trace = trace(world, &["gateway", "register", "one"]);
         let look = |line: &&str| line.contains("statx(") || line.contains("getdents64(");
         let waits = |line: &&str| line.contains("/supervise") || line.contains("\"/proc/");
         trace.lines().filter(look).filter(|line| !waits(line)).count()
@@ -105,8 +110,7 @@ fn every_process_is_looked_at_for_what_a_gateway_left_and_only_once() {
     grow(&tree, 0..SIZES[1]);
     world.profile_for_later("one", "exec sleep 600", "stopped");
     let looked_at = |verb| {
-        world.hermes_traced(["gateway", verb, "one"]).ok();
-        let trace = fs::read_to_string(world.strace_log()).expect("a trace");
+        let trace = trace(world, &["gateway", verb, "one"]);
         trace.lines().filter(|line| line.contains("/environ\"")).count()
     };
     // Of the tree itself it is asked whose it is.

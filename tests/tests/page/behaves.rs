@@ -42,9 +42,7 @@ fn without_the_token_nothing_is_shown() {
 #[test]
 fn a_crash_and_the_restart_are_seen_without_a_reload() {
     let tree = Svscan::start();
-    let die = tree.world.path().join("die");
-    let script = format!("while :; do test -e {} && kill -9 $$; sleep 0.1; done", die.display());
-    tree.world.profile_running("coder", &script);
+    let die = tree.world.profile_mortal("coder");
     tree.world.hermes(["gateway", "start", "coder"]).ok();
     let scene = Scene::of(tree);
     scene.await_state("coder", "up");
