@@ -12,13 +12,13 @@ use std::time::Duration;
 use hermes_core::detect::{self, Facts};
 use hermes_core::home::{self, CONTAINER_ROOT, HomeFacts};
 use hermes_core::manager::NoManager;
-use hermes_core::wait::Patience;
+use hermes_core::shell::quote;
+use hermes_core::wait::Timeouts;
 use hermes_core::{Backend, Kind, ProfileName, RootHome, Store};
 use hermes_host::command::Tool;
 use hermes_host::systemd::Setup;
 use hermes_host::{Account, Launchd, Scope, Systemd, launchd};
-use hermes_s6::render::quote;
-use hermes_s6::{S6Manager, S6Programs, ScanDir, Toolbox, Tree, owner};
+use hermes_s6::{S6Manager, S6Programs, ScanDir, ScriptPrograms, Tree, owner};
 
 use crate::args::Global;
 use crate::error::{CliError, exit};
@@ -36,7 +36,7 @@ pub(crate) struct App {
     pub(crate) json: bool,
     /// How long to wait for anything, if that was said.
     pub(crate) timeout: Option<Duration>,
-    patience: Patience,
+    timeouts: Timeouts,
     /// Whether `--system` asks for the system's manager.
     system: bool,
     /// The scan directory that `--scandir` names.
@@ -72,15 +72,15 @@ impl App {
         let (root, home_profile) = home::locate(&home_facts)
             .map_err(|error| CliError::of(error).with_code(exit::USAGE))?;
         let timeout = global.timeout.map(Duration::from_secs);
-        let patience = timeout.map_or_else(Patience::default, Patience::all);
+        let timeouts = timeout.map_or_else(Timeouts::default, Timeouts::all);
         Ok(Self {
             store: timeout
                 .iter()
-                .fold(Store::new(root), |store, patience| store.with_patience(*patience)),
+                .fold(Store::new(root), |store, timeouts| store.with_timeout(*timeouts)),
             facts,
             json: global.json,
             timeout,
-            patience,
+            timeouts,
             system: global.system,
             scandir_option,
             profile_option: global.profile,
@@ -112,7 +112,10 @@ impl App {
 
     /// The profile of a gateway's own process, of which there is one: the one among `names`, named by
     /// `-p` or by `HERMES_HOME`, else `default`. A chosen one never decides that.
-    pub(crate) fn the_one(&self, mut names: Vec<ProfileName>) -> Result<ProfileName, CliError> {
+    pub(crate) fn single_profile(
+        &self,
+        mut names: Vec<ProfileName>,
+    ) -> Result<ProfileName, CliError> {
         names.extend(self.profile_option.clone());
         names.dedup();
         if names.is_empty() {
@@ -143,7 +146,9 @@ impl App {
             Some(role) if role == home::env::ROLE_CLIENT => {}
             Some(role) => {
                 return Err(CliError::new(format!("`{role}` is no value of {}", home::env::ROLE))
-                    .hint("it is `owner`, which supervises gateways, or `client`, which does not")
+                    .with_hint(
+                        "it is `owner`, which supervises gateways, or `client`, which does not",
+                    )
                     .with_code(exit::USAGE));
             }
         }
@@ -159,7 +164,7 @@ impl App {
             home::env::ROLE_CLIENT
         ))
         .because(because)
-        .hint("run the command there")
+        .with_hint("run the command there")
         .with_code(exit::OUT_OF_REACH))
     }
 
@@ -196,7 +201,7 @@ impl App {
             Kind::None => {
                 return Err(CliError::new("nothing supervises gateways here")
                     .because("there is neither s6 nor systemd nor launchd")
-                    .hint("`hermes up` runs a supervision tree for this user")
+                    .with_hint("`hermes up` runs a supervision tree for this user")
                     .with_code(exit::OUT_OF_REACH));
             }
             Kind::Systemd | Kind::Launchd => {}
@@ -209,13 +214,13 @@ impl App {
         let kind = self.facts.backend();
         if kind != Kind::S6 {
             return Err(CliError::new(format!("s6 is not in charge here: the backend is {kind}"))
-                .hint("`hermes up` runs a supervision tree for this user")
+                .with_hint("`hermes up` runs a supervision tree for this user")
                 .with_code(exit::OUT_OF_REACH));
         }
         let in_charge = || self.facts.s6_in_charge().then(|| SYSTEM_SCANDIR.into());
         let scandir =
             self.facts.named_scandir.clone().or_else(in_charge).unwrap_or_else(user_scandir);
-        Ok(S6Manager::new(tree(scandir, self.root(), self.patience)?))
+        Ok(S6Manager::new(tree(scandir, self.root(), self.timeouts)?))
     }
 
     /// The systemd backend: the system's where `--system` says so, or where it alone has this home's units.
@@ -233,7 +238,7 @@ impl App {
                 program: program()?,
                 root: "/".into(),
                 is_root,
-                patience: self.patience,
+                timeouts: self.timeouts,
             })
         };
         let scope = match self.system {
@@ -258,15 +263,15 @@ impl App {
                 (Tool::find("launchctl", &path), account(uid)?)
             }
         };
-        let (program, patience) = (program()?, self.patience);
-        let setup = launchd::Setup { account, launchctl, program, patience };
+        let (program, timeouts) = (program()?, self.timeouts);
+        let setup = launchd::Setup { account, launchctl, program, timeouts };
         Ok(Launchd::new(self.root().clone(), setup))
     }
 
     /// The tree that `hermes up` runs: on the scan directory that was named, else on this user's.
     pub(crate) fn tree_of_user(&self) -> Result<Tree, CliError> {
         let scandir = self.facts.named_scandir.clone().unwrap_or_else(user_scandir);
-        tree(scandir, self.root(), self.patience)
+        tree(scandir, self.root(), self.timeouts)
     }
 }
 
@@ -282,21 +287,21 @@ pub(crate) fn owner_wait(default: Duration) -> Result<Duration, CliError> {
     seconds.map(Duration::from_secs).ok_or_else(|| {
         let value = value.to_string_lossy();
         CliError::new(format!("`{value}` is no value of {}", home::env::OWNER_WAIT))
-            .hint("it is a number of seconds")
+            .with_hint("it is a number of seconds")
             .with_code(exit::USAGE)
     })
 }
 
-fn tree(scandir: PathBuf, root: &RootHome, patience: Patience) -> Result<Tree, CliError> {
+fn tree(scandir: PathBuf, root: &RootHome, timeouts: Timeouts) -> Result<Tree, CliError> {
     let path = variable("PATH").unwrap_or_default();
     let s6 = S6Programs::find(Path::new("/"), &path).ok_or_else(|| {
         CliError::new("s6 is not installed: there is no s6-svscan in /command or on PATH")
-            .hint(install_s6())
+            .with_hint(install_s6())
             .with_code(exit::OUT_OF_REACH)
     })?;
     let hermes = program()?;
-    let toolbox = Toolbox::new(s6, &hermes);
-    Ok(Tree { patience, ..Tree::new(ScanDir::new(scandir), root.clone(), toolbox) })
+    let programs = ScriptPrograms::new(s6, &hermes);
+    Ok(Tree { timeouts, ..Tree::new(ScanDir::new(scandir), root.clone(), programs) })
 }
 
 fn account(uid: u32) -> Result<Account, CliError> {

@@ -67,10 +67,10 @@ pub(crate) enum Command {
         dry_run: bool,
         /// How many gateways to start at once
         #[arg(long, value_name = "N", default_value_t = hermes_s6::boot::DEFAULT_AT_ONCE)]
-        at_once: usize,
+        jobs: usize,
         /// As root: give the scan directory to the owner of the home, and do nothing else
         #[arg(long, conflicts_with = "dry_run")]
-        hand_over: bool,
+        delegate: bool,
     },
     /// Check what the gateways need, and say how to mend it
     ///
@@ -196,9 +196,9 @@ fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(|| "it is too large".to_owned())
 }
 
-/// Which profiles a command is about.
+/// ProfileSelector profiles a command is about.
 #[derive(Debug, Args)]
-pub(crate) struct Which {
+pub(crate) struct ProfileSelector {
     /// The profiles
     #[arg(value_name = "NAME")]
     pub(crate) names: Vec<ProfileName>,
@@ -212,7 +212,7 @@ pub(crate) enum Gateway {
     /// Start gateways, and have them started after every restart
     Start {
         #[command(flatten)]
-        which: Which,
+        which: ProfileSelector,
         /// Be the gateway, instead of having it supervised
         #[arg(long, conflicts_with = "all")]
         foreground: bool,
@@ -226,17 +226,17 @@ pub(crate) enum Gateway {
     /// Stop gateways, and leave them down after every restart
     Stop {
         #[command(flatten)]
-        which: Which,
+        which: ProfileSelector,
     },
     /// Stop gateways and start them again
     Restart {
         #[command(flatten)]
-        which: Which,
+        which: ProfileSelector,
     },
     /// Show what the supervisor says
     Status {
         #[command(flatten)]
-        which: Which,
+        which: ProfileSelector,
     },
     /// List the gateways that have a service
     List,
@@ -246,7 +246,7 @@ pub(crate) enum Gateway {
     /// object of its own: profile, time, line; what is not UTF-8 in a line is replaced.
     Logs {
         #[command(flatten)]
-        which: Which,
+        which: ProfileSelector,
         /// Only the last N lines of each; with --follow 10 if not said
         #[arg(short = 'n', long, value_name = "N")]
         lines: Option<usize>,
@@ -260,7 +260,7 @@ pub(crate) enum Gateway {
     /// Make the service of a profile; its recorded intent decides whether it comes up
     Register {
         #[command(flatten)]
-        which: Which,
+        which: ProfileSelector,
         /// A variable for the gateway's environment, until it is registered anew; `gateway.env` in
         /// config.yaml lasts
         #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
@@ -276,12 +276,12 @@ pub(crate) enum Gateway {
     /// Stop a gateway and remove its service; the recorded intent stays
     Unregister {
         #[command(flatten)]
-        which: Which,
+        which: ProfileSelector,
     },
     /// Install gateways in this machine's service manager: it brings up what is wanted when it starts
     Install {
         #[command(flatten)]
-        which: Which,
+        which: ProfileSelector,
         /// Start the gateway
         #[arg(long)]
         start: bool,
@@ -289,7 +289,7 @@ pub(crate) enum Gateway {
     /// Stop gateways and remove what was installed of them; the recorded intent stays
     Uninstall {
         #[command(flatten)]
-        which: Which,
+        which: ProfileSelector,
     },
     /// Exit with 0 if the gateway is wanted, with 1 if not: what a unit asks before it starts
     #[command(hide = true)]
@@ -329,7 +329,7 @@ pub(crate) enum Shell {
 
 fn variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
-    hermes_s6::render::check_variable(name, value).map_err(|error| error.to_string())?;
+    hermes_core::shell::check_variable(name, value).map_err(|error| error.to_string())?;
     Ok((name.to_owned(), value.to_owned()))
 }
 

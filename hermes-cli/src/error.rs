@@ -5,7 +5,7 @@ use std::fmt;
 
 use hermes_core::Kind;
 use hermes_core::backend::RenameError;
-use hermes_core::causes::{causes, in_one_line, is_denied};
+use hermes_core::error_chain::{chain, in_one_line, is_denied};
 use hermes_core::manager::{Cause, ManagerError};
 use hermes_core::store::StoreError;
 
@@ -58,7 +58,7 @@ impl CliError {
         self
     }
 
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
@@ -72,7 +72,7 @@ impl CliError {
         self.code
     }
 
-    pub(crate) fn the_hint(&self) -> Option<&str> {
+    pub(crate) fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 
@@ -84,7 +84,7 @@ impl CliError {
 
     /// The causes, outermost first.
     pub(crate) fn causes(&self) -> impl Iterator<Item = String> + '_ {
-        self.cause.iter().flat_map(|cause| causes(&**cause)).map(ToString::to_string)
+        self.cause.iter().flat_map(|cause| chain(&**cause)).map(ToString::to_string)
     }
 }
 

@@ -11,10 +11,9 @@ mod dashboard;
 mod error;
 mod escape;
 mod gateway;
-mod hooks;
 mod output;
 mod privilege;
-mod way;
+mod profile_service;
 
 use std::process::ExitCode;
 

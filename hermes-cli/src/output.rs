@@ -39,7 +39,7 @@ pub(crate) fn lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(),
 }
 
 /// Prints one line of data that begins with a judgement.
-pub(crate) fn judged(judgement: Judgement, text: &str) -> Result<(), CliError> {
+pub(crate) fn judged(judgement: Severity, text: &str) -> Result<(), CliError> {
     let (style, word) = (judgement.style(), judgement.word());
     let line = format!("{style}{word}{style:#}{}\n", escaped(text));
     let mut stdout = anstream::stdout();
@@ -49,7 +49,7 @@ pub(crate) fn judged(judgement: Judgement, text: &str) -> Result<(), CliError> {
 /// How something was found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Judgement {
+pub(crate) enum Severity {
     /// As it should be.
     Ok,
     /// Worth knowing, and nothing is wrong.
@@ -62,7 +62,7 @@ pub(crate) enum Judgement {
     Error,
 }
 
-impl Judgement {
+impl Severity {
     /// The word for it.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -192,7 +192,7 @@ pub(crate) fn error(error: &CliError, json: bool) {
     for cause in error.causes() {
         tell(format_args!("  {}", escaped(&cause)));
     }
-    if let Some(hint) = error.the_hint() {
+    if let Some(hint) = error.hint() {
         tell(format_args!("{HINT}hint:{HINT:#} {}", escaped(hint)));
     }
     if json {
@@ -206,7 +206,7 @@ pub(crate) fn as_json(error: &CliError) -> serde_json::Value {
     serde_json::json!({
         "error": error.to_string(),
         "causes": error.causes().collect::<Vec<_>>(),
-        "hint": error.the_hint(),
+        "hint": error.hint(),
         "code": error.code(),
     })
 }

@@ -20,7 +20,7 @@ use hermes_core::home::env as names;
 
 use crate::app;
 use crate::error::{CliError, exit};
-use crate::way::{self, Stranger};
+use hermes_core::trusted_path::{self, UntrustedOwner};
 
 /// Returns where this process may go on as it is; elsewhere it becomes the home's owner, from its
 /// beginning.
@@ -30,12 +30,12 @@ pub(crate) fn become_owner(root: &RootHome) -> Result<(), CliError> {
     }
     // A home that is not there yet will be its maker's, and one that can't be seen is told later.
     let Ok(metadata) = fs::metadata(root.path()) else { return Ok(()) };
-    let (uid, gid) = match (metadata.uid(), way::stranger(root.path())) {
+    let (uid, gid) = match (metadata.uid(), trusted_path::untrusted_owner(root.path())) {
         (0, Ok(None)) => return Ok(()),
         // Whoever can make it fail could let it lead elsewhere a moment later.
         (0, Err(error)) => return Err(unseen(root, error)),
-        (0, Ok(Some(Stranger { owner: Some(owner), .. }))) => owner,
-        (0, Ok(Some(Stranger { at, owner: None }))) => return Err(open_to_all(root, &at)),
+        (0, Ok(Some(UntrustedOwner { owner: Some(owner), .. }))) => owner,
+        (0, Ok(Some(UntrustedOwner { at, owner: None }))) => return Err(open_to_all(root, &at)),
         (uid, _) => (uid, metadata.gid()),
     };
     let program = app::program()?;
@@ -49,14 +49,14 @@ pub(crate) fn become_owner(root: &RootHome) -> Result<(), CliError> {
     let home = root.path().display();
     Err(CliError::new(format!("failed to become uid {uid}, whose `{home}` is"))
         .because(error)
-        .hint(format!("{}=1 stays root", names::AS_ROOT))
+        .with_hint(format!("{}=1 stays root", names::AS_ROOT))
         .with_code(exit::OUT_OF_REACH))
 }
 
 fn unseen(root: &RootHome, error: io::Error) -> CliError {
     CliError::new(format!("failed to see who decides about `{}`", root.path().display()))
         .because(error)
-        .hint(format!("{}=1 stays root all the same", names::AS_ROOT))
+        .with_hint(format!("{}=1 stays root all the same", names::AS_ROOT))
         .with_code(exit::OUT_OF_REACH)
 }
 
@@ -64,7 +64,10 @@ fn open_to_all(root: &RootHome, at: &Path) -> CliError {
     let (home, at) = (root.path().display(), at.display());
     CliError::new(format!("root does not work in `{home}`: everybody may write in `{at}`"))
         .because("whoever does decides what a command of root's would read, remove and run")
-        .hint(format!("`chmod o-w {at}` closes it; {}=1 stays root all the same", names::AS_ROOT))
+        .with_hint(format!(
+            "`chmod o-w {at}` closes it; {}=1 stays root all the same",
+            names::AS_ROOT
+        ))
         .with_code(exit::OUT_OF_REACH)
 }
 
@@ -76,13 +79,13 @@ pub(crate) fn act_as_owner(root: &RootHome) -> Result<(), CliError> {
     }
     let home = root.path().display();
     let metadata = fs::metadata(root.path()).map_err(|error| {
-        CliError::new(format!("failed to find the owner of `{home}`"))
-            .because(error)
-            .hint(format!("{} names the home; make it as the user whose it is to be", names::HOME))
+        CliError::new(format!("failed to find the owner of `{home}`")).because(error).with_hint(
+            format!("{} names the home; make it as the user whose it is to be", names::HOME),
+        )
     })?;
     hermes_host::privilege::lower(metadata.uid(), metadata.gid()).map_err(|error| {
         CliError::new(format!("failed to act as uid {}, who owns `{home}`", metadata.uid()))
             .because(error)
-            .hint(format!("{}=1 stays root", names::AS_ROOT))
+            .with_hint(format!("{}=1 stays root", names::AS_ROOT))
     })
 }

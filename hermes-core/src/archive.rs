@@ -10,7 +10,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `omit` | what an archive doesn't carry: secrets, traces of a running process |
+//! | `omit` | what an archive doesn't carry: secrets, tracker of a running process |
 //! | `path` | which names and links may be in an archive, going out and coming in |
 //! | `pack` | home to archive |
 //! | `members` | archive to members, each checked, within [`Limits`] |
@@ -27,7 +27,7 @@ mod unpack;
 use std::path::Path;
 
 pub use error::{ArchiveError, Fault};
-pub use omit::{LeftOut, Whose, Why};
+pub use omit::{LeftOut, ProfileLabel, Why};
 pub use pack::{Packed, pack};
 pub use unpack::Archive;
 

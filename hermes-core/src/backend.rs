@@ -10,7 +10,7 @@ use std::os::fd::BorrowedFd;
 
 use thiserror::Error;
 
-use crate::examination::Examination;
+use crate::diagnostics::Examination;
 use crate::manager::{ManagerError, ProfileRegistrar};
 use crate::name::ProfileName;
 use crate::store::{Store, StoreError};
@@ -57,7 +57,7 @@ pub trait Backend: ProfileRegistrar {
     }
 
     /// Renames a profile of `store`, with its service if it has one, and starts what ran: all or
-    /// nothing. Not idempotent. Blocks until all that was seen. Which names are refused,
+    /// nothing. Not idempotent. Blocks until all that was seen. ProfileSelector names are refused,
     /// [`Store::begin_rename`] says.
     fn rename_profile(
         &self,

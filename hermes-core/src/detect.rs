@@ -1,4 +1,4 @@
-//! Which backend is in charge: facts are gathered below a given root, and the decision is a pure
+//! ProfileSelector backend is in charge: facts are gathered below a given root, and the decision is a pure
 //! function of them.
 //!
 //! `hermes doctor` prints the very facts the decision used. None of them needs more than a plain

@@ -192,7 +192,7 @@ pub enum DotenvError {
 
 impl DotenvError {
     /// Whether trying again can't help.
-    pub fn is_hopeless(&self) -> bool {
+    pub fn is_permanent(&self) -> bool {
         match self {
             Self::Read(error) => error.kind() == io::ErrorKind::PermissionDenied,
             Self::NoFile { .. } | Self::TooLarge { .. } | Self::NotUtf8 { .. } => true,

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use crate::causes::is_denied;
+use crate::error_chain::is_denied;
 use crate::intent::IntentError;
 use crate::lock::LockError;
 use crate::manager::{Cause, ManagerError};

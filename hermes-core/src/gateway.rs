@@ -27,18 +27,18 @@ pub fn record_intent(
 
 /// Refuses a port that another profile's gateway has; `running` answers whose gateways run. What is
 /// answered is held until this one's gateway was seen to be up: of two that start at once the second is
-/// to see the first. Blocks while another one is about to listen on the port, at most `patience`. A
+/// to see the first. Blocks while another one is about to listen on the port, at most `timeout`. A
 /// profile that names no port claims none.
 pub fn claim_port(
     store: &Store,
-    patience: Duration,
+    timeout: Duration,
     operation: &str,
     profile: &Profile,
     running: impl FnOnce() -> Result<Vec<ProfileName>, ManagerError>,
 ) -> Result<Option<Lock>, ManagerError> {
     let port_of = |profile: &Profile| store.port(profile).ok().flatten();
     let Some(port) = port_of(profile) else { return Ok(None) };
-    let lock = Lock::acquire(&store.root().port_lock(port), patience);
+    let lock = Lock::acquire(&store.root().port_lock(port), timeout);
     let lock = lock.map_err(|error| of_lock(operation, error))?;
     for name in running()?.into_iter().filter(|name| *name != profile.name) {
         let home = store.root().profile(&name);

@@ -28,27 +28,33 @@
 
 pub mod archive;
 pub mod backend;
-pub mod causes;
 pub mod config;
 pub mod detect;
+pub mod diagnostics;
 pub mod dotenv;
-pub mod examination;
+pub mod error_chain;
 pub mod failure;
 pub mod fsutil;
 pub mod gateway;
 pub mod home;
 pub mod intent;
 pub mod lock;
+#[cfg(target_os = "linux")]
+pub mod log;
 pub mod manager;
 pub mod name;
 pub mod parallel;
+#[cfg(target_os = "linux")]
+pub mod proc;
 #[cfg(target_os = "linux")]
 pub mod process;
 pub mod process_lock;
 pub mod reseat;
 pub mod restart;
+pub mod shell;
 pub mod status;
 pub mod store;
+pub mod trusted_path;
 pub mod wait;
 
 pub use backend::Backend;
@@ -56,5 +62,7 @@ pub use home::{ProfileHome, RootHome};
 pub use intent::Intent;
 pub use manager::{Kind, ManagerError, ProfileRegistrar, RegisterOptions, ServiceManager};
 pub use name::ProfileName;
+#[cfg(target_os = "linux")]
+pub use proc::Proc;
 pub use status::{State, Status};
 pub use store::Store;

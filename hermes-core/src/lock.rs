@@ -25,10 +25,10 @@ pub struct Lock {
 
 impl Lock {
     /// Takes the lock at `path`, making the file (and its directory) if need be. Blocks until it is
-    /// free, at most `patience`; then [`LockError::Busy`].
-    pub fn acquire(path: &Path, patience: Duration) -> Result<Self, LockError> {
+    /// free, at most `timeout`; then [`LockError::Busy`].
+    pub fn acquire(path: &Path, timeout: Duration) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: path.to_owned(), source };
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         let mut pause = Duration::from_millis(1);
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).map_err(failed)?;
@@ -52,7 +52,7 @@ impl Lock {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(LockError::Busy { path: path.to_owned(), waited: patience });
+                return Err(LockError::Busy { path: path.to_owned(), waited: timeout });
             }
             // flock(2) has no deadline of its own, so ask again, ever more slowly.
             idle(pause.min(left));

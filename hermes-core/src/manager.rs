@@ -210,7 +210,7 @@ pub enum ManagerError {
     /// The service exists.
     #[error("the gateway of `{profile}` is registered already")]
     AlreadyRegistered {
-        /// Whose service.
+        /// ProfileLabel service.
         profile: ProfileName,
     },
     /// The profile does not exist.

@@ -37,7 +37,7 @@ impl ProfileName {
     }
 
     /// The order of lists: `default` first, then by name.
-    pub fn in_lists(&self, other: &Self) -> Ordering {
+    pub fn cmp_for_listing(&self, other: &Self) -> Ordering {
         (!self.is_default(), self).cmp(&(!other.is_default(), other))
     }
 

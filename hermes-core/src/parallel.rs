@@ -18,14 +18,10 @@ pub fn compute<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) ->
     map(items, if worth > 1 { worth.min(*PROCESSORS) } else { 1 }, work)
 }
 
-/// Does `work` on all items in at most `at_once` threads; one alone is the caller's. The results are in
+/// Does `work` on all items in at most `jobs` threads; one alone is the caller's. The results are in
 /// the items' order. Blocks until the last is done.
-pub fn map<T: Send, R: Send>(
-    items: Vec<T>,
-    at_once: usize,
-    work: impl Fn(T) -> R + Sync,
-) -> Vec<R> {
-    let workers = at_once.min(items.len());
+pub fn map<T: Send, R: Send>(items: Vec<T>, jobs: usize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let workers = jobs.min(items.len());
     if workers <= 1 {
         return items.into_iter().map(work).collect();
     }

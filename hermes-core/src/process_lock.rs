@@ -32,10 +32,10 @@ pub struct Holder {
 }
 
 /// Takes the lock at `path` for the rest of this process's life, exec included. `about` is written into
-/// the file. Blocks while somebody else holds it, at most `patience`; then that is the answer.
-pub fn hold(path: &Path, about: &str, patience: Duration) -> io::Result<Result<(), Holder>> {
+/// the file. Blocks while somebody else holds it, at most `timeout`; then that is the answer.
+pub fn hold(path: &Path, about: &str, timeout: Duration) -> io::Result<Result<(), Holder>> {
     let mut file: File = to_write().create(true).open(path)?.into_file();
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     loop {
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => break,
@@ -122,7 +122,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
-    use crate::wait::{self, Look};
+    use crate::wait::{self, Poll};
 
     #[test]
     fn a_link_is_not_emptied_and_a_fifo_not_waited_for() {
@@ -163,7 +163,7 @@ mod tests {
             let deadline = Instant::now() + Duration::from_secs(60);
             let seen = wait::until(deadline, || {
                 let holds = holder(&path)? == held && !is_clean(&path);
-                Ok::<_, io::Error>(if holds { Look::Done(()) } else { Look::Wait })
+                Ok::<_, io::Error>(if holds { Poll::Done(()) } else { Poll::Wait })
             });
             seen.unwrap().expect("it is held");
             mark_clean(&path).unwrap();

@@ -5,7 +5,7 @@
 //! step that fails undoes those before it.
 
 use crate::backend::RenameError;
-use crate::causes::in_one_line;
+use crate::error_chain::in_one_line;
 use crate::failure::of_store;
 use crate::intent::Intent;
 use crate::lock::Lock;

@@ -34,13 +34,13 @@ pub const FIRST_PORT: u16 = 8642;
 /// How profiles being made or removed are called; a dot name is never a profile's.
 const HIDDEN: &str = ".hermes-";
 /// How long commands wait for each other where nobody says otherwise.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The profiles of one root home.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: RootHome,
-    patience: Duration,
+    timeout: Duration,
 }
 
 /// One profile and its home.
@@ -73,12 +73,12 @@ pub struct Skipped {
 impl Store {
     /// The profiles below `root`. Nothing is read yet. Commands wait for each other, at most 15 s.
     pub fn new(root: RootHome) -> Self {
-        Self { root, patience: PATIENCE }
+        Self { root, timeout: TIMEOUT }
     }
 
-    /// The same, and commands wait for each other at most `patience`.
-    pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    /// The same, and commands wait for each other at most `timeout`.
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
     }
 
     /// The root home.
@@ -89,7 +89,7 @@ impl Store {
     /// Makes a profile with the given port (or the lowest free one from [`FIRST_PORT`] up) and
     /// intent. Not idempotent: an existing name is [`StoreError::Exists`]. Nothing half-made is
     /// ever visible, and nothing is left on failure. Blocks while another profile is being made,
-    /// at most as long as the store's patience.
+    /// at most as long as the store's timeout.
     pub fn create(
         &self,
         name: &ProfileName,
@@ -99,7 +99,7 @@ impl Store {
         if name.is_reserved() {
             return Err(StoreError::Reserved { name: name.clone() });
         }
-        self.settle_renames_of(name, self.patience)?;
+        self.settle_renames_of(name, self.timeout)?;
         if self.find(name)?.is_some() {
             return Err(StoreError::Exists { name: name.clone() });
         }
@@ -113,7 +113,7 @@ impl Store {
             .prefix(HIDDEN)
             .tempdir_in(self.root.profiles())
             .map_err(failed)?;
-        furnish(staged.path(), name, port, intent).map_err(failed)?;
+        populate_home(staged.path(), name, port, intent).map_err(failed)?;
         // The staging directory is private to its maker; a profile is as open as its root home.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(staged.path(), mode).map_err(failed)?;
@@ -161,7 +161,7 @@ impl Store {
                 Err(reason) => listing.skipped.push(Skipped { path, reason }),
             }
         }
-        listing.profiles.sort_by(|a, b| a.name.in_lists(&b.name));
+        listing.profiles.sort_by(|a, b| a.name.cmp_for_listing(&b.name));
         listing.skipped.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(listing)
     }
@@ -243,7 +243,7 @@ impl Store {
     /// Takes the lock under which profiles are made, removed and given ports. What the file system has
     /// against it is `failed`'s to tell.
     fn lock_ports(&self, failed: impl Fn(io::Error) -> StoreError) -> Result<Lock, StoreError> {
-        Lock::acquire(&self.root.ports_lock(), self.patience).map_err(|error| match error {
+        Lock::acquire(&self.root.ports_lock(), self.timeout).map_err(|error| match error {
             LockError::Io { source, .. } => failed(source),
             busy @ LockError::Busy { .. } => StoreError::Busy(busy),
         })
@@ -292,7 +292,7 @@ const CONFIG_MODE: u32 = 0o644;
 
 /// Writes the files of a new profile into the staged directory `at`; of an imported one, those that
 /// its archive had none of. The intent is always the one given.
-fn furnish(at: &Path, name: &ProfileName, port: u16, intent: Intent) -> io::Result<()> {
+fn populate_home(at: &Path, name: &ProfileName, port: u16, intent: Intent) -> io::Result<()> {
     let config = format!(
         "# Profile `{name}`. Hermes reads the keys under `gateway`; all others are the agent's.\n\
          gateway:\n  port: {port}\n"

@@ -9,12 +9,12 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a wait found when it looked.
 #[derive(Debug)]
-pub enum Look<T> {
+pub enum Poll<T> {
     /// It is over.
     Done(T),
-    /// Look again when something changes.
+    /// Poll again when something changes.
     Wait,
-    /// Look again when something changes, and at this time at the latest.
+    /// Poll again when something changes, and at this time at the latest.
     WaitUntil(Instant),
 }
 
@@ -22,7 +22,7 @@ pub enum Look<T> {
 /// at most, looks a last time then, and answers `None` if it is still not done.
 pub fn until<T, E>(
     deadline: Instant,
-    look: impl FnMut() -> Result<Look<T>, E>,
+    look: impl FnMut() -> Result<Poll<T>, E>,
 ) -> Result<Option<T>, E> {
     let nothing_announced = |pause| {
         idle(pause);
@@ -36,18 +36,18 @@ pub fn until<T, E>(
 pub fn until_idling<T, E>(
     deadline: Instant,
     mut idle: impl FnMut(Duration) -> bool,
-    mut look: impl FnMut() -> Result<Look<T>, E>,
+    mut look: impl FnMut() -> Result<Poll<T>, E>,
 ) -> Result<Option<T>, E> {
     let mut pause = FIRST_PAUSE;
     loop {
         let now = Instant::now();
         let mut next = now + pause;
         match look()? {
-            Look::Done(value) => return Ok(Some(value)),
-            Look::Wait => {}
+            Poll::Done(value) => return Ok(Some(value)),
+            Poll::Wait => {}
             // A time that has passed is no time to wait until.
-            Look::WaitUntil(at) if at > now => next = next.min(at),
-            Look::WaitUntil(_) => {}
+            Poll::WaitUntil(at) if at > now => next = next.min(at),
+            Poll::WaitUntil(_) => {}
         }
         if now >= deadline {
             return Ok(None);
@@ -59,7 +59,7 @@ pub fn until_idling<T, E>(
 
 /// How long commands wait before they give up.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct Timeouts {
     /// For another command that holds a lock.
     pub lock: Duration,
     /// For a new service to be supervised, and for a removed one to be let go.
@@ -70,7 +70,7 @@ pub struct Patience {
     pub stop_beyond_budget: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             lock: Duration::from_secs(60),
@@ -81,9 +81,9 @@ impl Default for Patience {
     }
 }
 
-impl Patience {
+impl Timeouts {
     /// The same time for everything; a gateway's stop budget is not added.
-    pub fn all(patience: Duration) -> Self {
-        Self { lock: patience, supervise: patience, start: patience, stop_beyond_budget: patience }
+    pub fn all(timeout: Duration) -> Self {
+        Self { lock: timeout, supervise: timeout, start: timeout, stop_beyond_budget: timeout }
     }
 }

@@ -119,7 +119,7 @@ fn hostile(name: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
 
 /// An error is worth reading, and names the file at `path`.
 fn told(error: &(dyn std::error::Error + 'static), path: &Path) -> Result<(), TestCaseError> {
-    let text = hermes_core::causes::in_one_line(error);
+    let text = hermes_core::error_chain::in_one_line(error);
     prop_assert!(text.contains(path.to_str().expect("UTF-8")), "{text}");
     prop_assert!(text.len() < SCREENFUL, "{} bytes", text.len());
     prop_assert!(!text.contains('\n'), "{text}");

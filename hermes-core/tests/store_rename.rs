@@ -22,7 +22,7 @@ fn name(name: &str) -> ProfileName {
 /// A home with the profile `a`, which has logs and is the chosen one.
 fn home() -> Home {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = Store::new(RootHome::new(dir.path())).with_patience(Duration::from_secs(60));
+    let store = Store::new(RootHome::new(dir.path())).with_timeout(Duration::from_secs(60));
     store.create(&name("a"), Some(9000), Intent::Running).expect("a profile");
     fs::create_dir_all(dir.path().join("logs/gateways/a")).expect("a directory");
     fs::write(dir.path().join("logs/gateways/a/current"), "said\n").expect("a file");
@@ -244,7 +244,7 @@ fn renames_in_opposite_directions_and_in_a_circle_never_lose_a_profile() {
 fn two_that_want_each_others_name_at_once_are_refused_and_never_wait_for_each_other() {
     let home = home();
     home.store.create(&name("b"), None, Intent::Stopped).unwrap();
-    let patience = Duration::from_secs(60);
+    let timeout = Duration::from_secs(60);
     let both = std::sync::Barrier::new(2);
     std::thread::scope(|scope| {
         for (from, to) in [("a", "b"), ("b", "a")] {
@@ -252,7 +252,7 @@ fn two_that_want_each_others_name_at_once_are_refused_and_never_wait_for_each_ot
             scope.spawn(move || {
                 both.wait();
                 for _ in 0..500 {
-                    let refused = store.begin_rename(&name(from), &name(to), patience).unwrap_err();
+                    let refused = store.begin_rename(&name(from), &name(to), timeout).unwrap_err();
                     assert!(matches!(refused, StoreError::Exists { .. }), "{refused}");
                 }
             });

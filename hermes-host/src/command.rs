@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use hermes_core::failure::{failed, refused, timed_out, unreachable};
 use hermes_core::manager::ManagerError;
-use hermes_core::wait::{self, Look};
+use hermes_core::wait::{self, Poll};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::privilege::raised;
@@ -94,14 +94,14 @@ impl Tool {
         raised(|| command.spawn()).map_err(|error| failed(operation, error))
     }
 
-    /// Runs it; `operation` is what for. Blocks until it has ended, at most `patience`; then it is killed.
+    /// Runs it; `operation` is what for. Blocks until it has ended, at most `timeout`; then it is killed.
     pub fn run(
         &self,
         operation: &str,
         args: &[&str],
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Said, ManagerError> {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         let mut command = self.command(operation, args)?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         raised(|| {
@@ -124,15 +124,15 @@ impl Tool {
         &self,
         operation: &str,
         args: &[&str],
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<String, ManagerError> {
-        let said = self.run(operation, args, patience)?;
+        let said = self.run(operation, args, timeout)?;
         match said.status {
             Some(status) if status.success() => Ok(said.stdout),
             Some(_) => Err(refused(operation, self.complaint(&said), None)),
             None => {
                 let saw = format!("`{}` has not answered", self.name);
-                Err(timed_out(operation, patience, saw, "`hermes doctor` looks for what is wrong"))
+                Err(timed_out(operation, timeout, saw, "`hermes doctor` looks for what is wrong"))
             }
         }
     }
@@ -198,7 +198,7 @@ fn take(pipe: &mut Option<impl Read>, into: &mut Vec<u8>) -> io::Result<bool> {
 /// How it ended; `None` if it had not at `deadline` and was killed.
 fn end(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
     let ended = wait::until(deadline, || {
-        Ok::<_, io::Error>(child.try_wait()?.map_or(Look::Wait, Look::Done))
+        Ok::<_, io::Error>(child.try_wait()?.map_or(Poll::Wait, Poll::Done))
     })?;
     if ended.is_none() {
         child.kill()?;
@@ -213,9 +213,9 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(60);
 
-    fn shell(script: &str, patience: Duration) -> Said {
+    fn shell(script: &str, timeout: Duration) -> Said {
         let sh = Tool::find("sh", OsStr::new("")).env("WORD", "given").env_remove("HOME");
-        sh.run("try", &["-c", script], patience).unwrap()
+        sh.run("try", &["-c", script], timeout).unwrap()
     }
 
     #[test]
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(said.status.and_then(|status| status.code()), Some(3));
         let sh = Tool::find("sh", OsStr::new(""));
         let error = sh.data("try it", &["-c", "echo no >&2; exit 1"], SOON).unwrap_err();
-        assert_eq!(hermes_core::causes::in_one_line(&error), "failed to try it: sh: no");
+        assert_eq!(hermes_core::error_chain::in_one_line(&error), "failed to try it: sh: no");
     }
 
     #[test]

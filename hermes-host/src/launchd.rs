@@ -35,7 +35,7 @@ use hermes_core::lock::Lock;
 use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::other_holder;
 use hermes_core::store::Profile;
-use hermes_core::wait::Patience;
+use hermes_core::wait::Timeouts;
 use hermes_core::{ProfileName, ProfileRegistrar, RootHome, Store};
 
 use self::launchctl::{Domain, Launchctl};
@@ -64,7 +64,7 @@ pub struct Setup {
     /// The program `hermes` that jobs run, an absolute path.
     pub program: PathBuf,
     /// How long commands wait.
-    pub patience: Patience,
+    pub timeouts: Timeouts,
 }
 
 /// The launchd backend.
@@ -78,24 +78,24 @@ pub struct Launchd {
     program: PathBuf,
     /// [`LABEL`], with what tells this home from the account's own.
     prefix: String,
-    patience: Patience,
+    timeouts: Timeouts,
 }
 
 impl Launchd {
     /// The backend for the gateways of `root`. Nothing is read yet.
     pub fn new(root: RootHome, setup: Setup) -> Self {
-        let Setup { account, launchctl, program, patience } = setup;
+        let Setup { account, launchctl, program, timeouts } = setup;
         let prefix = match account.is_default(&root) {
             true => LABEL.to_owned(),
             false => format!("{LABEL}-{}", tag(&root)),
         };
         Self {
-            launchctl: Launchctl::new(launchctl, account.uid, patience.supervise),
-            store: Store::new(root).with_patience(patience.lock),
+            launchctl: Launchctl::new(launchctl, account.uid, timeouts.supervise),
+            store: Store::new(root).with_timeout(timeouts.lock),
             agents: account.home.join("Library/LaunchAgents"),
             program,
             prefix,
-            patience,
+            timeouts,
         }
     }
 
@@ -172,7 +172,7 @@ impl Launchd {
         let config = config_of(profile);
         Gateway {
             launchctl: &self.launchctl,
-            patience: self.patience,
+            timeouts: self.timeouts,
             operation,
             name: profile.name.clone(),
             home: profile.home.clone(),
@@ -233,7 +233,7 @@ impl Launchd {
     /// The profile and its lock. Where there is no profile no lock is made, nor a home for it.
     fn locked(&self, operation: &str, name: &ProfileName) -> Result<(Profile, Lock), ManagerError> {
         self.profile(operation, name)?;
-        let settled = self.store.settle_renames_of(name, self.patience.lock);
+        let settled = self.store.settle_renames_of(name, self.timeouts.lock);
         settled.map_err(|error| of_store(operation, error))?;
         let lock = self.lock(operation, self.store.root().profile_lock(name))?;
         // It may have been deleted while this one waited.
@@ -241,7 +241,7 @@ impl Launchd {
     }
 
     fn lock(&self, operation: &str, path: PathBuf) -> Result<Lock, ManagerError> {
-        Lock::acquire(&path, self.patience.lock).map_err(|error| of_lock(operation, error))
+        Lock::acquire(&path, self.timeouts.lock).map_err(|error| of_lock(operation, error))
     }
 
     /// Refuses a port that another profile's running gateway has ([`gateway::claim_port`]).
@@ -257,7 +257,7 @@ impl Launchd {
             }
             Ok(names)
         };
-        gateway::claim_port(&self.store, self.patience.lock, operation, profile, running)
+        gateway::claim_port(&self.store, self.timeouts.lock, operation, profile, running)
     }
 
     fn profile(&self, operation: &str, name: &ProfileName) -> Result<Profile, ManagerError> {

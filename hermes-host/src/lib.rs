@@ -8,7 +8,7 @@
 //! A program that installs a gateway in its user's systemd and starts it:
 //!
 //! ```no_run
-//! use hermes_core::{RootHome, ServiceManager, wait::Patience};
+//! use hermes_core::{RootHome, ServiceManager, wait::Timeouts};
 //! use hermes_host::{Account, Scope, Systemd, systemd::Setup};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,7 +20,7 @@
 //!     program: "/usr/local/bin/hermes".into(),
 //!     root: "/".into(),
 //!     is_root: false,
-//!     patience: Patience::default(),
+//!     timeouts: Timeouts::default(),
 //! };
 //! let systemd = Systemd::new(home, Scope::User, setup, "/usr/bin".as_ref());
 //! let status = systemd.start(&"coder".parse()?)?;

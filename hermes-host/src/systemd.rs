@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use hermes_core::backend::{Journal, RenameError};
-use hermes_core::examination::Examination;
+use hermes_core::diagnostics::Examination;
 use hermes_core::failure::{corrupt, failed, of_lock, of_store, refused};
 use hermes_core::gateway::{self, record_intent};
 use hermes_core::lock::Lock;
@@ -36,7 +36,7 @@ use hermes_core::manager::ManagerError;
 use hermes_core::reseat::{Before, Reseat, reseat};
 use hermes_core::status::{State, Status};
 use hermes_core::store::Profile;
-use hermes_core::wait::Patience;
+use hermes_core::wait::Timeouts;
 use hermes_core::{
     Backend, Intent, Kind, ProfileName, ProfileRegistrar, RootHome, ServiceManager, Store,
 };
@@ -61,7 +61,7 @@ pub struct Setup {
     /// Whether this process may change what the system's manager runs.
     pub is_root: bool,
     /// How long commands wait.
-    pub patience: Patience,
+    pub timeouts: Timeouts,
 }
 
 /// The systemd backend.
@@ -82,7 +82,7 @@ impl Systemd {
     /// A backend for the gateways of `home` in the manager of `scope`. Programs are looked for in the
     /// system's directories and on `path`; nothing else is read yet.
     pub fn new(home: RootHome, scope: Scope, setup: Setup, path: &OsStr) -> Self {
-        let store = Store::new(home).with_patience(setup.patience.lock);
+        let store = Store::new(home).with_timeout(setup.timeouts.lock);
         let tool = |name| {
             // A shell's bus may be another user's; the runtime directory has the manager's own socket.
             let tool = Tool::find(name, path).env("XDG_RUNTIME_DIR", setup.runtime.as_os_str());
@@ -125,7 +125,7 @@ impl Systemd {
     /// The profile and its lock. Where there is no profile no lock is made, nor a home for it.
     fn locked(&self, operation: &str, name: &ProfileName) -> Result<(Profile, Lock), ManagerError> {
         self.profile(operation, name)?;
-        let settled = self.store.settle_renames_of(name, self.setup.patience.lock);
+        let settled = self.store.settle_renames_of(name, self.setup.timeouts.lock);
         settled.map_err(|error| of_store(operation, error))?;
         let lock = self.lock(operation, self.store.root().profile_lock(name))?;
         // It may have been deleted while this one waited.
@@ -133,7 +133,7 @@ impl Systemd {
     }
 
     fn lock(&self, operation: &str, path: PathBuf) -> Result<Lock, ManagerError> {
-        Lock::acquire(&path, self.setup.patience.lock).map_err(|error| of_lock(operation, error))
+        Lock::acquire(&path, self.setup.timeouts.lock).map_err(|error| of_lock(operation, error))
     }
 
     /// Refuses to change what the system's manager runs, where only root may.
@@ -156,8 +156,8 @@ impl Systemd {
             let up = units.filter(|unit| unit.pid.is_some());
             Ok(up.filter_map(|unit| self.names.profile(&unit.id)).collect())
         };
-        let patience = self.setup.patience.lock;
-        gateway::claim_port(&self.store, patience, operation, profile, running)
+        let timeout = self.setup.timeouts.lock;
+        gateway::claim_port(&self.store, timeout, operation, profile, running)
     }
 }
 
@@ -295,7 +295,7 @@ impl Backend for Systemd {
             return Ok(());
         }
         self.require_rights(&operation, &format!("profile rename {from} {to}"))?;
-        let renaming = self.store.begin_rename(from, to, self.setup.patience.lock)?;
+        let renaming = self.store.begin_rename(from, to, self.setup.timeouts.lock)?;
         let called = |name: &ProfileName| Profile {
             name: name.clone(),
             home: self.store.root().profile(name),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use hermes_core::causes::in_one_line;
+use hermes_core::error_chain::in_one_line;
 use hermes_core::fsutil;
 use hermes_core::lock::{self, LockError};
 use hermes_core::manager::ManagerError;
@@ -19,8 +19,8 @@ use crate::error::failed;
 use crate::layout::{GENERATION, ServiceDir};
 use crate::manager::S6Manager;
 use crate::reconcile::{self, Action, Facts, PROFILE_GONE, ProfileFact, SlotFact, Wanted};
-use crate::stray::Keeper;
-use crate::{mend, policy, registry, rename};
+use crate::stray::SvscanView;
+use crate::{policy, registry, rename, repair};
 
 /// How many gateways boot starts at once where nobody says otherwise.
 pub const DEFAULT_AT_ONCE: usize = 8;
@@ -56,11 +56,11 @@ pub fn plan(manager: &S6Manager) -> Result<Vec<Action>, ManagerError> {
     Ok(actions)
 }
 
-/// Brings the slots in line with the profiles: at most `at_once` gateways start at a time, and each
+/// Brings the slots in line with the profiles: at most `jobs` gateways start at a time, and each
 /// profile's outcome is its own. Blocks until every start was seen to succeed or fail. Idempotent.
 ///
 /// Once the tree's end has begun, what has not been started is not started any more.
-pub fn boot(manager: &S6Manager, at_once: usize) -> Result<Booted, ManagerError> {
+pub fn boot(manager: &S6Manager, jobs: usize) -> Result<Booted, ManagerError> {
     let begun = Instant::now();
     let svscan = manager.tree().require_svscan(OPERATION)?;
     manager.tree().require_same_home(OPERATION, svscan)?;
@@ -82,7 +82,7 @@ pub fn boot(manager: &S6Manager, at_once: usize) -> Result<Booted, ManagerError>
         .filter_map(|fact| Some((fact.name.clone(), *fact.intent.as_ref().ok()?)))
         .collect();
     let outcome = |action: Action| {
-        let done = match manager.tree().ending.has_begun() {
+        let done = match manager.tree().shutdown.has_begun() {
             true => Err("the tree is being stopped".to_owned()),
             false => apply(manager, &action).map_err(|error| in_one_line(&error)),
         };
@@ -95,8 +95,8 @@ pub fn boot(manager: &S6Manager, at_once: usize) -> Result<Booted, ManagerError>
     });
     outcomes.extend(first.into_iter().map(&outcome));
     // Where nothing is to be done no thread is started for it.
-    let at_once = at_once.min(then.iter().filter(|action| action.changes_something()).count());
-    outcomes.extend(parallel::map(then, at_once, outcome));
+    let jobs = jobs.min(then.iter().filter(|action| action.changes_something()).count());
+    outcomes.extend(parallel::map(then, jobs, outcome));
     let unlogged = bootlog::write(manager, svscan, &outcomes, begun.elapsed()).err();
     Ok(Booted { outcomes, unlogged })
 }
@@ -109,7 +109,7 @@ pub fn took(manager: &S6Manager) -> Result<Option<Duration>, ManagerError> {
     bootlog::took_under(manager, svscan).map_err(|error| failed(OPERATION, error))
 }
 
-/// Whose action it is.
+/// ProfileLabel action it is.
 pub(crate) fn profile_of(action: &Action) -> Option<&ProfileName> {
     match action {
         Action::FinishRename { profile, .. }
@@ -136,7 +136,7 @@ pub(crate) fn apply_unless(
 ) -> Result<(), ManagerError> {
     if let Action::Clear { path } = action {
         // Whoever works on it has its profile's lock.
-        let _lock = match mend::lock_of(manager.tree(), path) {
+        let _lock = match repair::lock_of(manager.tree(), path) {
             Some(Err(LockError::Busy { .. })) => return Ok(()),
             lock => lock.transpose().map_err(|error| failed(OPERATION, error))?,
         };
@@ -194,12 +194,12 @@ pub(crate) fn gather(manager: &S6Manager) -> Result<Facts, ManagerError> {
             .concat(),
         ..Facts::default()
     };
-    let keeper = manager.tree().keeper_of_many().map_err(io)?;
+    let svscan_view = manager.tree().svscan_view_of_many().map_err(io)?;
     let slots = parallel::compute(scandir.profiles().map_err(io)?, |profile| {
         let slot = scandir.slot(&profile);
         // But for listeners. A slot that can't be read is told of by what concerns it.
         let listeners = fsutil::unfinished(&slot.event()).unwrap_or_default();
-        let fact = slot_fact(manager, &keeper, &slot, &profile);
+        let fact = slot_fact(manager, &svscan_view, &slot, &profile);
         (fact.map_err(|error| (profile, in_one_line(&error))), listeners)
     });
     for (slot, listeners) in slots {
@@ -231,12 +231,13 @@ fn profile_fact(profile: &Profile) -> ProfileFact {
 
 fn slot_fact(
     manager: &S6Manager,
-    keeper: &Keeper<'_>,
+    svscan_view: &SvscanView<'_>,
     slot: &ServiceDir,
     profile: &ProfileName,
 ) -> std::io::Result<SlotFact> {
     let supervisor = slot.supervisor()?;
-    let is_kept = |holder: Option<Holder>| holder.is_some_and(|holder| !keeper.is_stray(holder));
+    let is_kept =
+        |holder: Option<Holder>| holder.is_some_and(|holder| !svscan_view.is_stray(holder));
     let supervised = is_kept(supervisor) && is_kept(slot.log().supervisor()?);
     let record = if supervised { slot.record().ok() } else { None };
     // A record may be a former supervisor's; its gateway is then nobody's child here.

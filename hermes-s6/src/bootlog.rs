@@ -1,7 +1,7 @@
 //! `logs/container-boot.log`: one line per profile at a tree's first boot, later only for what
 //! changed.
 //!
-//! The file is rotated at 256 KiB to `.1`. Which tree was booted already is told by a mark in the
+//! The file is rotated at 256 KiB to `.1`. ProfileSelector tree was booted already is told by a mark in the
 //! scan directory: a container's restart may leave the directory as it was, but never its
 //! s6-svscan.
 

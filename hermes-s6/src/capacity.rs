@@ -12,8 +12,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::proc::Proc;
 use crate::scandir::ScanDir;
+use hermes_core::proc::Proc;
 
 /// s6-svscan's limit on services where its command line names none, before s6 2.12.
 const DEFAULT_SERVICES: u64 = 500;

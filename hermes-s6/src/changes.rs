@@ -42,7 +42,7 @@ enum Place {
     Records(ProfileName),
 }
 
-/// Which gateways may have changed.
+/// ProfileSelector gateways may have changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Told {
     /// These.

@@ -41,9 +41,9 @@ pub mod scan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
     /// A reader has it.
-    Taken,
+    Delivered,
     /// Nobody reads the FIFO, or there is none.
-    NobodyListens,
+    NoReader,
 }
 
 /// Writes `commands` to the FIFO at `path`. Returns at once; what was sent takes effect later.
@@ -57,7 +57,7 @@ pub fn send(path: &Path, commands: &[u8]) -> Result<Sent, ControlError> {
         Ok(file) => file,
         Err(error) => {
             return match Errno::from_io_error(&error) {
-                Some(Errno::NXIO | Errno::NOENT) => Ok(Sent::NobodyListens),
+                Some(Errno::NXIO | Errno::NOENT) => Ok(Sent::NoReader),
                 _ => Err(failed(error)),
             };
         }
@@ -66,8 +66,8 @@ pub fn send(path: &Path, commands: &[u8]) -> Result<Sent, ControlError> {
         return Err(ControlError::NotAFifo { path: path.to_owned() });
     }
     match fifo.write_all(commands) {
-        Ok(()) => Ok(Sent::Taken),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Sent::NobodyListens),
+        Ok(()) => Ok(Sent::Delivered),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Sent::NoReader),
         Err(error) => Err(failed(error)),
     }
 }
@@ -101,15 +101,15 @@ mod tests {
     fn nobody_listening_is_an_answer() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control");
-        assert_eq!(send(&path, b"a").unwrap(), Sent::NobodyListens, "no FIFO");
+        assert_eq!(send(&path, b"a").unwrap(), Sent::NoReader, "no FIFO");
         rustix::fs::mkfifoat(CWD, &path, Mode::RUSR | Mode::WUSR).unwrap();
-        assert_eq!(send(&path, b"a").unwrap(), Sent::NobodyListens, "no reader");
+        assert_eq!(send(&path, b"a").unwrap(), Sent::NoReader, "no reader");
         let _reader = OpenOptions::new()
             .read(true)
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
             .open(&path)
             .unwrap();
-        assert_eq!(send(&path, b"a").unwrap(), Sent::Taken);
+        assert_eq!(send(&path, b"a").unwrap(), Sent::Delivered);
     }
 
     #[test]

@@ -22,17 +22,17 @@ use rustix::process::Signal;
 use crate::error::{failed, timed_out};
 use crate::layout::ServiceDir;
 use crate::owner;
-use crate::proc::same_directory;
 use crate::tree::Tree;
-use crate::wait::{self, Look, Process};
+use crate::wait::{self, Poll, Process};
+use hermes_core::proc::same_directory;
 
 /// The processes that are left of a gateway whose service is down, those included that left its group.
 pub fn left_of(tree: &Tree, profile: &ProfileName) -> io::Result<Vec<u32>> {
-    let traces = Traces::of(tree, std::slice::from_ref(profile));
-    if traces.are_clean() {
+    let tracker = ProcessTracker::of(tree, std::slice::from_ref(profile));
+    if tracker.are_clean() {
         return Ok(Vec::new());
     }
-    let left = traces.find(tree, &tree.proc.ancestry(std::process::id()))?;
+    let left = tracker.find(tree, &tree.proc.ancestry(std::process::id()))?;
     Ok(left.into_iter().map(|(process, _)| process.pid).collect())
 }
 
@@ -46,7 +46,7 @@ fn supervised(tree: &Tree, slot: &ServiceDir) -> Option<u32> {
 
 /// By what the processes of some profiles' gateways are known, read while the gateways still run.
 #[derive(Debug, Default)]
-pub(crate) struct Traces {
+pub(crate) struct ProcessTracker {
     profiles: Vec<(ProfileName, ProfileHome)>,
     /// The groups' leaders, and when each started.
     groups: BTreeMap<u32, u64>,
@@ -63,11 +63,11 @@ enum Tie {
     Environment,
 }
 
-impl Traces {
-    /// The traces of the gateways of `profiles`. Where another tree runs the home's gateways now, those
+impl ProcessTracker {
+    /// The tracker of the gateways of `profiles`. Where another tree runs the home's gateways now, those
     /// that are supervised here alone.
     pub(crate) fn of(tree: &Tree, profiles: &[ProfileName]) -> Self {
-        let mut traces = Self::default();
+        let mut tracker = Self::default();
         let owner = owner::owner(&tree.root).ok().flatten();
         let ours = owner.is_none_or(|owner| owner.runs(tree.scandir.path()));
         for profile in profiles {
@@ -77,13 +77,13 @@ impl Traces {
             for leader in supervised.into_iter().chain(holder) {
                 // One that has just ended leaves a group without it, or none.
                 let start = tree.proc.start_time(leader).unwrap_or_default();
-                traces.groups.insert(leader, start);
+                tracker.groups.insert(leader, start);
             }
             if ours {
-                traces.profiles.push((profile.clone(), home));
+                tracker.profiles.push((profile.clone(), home));
             }
         }
-        traces
+        tracker
     }
 
     /// Ends what is left: SIGTERM at once, SIGKILL at `deadline`. Blocks until all of it is gone. For
@@ -98,16 +98,16 @@ impl Traces {
             return Ok(());
         }
         let started = Instant::now();
-        let patience =
-            deadline.saturating_duration_since(started) + tree.patience.stop_beyond_budget;
+        let timeout =
+            deadline.saturating_duration_since(started) + tree.timeouts.stop_beyond_budget;
         let mut told = BTreeSet::new();
         // Nobody ends themselves, nor who waits for them.
         let mut spared = tree.proc.ancestry(std::process::id());
         let mut living = String::new();
-        let done = wait::until(&mut [], &[], started + patience, || {
+        let done = wait::until(&mut [], &[], started + timeout, || {
             let left = self.find(tree, &spared).map_err(|error| failed(operation, error))?;
             if left.is_empty() {
-                return Ok(Look::Done(()));
+                return Ok(Poll::Done(()));
             }
             let kill = Instant::now() >= deadline;
             for (process, tie) in &left {
@@ -125,12 +125,12 @@ impl Traces {
             }
             let titles = left.iter().map(|(process, _)| tree.proc.title(process.pid));
             living = titles.collect::<Vec<_>>().join(", ");
-            Ok(Look::WaitUntil(deadline))
+            Ok(Poll::WaitUntil(deadline))
         })?;
         done.ok_or_else(|| {
             let hint =
                 "a process that the kernel can't kill waits for a disk or a network file system";
-            timed_out(operation, patience, format!("{living} still runs"), hint)
+            timed_out(operation, timeout, format!("{living} still runs"), hint)
         })?;
         // One of the spared may be left.
         if spared.iter().all(|pid| self.tie(tree, *pid, &BTreeSet::new()).is_none()) {

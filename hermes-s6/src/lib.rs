@@ -23,12 +23,12 @@
 //!
 //! ```no_run
 //! use hermes_core::{Kind, ProfileRegistrar, RootHome, detect::Facts, manager::NoManager};
-//! use hermes_s6::{S6Manager, S6Programs, ScanDir, Toolbox, Tree};
+//! use hermes_s6::{S6Manager, S6Programs, ScanDir, ScriptPrograms, Tree};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let s6 = S6Programs::find("/".as_ref(), "/usr/bin".as_ref()).ok_or("s6 is not installed")?;
-//! let toolbox = Toolbox::new(s6, "/usr/local/bin/hermes".as_ref());
-//! let tree = Tree::new(ScanDir::new("/run/service"), RootHome::new("/opt/data"), toolbox);
+//! let programs = ScriptPrograms::new(s6, "/usr/local/bin/hermes".as_ref());
+//! let tree = Tree::new(ScanDir::new("/run/service"), RootHome::new("/opt/data"), programs);
 //! let manager: Box<dyn ProfileRegistrar> = match Facts::gather("/".as_ref()).backend() {
 //!     Kind::S6 => Box::new(S6Manager::new(tree)),
 //!     _ => Box::new(NoManager),
@@ -44,25 +44,23 @@ mod bootlog;
 pub mod capacity;
 pub mod changes;
 pub mod control;
-mod ending;
+pub mod delegate;
 mod error;
-pub mod hand_over;
 pub mod layout;
 pub mod leftovers;
 pub mod lifecycle;
-pub mod log;
 pub mod manager;
-pub mod mend;
 pub mod owner;
 pub mod policy;
-pub mod proc;
 pub mod programs;
 pub mod reconcile;
 pub mod record;
 pub mod registry;
 pub mod rename;
 pub mod render;
+pub mod repair;
 pub mod scandir;
+mod shutdown;
 pub mod stage;
 mod stray;
 pub mod svscan;
@@ -70,8 +68,7 @@ pub mod tree;
 pub mod wait;
 
 pub use manager::S6Manager;
-pub use proc::Proc;
 pub use programs::S6Programs;
-pub use render::Toolbox;
+pub use render::ScriptPrograms;
 pub use scandir::ScanDir;
 pub use tree::Tree;

@@ -20,11 +20,11 @@ use jiff::{SignedDuration, Timestamp};
 use crate::control::{self, Sent, service};
 use crate::error::{failed, refused, timed_out};
 use crate::layout::ServiceDir;
-use crate::leftovers::Traces;
+use crate::leftovers::ProcessTracker;
 use crate::policy;
 use crate::record::{Death, Record, parse_deaths};
 use crate::tree::Tree;
-use crate::wait::{self, Events, Look, Process};
+use crate::wait::{self, Events, Poll, Process};
 use crate::{registry, stray};
 
 /// How long a gateway that never says it is ready has to stay up to count as started.
@@ -73,24 +73,24 @@ pub fn bring_up(
     let slot = &tree.scandir.slot(profile);
     prepare(slot, gateway.stop_timeout).map_err(|error| failed(operation, error))?;
     stray::end_lone_logger(tree, operation, profile)?;
-    let deadline = Instant::now() + tree.patience.start;
+    let deadline = Instant::now() + tree.timeouts.start;
     loop {
         let svscan = tree.require_svscan(operation)?;
         registry::await_supervisors(tree, operation, slot, svscan, Vec::new())?;
         if let Told::Done = bring_up_once(tree, operation, profile, gateway, deadline)? {
             return Ok(());
         }
-        in_time(tree.patience.start, deadline, operation)?;
+        in_time(tree.timeouts.start, deadline, operation)?;
     }
 }
 
 /// An error once `deadline` is over, for those who tell one supervisor after the other.
-fn in_time(patience: Duration, deadline: Instant, operation: &str) -> Result<(), ManagerError> {
+fn in_time(timeout: Duration, deadline: Instant, operation: &str) -> Result<(), ManagerError> {
     match Instant::now() < deadline {
         true => Ok(()),
         false => {
             let saw = "its supervisors end before they have obeyed".to_owned();
-            Err(timed_out(operation, patience, saw, "`hermes doctor` shows what is wrong"))
+            Err(timed_out(operation, timeout, saw, "`hermes doctor` shows what is wrong"))
         }
     }
 }
@@ -114,7 +114,7 @@ fn bring_up_once(
     let slot = &tree.scandir.slot(profile);
     let Some(mut watch) = Watch::begin(operation, slot)? else { return Ok(Told::Gone) };
     let asked = policy::started(slot).map_err(io)?;
-    if tell(tree, operation, slot, service::UP_FOR_GOOD)? == Sent::NobodyListens {
+    if tell(tree, operation, slot, service::UP_FOR_GOOD)? == Sent::NoReader {
         return Ok(Told::Gone);
     }
     let lock = tree.root.profile(profile).gateway_lock();
@@ -124,13 +124,13 @@ fn bring_up_once(
     let mut saw = "";
     let done = wait::until(&mut watch.events, &watch.supervisor, deadline, || {
         if watch.supervisor.iter().any(Process::has_ended) {
-            return Ok(Look::Done(Told::Gone));
+            return Ok(Poll::Done(Told::Gone));
         }
         let record = slot.record().map_err(io)?;
         if let Some(death) = slot.deaths().map_err(io)?.last().filter(|death| death.at >= asked) {
             // The death is told before `finish` has parked the service and ended.
             if death.exit == Exit::Code(EXIT_CONFIG) && !record.is_down() {
-                return Ok(Look::Wait);
+                return Ok(Poll::Wait);
             }
             let parked = policy::parked(slot).map_err(io)?;
             let other = other_holder(&lock, None).map_err(io)?;
@@ -153,17 +153,17 @@ fn bring_up_once(
         };
         let Some(pid) = record.gateway().filter(child) else {
             saw = "it is down";
-            return Ok(Look::Wait);
+            return Ok(Poll::Wait);
         };
         if gateway.notifies {
             saw = "it runs and has not said that it is ready";
-            return Ok(if record.ready { Look::Done(Told::Done) } else { Look::Wait });
+            return Ok(if record.ready { Poll::Done(Told::Done) } else { Poll::Wait });
         }
         // Until it has the lock it is only about to become the gateway.
         if holder(&lock).map_err(io)? != Some(Holder { pid: Some(pid) }) {
             saw = "it runs and does not hold its lock";
             waited_for_lock = true;
-            return Ok(Look::Wait);
+            return Ok(Poll::Wait);
         }
         saw = "it has not been up for a second";
         let since = match settling {
@@ -173,12 +173,12 @@ fn bring_up_once(
         let age = Timestamp::now().duration_since(record.stamp);
         let settled = since.elapsed() >= SETTLED
             || !waited_for_lock && age >= SignedDuration::try_from(SETTLED).unwrap_or_default();
-        Ok(if settled { Look::Done(Told::Done) } else { Look::WaitUntil(since + SETTLED) })
+        Ok(if settled { Poll::Done(Told::Done) } else { Poll::WaitUntil(since + SETTLED) })
     })?;
     done.ok_or_else(|| {
         let hint =
             format!("it goes on starting; `hermes gateway logs {profile}` shows what it does");
-        timed_out(operation, tree.patience.start, saw.to_owned(), &hint)
+        timed_out(operation, tree.timeouts.start, saw.to_owned(), &hint)
     })
 }
 
@@ -195,20 +195,20 @@ pub fn bring_down(
     let io = |error: io::Error| failed(operation, error);
     let slot = tree.scandir.slot(profile);
     let started = Instant::now();
-    let traces = Traces::of(tree, std::slice::from_ref(profile));
+    let tracker = ProcessTracker::of(tree, std::slice::from_ref(profile));
     if slot.path().symlink_metadata().is_ok() {
         prepare(&slot, stop_timeout).map_err(io)?;
         while slot.supervisor().map_err(io)?.is_some() || keep_down(&slot).map_err(io)? {
             if let Told::Done = bring_down_once(tree, operation, &slot, stop_timeout, started)? {
                 break;
             }
-            let patience = stop_timeout.budget() + tree.patience.stop_beyond_budget;
-            in_time(patience, started + patience, operation)?;
+            let timeout = stop_timeout.budget() + tree.timeouts.stop_beyond_budget;
+            in_time(timeout, started + timeout, operation)?;
         }
         stray::end(tree, operation, &slot)?;
     }
     stray::end_lone_logger(tree, operation, profile)?;
-    traces.end(tree, operation, started + stop_timeout.kill_after())
+    tracker.end(tree, operation, started + stop_timeout.kill_after())
 }
 
 /// Keeps a service down that has no supervisor now, and answers whether one came before that was so.
@@ -227,16 +227,16 @@ fn bring_down_once(
 ) -> Result<Told, ManagerError> {
     let io = |error: io::Error| failed(operation, error);
     let Some(mut watch) = Watch::begin(operation, slot)? else { return Ok(Told::Gone) };
-    if tell(tree, operation, slot, service::DOWN_FOR_GOOD)? == Sent::NobodyListens {
+    if tell(tree, operation, slot, service::DOWN_FOR_GOOD)? == Sent::NoReader {
         return Ok(Told::Gone);
     }
     let budget = stop_timeout.budget();
-    let patience = budget + tree.patience.stop_beyond_budget;
+    let timeout = budget + tree.timeouts.stop_beyond_budget;
     let mut killed = false;
     let mut saw = String::new();
-    let done = wait::until(&mut watch.events, &watch.supervisor, started + patience, || {
+    let done = wait::until(&mut watch.events, &watch.supervisor, started + timeout, || {
         if watch.supervisor.iter().any(Process::has_ended) {
-            return Ok(Look::Done(Told::Gone));
+            return Ok(Poll::Done(Told::Gone));
         }
         // A supervisor that has just begun has not written its record yet, and the one that is there
         // may be a former one's: it has obeyed when the file is there, which it makes before anything else.
@@ -244,10 +244,10 @@ fn bring_down_once(
         let record = slot.record_if_there().map_err(io)?;
         let Some(record) = record.filter(|_| obeyed) else {
             saw = "its supervisor has not taken the command yet".to_owned();
-            return Ok(Look::Wait);
+            return Ok(Poll::Wait);
         };
         if record.is_down() && !record.want_up {
-            return Ok(Look::Done(Told::Done));
+            return Ok(Poll::Done(Told::Done));
         }
         saw = match record.pid {
             Some(pid) if record.finishing => format!("its finish script still runs as {pid}"),
@@ -259,11 +259,11 @@ fn bring_down_once(
             control::send(&slot.control(), &[service::KILL]).map_err(|e| failed(operation, e))?;
             killed = true;
         }
-        Ok(Look::WaitUntil(started + budget))
+        Ok(Poll::WaitUntil(started + budget))
     })?;
     done.ok_or_else(|| {
         let hint = "a process that the kernel can't kill waits for a disk or a network file system";
-        timed_out(operation, patience, saw, hint)
+        timed_out(operation, timeout, saw, hint)
     })
 }
 
@@ -292,23 +292,23 @@ fn tell(
     slot: &ServiceDir,
     command: u8,
 ) -> Result<Sent, ManagerError> {
-    let deadline = Instant::now() + tree.patience.supervise;
+    let deadline = Instant::now() + tree.timeouts.supervise;
     let sent = wait::until(&mut [], &[], deadline, || {
         let send =
             || control::send(&slot.control(), &[command]).map_err(|error| failed(operation, error));
         let sent = match command {
-            service::UP_FOR_GOOD => tree.ending.unless_begun(operation, send),
+            service::UP_FOR_GOOD => tree.shutdown.unless_begun(operation, send),
             _ => send(),
         };
-        if sent? == Sent::Taken {
-            return Ok(Look::Done(Sent::Taken));
+        if sent? == Sent::Delivered {
+            return Ok(Poll::Done(Sent::Delivered));
         }
         let supervisor = slot.supervisor().map_err(|error| failed(operation, error))?;
-        Ok(if supervisor.is_some() { Look::Wait } else { Look::Done(Sent::NobodyListens) })
+        Ok(if supervisor.is_some() { Poll::Wait } else { Poll::Done(Sent::NoReader) })
     })?;
     sent.ok_or_else(|| {
         let saw = format!("its supervisor does not read `{}`", slot.control().display());
-        timed_out(operation, tree.patience.supervise, saw, "`hermes doctor` shows what is wrong")
+        timed_out(operation, tree.timeouts.supervise, saw, "`hermes doctor` shows what is wrong")
     })
 }
 

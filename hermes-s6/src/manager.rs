@@ -21,7 +21,7 @@ use crate::lifecycle::{Gateway, bring_down, bring_up};
 use crate::policy;
 use crate::record::{Death, Record};
 use crate::registry::{self, Registration};
-use crate::stray::Keeper;
+use crate::stray::SvscanView;
 use crate::tree::Tree;
 
 /// Deaths before this don't count in [`Status::deaths`].
@@ -37,7 +37,7 @@ pub struct S6Manager {
 impl S6Manager {
     /// A backend over `tree`. Nothing is read yet.
     pub fn new(tree: Tree) -> Self {
-        let store = Store::new(tree.root.clone()).with_patience(tree.patience.lock);
+        let store = Store::new(tree.root.clone()).with_timeout(tree.timeouts.lock);
         Self { tree, store }
     }
 
@@ -123,14 +123,14 @@ impl S6Manager {
             names.retain(runs);
             Ok(names)
         };
-        gateway::claim_port(&self.store, self.tree.patience.lock, operation, profile, running)
+        gateway::claim_port(&self.store, self.tree.timeouts.lock, operation, profile, running)
     }
 
     /// The profile and its lock. Where there is no profile no lock is made, nor a home for it.
     fn locked(&self, operation: &str, name: &ProfileName) -> Result<(Profile, Lock), ManagerError> {
         self.profile(operation, name)?;
         self.tree.refuse_other_home(operation)?;
-        let settled = self.store.settle_renames_of(name, self.tree.patience.lock);
+        let settled = self.store.settle_renames_of(name, self.tree.timeouts.lock);
         settled.map_err(|error| of_store(operation, error))?;
         let lock = self.tree.lock_profile(operation, name)?;
         // It may have been deleted while this one waited.
@@ -142,11 +142,11 @@ impl S6Manager {
     }
 
     pub(crate) fn status_of(&self, profile: &Profile) -> io::Result<Status> {
-        self.status_under(&self.tree.keeper()?, profile)
+        self.status_under(&self.tree.svscan_view()?, profile)
     }
 
-    /// The status of one gateway, whose slot `keeper` looks after.
-    fn status_under(&self, keeper: &Keeper<'_>, profile: &Profile) -> io::Result<Status> {
+    /// The status of one gateway, whose slot `svscan_view` looks after.
+    fn status_under(&self, svscan_view: &SvscanView<'_>, profile: &Profile) -> io::Result<Status> {
         let slot = self.tree.scandir.slot(&profile.name);
         let mut status = Status {
             profile: profile.name.clone(),
@@ -166,7 +166,7 @@ impl S6Manager {
         if let Some(supervisor) = supervisor {
             read_supervised(&mut status, profile, &slot)?;
             let supervisors = [Some(supervisor), slot.log().supervisor()?];
-            if supervisors.into_iter().flatten().any(|holder| keeper.is_stray(holder)) {
+            if supervisors.into_iter().flatten().any(|holder| svscan_view.is_stray(holder)) {
                 status.state = State::Stray;
             }
         }
@@ -262,12 +262,13 @@ impl ServiceManager for S6Manager {
         &self,
         names: &[ProfileName],
     ) -> Result<Vec<Result<Status, ManagerError>>, ManagerError> {
-        let keeper = self.tree.keeper_of_many();
-        let keeper = keeper.map_err(|error| failed("read the status of the gateways", error))?;
+        let svscan_view = self.tree.svscan_view_of_many();
+        let svscan_view =
+            svscan_view.map_err(|error| failed("read the status of the gateways", error))?;
         let status = |name| {
             let operation = format!("read the status of `{name}`");
             let profile = self.profile(&operation, &name)?;
-            self.status_under(&keeper, &profile).map_err(|error| failed(operation, error))
+            self.status_under(&svscan_view, &profile).map_err(|error| failed(operation, error))
         };
         Ok(parallel::compute(names.to_vec(), status))
     }

@@ -58,11 +58,11 @@ pub fn owner(root: &RootHome) -> io::Result<Option<Owner>> {
 }
 
 /// Makes this process the owner of the tree's home for the rest of its life, exec included. Blocks while
-/// another one is, at most `patience`; then it is named.
-pub fn claim(tree: &Tree, patience: Duration) -> Result<(), ManagerError> {
+/// another one is, at most `timeout`; then it is named.
+pub fn claim(tree: &Tree, timeout: Duration) -> Result<(), ManagerError> {
     let operation = format!("become the owner of `{}`", tree.root.path().display());
     let lock = tree.root.owner_lock();
-    match process_lock::hold(&lock, &about(tree), patience) {
+    match process_lock::hold(&lock, &about(tree), timeout) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(svscan)) => {
             let seen = owner(&tree.root).map_err(|error| failed(&operation, error))?;

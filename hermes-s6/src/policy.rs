@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use crate::layout::ServiceDir;
 use crate::record::Death;
-use crate::wait::{self, Look};
+use crate::wait::{self, Poll};
 
 /// The exit code of `finish` that leaves the service down for good.
 pub const EXIT_PARK: u8 = 125;
@@ -191,7 +191,7 @@ fn back_off(
     noted(slot.write(&slot.backoff(), text.as_bytes()));
     wait::until(&mut [], &[], Instant::now() + after, || {
         let asked = !slot.record()?.want_up || since(slot)? != started;
-        Ok::<_, io::Error>(if asked { Look::Done(()) } else { Look::Wait })
+        Ok::<_, io::Error>(if asked { Poll::Done(()) } else { Poll::Wait })
     })?;
     fsutil::remove_file_if_there(&slot.backoff()).map(drop)
 }

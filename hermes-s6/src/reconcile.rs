@@ -25,7 +25,7 @@ pub struct ProfileFact {
 /// What is known of one slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotFact {
-    /// Whose it is.
+    /// ProfileLabel it is.
     pub profile: ProfileName,
     /// Whether supervisors of service and logger run.
     pub supervised: bool,
@@ -94,36 +94,36 @@ pub enum Action {
     },
     /// Take a slot away.
     Remove {
-        /// Whose.
+        /// ProfileLabel.
         profile: ProfileName,
         /// Why.
         detail: &'static str,
     },
     /// Delete the files of a gateway that is no more.
     Sweep {
-        /// Whose.
+        /// ProfileLabel.
         profile: ProfileName,
     },
     /// Make a slot, with its gateway down.
     Register {
-        /// Whose.
+        /// ProfileLabel.
         profile: ProfileName,
         /// Anything worth saying of it.
         detail: String,
     },
     /// Start a gateway, making its slot if need be.
     Start {
-        /// Whose.
+        /// ProfileLabel.
         profile: ProfileName,
     },
     /// Stop a gateway that is not wanted.
     Stop {
-        /// Whose.
+        /// ProfileLabel.
         profile: ProfileName,
     },
     /// Leave a slot as it is.
     Keep {
-        /// Whose.
+        /// ProfileLabel.
         profile: ProfileName,
         /// Anything worth saying of it.
         detail: String,

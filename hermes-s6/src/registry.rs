@@ -11,8 +11,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use hermes_core::ProfileName;
-use hermes_core::causes::in_one_line;
 use hermes_core::config::StopTimeout;
+use hermes_core::error_chain::in_one_line;
 use hermes_core::fsutil;
 use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::Holder;
@@ -22,10 +22,10 @@ use crate::control::{self, ControlError, Sent, scan, service};
 use crate::error::{failed, refused, timed_out, unreachable};
 use crate::layout::ServiceDir;
 use crate::render;
-use crate::stage::{self, Blueprint, Staged};
-use crate::stray::Keeper;
+use crate::stage::{self, SlotSpec, Staged};
+use crate::stray::SvscanView;
 use crate::tree::Tree;
-use crate::wait::{self, Events, Look, Process};
+use crate::wait::{self, Events, Poll, Process};
 
 /// How long s6-svscan may take over a scan before it is told again: one dangling entry delays it.
 const RESCAN_AFTER: Duration = Duration::from_secs(1);
@@ -55,16 +55,16 @@ pub fn register(
     tree.require_short_name(&operation, profile)?;
     let svscan = tree.require_svscan(&operation)?;
     tree.require_same_home(&operation, svscan)?;
-    let scripts = render::scripts(&tree.toolbox, profile, &registration.extra_env)
+    let scripts = render::scripts(&tree.programs, profile, &registration.extra_env)
         .map_err(|error| failed(&operation, error))?;
     let slot = tree.scandir.slot(profile);
-    let blueprint = Blueprint {
+    let spec = SlotSpec {
         profile,
         scripts: &scripts,
         up: registration.up,
         kill_after_ms: registration.stop_timeout.kill_after().as_millis(),
     };
-    let published = publish(tree, &operation, &slot, &blueprint, svscan)?;
+    let published = publish(tree, &operation, &slot, &spec, svscan)?;
     published.and_then(|events| await_supervisors(tree, &operation, &slot, svscan, events)).map_err(
         |error| match retire(tree, &operation, &slot) {
             Ok(()) => error,
@@ -82,11 +82,11 @@ fn publish(
     tree: &Tree,
     operation: &str,
     slot: &ServiceDir,
-    blueprint: &Blueprint<'_>,
+    spec: &SlotSpec<'_>,
     svscan: Holder,
 ) -> Result<Result<Vec<Events>, ManagerError>, ManagerError> {
     let _lock = tree.lock_scandir(operation)?;
-    let already = || ManagerError::AlreadyRegistered { profile: blueprint.profile.clone() };
+    let already = || ManagerError::AlreadyRegistered { profile: spec.profile.clone() };
     if slot.path().symlink_metadata().is_ok() {
         return Err(already());
     }
@@ -99,12 +99,11 @@ fn publish(
     }
     // Nothing is written before it is known that s6-svscan can be told of it.
     trigger(tree, operation, &[])?;
-    let staged =
-        Staged::build(&tree.scandir, blueprint).map_err(|error| failed(operation, error))?;
+    let staged = Staged::build(&tree.scandir, spec).map_err(|error| failed(operation, error))?;
     let events: io::Result<Vec<_>> =
         staged.service().parts().iter().map(|part| Events::subscribe(&part.event())).collect();
     let events = events.map_err(|error| failed(operation, error))?;
-    tree.ending.unless_begun(operation, || match staged.publish(slot) {
+    tree.shutdown.unless_begun(operation, || match staged.publish(slot) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(already()),
         Err(error) => Err(failed(operation, error)),
@@ -121,23 +120,23 @@ pub(crate) fn await_supervisors(
     mut events: Vec<Events>,
 ) -> Result<(), ManagerError> {
     let started = Instant::now();
-    let patience = tree.patience.supervise;
+    let timeout = tree.timeouts.supervise;
     let mut rescan = started + RESCAN_AFTER;
     let mut missing = String::new();
-    let done = wait::until(&mut events, &[], started + patience, || {
+    let done = wait::until(&mut events, &[], started + timeout, || {
         match unsupervised_part(tree, slot, svscan).map_err(|error| failed(operation, error))? {
-            None => return Ok(Look::Done(())),
+            None => return Ok(Poll::Done(())),
             Some(part) => missing = part,
         }
         if Instant::now() >= rescan {
             trigger(tree, operation, &[scan::ALARM])?;
             rescan = Instant::now() + RESCAN_AFTER;
         }
-        Ok(Look::WaitUntil(rescan))
+        Ok(Poll::WaitUntil(rescan))
     })?;
     done.ok_or_else(|| {
         let hint = "the output of s6-svscan says what holds it up; `hermes doctor` shows the rest";
-        timed_out(operation, patience, missing, hint)
+        timed_out(operation, timeout, missing, hint)
     })
 }
 
@@ -147,7 +146,7 @@ fn unsupervised_part(tree: &Tree, slot: &ServiceDir, svscan: Holder) -> io::Resu
         let Some(supervisor) = part.supervisor()? else {
             return Ok(Some(format!("no s6-supervise runs for `{}`", part.path().display())));
         };
-        if Keeper::new(&tree.proc, Some(svscan)).is_stray(supervisor) {
+        if SvscanView::new(&tree.proc, Some(svscan)).is_stray(supervisor) {
             let holder = supervisor.pid.map_or_else(String::new, |pid| tree.proc.title(pid));
             let svscan = svscan.pid.unwrap_or_default();
             return Ok(Some(format!(
@@ -187,7 +186,7 @@ fn unpublish(
     };
     let supervisors = supervisors(&hidden).map_err(|error| failed(operation, error))?;
     let sent = tree.scandir.send(&[scan::ALARM, scan::NUKE]).map_err(|e| failed(operation, e))?;
-    if sent == Sent::NobodyListens || name.starts_with('.') {
+    if sent == Sent::NoReader || name.starts_with('.') {
         // Nobody else ends them: there is no s6-svscan, or they may be a former one's.
         for part in hidden.parts() {
             control::send(&part.control(), &[service::DOWN, service::EXIT])
@@ -204,29 +203,29 @@ fn await_release(
     supervisors: &[Process],
 ) -> Result<(), ManagerError> {
     let started = Instant::now();
-    let patience = tree.patience.supervise;
+    let timeout = tree.timeouts.supervise;
     let mut logger_since = None;
     let mut held = String::new();
-    let done = wait::until(&mut [], supervisors, started + patience, || {
+    let done = wait::until(&mut [], supervisors, started + timeout, || {
         let check = |error: io::Error| failed(operation, error);
         if hidden.supervisor().map_err(check)?.is_some() {
             held = format!("s6-supervise still holds `{}`", hidden.path().display());
-            return Ok(Look::Wait);
+            return Ok(Poll::Wait);
         }
         if hidden.log().supervisor().map_err(check)?.is_none() {
-            return Ok(Look::Done(()));
+            return Ok(Poll::Done(()));
         }
         held = format!("the logger of `{}` still runs", hidden.path().display());
-        let nudge = *logger_since.get_or_insert_with(Instant::now) + LOGGER_GRACE.min(patience / 2);
+        let nudge = *logger_since.get_or_insert_with(Instant::now) + LOGGER_GRACE.min(timeout / 2);
         if Instant::now() >= nudge {
             end_logger(hidden).map_err(|error| failed(operation, error))?;
             logger_since = None;
         }
-        Ok(Look::WaitUntil(nudge))
+        Ok(Poll::WaitUntil(nudge))
     })?;
     done.ok_or_else(|| {
         let hint = "nothing was removed; `hermes boot` finishes it when the supervisor is gone";
-        timed_out(operation, patience, held, hint)
+        timed_out(operation, timeout, held, hint)
     })
 }
 
@@ -248,8 +247,8 @@ fn supervisors(slot: &ServiceDir) -> io::Result<Vec<Process>> {
 
 fn trigger(tree: &Tree, operation: &str, commands: &[u8]) -> Result<(), ManagerError> {
     match tree.scandir.send(commands).map_err(|error| failed(operation, error))? {
-        Sent::Taken => Ok(()),
-        Sent::NobodyListens => Err(unreachable(
+        Sent::Delivered => Ok(()),
+        Sent::NoReader => Err(unreachable(
             operation,
             format!("no s6-svscan reads `{}`", tree.scandir.svscan_control().display()),
             "`hermes up` runs a supervision tree for this user",

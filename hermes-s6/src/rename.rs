@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use hermes_core::backend::RenameError;
-use hermes_core::causes::in_one_line;
+use hermes_core::error_chain::in_one_line;
 use hermes_core::manager::ManagerError;
 use hermes_core::reseat::{Before, Reseat, reseat};
 use hermes_core::status::{State, Status};
@@ -24,14 +24,14 @@ impl S6Manager {
     /// registers it under the new name and starts what ran. All or nothing: on failure everything is
     /// undone, and a gateway that ran runs again. Also undone if a gateway that was up does not come
     /// up under the new name; one that was wanted and not up is not waited for. Blocks until all that
-    /// was seen. Not idempotent. Which names are refused, [`Store::begin_rename`] says.
+    /// was seen. Not idempotent. ProfileSelector names are refused, [`Store::begin_rename`] says.
     pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<Status, RenameError> {
         let operation = format!("rename profile `{from}` to `{to}`");
         let tree = self.tree();
         tree.require_short_name(&operation, to)?;
         let svscan = tree.require_svscan(&operation)?;
         tree.require_same_home(&operation, svscan)?;
-        let renaming = self.store().begin_rename(from, to, tree.patience.lock)?;
+        let renaming = self.store().begin_rename(from, to, tree.timeouts.lock)?;
         if tree.scandir.slot(to).path().symlink_metadata().is_ok() {
             let why = format!("a service of `{to}` is there already, and belongs to no profile");
             return Err(

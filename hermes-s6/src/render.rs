@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use hermes_core::ProfileName;
 use hermes_core::home::env;
-use thiserror::Error;
+use hermes_core::shell::{BadVariable, check_variable, quote};
 
 use crate::layout::NOTIFICATION_FD;
 use crate::programs::S6Programs;
@@ -20,15 +20,15 @@ pub const USER: &str = "hermes";
 
 /// Where the scripts find the programs they run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Toolbox {
+pub struct ScriptPrograms {
     /// s6.
     pub s6: S6Programs,
     /// The `hermes` program.
     pub hermes: PathBuf,
 }
 
-impl Toolbox {
-    /// A toolbox of s6's programs and the `hermes` program at `hermes`.
+impl ScriptPrograms {
+    /// A programs of s6's programs and the `hermes` program at `hermes`.
     pub fn new(s6: S6Programs, hermes: &Path) -> Self {
         Self { s6, hermes: hermes.to_owned() }
     }
@@ -47,14 +47,14 @@ pub struct Scripts {
 
 /// Renders the scripts of the slot of `profile`. `extra_env` is exported to the gateway.
 pub fn scripts(
-    toolbox: &Toolbox,
+    programs: &ScriptPrograms,
     profile: &ProfileName,
     extra_env: &BTreeMap<String, String>,
 ) -> Result<Scripts, BadVariable> {
-    let program = |name: &str| quote(&toolbox.s6.program(name).to_string_lossy());
+    let program = |name: &str| quote(&programs.s6.program(name).to_string_lossy());
     let (setuidgid, s6_log) = (program("s6-setuidgid"), program("s6-log"));
-    let hermes = quote(&toolbox.hermes.to_string_lossy());
-    let shebang = match &toolbox.s6.with_contenv {
+    let hermes = quote(&programs.hermes.to_string_lossy());
+    let shebang = match &programs.s6.with_contenv {
         Some(with_contenv) => format!("#!{} sh", with_contenv.display()),
         None => "#!/bin/sh".to_owned(),
     };
@@ -103,40 +103,6 @@ fn exports(extra_env: &BTreeMap<String, String>) -> Result<String, BadVariable> 
         lines.push_str(&format!("export {name}={}\n", quote(value)));
     }
     Ok(lines)
-}
-
-/// Whether a gateway's environment may hold `name=value`.
-pub fn check_variable(name: &str, value: &str) -> Result<(), BadVariable> {
-    let refused = |reason| BadVariable { name: name.to_owned(), reason };
-    let mut bytes = name.bytes();
-    let first = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-    if !first || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return Err(refused("it is not a shell identifier"));
-    }
-    if env::DECIDING.contains(&name) {
-        return Err(refused("it is the supervision tree's alone"));
-    }
-    if value.contains('\0') {
-        return Err(refused("its value contains a NUL byte"));
-    }
-    Ok(())
-}
-
-/// Quotes `value` for sh(1): in single quotes nothing has a meaning but the closing quote.
-pub fn quote(value: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:@%,".contains(&b);
-    if !value.is_empty() && value.bytes().all(plain) {
-        return value.to_owned();
-    }
-    format!("'{}'", value.replace('\'', r"'\''"))
-}
-
-/// A variable that a gateway's environment can't hold.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the variable `{}` can't be passed to a gateway: {reason}", .name.escape_debug())]
-pub struct BadVariable {
-    name: String,
-    reason: &'static str,
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::scandir::ScanDir;
 
 /// What a slot is made from.
 #[derive(Debug)]
-pub struct Blueprint<'a> {
+pub struct SlotSpec<'a> {
     /// The profile it is for.
     pub profile: &'a ProfileName,
     /// Its scripts.
@@ -43,9 +43,9 @@ pub struct Staged {
 
 impl Staged {
     /// Builds a slot under a dot name in `scandir`.
-    pub fn build(scandir: &ScanDir, blueprint: &Blueprint<'_>) -> io::Result<Self> {
+    pub fn build(scandir: &ScanDir, spec: &SlotSpec<'_>) -> io::Result<Self> {
         let dir = hidden_directory(scandir)?;
-        fill(&ServiceDir::new(dir.path()), blueprint)?;
+        fill(&ServiceDir::new(dir.path()), spec)?;
         // Made private by its maker; s6-svstat and `status` of other users look inside.
         chmod(dir.path(), 0o755)?;
         Ok(Self { dir })
@@ -78,7 +78,7 @@ fn hidden_directory(scandir: &ScanDir) -> io::Result<TempDir> {
     tempfile::Builder::new().prefix(HIDDEN_PREFIX).tempdir_in(scandir.path())
 }
 
-fn fill(slot: &ServiceDir, blueprint: &Blueprint<'_>) -> io::Result<()> {
+fn fill(slot: &ServiceDir, spec: &SlotSpec<'_>) -> io::Result<()> {
     let dir = slot.path();
     let file = |name: &str, text: &str, mode| {
         let path = dir.join(name);
@@ -95,17 +95,17 @@ fn fill(slot: &ServiceDir, blueprint: &Blueprint<'_>) -> io::Result<()> {
         chmod(&part.control(), CONTROL_MODE)?;
     }
     directory(&dir.join("data"), 0o755)?;
-    file("data/profile", &format!("{}\n", blueprint.profile), FILE_MODE)?;
+    file("data/profile", &format!("{}\n", spec.profile), FILE_MODE)?;
     file("data/generation", &format!("{GENERATION}\n"), FILE_MODE)?;
     file("type", "longrun\n", FILE_MODE)?;
     file("notification-fd", &format!("{NOTIFICATION_FD}\n"), FILE_MODE)?;
-    file("timeout-kill", &format!("{}\n", blueprint.kill_after_ms), FILE_MODE)?;
+    file("timeout-kill", &format!("{}\n", spec.kill_after_ms), FILE_MODE)?;
     // 0 is "for ever": the policy waits in `finish`.
     file("timeout-finish", "0\n", FILE_MODE)?;
-    file("run", &blueprint.scripts.run, SCRIPT_MODE)?;
-    file("finish", &blueprint.scripts.finish, SCRIPT_MODE)?;
-    file("log/run", &blueprint.scripts.log_run, SCRIPT_MODE)?;
-    if !blueprint.up {
+    file("run", &spec.scripts.run, SCRIPT_MODE)?;
+    file("finish", &spec.scripts.finish, SCRIPT_MODE)?;
+    file("log/run", &spec.scripts.log_run, SCRIPT_MODE)?;
+    if !spec.up {
         file("down", "", FILE_MODE)?;
     }
     Ok(())
@@ -133,8 +133,8 @@ mod tests {
     fn staged(scandir: &ScanDir, up: bool) -> Staged {
         let scripts = Scripts { run: "r".into(), finish: "f".into(), log_run: "l".into() };
         let profile = "coder".parse().unwrap();
-        let blueprint = Blueprint { profile: &profile, scripts: &scripts, up, kill_after_ms: 6000 };
-        Staged::build(scandir, &blueprint).unwrap()
+        let spec = SlotSpec { profile: &profile, scripts: &scripts, up, kill_after_ms: 6000 };
+        Staged::build(scandir, &spec).unwrap()
     }
 
     #[test]

@@ -19,14 +19,14 @@ use rustix::process::Signal;
 use crate::control::{self, service};
 use crate::error::{failed, timed_out};
 use crate::layout::ServiceDir;
-use crate::proc::Proc;
 use crate::registry::{LOGGER_GRACE, end_logger};
 use crate::tree::Tree;
-use crate::wait::{self, Look, Process};
+use crate::wait::{self, Poll, Process};
+use hermes_core::proc::Proc;
 
 /// The s6-svscan that holds a scan directory, if one does, looked at once for any number of slots.
 #[derive(Debug, Clone)]
-pub(crate) struct Keeper<'a> {
+pub(crate) struct SvscanView<'a> {
     proc: &'a Proc,
     svscan: Option<Holder>,
     /// Of many supervisors, those that need not be asked for their parents: the kernel takes its time
@@ -34,7 +34,7 @@ pub(crate) struct Keeper<'a> {
     children: BTreeSet<u32>,
 }
 
-impl<'a> Keeper<'a> {
+impl<'a> SvscanView<'a> {
     pub(crate) fn new(proc: &'a Proc, svscan: Option<Holder>) -> Self {
         Self { proc, svscan, children: BTreeSet::new() }
     }
@@ -57,27 +57,27 @@ impl<'a> Keeper<'a> {
 
 impl Tree {
     /// Who looks after a slot.
-    pub(crate) fn keeper(&self) -> io::Result<Keeper<'_>> {
-        Ok(Keeper::new(&self.proc, self.scandir.svscan()?))
+    pub(crate) fn svscan_view(&self) -> io::Result<SvscanView<'_>> {
+        Ok(SvscanView::new(&self.proc, self.scandir.svscan()?))
     }
 
     /// Who looks after many slots.
-    pub(crate) fn keeper_of_many(&self) -> io::Result<Keeper<'_>> {
-        let keeper = self.keeper()?;
-        let svscan = keeper.svscan.and_then(|svscan| svscan.pid);
-        Ok(Keeper {
+    pub(crate) fn svscan_view_of_many(&self) -> io::Result<SvscanView<'_>> {
+        let svscan_view = self.svscan_view()?;
+        let svscan = svscan_view.svscan.and_then(|svscan| svscan.pid);
+        Ok(SvscanView {
             children: svscan.map_or_else(BTreeSet::new, |pid| self.proc.children(pid)),
-            ..keeper
+            ..svscan_view
         })
     }
 
     /// The supervisors of `slot`, service first, that no s6-svscan looks after.
     pub fn strays(&self, slot: &ServiceDir) -> io::Result<Vec<(ServiceDir, Process)>> {
         let mut strays = Vec::new();
-        let keeper = self.keeper()?;
+        let svscan_view = self.svscan_view()?;
         for part in slot.parts() {
             let Some(supervisor) = part.supervisor()? else { continue };
-            if keeper.is_stray(supervisor)
+            if svscan_view.is_stray(supervisor)
                 && let Some(process) = supervisor.pid.map(Process::open).transpose()?.flatten()
             {
                 strays.push((part, process));
@@ -99,13 +99,13 @@ pub(crate) fn end(tree: &Tree, operation: &str, slot: &ServiceDir) -> Result<(),
             .map_err(|error| failed(operation, error))?;
     }
     let started = Instant::now();
-    let patience = tree.patience.supervise;
-    let grace = started + LOGGER_GRACE.min(patience / 2);
+    let timeout = tree.timeouts.supervise;
+    let grace = started + LOGGER_GRACE.min(timeout / 2);
     let (parts, processes): (Vec<_>, Vec<_>) = strays.into_iter().unzip();
     let mut nudged = false;
-    let done = wait::until(&mut [], &processes, started + patience, || {
+    let done = wait::until(&mut [], &processes, started + timeout, || {
         if processes.iter().all(Process::has_ended) {
-            return Ok(Look::Done(()));
+            return Ok(Poll::Done(()));
         }
         if !nudged && Instant::now() >= grace {
             if parts.contains(&slot.log()) {
@@ -113,13 +113,13 @@ pub(crate) fn end(tree: &Tree, operation: &str, slot: &ServiceDir) -> Result<(),
             }
             nudged = true;
         }
-        Ok(Look::WaitUntil(grace))
+        Ok(Poll::WaitUntil(grace))
     })?;
     done.ok_or_else(|| {
         let living = processes.iter().filter(|process| !process.has_ended());
         let living = living.map(|process| tree.proc.title(process.pid)).collect::<Vec<_>>();
         let saw = format!("{} still supervises it, and no s6-svscan that", living.join(", "));
-        timed_out(operation, patience, saw, "`hermes doctor` shows what is left")
+        timed_out(operation, timeout, saw, "`hermes doctor` shows what is left")
     })
 }
 
@@ -134,14 +134,14 @@ pub(crate) fn end_lone_logger(
     let Some(logger) = lone_logger(tree, profile).map_err(io)? else { return Ok(()) };
     // s6-log, told to protect its lines, takes no SIGTERM.
     logger.signal(Signal::HUP).map_err(io)?;
-    let patience = tree.patience.supervise;
+    let timeout = tree.timeouts.supervise;
     let done =
-        wait::until(&mut [], std::slice::from_ref(&logger), Instant::now() + patience, || {
-            Ok(if logger.has_ended() { Look::Done(()) } else { Look::Wait })
+        wait::until(&mut [], std::slice::from_ref(&logger), Instant::now() + timeout, || {
+            Ok(if logger.has_ended() { Poll::Done(()) } else { Poll::Wait })
         })?;
     done.ok_or_else(|| {
         let saw = format!("{} still logs, and nobody supervises it", tree.proc.title(logger.pid));
-        timed_out(operation, patience, saw, "it may wait for a full disk")
+        timed_out(operation, timeout, saw, "it may wait for a full disk")
     })
 }
 

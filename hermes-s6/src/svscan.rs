@@ -18,17 +18,17 @@ use rustix::process::Signal;
 use crate::control::{self, Sent, service};
 use crate::error::{failed, timed_out, unreachable};
 use crate::layout::ServiceDir;
-use crate::leftovers::Traces;
+use crate::leftovers::ProcessTracker;
 use crate::lifecycle::{bring_down, keep_down};
 use crate::programs::S6Programs;
 use crate::registry::{self, LOGGER_GRACE};
 use crate::tree::Tree;
-use crate::wait::{self, Look, Process};
+use crate::wait::{self, Poll, Process};
 
 /// For how many services, loggers not counted, a tree of one's own has room.
 pub const MAX_SERVICES: u64 = 5000;
 /// How many slots of a former tree are ended at once.
-const AT_ONCE: usize = 32;
+const JOBS: usize = 32;
 /// How many descriptors that takes: two per logged service, and some for s6-svscan itself.
 pub const DESCRIPTORS: u64 = 2 * MAX_SERVICES + 64;
 
@@ -68,14 +68,14 @@ pub fn clear(tree: &Tree) -> Result<(), ManagerError> {
         return Ok(());
     }
     let profiles = tree.scandir.profiles().map_err(io)?;
-    let mut ended = parallel::map(profiles, AT_ONCE, |profile| {
+    let mut ended = parallel::map(profiles, JOBS, |profile| {
         let _lock = tree.lock_profile(&operation, &profile)?;
         let slot = tree.scandir.slot(&profile);
         bring_down(tree, &operation, &profile, budget_of(&slot))?;
         registry::retire(tree, &operation, &slot)
     });
     let hidden = tree.scandir.hidden().map_err(io)?;
-    ended.extend(parallel::map(hidden, AT_ONCE, |hidden| {
+    ended.extend(parallel::map(hidden, JOBS, |hidden| {
         registry::retire(tree, &operation, &ServiceDir::new(hidden))
     }));
     ended.into_iter().collect()
@@ -86,21 +86,21 @@ pub fn clear(tree: &Tree) -> Result<(), ManagerError> {
 pub fn await_ready(tree: &Tree, process: &Process) -> Result<(), ManagerError> {
     let operation = format!("run s6-svscan on `{}`", tree.scandir.path().display());
     let started = Instant::now();
-    let patience = tree.patience.supervise;
-    let done = wait::until(&mut [], std::slice::from_ref(process), started + patience, || {
+    let timeout = tree.timeouts.supervise;
+    let done = wait::until(&mut [], std::slice::from_ref(process), started + timeout, || {
         if process.has_ended() {
             let hint = "its own output, above, says why";
             return Err(unreachable(&operation, "s6-svscan ended at once".to_owned(), hint));
         }
         let holder = tree.scandir.svscan().map_err(|error| failed(&operation, error))?;
         // It makes its FIFO after it has the lock, and an empty command is taken by a reader alone.
-        let reads = || tree.scandir.send(&[]).is_ok_and(|sent| sent == control::Sent::Taken);
+        let reads = || tree.scandir.send(&[]).is_ok_and(|sent| sent == control::Sent::Delivered);
         let ready = holder.is_some_and(|holder| holder.pid == Some(process.pid)) && reads();
-        Ok(if ready { Look::Done(()) } else { Look::Wait })
+        Ok(if ready { Poll::Done(()) } else { Poll::Wait })
     })?;
     done.ok_or_else(|| {
         let saw = "it does not hold the scan directory".to_owned();
-        timed_out(&operation, patience, saw, "`hermes doctor` shows who does")
+        timed_out(&operation, timeout, saw, "`hermes doctor` shows who does")
     })
 }
 
@@ -129,9 +129,9 @@ fn stop_gateways(
     operation: &str,
     svscan: Option<&Process>,
 ) -> Result<(Vec<ServiceDir>, Result<(), ManagerError>), ManagerError> {
-    tree.ending.begin();
+    tree.shutdown.begin();
     let profiles = tree.scandir.profiles().unwrap_or_default();
-    let traces = Traces::of(tree, &profiles);
+    let tracker = ProcessTracker::of(tree, &profiles);
     let slots: Vec<_> = profiles.iter().map(|profile| tree.scandir.slot(profile)).collect();
     slots.iter().for_each(tell_down);
     let deadline = Instant::now() + longest_budget(&slots);
@@ -141,9 +141,9 @@ fn stop_gateways(
         let down = |slot: &ServiceDir| slot.record().map_or(true, |record| record.is_down());
         let ended = processes.iter().any(Process::has_ended);
         let done = ended || slots.iter().all(down);
-        Ok::<_, ManagerError>(if done { Look::Done(()) } else { Look::Wait })
+        Ok::<_, ManagerError>(if done { Poll::Done(()) } else { Poll::Wait })
     })?;
-    let left = traces.end(tree, operation, deadline);
+    let left = tracker.end(tree, operation, deadline);
     Ok((slots, left))
 }
 
@@ -151,7 +151,7 @@ fn stop_gateways(
 fn tell_down(slot: &ServiceDir) {
     let tell = || control::send(&slot.control(), &[service::DOWN]);
     // What can't be told at all is told by its s6-supervise, which s6-svscan ends.
-    if !matches!(tell(), Ok(Sent::Taken)) && keep_down(slot).is_ok_and(|came| came) {
+    if !matches!(tell(), Ok(Sent::Delivered)) && keep_down(slot).is_ok_and(|came| came) {
         let _ = tell();
     }
 }
@@ -165,12 +165,12 @@ fn end(
 ) -> Result<(), ManagerError> {
     svscan.signal(Signal::TERM).map_err(|error| failed(operation, error))?;
     let started = Instant::now();
-    let patience = budget + tree.patience.stop_beyond_budget;
-    let grace = LOGGER_GRACE.min(patience / 2);
+    let timeout = budget + tree.timeouts.stop_beyond_budget;
+    let grace = LOGGER_GRACE.min(timeout / 2);
     let mut alone: Vec<Option<Instant>> = vec![None; slots.len()];
-    let done = wait::until(&mut [], std::slice::from_ref(svscan), started + patience, || {
+    let done = wait::until(&mut [], std::slice::from_ref(svscan), started + timeout, || {
         if svscan.has_ended() {
-            return Ok::<_, ManagerError>(Look::Done(()));
+            return Ok::<_, ManagerError>(Poll::Done(()));
         }
         for (slot, alone) in slots.iter().zip(&mut alone) {
             // As long as its service is there a logger has something to hear.
@@ -183,19 +183,19 @@ fn end(
                 *alone = None;
             }
         }
-        Ok(Look::Wait)
+        Ok(Poll::Wait)
     })?;
     done.ok_or_else(|| {
         let saw = format!("s6-svscan still runs as {}", svscan.pid);
-        timed_out(operation, patience, saw, "`hermes doctor` shows which supervisors are left")
+        timed_out(operation, timeout, saw, "`hermes doctor` shows which supervisors are left")
     })
 }
 
 /// How long the end of a tree may take: its gateways stop at the same time, and then it ends.
-pub fn patience_for_end(tree: &Tree) -> Duration {
+pub fn timeout_of_shutdown(tree: &Tree) -> Duration {
     let profiles = tree.scandir.profiles().unwrap_or_default();
     let slots: Vec<_> = profiles.iter().map(|profile| tree.scandir.slot(profile)).collect();
-    2 * (longest_budget(&slots) + tree.patience.stop_beyond_budget)
+    2 * (longest_budget(&slots) + tree.timeouts.stop_beyond_budget)
 }
 
 fn longest_budget(slots: &[ServiceDir]) -> Duration {

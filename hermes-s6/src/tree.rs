@@ -9,16 +9,16 @@ use hermes_core::home::env;
 use hermes_core::lock::Lock;
 use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::Holder;
-use hermes_core::wait::Patience;
+use hermes_core::wait::Timeouts;
 use hermes_core::{ProfileName, RootHome};
 
 use crate::capacity::Capacity;
-use crate::ending::Ending;
 use crate::error::{failed, of_lock, unreachable};
 use crate::layout::{MAX_PROFILE_LEN, TREE_LOCK};
-use crate::proc::{Proc, same_directory};
-use crate::render::Toolbox;
+use crate::render::ScriptPrograms;
 use crate::scandir::ScanDir;
+use crate::shutdown::Shutdown;
+use hermes_core::proc::{Proc, same_directory};
 
 /// Where s6-overlay keeps the environment that `with-contenv` gives to a service.
 const CONTAINER_ENVIRONMENT: &str = "/run/s6/container_environment";
@@ -31,20 +31,20 @@ pub struct Tree {
     /// The home whose gateways the tree runs.
     pub root: RootHome,
     /// The programs that rendered scripts call.
-    pub toolbox: Toolbox,
+    pub programs: ScriptPrograms,
     /// How long commands wait.
-    pub patience: Patience,
+    pub timeouts: Timeouts,
     /// The proc file system.
     pub proc: Proc,
     /// Whether this process stops the tree.
-    pub ending: Ending,
+    pub shutdown: Shutdown,
 }
 
 impl Tree {
     /// The tree on `scandir` that runs the gateways of `root`. Nothing is read yet.
-    pub fn new(scandir: ScanDir, root: RootHome, toolbox: Toolbox) -> Self {
-        let (patience, proc, ending) = Default::default();
-        Self { scandir, root, toolbox, patience, proc, ending }
+    pub fn new(scandir: ScanDir, root: RootHome, programs: ScriptPrograms) -> Self {
+        let (timeouts, proc, shutdown) = Default::default();
+        Self { scandir, root, programs, timeouts, proc, shutdown }
     }
 
     /// The s6-svscan that holds the scan directory; none is [`ManagerError::Unreachable`].
@@ -90,7 +90,7 @@ impl Tree {
 
     /// A variable that services of this tree get, if a plain user may know it.
     pub fn variable(&self, svscan: Holder, name: &str) -> Option<OsString> {
-        let contained = self.toolbox.s6.with_contenv.is_some().then(|| {
+        let contained = self.programs.s6.with_contenv.is_some().then(|| {
             let text = fs::read_to_string(format!("{CONTAINER_ENVIRONMENT}/{name}")).ok()?;
             Some(OsString::from(text.trim_end_matches('\n')))
         });
@@ -137,6 +137,6 @@ impl Tree {
     }
 
     fn lock(&self, operation: &str, path: PathBuf) -> Result<Lock, ManagerError> {
-        Lock::acquire(&path, self.patience.lock).map_err(|error| of_lock(operation, error))
+        Lock::acquire(&path, self.timeouts.lock).map_err(|error| of_lock(operation, error))
     }
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use hermes_core::fsutil::TEMPORARY;
 pub use hermes_core::process::Process;
 use hermes_core::wait;
-pub use hermes_core::wait::Look;
+pub use hermes_core::wait::Poll;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -98,7 +98,7 @@ pub fn until<T, E>(
     events: &mut [Events],
     processes: &[Process],
     deadline: Instant,
-    look: impl FnMut() -> Result<Look<T>, E>,
+    look: impl FnMut() -> Result<Poll<T>, E>,
 ) -> Result<Option<T>, E> {
     wait::until_idling(deadline, |timeout| idle(events, processes, timeout), look)
 }
@@ -156,7 +156,7 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(10);
         let ended = until(&mut [], &processes, deadline, || {
             let ended = processes[0].has_ended();
-            Ok::<_, Infallible>(if ended { Look::Done(()) } else { Look::Wait })
+            Ok::<_, Infallible>(if ended { Poll::Done(()) } else { Poll::Wait })
         });
         assert_eq!(ended, Ok(Some(())));
         child.wait().unwrap();
@@ -170,7 +170,7 @@ mod tests {
         let mut looks = 0;
         let seen = until(&mut [], &[], start + Duration::from_millis(30), || {
             looks += 1;
-            Ok::<Look<()>, Infallible>(Look::WaitUntil(start + Duration::from_millis(1)))
+            Ok::<Poll<()>, Infallible>(Poll::WaitUntil(start + Duration::from_millis(1)))
         });
         assert_eq!(seen, Ok(None));
         assert!(start.elapsed() >= Duration::from_millis(30));

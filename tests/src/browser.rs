@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use crate::{World, eventually, free_port, http};
+use crate::{TestEnv, eventually, free_port, http};
 
 /// Under which name an element is told (WebDriver, "Elements").
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -33,7 +33,7 @@ pub enum Theme {
 impl Browser {
     /// A new one, as the world's user.
     #[track_caller]
-    pub fn start(world: &World) -> Self {
+    pub fn start(world: &TestEnv) -> Self {
         let port = free_port();
         let mut command = world.command("chromedriver");
         command.arg(format!("--port={port}")).stdin(Stdio::null()).stdout(Stdio::null());

@@ -3,7 +3,7 @@
 //! The steps are the program's own: strace kills it as it enters its n-th system call of a kind that
 //! changes something, for every n until it comes to its end without having made so many.
 
-use crate::{Hermes, SOON, Snapshot, World, answered, eventually};
+use crate::{Hermes, SOON, Snapshot, TestEnv, answered, eventually};
 
 /// The system calls that change something, and so come between two steps. Commands to s6 go through
 /// the last one, and so does the content of files, and what is printed.
@@ -24,7 +24,7 @@ pub fn at_every(calls: &[&str], fault: &str, mut attempt: impl FnMut(&str) -> bo
 /// A command and the world that it changes.
 pub struct Scene<'a> {
     /// The world, with a live tree.
-    pub world: &'a World,
+    pub world: &'a TestEnv,
     /// Brings the world to where the command begins, wherever it is.
     pub prepare: &'a dyn Fn(),
     /// The command.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use ureq::BodyReader;
 
 use crate::http::{self, Answer};
-use crate::{Stream, World, free_port};
+use crate::{Stream, TestEnv, free_port};
 
 /// `hermes dashboard` in a world; it ends with this value.
 #[derive(Debug)]
@@ -23,13 +23,13 @@ pub struct Dashboard {
 impl Dashboard {
     /// One that listens.
     #[track_caller]
-    pub fn start(world: &World) -> Self {
+    pub fn start(world: &TestEnv) -> Self {
         Self::start_on(world, free_port())
     }
 
     /// One that listens on a port.
     #[track_caller]
-    pub fn start_on(world: &World, port: u16) -> Self {
+    pub fn start_on(world: &TestEnv, port: u16) -> Self {
         let stream = world.hermes(["dashboard", "--port", &port.to_string()]).stream();
         stream.await_message("the dashboard is at http://127.0.0.1:");
         let token = fs::read_to_string(world.home().join("dashboard.token")).expect("a token");

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::world::is_root;
-use crate::{Outcome, World, hermes_program};
+use crate::test_env::is_root;
+use crate::{Outcome, TestEnv, hermes_program};
 
 /// Something that is wrong, as it was printed for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,12 +18,12 @@ pub struct Told {
     /// What is wrong.
     pub problem: String,
     /// What mends it.
-    pub mend: String,
+    pub remedy: String,
 }
 
 /// What `doctor` finds under the id `check`.
 #[track_caller]
-pub fn told(world: &World, check: &str) -> Vec<Told> {
+pub fn told(world: &TestEnv, check: &str) -> Vec<Told> {
     let outcome = world.hermes(["doctor"]).run();
     let (mut found, mut lines) = (Vec::new(), outcome.stdout.lines());
     while let Some(line) = lines.next() {
@@ -31,10 +31,10 @@ pub fn told(world: &World, check: &str) -> Vec<Told> {
             let Some(problem) = line.strip_prefix(&format!("{severity}: {check}: ")) else {
                 continue;
             };
-            let mend = lines.next().and_then(|line| line.strip_prefix("  mend: "));
-            let mend = mend.unwrap_or_else(|| panic!("no mend: {outcome}")).to_owned();
+            let remedy = lines.next().and_then(|line| line.strip_prefix("  fix: "));
+            let remedy = remedy.unwrap_or_else(|| panic!("no fix: {outcome}")).to_owned();
             let (severity, problem) = (severity.to_owned(), problem.to_owned());
-            found.push(Told { severity, problem, mend });
+            found.push(Told { severity, problem, remedy });
         }
     }
     agrees(world, check, &found, &outcome);
@@ -43,7 +43,7 @@ pub fn told(world: &World, check: &str) -> Vec<Told> {
 
 /// What is printed for people and as JSON is the same.
 #[track_caller]
-fn agrees(world: &World, check: &str, found: &[Told], outcome: &Outcome) {
+fn agrees(world: &TestEnv, check: &str, found: &[Told], outcome: &Outcome) {
     let report = world.hermes(["doctor", "--json"]).run().json();
     let findings = report["findings"].as_array().expect("findings");
     let same = findings.iter().filter(|finding| finding["check"] == check).count();
@@ -59,7 +59,7 @@ fn agrees(world: &World, check: &str, found: &[Told], outcome: &Outcome) {
 
 /// Sees the one finding of `check`, with all of `evidence` in it.
 #[track_caller]
-pub fn finds(world: &World, check: &str, severity: &str, evidence: &[&str]) -> Told {
+pub fn finds(world: &TestEnv, check: &str, severity: &str, evidence: &[&str]) -> Told {
     let found = told(world, check);
     let [one] = found.as_slice() else {
         let whole = world.hermes(["doctor"]).run();
@@ -74,7 +74,7 @@ pub fn finds(world: &World, check: &str, severity: &str, evidence: &[&str]) -> T
 
 /// Sees nothing under `check`, which was made.
 #[track_caller]
-pub fn finds_nothing(world: &World, check: &str) {
+pub fn finds_nothing(world: &TestEnv, check: &str) {
     assert_eq!(told(world, check), [], "{check}");
     let report = world.hermes(["doctor", "--json"]).run().json();
     let checks = report["checks"].as_array().expect("checks");
@@ -84,18 +84,18 @@ pub fn finds_nothing(world: &World, check: &str) {
 
 /// Sees the finding, runs the command that it names as it stands, and sees it gone. Answers the command.
 #[track_caller]
-pub fn mends(world: &World, check: &str, severity: &str, evidence: &[&str]) -> String {
-    let Told { mend, .. } = finds(world, check, severity, evidence);
-    run_mend(world, &mend);
+pub fn mends(world: &TestEnv, check: &str, severity: &str, evidence: &[&str]) -> String {
+    let Told { remedy, .. } = finds(world, check, severity, evidence);
+    run_remedy(world, &remedy);
     finds_nothing(world, check);
-    mend
+    remedy
 }
 
 /// Runs a command that `doctor` printed, as this world's user or, where it says so, as root.
 #[track_caller]
-pub fn run_mend(world: &World, mend: &str) {
-    match mend.strip_prefix("as root: ") {
-        None => drop(world.shell(mend).ok()),
+pub fn run_remedy(world: &TestEnv, remedy: &str) {
+    match remedy.strip_prefix("as root: ") {
+        None => drop(world.shell(remedy).ok()),
         Some(command) => {
             assert!(is_root(), "only root can: {command}");
             let programs = hermes_program().parent().expect("a directory").display();
@@ -116,7 +116,7 @@ pub fn run_mend(world: &World, mend: &str) {
 pub type Entry = (PathBuf, u64, i64, i64, u32);
 
 /// Every path below the home and the scan directory of a world with what tells a change.
-pub fn snapshot(world: &World) -> Vec<Entry> {
+pub fn snapshot(world: &TestEnv) -> Vec<Entry> {
     let mut seen = Vec::new();
     let mut left = vec![world.home(), world.scandir()];
     while let Some(path) = left.pop() {

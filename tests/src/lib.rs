@@ -8,27 +8,27 @@ mod command;
 pub mod container;
 pub mod crash;
 mod dashboard;
-mod dice;
 pub mod doctor;
 mod http;
 mod logger;
 pub mod model;
+mod seeded_rng;
 mod snapshot;
 mod stream;
 pub mod suite;
+mod test_env;
 mod tree;
-mod world;
 
 pub use browser::{Browser, Theme, colours, keep};
 pub use command::{Hermes, Outcome, Running};
 pub use dashboard::{Dashboard, Events};
-pub use dice::Dice;
 pub use http::{Answer, request};
 pub use logger::Logger;
+pub use seeded_rng::SeededRng;
 pub use snapshot::Snapshot;
 pub use stream::Stream;
+pub use test_env::{TestEnv, free_port, hermes_program, is_root};
 pub use tree::{Helper, Svscan, Up};
-pub use world::{World, free_port, hermes_program, is_root};
 
 use std::convert::Infallible;
 use std::fs;
@@ -38,8 +38,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use hermes_core::process::Process;
+use hermes_core::wait::{self, Poll};
 use hermes_s6::layout::ServiceDir;
-use hermes_s6::wait::{self, Look};
 use serde_json::Value;
 
 /// How long anything may take that should happen soon; machines are shared, and slow at times.
@@ -55,21 +56,21 @@ pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     within(SOON, what, look)
 }
 
-/// Asks until `look` answers, at most for `patience`.
+/// Asks until `look` answers, at most for `timeout`.
 ///
 /// # Panics
 ///
 /// If it does not answer in time.
 #[track_caller]
-pub fn within<T>(patience: Duration, what: &str, look: impl FnMut() -> Option<T>) -> T {
-    let seen = answered(patience, look);
-    seen.unwrap_or_else(|| panic!("not within {patience:?}: {what}"))
+pub fn within<T>(timeout: Duration, what: &str, look: impl FnMut() -> Option<T>) -> T {
+    let seen = answered(timeout, look);
+    seen.unwrap_or_else(|| panic!("not within {timeout:?}: {what}"))
 }
 
-/// Asks until `look` answers, at most for `patience`; `None` if it did not.
-pub fn answered<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let Ok(seen) = wait::until(&mut [], &[], Instant::now() + patience, || {
-        Ok::<_, Infallible>(look().map_or(Look::Wait, Look::Done))
+/// Asks until `look` answers, at most for `timeout`; `None` if it did not.
+pub fn answered<T>(timeout: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let Ok(seen) = wait::until(Instant::now() + timeout, || {
+        Ok::<_, Infallible>(look().map_or(Poll::Wait, Poll::Done))
     });
     seen
 }
@@ -116,7 +117,7 @@ pub fn pid(status: &Value) -> u64 {
 /// Sends `signal` to a process that a test started, or has just read from its supervisor.
 pub fn signal(pid: u64, signal: rustix::process::Signal) {
     let pid = u32::try_from(pid).expect("a pid");
-    let process = wait::Process::open(pid).expect("a pidfd").expect("a living process");
+    let process = Process::open(pid).expect("a pidfd").expect("a living process");
     process.signal(signal).expect("permission to signal");
 }
 
@@ -126,7 +127,7 @@ pub fn kill(pid: u64) {
 }
 
 /// A command where no scan directory is named and no `hermes up` runs.
-pub fn alone<'a>(world: &World, args: impl IntoIterator<Item = &'a str>) -> Hermes {
+pub fn alone<'a>(world: &TestEnv, args: impl IntoIterator<Item = &'a str>) -> Hermes {
     let runtime = world.path().join("runtime");
     world.make_directory(&runtime);
     world
@@ -148,7 +149,7 @@ pub fn is_one_clear_error(outcome: &Outcome) {
 }
 
 /// The text with the paths of this world made short.
-pub fn short(world: &World, text: &str) -> String {
+pub fn short(world: &TestEnv, text: &str) -> String {
     text.replace(world.path().to_str().expect("a UTF-8 path"), "W")
 }
 

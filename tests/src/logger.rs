@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Stdio};
 
-use crate::{World, eventually};
+use crate::{TestEnv, eventually};
 
 /// An s6-log, stamping lines as the slots' loggers do, that rotates after 4,096 bytes.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Logger {
 
 impl Logger {
     /// An s6-log that keeps so many archives of what it is told of `profile`.
-    pub fn start(world: &World, profile: &str, keeps: usize) -> Self {
+    pub fn start(world: &TestEnv, profile: &str, keeps: usize) -> Self {
         let directory = world.home().join("logs/gateways").join(profile);
         world.make_directory(&world.home().join("logs"));
         world.make_directory(&world.home().join("logs/gateways"));

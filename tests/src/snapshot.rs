@@ -9,7 +9,7 @@ use std::fs::{self, FileType};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::World;
+use crate::TestEnv;
 
 /// Files whose text counts, wherever they are; of all others that they are there, and their mode.
 const TELLING: [&str; 9] = [
@@ -43,7 +43,7 @@ pub struct Snapshot(Vec<String>);
 
 impl Snapshot {
     /// What is there now.
-    pub fn of(world: &World) -> Self {
+    pub fn of(world: &TestEnv) -> Self {
         let mut lines = Vec::new();
         for root in [world.home(), world.scandir()] {
             walk(world, &root, &mut lines);
@@ -82,7 +82,7 @@ impl std::fmt::Debug for Snapshot {
     }
 }
 
-fn walk(world: &World, directory: &Path, lines: &mut Vec<String>) {
+fn walk(world: &TestEnv, directory: &Path, lines: &mut Vec<String>) {
     // What goes while it is looked at is not there.
     let Ok(entries) = fs::read_dir(directory) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
@@ -116,12 +116,12 @@ fn kind(kind: FileType) -> &'static str {
     }
 }
 
-fn short(world: &World, path: &Path) -> String {
+fn short(world: &TestEnv, path: &Path) -> String {
     path.strip_prefix(world.path()).unwrap_or(path).display().to_string()
 }
 
 /// The processes of a world, each with those that started it.
-fn processes(world: &World) -> Vec<String> {
+fn processes(world: &TestEnv) -> Vec<String> {
     let pids = crate::processes_naming(&world.path().to_string_lossy());
     let line = |pid: u64| {
         let text = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;

@@ -11,24 +11,24 @@ use hermes_s6::{S6Programs, ScanDir};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::{World, eventually};
+use crate::{TestEnv, eventually};
 
 /// A world in which an s6-svscan of its own holds the scan directory.
 #[derive(Debug)]
 pub struct Svscan {
     /// The world.
-    pub world: World,
+    pub world: TestEnv,
     child: Child,
 }
 
 impl Svscan {
     /// A new world with a live s6-svscan.
     pub fn start() -> Self {
-        Self::start_with(World::new(), &[])
+        Self::start_with(TestEnv::new(), &[])
     }
 
     /// A live s6-svscan with more options, in a world that is there.
-    pub fn start_with(world: World, options: &[&str]) -> Self {
+    pub fn start_with(world: TestEnv, options: &[&str]) -> Self {
         let mut command = world.command(program("s6-svscan"));
         command.args(options).arg("--").arg(world.scandir());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(&world, "svscan.log"));
@@ -57,10 +57,10 @@ impl Svscan {
     }
 
     /// Kills its s6-svscan and nothing else, and leaves the world.
-    pub fn kill(mut self) -> World {
+    pub fn kill(mut self) -> TestEnv {
         self.signal(Signal::KILL);
         self.child.wait().expect("a child of ours");
-        std::mem::replace(&mut self.world, World::new())
+        std::mem::replace(&mut self.world, TestEnv::new())
     }
 
     /// A gateway's status.
@@ -70,9 +70,9 @@ impl Svscan {
     }
 
     /// Ends the tree and leaves the world.
-    pub fn stop(mut self) -> World {
+    pub fn stop(mut self) -> TestEnv {
         self.end();
-        std::mem::replace(&mut self.world, World::new())
+        std::mem::replace(&mut self.world, TestEnv::new())
     }
 
     fn end(&mut self) {
@@ -107,7 +107,7 @@ impl Drop for Svscan {
 #[derive(Debug)]
 pub struct Up {
     /// The world.
-    pub world: World,
+    pub world: TestEnv,
     child: Option<Child>,
     said: usize,
 }
@@ -115,18 +115,18 @@ pub struct Up {
 impl Up {
     /// `hermes up` in a new world, once it is up.
     pub fn start() -> Self {
-        Self::start_in(World::new())
+        Self::start_in(TestEnv::new())
     }
 
     /// `hermes up` in a world that is there, once it is up.
-    pub fn start_in(world: World) -> Self {
-        let mut command = world.command(crate::world::hermes_program());
+    pub fn start_in(world: TestEnv) -> Self {
+        let mut command = world.command(crate::test_env::hermes_program());
         command.arg("up");
         Self::launch(world, command).await_up()
     }
 
     /// A command that becomes `hermes up`, which is not waited for.
-    pub fn launch(world: World, mut command: Command) -> Self {
+    pub fn launch(world: TestEnv, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(&world, "up.log"));
         let said = said_up(&world);
         let child = command.spawn().expect("hermes runs");
@@ -158,10 +158,10 @@ impl Up {
 
     /// Waits for its end, and leaves the world and its exit code.
     #[track_caller]
-    pub fn ended(mut self) -> (World, Option<i32>) {
+    pub fn ended(mut self) -> (TestEnv, Option<i32>) {
         let mut child = self.child.take().expect("it runs");
         let status = eventually("`hermes up` ends", || child.try_wait().ok().flatten());
-        (std::mem::replace(&mut self.world, World::new()), status.code())
+        (std::mem::replace(&mut self.world, TestEnv::new()), status.code())
     }
 
     /// What it has said in this world so far.
@@ -176,7 +176,7 @@ impl Up {
 
     /// Ends it with `signal` and leaves the world and its exit code.
     #[track_caller]
-    pub fn end(self, signal: Signal) -> (World, Option<i32>) {
+    pub fn end(self, signal: Signal) -> (TestEnv, Option<i32>) {
         crate::signal(self.pid().into(), signal);
         self.ended()
     }
@@ -219,12 +219,12 @@ impl Drop for Helper {
 }
 
 /// How often `hermes up` has said in this world that it is up.
-fn said_up(world: &World) -> usize {
+fn said_up(world: &TestEnv) -> usize {
     let log = fs::read_to_string(world.path().join("up.log")).unwrap_or_default();
     log.matches("the tree is up").count()
 }
 
-fn log(world: &World, name: &str) -> Stdio {
+fn log(world: &TestEnv, name: &str) -> Stdio {
     let path = world.path().join(name);
     let file = fs::OpenOptions::new().create(true).append(true).open(path).expect("a log");
     file.into()

@@ -8,13 +8,13 @@ use std::path::Path;
 use std::process::Stdio;
 
 use hermes_tests::{
-    Outcome, Svscan, World, alone, chmod, eventually, free_port, hermes_program,
+    Outcome, Svscan, TestEnv, alone, chmod, eventually, free_port, hermes_program,
     is_one_clear_error, names, short,
 };
 use serde_json::json;
 
 /// An archive as the Python agent's own export makes one of a profile whose gateway was killed.
-fn python_archive(world: &World, path: &str) {
+fn python_archive(world: &TestEnv, path: &str) {
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), Default::default()));
     let mut add = |path: &str, mode, contents: &str| {
         let mut header = tar::Header::new_ustar();
@@ -43,14 +43,14 @@ fn python_archive(world: &World, path: &str) {
     write(world, path, &bytes);
 }
 
-fn write(world: &World, path: &str, bytes: &[u8]) {
+fn write(world: &TestEnv, path: &str, bytes: &[u8]) {
     let path = world.path().join(path);
     fs::write(&path, bytes).expect("a file");
     world.give(&path);
 }
 
 /// Runs a command with bytes on its standard input.
-fn with_input(world: &World, args: &[&str], input: &[u8]) -> std::process::Output {
+fn with_input(world: &TestEnv, args: &[&str], input: &[u8]) -> std::process::Output {
     let mut command = world.command(hermes_program());
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("hermes runs");
@@ -153,7 +153,7 @@ fn what_the_python_agent_exported_becomes_a_supervised_profile() {
 
 #[test]
 fn an_import_that_can_not_be_registered_is_undone() {
-    let world = World::new();
+    let world = TestEnv::new();
     python_archive(&world, "alpha.tar.gz");
     let outcome = world.hermes(["profile", "import", "alpha.tar.gz"]).fails_with(5);
     insta::assert_snapshot!(short(&world, &outcome.stderr), @r"
@@ -184,7 +184,7 @@ fn an_import_that_can_not_be_registered_is_undone() {
 
 #[test]
 fn default_leaves_with_its_own_entries_and_is_never_imported_over() {
-    let world = World::new();
+    let world = TestEnv::new();
     alone(&world, ["profile", "create", "other"]).ok();
     world.write(&world.home().join("SOUL.md"), "the root\n");
     world.write(&world.home().join("notes.txt"), "somebody's\n");
@@ -219,7 +219,7 @@ fn default_leaves_with_its_own_entries_and_is_never_imported_over() {
 
 #[test]
 fn what_makes_no_sense_is_told_and_nothing_is_touched() {
-    let world = World::new();
+    let world = TestEnv::new();
     alone(&world, ["profile", "create", "coder"]).ok();
     alone(&world, ["profile", "export", "coder", "-o", "c.tar.gz"]).ok();
     let before = fs::read(world.path().join("c.tar.gz")).unwrap();
@@ -268,7 +268,7 @@ fn what_makes_no_sense_is_told_and_nothing_is_touched() {
 
 #[test]
 fn archives_go_through_pipes() {
-    let world = World::new();
+    let world = TestEnv::new();
     alone(&world, ["profile", "create", "coder"]).ok();
     let script = "hermes profile export coder -o - | hermes profile import - --name two";
     let outcome = world.shell(script).env_remove("HERMES_SCANDIR").ok();
@@ -282,14 +282,14 @@ fn archives_go_through_pipes() {
 }
 
 #[track_caller]
-fn is_usage_error_with_json(world: &World) {
+fn is_usage_error_with_json(world: &TestEnv) {
     let outcome = alone(world, ["profile", "export", "coder", "-o", "-", "--json"]).fails_with(2);
     assert!(outcome.stderr.contains("it has the JSON"), "{outcome}");
 }
 
 #[test]
 fn a_full_disk_or_a_kill_in_the_middle_leaves_no_half_of_anything() {
-    let world = World::new();
+    let world = TestEnv::new();
     alone(&world, ["profile", "create", "coder"]).ok();
     let mut seed = 1_u32;
     let noise: Vec<u8> = std::iter::repeat_with(|| {

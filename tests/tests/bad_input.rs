@@ -5,14 +5,14 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use hermes_tests::{Outcome, Svscan, World, chmod, eventually};
+use hermes_tests::{Outcome, Svscan, TestEnv, chmod, eventually};
 use rustix::fs::{CWD, FileType, Mode};
 
 /// What somebody may leave in the place of a file.
 const POISONS: [&str; 7] =
     ["fifo", "endless device", "too large", "binary", "deep", "directory", "link to itself"];
 
-fn poison(world: &World, path: &Path, with: &str) {
+fn poison(world: &TestEnv, path: &Path, with: &str) {
     match with {
         "fifo" => {
             let mode = Mode::RUSR | Mode::WUSR;
@@ -37,7 +37,7 @@ fn remove(path: &Path) {
 
 /// A command that has 2 GiB of address space, and must end.
 #[track_caller]
-fn ends(world: &World, line: &str, scene: &str) -> Outcome {
+fn ends(world: &TestEnv, line: &str, scene: &str) -> Outcome {
     let mut running = world.shell(&format!("ulimit -v 2097152; exec hermes {line}")).spawn();
     eventually(&format!("`hermes {line}` ends, {scene}"), || running.has_ended().then_some(()));
     let outcome = running.wait();

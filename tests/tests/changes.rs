@@ -6,14 +6,14 @@ use std::ffi::OsStr;
 use hermes_core::manager::ServiceManager;
 use hermes_core::{ProfileName, RootHome};
 use hermes_s6::changes::Changes;
-use hermes_s6::{S6Manager, S6Programs, ScanDir, Toolbox, Tree, boot};
-use hermes_tests::{Svscan, Up, World, eventually, hermes_program, kill, pid};
+use hermes_s6::{S6Manager, S6Programs, ScanDir, ScriptPrograms, Tree, boot};
+use hermes_tests::{Svscan, TestEnv, Up, eventually, hermes_program, kill, pid};
 
-fn manager(world: &World) -> S6Manager {
+fn manager(world: &TestEnv) -> S6Manager {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let s6 = S6Programs::find("/".as_ref(), OsStr::new(&path)).expect("s6 is installed");
-    let toolbox = Toolbox::new(s6, hermes_program());
-    S6Manager::new(Tree::new(ScanDir::new(world.scandir()), RootHome::new(world.home()), toolbox))
+    let programs = ScriptPrograms::new(s6, hermes_program());
+    S6Manager::new(Tree::new(ScanDir::new(world.scandir()), RootHome::new(world.home()), programs))
 }
 
 fn name(name: &str) -> ProfileName {
@@ -82,7 +82,7 @@ fn who_comes_is_watched_and_who_goes_is_told() {
 
 #[test]
 fn the_times_of_deaths_are_as_many_as_the_status_counts() {
-    let mut world = World::new();
+    let mut world = TestEnv::new();
     world.faster = 100;
     let tree = Svscan::start_with(world, &[]);
     tree.world.profile_running("a", "exec sleep 600");
@@ -107,7 +107,7 @@ fn the_times_of_deaths_are_as_many_as_the_status_counts() {
 
 #[test]
 fn how_long_a_trees_boot_took_is_kept_for_its_life() {
-    let world = World::new();
+    let world = TestEnv::new();
     world.profile_for_later("a", "exec sleep 600", "running");
     let up = Up::start_in(world);
     let manager = manager(&up.world);

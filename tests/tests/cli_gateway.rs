@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 
 use hermes_s6::wait::Process;
 use hermes_tests::{
-    Svscan, World, alone, eventually, free_port, hermes_program, is_one_clear_error, pid,
+    Svscan, TestEnv, alone, eventually, free_port, hermes_program, is_one_clear_error, pid,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ struct ByHand {
 }
 
 impl ByHand {
-    fn start(world: &World, args: &[&str]) -> Self {
+    fn start(world: &TestEnv, args: &[&str]) -> Self {
         let log = world.path().join("gateway.log");
         let mut command = world.command(hermes_program());
         command.args(args).env_remove("HERMES_SCANDIR").stdin(Stdio::null());
@@ -73,7 +73,7 @@ fn health(port: u16) -> Value {
     serde_json::from_str(body).expect("JSON")
 }
 
-fn intent(world: &World, name: &str) -> String {
+fn intent(world: &TestEnv, name: &str) -> String {
     fs::read_to_string(world.profile(name).join("gateway.intent")).expect("an intent")
 }
 
@@ -190,7 +190,7 @@ fn with_all_one_failure_hides_no_outcome() {
 
 #[test]
 fn without_a_service_manager_each_command_says_what_to_do() {
-    let world = World::new();
+    let world = TestEnv::new();
     alone(&world, ["profile", "create", "a"]).ok();
     for command in ["start", "stop", "restart", "status", "register", "unregister"] {
         let outcome = alone(&world, ["gateway", command, "a"]).fails_with(5);
@@ -262,7 +262,7 @@ fn a_full_disk_loses_no_intent_and_stops_nothing() {
 
 #[test]
 fn by_hand_the_built_in_gateway_answers_and_ends_once() {
-    let world = World::new();
+    let world = TestEnv::new();
     let port = free_port();
     alone(&world, ["profile", "create", "a", "--port", &port.to_string()]).ok();
     let gateway = ByHand::start(&world, &["-p", "a", "gateway", "run"]);
@@ -285,7 +285,7 @@ fn by_hand_the_built_in_gateway_answers_and_ends_once() {
 
 #[test]
 fn a_chosen_profile_decides_nothing_for_a_gateway_by_hand() {
-    let world = World::new();
+    let world = TestEnv::new();
     let (a, root) = (free_port(), free_port());
     alone(&world, ["profile", "create", "a", "--port", &a.to_string()]).ok();
     alone(&world, ["profile", "port", "default", &root.to_string()]).ok();
@@ -297,7 +297,7 @@ fn a_chosen_profile_decides_nothing_for_a_gateway_by_hand() {
 
 #[test]
 fn a_port_in_use_is_exit_1_and_names_its_holder() {
-    let world = World::new();
+    let world = TestEnv::new();
     let port = free_port();
     alone(&world, ["profile", "create", "a", "--port", &port.to_string()]).ok();
     let holder = ByHand::start(&world, &["-p", "a", "gateway", "run"]);
@@ -320,7 +320,7 @@ fn a_port_in_use_is_exit_1_and_names_its_holder() {
 
 #[test]
 fn what_can_not_become_right_is_exit_78_and_says_where() {
-    let world = World::new();
+    let world = TestEnv::new();
     alone(&world, ["profile", "create", "a"]).ok();
     let config = world.profile("a").join("config.yaml");
     let place = |at: &str| format!("`{}` {at}", config.display());
@@ -343,7 +343,7 @@ fn what_can_not_become_right_is_exit_78_and_says_where() {
 
 #[test]
 fn the_command_gets_its_placeholders_and_variables() {
-    let world = World::new();
+    let world = TestEnv::new();
     alone(&world, ["profile", "create", "a"]).ok();
     let text = "gateway:\n  port: 9123\n  host: ::1\n  env: {WHERE: '{host} {port}'}\n  \
         command: [/bin/sh, -c, 'echo \"$0\" \"$1\"; env', '{profile}', '{home}/x']\n";

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use hermes_s6::wait::Process;
 use hermes_tests::{
-    Outcome, Svscan, Up, World, alone, chmod, eventually, free_port, hermes_program, is_alive, pid,
-    short,
+    Outcome, Svscan, TestEnv, Up, alone, chmod, eventually, free_port, hermes_program, is_alive,
+    pid, short,
 };
 use rustix::process::Signal;
 use serde_json::json;
@@ -25,7 +25,7 @@ fn is_usage_error(outcome: &Outcome) {
 
 #[test]
 fn help_is_data_and_wrong_usage_is_exit_2() {
-    let world = World::new();
+    let world = TestEnv::new();
     for (args, commands) in [
         (vec!["--help"], "profile gateway up boot doctor completions man"),
         (vec!["profile", "--help"], "create delete list show use port"),
@@ -54,7 +54,7 @@ fn help_is_data_and_wrong_usage_is_exit_2() {
         "completions csh",
         "gateway register a --env 1A=b",
         "gateway register a --env HERMES_HOME=/x",
-        "boot --dry-run --hand-over",
+        "boot --dry-run --delegate",
     ] {
         let outcome = world.hermes(line.split(' ')).run();
         assert_eq!(outcome.stdout, "", "{outcome}");
@@ -68,7 +68,7 @@ fn help_is_data_and_wrong_usage_is_exit_2() {
 
 #[test]
 fn a_gateway_by_hand_refuses_names_that_it_would_not_heed() {
-    let world = World::new();
+    let world = TestEnv::new();
     for name in ["a", "b"] {
         alone(&world, ["profile", "create", name]).ok();
         // A gateway that ends at once, whoever's it is.
@@ -81,7 +81,7 @@ fn a_gateway_by_hand_refuses_names_that_it_would_not_heed() {
 
 #[test]
 fn there_is_no_escape_code_where_there_is_no_terminal_or_no_colour_is_wanted() {
-    let world = World::new();
+    let world = TestEnv::new();
     for line in ["profile show nope", "profile list", "doctor", "nope", "--help", "man"] {
         let plain = alone(&world, line.split(' ')).run();
         let bidden = alone(&world, line.split(' ')).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1");
@@ -96,7 +96,7 @@ fn there_is_no_escape_code_where_there_is_no_terminal_or_no_colour_is_wanted() {
 
 #[test]
 fn output_that_nobody_takes_is_no_panic() {
-    let world = World::new();
+    let world = TestEnv::new();
     let full = |line: &str| world.shell(&format!("unset HERMES_SCANDIR; exec hermes {line}"));
     full("profile list 2>/dev/full").ok();
     full("profile create a 2>/dev/full").ok();
@@ -108,7 +108,7 @@ fn output_that_nobody_takes_is_no_panic() {
 
 #[test]
 fn data_that_could_not_be_written_is_a_failure() {
-    let world = World::new();
+    let world = TestEnv::new();
     for line in ["profile list --json", "man", "completions bash"] {
         let line = format!("unset HERMES_SCANDIR; exec hermes {line} >/dev/full");
         let outcome = world.shell(&line).fails_with(1);
@@ -118,7 +118,7 @@ fn data_that_could_not_be_written_is_a_failure() {
 
 #[test]
 fn a_gateway_whose_log_is_full_goes_on() {
-    let world = World::new();
+    let world = TestEnv::new();
     let port = free_port();
     alone(&world, ["profile", "create", "a", "--port", &port.to_string()]).ok();
     let mut command = world.command(hermes_program());
@@ -181,7 +181,7 @@ fn permission_denied_is_exit_5_and_changes_nothing() {
 
 #[test]
 fn completions_are_scripts_that_offer_the_commands() {
-    let world = World::new();
+    let world = TestEnv::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let outcome = world.hermes(["completions", shell]).ok();
         assert_eq!(outcome.stderr, "");
@@ -205,7 +205,7 @@ fn completions_are_scripts_that_offer_the_commands() {
 
 #[test]
 fn man_prints_a_page_or_writes_one_for_each_command() {
-    let world = World::new();
+    let world = TestEnv::new();
     let page = world.hermes(["man"]).ok();
     assert!(page.stdout.contains("\n.TH hermes 1"), "{page}");
     assert_eq!(page.stderr, "");
@@ -222,7 +222,7 @@ fn man_prints_a_page_or_writes_one_for_each_command() {
 #[test]
 fn missing_s6_is_told_with_the_ways_to_install_it() {
     assert!(!Path::new("/command").exists(), "this test is about a machine without s6-overlay");
-    let world = World::new();
+    let world = TestEnv::new();
     world.hermes(["profile", "list"]).env("PATH", "/nonexistent").ok();
     for args in
         [vec!["up"], vec!["gateway", "status"], vec!["profile", "create", "a"], vec!["boot"]]
@@ -322,11 +322,11 @@ fn doctor_names_what_is_wrong_and_what_mends_it() {
     world.hermes(["gateway", "unregister", "a"]).ok();
     let outcome = world.hermes(["doctor"]).fails_with(1);
     for said in [
-        "ports: port 9000 is named by `a`, `b`\n  mend: hermes profile port b ",
+        "ports: port 9000 is named by `a`, `b`\n  fix: hermes profile port b ",
         "`gateway.prot`",
-        "ports: `c` names no port, and its built-in gateway needs one\n  mend: hermes profile port c",
+        "ports: `c` names no port, and its built-in gateway needs one\n  fix: hermes profile port c",
         "Bad` is no profile: invalid profile name `Bad`: it must be lower case",
-        "slots: `a` has no slot\n  mend: hermes gateway register a",
+        "slots: `a` has no slot\n  fix: hermes gateway register a",
     ] {
         assert!(outcome.stdout.contains(said), "{said}: {outcome}");
     }

@@ -5,18 +5,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use hermes_tests::{
-    Hermes, Svscan, World, alone, chmod, hermes_program, is_one_clear_error, names, short,
+    Hermes, Svscan, TestEnv, alone, chmod, hermes_program, is_one_clear_error, names, short,
 };
 use serde_json::json;
 
 /// `hermes` on a full disk: no file takes a byte any more.
-fn on_full_disk(world: &World, line: &str) -> Hermes {
+fn on_full_disk(world: &TestEnv, line: &str) -> Hermes {
     world.shell(&format!("trap '' XFSZ; ulimit -f 0; exec hermes {line}"))
 }
 
 #[test]
 fn create_makes_a_whole_home_and_tells_it_on_stderr() {
-    let world = World::new();
+    let world = TestEnv::new();
     let outcome = alone(&world, ["profile", "create", "coder"]).ok();
     assert_eq!(outcome.stdout, "");
     assert!(outcome.stderr.starts_with("created profile `coder`, port 8642\n"), "{outcome}");
@@ -47,7 +47,7 @@ fn create_tells_what_it_made_as_json_on_stdout() {
 
 #[test]
 fn every_refused_name_has_its_reason() {
-    let world = World::new();
+    let world = TestEnv::new();
     let long = "a".repeat(252);
     for (name, reason) in [
         ("", "it is empty"),
@@ -84,7 +84,7 @@ fn a_name_that_s6_cant_carry_is_refused_before_anything_is_written() {
 
 #[test]
 fn reserved_and_existing_names_are_not_given_away() {
-    let world = World::new();
+    let world = TestEnv::new();
     for name in ["hermes", "test", "tmp", "root", "sudo"] {
         let outcome = alone(&world, ["profile", "create", name]).fails_with(1);
         let expected = format!("error: the name `{name}` is reserved\nhint: choose another name\n");
@@ -104,7 +104,7 @@ fn reserved_and_existing_names_are_not_given_away() {
 
 #[test]
 fn a_new_profile_gets_the_lowest_port_that_nobody_names() {
-    let world = World::new();
+    let world = TestEnv::new();
     let create = |name: &str| alone(&world, ["profile", "create", name, "--json"]).json();
     assert_eq!(create("a")["port"], 8642);
     assert_eq!(create("b")["port"], 8643);
@@ -120,7 +120,7 @@ fn a_new_profile_gets_the_lowest_port_that_nobody_names() {
 
 #[test]
 fn eight_at_once_get_eight_ports() {
-    let world = World::new();
+    let world = TestEnv::new();
     let start = |n: u16| {
         let mut command = world.command(hermes_program());
         command.args(["profile", "create", &format!("p{n}"), "--json"]);
@@ -141,7 +141,7 @@ fn eight_at_once_get_eight_ports() {
 
 #[test]
 fn port_shows_and_writes_and_keeps_the_rest_of_the_file() {
-    let world = World::new();
+    let world = TestEnv::new();
     alone(&world, ["profile", "create", "a", "--port", "9000"]).ok();
     let config = world.profile("a").join("config.yaml");
     let shown = alone(&world, ["profile", "port", "a"]).ok();
@@ -165,7 +165,7 @@ fn port_shows_and_writes_and_keeps_the_rest_of_the_file() {
 
 #[test]
 fn list_and_show_are_tables_for_people_and_json_for_programs() {
-    let world = World::new();
+    let world = TestEnv::new();
     alone(&world, ["profile", "create", "b"]).ok();
     alone(&world, ["profile", "create", "a", "--port", "9000", "--start"]).ok();
     let list = alone(&world, ["profile", "list"]).ok();
@@ -194,7 +194,7 @@ fn list_and_show_are_tables_for_people_and_json_for_programs() {
 
 #[test]
 fn bad_directories_are_warned_of_and_good_ones_listed() {
-    let world = World::new();
+    let world = TestEnv::new();
     alone(&world, ["profile", "create", "good"]).ok();
     for name in ["Bad", "default", "locked"] {
         world.make_directory(&world.profile(name));
@@ -224,7 +224,7 @@ fn bad_directories_are_warned_of_and_good_ones_listed() {
 
 #[test]
 fn the_profile_is_the_one_named_then_that_of_the_home_then_the_chosen_one() {
-    let world = World::new();
+    let world = TestEnv::new();
     for name in ["a", "b", "c"] {
         alone(&world, ["profile", "create", name]).ok();
     }
@@ -300,7 +300,7 @@ fn a_scan_directory_that_may_not_be_written_undoes_create_and_stops_delete() {
 
 #[test]
 fn without_a_tree_on_the_named_scan_directory_create_is_undone() {
-    let world = World::new();
+    let world = TestEnv::new();
     let outcome = world.hermes(["profile", "create", "a"]).fails_with(5);
     insta::assert_snapshot!(short(&world, &outcome.stderr), @r"
     error: failed to register the gateway of `a`
@@ -312,7 +312,7 @@ fn without_a_tree_on_the_named_scan_directory_create_is_undone() {
 
 #[test]
 fn a_home_that_may_not_be_written_is_exit_5_and_nothing_is_left() {
-    let world = World::new();
+    let world = TestEnv::new();
     chmod(&world.home(), 0o500);
     let outcome = alone(&world, ["profile", "create", "a"]).run();
     chmod(&world.home(), 0o700);
@@ -324,7 +324,7 @@ fn a_home_that_may_not_be_written_is_exit_5_and_nothing_is_left() {
 
 #[test]
 fn a_full_disk_is_one_clear_error_and_loses_nothing() {
-    let world = World::new();
+    let world = TestEnv::new();
     alone(&world, ["profile", "create", "a", "--port", "9000"]).ok();
     alone(&world, ["profile", "use", "a"]).ok();
     let files = [world.profile("a").join("config.yaml"), world.home().join("active_profile")];

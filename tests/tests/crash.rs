@@ -5,7 +5,7 @@
 use std::fs;
 
 use hermes_tests::crash::Scene;
-use hermes_tests::{Svscan, World, chmod, free_port, tell};
+use hermes_tests::{Svscan, TestEnv, chmod, free_port, tell};
 
 /// A tree with `default` and `a`, whose gateway is up.
 fn tree() -> Svscan {
@@ -17,13 +17,19 @@ fn tree() -> Svscan {
     tree
 }
 
-fn there(world: &World, name: &str) -> bool {
+fn there(world: &TestEnv, name: &str) -> bool {
     world.profile(name).join("SOUL.md").exists()
 }
 
 /// Kills `command` at every step, `minimum` at least, and says how many there were.
 #[track_caller]
-fn killed(world: &World, prepare: &dyn Fn(), command: &[&str], again: Option<i32>, minimum: usize) {
+fn killed(
+    world: &TestEnv,
+    prepare: &dyn Fn(),
+    command: &[&str],
+    again: Option<i32>,
+    minimum: usize,
+) {
     let steps = Scene { world, prepare, command, again }.killed_at_every_step();
     tell(format_args!("crash: `hermes {}` killed at {steps} points", command.join(" ")));
     assert!(steps >= minimum, "it has that many steps at least: {steps}");
@@ -113,7 +119,7 @@ fn boot() {
         fs::rename(logs.join("a"), logs.join("old")).expect("it was there");
         world.write(&world.home().join("profiles/.mv-old"), "a\n");
     };
-    killed(world, &prepare, &["boot", "--at-once", "1"], None, 60);
+    killed(world, &prepare, &["boot", "--jobs", "1"], None, 60);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use hermes_tests::{
-    Dashboard, Hermes, Svscan, Up, World, alone, chmod, eventually, free_port, kill, pid, request,
+    Dashboard, Hermes, Svscan, TestEnv, Up, alone, chmod, eventually, free_port, kill, pid, request,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -270,7 +270,7 @@ fn one_thing_at_a_time_is_done_to_a_profile_and_not_too_many_at_once() {
 
 #[test]
 fn it_needs_no_tree_and_sees_one_that_comes() {
-    let world = World::new();
+    let world = TestEnv::new();
     let dashboard = Dashboard::start(&world);
     let mut events = dashboard.events("/api/v1/events");
     let problem = events.until(|name, _| name == "snapshot")["problem"].take();
@@ -297,7 +297,7 @@ fn refuses(dashboard: Hermes, code: i32, words: &str) {
 
 #[test]
 fn what_cannot_come_right_by_itself_is_refused_for_good() {
-    let world = World::new();
+    let world = TestEnv::new();
     let on = |port: &str| world.hermes(["dashboard", "--port", port]);
     let named = world.hermes(["dashboard"]).env("HERMES_DASHBOARD_PORT", "http");
     refuses(named, 78, "`http` is no value of HERMES_DASHBOARD_PORT");
@@ -318,7 +318,7 @@ fn what_cannot_come_right_by_itself_is_refused_for_good() {
 
 #[test]
 fn the_token_is_told_once_and_to_a_terminal_alone() {
-    let told = |world: &World| {
+    let told = |world: &TestEnv| {
         let terminal = world.hermes(["dashboard", "--port", "0"]).on_terminal();
         terminal.await_message("the dashboard is at ");
         terminal.signal(Signal::INT);
@@ -328,7 +328,7 @@ fn the_token_is_told_once_and_to_a_terminal_alone() {
         assert!(!stderr.contains(token.trim()), "{stderr}");
         stdout.contains(token.trim())
     };
-    let world = World::new();
+    let world = TestEnv::new();
     assert!(told(&world));
     assert!(!told(&world));
     let metadata = fs::metadata(world.home().join("dashboard.token")).expect("it is there");
@@ -363,6 +363,6 @@ fn health_is_whether_what_is_wanted_is_up() {
     let world = tree.stop();
     world.hermes(["doctor", "--health"]).fails_with(1);
     world.hermes(["doctor", "--health"]).env("HERMES_ROLE", "client").ok();
-    let nothing = World::new();
+    let nothing = TestEnv::new();
     alone(&nothing, ["doctor", "--health"]).ok();
 }

@@ -53,10 +53,10 @@ fn fix_mends_what_stops_nobody_and_a_second_time_changes_nothing() {
         "start wanted",
         "renew the slot of stale",
     ] {
-        let line = format!("ok: mended: {mended}");
+        let line = format!("ok: repaired: {mended}");
         assert!(outcome.stdout.lines().any(|said| said.starts_with(&line)), "{mended}: {outcome}");
     }
-    assert_eq!(outcome.stdout.matches("mended: ").count(), 7, "{outcome}");
+    assert_eq!(outcome.stdout.matches("repaired: ").count(), 7, "{outcome}");
     for (name, state) in
         [("missing", "down"), ("stale", "down"), ("wanted", "up"), ("fatal", "parked")]
     {
@@ -74,7 +74,7 @@ fn fix_mends_what_stops_nobody_and_a_second_time_changes_nothing() {
 
     let before = snapshot(world);
     let report = world.hermes(["doctor", "--fix", "--json"]).fails_with(1).json();
-    assert_eq!(report["mended"], serde_json::json!([]), "{report:#}");
+    assert_eq!(report["repaired"], serde_json::json!([]), "{report:#}");
     assert_eq!(changes(&before, &snapshot(world)), [""; 0]);
 }
 
@@ -87,6 +87,6 @@ fn a_mend_that_fails_is_told_and_is_a_failure() {
     world.hermes(["profile", "create", "a", "--port", &port.to_string()]).ok();
     world.write(&world.profile("a").join("gateway.intent"), "running\n");
     let outcome = world.hermes(["doctor", "--fix"]).fails_with(1);
-    assert!(outcome.stdout.contains("error: not mended: start a: "), "{outcome}");
+    assert!(outcome.stdout.contains("error: not repaired: start a: "), "{outcome}");
     drop(listener);
 }

@@ -9,8 +9,8 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use hermes_tests::doctor::{finds, finds_nothing, mends, run_mend, told};
-use hermes_tests::{Svscan, World, alone, chmod, eventually, free_port, hermes_program, is_root};
+use hermes_tests::doctor::{finds, finds_nothing, mends, run_remedy, told};
+use hermes_tests::{Svscan, TestEnv, alone, chmod, eventually, free_port, hermes_program, is_root};
 use rustix::fs::FallocateFlags;
 
 /// A booted tree without gateways.
@@ -38,17 +38,20 @@ fn files_that_root_left_are_given_back() {
         chown(path, Some(0), Some(0)).unwrap();
     }
     let evidence = ["2 files of `a`", text(&config), text(&logs), "(uid 0)"];
-    let mend = mends(world, "ownership", "error", &evidence);
-    assert!(mend.starts_with("as root: chown -hR 10000:10000 "), "{mend}");
+    let remedy = mends(world, "ownership", "error", &evidence);
+    assert!(remedy.starts_with("as root: chown -hR 10000:10000 "), "{remedy}");
     // Many are given back by one command, however deep they are.
     let deep = world.home().join("logs/gateways/a");
     for i in 0..9 {
         fs::create_dir_all(deep.join("deeper")).unwrap();
         fs::write(deep.join(format!("{i}")), "").unwrap();
     }
-    let mend = mends(world, "ownership", "error", &["of `default`", "and 6 more"]);
-    assert!(mend.starts_with("as root: find "), "{mend}");
-    assert!(mend.contains(" -execdir chown -h 10000:10000 {} +"), "root follows no link: {mend}");
+    let remedy = mends(world, "ownership", "error", &["of `default`", "and 6 more"]);
+    assert!(remedy.starts_with("as root: find "), "{remedy}");
+    assert!(
+        remedy.contains(" -execdir chown -h 10000:10000 {} +"),
+        "root follows no link: {remedy}"
+    );
     // What can be read and written all the same is a warning.
     let soul = world.profile("a").join("SOUL.md");
     chown(&soul, Some(7), Some(7)).unwrap();
@@ -187,8 +190,8 @@ fn an_intent_that_makes_no_sense_is_recorded_anew_without_a_change() {
     for (verb, state) in [("stop", "down"), ("start", "up")] {
         world.hermes(["gateway", verb, "a"]).ok();
         world.write(&intent, "maybe\n");
-        let mend = mends(world, "intent", "error", &["`a`", text(&intent)]);
-        assert_eq!(mend, format!("hermes gateway {verb} a"));
+        let remedy = mends(world, "intent", "error", &["`a`", text(&intent)]);
+        assert_eq!(remedy, format!("hermes gateway {verb} a"));
         assert_eq!(tree.status("a")["state"], state);
     }
 }
@@ -207,8 +210,8 @@ fn ports_that_are_named_twice_or_not_at_all() {
     world.write(&world.profile("a").join("gateway.intent"), "stopped\n");
     // The one that is up keeps it.
     let evidence = [&*format!("port {port}"), "`a`, `b`"];
-    let mend = mends(world, "ports", "error", &evidence);
-    assert!(mend.starts_with("hermes profile port a "), "{mend}");
+    let remedy = mends(world, "ports", "error", &evidence);
+    assert!(remedy.starts_with("hermes profile port a "), "{remedy}");
     for config in ["gateway: {}\n", "gateway: {command: [sleep, '{port}']}\n"] {
         world.write(&world.profile("a").join("config.yaml"), config);
         mends(world, "ports", "error", &["`a` names no port"]);
@@ -221,14 +224,14 @@ fn ports_that_are_named_twice_or_not_at_all() {
     }
     let found = told(world, "ports");
     assert_eq!(found.len(), 2, "{found:#?}");
-    found.iter().for_each(|told| run_mend(world, &told.mend));
+    found.iter().for_each(|told| run_remedy(world, &told.remedy));
     finds_nothing(world, "ports");
 }
 
 #[test]
 fn a_stranger_on_the_port_of_a_wanted_gateway_is_named() {
     let tree = tree();
-    let (world, stranger) = (&tree.world, World::new());
+    let (world, stranger) = (&tree.world, TestEnv::new());
     let port = world.profile_serving("a");
     alone(&stranger, ["profile", "create", "other", "--port", &port.to_string()]).ok();
     let mut command = stranger.command(hermes_program());
@@ -245,7 +248,7 @@ fn a_stranger_on_the_port_of_a_wanted_gateway_is_named() {
     world.hermes(["gateway", "start", "a"]).ok();
     finds_nothing(world, "port-holders");
     if is_root() {
-        // Whose it is that this user may not see is not told, but that it is there.
+        // ProfileLabel it is that this user may not see is not told, but that it is there.
         let port = free_port();
         let _listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
         world.hermes(["profile", "create", "b", "--port", &port.to_string()]).ok();

@@ -7,9 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use hermes_s6::ScanDir;
-use hermes_tests::doctor::{Told, changes, finds, finds_nothing, mends, run_mend, snapshot, told};
+use hermes_tests::doctor::{
+    Told, changes, finds, finds_nothing, mends, run_remedy, snapshot, told,
+};
 use hermes_tests::{
-    Svscan, Up, World, alone, chmod, eventually, is_alive, is_root, kill, pid, processes_naming,
+    Svscan, TestEnv, Up, alone, chmod, eventually, is_alive, is_root, kill, pid, processes_naming,
     supervisors,
 };
 use serde_json::Value;
@@ -71,8 +73,8 @@ fn every_check_is_told_with_what_it_saw_and_changes_nothing() {
     world.write(&world.slot("a").join("data/generation"), "0\n");
     let scandir = world.scandir();
     let named = alone(world, ["doctor", "--scandir", text(&scandir)]).ok();
-    let mend = format!("hermes gateway register --refresh a --scandir {}", scandir.display());
-    assert!(named.stdout.contains(&mend), "{named}");
+    let remedy = format!("hermes gateway register --refresh a --scandir {}", scandir.display());
+    assert!(named.stdout.contains(&remedy), "{named}");
 }
 
 #[test]
@@ -80,7 +82,7 @@ fn without_a_tree_what_can_not_be_checked_says_why() {
     let world = tree().stop();
     let told = finds(&world, "svscan", "error", &[text(&world.scandir())]);
     assert!(told.problem.starts_with("no s6-svscan holds the scan directory"), "{told:?}");
-    assert_eq!(told.mend, "hermes up");
+    assert_eq!(told.remedy, "hermes up");
     let report = world.hermes(["doctor", "--json"]).fails_with(1).json();
     let checks = checks(&report);
     for unseen in ["capacity", "pids", "orphans", "wanted", "slots", "stop-budget"] {
@@ -93,10 +95,10 @@ fn without_a_tree_what_can_not_be_checked_says_why() {
 
 #[test]
 fn nothing_that_supervises_is_an_error_with_the_way_out() {
-    let world = World::new();
+    let world = TestEnv::new();
     let outcome = alone(&world, ["doctor"]).fails_with(1);
     let said = "error: backend: nothing supervises services here: neither s6 nor systemd nor launchd\n  \
-        mend: hermes up\n";
+        fix: hermes up\n";
     assert!(outcome.stdout.contains(said), "{outcome}");
 }
 
@@ -116,7 +118,7 @@ fn a_tree_of_root_is_handed_over_and_the_danger_is_told() {
     if !is_root() {
         return;
     }
-    let world = World::new();
+    let world = TestEnv::new();
     let scandir = world.scandir();
     chown(&scandir, Some(0), Some(0)).expect("root may");
     let program = world.s6("s6-svscan").get_program().to_owned();
@@ -126,8 +128,8 @@ fn a_tree_of_root_is_handed_over_and_the_danger_is_told() {
     let fifo = ScanDir::new(&scandir).svscan_control();
     eventually("s6-svscan has begun", || fifo.exists().then_some(()));
     let told = finds(&world, "svscan", "error", &["can't be seen", "Permission denied"]);
-    assert_eq!(told.mend, "as root: hermes boot --hand-over");
-    run_mend(&world, &told.mend);
+    assert_eq!(told.remedy, "as root: hermes boot --delegate");
+    run_remedy(&world, &told.remedy);
     finds_nothing(&world, "svscan");
     finds_nothing(&world, "control");
     finds(&world, "privilege", "warning", &["as root what uid 10000 may write"]);
@@ -145,12 +147,12 @@ fn the_tree_of_another_home_is_told_with_both_homes() {
     let line = outcome.stdout.lines().find(|line| line.starts_with("error: tree-home: "));
     let line = line.expect("it is told");
     assert!(line.contains(text(&world.home())) && line.contains(text(&other)), "{line}");
-    assert!(outcome.stdout.contains(&format!("mend: set HERMES_HOME={}", text(&world.home()))));
+    assert!(outcome.stdout.contains(&format!("fix: set HERMES_HOME={}", text(&world.home()))));
 }
 
 #[test]
 fn a_scan_directory_that_is_full() {
-    let tree = booted(Svscan::start_with(World::new(), &["-c", "2"]));
+    let tree = booted(Svscan::start_with(TestEnv::new(), &["-c", "2"]));
     let world = &tree.world;
     finds_nothing(world, "capacity");
     for name in ["a", "b"] {
@@ -169,8 +171,8 @@ fn an_s6_svscan_without_descriptors() {
     let lowered = world.command("prlimit").args(["--pid", &svscan, "--nofile=18:"]).status();
     assert!(lowered.expect("prlimit runs").success());
     let evidence = [&*format!("s6-svscan {svscan} may open 18 files"), "room for 0 more"];
-    let mend = mends(world, "descriptors", "error", &evidence);
-    assert!(mend.starts_with("prlimit --pid "), "{mend}");
+    let remedy = mends(world, "descriptors", "error", &evidence);
+    assert!(remedy.starts_with("prlimit --pid "), "{remedy}");
 }
 
 #[test]
@@ -186,8 +188,8 @@ fn a_slot_that_kills_before_its_gateway_has_stopped() {
         let before = fs::read_to_string(&kill_after).expect("it is there");
         let evidence =
             [severity, text(&kill_after), &format!("kills it after {} ms", before.trim())];
-        let mend = mends(world, "stop-budget", "warning", &evidence);
-        assert_eq!(mend.contains("restart"), verb == "start", "{mend}");
+        let remedy = mends(world, "stop-budget", "warning", &evidence);
+        assert_eq!(remedy.contains("restart"), verb == "start", "{remedy}");
     }
     assert_eq!(tree.status("a")["state"], "up");
     let report = world.hermes(["doctor"]).ok();
@@ -215,7 +217,7 @@ fn orphans_and_strays() {
     let named = |told: &Told| told.problem.contains(&format!("process {stray} (s6-supervise)"));
     assert!(found.len() == 2 && found.iter().any(named), "{found:#?}");
     assert_eq!(told(&tree.world, "slots"), [], "one fault is told once");
-    found.iter().for_each(|told| run_mend(&tree.world, &told.mend));
+    found.iter().for_each(|told| run_remedy(&tree.world, &told.remedy));
     finds_nothing(&tree.world, "strays");
     assert_eq!(tree.status("a")["state"], "up");
     finds_nothing(&tree.world, "slots");
@@ -245,8 +247,8 @@ fn what_outlived_a_gateway_that_is_down() {
 fn parked_gateways_and_those_that_go_on_crashing() {
     let tree = tree();
     let world = &tree.world;
-    world.profile_running("fatal", "test -e mended || exit 78; exec sleep 600");
-    world.profile_running("crash", "test -e mended || exit 7; exec sleep 600");
+    world.profile_running("fatal", "test -e repaired || exit 78; exec sleep 600");
+    world.profile_running("crash", "test -e repaired || exit 7; exec sleep 600");
     for name in ["fatal", "crash"] {
         world.hermes(["gateway", "start", name]).fails_with(1);
     }
@@ -257,9 +259,9 @@ fn parked_gateways_and_those_that_go_on_crashing() {
         (status["backoff"]["count"].as_u64()? >= 4).then_some(())
     });
     let crashing = finds(world, "backoff", "warning", &["`crash` died ", "in a row", "exit 7"]);
-    world.write(&world.home().join("mended"), "");
+    world.write(&world.home().join("repaired"), "");
     for (told, check) in [(parked, "parked"), (crashing, "backoff")] {
-        run_mend(world, &told.mend);
+        run_remedy(world, &told.remedy);
         finds_nothing(world, check);
     }
 }
@@ -314,8 +316,8 @@ fn slots_of_another_version_are_replaced_and_go_on() {
         world.write(&generation, "0\n");
         let quoted = format!("`{name}`");
         let evidence = [&*quoted, "generation 0", text(&generation)];
-        let mend = mends(world, "stale-slots", "warning", &evidence);
-        assert_eq!(mend, format!("hermes gateway register --refresh {name}"));
+        let remedy = mends(world, "stale-slots", "warning", &evidence);
+        assert_eq!(remedy, format!("hermes gateway register --refresh {name}"));
         eventually("it is as before", || (tree.status(name)["state"] == state).then_some(()));
     }
     // Of all of them, only those that are another version's.
@@ -334,8 +336,8 @@ fn what_interrupted_commands_and_gateways_that_are_no_more_left() {
     world.profile_serving("a");
     for left in [world.scandir().join(".hermes-x"), world.home().join("profiles/.hermes-y")] {
         world.make_directory(&left);
-        let mend = mends(world, "leftovers", "warning", &[text(&left)]);
-        assert_eq!(mend, "hermes doctor --fix");
+        let remedy = mends(world, "leftovers", "warning", &[text(&left)]);
+        assert_eq!(remedy, "hermes doctor --fix");
         assert!(!left.exists());
     }
     let stale = world.profile("a").join("gateway.pid");

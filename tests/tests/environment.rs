@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use hermes_tests::{
-    Svscan, Up, World, chmod, eventually, free_port, hermes_program, pid, processes_naming,
+    Svscan, TestEnv, Up, chmod, eventually, free_port, hermes_program, pid, processes_naming,
 };
 use rustix::fs::{CWD, FileType, Mode};
 use rustix::process::Signal;
@@ -17,7 +17,7 @@ cat /proc/$$/environ >"$HERMES_HOME/new" && mv "$HERMES_HOME/new" "$HERMES_HOME/
 exec sleep 600"#;
 
 /// Makes a profile with such a gateway, this `.env`, and these lines in its `gateway.env`.
-fn telling(world: &World, name: &str, dotenv: &str, env: &str) {
+fn telling(world: &TestEnv, name: &str, dotenv: &str, env: &str) {
     world.profile_running(name, TELL);
     let config = world.profile(name).join("config.yaml");
     let text = fs::read_to_string(&config).expect("a config");
@@ -25,7 +25,7 @@ fn telling(world: &World, name: &str, dotenv: &str, env: &str) {
     write_secret(world, &world.profile(name).join(".env"), dotenv);
 }
 
-fn write_secret(world: &World, path: &Path, text: &str) {
+fn write_secret(world: &TestEnv, path: &Path, text: &str) {
     world.write(path, text);
     chmod(path, 0o600);
 }
@@ -40,7 +40,7 @@ fn seen(home: &Path) -> BTreeMap<String, String> {
 
 #[test]
 fn dotenv_is_for_its_own_gateway_and_wins() {
-    let world = World::new();
+    let world = TestEnv::new();
     let mut up = world.command(hermes_program());
     up.arg("up")
         .envs(["TREE", "HOSTED", "BOTH", "CONFIG", "EMPTY", "NO_VALUE"].map(|name| (name, "tree")));

@@ -2,11 +2,11 @@
 
 use std::os::unix::net::UnixDatagram;
 
-use hermes_tests::{SOON, Svscan, World};
+use hermes_tests::{SOON, Svscan, TestEnv};
 
 #[test]
 fn systemd_is_told_of_readiness_and_the_program_has_no_say_in_it() {
-    let world = World::new();
+    let world = TestEnv::new();
     let path = world.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     world.give(&path);
@@ -45,7 +45,7 @@ fn systemd_is_told_of_readiness_and_the_program_has_no_say_in_it() {
 
 #[test]
 fn a_unit_is_told_what_is_wanted() {
-    let world = World::new();
+    let world = TestEnv::new();
     let wanted = |name: &str| world.hermes(["-p", name, "gateway", "wanted"]);
     world.profile_for_later("a", "true", "running\n");
     wanted("a").ok();

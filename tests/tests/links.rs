@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, lchown, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use hermes_tests::{Hermes, Outcome, World, chmod, hermes_program, is_root};
+use hermes_tests::{Hermes, Outcome, TestEnv, chmod, hermes_program, is_root};
 
 /// A `hermes` that root runs for the home at `home`.
 fn as_root<'a>(home: &Path, args: impl IntoIterator<Item = &'a str>) -> Outcome {
@@ -17,7 +17,7 @@ fn as_root<'a>(home: &Path, args: impl IntoIterator<Item = &'a str>) -> Outcome 
 }
 
 /// A directory that is root's, with a profile in it that is, too.
-fn roots_own(world: &World) -> std::path::PathBuf {
+fn roots_own(world: &TestEnv) -> std::path::PathBuf {
     let own = world.path().join("roots-own");
     fs::create_dir_all(own.join("profiles/victim")).expect("a directory");
     fs::write(own.join("profiles/victim/SOUL.md"), "").expect("a file");
@@ -38,7 +38,7 @@ fn a_home_that_was_swapped_for_a_link_to_roots_own_is_not_roots() {
     if !is_root() {
         return;
     }
-    let world = World::new();
+    let world = TestEnv::new();
     let own = roots_own(&world);
     let before = listing(&own);
     // Three ways to swap: the home itself, a directory on the way, a link that root made into theirs.
@@ -96,7 +96,7 @@ fn root_of_a_namespace_that_lacks_the_real_root_stays_root() {
     if !is_root() {
         return;
     }
-    let world = World::new();
+    let world = TestEnv::new();
     let mut command = world.command("unshare");
     // In there / belongs to nobody, and the user's own is root's.
     command.arg("-r").arg(hermes_program()).args(["profile", "create", "made"]);
@@ -110,7 +110,7 @@ fn a_command_of_root_leaves_links_in_the_home_to_its_owner() {
     if !is_root() {
         return;
     }
-    let world = World::new();
+    let world = TestEnv::new();
     world.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();
     let own = roots_own(&world);
     let secret = own.join("secret");
@@ -151,7 +151,7 @@ fn a_deletion_by_root_that_stays_root_follows_no_link_either() {
     if !is_root() {
         return;
     }
-    let world = World::new();
+    let world = TestEnv::new();
     let own = roots_own(&world);
     let before = listing(&own);
     world.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();

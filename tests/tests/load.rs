@@ -10,13 +10,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hermes_tests::{
-    Svscan, Up, World, chmod, eventually, hermes_program, is_alive, processes_naming, within,
+    Svscan, TestEnv, Up, chmod, eventually, hermes_program, is_alive, processes_naming, within,
 };
 use rustix::process::Signal;
 use serde_json::Value;
 
 /// What anything may take, however slow the machine is.
-const PATIENCE: Duration = Duration::from_secs(900);
+const TIMEOUT: Duration = Duration::from_secs(900);
 const FIRST_PORT: usize = 12_000;
 
 /// An address of this machine that no other test, here or in another process, listens on: all of its ports
@@ -48,7 +48,7 @@ fn name(number: usize) -> String {
 
 /// Makes profiles with built-in gateways that are wanted, faster than `hermes profile create` could, which
 /// looks at the ports of all others.
-fn make(world: &World, host: &str, numbers: std::ops::Range<usize>) {
+fn make(world: &TestEnv, host: &str, numbers: std::ops::Range<usize>) {
     world.make_directory(&world.home().join("profiles"));
     for number in numbers {
         let home = world.profile(&name(number));
@@ -70,7 +70,7 @@ fn make(world: &World, host: &str, numbers: std::ops::Range<usize>) {
 }
 
 /// How many of the gateways are up and ready.
-fn ready(world: &World) -> usize {
+fn ready(world: &TestEnv) -> usize {
     let all =
         world.hermes(["gateway", "status", "--all", "--json", "--timeout", "900"]).run().json();
     let is_ready = |status: &&Value| status["state"] == "up" && status["ready"] == true;
@@ -82,7 +82,7 @@ fn answers(host: &str, number: usize) -> bool {
     let ask = || -> std::io::Result<String> {
         let port = u16::try_from(FIRST_PORT + number).expect("a port");
         let mut stream = TcpStream::connect((host, port))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         stream.write_all(b"GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).map(|_| answer)
@@ -91,7 +91,7 @@ fn answers(host: &str, number: usize) -> bool {
 }
 
 /// The processes of the world: how many of each program, and what memory is theirs (PSS), in KiB.
-fn census(world: &World) -> BTreeMap<String, (usize, u64)> {
+fn census(world: &TestEnv) -> BTreeMap<String, (usize, u64)> {
     let mut census = BTreeMap::new();
     for pid in processes_naming(world.path().to_str().expect("UTF-8")) {
         let read =
@@ -107,7 +107,7 @@ fn census(world: &World) -> BTreeMap<String, (usize, u64)> {
 }
 
 /// What the gateway of this number has said at the end of its life.
-fn ended_in_order(world: &World, number: usize) -> bool {
+fn ended_in_order(world: &TestEnv, number: usize) -> bool {
     let name = name(number);
     world
         .logged(&name)
@@ -116,7 +116,7 @@ fn ended_in_order(world: &World, number: usize) -> bool {
 }
 
 #[track_caller]
-fn all_are_well(world: &World, host: &str, count: usize, begun: Instant) {
+fn all_are_well(world: &TestEnv, host: &str, count: usize, begun: Instant) {
     assert_eq!(ready(world), count);
     let took = begun.elapsed();
     let silent: Vec<_> = (0..count).filter(|number| !answers(host, *number)).collect();
@@ -143,7 +143,7 @@ fn descriptors(pid: u64) -> String {
 #[test]
 fn a_tree_as_s6_runs_it_holds_what_it_has_room_for_and_says_what_it_has_not() {
     let (size, host) = (size(), &host(64));
-    let world = World::new();
+    let world = TestEnv::new();
     make(&world, host, 0..size.by_default);
     let tree = Svscan::start_with(world, size.options);
     let world = &tree.world;
@@ -167,7 +167,7 @@ fn a_tree_as_s6_runs_it_holds_what_it_has_room_for_and_says_what_it_has_not() {
     let begun = Instant::now();
     world.hermes(["gateway", "stop", "--all", "--timeout", "900"]).run();
     println!("{} stopped after {:.1} s", slots - 1, begun.elapsed().as_secs_f64());
-    let ended = within(PATIENCE, "every last line is logged", || {
+    let ended = within(TIMEOUT, "every last line is logged", || {
         let ended = (0..last).filter(|number| ended_in_order(world, *number)).count();
         (ended == slots - 1).then_some(ended)
     });
@@ -177,13 +177,13 @@ fn a_tree_as_s6_runs_it_holds_what_it_has_room_for_and_says_what_it_has_not() {
 #[test]
 fn a_tree_of_hermes_up_brings_many_up_and_down_and_loses_none() {
     let (count, host) = (size().under_up, &host(65));
-    let world = World::new();
+    let world = TestEnv::new();
     make(&world, host, 0..count);
     let begun = Instant::now();
     let mut command = world.command(hermes_program());
     command.arg("up");
     let up = Up::launch(world, command);
-    within(PATIENCE, "`hermes up` says that it is up", || {
+    within(TIMEOUT, "`hermes up` says that it is up", || {
         assert!(is_alive(up.pid().into()), "{}", up.log());
         up.log().contains(&format!("gateways started: {count}")).then_some(())
     });
@@ -192,7 +192,7 @@ fn a_tree_of_hermes_up_brings_many_up_and_down_and_loses_none() {
     let begun = Instant::now();
     let pid = up.pid().into();
     hermes_tests::signal(pid, Signal::TERM);
-    within(PATIENCE, "`hermes up` ends", || (!is_alive(pid)).then_some(()));
+    within(TIMEOUT, "`hermes up` ends", || (!is_alive(pid)).then_some(()));
     println!("all ended after {:.1} s", begun.elapsed().as_secs_f64());
     let (world, code) = up.ended();
     assert_eq!(code, Some(0));

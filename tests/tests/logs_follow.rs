@@ -3,17 +3,17 @@
 use std::fs;
 
 use hermes_s6::layout::ServiceDir;
-use hermes_tests::{Logger, Stream, Svscan, World, chmod, eventually, kill};
+use hermes_tests::{Logger, Stream, Svscan, TestEnv, chmod, eventually, kill};
 use rustix::process::Signal;
 
-fn follow(world: &World, args: &[&str]) -> Stream {
+fn follow(world: &TestEnv, args: &[&str]) -> Stream {
     let line = ["gateway", "logs", "-f"].iter().chain(args).copied();
     world.hermes(line).env_remove("HERMES_SCANDIR").stream()
 }
 
 /// A world with profiles of these names, in which nothing runs.
-fn world(names: &[&str]) -> World {
-    let world = World::new();
+fn world(names: &[&str]) -> TestEnv {
+    let world = TestEnv::new();
     names.iter().for_each(|name| world.profile_for_later(name, "true", "stopped\n"));
     world
 }

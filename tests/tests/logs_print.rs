@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use hermes_tests::{Hermes, World, is_one_clear_error};
+use hermes_tests::{Hermes, TestEnv, is_one_clear_error};
 use serde_json::{Value, json};
 
 /// A world with profiles that have logged this.
-fn world(logs: &[(&str, &[u8])]) -> World {
-    let world = World::new();
+fn world(logs: &[(&str, &[u8])]) -> TestEnv {
+    let world = TestEnv::new();
     world.make_directory(&world.home().join("logs"));
     world.make_directory(&world.home().join("logs/gateways"));
     for (name, said) in logs {
@@ -20,7 +20,7 @@ fn world(logs: &[(&str, &[u8])]) -> World {
     world
 }
 
-fn logs(world: &World, args: &[&str]) -> Hermes {
+fn logs(world: &TestEnv, args: &[&str]) -> Hermes {
     let line = ["gateway", "logs"].iter().chain(args).copied();
     world.hermes(line).env_remove("HERMES_SCANDIR")
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hermes_s6::layout::ServiceDir;
 use hermes_tests::model::{Command, End, Model, Step, Wanted, steps};
 use hermes_tests::{
-    Dice, Outcome, SOON, Snapshot, Up, World, answered, eventually, free_port, is_alive,
+    Outcome, SOON, SeededRng, Snapshot, TestEnv, Up, answered, eventually, free_port, is_alive,
     is_one_clear_error, kill, names, pid, processes_naming, tell,
 };
 use rustix::process::Signal;
@@ -36,7 +36,7 @@ struct Soak {
 fn whatever_is_done_in_whatever_order_the_tree_is_what_a_small_model_says() {
     let seconds = std::env::var(SECONDS).map_or(60, |text| text.parse().expect("a number"));
     let end = Instant::now() + Duration::from_secs(seconds);
-    let (first, mut taken, mut sequences) = (Dice::seed(), 0, 0);
+    let (first, mut taken, mut sequences) = (SeededRng::seed(), 0, 0);
     while sequences == 0 || Instant::now() < end {
         let seed = first + sequences;
         taken += sequence(seed, end);
@@ -48,8 +48,8 @@ fn whatever_is_done_in_whatever_order_the_tree_is_what_a_small_model_says() {
 
 /// Takes steps in a new world, and answers how many.
 fn sequence(seed: u64, end: Instant) -> usize {
-    let mut dice = Dice::new(seed);
-    let mut world = World::on_disk_of(MEBIBYTES);
+    let mut dice = SeededRng::new(seed);
+    let mut world = TestEnv::on_disk_of(MEBIBYTES);
     world.faster = 1000;
     let mut soak =
         Soak { up: Some(Up::start_in(world)), model: Model::default(), done: Vec::new() };
@@ -94,7 +94,7 @@ impl Soak {
         self.up.as_ref().expect("it runs")
     }
 
-    fn world(&self) -> &World {
+    fn world(&self) -> &TestEnv {
         &self.up().world
     }
 
@@ -283,7 +283,7 @@ fn listed(profiles: &Value) -> Vec<String> {
 }
 
 /// The processes below s6-svscan, each with what started it, without their options.
-fn running(world: &World) -> Vec<String> {
+fn running(world: &TestEnv) -> Vec<String> {
     let snapshot = Snapshot::of(world);
     let short = |line: &&str| {
         let line = line.strip_prefix("process ")?;

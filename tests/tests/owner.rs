@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use hermes_tests::{
-    Up, World, eventually, hermes_program, is_alive, is_one_clear_error, kill, pid, signal,
+    TestEnv, Up, eventually, hermes_program, is_alive, is_one_clear_error, kill, pid, signal,
 };
 use rustix::process::Signal;
 
@@ -48,7 +48,7 @@ impl Second {
 
 /// One tree with one gateway that runs.
 fn first() -> Up {
-    let world = World::new();
+    let world = TestEnv::new();
     world.profile_for_later("coder", "exec sleep 600", "running");
     let up = Up::start_in(world);
     assert_eq!(up.status("coder")["state"], "up");

@@ -3,14 +3,14 @@
 use std::fs;
 use std::time::Duration;
 
-use hermes_tests::{Svscan, Up, World, eventually, kill, pid};
+use hermes_tests::{Svscan, TestEnv, Up, eventually, kill, pid};
 use jiff::Timestamp;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// A tree in which the policy's delays are a fiftieth.
 fn hasty() -> Svscan {
-    let mut world = World::new();
+    let mut world = TestEnv::new();
     world.faster = 50;
     Svscan::start_with(world, &[])
 }
@@ -18,7 +18,7 @@ fn hasty() -> Svscan {
 /// Each life of it leaves a line in the root home.
 const LOOPER: &str = "echo life >>lives; exit 1";
 
-fn lives(world: &World) -> usize {
+fn lives(world: &TestEnv) -> usize {
     fs::read_to_string(world.home().join("lives")).unwrap_or_default().lines().count()
 }
 
@@ -35,7 +35,7 @@ fn until(status: &Value) -> Timestamp {
 /// is ahead when this returns its status: of the fifth, 16 s, or of a later one, 30 s. What has happened
 /// before it is over has not waited for it.
 #[track_caller]
-fn in_a_long_wait(world: &World, status: impl Fn() -> Value) -> Value {
+fn in_a_long_wait(world: &TestEnv, status: impl Fn() -> Value) -> Value {
     world.profile_running("looper", LOOPER);
     let outcome = world.hermes(["gateway", "start", "looper"]).fails_with(1);
     assert!(outcome.stderr.contains("it died (exit 1)"), "{outcome}");

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hermes_tests::{Svscan, World, free_port, is_alive, kill, pid, processes_naming};
+use hermes_tests::{Svscan, TestEnv, free_port, is_alive, kill, pid, processes_naming};
 use serde_json::{Value, json};
 
 /// Where README.md has it.
@@ -16,7 +16,7 @@ const HOME_IN_README: &str = "~/.hermes";
 const STOP_IN_README: &str = "stop_timeout: 8";
 
 /// How long the agent may take to start, which is a matter of how slow the machine is.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The fenced blocks in the agent's section of README.md.
 fn readme(language: &str) -> String {
@@ -44,7 +44,7 @@ fn venv() -> PathBuf {
 }
 
 /// Makes the profile `coder` as README.md says, and returns its port.
-fn coder(world: &World, venv: &Path) -> u16 {
+fn coder(world: &TestEnv, venv: &Path) -> u16 {
     let port = free_port();
     world.hermes(["profile", "create", "coder", "--port", &port.to_string()]).ok();
     let config = with(&readme("yaml"), VENV_IN_README, venv.to_str().expect("UTF-8"));
@@ -59,10 +59,10 @@ fn coder(world: &World, venv: &Path) -> u16 {
     port
 }
 
-/// As the kit's, with the patience that a large program needs to start on a slow machine.
+/// As the kit's, with the timeout that a large program needs to start on a slow machine.
 #[track_caller]
 fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
-    hermes_tests::within(PATIENCE, what, look)
+    hermes_tests::within(TIMEOUT, what, look)
 }
 
 /// What `GET /health` answers.
@@ -77,7 +77,7 @@ fn health(port: u16) -> Option<Value> {
 }
 
 /// The agent's processes in this world.
-fn agents(world: &World, venv: &Path) -> Vec<u64> {
+fn agents(world: &TestEnv, venv: &Path) -> Vec<u64> {
     let ours = processes_naming(world.path().to_str().expect("UTF-8"));
     let theirs = processes_naming(venv.to_str().expect("UTF-8"));
     theirs.into_iter().filter(|pid| ours.contains(pid)).collect()

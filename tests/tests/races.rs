@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use hermes_tests::{
-    Dice, Outcome, Snapshot, Svscan, World, answered, eventually, free_port, is_alive,
+    Outcome, SeededRng, Snapshot, Svscan, TestEnv, answered, eventually, free_port, is_alive,
     is_one_clear_error, pid, processes_naming, tell,
 };
 use proptest::sample::select;
@@ -51,7 +51,7 @@ fn a_profile_whose_gateway_runs_in_another_tree_is_not_deleted() {
 
 #[test]
 fn a_wrong_port_is_mended_by_writing_another() {
-    let world = World::new();
+    let world = TestEnv::new();
     world.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();
     let config = world.profile("a").join("config.yaml");
     world.write(&config, "gateway:\n  port: high # mine\n");
@@ -89,7 +89,7 @@ fn profiles_that_come_and_go_at_once_leave_nothing() {
 }
 
 /// How many commands run at any time, on how many profiles, and for how long.
-const AT_ONCE: u64 = 16;
+const JOBS: u64 = 16;
 const PROFILES: [&str; 4] = ["a", "b", "c", "d"];
 const STORM: Duration = Duration::from_secs(30);
 /// What a command may fail with when others work on the same profiles, and why that is no surprise.
@@ -121,13 +121,13 @@ fn commands_on_the_same_profiles_at_once_end_as_if_they_had_come_one_after_the_o
     every("start").ok();
     every("stop").ok();
     let before = Snapshot::of(world);
-    let (seed, end) = (Dice::seed(), Instant::now() + STORM);
+    let (seed, end) = (SeededRng::seed(), Instant::now() + STORM);
     let counts = Mutex::new(BTreeMap::<(String, Option<i32>), usize>::new());
     std::thread::scope(|scope| {
-        for number in 0..AT_ONCE {
+        for number in 0..JOBS {
             let counts = &counts;
             scope.spawn(move || {
-                let mut dice = Dice::new(seed + number);
+                let mut dice = SeededRng::new(seed + number);
                 let verbs =
                     select(vec!["register", "unregister", "start", "stop", "restart", "boot"]);
                 while Instant::now() < end {
@@ -147,7 +147,7 @@ fn commands_on_the_same_profiles_at_once_end_as_if_they_had_come_one_after_the_o
     });
     let counts = counts.into_inner().expect("no panic");
     let done: usize = counts.values().sum();
-    tell(format_args!("races: {done} commands, {AT_ONCE} at once, seed {seed}: {counts:?}"));
+    tell(format_args!("races: {done} commands, {JOBS} at once, seed {seed}: {counts:?}"));
     assert!(done >= 50, "so many commands at least: {counts:?}");
     // What is there is what the last of them wanted, and all of it can be had again.
     world.hermes(["boot"]).ok();

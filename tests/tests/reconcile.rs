@@ -6,14 +6,14 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use hermes_tests::{Svscan, World, eventually, free_port, is_alive, pid, supervisors};
+use hermes_tests::{Svscan, TestEnv, eventually, free_port, is_alive, pid, supervisors};
 use serde_json::{Value, json};
 
 const SILENT: &str = "exec sleep 600";
 
 /// `default` and `idle`, which are not wanted, and `wanted`.
-fn populated() -> World {
-    let world = World::new();
+fn populated() -> TestEnv {
+    let world = TestEnv::new();
     world.profile_for_later("idle", SILENT, "stopped");
     world.profile_for_later("wanted", SILENT, "running");
     world
@@ -21,7 +21,7 @@ fn populated() -> World {
 
 /// What `boot` with these options says that it does: each action and what it is about.
 #[track_caller]
-fn boot(world: &World, options: &[&str]) -> Vec<(String, String)> {
+fn boot(world: &TestEnv, options: &[&str]) -> Vec<(String, String)> {
     let args = ["boot", "--json"].into_iter().chain(options.iter().copied());
     let outcome = world.hermes(args).ok().json();
     let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -37,7 +37,7 @@ fn did(actions: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// The lines of container-boot.log: each as the words by their names.
-fn boot_log(world: &World) -> Vec<BTreeMap<String, String>> {
+fn boot_log(world: &TestEnv) -> Vec<BTreeMap<String, String>> {
     let path = world.home().join("logs/container-boot.log");
     let text = fs::read_to_string(path).unwrap_or_default();
     let words = |line: &str| {
@@ -246,7 +246,7 @@ fn files_of_gateways_that_are_not_up_are_removed() {
 
 #[test]
 fn of_two_that_name_one_port_the_first_comes_up_or_else_the_one_that_is_up() {
-    let world = World::new();
+    let world = TestEnv::new();
     let config = format!("gateway:\n  port: {}\n", free_port());
     for name in ["a", "b"] {
         world.profile_for_later(name, SILENT, "running");

@@ -4,7 +4,7 @@
 use std::fs;
 
 use hermes_tests::{
-    Helper, Svscan, World, alone, eventually, free_port, hermes_program, is_alive,
+    Helper, Svscan, TestEnv, alone, eventually, free_port, hermes_program, is_alive,
     is_one_clear_error, pid, supervisors,
 };
 use serde_json::json;
@@ -23,7 +23,7 @@ fn names(directory: &std::path::Path) -> Vec<String> {
 
 /// Asserts that `a` is there, and nothing of a rename.
 #[track_caller]
-fn is_untouched(world: &World, others: &[&str]) {
+fn is_untouched(world: &TestEnv, others: &[&str]) {
     let all = [&[".locks", "a"], others].concat();
     assert_eq!(names(&world.home().join("profiles")), all);
 }
@@ -128,7 +128,7 @@ fn what_can_not_be_renamed_is_refused_with_its_exit_code_and_goes_on() {
 
 #[test]
 fn a_tree_that_can_not_be_reached_changes_nothing() {
-    let world = World::new();
+    let world = TestEnv::new();
     alone(&world, ["profile", "create", "a"]).ok();
     let refused = world.hermes(["profile", "rename", "a", "b"]).fails_with(5);
     is_one_clear_error(&refused);
@@ -137,7 +137,7 @@ fn a_tree_that_can_not_be_reached_changes_nothing() {
 
 #[test]
 fn where_nothing_supervises_it_succeeds_and_says_what_to_do_next() {
-    let world = World::new();
+    let world = TestEnv::new();
     alone(&world, ["profile", "create", "a"]).ok();
     alone(&world, ["profile", "use", "a"]).ok();
     let renamed = alone(&world, ["profile", "rename", "a", "b"]).ok();
@@ -150,7 +150,7 @@ fn where_nothing_supervises_it_succeeds_and_says_what_to_do_next() {
 
 #[test]
 fn a_gateway_that_was_started_by_hand_keeps_its_profile() {
-    let world = World::new();
+    let world = TestEnv::new();
     let port = free_port().to_string();
     alone(&world, ["profile", "create", "a", "--port", &port]).ok();
     let mut gateway = world.command(hermes_program());
@@ -169,7 +169,7 @@ fn a_gateway_that_was_started_by_hand_keeps_its_profile() {
 
 #[test]
 fn a_full_scan_directory_leaves_everything_as_it_was() {
-    let tree = Svscan::start_with(World::new(), &["-c", "3"]);
+    let tree = Svscan::start_with(TestEnv::new(), &["-c", "3"]);
     let world = &tree.world;
     world.profile_running("a", SILENT);
     world.hermes(["gateway", "unregister", "a"]).ok();

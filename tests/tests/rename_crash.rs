@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hermes_tests::crash::{CHANGES, at_every};
 use hermes_tests::{
-    Outcome, Svscan, World, alone, eventually, is_alive, is_one_clear_error, pid, tell,
+    Outcome, Svscan, TestEnv, alone, eventually, is_alive, is_one_clear_error, pid, tell,
 };
 
 struct Scene {
@@ -220,7 +220,7 @@ fn what_can_not_be_undone_is_told_and_finished_by_boot() {
 
 #[test]
 fn without_a_backend_a_step_that_fails_is_undone_and_what_can_not_be_is_told() {
-    let world = World::new();
+    let world = TestEnv::new();
     alone(&world, ["profile", "create", "a"]).ok();
     let rename = |injection: &str| {
         let hermes = world.hermes_injected(&[injection], ["profile", "rename", "a", "b"]);

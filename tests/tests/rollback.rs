@@ -7,14 +7,14 @@ use std::path::Path;
 
 use hermes_core::process_lock::holder as lock_holder;
 use hermes_tests::{
-    Helper, Svscan, World, eventually, is_alive, pid, processes_naming, supervisors,
+    Helper, Svscan, TestEnv, eventually, is_alive, pid, processes_naming, supervisors,
 };
 use rustix::process::Signal;
 
 const SILENT: &str = "exec sleep 600";
 
 /// Directories of ours in the scan directory and among the profiles, which nobody should see.
-fn hidden(world: &World) -> Vec<String> {
+fn hidden(world: &TestEnv) -> Vec<String> {
     let names = |path: &Path| -> Vec<_> {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
@@ -25,7 +25,7 @@ fn hidden(world: &World) -> Vec<String> {
 }
 
 /// The s6-supervise processes of a profile, wherever their directory is by now.
-fn supervising(world: &World, name: &str) -> Vec<u64> {
+fn supervising(world: &TestEnv, name: &str) -> Vec<u64> {
     let mut found = processes_naming(&world.path().to_string_lossy());
     found.retain(|pid| {
         let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -38,7 +38,7 @@ fn supervising(world: &World, name: &str) -> Vec<u64> {
 }
 
 #[track_caller]
-fn nothing_is_left(world: &World, name: &str) {
+fn nothing_is_left(world: &TestEnv, name: &str) {
     assert!(!world.slot(name).exists(), "the slot is there");
     assert_eq!(hidden(world), Vec::<String>::new());
     assert_eq!(supervising(world, name), Vec::<u64>::new(), "supervised without a slot");
@@ -70,7 +70,7 @@ fn without_an_s6_svscan() {
 
 #[test]
 fn when_the_holder_of_the_scan_directory_does_not_read_its_fifo() {
-    let world = World::new();
+    let world = TestEnv::new();
     world.profile_for_later("coder", SILENT, "running");
     let own = world.scandir().join(".s6-svscan");
     let lock = own.join("lock");
@@ -110,7 +110,7 @@ fn when_the_fifo_may_not_be_written() {
 
 #[test]
 fn a_full_scan_directory_is_said_to_be_full_and_goes_on_working() {
-    let tree = Svscan::start_with(World::new(), &["-c", "3"]);
+    let tree = Svscan::start_with(TestEnv::new(), &["-c", "3"]);
     let world = &tree.world;
     for name in ["a", "b", "c"] {
         world.profile_running(name, SILENT);
@@ -284,7 +284,7 @@ fn a_name_that_s6_cannot_carry_is_refused_before_anything_is_written() {
 
 #[test]
 fn a_scan_directory_that_nobody_holds() {
-    let world = World::new();
+    let world = TestEnv::new();
     world.profile_for_later("coder", SILENT, "running");
     let elsewhere = world.path().join("elsewhere");
     world.make_directory(&elsewhere);

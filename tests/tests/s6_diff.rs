@@ -10,7 +10,7 @@ use hermes_s6::ScanDir;
 use hermes_s6::control::{self, Sent, scan, service};
 use hermes_s6::layout::ServiceDir;
 use hermes_s6::record::Record;
-use hermes_tests::{Svscan, World, eventually, kill, pid, supervisors};
+use hermes_tests::{Svscan, TestEnv, eventually, kill, pid, supervisors};
 use jiff::Timestamp;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -223,7 +223,7 @@ fn a_command_of_ours_does_what_s6_svc_does() {
         (service::UP_FOR_GOOD, "-U", ["true", "true", "true"]),
     ] {
         let sent = control::send(&ServiceDir::new(world.slot("ours")).control(), &[byte]);
-        assert_eq!(sent.unwrap(), Sent::Taken);
+        assert_eq!(sent.unwrap(), Sent::Delivered);
         assert!(
             tree.s6("s6-svc").arg(option).arg(world.slot("theirs")).status().unwrap().success()
         );
@@ -278,7 +278,7 @@ fn a_scan_command_of_ours_does_what_s6_svscanctl_does() {
     for ours in [true, false] {
         let tell = |commands: &[u8], option: &str| {
             if ours {
-                assert_eq!(scandir.send(commands).unwrap(), Sent::Taken);
+                assert_eq!(scandir.send(commands).unwrap(), Sent::Delivered);
             } else {
                 let told = tree.s6("s6-svscanctl").arg(option).arg(scandir.path()).status();
                 assert!(told.unwrap().success());
@@ -305,7 +305,7 @@ fn supervised_is_what_s6_svok_says() {
     tree.world.profile_running("coder", SILENT);
     tree.world.hermes(["gateway", "start", "coder"]).ok();
     let slot = tree.world.slot("coder");
-    let same = |world: &World, expected: bool| {
+    let same = |world: &TestEnv, expected: bool| {
         for part in ServiceDir::new(&slot).parts() {
             let ok = world.s6("s6-svok").arg(part.path()).status().unwrap().success();
             let ours = part.supervisor().unwrap().is_some();

@@ -12,7 +12,7 @@ use std::process::Command;
 use flate2::read::GzDecoder;
 use hermes_s6::wait::Process;
 use hermes_tests::{
-    Outcome, Up, World, chmod, eventually, hermes_program, is_root, pid, processes_naming,
+    Outcome, TestEnv, Up, chmod, eventually, hermes_program, is_root, pid, processes_naming,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -52,7 +52,7 @@ fn tree() -> Up {
 }
 
 /// The processes of the tree that have `needle` in this file of theirs in /proc.
-fn processes_with(world: &World, file: &str, needle: &str) -> BTreeSet<u64> {
+fn processes_with(world: &TestEnv, file: &str, needle: &str) -> BTreeSet<u64> {
     let all = processes_naming(world.path().to_str().expect("UTF-8")).into_iter();
     let has = |pid: &u64| {
         fs::read(format!("/proc/{pid}/{file}")).is_ok_and(|bytes| contains(&bytes, needle))
@@ -165,7 +165,7 @@ fn another_user_reads_no_secret_and_changes_nothing() {
     let world = &up.world;
     world.hermes(["gateway", "start", "one"]).ok();
     chmod(world.path(), 0o755);
-    let stranger = |program: &str| {
+    let other_user = |program: &str| {
         let mut command = Command::new(program);
         command.uid(20_000).gid(20_000).env_clear().env("PATH", "/usr/bin:/bin");
         command
@@ -180,17 +180,17 @@ fn another_user_reads_no_secret_and_changes_nothing() {
         format!("/proc/{}/environ", up.svscan()).into(),
     ] {
         assert!(path.exists());
-        let output = stranger("cat").arg(&path).output().expect("cat runs");
+        let output = other_user("cat").arg(&path).output().expect("cat runs");
         assert!(!output.status.success() && output.stdout.is_empty(), "{}", path.display());
     }
     // Nothing of home, slots and logs may be written by others; sockets and links have no say.
     for tree in [world.home(), scandir, logs] {
         let open = ["!", "-type", "l", "-writable"];
-        let output = stranger("find").arg(&tree).args(open).output().expect("find runs");
+        let output = other_user("find").arg(&tree).args(open).output().expect("find runs");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "", "below {}", tree.display());
     }
     for line in ["profile port one 9000", "gateway stop one", "gateway unregister one"] {
-        let mut hermes = stranger(hermes_program().to_str().unwrap());
+        let mut hermes = other_user(hermes_program().to_str().unwrap());
         hermes.env("HERMES_HOME", world.home()).env("HERMES_SCANDIR", world.scandir());
         let output = hermes.args(line.split(' ')).output().expect("it runs");
         assert!(matches!(output.status.code(), Some(1 | 5)), "{line}: {output:?}");

@@ -1,7 +1,7 @@
 //! What the end of a gateway owes its operator: one SIGTERM, every line that it says after that in its
 //! log, its stop budget, and an intent that stays what it was.
 
-use hermes_tests::{Svscan, Up, World, eventually, pid};
+use hermes_tests::{Svscan, TestEnv, Up, eventually, pid};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -18,18 +18,18 @@ fn talkative() -> String {
 }
 
 /// Gives a gateway a stop budget that is enough to say it all on a slow machine.
-fn give_time(world: &World, profile: &str) {
+fn give_time(world: &TestEnv, profile: &str) {
     budget(world, profile, 60);
 }
 
-fn budget(world: &World, profile: &str, seconds: u32) {
+fn budget(world: &TestEnv, profile: &str, seconds: u32) {
     let config = world.profile(profile).join("config.yaml");
     let text = std::fs::read_to_string(&config).expect("a config");
     world.write(&config, &format!("{text}  stop_timeout: {seconds}\n"));
 }
 
 #[track_caller]
-fn said_everything_once(world: &World, profile: &str) {
+fn said_everything_once(world: &TestEnv, profile: &str) {
     let said = world.logged(profile);
     let lines = (0..LINES).map(|line| format!("line {line}"));
     let expected: Vec<_> = ["begun".to_owned(), "term".to_owned()]
@@ -46,7 +46,7 @@ fn talking(up: &Up, profile: &str) {
     });
 }
 
-fn intent(world: &World, profile: &str) -> String {
+fn intent(world: &TestEnv, profile: &str) -> String {
     let text = std::fs::read_to_string(world.profile(profile).join("gateway.intent"));
     let text = text.expect("an intent");
     text.trim().to_owned()
@@ -54,7 +54,7 @@ fn intent(world: &World, profile: &str) -> String {
 
 #[test]
 fn the_end_of_a_tree_loses_no_line_and_tells_each_gateway_once() {
-    let world = World::new();
+    let world = TestEnv::new();
     let all = ["a", "b", "c"];
     for name in all {
         world.profile_for_later(name, &talkative(), "running");
@@ -72,7 +72,7 @@ fn the_end_of_a_tree_loses_no_line_and_tells_each_gateway_once() {
 
 #[test]
 fn a_killed_up_loses_no_line_either() {
-    let world = World::new();
+    let world = TestEnv::new();
     world.profile_for_later("a", &talkative(), "running");
     give_time(&world, "a");
     let up = Up::start_in(world);
@@ -124,7 +124,7 @@ fn one_stop_budget_holds_from_the_configuration_to_the_kill() {
 
 #[test]
 fn a_gateway_that_ignores_sigterm_does_not_outlive_its_trees_budget() {
-    let world = World::new();
+    let world = TestEnv::new();
     world.profile_for_later("deaf", "trap '' TERM; echo begun; exec sleep 600", "running");
     budget(&world, "deaf", 4);
     let up = Up::start_in(world);
@@ -145,7 +145,7 @@ fn taking(tenths: u32) -> String {
 
 #[test]
 fn a_gateway_may_use_its_budget_and_one_that_wants_more_is_killed_in_its_own() {
-    let world = World::new();
+    let world = TestEnv::new();
     // The kill is due 2 s before the end of the budget: with 5 s to spare on a slow machine, and never.
     for (name, seconds, tenths) in [("patient", 12, 50), ("greedy", 4, 6000)] {
         world.profile_for_later(name, &taking(tenths), "running");
@@ -179,7 +179,7 @@ fn a_gateway_may_use_its_budget_and_one_that_wants_more_is_killed_in_its_own() {
 
 #[test]
 fn a_signal_while_gateways_are_being_started_starts_none_after_it() {
-    let world = World::new();
+    let world = TestEnv::new();
     let all: Vec<_> = (0..16).map(|number| format!("p{number}")).collect();
     let once =
         "trap 'echo told; kill $! 2>/dev/null; exit 0' TERM; sleep 600 & echo begun; wait $!";

@@ -1,12 +1,12 @@
 //! Supervisors that outlived their s6-svscan, under a new one that can neither adopt nor stop them.
 
 use hermes_s6::layout::ServiceDir;
-use hermes_tests::{Helper, Svscan, Up, World, eventually, is_alive, kill, pid, supervisors};
+use hermes_tests::{Helper, Svscan, TestEnv, Up, eventually, is_alive, kill, pid, supervisors};
 use serde_json::json;
 
 /// A gateway that runs, with its supervisors, under an s6-svscan that has since been killed.
 struct Widowed {
-    world: World,
+    world: TestEnv,
     gateway: u64,
     supervisors: Vec<u64>,
 }
@@ -29,7 +29,7 @@ impl Widowed {
 
     /// A new s6-svscan on the same directory.
     fn remarried(mut self) -> (Svscan, Self) {
-        let world = std::mem::replace(&mut self.world, World::new());
+        let world = std::mem::replace(&mut self.world, TestEnv::new());
         let tree = Svscan::start_with(world, &[]);
         let status = tree.status("coder");
         assert_eq!((&status["state"], pid(&status)), (&json!("stray"), self.gateway));

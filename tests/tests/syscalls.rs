@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use hermes_tests::{Svscan, World};
+use hermes_tests::{Svscan, TestEnv};
 
 /// With one gateway that runs and one that is stopped for each.
 const SIZES: [usize; 2] = [2, 8];
@@ -20,14 +20,14 @@ fn grow(tree: &Svscan, pairs: std::ops::Range<usize>) {
 
 /// What strace writes down of a command, which must succeed.
 #[track_caller]
-fn trace(world: &World, args: &[&str]) -> String {
+fn trace(world: &TestEnv, args: &[&str]) -> String {
     world.hermes_traced(args.iter().copied()).ok();
     fs::read_to_string(world.strace_log()).expect("a trace")
 }
 
 /// The system calls that a command makes, by name. It must succeed.
 #[track_caller]
-fn calls(world: &World, args: &[&str]) -> BTreeMap<String, usize> {
+fn calls(world: &TestEnv, args: &[&str]) -> BTreeMap<String, usize> {
     let mut calls = BTreeMap::new();
     for line in trace(world, args).lines() {
         // `PID NAME(…`; what is resumed was counted when it began.
@@ -84,12 +84,12 @@ fn a_profile_more_costs_the_same_few_calls_at_any_size_and_no_process() {
 fn one_profile_costs_the_same_among_few_and_among_many() {
     let tree = Svscan::start();
     let world = &tree.world;
-    let status = |world: &World| calls(world, &["gateway", "status", "runs-0"]);
+    let status = |world: &TestEnv| calls(world, &["gateway", "status", "runs-0"]);
     let [few, many] = SIZES;
     grow(&tree, 0..few);
     world.profile_for_later("one", "exec sleep 600", "stopped");
     // How often it looks whether it is supervised depends on the moment.
-    let register = |world: &World| {
+    let register = |world: &TestEnv| {
         let trace = trace(world, &["gateway", "register", "one"]);
         let look = |line: &&str| line.contains("statx(") || line.contains("getdents64(");
         let waits = |line: &&str| line.contains("/supervise") || line.contains("\"/proc/");

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use hermes_tests::{
-    Svscan, Up, World, eventually, free_port, hermes_program, is_alive, kill, pid,
+    Svscan, TestEnv, Up, eventually, free_port, hermes_program, is_alive, kill, pid,
     processes_naming, supervisors,
 };
 use rustix::process::{Resource, Signal};
@@ -17,20 +17,20 @@ const TALKER: &str =
     "trap 'echo told; kill $! 2>/dev/null; exit 0' TERM; sleep 600 & echo begun; wait $!";
 
 /// A world in which two gateways are wanted and a third is not.
-fn populated() -> World {
-    let world = World::new();
+fn populated() -> TestEnv {
+    let world = TestEnv::new();
     world.profile_for_later("a", TALKER, "running");
     world.profile_for_later("b", TALKER, "running");
     world.profile_for_later("idle", TALKER, "stopped");
     world
 }
 
-fn count(world: &World, profile: &str, word: &str) -> usize {
+fn count(world: &TestEnv, profile: &str, word: &str) -> usize {
     world.logged(profile).iter().filter(|line| *line == word).count()
 }
 
 #[track_caller]
-fn await_words(world: &World, word: &str, times: usize) {
+fn await_words(world: &TestEnv, word: &str, times: usize) {
     for profile in ["a", "b"] {
         eventually(&format!("{profile} has said `{word}` {times} times"), || {
             (count(world, profile, word) == times).then_some(())
@@ -38,14 +38,14 @@ fn await_words(world: &World, word: &str, times: usize) {
     }
 }
 
-fn processes(world: &World) -> Vec<String> {
+fn processes(world: &TestEnv) -> Vec<String> {
     let line = |pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let found = processes_naming(&world.path().to_string_lossy());
     found.into_iter().map(|pid| format!("{pid} {}", line(pid).replace('\0', " "))).collect()
 }
 
 #[track_caller]
-fn nobody_is_left(world: &World) {
+fn nobody_is_left(world: &TestEnv) {
     assert_eq!(processes(world), Vec::<String>::new());
 }
 
@@ -93,7 +93,7 @@ fn a_signal_ends_it_in_order_and_changes_no_intent() {
 
 #[test]
 fn a_signal_ends_it_also_while_a_gateway_is_still_starting() {
-    let world = World::new();
+    let world = TestEnv::new();
     world.profile_for_later("slow", "echo begun; exec sleep 600", "running");
     let config = world.profile("slow").join("config.yaml");
     let text = fs::read_to_string(&config).unwrap();
@@ -173,7 +173,7 @@ fn up_stop_ends_it_from_elsewhere() {
 
 #[test]
 fn gateways_keep_the_limits_and_the_home_of_the_user() {
-    let world = World::new();
+    let world = TestEnv::new();
     let say = "echo soft=$(ulimit -Sn) HOME=$HOME; exec sleep 600";
     world.profile_for_later("a", say, "running");
     let mut command = world.command("/bin/sh");
@@ -231,7 +231,7 @@ fn a_scan_directory_that_others_may_write_is_refused() {
 
 /// What came of a `hermes up` that should end by itself; one that doesn't is stopped.
 #[track_caller]
-fn ended_or_stopped(world: &World, mut up: hermes_tests::Running) -> hermes_tests::Outcome {
+fn ended_or_stopped(world: &TestEnv, mut up: hermes_tests::Running) -> hermes_tests::Outcome {
     eventually("it has ended or is up", || {
         let runs = world.hermes(["gateway", "status", "b"]).run().code() == Some(0);
         (up.has_ended() || runs).then_some(())
@@ -329,7 +329,7 @@ fn it_says_which_profiles_it_passed_over() {
 
 #[test]
 fn processes_that_left_their_gateway_are_named_and_ended_with_the_tree() {
-    let world = World::new();
+    let world = TestEnv::new();
     // One in the gateway's group, and two in sessions of their own, which hold its pipe; one of them
     // does not mind a SIGTERM.
     let gateway =

@@ -13,8 +13,8 @@ use hermes_core::{config, fsutil};
 use super::profile::{finish, first_intent};
 use crate::app::App;
 use crate::error::{CliError, exit};
-use crate::hooks;
 use crate::output;
+use crate::profile_service;
 
 /// How many of what was left out are named on one line.
 const NAMED: usize = 5;
@@ -32,7 +32,7 @@ pub(super) fn export(
     }
     let format = Format::of_name(&to).ok_or_else(|| {
         CliError::new(format!("`{}` is no name for an archive", to.display()))
-            .hint("it ends in .tar.zst or .tar.gz")
+            .with_hint("it ends in .tar.zst or .tar.gz")
             .with_code(exit::USAGE)
     })?;
     let packed = app.store.export(&profile, &to, format, force)?;
@@ -57,7 +57,7 @@ fn export_to_stdout(app: &App, profile: &Profile) -> Result<u8, CliError> {
     let mut stdout = io::stdout().lock();
     let refused = |why: &'static str| {
         let error = CliError::new("standard output takes no archive here").because(why);
-        Err(error.hint("`-o FILE` names a file").with_code(exit::USAGE))
+        Err(error.with_hint("`-o FILE` names a file").with_code(exit::USAGE))
     };
     if app.json {
         return refused("it has the JSON");
@@ -137,7 +137,7 @@ pub(super) fn import(
         let hint = error.hint();
         let error = CliError::new(format!("failed to import `{}`", file.display())).because(error);
         match hint {
-            Some(hint) => error.hint(hint),
+            Some(hint) => error.with_hint(hint),
             None => error,
         }
     };
@@ -149,12 +149,12 @@ pub(super) fn import(
         None => archive.top().parse().map_err(|error| {
             CliError::new(format!("failed to import `{}`", file.display()))
                 .because(format!("its directory can't name a profile: {error}"))
-                .hint("`--name NAME` gives it another name")
+                .with_hint("`--name NAME` gives it another name")
         })?,
     };
     registrar.check_name(&name)?;
     let imported = app.store.import(archive, &name, first_intent(&registrar, start))?;
-    let registered = hooks::created(app, &registrar, &name)?;
+    let registered = profile_service::created(app, &registrar, &name)?;
     let port = app.store.port(&imported.profile).ok().flatten();
     let port = port.map_or_else(|| "no port".to_owned(), |port| format!("port {port}"));
     output::message(format_args!("imported profile `{name}`, {port}"));
@@ -179,7 +179,7 @@ fn open(file: &Path) -> Result<Box<dyn Read>, CliError> {
     let opened = fsutil::open_to_read(file).map_err(failed)?;
     if !opened.metadata().map_err(failed)?.is_file() {
         let error = CliError::new(format!("`{}` is no file", file.display()));
-        return Err(error.hint("`-` reads an archive from standard input"));
+        return Err(error.with_hint("`-` reads an archive from standard input"));
     }
     Ok(Box::new(opened))
 }

@@ -4,14 +4,14 @@ use std::os::unix::fs::MetadataExt;
 
 use fs_err as fs;
 use hermes_s6::boot::{self, Booted, Outcome};
-use hermes_s6::hand_over;
+use hermes_s6::delegate;
 use hermes_s6::reconcile::Action;
 
 use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
-pub(crate) fn run(app: &App, dry_run: bool, at_once: usize) -> Result<u8, CliError> {
+pub(crate) fn run(app: &App, dry_run: bool, jobs: usize) -> Result<u8, CliError> {
     app.refuse_client()?;
     let manager = &app.s6()?;
     if dry_run {
@@ -23,7 +23,7 @@ pub(crate) fn run(app: &App, dry_run: bool, at_once: usize) -> Result<u8, CliErr
         }
         return Ok(exit::SUCCESS);
     }
-    let booted = boot::boot(manager, at_once)?;
+    let booted = boot::boot(manager, jobs)?;
     let outcomes = &booted.outcomes;
     if app.json {
         output::json(outcomes)?;
@@ -52,13 +52,13 @@ pub(crate) fn report(booted: &Booted) {
 }
 
 /// As root: gives the scan directory to the owner of the home.
-pub(crate) fn hand_over(app: &App) -> Result<u8, CliError> {
+pub(crate) fn delegate(app: &App) -> Result<u8, CliError> {
     let home = app.root().path();
     let owner = fs::metadata(home)
         .map_err(|error| CliError::new("failed to find the owner of the home").because(error))?;
     let manager = app.s6()?;
     let scandir = manager.tree().scandir.path();
-    hand_over::hand_over(scandir, owner.uid(), owner.gid()).map_err(CliError::of)?;
+    delegate::delegate(scandir, owner.uid(), owner.gid()).map_err(CliError::of)?;
     output::message(format_args!("`{}` belongs to uid {} now", scandir.display(), owner.uid()));
     Ok(exit::SUCCESS)
 }

@@ -13,19 +13,19 @@ use hermes_s6::policy::{self, Policy};
 use super::logs;
 use super::status::{self, View, names};
 use crate::app::{App, Services};
-use crate::args::{Gateway, Which};
+use crate::args::{Gateway, ProfileSelector};
 use crate::error::{CliError, exit};
 use crate::gateway::notification::Notification;
 use crate::gateway::{launch, launchd, readiness};
 use crate::output;
 
 /// How many gateways a command works on at once.
-const AT_ONCE: usize = 8;
+const JOBS: usize = 8;
 
 pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
     match command {
         Gateway::Start { which, launchd: Some(label), .. } => {
-            launchd::run(app, &app.the_one(which.names)?, &label)
+            launchd::run(app, &app.single_profile(which.names)?, &label)
         }
         Gateway::Start { which, foreground: true, .. } => foreground(app, which.names),
         Gateway::Run => foreground(app, Vec::new()),
@@ -36,37 +36,35 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
             if follow { logs::follow(app, &which, print) } else { logs::read(app, &which, print) }
         }
         Gateway::Install { which, start } => {
-            let code = each(app, &which, AT_ONCE, "installed", |services, name| {
+            let code = each(app, &which, JOBS, "installed", |services, name| {
                 services.install_profile_gateway(name)?;
                 if start { services.start(name).map(drop) } else { Ok(()) }
             })?;
             status::warn_of_shortcomings(&app.services()?);
             Ok(code)
         }
-        Gateway::Uninstall { which } => {
-            each(app, &which, AT_ONCE, "uninstalled", |services, name| {
-                services.uninstall_profile_gateway(name)
-            })
-        }
+        Gateway::Uninstall { which } => each(app, &which, JOBS, "uninstalled", |services, name| {
+            services.uninstall_profile_gateway(name)
+        }),
         Gateway::Wanted => wanted(app),
         Gateway::AwaitReady { url, pid, file, detach } => {
             readiness::await_ready(&url, pid, file, detach)
         }
         Gateway::AfterDeath { faster } => after_death(app, faster),
         Gateway::Start { which, .. } => {
-            each(app, &which, AT_ONCE, "up", |services, name| services.start(name).map(drop))
+            each(app, &which, JOBS, "up", |services, name| services.start(name).map(drop))
         }
         Gateway::Stop { which } => {
-            each(app, &which, AT_ONCE, "down", |services, name| services.stop(name).map(drop))
+            each(app, &which, JOBS, "down", |services, name| services.stop(name).map(drop))
         }
-        Gateway::Restart { which } => each(app, &which, AT_ONCE, "up again", |services, name| {
-            services.restart(name).map(drop)
-        }),
+        Gateway::Restart { which } => {
+            each(app, &which, JOBS, "up again", |services, name| services.restart(name).map(drop))
+        }
         Gateway::Register { which, env, start, refresh } => {
             register(app, &which, env.into_iter().collect(), start, refresh)
         }
         Gateway::Unregister { which } => {
-            each(app, &which, AT_ONCE, "unregistered", |services, name| {
+            each(app, &which, JOBS, "unregistered", |services, name| {
                 services.unregister_profile_gateway(name)
             })
         }
@@ -74,12 +72,12 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
 }
 
 fn foreground(app: &App, names: Vec<ProfileName>) -> Result<u8, CliError> {
-    launch::run(app, &app.the_one(names)?, Notification::inherited())
+    launch::run(app, &app.single_profile(names)?, Notification::inherited())
 }
 
 fn register(
     app: &App,
-    which: &Which,
+    which: &ProfileSelector,
     extra_env: BTreeMap<String, String>,
     start: bool,
     refresh: bool,
@@ -101,23 +99,23 @@ fn register(
         if start { services.start(name).map(drop) } else { Ok(()) }
     };
     // A refresh stops gateways that run, so it takes one after the other.
-    let at_once = if refresh { 1 } else { AT_ONCE };
-    each(app, which, at_once, "registered", register)
+    let jobs = if refresh { 1 } else { JOBS };
+    each(app, which, jobs, "registered", register)
 }
 
 /// Does the same to every profile that `which` names and tells each outcome. A single profile's
 /// failure is the command's own; of several, each is told and the first decides the exit code.
 fn each(
     app: &App,
-    which: &Which,
-    at_once: usize,
+    which: &ProfileSelector,
+    jobs: usize,
     done: &str,
     act: impl Fn(&Services, &ProfileName) -> Result<(), ManagerError> + Sync,
 ) -> Result<u8, CliError> {
     let services = app.services()?;
     let names = names(app, which)?;
     let single = names.len() == 1 && !which.all;
-    let outcomes = parallel::map(names, at_once, |name| {
+    let outcomes = parallel::map(names, jobs, |name| {
         let result = act(&services, &name).map_err(CliError::from);
         (name, result)
     });
@@ -160,7 +158,7 @@ fn report(app: &App, services: &Services, name: &ProfileName) -> serde_json::Val
 
 /// Runs before a unit's gateway: whether the operator wants it. What can't be read is wanted by nobody.
 fn wanted(app: &App) -> Result<u8, CliError> {
-    let profile = app.store.get(&app.the_one(Vec::new())?).map_err(CliError::from);
+    let profile = app.store.get(&app.single_profile(Vec::new())?).map_err(CliError::from);
     let intent = profile.and_then(|profile| Intent::read(&profile.home).map_err(CliError::of));
     match intent {
         Ok(Intent::Running) => Ok(exit::SUCCESS),
@@ -171,7 +169,7 @@ fn wanted(app: &App) -> Result<u8, CliError> {
 
 /// Runs as a slot's `finish`, in the service directory. How the gateway ended it reads from there.
 fn after_death(app: &App, faster: u32) -> Result<u8, CliError> {
-    let fault = restart::fault(&app.root().profile(&app.the_one(Vec::new())?).fault());
+    let fault = restart::fault(&app.root().profile(&app.single_profile(Vec::new())?).fault());
     let slot = ServiceDir::new(Path::new("."));
     let code = policy::after_death(&slot, &Policy::default().faster(faster), fault)
         .map_err(|error| CliError::new("failed to decide what follows a death").because(error))?;

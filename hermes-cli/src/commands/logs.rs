@@ -1,6 +1,6 @@
 //! `hermes gateway logs`: what gateways said, and with `--follow` what they go on to say.
 //!
-//! How a log directory is read is s6's matter (`hermes_s6::log`), and a journal its backend's. Here it is decided whose lines are
+//! How a log directory is read is s6's matter (`hermes_core::log`), and a journal its backend's. Here it is decided whose lines are
 //! printed, in which order, and when a follower's work is over.
 
 mod follow;
@@ -11,14 +11,14 @@ mod print;
 use std::io;
 
 use hermes_core::ProfileName;
-use hermes_s6::log::Lines;
+use hermes_core::log::Lines;
 
 use self::merge::Item;
 use self::print::Printer;
 pub(crate) use self::print::{missing, object};
 use super::status::names;
 use crate::app::App;
-use crate::args::Which;
+use crate::args::ProfileSelector;
 use crate::error::{CliError, exit};
 use crate::output;
 
@@ -31,7 +31,7 @@ pub(crate) struct Print {
 }
 
 /// Prints what is there.
-pub(crate) fn read(app: &App, which: &Which, print: Print) -> Result<u8, CliError> {
+pub(crate) fn read(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
     let names = existing(app, which)?;
     let single = names.len() == 1 && !which.all;
     let services = app.registrar().ok();
@@ -72,7 +72,7 @@ pub(crate) fn read(app: &App, which: &Which, print: Print) -> Result<u8, CliErro
 }
 
 /// Prints what is there and what comes.
-pub(crate) fn follow(app: &App, which: &Which, print: Print) -> Result<u8, CliError> {
+pub(crate) fn follow(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
     let names = existing(app, which)?;
     let apart = names.len() > 1 || which.all;
     let services = app.registrar().ok();
@@ -83,7 +83,7 @@ pub(crate) fn follow(app: &App, which: &Which, print: Print) -> Result<u8, CliEr
 }
 
 /// The profiles that `which` names, each once, all of which exist.
-fn existing(app: &App, which: &Which) -> Result<Vec<ProfileName>, CliError> {
+fn existing(app: &App, which: &ProfileSelector) -> Result<Vec<ProfileName>, CliError> {
     let mut existing: Vec<ProfileName> = Vec::new();
     for name in names(app, which)? {
         app.store.get(&name)?;
@@ -96,7 +96,7 @@ fn existing(app: &App, which: &Which) -> Result<Vec<ProfileName>, CliError> {
 
 fn nothing(name: &ProfileName) -> CliError {
     CliError::new(format!("the gateway of `{name}` has not logged anything"))
-        .hint(format!("`hermes gateway start {name}` starts it"))
+        .with_hint(format!("`hermes gateway start {name}` starts it"))
 }
 
 fn nothing_yet(name: &ProfileName) -> String {

@@ -20,7 +20,7 @@ use crate::privilege;
 pub(crate) fn run(arguments: Arguments) -> Result<u8, CliError> {
     let Arguments { global, command } = arguments;
     // Giving things away is what root stays root for.
-    let keep_root = matches!(command, Command::Boot { hand_over: true, .. });
+    let keep_root = matches!(command, Command::Boot { delegate: true, .. });
     let system = global.system;
     // The dashboard looks around anew each time it is asked.
     let again = global.clone();
@@ -41,8 +41,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, CliError> {
         Command::Up { become_svscan: Some(parent), .. } => up::become_svscan(&app()?, parent),
         Command::Up { adopt: true, .. } => up::adopt(&app()?),
         Command::Up { service, .. } => up::run(&app()?, service),
-        Command::Boot { hand_over: true, .. } => boot::hand_over(&app()?),
-        Command::Boot { dry_run, at_once, .. } => boot::run(&app()?, dry_run, at_once),
+        Command::Boot { delegate: true, .. } => boot::delegate(&app()?),
+        Command::Boot { dry_run, jobs, .. } => boot::run(&app()?, dry_run, jobs),
         Command::Doctor { health: true, .. } => doctor::health(&app()?),
         Command::Doctor { fix, .. } => doctor::run(&app()?, fix),
         Command::Dashboard { host, port, origin } => {

@@ -10,8 +10,8 @@ use crate::app::{App, Services};
 use crate::args::Profile as Command;
 use crate::commands::archive;
 use crate::error::{CliError, exit};
-use crate::hooks::{self, Registered};
 use crate::output;
+use crate::profile_service::{self, Registered};
 
 pub(crate) fn run(app: &App, command: Command) -> Result<u8, CliError> {
     match command {
@@ -96,7 +96,7 @@ pub(crate) fn make(
 ) -> Result<(Profile, Registered), CliError> {
     registrar.check_name(name)?;
     let profile = app.store.create(name, port, first_intent(registrar, start))?;
-    let registered = hooks::created(app, registrar, name)?;
+    let registered = profile_service::created(app, registrar, name)?;
     Ok((profile, registered))
 }
 
@@ -148,11 +148,11 @@ fn delete(app: &App, name: &ProfileName, yes: bool, keep_logs: bool) -> Result<u
             None => {
                 let error =
                     CliError::new(format!("`{name}` was not deleted: nobody is here to be asked"));
-                return Err(error.hint("`-y` deletes without asking").with_code(exit::USAGE));
+                return Err(error.with_hint("`-y` deletes without asking").with_code(exit::USAGE));
             }
         }
     }
-    hooks::delete(app, name, keep_logs)?;
+    profile_service::delete(app, name, keep_logs)?;
     output::message(format_args!("deleted profile `{name}`"));
     Ok(exit::SUCCESS)
 }
@@ -169,7 +169,7 @@ pub(crate) fn deletable(app: &App, name: &ProfileName) -> Result<Profile, CliErr
 fn rename(app: &App, from: &ProfileName, to: &ProfileName) -> Result<u8, CliError> {
     let registrar = app.registrar()?;
     registrar.check_name(to)?;
-    let registered = hooks::rename(app, &registrar, from, to)?;
+    let registered = profile_service::rename(app, &registrar, from, to)?;
     output::message(format_args!("renamed profile `{from}` to `{to}`"));
     let profile = app.store.get(to)?;
     let view = View::of(app, Some(&registrar), &profile, &app.profile()?);

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::app::{App, Services};
-use crate::args::Which;
+use crate::args::ProfileSelector;
 use crate::error::{CliError, exit};
 use crate::output;
 
@@ -60,7 +60,7 @@ const HEADER: [&str; 9] =
     ["PROFILE", "STATE", "PID", "SINCE", "INTENT", "READY", "DEATHS", "PORT", "LAST EXIT"];
 
 /// `status`: 0 if it runs, 3 if not; with `--all` 1 if a wanted gateway does not run.
-pub(crate) fn status(app: &App, which: Which) -> Result<u8, CliError> {
+pub(crate) fn status(app: &App, which: ProfileSelector) -> Result<u8, CliError> {
     let services = app.services()?;
     let names = names(app, &which)?;
     let single = !which.all && names.len() == 1;
@@ -99,9 +99,9 @@ pub(crate) fn status(app: &App, which: Which) -> Result<u8, CliError> {
 /// Tells what the backend itself lacks on this machine, and what mends it.
 pub(super) fn warn_of_shortcomings(services: &Services) {
     for examination in services.examine() {
-        for shortcoming in examination.shortcomings {
-            output::warning(shortcoming.problem);
-            output::message(format_args!("  mend: {}", shortcoming.mend));
+        for finding in examination.findings {
+            output::warning(finding.problem);
+            output::message(format_args!("  fix: {}", finding.remedy));
         }
     }
 }
@@ -111,7 +111,7 @@ pub(crate) fn list(app: &App) -> Result<u8, CliError> {
     let services = app.services()?;
     let mut views = Vec::new();
     let mut names = services.list_services()?;
-    names.sort_by(ProfileName::in_lists);
+    names.sort_by(ProfileName::cmp_for_listing);
     let mut code = exit::SUCCESS;
     let verb = if services.supports_installation() { "uninstall" } else { "unregister" };
     for view in views_of(app, &services, &names)? {
@@ -210,7 +210,7 @@ fn describe(view: &View) -> Result<(), CliError> {
 }
 
 /// The profiles a command is about: those it names, all of them, or the one it runs for.
-pub(crate) fn names(app: &App, which: &Which) -> Result<Vec<ProfileName>, CliError> {
+pub(crate) fn names(app: &App, which: &ProfileSelector) -> Result<Vec<ProfileName>, CliError> {
     if which.all {
         return Ok(app.store.list()?.profiles.into_iter().map(|profile| profile.name).collect());
     }

@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use hermes_core::home::env as names;
 use hermes_core::manager::ManagerError;
+use hermes_core::process::{self, Process};
+use hermes_core::wait::Poll;
 use hermes_s6::reconcile::Action;
-use hermes_s6::wait::{self, Look, Process};
 use hermes_s6::{S6Manager, Tree, boot, owner, svscan};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Resource, Signal};
@@ -115,17 +116,17 @@ fn await_owner(
     if !app::owner_locks() {
         return Ok(Awaited::Free);
     }
-    let patience = app::owner_wait(OWNER_WAIT)?;
+    let timeout = app::owner_wait(OWNER_WAIT)?;
     let home = tree.root.path().display();
     let failed = |error| CliError::new(format!("failed to see who owns `{home}`")).because(error);
     let mut seen = None;
-    let done = wait::until(&mut [], &[], Instant::now() + patience, || {
+    let done = process::wait_until(&[], Instant::now() + timeout, || {
         let Some(owner) = owner::owner(&tree.root).map_err(failed)? else {
-            return Ok::<_, CliError>(Look::Done(Awaited::Free));
+            return Ok::<_, CliError>(Poll::Done(Awaited::Free));
         };
         refuse()?;
         if seen.is_none() {
-            let seconds = patience.as_secs();
+            let seconds = timeout.as_secs();
             output::message(format_args!(
                 "waiting up to {seconds} s for the owner of `{home}`, {owner}"
             ));
@@ -133,7 +134,7 @@ fn await_owner(
         seen = Some(owner);
         let mut fds = [PollFd::new(signals, PollFlags::IN)];
         let asked = rustix::event::poll(&mut fds, Some(&Timespec::default())).is_ok_and(|n| n > 0);
-        Ok(if asked { Look::Done(Awaited::Interrupted) } else { Look::Wait })
+        Ok(if asked { Poll::Done(Awaited::Interrupted) } else { Poll::Wait })
     })?;
     match (done, seen) {
         (None, Some(owner)) => Err(owner::taken("start the tree", &owner).into()),
@@ -173,16 +174,16 @@ fn supervise(
     signals: &OwnedFd,
     stop: impl FnOnce(&Tree, &Process) -> Done,
 ) -> (Done, Done) {
-    let ending = &manager.tree().ending;
+    let shutdown = &manager.tree().shutdown;
     thread::scope(|scope| {
         // A boot takes as long as its slowest gateway, and a signal is not to wait for that.
         scope.spawn(|| match boot::boot(manager, boot::DEFAULT_AT_ONCE) {
-            Ok(booted) if !ending.has_begun() => told(manager, &booted),
+            Ok(booted) if !shutdown.has_begun() => told(manager, &booted),
             Ok(_) => {}
             Err(error) => output::error(&error.into(), false),
         });
         let ended = await_end(process, signals);
-        ending.begin();
+        shutdown.begin();
         (ended, stop(manager.tree(), process))
     })
 }
@@ -208,7 +209,7 @@ fn await_end(process: &Process, signals: &OwnedFd) -> Done {
         }
         if process.has_ended() {
             return Err(CliError::new("s6-svscan ended, and the tree with it")
-                .hint("its own output, above, says why"));
+                .with_hint("its own output, above, says why"));
         }
     }
 }
@@ -218,7 +219,7 @@ fn prepare(scandir: &Path) -> Result<(), CliError> {
     let failed = |error| {
         CliError::new(format!("failed to make the scan directory `{}`", scandir.display()))
             .because(error)
-            .hint("--scandir or HERMES_SCANDIR names another place")
+            .with_hint("--scandir or HERMES_SCANDIR names another place")
             .with_code(exit::OUT_OF_REACH)
     };
     DirBuilder::new().recursive(true).mode(0o700).create(scandir).map_err(failed)?;
@@ -233,7 +234,7 @@ fn prepare(scandir: &Path) -> Result<(), CliError> {
             let directory = directory.display();
             return Err(CliError::new(format!("`{directory}` belongs to, or is open to, others"))
                 .because("whoever may write there can run programs as this user")
-                .hint("--scandir or HERMES_SCANDIR names another place")
+                .with_hint("--scandir or HERMES_SCANDIR names another place")
                 .with_code(exit::OUT_OF_REACH));
         }
     }
@@ -254,7 +255,7 @@ fn refuse_second(tree: &Tree) -> Result<(), CliError> {
     );
     Err(CliError::new(format!("a tree runs on `{scandir}` already"))
         .because(format!("its s6-svscan is {pid}, for {home}"))
-        .hint("`hermes up --stop` ends it; --scandir names another place"))
+        .with_hint("`hermes up --stop` ends it; --scandir names another place"))
 }
 
 fn spawn(tree: &Tree, service: bool) -> Result<Child, CliError> {
@@ -297,7 +298,7 @@ pub(crate) fn become_svscan(app: &App, parent: u32) -> Result<u8, CliError> {
     if app::owner_locks() {
         owner::claim(&tree, CLAIM_WAIT)?;
     }
-    let mut command = svscan::command(&tree.toolbox.s6, tree.scandir.path()).map_err(failed)?;
+    let mut command = svscan::command(&tree.programs.s6, tree.scandir.path()).map_err(failed)?;
     Err(failed(command.exec()))
 }
 
@@ -350,13 +351,13 @@ pub(crate) fn stop(app: &App) -> Result<u8, CliError> {
         return refused("its `hermes up` has just ended");
     };
     process.signal(Signal::TERM).map_err(failed)?;
-    let deadline = Instant::now() + svscan::patience_for_end(&tree);
-    let ended = wait::until(&mut [], std::slice::from_ref(&process), deadline, || {
-        Ok::<_, CliError>(if process.has_ended() { Look::Done(()) } else { Look::Wait })
+    let deadline = Instant::now() + svscan::timeout_of_shutdown(&tree);
+    let ended = process::wait_until(std::slice::from_ref(&process), deadline, || {
+        Ok::<_, CliError>(if process.has_ended() { Poll::Done(()) } else { Poll::Wait })
     })?;
     ended.ok_or_else(|| {
         CliError::new(format!("process {} has not ended the tree in time", process.pid))
-            .hint("--timeout waits longer")
+            .with_hint("--timeout waits longer")
             .with_code(exit::OUT_OF_TIME)
     })?;
     output::message("the tree is down");

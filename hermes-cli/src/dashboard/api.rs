@@ -9,15 +9,15 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use hermes_core::ProfileName;
+use hermes_core::log::Lines;
 use hermes_core::manager::ManagerError;
 use hermes_core::status::Status;
-use hermes_s6::log::Lines;
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::entry::{self, Entry};
+use super::gateway_view::{self, GatewayView};
 use super::limits::{Action, Refused};
 use super::server::{ALIVE, HEARTBEAT};
 use super::{Dashboard, follow};
@@ -26,7 +26,7 @@ use crate::commands::logs::object;
 use crate::commands::profile;
 use crate::commands::status::View;
 use crate::error::{CliError, exit};
-use crate::{hooks, output};
+use crate::{output, profile_service};
 
 /// What is here, for programs.
 pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
@@ -96,8 +96,8 @@ pub(super) async fn openapi() -> Response {
 /// All gateways.
 pub(super) async fn list(State(dashboard): Shared) -> Answer {
     let _place = dashboard.limits.to_read().await;
-    let all = dashboard.blocking(|app| entry::all(app, &app.services()?)).await?;
-    let all: Vec<_> = all.into_iter().map(|(_, entry)| entry).collect();
+    let all = dashboard.blocking(|app| gateway_view::all(app, &app.services()?)).await?;
+    let all: Vec<_> = all.into_iter().map(|(_, gateway_view)| gateway_view).collect();
     Ok(json(StatusCode::OK, &all))
 }
 
@@ -105,17 +105,17 @@ pub(super) async fn list(State(dashboard): Shared) -> Answer {
 pub(super) async fn show(State(dashboard): Shared, Path(name): Path<String>) -> Answer {
     let name = named(&name)?;
     let _place = dashboard.limits.to_read().await;
-    let entry = dashboard.blocking(move |app| {
+    let gateway_view = dashboard.blocking(move |app| {
         app.store.get(&name)?;
-        Ok(Entry::of(app, &app.services()?, &name))
+        Ok(GatewayView::of(app, &app.services()?, &name))
     });
-    Ok(json(StatusCode::OK, &entry.await?))
+    Ok(json(StatusCode::OK, &gateway_view.await?))
 }
 
 /// All gateways, and then each that changes.
 pub(super) async fn events(State(dashboard): Shared) -> Answer {
     let place = dashboard.limits.to_listen().ok_or_else(too_many_listeners)?;
-    let (first, feed) = dashboard.board.listen();
+    let (first, feed) = dashboard.state_hub.listen();
     let begun = (dashboard, first, feed, place);
     let stream = stream::unfold(begun, |(dashboard, mut first, mut feed, place)| async move {
         let news = match first.take() {
@@ -125,7 +125,7 @@ pub(super) async fn events(State(dashboard): Shared) -> Answer {
                 Ok(Ok(news)) => news,
                 Ok(Err(RecvError::Closed)) => return None,
                 Ok(Err(RecvError::Lagged(_))) => {
-                    let (all, anew) = dashboard.board.again();
+                    let (all, anew) = dashboard.state_hub.again();
                     feed = anew;
                     all
                 }
@@ -170,7 +170,7 @@ pub(super) async fn log(
     let path = path.await?;
     if asked.contains_key("follow") {
         let place = dashboard.limits.to_follow().ok_or_else(too_many_listeners)?;
-        let body = follow::body(name.clone(), &path, last, dashboard.ending.clone(), place);
+        let body = follow::body(name.clone(), &path, last, dashboard.shutdown.clone(), place);
         return Ok(streamed(body.map_err(|error| failed(&name, error))?));
     }
     let _place = dashboard.limits.to_read().await;
@@ -235,7 +235,7 @@ pub(super) async fn create(State(dashboard): Shared, bytes: Bytes) -> Answer {
     act(&dashboard, &name.clone(), StatusCode::CREATED, move |app| {
         let registrar = app.registrar()?;
         let (profile, registered) = profile::make(app, &registrar, &name, port, start)?;
-        if start && matches!(registered, hooks::Registered::Yes) {
+        if start && matches!(registered, profile_service::Registered::Yes) {
             registrar.start(&name)?;
         }
         Ok(profile::View::of(app, Some(&registrar), &profile, &app.profile()?))
@@ -265,7 +265,7 @@ pub(super) async fn remove(
     }
     act(&dashboard, &name.clone(), StatusCode::OK, move |app| {
         profile::deletable(app, &name)?;
-        hooks::delete(app, &name, keep_logs)?;
+        profile_service::delete(app, &name, keep_logs)?;
         Ok(serde_json::json!({ "profile": name, "deleted": true }))
     })
     .await
@@ -289,7 +289,7 @@ async fn act<T: Serialize + Send + 'static>(
         let result = work(app);
         drop(ends);
         // Not everything that an action changes is told by itself.
-        told.board.wake();
+        told.state_hub.wake();
         result
     });
     Ok(json(done, &result.await?))
@@ -304,7 +304,7 @@ fn not_now(name: &ProfileName, refused: &Refused) -> Response {
         Refused::TooMany(wait) => {
             let seconds = wait.as_secs() + 1;
             let error = CliError::new("too much was asked for at once")
-                .hint(format!("ask again in {seconds} s"));
+                .with_hint(format!("ask again in {seconds} s"));
             let mut response = refusal(StatusCode::TOO_MANY_REQUESTS, &error);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             response

@@ -9,7 +9,7 @@ use std::time::Instant;
 use axum::body::{Body, Bytes};
 use futures_util::stream;
 use hermes_core::ProfileName;
-use hermes_s6::log::{Follower, Next, Watch};
+use hermes_core::log::{Follower, Next, Watch};
 use jiff::tz::TimeZone;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -19,7 +19,7 @@ use super::server::{ALIVE, HEARTBEAT};
 use crate::commands::logs::{missing, object};
 
 /// How many lines are told at once.
-const AT_ONCE: usize = 500;
+const JOBS: usize = 500;
 
 /// A log that is followed, for as long as somebody listens.
 struct Followed {
@@ -29,7 +29,7 @@ struct Followed {
     zone: TimeZone,
     /// Whether anything was sent. That it has begun is worth an event, be it without a line.
     begun: bool,
-    ending: Arc<OwnedFd>,
+    shutdown: Arc<OwnedFd>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -38,13 +38,13 @@ pub(super) fn body(
     name: ProfileName,
     path: &Path,
     last: usize,
-    ending: Arc<OwnedFd>,
+    shutdown: Arc<OwnedFd>,
     place: OwnedSemaphorePermit,
 ) -> io::Result<Body> {
     let mut watch = Watch::new();
     let follower = Follower::begin(path, last, &mut watch)?;
     let zone = TimeZone::system();
-    let followed = Followed { name, watch, follower, zone, begun: false, ending, _place: place };
+    let followed = Followed { name, watch, follower, zone, begun: false, shutdown, _place: place };
     Ok(Body::from_stream(stream::try_unfold(followed, |mut followed| async {
         // Where one may block. A listener that goes away is noticed at the next heartbeat.
         let next = tokio::task::spawn_blocking(move || (followed.next(), followed));
@@ -70,10 +70,10 @@ impl Followed {
             if self.watch.was_told() {
                 continue;
             }
-            let pause = self.watch.patience().map_or(left, |patience| patience.min(left));
+            let pause = self.watch.timeout().map_or(left, |timeout| timeout.min(left));
             let pause = Timespec::try_from(pause).ok();
             let fd = self.watch.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-            let mut fds = vec![PollFd::new(&self.ending, PollFlags::IN)];
+            let mut fds = vec![PollFd::new(&self.shutdown, PollFlags::IN)];
             fds.extend(fd);
             match rustix::event::poll(&mut fds, pause.as_ref()) {
                 Ok(_) if !fds[0].revents().is_empty() => return Err(ErrorKind::Interrupted.into()),
@@ -86,7 +86,7 @@ impl Followed {
     /// What is new, as an event; nothing if nothing is.
     fn news(&mut self) -> io::Result<Bytes> {
         let mut lines = Vec::new();
-        while lines.len() < AT_ONCE {
+        while lines.len() < JOBS {
             lines.push(match self.follower.next(&mut self.watch)? {
                 Next::Line(line) => object(&self.name, &line, &self.zone),
                 Next::Removed(removed) => {

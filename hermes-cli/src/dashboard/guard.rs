@@ -51,7 +51,7 @@ impl Guard {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let Some(host) = text(header::HOST).filter(|host| self.is_ours(host)) else {
             let error = CliError::new("this is not the host that was asked for")
-                .hint("open it by its address, or name its origin with --origin");
+                .with_hint("open it by its address, or name its origin with --origin");
             return Some(refusal(StatusCode::MISDIRECTED_REQUEST, &error));
         };
         if !needs_token {
@@ -71,7 +71,7 @@ impl Guard {
         let given = text(header::AUTHORIZATION).and_then(|given| given.strip_prefix("Bearer "));
         if !given.is_some_and(|given| token::is_same(given, &self.token)) {
             let error = CliError::new("the token is missing or wrong")
-                .hint("it is in `dashboard.token` in the root home");
+                .with_hint("it is in `dashboard.token` in the root home");
             let mut response = refusal(StatusCode::UNAUTHORIZED, &error);
             let challenge = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

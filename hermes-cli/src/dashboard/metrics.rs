@@ -17,49 +17,49 @@ use std::sync::atomic::AtomicU64;
 
 use super::Dashboard;
 use super::api::Refusal;
-use super::board::Board;
-use super::entry::{self, Entry};
+use super::gateway_view::{self, GatewayView};
+use super::state_hub::StateHub;
 use crate::error::CliError;
 
 const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Whose {
+struct ProfileLabel {
     profile: String,
 }
 
 /// All gateways in numbers.
 pub(super) async fn answer(State(dashboard): State<Arc<Dashboard>>) -> Result<Response, Refusal> {
     let _place = dashboard.limits.to_read().await;
-    let board = dashboard.board.clone();
+    let state_hub = dashboard.state_hub.clone();
     let text = dashboard.blocking(move |app| {
         let services = app.services()?;
-        let all = entry::all(app, &services)?;
+        let all = gateway_view::all(app, &services)?;
         // Only a tree of s6 has a boot of ours.
         let boot = app.s6().ok().and_then(|s6| boot::took(&s6).ok().flatten());
-        let all = all.iter().map(|(_, entry)| entry);
-        told(all, &board, boot.map(|took| took.as_secs_f64()))
+        let all = all.iter().map(|(_, gateway_view)| gateway_view);
+        told(all, &state_hub, boot.map(|took| took.as_secs_f64()))
             .map_err(|error| CliError::new("failed to write down the metrics").because(error))
     });
     Ok(([(header::CONTENT_TYPE, KIND)], text.await?).into_response())
 }
 
 fn told<'a>(
-    entries: impl Iterator<Item = &'a Entry>,
-    board: &Board,
+    views: impl Iterator<Item = &'a GatewayView>,
+    state_hub: &StateHub,
     boot: Option<f64>,
 ) -> Result<String, std::fmt::Error> {
-    let [up, wanted, parked, deaths] = [(); 4].map(|()| Family::<Whose, Gauge>::default());
-    let uptime = Family::<Whose, Gauge>::default();
-    let restarts = Family::<Whose, Counter>::default();
-    for view in entries.filter_map(Entry::view) {
+    let [up, wanted, parked, deaths] = [(); 4].map(|()| Family::<ProfileLabel, Gauge>::default());
+    let uptime = Family::<ProfileLabel, Gauge>::default();
+    let restarts = Family::<ProfileLabel, Counter>::default();
+    for view in views.filter_map(GatewayView::view) {
         let status = &view.status;
-        let whose = Whose { profile: status.profile.to_string() };
+        let whose = ProfileLabel { profile: status.profile.to_string() };
         up.get_or_create(&whose).set((status.state == Of::Up).into());
         wanted.get_or_create(&whose).set((status.intent == Some(Intent::Running)).into());
         parked.get_or_create(&whose).set((status.state == Of::Parked).into());
         deaths.get_or_create(&whose).set(status.deaths.into());
-        restarts.get_or_create(&whose).inc_by(board.restarts(&status.profile));
+        restarts.get_or_create(&whose).inc_by(state_hub.restarts(&status.profile));
         if let Some(seconds) = view.uptime_seconds {
             uptime.get_or_create(&whose).set(seconds);
         }

@@ -8,8 +8,8 @@
 //! | `token` | how the token is made and read |
 //! | `api` | reading and acting, as JSON |
 //! | `limits` | how much is done at once, and how often |
-//! | `entry` | what is told of a gateway |
-//! | `board` | what was last seen of all gateways, and who is told of changes |
+//! | `gateway_view` | what is told of a gateway |
+//! | `state_hub` | what was last seen of all gateways, and who is told of changes |
 //! | `watcher` | the one thread that looks |
 //! | `follow` | a log as it goes on |
 //! | `metrics` | the same for Prometheus |
@@ -17,14 +17,14 @@
 //! Nothing is looked at while nobody watches and nothing changes.
 
 mod api;
-mod board;
-mod entry;
 mod follow;
+mod gateway_view;
 mod guard;
 mod limits;
 mod metrics;
 mod page;
 mod server;
+mod state_hub;
 mod token;
 mod watcher;
 
@@ -36,9 +36,9 @@ use axum::http::Uri;
 use hermes_core::home::env as names;
 use rustix::event::EventfdFlags;
 
-use self::board::Board;
 use self::guard::Guard;
 use self::limits::Limits;
+use self::state_hub::StateHub;
 use crate::app::{self, App};
 use crate::args::Global;
 use crate::error::{CliError, exit};
@@ -66,7 +66,7 @@ impl Place {
             (Some(port), _) => port,
             (None, Some(value)) => value.parse().map_err(|_| {
                 CliError::new(format!("`{value}` is no value of {}", names::DASHBOARD_PORT))
-                    .hint("it is the number of a port")
+                    .with_hint("it is the number of a port")
                     .with_code(exit::CONFIG)
             })?,
             (None, None) => PORT,
@@ -91,7 +91,7 @@ fn origin_of(text: String) -> Result<String, CliError> {
     });
     let Some((scheme, authority)) = parts else {
         return Err(CliError::new(format!("`{text}` is no origin"))
-            .hint("it is like https://hermes.example or http://box:8080")
+            .with_hint("it is like https://hermes.example or http://box:8080")
             .with_code(exit::CONFIG));
     };
     Ok(format!("{scheme}://{authority}").to_ascii_lowercase())
@@ -103,9 +103,9 @@ struct Dashboard {
     global: Global,
     guard: Guard,
     limits: Limits,
-    board: Arc<Board>,
+    state_hub: Arc<StateHub>,
     /// Becomes readable when the end has begun, for those who wait where one may block.
-    ending: Arc<OwnedFd>,
+    shutdown: Arc<OwnedFd>,
 }
 
 impl Dashboard {
@@ -135,13 +135,13 @@ pub(crate) fn run(app: &App, global: Global, place: &Place) -> Result<u8, CliErr
     }
     let told = format!("its token is in `{}`", path.display());
     let failed = |error: io::Error| CliError::new("failed to prepare the dashboard").because(error);
-    let ending = rustix::event::eventfd(0, EventfdFlags::CLOEXEC);
+    let shutdown = rustix::event::eventfd(0, EventfdFlags::CLOEXEC);
     let dashboard = Dashboard {
         global,
         guard: Guard::new(token, &place.host, place.origin.as_deref()),
         limits: Limits::default(),
-        board: Arc::new(Board::new().map_err(failed)?),
-        ending: Arc::new(ending.map_err(|errno| failed(errno.into()))?),
+        state_hub: Arc::new(StateHub::new().map_err(failed)?),
+        shutdown: Arc::new(shutdown.map_err(|errno| failed(errno.into()))?),
     };
     server::serve(Arc::new(dashboard), place, &told)?;
     output::message("the dashboard has ended");

@@ -1,4 +1,4 @@
-//! Which address answers what; listening, and its end.
+//! ProfileSelector address answers what; listening, and its end.
 
 use std::future::IntoFuture;
 use std::io;
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use super::{Dashboard, Place, api, guard, metrics, page, watcher};
 use crate::error::{CliError, exit};
-use crate::gateway::server::{EndSignals, is_hopeless};
+use crate::gateway::server::{EndSignals, is_permanent};
 use crate::output;
 
 /// A stream says something at least this often, so that either side finds out that the other is gone.
@@ -89,7 +89,7 @@ pub(super) fn serve(dashboard: Arc<Dashboard>, place: &Place, told: &str) -> Res
             served = &mut served => served.map_err(failed),
             _ = ended => {
                 // It fails only where it was told so already.
-                let _ = rustix::io::write(&dashboard.ending, &1_u64.to_ne_bytes());
+                let _ = rustix::io::write(&dashboard.shutdown, &1_u64.to_ne_bytes());
                 match tokio::time::timeout(DRAIN, &mut served).await {
                     Ok(served) => served.map_err(failed),
                     Err(_) => Ok(()),
@@ -103,10 +103,10 @@ pub(super) fn serve(dashboard: Arc<Dashboard>, place: &Place, told: &str) -> Res
 
 fn not_listening(place: &Place, error: io::Error) -> CliError {
     let Place { host, port, .. } = place;
-    let code = if is_hopeless(&error) { exit::CONFIG } else { exit::FAILURE };
+    let code = if is_permanent(&error) { exit::CONFIG } else { exit::FAILURE };
     CliError::new(format!("failed to listen on {host} port {port}"))
         .because(error)
-        .hint("--host and --port, or HERMES_DASHBOARD_HOST and HERMES_DASHBOARD_PORT, name another place")
+        .with_hint("--host and --port, or HERMES_DASHBOARD_HOST and HERMES_DASHBOARD_PORT, name another place")
         .with_code(code)
 }
 

@@ -36,7 +36,7 @@ pub(super) fn read_or_make(path: &Path) -> Result<(String, bool), CliError> {
     let token = read(path).map_err(|why| {
         CliError::new(format!("the dashboard's token in `{}` is of no use", path.display()))
             .because(why)
-            .hint("remove the file, and the next start makes another")
+            .with_hint("remove the file, and the next start makes another")
             .with_code(exit::CONFIG)
     })?;
     Ok((token, false))

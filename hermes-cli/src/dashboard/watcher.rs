@@ -11,7 +11,7 @@ use hermes_s6::changes::{Changes, Told};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::Dashboard;
-use super::entry::{self, Entry};
+use super::gateway_view::{self, GatewayView};
 use crate::app::App;
 use crate::error::CliError;
 use crate::output;
@@ -56,37 +56,37 @@ impl Watcher {
 
     /// Blocks until there may be something to see; whether that is more than was told.
     fn wait(&self) -> bool {
-        let board = &self.dashboard.board;
+        let state_hub = &self.dashboard.state_hub;
         let changes = self.changes.as_ref().map(Changes::fd);
-        let pause = match board.is_watched() {
+        let pause = match state_hub.is_watched() {
             true => Timespec::try_from(if changes.is_some() { TOLD } else { UNTOLD }).ok(),
             false => None,
         };
-        let mut fds = vec![PollFd::from_borrowed_fd(board.wake_fd(), PollFlags::IN)];
+        let mut fds = vec![PollFd::from_borrowed_fd(state_hub.wake_fd(), PollFlags::IN)];
         fds.extend(changes.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let ready = rustix::event::poll(&mut fds, pause.as_ref());
-        board.was_woken() || ready == Ok(0)
+        state_hub.was_woken() || ready == Ok(0)
     }
 
     fn look_at_all(&mut self) {
         let seen = self.dashboard.app().and_then(|app| {
             let services = app.services()?;
             self.be_told(&app);
-            entry::all(&app, &services)
+            gateway_view::all(&app, &services)
         });
         if seen.is_err() {
             // Another tree may come, on another scan directory.
             self.changes = None;
         }
-        self.dashboard.board.record_all(seen.map_err(|error| output::as_json(&error)));
+        self.dashboard.state_hub.record_all(seen.map_err(|error| output::as_json(&error)));
     }
 
     fn look_at(&mut self, told: &Told) {
         let services = self.dashboard.app().and_then(|app| Ok((app.services()?, app)));
         let Ok((services, app)) = services else { return self.look_at_all() };
         for name in &told.profiles {
-            let entry = Entry::of(&app, &services, name);
-            self.dashboard.board.record(name.clone(), entry);
+            let gateway_view = GatewayView::of(&app, &services, name);
+            self.dashboard.state_hub.record(name.clone(), gateway_view);
         }
     }
 

@@ -15,8 +15,8 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use hermes_core::causes::in_one_line;
 use hermes_core::dotenv::{self, DotenvError, Variables};
+use hermes_core::error_chain::in_one_line;
 use hermes_core::home::env as names;
 use hermes_core::store::Profile;
 
@@ -70,13 +70,13 @@ pub(super) fn of(
 }
 
 fn unusable(profile: &Profile, error: DotenvError) -> CliError {
-    let code = if error.is_hopeless() { exit::CONFIG } else { exit::FAILURE };
+    let code = if error.is_permanent() { exit::CONFIG } else { exit::FAILURE };
     let hint = error.hint();
     let error = CliError::new(format!("failed to load the `.env` of `{}`", profile.name))
         .because(in_one_line(&error))
         .with_code(code);
     match hint {
-        Some(hint) => error.hint(hint),
+        Some(hint) => error.with_hint(hint),
         None => error,
     }
 }

@@ -29,7 +29,7 @@ use crate::error::{CliError, exit};
 use crate::output;
 
 /// How long a gateway waits for the one before it to end.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Becomes the gateway of the profile. Returns when the built-in one has ended in order. Why it could
 /// not start is left in the profile's home, too, for `status` and `start` to tell.
@@ -90,7 +90,7 @@ fn become_gateway(
 fn be_the_only_one(profile: &Profile) -> Result<(), CliError> {
     let (path, name) = (profile.home.gateway_lock(), &profile.name);
     let about = format!("pid {} since {}\n", std::process::id(), Timestamp::now());
-    let held = process_lock::hold(&path, &about, PATIENCE).map_err(|error| {
+    let held = process_lock::hold(&path, &about, TIMEOUT).map_err(|error| {
         CliError::new(format!("failed to lock the gateway of `{name}`")).because(error)
     })?;
     held.map_err(|holder| {
@@ -100,7 +100,7 @@ fn be_the_only_one(profile: &Profile) -> Result<(), CliError> {
         );
         CliError::new(format!("the gateway of `{name}` runs already"))
             .because(format!("{holder} has `{}` locked", path.display()))
-            .hint(format!("`hermes gateway stop {name}` ends it, supervised or not"))
+            .with_hint(format!("`hermes gateway stop {name}` ends it, supervised or not"))
     })
 }
 
@@ -140,7 +140,7 @@ fn become_program(profile: &Profile, command: &[String], env: Vec<(String, OsStr
     let (config, dotenv) = (profile.home.config(), profile.home.dotenv());
     CliError::new(format!("failed to run `{program}`, the gateway.command of `{}`", profile.name))
         .because(error)
-        .hint(match too_long {
+        .with_hint(match too_long {
             true => format!("{} or {} holds too much", dotenv.display(), config.display()),
             false => format!("{} names it", config.display()),
         })
@@ -155,13 +155,13 @@ fn serve(
 ) -> Result<u8, CliError> {
     server::serve(&profile.name, config, port, notification).map_err(|error| {
         let error_code = match &error {
-            ServeError::Listen { source, .. } if server::is_hopeless(source) => exit::CONFIG,
+            ServeError::Listen { source, .. } if server::is_permanent(source) => exit::CONFIG,
             _ => exit::FAILURE,
         };
         let hint = error.hint(&profile.name);
         let error = CliError::of(error).with_code(error_code);
         match hint {
-            Some(hint) => error.hint(hint),
+            Some(hint) => error.with_hint(hint),
             None => error,
         }
     })?;
@@ -170,7 +170,7 @@ fn serve(
 
 fn no_port(name: &ProfileName) -> CliError {
     CliError::new(format!("the gateway of `{name}` has no port: its config.yaml names none"))
-        .hint(format!("`hermes profile port {name}` writes a free one, `hermes profile port {name} N` a given one"))
+        .with_hint(format!("`hermes profile port {name}` writes a free one, `hermes profile port {name} N` a given one"))
         .with_code(exit::CONFIG)
 }
 

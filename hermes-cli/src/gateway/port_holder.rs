@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use fs_err as fs;
-use hermes_s6::Proc;
+use hermes_core::Proc;
 
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";

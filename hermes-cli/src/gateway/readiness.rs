@@ -12,7 +12,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use axum::http::Uri;
-use hermes_s6::wait::{self, Look, Process};
+use hermes_core::process::{self, Process};
+use hermes_core::wait::Poll;
 
 use super::notification::Notification;
 use crate::error::{CliError, exit};
@@ -20,7 +21,7 @@ use crate::error::{CliError, exit};
 /// After this nobody waits for an answer any more.
 const DEADLINE: Duration = Duration::from_secs(600);
 /// How long one question may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Starts the asker for this process, which is about to become the gateway. A pipe goes to the asker.
 pub(super) fn ask_later(url: &str, notification: Notification) -> Result<(), CliError> {
@@ -64,20 +65,20 @@ pub(crate) fn await_ready(
         return Ok(exit::SUCCESS);
     };
     let watched = std::slice::from_ref(&gateway);
-    let ready = wait::until(&mut [], watched, Instant::now() + DEADLINE, || {
+    let ready = process::wait_until(watched, Instant::now() + DEADLINE, || {
         Ok::<_, CliError>(match () {
-            () if gateway.has_ended() => Look::Done(false),
-            () if is_ready(&uri).unwrap_or_default() => Look::Done(true),
-            () => Look::Wait,
+            () if gateway.has_ended() => Poll::Done(false),
+            () if is_ready(&uri).unwrap_or_default() => Poll::Done(true),
+            () => Poll::Wait,
         })
     })?;
     let in_file = |file| Notification::in_file(file, pid);
     let notification = file.map_or_else(Notification::inherited, in_file);
     if ready == Some(true) && notification.ready() {
         // systemd looks up who told it, and can't where that one is gone.
-        let deadline = Instant::now() + PATIENCE;
-        wait::until(&mut [], watched, deadline, || {
-            Ok::<Look<()>, CliError>(if gateway.has_ended() { Look::Done(()) } else { Look::Wait })
+        let deadline = Instant::now() + TIMEOUT;
+        process::wait_until(watched, deadline, || {
+            Ok::<Poll<()>, CliError>(if gateway.has_ended() { Poll::Done(()) } else { Poll::Wait })
         })?;
     }
     Ok(exit::SUCCESS)
@@ -89,7 +90,7 @@ fn parse(url: &str) -> Result<Uri, CliError> {
     let plain = uri.filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
     plain.ok_or_else(|| {
         CliError::new(format!("`gateway.ready_url` is `{url}`, which can't be asked"))
-            .hint("it must be an http:// address, such as http://127.0.0.1:8642/health")
+            .with_hint("it must be an http:// address, such as http://127.0.0.1:8642/health")
             .with_code(exit::CONFIG)
     })
 }
@@ -100,9 +101,9 @@ fn is_ready(uri: &Uri) -> io::Result<bool> {
     let port = uri.port_u16().unwrap_or(80);
     let address = (host, port).to_socket_addrs()?.next();
     let address = address.ok_or(io::ErrorKind::NotFound)?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n")?;
     // "HTTP/1.1 200": the status is all that counts.

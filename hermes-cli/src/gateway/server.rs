@@ -60,7 +60,7 @@ impl fmt::Display for ServeError {
 impl Error for ServeError {}
 
 /// Whether listening can't come right by itself. A port may become free, an address or a name come up.
-pub(crate) fn is_hopeless(error: &io::Error) -> bool {
+pub(crate) fn is_permanent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
 }
 

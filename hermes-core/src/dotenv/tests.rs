@@ -109,7 +109,7 @@ impl File {
     #[track_caller]
     fn refused(&self) -> (String, bool) {
         let error = load(&self.path()).unwrap_err();
-        (self.short(&error), error.is_hopeless())
+        (self.short(&error), error.is_permanent())
     }
 
     /// The variables and the warnings.

@@ -32,7 +32,7 @@ impl Store {
         if name.is_default() {
             return Err(StoreError::Default);
         }
-        self.settle_renames_of(name, self.patience)?;
+        self.settle_renames_of(name, self.timeout)?;
         let profile = self.get(name)?;
         let failed = |source| StoreError::Delete { name: name.clone(), source };
         // Held against `remove_leftovers`, which would take the grave for one.

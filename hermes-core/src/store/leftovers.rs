@@ -43,7 +43,7 @@ impl Store {
     }
 
     /// What a crash left of profiles being made, removed, changed or chosen. Changes nothing; where there
-    /// is something to see it blocks until nobody makes or removes one, at most as long as the store's patience.
+    /// is something to see it blocks until nobody makes or removes one, at most as long as the store's timeout.
     pub fn leftovers(&self) -> Result<Vec<PathBuf>, StoreError> {
         let profiles = self.root.profiles();
         let failed = |source| StoreError::List { path: profiles.clone(), source };

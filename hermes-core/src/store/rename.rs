@@ -71,9 +71,9 @@ impl Store {
     /// Renames a profile whose gateway has no service that would have to be renamed, too. All or
     /// nothing. A gateway that runs is [`StoreError::Runs`], and what else is refused
     /// [`Store::begin_rename`] says. Not idempotent. Blocks while another command changes one of the
-    /// two, at most as long as the store's patience.
+    /// two, at most as long as the store's timeout.
     pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<Profile, StoreError> {
-        let renaming = self.begin_rename(from, to, self.patience)?;
+        let renaming = self.begin_rename(from, to, self.timeout)?;
         renaming.record()?;
         match renaming.move_files() {
             Ok(()) => renaming.forget()?,
@@ -93,12 +93,12 @@ impl Store {
     /// [`StoreError::Default`], [`StoreError::Reserved`], [`StoreError::Absent`],
     /// [`StoreError::Exists`] or [`StoreError::InTheWay`] if not. Nothing is changed but what an
     /// interrupted rename of one of them left, which is settled. Blocks while another command holds one
-    /// of the locks, at most `patience` for each.
+    /// of the locks, at most `timeout` for each.
     pub fn begin_rename(
         &self,
         from: &ProfileName,
         to: &ProfileName,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Renaming<'_>, StoreError> {
         if from.is_default() {
             return Err(StoreError::Default);
@@ -106,15 +106,15 @@ impl Store {
         if to.is_reserved() {
             return Err(StoreError::Reserved { name: to.clone() });
         }
-        self.settle_renames_of(from, patience)?;
-        self.settle_renames_of(to, patience)?;
+        self.settle_renames_of(from, timeout)?;
+        self.settle_renames_of(to, timeout)?;
         // A lock makes directories, which is too much where there is no profile. All else may be a
         // rename half-way, as long as the locks are not held.
         self.get(from)?;
         if from == to {
             return Err(StoreError::Exists { name: to.clone() });
         }
-        let locks = self.lock_both(from, to, patience)?;
+        let locks = self.lock_both(from, to, timeout)?;
         self.check_rename(from, to)?;
         // What makes no sense chooses nobody.
         let chosen = self.active().is_ok_and(|active| active.as_ref() == Some(from));
@@ -149,15 +149,15 @@ impl Store {
     }
 
     /// Finishes a rename that a crash interrupted, or undoes it. `None` if there is none any more. One
-    /// that goes on holds its locks: blocks until it has ended, at most `patience`, and is then
+    /// that goes on holds its locks: blocks until it has ended, at most `timeout`, and is then
     /// [`StoreError::Busy`]. Idempotent.
     pub fn settle_rename(
         &self,
         from: &ProfileName,
         to: &ProfileName,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Option<Settled>, StoreError> {
-        let _locks = self.lock_both(from, to, patience)?;
+        let _locks = self.lock_both(from, to, timeout)?;
         if self.read_journal(from) != Ok(Some(to.clone())) {
             return Ok(None);
         }
@@ -187,14 +187,14 @@ impl Store {
     pub fn settle_renames_of(
         &self,
         name: &ProfileName,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<(), StoreError> {
         for Interrupted { names, .. } in self.interrupted_renames()? {
             // One that makes no sense names nobody; boot says so.
             if let Ok((from, to)) = names
                 && (from == *name || to == *name)
             {
-                self.settle_rename(&from, &to, patience)?;
+                self.settle_rename(&from, &to, timeout)?;
             }
         }
         Ok(())
@@ -205,10 +205,10 @@ impl Store {
         &self,
         a: &ProfileName,
         b: &ProfileName,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<[Lock; 2], StoreError> {
         let lock = |name| {
-            Lock::acquire(&self.root.profile_lock(name), patience).map_err(|error| match error {
+            Lock::acquire(&self.root.profile_lock(name), timeout).map_err(|error| match error {
                 LockError::Io { source, .. } => failed(a, b, source),
                 busy @ LockError::Busy { .. } => StoreError::Busy(busy),
             })

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::{HIDDEN, Profile, Store, StoreError, furnish, is_there, write_port};
-use crate::archive::{self, Archive, ArchiveError, Format, Packed, Whose};
+use super::{HIDDEN, Profile, Store, StoreError, is_there, populate_home, write_port};
+use crate::archive::{self, Archive, ArchiveError, Format, Packed, ProfileLabel};
 use crate::config;
 use crate::fsutil;
 use crate::home::{ProfileHome, RootHome};
@@ -93,7 +93,7 @@ impl Store {
         out: &mut dyn Write,
         but: Option<(u64, u64)>,
     ) -> Result<Packed, StoreError> {
-        let whose = if profile.name.is_default() { Whose::Root } else { Whose::Own };
+        let whose = if profile.name.is_default() { ProfileLabel::Root } else { ProfileLabel::Own };
         archive::pack(profile.home.path(), whose, profile.name.as_str(), format, out, but)
             .map_err(|source| StoreError::Export { name: profile.name.clone(), source })
     }
@@ -101,7 +101,7 @@ impl Store {
     /// Makes the profile `name` of an archive. Not idempotent: an existing name is
     /// [`StoreError::Exists`], and `default` is never imported over. Nothing half-made is ever
     /// visible, and nothing is left on failure. Blocks until the archive is unpacked, and while
-    /// another profile is being made, at most as long as the store's patience.
+    /// another profile is being made, at most as long as the store's timeout.
     ///
     /// What [`Store::create`] would make and the archive has not is added. A port that another
     /// profile names is replaced by a free one, and the rest of `config.yaml` is kept; one that it
@@ -118,7 +118,7 @@ impl Store {
         if name.is_reserved() {
             return Err(StoreError::Reserved { name: name.clone() });
         }
-        self.settle_renames_of(name, self.patience)?;
+        self.settle_renames_of(name, self.timeout)?;
         let failed = |source| StoreError::Unfit { name: name.clone(), source };
         // Whatever is there, it would only be seen when all is unpacked.
         if is_there(self.root.profile(name).path()).map_err(failed)? {
@@ -139,7 +139,7 @@ impl Store {
             .map_err(|source| StoreError::Import { name: name.clone(), source })?;
         let _ports = self.lock_ports(failed)?;
         let home = RootHome::new(staged.path()).profile(&ProfileName::default_profile());
-        furnish(home.path(), name, self.free_port(name)?, intent).map_err(failed)?;
+        populate_home(home.path(), name, self.free_port(name)?, intent).map_err(failed)?;
         check(&home).map_err(failed)?;
         let taken_port = self.give_free_port(&home, name)?;
         fsutil::sync_all_below(home.path()).map_err(failed)?;

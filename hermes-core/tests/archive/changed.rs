@@ -7,7 +7,7 @@ use hermes_core::Intent;
 use hermes_core::archive::{Archive, Limits};
 use proptest::prelude::*;
 
-use crate::kit::{Tar, World, entries, gz, name, zst};
+use crate::kit::{Tar, TestEnv, entries, gz, name, zst};
 
 /// The members that matter: files, directories, links of both kinds, long names, notes.
 fn seed() -> Vec<u8> {
@@ -76,7 +76,7 @@ proptest! {
             let at = at.index(archive.len());
             archive[at] ^= bits;
         }
-        let world = World::new();
+        let world = TestEnv::new();
         let before = entries(world.dir.path());
         let limits = Limits::up_to(1 << 20);
         let imported = Archive::open(&archive[..], limits)

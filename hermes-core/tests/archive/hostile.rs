@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use hermes_core::archive::{Archive, Limits};
-use hermes_core::causes::in_one_line;
+use hermes_core::error_chain::in_one_line;
 use hermes_core::{Intent, ProfileName, RootHome, Store};
 use tar::Header;
 

@@ -11,12 +11,12 @@ use hermes_core::store::Profile;
 use hermes_core::{Intent, ProfileName, RootHome, Store};
 use tar::{EntryType, Header};
 
-pub(crate) struct World {
+pub(crate) struct TestEnv {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) store: Store,
 }
 
-impl World {
+impl TestEnv {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let store = Store::new(RootHome::new(dir.path().join("root")));

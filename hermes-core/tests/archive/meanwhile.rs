@@ -11,7 +11,7 @@ use hermes_core::archive::{Archive, Format, Limits};
 use hermes_core::store::{FIRST_PORT, StoreError};
 use rustix::fs::{CWD, RenameFlags};
 
-use crate::kit::{BOTH, World, entries, name, unpacked, write};
+use crate::kit::{BOTH, TestEnv, entries, name, unpacked, write};
 
 /// Does something else whenever an archive is read from.
 struct Meanwhile<'a, F> {
@@ -29,7 +29,7 @@ impl<F: FnMut()> Read for Meanwhile<'_, F> {
 
 #[test]
 fn an_import_holds_nobody_up_and_is_no_leftover() {
-    let world = World::new();
+    let world = TestEnv::new();
     let coder = world.create("coder");
     let mut noise = vec![0; 300_000];
     // Not to be compressed to nothing.
@@ -81,7 +81,7 @@ fn an_import_holds_nobody_up_and_is_no_leftover() {
 
 #[test]
 fn a_file_that_appears_meanwhile_is_not_replaced() {
-    let world = World::new();
+    let world = TestEnv::new();
     let coder = world.create("coder");
     write(coder.home.path(), "much", vec![b'x'; 16 << 20]);
     let out = world.dir.path().join("out");
@@ -128,7 +128,7 @@ impl Drop for Ends<'_> {
 
 #[test]
 fn what_changes_meanwhile_is_stored_as_one_or_the_other() {
-    let world = World::new();
+    let world = TestEnv::new();
     let coder = world.create("coder");
     let home = coder.home.path();
     write(home, "steady", "steady");
@@ -155,7 +155,7 @@ fn what_changes_meanwhile_is_stored_as_one_or_the_other() {
 
 #[test]
 fn a_link_that_takes_a_files_place_is_never_followed() {
-    let world = World::new();
+    let world = TestEnv::new();
     let coder = world.create("coder");
     let home = coder.home.path();
     let outside = world.dir.path().join("outside");

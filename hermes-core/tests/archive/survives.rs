@@ -4,18 +4,18 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use hermes_core::archive::{Archive, Format, Limits, Whose, Why, pack};
+use hermes_core::archive::{Archive, Format, Limits, ProfileLabel, Why, pack};
 use hermes_core::store::StoreError;
 use hermes_core::{Intent, ProfileName};
 use proptest::prelude::*;
 use rustix::fs::CWD;
 
-use crate::kit::{BOTH, World, entries, members, name, tree, unpacked, write};
+use crate::kit::{BOTH, TestEnv, entries, members, name, tree, unpacked, write};
 
 #[test]
 fn a_profile_survives_but_for_secrets_and_traces() {
     for format in BOTH {
-        let world = World::new();
+        let world = TestEnv::new();
         let coder = world.create("coder");
         let home = coder.home.path();
         for secret in [".env", ".env.bak", "auth.json", "a/.env", "home/.ssh/id", "pairing/x"] {
@@ -65,7 +65,7 @@ fn a_profile_survives_but_for_secrets_and_traces() {
 
 #[test]
 fn an_archive_appears_whole_or_not_at_all_and_is_its_owners_alone() {
-    let world = World::new();
+    let world = TestEnv::new();
     let coder = world.create("coder");
     // In the very home that is exported: it doesn't hold itself.
     let to = coder.home.path().join("logs/coder.tar.zst");
@@ -88,7 +88,7 @@ fn an_archive_appears_whole_or_not_at_all_and_is_its_owners_alone() {
 
 #[test]
 fn default_exports_its_own_entries_and_comes_back_under_another_name() {
-    let world = World::new();
+    let world = TestEnv::new();
     world.create("other");
     let root = world.root();
     for path in ["SOUL.md", "config.yaml", "skills/a/SKILL.md", "logs/agent.log", "cron/jobs.json"]
@@ -131,7 +131,7 @@ fn default_exports_its_own_entries_and_comes_back_under_another_name() {
 
 #[test]
 fn a_port_of_another_profile_is_replaced_and_the_rest_of_the_text_kept() {
-    let world = World::new();
+    let world = TestEnv::new();
     let coder = world.create("coder");
     let text = "# mine\nmodel: x\ngateway:\n  port: 8642 # here\n";
     fs::write(coder.home.config(), text).unwrap();
@@ -152,7 +152,7 @@ fn a_port_of_another_profile_is_replaced_and_the_rest_of_the_text_kept() {
 
 #[test]
 fn names_that_are_taken_or_reserved_are_refused_and_nothing_changes() {
-    let world = World::new();
+    let world = TestEnv::new();
     let coder = world.create("coder");
     write(coder.home.path(), "SOUL.md", "one");
     let (bytes, _) = world.export(&coder, Format::Zstd);
@@ -231,7 +231,7 @@ proptest! {
         let before = tree(home);
         for format in BOTH {
             let mut bytes = Vec::new();
-            pack(home, Whose::Own, "any", format, &mut bytes, None).unwrap();
+            pack(home, ProfileLabel::Own, "any", format, &mut bytes, None).unwrap();
             let after = unpacked(&bytes);
             prop_assert_eq!(&before, &tree(after.path()));
         }

@@ -80,14 +80,14 @@ pub(super) enum Answer {
 pub(super) struct Launchctl {
     tool: Tool,
     uid: u32,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Launchctl {
-    /// By way of `tool`, for the user `uid`. No answer is waited for longer than `patience`. Nothing is asked
+    /// By way of `tool`, for the user `uid`. No answer is waited for longer than `timeout`. Nothing is asked
     /// yet.
-    pub(super) fn new(tool: Tool, uid: u32, patience: Duration) -> Self {
-        Self { tool, uid, patience: patience.min(ANSWER) }
+    pub(super) fn new(tool: Tool, uid: u32, timeout: Duration) -> Self {
+        Self { tool, uid, timeout: timeout.min(ANSWER) }
     }
 
     /// Where a job is to be loaded: into the session at the screen, if there is one.
@@ -153,10 +153,10 @@ impl Launchctl {
         operation: &str,
         arguments: &[&str],
     ) -> Result<(Option<i32>, Said), ManagerError> {
-        let said = self.tool.run(operation, arguments, self.patience)?;
+        let said = self.tool.run(operation, arguments, self.timeout)?;
         let Some(status) = said.status else {
             let saw = "launchctl has not answered".to_owned();
-            return Err(timed_out(operation, self.patience, saw, "try again later"));
+            return Err(timed_out(operation, self.timeout, saw, "try again later"));
         };
         Ok((status.code(), said))
     }

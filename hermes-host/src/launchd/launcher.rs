@@ -14,7 +14,7 @@ use hermes_core::failure::{failed, refused, timed_out};
 use hermes_core::home::ProfileHome;
 use hermes_core::manager::ManagerError;
 use hermes_core::status::{Exit, Parked};
-use hermes_core::wait::{self, Look};
+use hermes_core::wait::{self, Poll};
 use hermes_core::{Intent, restart};
 use jiff::Timestamp;
 
@@ -24,7 +24,7 @@ use super::record::Record;
 const JUDGE: &str = "judge whether the gateway may run";
 const LEAVE: &str = "have launchd remove this job";
 /// How long a launcher waits for its own end.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// This process, as the job that `--launchd LABEL` says it is.
 #[derive(Debug)]
@@ -84,10 +84,10 @@ impl<'a> Launcher<'a> {
         }
         // Nothing to look at: whoever looks has not ended.
         let gone =
-            wait::until(Instant::now() + PATIENCE, || Ok::<Look<()>, ManagerError>(Look::Wait))?;
+            wait::until(Instant::now() + TIMEOUT, || Ok::<Poll<()>, ManagerError>(Poll::Wait))?;
         gone.ok_or_else(|| {
             let saw = "launchd has not ended this process".to_owned();
-            timed_out(LEAVE, PATIENCE, saw, "launchd starts it again, and it tries again")
+            timed_out(LEAVE, TIMEOUT, saw, "launchd starts it again, and it tries again")
         })
     }
 

@@ -16,7 +16,7 @@ use hermes_core::home::ProfileHome;
 use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::other_holder;
 use hermes_core::status::Parked;
-use hermes_core::wait::{self, Look, Patience};
+use hermes_core::wait::{self, Poll, Timeouts};
 use hermes_core::{ProfileName, restart};
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal};
@@ -33,7 +33,7 @@ const REMOVAL: Duration = Duration::from_secs(15);
 /// One gateway, and how it is reached.
 pub(super) struct Gateway<'a> {
     pub(super) launchctl: &'a Launchctl,
-    pub(super) patience: Patience,
+    pub(super) timeouts: Timeouts,
     /// What is being done, for errors.
     pub(super) operation: &'a str,
     pub(super) name: ProfileName,
@@ -89,20 +89,20 @@ impl Gateway<'_> {
     /// Has launchd load the job and blocks until it is loaded.
     fn load(&self, domain: Domain) -> Result<(), ManagerError> {
         let mut said = String::new();
-        let loaded = wait::until(Instant::now() + REMOVAL.min(self.patience.start), || {
+        let loaded = wait::until(Instant::now() + REMOVAL.min(self.timeouts.start), || {
             let answer = self.launchctl.bootstrap(self.operation, domain, &self.agent)?;
             if !self.jobs()?.is_empty() {
-                return Ok(Look::Done(()));
+                return Ok(Poll::Done(()));
             }
             match answer {
                 // It may have ended and left already: what became of it is looked at next.
-                Answer::Taken => return Ok(Look::Done(())),
+                Answer::Taken => return Ok(Poll::Done(())),
                 Answer::Busy(why) => said = why,
                 Answer::Refused(why) => return Err(self.not_loaded(why, domain)),
             }
             // It may be half loaded, which nothing but its removal ends.
             self.launchctl.bootout(self.operation, domain, &self.label)?;
-            Ok(Look::Wait)
+            Ok(Poll::Wait)
         })?;
         loaded.ok_or_else(|| self.not_loaded(said, domain))
     }
@@ -120,12 +120,12 @@ impl Gateway<'_> {
         let name = &self.name;
         let mut first = None;
         let mut saw = "its process does not hold the gateway's lock yet";
-        let done = wait::until(Instant::now() + self.patience.start, || {
+        let done = wait::until(Instant::now() + self.timeouts.start, || {
             let up = match self.holder()? {
                 Some(pid) if *first.get_or_insert(pid) == pid => Some(self.is_up(pid)),
                 _ => None,
             };
-            if let Some(later @ (Look::Wait | Look::WaitUntil(_))) = up {
+            if let Some(later @ (Poll::Wait | Poll::WaitUntil(_))) = up {
                 saw = match self.notifies {
                     true => "it runs and has not said that it is ready",
                     false => "it has not been up for a second",
@@ -140,30 +140,30 @@ impl Gateway<'_> {
                 // Parked before that end, it is about to be removed.
                 if self.parked().is_some() {
                     saw = "it is parked, and launchd has not removed its job";
-                    return Ok(Look::Wait);
+                    return Ok(Poll::Wait);
                 }
                 return Err(self.died(job));
             }
             // Without the lock it is about to begin, or has just ended and launchd has not seen that.
-            Ok(up.unwrap_or(Look::Wait))
+            Ok(up.unwrap_or(Poll::Wait))
         })?;
         done.ok_or_else(|| {
             let hint =
                 format!("it goes on starting; `hermes gateway logs {name}` shows what it does");
-            timed_out(self.operation, self.patience.start, saw.to_owned(), &hint)
+            timed_out(self.operation, self.timeouts.start, saw.to_owned(), &hint)
         })
     }
 
     /// Whether the gateway that holds the lock is ready, or has been up for a second where it never says so.
-    fn is_up(&self, pid: u32) -> Look<()> {
+    fn is_up(&self, pid: u32) -> Poll<()> {
         if self.notifies {
-            return if is_ready(&self.home, pid) { Look::Done(()) } else { Look::Wait };
+            return if is_ready(&self.home, pid) { Poll::Done(()) } else { Poll::Wait };
         }
         let age = begun(&self.home).map(|begun| Timestamp::now().duration_since(begun));
         let age = age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default();
         match SETTLED.checked_sub(age) {
-            None => Look::Done(()),
-            Some(left) => Look::WaitUntil(Instant::now() + left),
+            None => Poll::Done(()),
+            Some(left) => Poll::WaitUntil(Instant::now() + left),
         }
     }
 
@@ -201,12 +201,12 @@ impl Gateway<'_> {
     /// included. What is not gone after the stop budget is killed. Idempotent.
     pub(super) fn bring_down(&self) -> Result<(), ManagerError> {
         let started = Instant::now();
-        let patience = self.stop_timeout.budget() + self.patience.stop_beyond_budget;
+        let timeout = self.stop_timeout.budget() + self.timeouts.stop_beyond_budget;
         let kill_at = started + self.stop_timeout.kill_after();
         let mut told: Vec<Job> = Vec::new();
         let mut asked_to_end = None;
         let mut saw = String::new();
-        let done = wait::until(started + patience, || {
+        let done = wait::until(started + timeout, || {
             let jobs = self.jobs()?;
             for job in &jobs {
                 // A job that was told and has another process was started again.
@@ -221,7 +221,7 @@ impl Gateway<'_> {
             }
             let holder = self.holder()?;
             if jobs.is_empty() && holder.is_none() {
-                return Ok(Look::Done(()));
+                return Ok(Poll::Done(()));
             }
             saw = match holder {
                 Some(pid) => format!("it still runs as {pid}"),
@@ -234,12 +234,12 @@ impl Gateway<'_> {
                 self.signal(pid, if late { Signal::KILL } else { Signal::TERM })?;
                 asked_to_end = Some(pid);
             }
-            Ok(Look::WaitUntil(kill_at))
+            Ok(Poll::WaitUntil(kill_at))
         })?;
         done.ok_or_else(|| {
             let hint =
                 "a process that the kernel can't kill waits for a disk or a network file system";
-            timed_out(self.operation, patience, saw, hint)
+            timed_out(self.operation, timeout, saw, hint)
         })
     }
 

@@ -1,7 +1,7 @@
 //! The traits over launchd: intent first, then what was asked for, then what was seen.
 
 use hermes_core::backend::{Backend, RenameError};
-use hermes_core::examination::{Examination, Mend, Shortcoming};
+use hermes_core::diagnostics::{Examination, Finding, Remedy};
 use hermes_core::failure::{corrupt, failed, refused};
 use hermes_core::gateway::{config_of, record_intent};
 use hermes_core::manager::ManagerError;
@@ -115,7 +115,7 @@ impl Backend for Launchd {
             self.store.rename(from, to)?;
             return Ok(());
         }
-        let renaming = self.store.begin_rename(from, to, self.patience.lock)?;
+        let renaming = self.store.begin_rename(from, to, self.timeouts.lock)?;
         if self.has(to) {
             let why = format!("`{}` is there already", self.agent_path(to).display());
             let hint = format!("`hermes gateway uninstall {to}` removes it");
@@ -133,45 +133,45 @@ impl Backend for Launchd {
         let installed = match self.installed() {
             Ok(installed) => installed,
             Err(error) => {
-                let shortcoming = Shortcoming {
+                let finding = Finding {
                     severe: true,
                     problem: format!("what is installed can't be seen: {error}"),
-                    mend: Mend::Do(format!("make `{}` readable", self.agents.display())),
+                    remedy: Remedy::Do(format!("make `{}` readable", self.agents.display())),
                 };
-                return vec![examination(self.agents.display().to_string(), vec![shortcoming])];
+                return vec![examination(self.agents.display().to_string(), vec![finding])];
             }
         };
-        let shortcomings = installed.iter().filter_map(|name| self.shortcoming(name)).collect();
-        let saw = format!("{} installed in {}", installed.len(), self.agents.display());
-        vec![examination(saw, shortcomings)]
+        let findings = installed.iter().filter_map(|name| self.finding(name)).collect();
+        let evidence = format!("{} installed in {}", installed.len(), self.agents.display());
+        vec![examination(evidence, findings)]
     }
 }
 
 impl Launchd {
     /// What is wrong with an installed gateway.
-    fn shortcoming(&self, name: &ProfileName) -> Option<Shortcoming> {
+    fn finding(&self, name: &ProfileName) -> Option<Finding> {
         let Ok(Some(profile)) = self.store.find(name) else {
-            return Some(Shortcoming {
+            return Some(Finding {
                 severe: true,
                 problem: format!("`{}` is left of `{name}`, which is no profile", self.label(name)),
-                mend: Mend::Run(format!("hermes gateway uninstall {name}")),
+                remedy: Remedy::Run(format!("hermes gateway uninstall {name}")),
             });
         };
         let stop_timeout = config_of(&profile).stop_timeout;
         let kill_after = stop_timeout.kill_after().as_secs();
-        (kill_after > LONGEST_EXIT_TIMEOUT).then(|| Shortcoming {
+        (kill_after > LONGEST_EXIT_TIMEOUT).then(|| Finding {
             severe: false,
             problem: format!(
                 "`{name}` may take {} s to stop, and launchd kills it after {LONGEST_EXIT_TIMEOUT} s",
                 stop_timeout.seconds()
             ),
-            mend: Mend::Do("set its gateway.stop_timeout to 62 or less".to_owned()),
+            remedy: Remedy::Do("set its gateway.stop_timeout to 62 or less".to_owned()),
         })
     }
 }
 
-fn examination(saw: String, shortcomings: Vec<Shortcoming>) -> Examination {
-    Examination { check: "launchd", saw, shortcomings }
+fn examination(evidence: String, findings: Vec<Finding>) -> Examination {
+    Examination { check: "launchd", evidence, findings }
 }
 
 impl Reseat for Launchd {

@@ -2,7 +2,7 @@
 
 use hermes_core::Intent;
 use hermes_core::detect;
-use hermes_core::examination::{Examination, Mend, Shortcoming};
+use hermes_core::diagnostics::{Examination, Finding, Remedy};
 
 use super::unit::{GENERATION, Mark};
 use super::{Scope, Systemd};
@@ -21,18 +21,18 @@ impl Systemd {
         let (name, socket) = (&self.setup.account.name, self.places.socket.display());
         let mut found = Examination {
             check: "systemd",
-            saw: match self.scope {
+            evidence: match self.scope {
                 Scope::User => format!("the manager of `{name}` answers at `{socket}`"),
                 Scope::System => "the system's manager has the units".to_owned(),
             },
-            shortcomings: Vec::new(),
+            findings: Vec::new(),
         };
         if self.scope == Scope::User && !detect::answers(&self.places.socket) {
-            found.saw = format!("nothing answers at `{socket}`");
-            found.shortcomings.push(Shortcoming {
+            found.evidence = format!("nothing answers at `{socket}`");
+            found.findings.push(Finding {
                 severe: true,
                 problem: format!("no systemd manager of `{name}` runs"),
-                mend: Mend::Root(self.begin_manager()),
+                remedy: Remedy::Root(self.begin_manager()),
             });
         }
         found
@@ -41,21 +41,21 @@ impl Systemd {
     fn lingering(&self) -> Examination {
         let name = &self.setup.account.name;
         let lingers = self.places.linger.exists();
-        let shortcoming = Shortcoming {
+        let finding = Finding {
             severe: false,
             problem: format!(
                 "`{name}` does not linger: its gateways end with its last session, and don't come up \
                  with the machine"
             ),
-            mend: Mend::Root(format!("loginctl enable-linger {name}")),
+            remedy: Remedy::Root(format!("loginctl enable-linger {name}")),
         };
         Examination {
             check: "linger",
-            saw: match lingers {
+            evidence: match lingers {
                 true => format!("`{name}` lingers"),
                 false => format!("there is no `{}`", self.places.linger.display()),
             },
-            shortcomings: if lingers { Vec::new() } else { vec![shortcoming] },
+            findings: if lingers { Vec::new() } else { vec![finding] },
         }
     }
 
@@ -63,30 +63,34 @@ impl Systemd {
         let path = self.template();
         let mut found = Examination {
             check: "unit",
-            saw: format!("`{}` is of generation {GENERATION}", path.display()),
-            shortcomings: Vec::new(),
+            evidence: format!("`{}` is of generation {GENERATION}", path.display()),
+            findings: Vec::new(),
         };
-        let mut wrong = |severe, problem, mend| {
-            found.shortcomings.push(Shortcoming { severe, problem, mend });
+        let mut wrong = |severe, problem, remedy| {
+            found.findings.push(Finding { severe, problem, remedy });
         };
         let installed = self.installed().unwrap_or_default();
-        let again = || Mend::Run(self.command("gateway install --all"));
+        let again = || Remedy::Run(self.command("gateway install --all"));
         match self.mark() {
-            Err(error) => found.saw = format!("`{}` can't be read: {error}", path.display()),
+            Err(error) => found.evidence = format!("`{}` can't be read: {error}", path.display()),
             Ok(None) if installed.is_empty() => {
-                "no gateway is installed".clone_into(&mut found.saw)
+                "no gateway is installed".clone_into(&mut found.evidence)
             }
             Ok(None) => wrong(true, format!("`{}` is not there", path.display()), again()),
             Ok(Some(None)) => {
                 let problem = format!("`{}` was not written by hermes", path.display());
-                wrong(true, problem, Mend::Do("move it away".to_owned()));
+                wrong(true, problem, Remedy::Do("move it away".to_owned()));
             }
             Ok(Some(Some(Mark { home, .. }))) if home != self.store.root().path() => {
                 let (path, theirs) = (path.display(), home.display());
                 let ours = self.store.root().path().display();
                 let problem =
                     format!("`{path}` runs the gateways of `{theirs}`, not those of `{ours}`");
-                wrong(true, problem, Mend::Do(format!("HERMES_HOME={theirs} means the other one")));
+                wrong(
+                    true,
+                    problem,
+                    Remedy::Do(format!("HERMES_HOME={theirs} means the other one")),
+                );
             }
             Ok(Some(Some(Mark { generation, .. }))) if generation != GENERATION => {
                 let path = path.display();
@@ -103,15 +107,15 @@ impl Systemd {
     fn units(&self) -> Examination {
         let installed = self.installed().unwrap_or_default();
         let profiles = self.store.list().map(|listing| listing.profiles).unwrap_or_default();
-        let mut shortcomings = Vec::new();
+        let mut findings = Vec::new();
         for name in &installed {
             if !profiles.iter().any(|profile| profile.name == *name) {
-                shortcomings.push(Shortcoming {
+                findings.push(Finding {
                     severe: false,
                     problem: format!(
                         "the gateway of `{name}` is installed, and there is no such profile"
                     ),
-                    mend: Mend::Run(self.command(&format!("gateway uninstall {name}"))),
+                    remedy: Remedy::Run(self.command(&format!("gateway uninstall {name}"))),
                 });
             }
         }
@@ -119,36 +123,36 @@ impl Systemd {
             let name = &profile.name;
             let wanted = Intent::read(&profile.home).is_ok_and(|intent| intent == Intent::Running);
             if wanted && !installed.contains(name) {
-                shortcomings.push(Shortcoming {
+                findings.push(Finding {
                     severe: true,
                     problem: format!("the gateway of `{name}` is wanted and not installed"),
-                    mend: Mend::Run(self.command(&format!("gateway install {name}"))),
+                    remedy: Remedy::Run(self.command(&format!("gateway install {name}"))),
                 });
             }
         }
-        let saw = format!("{} of {} profiles installed", installed.len(), profiles.len());
-        Examination { check: "installed", saw, shortcomings }
+        let evidence = format!("{} of {} profiles installed", installed.len(), profiles.len());
+        Examination { check: "installed", evidence, findings }
     }
 
     fn kept_journal(&self) -> Examination {
         let path = self.places.journal.display();
         let is_kept = self.places.journal.is_dir();
-        let shortcoming = Shortcoming {
+        let finding = Finding {
             severe: false,
             problem:
                 "the journal is kept until the machine restarts, and for root to read: `hermes \
                       gateway logs` may find nothing"
                     .to_owned(),
-            mend: Mend::Root(format!("mkdir -p {path} && systemctl restart systemd-journald")),
+            remedy: Remedy::Root(format!("mkdir -p {path} && systemctl restart systemd-journald")),
         };
         Examination {
             check: "journal",
-            saw: if is_kept {
+            evidence: if is_kept {
                 format!("kept in `{path}`")
             } else {
                 format!("there is no `{path}`")
             },
-            shortcomings: if is_kept { Vec::new() } else { vec![shortcoming] },
+            findings: if is_kept { Vec::new() } else { vec![finding] },
         }
     }
 

@@ -16,7 +16,7 @@ use hermes_core::process_lock::other_holder;
 use hermes_core::restart;
 use hermes_core::status::{State, Status};
 use hermes_core::store::Profile;
-use hermes_core::wait::{self, Look};
+use hermes_core::wait::{self, Poll};
 use hermes_core::{Intent, ProfileName, detect};
 use rustix::process::Signal;
 
@@ -35,11 +35,11 @@ impl Systemd {
         &self,
         operation: &str,
         args: &[&str],
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Said, ManagerError> {
         self.require_manager(operation)?;
         let args = [&[self.scope.option(), "--no-pager", "--no-ask-password"], args].concat();
-        self.systemctl.run(operation, &args, patience)
+        self.systemctl.run(operation, &args, timeout)
     }
 
     /// What it says, of what has to succeed.
@@ -135,11 +135,11 @@ impl Systemd {
     /// it never says that it is. A death on the way is an error at once; systemd goes on trying.
     pub(super) fn bring_up(&self, operation: &str, profile: &Profile) -> Result<(), ManagerError> {
         let (name, unit) = (&profile.name, self.names.unit(&profile.name));
-        let patience = self.setup.patience.start;
-        let deadline = Instant::now() + patience;
+        let timeout = self.setup.timeouts.start;
+        let deadline = Instant::now() + timeout;
         // What it died of before counts no more; one that is not loaded has nothing to forget.
         self.systemctl(operation, &["reset-failed", &unit], ANSWER)?;
-        let said = self.systemctl(operation, &["start", &unit], patience)?;
+        let said = self.systemctl(operation, &["start", &unit], timeout)?;
         let notifies = config_of(profile).notifies_readiness();
         let mut settling: Option<(Option<u32>, Instant)> = None;
         let mut saw = "";
@@ -152,12 +152,12 @@ impl Systemd {
             if seen.active != "active" {
                 saw = "it runs and has not said that it is ready";
                 return Ok(match said.status {
-                    None => Look::Done(false),
-                    Some(_) => Look::Wait,
+                    None => Poll::Done(false),
+                    Some(_) => Poll::Wait,
                 });
             }
             if notifies {
-                return Ok(Look::Done(true));
+                return Ok(Poll::Done(true));
             }
             saw = "it has not been up for a second";
             let since = match settling {
@@ -165,15 +165,15 @@ impl Systemd {
                 _ => settling.insert((seen.pid, Instant::now())).1,
             };
             Ok(match since.elapsed() >= SETTLED {
-                true => Look::Done(true),
-                false => Look::WaitUntil(since + SETTLED),
+                true => Poll::Done(true),
+                false => Poll::WaitUntil(since + SETTLED),
             })
         })?;
         if done == Some(true) {
             return Ok(());
         }
         let hint = format!("it goes on starting; `hermes gateway logs {name}` shows what it does");
-        Err(timed_out(operation, patience, saw.to_owned(), &hint))
+        Err(timed_out(operation, timeout, saw.to_owned(), &hint))
     }
 
     /// Has systemd start the gateway, and does not wait for it.
@@ -248,12 +248,12 @@ impl Systemd {
         started: Instant,
         said: &Said,
     ) -> Result<(), ManagerError> {
-        let patience = stop.budget() + self.setup.patience.stop_beyond_budget;
+        let timeout = stop.budget() + self.setup.timeouts.stop_beyond_budget;
         let mut saw = String::new();
-        let done = wait::until(started + patience, || {
+        let done = wait::until(started + timeout, || {
             let seen = self.seen(operation, name)?;
             if seen.is_down() && seen.pid.is_none() && !seen.has_group {
-                return Ok(Look::Done(()));
+                return Ok(Poll::Done(()));
             }
             if said.status.is_some() && !said.is_success() && seen.active == "active" {
                 return Err(refused(operation, self.systemctl.complaint(said), None));
@@ -262,12 +262,12 @@ impl Systemd {
                 Some(pid) => format!("it still runs as {pid}"),
                 None => format!("its unit is {}", seen.active),
             };
-            Ok(Look::Wait)
+            Ok(Poll::Wait)
         })?;
         done.ok_or_else(|| {
             let hint =
                 "a process that the kernel can't kill waits for a disk or a network file system";
-            timed_out(operation, patience, saw, hint)
+            timed_out(operation, timeout, saw, hint)
         })
     }
 
@@ -281,27 +281,27 @@ impl Systemd {
     ) -> Result<(), ManagerError> {
         let io = |error: io::Error| failed(operation, error);
         let lock = profile.home.gateway_lock();
-        let (kill_at, patience) =
-            (started + stop.kill_after(), stop.budget() + self.setup.patience.stop_beyond_budget);
+        let (kill_at, timeout) =
+            (started + stop.kill_after(), stop.budget() + self.setup.timeouts.stop_beyond_budget);
         let mut told = None;
         let mut saw = String::new();
-        let done = wait::until(started + patience, || {
+        let done = wait::until(started + timeout, || {
             let Some(pid) = other_holder(&lock, None).map_err(io)? else {
-                return Ok(Look::Done(()));
+                return Ok(Poll::Done(()));
             };
             saw = format!("a gateway of it still runs as {pid}, unsupervised");
             let kill = Instant::now() >= kill_at;
             if told == Some(pid) && !kill {
-                return Ok(Look::WaitUntil(kill_at));
+                return Ok(Poll::WaitUntil(kill_at));
             }
-            let Some(process) = Process::open(pid).map_err(io)? else { return Ok(Look::Wait) };
+            let Some(process) = Process::open(pid).map_err(io)? else { return Ok(Poll::Wait) };
             // Only now does the number mean one process for sure.
             if other_holder(&lock, None).map_err(io)? == Some(pid) {
                 process.signal(if kill { Signal::KILL } else { Signal::TERM }).map_err(io)?;
                 told = Some(pid);
             }
-            Ok(Look::WaitUntil(kill_at))
+            Ok(Poll::WaitUntil(kill_at))
         })?;
-        done.ok_or_else(|| timed_out(operation, patience, saw, "end it by hand"))
+        done.ok_or_else(|| timed_out(operation, timeout, saw, "end it by hand"))
     }
 }

@@ -7,17 +7,17 @@ use proptest::prelude::*;
 use super::*;
 
 /// s6-overlay's layout, and a plain one.
-fn layouts() -> [Toolbox; 2] {
-    let toolbox = |dir: &str, with_contenv: Option<&str>| {
+fn layouts() -> [ScriptPrograms; 2] {
+    let programs = |dir: &str, with_contenv: Option<&str>| {
         let s6 = S6Programs { dir: dir.into(), with_contenv: with_contenv.map(PathBuf::from) };
-        Toolbox::new(s6, "/usr/local/bin/hermes".as_ref())
+        ScriptPrograms::new(s6, "/usr/local/bin/hermes".as_ref())
     };
-    [toolbox("/command", Some("/command/with-contenv")), toolbox("/usr/bin", None)]
+    [programs("/command", Some("/command/with-contenv")), programs("/usr/bin", None)]
 }
 
-fn render(toolbox: &Toolbox, profile: &str, extra_env: &[(&str, &str)]) -> Scripts {
+fn render(programs: &ScriptPrograms, profile: &str, extra_env: &[(&str, &str)]) -> Scripts {
     let env = extra_env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    scripts(toolbox, &profile.parse().unwrap(), &env.collect()).unwrap()
+    scripts(programs, &profile.parse().unwrap(), &env.collect()).unwrap()
 }
 
 const NASTY: [(&str, &str); 4] = [
@@ -162,9 +162,9 @@ fn a_variable_that_no_shell_or_tree_could_have_is_refused() {
 #[test]
 fn every_script_is_what_a_shell_and_shellcheck_accept() {
     let dir = tempfile::tempdir().unwrap();
-    for toolbox in layouts() {
+    for programs in layouts() {
         for (profile, env) in [("coder", &[] as &[_]), ("default", &[]), ("a_b-1", &NASTY)] {
-            let Scripts { run, finish, log_run } = render(&toolbox, profile, env);
+            let Scripts { run, finish, log_run } = render(&programs, profile, env);
             for script in [run, finish, log_run] {
                 let path = dir.path().join("script");
                 std::fs::write(&path, &script).unwrap();

@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use hermes_tests::suite::Machine;
-use hermes_tests::{Hermes, World, chmod, eventually};
+use hermes_tests::{Hermes, TestEnv, chmod, eventually};
 use serde_json::Value;
 
 /// A user's machine with a launchd. It ends with the value.
 pub(crate) struct Mac {
-    pub(crate) world: World,
+    pub(crate) world: TestEnv,
     launchd: PathBuf,
 }
 
 impl Mac {
     /// One with somebody at the screen.
     pub(crate) fn new() -> Self {
-        let world = World::new();
+        let world = TestEnv::new();
         let launchd = world.path().join("launchd");
         world.make_directory(&launchd);
         let mac = Self { world, launchd };

@@ -1,6 +1,6 @@
 //! What the page shows, does and refuses.
 
-use hermes_tests::{Browser, Dashboard, Svscan, World, eventually, free_port, kill, pid};
+use hermes_tests::{Browser, Dashboard, Svscan, TestEnv, eventually, free_port, kill, pid};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -72,7 +72,7 @@ fn a_crash_and_the_restart_are_seen_without_a_reload() {
 
 #[test]
 fn what_needs_attention_is_first_and_says_why() {
-    let mut world = World::new();
+    let mut world = TestEnv::new();
     world.faster = 1;
     let tree = Svscan::start_with(world, &[]);
     for (name, command) in

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use hermes_tests::{Svscan, Theme, World, colours, eventually, free_port, keep};
+use hermes_tests::{Svscan, TestEnv, Theme, colours, eventually, free_port, keep};
 
 use crate::Scene;
 
 /// Makes `count` profiles that nobody looks after, at once.
-fn crowd(world: &World, count: usize) {
+fn crowd(world: &TestEnv, count: usize) {
     world.make_directory(&world.home().join("profiles"));
     for number in 0..count {
         let home = world.profile(&format!("p{number}"));

@@ -109,10 +109,10 @@ fn what_the_machine_lacks_is_told_with_what_mends_it() {
     let mends = ["as root: loginctl enable-linger hermes", "as root: mkdir -p /var/log/journal"];
     for command in [&["gateway", "status", "coder"][..], &["gateway", "install", "coder"]] {
         let told = host.hermes(command).run();
-        assert!(mends.iter().all(|mend| told.stderr.contains(mend)), "{told}");
+        assert!(mends.iter().all(|remedy| told.stderr.contains(remedy)), "{told}");
     }
     let report = host.hermes(&["doctor"]).ok().stdout;
-    assert!(mends.iter().all(|mend| report.contains(mend)), "{report}");
+    assert!(mends.iter().all(|remedy| report.contains(remedy)), "{report}");
     root("loginctl enable-linger hermes; mv /var/log/other /var/log/journal");
     let told = host.hermes(&["gateway", "status", "coder"]).run();
     assert_eq!(told.stderr, "", "{told}");

@@ -1,4 +1,4 @@
-//! Which backend is in charge, and whether its tree can be reached, commanded and is this home's.
+//! ProfileSelector backend is in charge, and whether its tree can be reached, commanded and is this home's.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,25 +10,25 @@ use hermes_s6::control::Sent;
 use rustix::fs::Access;
 
 use super::homes::quoted;
-use super::report::{Check, Mend};
-use super::scene::Scene;
+use super::report::{Check, Remedy};
+use super::snapshot::Snapshot;
 use crate::error::CliError;
 
-pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
-    let mut checks = vec![backend(scene)];
-    match &scene.s6 {
+pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
+    let mut checks = vec![backend(snapshot)];
+    match &snapshot.s6 {
         Some(Ok(manager)) => checks.extend([
             programs(manager),
-            svscan(scene, manager),
-            control(scene, manager),
+            svscan(snapshot, manager),
+            control(snapshot, manager),
             privilege(manager),
             tree_home(manager),
         ]),
         Some(Err(error)) => {
-            let mut check = Check::new("s6-programs").saw("no complete set of s6 programs");
+            let mut check = Check::new("s6-programs").evidence("no complete set of s6 programs");
             check.error(
                 error.in_one_line(),
-                Mend::Do(error.the_hint().unwrap_or("install s6").to_owned()),
+                Remedy::Do(error.hint().unwrap_or("install s6").to_owned()),
             );
             checks.push(check);
         }
@@ -37,8 +37,8 @@ pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
     checks
 }
 
-fn backend(scene: &Scene<'_>) -> Check {
-    let facts = &scene.app.facts;
+fn backend(snapshot: &Snapshot<'_>) -> Check {
+    let facts = &snapshot.app.facts;
     let init = facts.init.as_deref().unwrap_or("a process whose name can't be read");
     let why = if let Some(dir) = &facts.named_scandir {
         format!("s6, since `{}` is named", dir.display())
@@ -49,22 +49,22 @@ fn backend(scene: &Scene<'_>) -> Check {
     } else {
         format!("{}, and process 1 is {init}", facts.backend())
     };
-    let mut check = Check::new("backend").saw(why);
+    let mut check = Check::new("backend").evidence(why);
     if facts.backend() == Kind::None {
         let problem = "nothing supervises services here: neither s6 nor systemd nor launchd";
-        check.error(problem, scene.run("up"));
+        check.error(problem, snapshot.run("up"));
     }
     check
 }
 
 fn programs(manager: &S6Manager) -> Check {
-    let s6 = &manager.tree().toolbox.s6;
+    let s6 = &manager.tree().programs.s6;
     let mut check = Check::new("s6-programs");
     for name in ["s6-svscan", "s6-supervise", "s6-log"] {
         let program = s6.program(name);
         if rustix::fs::access(&program, Access::EXEC_OK).is_err() {
             let problem = format!("`{}` can't be run by this user", program.display());
-            check.error(problem, Mend::Root(format!("chmod 755 {}", quoted(&program))));
+            check.error(problem, Remedy::Root(format!("chmod 755 {}", quoted(&program))));
         }
     }
     let contenv = match &s6.with_contenv {
@@ -77,10 +77,10 @@ fn programs(manager: &S6Manager) -> Check {
     });
     // No program of s6 tells its version; the size of a record is what differs.
     let record = record.map_or_else(String::new, |len| format!(", status records of {len} bytes"));
-    check.saw(format!("in `{}`, {contenv}{record}", s6.dir.display()))
+    check.evidence(format!("in `{}`, {contenv}{record}", s6.dir.display()))
 }
 
-fn svscan(scene: &Scene<'_>, manager: &S6Manager) -> Check {
+fn svscan(snapshot: &Snapshot<'_>, manager: &S6Manager) -> Check {
     let tree = manager.tree();
     let dir = tree.scandir.path().display();
     let mut check = Check::new("svscan");
@@ -88,13 +88,13 @@ fn svscan(scene: &Scene<'_>, manager: &S6Manager) -> Check {
         Ok(Some(holder)) => holder,
         Ok(None) => {
             let problem = format!("no s6-svscan holds the scan directory `{dir}`");
-            check.error(problem, scene.run("up"));
-            return check.saw("nobody holds the scan directory");
+            check.error(problem, snapshot.run("up"));
+            return check.evidence("nobody holds the scan directory");
         }
         Err(error) => {
             let problem = format!("who holds `{dir}` can't be seen: {error}");
-            check.error(problem, hand_over(scene));
-            return check.saw("the lock of s6-svscan can't be read");
+            check.error(problem, delegate(snapshot));
+            return check.evidence("the lock of s6-svscan can't be read");
         }
     };
     let who = match holder.pid {
@@ -102,18 +102,18 @@ fn svscan(scene: &Scene<'_>, manager: &S6Manager) -> Check {
         None => "a process of another container".to_owned(),
     };
     match tree.scandir.send(&[]) {
-        Ok(Sent::Taken) => {}
-        Ok(Sent::NobodyListens) => {
+        Ok(Sent::Delivered) => {}
+        Ok(Sent::NoReader) => {
             let problem = format!("{who} holds `{dir}` and does not read its commands");
-            check.error(problem, Mend::Do("end it, and start the tree again".to_owned()));
+            check.error(problem, Remedy::Do("end it, and start the tree again".to_owned()));
         }
         // Told by the check of who may command it.
-        Err(error) => check.not_all(format!("whether it reads its commands: {error}")),
+        Err(error) => check.partial(format!("whether it reads its commands: {error}")),
     }
-    check.saw(format!("{who} holds `{dir}`"))
+    check.evidence(format!("{who} holds `{dir}`"))
 }
 
-fn control(scene: &Scene<'_>, manager: &S6Manager) -> Check {
+fn control(snapshot: &Snapshot<'_>, manager: &S6Manager) -> Check {
     let scandir = &manager.tree().scandir;
     let mut check = Check::new("control");
     let fifo = scandir.svscan_control();
@@ -121,7 +121,7 @@ fn control(scene: &Scene<'_>, manager: &S6Manager) -> Check {
         match rustix::fs::access(path, Access::WRITE_OK) {
             Ok(()) => {}
             Err(rustix::io::Errno::NOENT) => {
-                check.not_all(format!("`{}` is not there", path.display()));
+                check.partial(format!("`{}` is not there", path.display()));
             }
             Err(error) => {
                 let owner = fs::symlink_metadata(path).map(|metadata| metadata.uid()).ok();
@@ -131,16 +131,16 @@ fn control(scene: &Scene<'_>, manager: &S6Manager) -> Check {
                     or_unknown(owner)
                 );
                 let mine = owner == Some(me());
-                let chmod = || Mend::Run(format!("chmod u+rwX {}", quoted(path)));
-                check.error(problem, if mine { chmod() } else { hand_over(scene) });
+                let chmod = || Remedy::Run(format!("chmod u+rwX {}", quoted(path)));
+                check.error(problem, if mine { chmod() } else { delegate(snapshot) });
             }
         }
     }
-    check.saw(format!("`{}`, as uid {}", fifo.display(), me()))
+    check.evidence(format!("`{}`, as uid {}", fifo.display(), me()))
 }
 
-fn hand_over(scene: &Scene<'_>) -> Mend {
-    Mend::Root(scene.app.line("boot --hand-over"))
+fn delegate(snapshot: &Snapshot<'_>) -> Remedy {
+    Remedy::Root(snapshot.app.line("boot --delegate"))
 }
 
 /// Whether what a plain user writes is run by root.
@@ -153,13 +153,14 @@ fn privilege(manager: &S6Manager) -> Check {
         return Check::unknown(check.check, "whose s6-svscan is can't be seen from here");
     };
     let owner = fs::metadata(manager.tree().scandir.path()).map_or(0, |metadata| metadata.uid());
-    let mut check = check.saw(format!("s6-svscan is of uid {uid}, its directory of uid {owner}"));
+    let mut check =
+        check.evidence(format!("s6-svscan is of uid {uid}, its directory of uid {owner}"));
     if uid == 0 && owner != 0 {
         let problem = format!(
             "s6-svscan runs as root what uid {owner} may write: whatever runs as that user can become root"
         );
-        let mend = "run the gateways under an s6-svscan of that user, as `hermes up` and the image do by default";
-        check.warning(problem, Mend::Do(mend.to_owned()));
+        let remedy = "run the gateways under an s6-svscan of that user, as `hermes up` and the image do by default";
+        check.warning(problem, Remedy::Do(remedy.to_owned()));
     }
     check
 }
@@ -173,10 +174,10 @@ fn tree_home(manager: &S6Manager) -> Check {
     let Some(home) = tree.home_of(svscan) else {
         return Check::unknown(check.check, "which home the tree has is its own user's to see");
     };
-    let mut check = check.saw(format!("the tree runs the gateways of `{}`", home.display()));
+    let mut check = check.evidence(format!("the tree runs the gateways of `{}`", home.display()));
     if let Err(error) = tree.require_same_home("use this tree", svscan) {
-        let mend = error.hint().unwrap_or_default();
-        check.error(CliError::from(error).causes().next().unwrap_or_default(), Mend::Do(mend));
+        let remedy = error.hint().unwrap_or_default();
+        check.error(CliError::from(error).causes().next().unwrap_or_default(), Remedy::Do(remedy));
     }
     check
 }

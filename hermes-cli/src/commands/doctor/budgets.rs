@@ -6,25 +6,25 @@ use hermes_core::config::StopTimeout;
 use hermes_core::fsutil;
 
 use super::report::{Check, several};
-use super::scene::Scene;
+use super::snapshot::Snapshot;
 
 /// What a container's stop needs beyond the longest stop of a gateway.
 const CONTAINER_BEYOND: u64 = 2;
 /// What bounds a stop under s6-overlay, in milliseconds.
 const GRACES: [&str; 2] = ["S6_SERVICES_GRACETIME", "S6_KILL_GRACETIME"];
 
-pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
-    vec![slots(scene), container(scene)]
+pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
+    vec![slots(snapshot), container(snapshot)]
 }
 
-fn slots(scene: &Scene<'_>) -> Check {
+fn slots(snapshot: &Snapshot<'_>) -> Check {
     let mut check = Check::new("stop-budget");
-    let tree = match &scene.tree {
+    let tree = match &snapshot.tree {
         Ok(tree) => tree.manager.tree(),
         Err(why) => return Check::unknown("stop-budget", why.clone()),
     };
     let mut seen = 0;
-    for profile in &scene.profiles {
+    for profile in &snapshot.profiles {
         let (name, Ok(loaded)) = (&profile.profile.name, &profile.config) else { continue };
         let slot = tree.scandir.slot(name);
         let bytes = match fsutil::read_if_there(&slot.timeout_kill()) {
@@ -32,7 +32,7 @@ fn slots(scene: &Scene<'_>) -> Check {
             Ok(None) if !slot.path().exists() => continue,
             Ok(None) => Vec::new(),
             Err(error) => {
-                check.not_all(error.to_string());
+                check.partial(error.to_string());
                 continue;
             }
         };
@@ -57,19 +57,19 @@ fn slots(scene: &Scene<'_>) -> Check {
         // A stop or a start writes it anew; this is the one that changes nothing else.
         let wanted = profile.intent == Some(Intent::Running);
         let verb = if wanted { "restart" } else { "stop" };
-        check.warning(problem, scene.run(&format!("gateway {verb} {name}")));
+        check.warning(problem, snapshot.run(&format!("gateway {verb} {name}")));
     }
     let agree = seen - check.findings.len();
-    check.saw(format!(
+    check.evidence(format!(
         "the time until a kill agrees in {agree} of {}; {}",
         several(seen, "slot"),
-        chain(longest(scene))
+        chain(longest(snapshot))
     ))
 }
 
 /// The longest stop of all profiles, which is the tree's.
-fn longest(scene: &Scene<'_>) -> StopTimeout {
-    let configs = scene.profiles.iter().filter_map(|profile| profile.config.as_ref().ok());
+fn longest(snapshot: &Snapshot<'_>) -> StopTimeout {
+    let configs = snapshot.profiles.iter().filter_map(|profile| profile.config.as_ref().ok());
     configs.map(|loaded| loaded.gateway.stop_timeout).max().unwrap_or_default()
 }
 
@@ -86,19 +86,19 @@ fn chain(stop: StopTimeout) -> String {
 }
 
 /// What can't be seen from inside, with the figure that it has to have.
-fn container(scene: &Scene<'_>) -> Check {
-    let longest = longest(scene).seconds();
+fn container(snapshot: &Snapshot<'_>) -> Check {
+    let longest = longest(snapshot).seconds();
     let mut evidence = format!(
         "the longest stop takes {longest} s; how long a container is given to stop can't be seen \
          from inside: `docker run --stop-timeout {}`",
         longest + CONTAINER_BEYOND
     );
-    if let Ok(tree) = &scene.tree {
+    if let Ok(tree) = &snapshot.tree {
         let value = |name: &&str| {
             let value = tree.manager.tree().variable(tree.svscan, name)?;
             Some(format!("; {name} is {} ms", value.display()))
         };
         evidence.extend(GRACES.iter().filter_map(value));
     }
-    Check::new("container-stop").saw(evidence).told()
+    Check::new("container-stop").evidence(evidence).info()
 }

@@ -8,41 +8,41 @@ use hermes_core::{Intent, State};
 use rustix::fs::Access;
 
 use super::homes::{permit, quoted};
-use super::report::{Check, Mend, several};
-use super::scene::{ProfileScene, Scene};
+use super::report::{Check, Remedy, several};
+use super::snapshot::{ProfileSnapshot, Snapshot};
 use crate::error::CliError;
 
-pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
-    vec![config(scene), command(scene), intent(scene)]
+pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
+    vec![config(snapshot), command(snapshot), intent(snapshot)]
 }
 
-fn config(scene: &Scene<'_>) -> Check {
+fn config(snapshot: &Snapshot<'_>) -> Check {
     let mut check = Check::new("config");
-    for ProfileScene { profile, config, .. } in &scene.profiles {
+    for ProfileSnapshot { profile, config, .. } in &snapshot.profiles {
         let (name, path) = (&profile.name, profile.home.config());
         match config {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
-                    let mend = Mend::Do(format!("edit `{}`", path.display()));
-                    check.error(format!("`{name}`: {warning}"), mend);
+                    let remedy = Remedy::Do(format!("edit `{}`", path.display()));
+                    check.error(format!("`{name}`: {warning}"), remedy);
                 }
             }
             Err(error @ ConfigError::Read(_)) => {
-                check.error(format!("`{name}`: {error}"), permit(scene, &path));
+                check.error(format!("`{name}`: {error}"), permit(snapshot, &path));
             }
             Err(error) => {
                 let hint = error.hint().unwrap_or_else(|| format!("edit `{}`", path.display()));
-                check.error(format!("`{name}`: {error}"), Mend::Do(hint));
+                check.error(format!("`{name}`: {error}"), Remedy::Do(hint));
             }
         }
     }
-    check.saw(format!("{} looked at", several(scene.profiles.len(), "configuration")))
+    check.evidence(format!("{} looked at", several(snapshot.profiles.len(), "configuration")))
 }
 
-fn command(scene: &Scene<'_>) -> Check {
+fn command(snapshot: &Snapshot<'_>) -> Check {
     let mut check = Check::new("command");
     let (mut named, mut unseen) = (0, Vec::new());
-    for ProfileScene { profile, config, .. } in &scene.profiles {
+    for ProfileSnapshot { profile, config, .. } in &snapshot.profiles {
         let Ok(loaded) = config else { continue };
         let home = profile.home.path().to_string_lossy();
         let placeholders = Placeholders {
@@ -56,12 +56,15 @@ fn command(scene: &Scene<'_>) -> Check {
         let Some(program) = filled.and_then(|command| command.into_iter().next()) else { continue };
         named += 1;
         let edit = || {
-            Mend::Do(format!("correct `gateway.command` in `{}`", profile.home.config().display()))
+            Remedy::Do(format!(
+                "correct `gateway.command` in `{}`",
+                profile.home.config().display()
+            ))
         };
         let path = loaded.gateway.env.get("PATH").map(OsString::from);
         let name = &profile.name;
         // A service works in the root home.
-        match find(&program, path.or_else(|| path_of_tree(scene)), scene.app.root().path()) {
+        match find(&program, path.or_else(|| path_of_tree(snapshot)), snapshot.app.root().path()) {
             Program::Runs => {}
             Program::Absent => {
                 check.error(format!("the program of `{name}` is not there: `{program}`"), edit());
@@ -69,7 +72,7 @@ fn command(scene: &Scene<'_>) -> Check {
             Program::Closed(path) => {
                 let problem = format!("the program of `{name}` can't be run: `{}`", path.display());
                 let file = path.is_file();
-                let chmod = || Mend::Run(format!("chmod +x {}", quoted(&path)));
+                let chmod = || Remedy::Run(format!("chmod +x {}", quoted(&path)));
                 check.error(problem, if file { chmod() } else { edit() });
             }
             Program::Unknown => unseen.push(format!("`{program}` of `{name}`")),
@@ -77,9 +80,9 @@ fn command(scene: &Scene<'_>) -> Check {
     }
     if !unseen.is_empty() {
         let unseen = unseen.join(", ");
-        check.not_all(format!("the tree's PATH can't be read, on which {unseen} is looked for"));
+        check.partial(format!("the tree's PATH can't be read, on which {unseen} is looked for"));
     }
-    check.saw(format!("{} named", several(named, "program")))
+    check.evidence(format!("{} named", several(named, "program")))
 }
 
 enum Program {
@@ -112,15 +115,15 @@ fn find(program: &str, path: Option<OsString>, cwd: &Path) -> Program {
 }
 
 /// PATH as the services of the tree get it.
-fn path_of_tree(scene: &Scene<'_>) -> Option<OsString> {
-    let scene = scene.tree.as_ref().ok()?;
-    scene.manager.tree().variable(scene.svscan, "PATH")
+fn path_of_tree(snapshot: &Snapshot<'_>) -> Option<OsString> {
+    let snapshot = snapshot.tree.as_ref().ok()?;
+    snapshot.manager.tree().variable(snapshot.svscan, "PATH")
 }
 
-fn intent(scene: &Scene<'_>) -> Check {
+fn intent(snapshot: &Snapshot<'_>) -> Check {
     let mut check = Check::new("intent");
     let mut running = 0;
-    for ProfileScene { profile, status, .. } in &scene.profiles {
+    for ProfileSnapshot { profile, status, .. } in &snapshot.profiles {
         let name = &profile.name;
         match Intent::read(&profile.home) {
             Ok(Intent::Running) => running += 1,
@@ -129,14 +132,14 @@ fn intent(scene: &Scene<'_>) -> Check {
                 // What runs goes on, whatever it is that can't be told.
                 let runs = status.as_ref().is_ok_and(|status| status.state == State::Up);
                 let corrupt = error.is_corruption();
-                let mend = match (corrupt, runs) {
-                    (true, true) => scene.run(&format!("gateway start {name}")),
-                    (true, false) => scene.run(&format!("gateway stop {name}")),
-                    (false, _) => permit(scene, &profile.home.intent()),
+                let remedy = match (corrupt, runs) {
+                    (true, true) => snapshot.run(&format!("gateway start {name}")),
+                    (true, false) => snapshot.run(&format!("gateway stop {name}")),
+                    (false, _) => permit(snapshot, &profile.home.intent()),
                 };
-                check.error(format!("`{name}`: {}", CliError::of(error).in_one_line()), mend);
+                check.error(format!("`{name}`: {}", CliError::of(error).in_one_line()), remedy);
             }
         }
     }
-    check.saw(format!("{running} of {} wanted", several(scene.profiles.len(), "gateway")))
+    check.evidence(format!("{running} of {} wanted", several(snapshot.profiles.len(), "gateway")))
 }

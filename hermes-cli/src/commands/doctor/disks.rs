@@ -5,9 +5,9 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::report::{Check, Mend};
-use super::scene::Scene;
-use crate::output::Judgement;
+use super::report::{Check, Remedy};
+use super::snapshot::Snapshot;
+use crate::output::Severity;
 
 const MIB: u64 = 1 << 20;
 
@@ -43,12 +43,12 @@ struct Needs {
     wanted: u64,
 }
 
-pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
+pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
     let mut check = Check::new("disk");
     let home = Needs { bytes: HOME_NEEDS, wanted: HOME_SHOULD_HAVE };
-    let root = scene.app.root().path();
+    let root = snapshot.app.root().path();
     let mut places = vec![(root.to_owned(), home), (root.join("logs/gateways"), home)];
-    if let Some(Ok(manager)) = &scene.s6 {
+    if let Some(Ok(manager)) = &snapshot.s6 {
         let needs = Needs { bytes: SCANDIR_NEEDS, wanted: SCANDIR_SHOULD_HAVE };
         places.push((manager.tree().scandir.path().to_owned(), needs));
     }
@@ -70,10 +70,10 @@ pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
                 seen.push(format!("{} at `{}`", shown(free), path.display()));
                 judge(&mut check, &path, free, needs);
             }
-            Err(error) => check.not_all(format!("`{}`: {error}", path.display())),
+            Err(error) => check.partial(format!("`{}`: {error}", path.display())),
         }
     }
-    vec![check.saw(seen.join(", "))]
+    vec![check.evidence(seen.join(", "))]
 }
 
 fn free(path: &Path) -> std::io::Result<Free> {
@@ -89,31 +89,31 @@ fn free(path: &Path) -> std::io::Result<Free> {
 fn judge(check: &mut Check, path: &Path, free: Free, needs: Needs) {
     for (severity, what) in verdicts(free, needs) {
         let problem = format!("the file system of `{}` has {what}", path.display());
-        let mend = format!(
+        let remedy = format!(
             "make room on it: `du -xh {} | sort -h` shows what takes it",
             super::homes::quoted(path)
         );
-        check.find(severity, problem, Mend::Do(mend));
+        check.find(severity, problem, Remedy::Do(remedy));
     }
 }
 
 /// What is wrong with what is free.
-fn verdicts(free: Free, needs: Needs) -> Vec<(Judgement, String)> {
+fn verdicts(free: Free, needs: Needs) -> Vec<(Severity, String)> {
     let little = |free: u64, of: u64| free.saturating_mul(100) < of.saturating_mul(LITTLE);
     let mut verdicts = Vec::new();
     let space = format!("{} free of {}", size(free.bytes), size(free.of_bytes));
     if free.bytes < needs.bytes {
-        verdicts.push((Judgement::Error, space));
+        verdicts.push((Severity::Error, space));
     } else if free.bytes < needs.wanted && little(free.bytes, free.of_bytes) {
-        verdicts.push((Judgement::Warning, space));
+        verdicts.push((Severity::Warning, space));
     }
     let entries = format!("{} inodes free of {}", free.entries, free.of_entries);
     if free.of_entries == 0 {
         // It makes them as it needs them.
     } else if free.entries < ENTRIES_NEEDED {
-        verdicts.push((Judgement::Error, entries));
+        verdicts.push((Severity::Error, entries));
     } else if free.entries < ENTRIES_WANTED && little(free.entries, free.of_entries) {
-        verdicts.push((Judgement::Warning, entries));
+        verdicts.push((Severity::Warning, entries));
     }
     verdicts
 }
@@ -144,7 +144,7 @@ mod tests {
 
     const HOME: Needs = Needs { bytes: HOME_NEEDS, wanted: HOME_SHOULD_HAVE };
 
-    fn judged(bytes: u64, of_bytes: u64, entries: u64, of_entries: u64) -> Vec<Judgement> {
+    fn judged(bytes: u64, of_bytes: u64, entries: u64, of_entries: u64) -> Vec<Severity> {
         let free = Free { bytes, of_bytes, entries, of_entries };
         verdicts(free, HOME).into_iter().map(|(judgement, _)| judgement).collect()
     }
@@ -153,13 +153,13 @@ mod tests {
     fn little_is_a_warning_and_too_little_an_error() {
         const GIB: u64 = 1 << 30;
         assert_eq!(judged(20 * GIB, 1000 * GIB, 9000, 10_000), []);
-        assert_eq!(judged(GIB - 1, 1000 * GIB, 9000, 10_000), [Judgement::Warning]);
+        assert_eq!(judged(GIB - 1, 1000 * GIB, 9000, 10_000), [Severity::Warning]);
         // Little, but most of what there ever was.
         assert_eq!(judged(GIB - 1, 2 * GIB, 9000, 10_000), []);
-        assert_eq!(judged(16 * MIB - 1, 20 * MIB, 9000, 10_000), [Judgement::Error]);
-        assert_eq!(judged(0, GIB, 0, 10_000), [Judgement::Error, Judgement::Error]);
-        assert_eq!(judged(GIB, GIB, 63, 10_000_000), [Judgement::Error]);
-        assert_eq!(judged(GIB, GIB, 2000, 10_000_000), [Judgement::Warning]);
+        assert_eq!(judged(16 * MIB - 1, 20 * MIB, 9000, 10_000), [Severity::Error]);
+        assert_eq!(judged(0, GIB, 0, 10_000), [Severity::Error, Severity::Error]);
+        assert_eq!(judged(GIB, GIB, 63, 10_000_000), [Severity::Error]);
+        assert_eq!(judged(GIB, GIB, 2000, 10_000_000), [Severity::Warning]);
         assert_eq!(judged(GIB, GIB, 0, 0), [], "a file system without a count of inodes");
     }
 

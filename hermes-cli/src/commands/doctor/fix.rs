@@ -1,4 +1,4 @@
-//! `--fix`: mends what can be mended without stopping a gateway that runs, giving a file to anybody, or
+//! `--fix`: mends what can be repaired without stopping a gateway that runs, giving a file to anybody, or
 //! taking a profile's own away.
 //!
 //! That is: `.env` files of this user that others may open; what interrupted commands left; files of
@@ -12,29 +12,29 @@ use std::path::Path;
 
 use fs_err as fs;
 use hermes_core::Kind;
-use hermes_core::causes::in_one_line;
-use hermes_s6::{S6Manager, mend};
+use hermes_core::error_chain::in_one_line;
+use hermes_s6::{S6Manager, repair};
 
 use super::backend::me;
-use super::report::Mended;
+use super::report::Repaired;
 use crate::app::App;
 use crate::commands::boot::describe;
 
 /// Mends what it may, and answers what became of it.
-pub(super) fn run(app: &App) -> Vec<Mended> {
-    let mut mended = Vec::new();
-    close_dotenv(app, &mut mended);
-    remove_leftovers(app, &mut mended);
+pub(super) fn run(app: &App) -> Vec<Repaired> {
+    let mut repaired = Vec::new();
+    close_dotenv(app, &mut repaired);
+    remove_leftovers(app, &mut repaired);
     if app.refuse_client().is_ok()
         && app.facts.backend() == Kind::S6
         && let Ok(manager) = app.s6()
     {
-        mend_slots(&manager, &mut mended);
+        mend_slots(&manager, &mut repaired);
     }
-    mended
+    repaired
 }
 
-fn close_dotenv(app: &App, mended: &mut Vec<Mended>) {
+fn close_dotenv(app: &App, repaired: &mut Vec<Repaired>) {
     for profile in app.store.list().map(|listing| listing.profiles).unwrap_or_default() {
         let path = profile.home.dotenv();
         // A link may lead to what is not a profile's.
@@ -43,12 +43,12 @@ fn close_dotenv(app: &App, mended: &mut Vec<Mended>) {
         if open && metadata.uid() == me() {
             let done = fs::set_permissions(&path, Permissions::from_mode(0o600));
             let what = format!("chmod 600 {}", path.display());
-            mended.push(Mended { what, error: done.err().map(|error| error.to_string()) });
+            repaired.push(Repaired { what, error: done.err().map(|error| error.to_string()) });
         }
     }
 }
 
-fn remove_leftovers(app: &App, mended: &mut Vec<Mended>) {
+fn remove_leftovers(app: &App, repaired: &mut Vec<Repaired>) {
     let Ok(left) = app.store.leftovers() else { return };
     if left.is_empty() {
         return;
@@ -61,8 +61,8 @@ fn remove_leftovers(app: &App, mended: &mut Vec<Mended>) {
         }
         Err(error) => Some(in_one_line(error)),
     };
-    mended.extend(
-        left.iter().map(|path| Mended {
+    repaired.extend(
+        left.iter().map(|path| Repaired {
             what: format!("clear {}", path.display()),
             error: error_at(path),
         }),
@@ -70,14 +70,14 @@ fn remove_leftovers(app: &App, mended: &mut Vec<Mended>) {
 }
 
 /// Where there is no tree, or another home's, the checks say so.
-fn mend_slots(manager: &S6Manager, mended: &mut Vec<Mended>) {
-    let Ok(outcomes) = mend::harmless(manager) else { return };
-    mended.extend(
+fn mend_slots(manager: &S6Manager, repaired: &mut Vec<Repaired>) {
+    let Ok(outcomes) = repair::repair_online(manager) else { return };
+    repaired.extend(
         outcomes
             .into_iter()
-            .map(|outcome| Mended { what: describe(&outcome.action), error: outcome.error }),
+            .map(|outcome| Repaired { what: describe(&outcome.action), error: outcome.error }),
     );
-    for (name, error) in mend::renew(manager).unwrap_or_default() {
-        mended.push(Mended { what: format!("renew the slot of {name}"), error });
+    for (name, error) in repair::renew(manager).unwrap_or_default() {
+        repaired.push(Repaired { what: format!("renew the slot of {name}"), error });
     }
 }

@@ -5,35 +5,35 @@ use hermes_s6::leftovers;
 use hermes_s6::reconcile::Action;
 
 use super::super::status::told;
-use super::report::{Check, Mend, several};
-use super::scene::Scene;
+use super::report::{Check, Remedy, several};
 use super::slots::replaced;
+use super::snapshot::Snapshot;
 
 const CHECKS: [&str; 6] = ["orphans", "strays", "processes", "parked", "backoff", "wanted"];
 
-pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
-    let tree = match &scene.tree {
+pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
+    let tree = match &snapshot.tree {
         Ok(tree) => tree,
         Err(why) => return CHECKS.map(|check| Check::unknown(check, why.clone())).into(),
     };
     let [mut orphans, mut strays, mut processes, mut parked, mut backoff, mut wanted] =
         CHECKS.map(Check::new);
     let mut up = 0;
-    for profile in &scene.profiles {
+    for profile in &snapshot.profiles {
         let name = &profile.profile.name;
         let status = match &profile.status {
             Ok(status) => status,
             Err(error) => {
-                let mend =
-                    super::homes::permit(scene, tree.manager.tree().scandir.slot(name).path());
-                wanted.error(format!("the status of `{name}` can't be read: {error}"), mend);
+                let remedy =
+                    super::homes::permit(snapshot, tree.manager.tree().scandir.slot(name).path());
+                wanted.error(format!("the status of `{name}` can't be read: {error}"), remedy);
                 continue;
             }
         };
         // What is wanted is to be up afterwards; what is not is to be down.
         let is_wanted = status.intent == Some(Intent::Running);
         let verb = if is_wanted { "restart" } else { "stop" };
-        let again = || scene.run(&format!("gateway {verb} {name}"));
+        let again = || snapshot.run(&format!("gateway {verb} {name}"));
         match (status.state, status.pid) {
             (State::Orphan, Some(pid)) => {
                 let problem = format!("the gateway of `{name}` runs as {pid}, unsupervised");
@@ -46,8 +46,10 @@ pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
                 );
                 strays.error(problem, again());
             }
-            (State::Parked, _) => parked.error(parked_because(status), again_later(scene, status)),
-            (State::Backoff, _) => backoff.warning(crashing(status), again_later(scene, status)),
+            (State::Parked, _) => {
+                parked.error(parked_because(status), again_later(snapshot, status))
+            }
+            (State::Backoff, _) => backoff.warning(crashing(status), again_later(snapshot, status)),
             _ => {}
         }
         up += usize::from(status.state.is_running());
@@ -60,7 +62,7 @@ pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
                     let problem = format!("the gateway of `{name}` is down and has left {titles}");
                     processes.error(problem, again());
                 }
-                Err(error) => processes.not_all(error.to_string()),
+                Err(error) => processes.partial(error.to_string()),
             }
         }
     }
@@ -70,29 +72,30 @@ pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
             Action::Stop { profile } => (profile, "is not wanted, and runs or will", "stop"),
             _ => continue,
         };
-        let status = scene.status(name);
+        let status = snapshot.status(name);
         let told = |s: &Status| !s.registered || matches!(s.state, State::Orphan | State::Stray);
         if replaced(&tree.plan, name) || status.is_none_or(told) {
             continue;
         }
-        let mend = scene.run(&format!("gateway {verb} {name}"));
+        let remedy = snapshot.run(&format!("gateway {verb} {name}"));
         let state = status.map_or(State::Down, |status| status.state);
         let problem = format!("the gateway of `{name}` {problem}: it is {state}");
         match action {
-            Action::Start { .. } => wanted.error(problem, mend),
-            _ => wanted.warning(problem, mend),
+            Action::Start { .. } => wanted.error(problem, remedy),
+            _ => wanted.warning(problem, remedy),
         }
     }
-    let looked = scene.profiles.len();
+    let looked = snapshot.profiles.len();
     let count = |check: &Check| several(check.findings.len(), "gateway");
     let (gave_up, crash) = (count(&parked), count(&backoff));
     vec![
-        orphans.saw(format!("{} of their profiles' locks looked at", several(looked, "holder"))),
-        strays.saw("each supervisor's parent is looked at"),
-        processes.saw("what is left of gateways that are down is looked for"),
-        parked.saw(format!("{gave_up} gave up")),
-        backoff.saw(format!("{crash} waiting to be started again after a death")),
-        wanted.saw(format!("{} of {} up", up, several(looked, "gateway"))),
+        orphans
+            .evidence(format!("{} of their profiles' locks looked at", several(looked, "holder"))),
+        strays.evidence("each supervisor's parent is looked at"),
+        processes.evidence("what is left of gateways that are down is looked for"),
+        parked.evidence(format!("{gave_up} gave up")),
+        backoff.evidence(format!("{crash} waiting to be started again after a death")),
+        wanted.evidence(format!("{} of {} up", up, several(looked, "gateway"))),
     ]
 }
 
@@ -122,7 +125,7 @@ pub(super) fn crashing(status: &Status) -> String {
     )
 }
 
-/// What starts it again, once what it died of is mended.
-pub(super) fn again_later(scene: &Scene<'_>, status: &Status) -> Mend {
-    scene.run(&format!("gateway start {}", status.profile))
+/// What starts it again, once what it died of is repaired.
+pub(super) fn again_later(snapshot: &Snapshot<'_>, status: &Status) -> Remedy {
+    snapshot.run(&format!("gateway start {}", status.profile))
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::super::status::{self, View};
 use crate::app::App;
-use crate::args::Which;
+use crate::args::ProfileSelector;
 use crate::error::{CliError, exit};
 use crate::output;
 
@@ -26,7 +26,7 @@ pub(crate) fn run(app: &App) -> Result<u8, CliError> {
         output::message("healthy: nothing is supervised here");
         return Ok(exit::SUCCESS);
     }
-    let mut wanted = status::names(app, &Which { names: Vec::new(), all: true })?;
+    let mut wanted = status::names(app, &ProfileSelector { names: Vec::new(), all: true })?;
     // An intent that can't be read is one that nobody can say is met.
     wanted.retain(|name| !matches!(Intent::read(&app.root().profile(name)), Ok(Intent::Stopped)));
     // There are two answers: what can't be seen is not known to be well.

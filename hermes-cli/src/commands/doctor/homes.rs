@@ -8,31 +8,31 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use hermes_s6::render::quote;
+use hermes_core::shell::quote;
 use rustix::fs::Access;
 
 use super::backend::me;
-use super::report::{Check, Mend, several};
-use super::scene::Scene;
+use super::report::{Check, Remedy, several};
+use super::snapshot::Snapshot;
 use crate::error::CliError;
-use crate::output::Judgement;
+use crate::output::Severity;
 
 /// How many files are named in a finding, and in the command that mends it.
 const NAMED: usize = 4;
 
-pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
+pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
     vec![
-        home(scene),
-        profiles(scene),
-        ownership(scene),
-        dotenv(scene),
-        active_profile(scene),
-        boot_log(scene),
+        home(snapshot),
+        profiles(snapshot),
+        ownership(snapshot),
+        dotenv(snapshot),
+        active_profile(snapshot),
+        boot_log(snapshot),
     ]
 }
 
-fn home(scene: &Scene<'_>) -> Check {
-    let home = scene.app.root().path();
+fn home(snapshot: &Snapshot<'_>) -> Check {
+    let home = snapshot.app.root().path();
     let shown = home.display();
     let mut check = Check::new("home");
     let metadata = match fs::metadata(home) {
@@ -40,54 +40,54 @@ fn home(scene: &Scene<'_>) -> Check {
         Ok(_) => {
             check.error(
                 format!("the home `{shown}` is no directory"),
-                Mend::Do("HERMES_HOME names another place".to_owned()),
+                Remedy::Do("HERMES_HOME names another place".to_owned()),
             );
-            return check.saw(format!("`{shown}` is a file"));
+            return check.evidence(format!("`{shown}` is a file"));
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let mend = Mend::Run(format!("mkdir -p {}", quoted(home)));
-            check.error(format!("the home `{shown}` does not exist"), mend);
-            return check.saw(format!("`{shown}` is not there"));
+            let remedy = Remedy::Run(format!("mkdir -p {}", quoted(home)));
+            check.error(format!("the home `{shown}` does not exist"), remedy);
+            return check.evidence(format!("`{shown}` is not there"));
         }
         Err(error) => {
-            let mend = Mend::Do("run it as the user who owns the home".to_owned());
-            check.error(format!("the home can't be reached: {error}"), mend);
-            return check.saw(format!("`{shown}` can't be reached"));
+            let remedy = Remedy::Do("run it as the user who owns the home".to_owned());
+            check.error(format!("the home can't be reached: {error}"), remedy);
+            return check.evidence(format!("`{shown}` can't be reached"));
         }
     };
     let (uid, mode) = (metadata.uid(), metadata.mode() & 0o7777);
     let writable = may(home, Access::WRITE_OK | Access::EXEC_OK);
     // Root may write anywhere, and drops to the home's owner.
     if me() != 0 && uid != me() {
-        let severity = if writable { Judgement::Warning } else { Judgement::Error };
+        let severity = if writable { Severity::Warning } else { Severity::Error };
         let problem = format!("the home `{shown}` belongs to uid {uid}, and this user is {}", me());
-        check.find(severity, problem, chown(scene, &[home]));
+        check.find(severity, problem, chown(snapshot, &[home]));
     } else if !writable {
         let problem = format!("the home `{shown}` is not writable for this user (mode {mode:o})");
-        check.error(problem, Mend::Run(format!("chmod u+rwx {}", quoted(home))));
+        check.error(problem, Remedy::Run(format!("chmod u+rwx {}", quoted(home))));
     }
-    check.saw(format!("`{shown}` is of uid {uid}, mode {mode:o}"))
+    check.evidence(format!("`{shown}` is of uid {uid}, mode {mode:o}"))
 }
 
-fn profiles(scene: &Scene<'_>) -> Check {
+fn profiles(snapshot: &Snapshot<'_>) -> Check {
     let mut check = Check::new("profiles");
-    if let Some(why) = &scene.unlisted {
-        check.error(why.clone(), permit(scene, &scene.app.root().profiles()));
+    if let Some(why) = &snapshot.unlisted {
+        check.error(why.clone(), permit(snapshot, &snapshot.app.root().profiles()));
     }
-    for skipped in &scene.skipped {
+    for skipped in &snapshot.skipped {
         let problem = format!("`{}` is no profile: {}", skipped.path.display(), skipped.reason);
         if skipped.path.join("SOUL.md").try_exists().is_err() {
-            check.error(problem, permit(scene, &skipped.path));
+            check.error(problem, permit(snapshot, &skipped.path));
         } else {
-            let mend = "rename the directory, or take its SOUL.md away";
-            check.warning(problem, Mend::Do(mend.to_owned()));
+            let remedy = "rename the directory, or take its SOUL.md away";
+            check.warning(problem, Remedy::Do(remedy.to_owned()));
         }
     }
-    let skipped = match scene.skipped.len() {
+    let skipped = match snapshot.skipped.len() {
         0 => String::new(),
         many => format!(", {many} passed over"),
     };
-    check.saw(format!("{}{skipped}", several(scene.profiles.len(), "profile")))
+    check.evidence(format!("{}{skipped}", several(snapshot.profiles.len(), "profile")))
 }
 
 /// What a look at the files of a home has found.
@@ -98,13 +98,13 @@ struct Files {
     unreadable: Vec<PathBuf>,
 }
 
-fn ownership(scene: &Scene<'_>) -> Check {
+fn ownership(snapshot: &Snapshot<'_>) -> Check {
     let mut check = Check::new("ownership");
-    let Some((uid, _)) = owner(scene) else {
+    let Some((uid, _)) = owner(snapshot) else {
         return Check::unknown("ownership", "the home has no owner that can be seen");
     };
     let mut seen = 0;
-    for profile in &scene.profiles {
+    for profile in &snapshot.profiles {
         let (name, home) = (&profile.profile.name, profile.profile.home.path());
         let mut files = Files::default();
         // A foreign root home is told by its own check.
@@ -113,19 +113,19 @@ fn ownership(scene: &Scene<'_>) -> Check {
         }
         files.look(&profile.profile.home.logs(), uid, if name.is_default() { 3 } else { 2 });
         if name.is_default() {
-            files.look(&scene.app.root().locks(), uid, 1);
+            files.look(&snapshot.app.root().locks(), uid, 1);
         }
         files.foreign.dedup_by(|a, b| a.0 == b.0);
         seen += files.seen;
-        report(scene, &mut check, name.as_str(), home, &files);
+        report(snapshot, &mut check, name.as_str(), home, &files);
     }
-    check.saw(format!("{} looked at, for uid {uid}", several(seen, "file")))
+    check.evidence(format!("{} looked at, for uid {uid}", several(seen, "file")))
 }
 
-fn report(scene: &Scene<'_>, check: &mut Check, name: &str, home: &Path, files: &Files) {
+fn report(snapshot: &Snapshot<'_>, check: &mut Check, name: &str, home: &Path, files: &Files) {
     for path in &files.unreadable {
         let problem = format!("`{}` of `{name}` can't be read by this user", path.display());
-        check.error(problem, permit(scene, path));
+        check.error(problem, permit(snapshot, path));
     }
     let paths: Vec<&Path> = files.foreign.iter().map(|(path, _)| path.as_path()).collect();
     if paths.is_empty() {
@@ -142,17 +142,17 @@ fn report(scene: &Scene<'_>, check: &mut Check, name: &str, home: &Path, files: 
         several(paths.len(), "file"),
         told.join(", ")
     );
-    let mend = match (paths.len() <= NAMED, owner(scene)) {
+    let remedy = match (paths.len() <= NAMED, owner(snapshot)) {
         (false, Some((uid, gid))) => {
             let home = quoted(home);
             let which = format!("find {home} -xdev ! -user {uid}");
             // -execdir: root follows no name in a directory that may be swapped for a link meanwhile.
-            Mend::Root(format!("{which} -execdir chown -h {uid}:{gid} {{}} +"))
+            Remedy::Root(format!("{which} -execdir chown -h {uid}:{gid} {{}} +"))
         }
-        _ => chown(scene, &paths),
+        _ => chown(snapshot, &paths),
     };
     let works = paths.iter().all(|path| may(path, Access::READ_OK | Access::WRITE_OK));
-    check.find(if works { Judgement::Warning } else { Judgement::Error }, problem, mend);
+    check.find(if works { Severity::Warning } else { Severity::Error }, problem, remedy);
 }
 
 impl Files {
@@ -180,10 +180,10 @@ impl Files {
     }
 }
 
-fn dotenv(scene: &Scene<'_>) -> Check {
+fn dotenv(snapshot: &Snapshot<'_>) -> Check {
     let mut check = Check::new("dotenv");
     let mut seen = 0;
-    for profile in &scene.profiles {
+    for profile in &snapshot.profiles {
         let path = profile.profile.home.dotenv();
         let Ok(metadata) = fs::metadata(&path) else { continue };
         seen += 1;
@@ -192,77 +192,77 @@ fn dotenv(scene: &Scene<'_>) -> Check {
             let problem = format!("others may open `{}` (mode {mode:03o})", path.display());
             let command = format!("chmod 600 {}", quoted(&path));
             let mine = metadata.uid() == me();
-            check.warning(problem, if mine { Mend::Run(command) } else { Mend::Root(command) });
+            check.warning(problem, if mine { Remedy::Run(command) } else { Remedy::Root(command) });
         }
     }
-    check.saw(several(seen, ".env file"))
+    check.evidence(several(seen, ".env file"))
 }
 
-fn active_profile(scene: &Scene<'_>) -> Check {
+fn active_profile(snapshot: &Snapshot<'_>) -> Check {
     let mut check = Check::new("active-profile");
-    let undo = scene.run("profile use default");
-    let name = match scene.app.store.active() {
+    let undo = snapshot.run("profile use default");
+    let name = match snapshot.app.store.active() {
         Ok(Some(name)) => name,
-        Ok(None) => return check.saw("none is chosen"),
+        Ok(None) => return check.evidence("none is chosen"),
         Err(error) => {
             check.error(CliError::of(error).in_one_line(), undo);
-            return check.saw("the choice can't be read");
+            return check.evidence("the choice can't be read");
         }
     };
-    match scene.app.store.find(&name) {
+    match snapshot.app.store.find(&name) {
         Ok(None) => {
-            let path = scene.app.root().active_profile();
+            let path = snapshot.app.root().active_profile();
             let problem = format!("`{}` chooses `{name}`, which is no more", path.display());
             check.error(problem, undo);
         }
         Ok(Some(_)) => {}
-        Err(error) => check.not_all(CliError::of(error).in_one_line()),
+        Err(error) => check.partial(CliError::of(error).in_one_line()),
     }
-    check.saw(format!("`{name}` is chosen"))
+    check.evidence(format!("`{name}` is chosen"))
 }
 
-fn boot_log(scene: &Scene<'_>) -> Check {
-    let path = scene.app.root().boot_log();
+fn boot_log(snapshot: &Snapshot<'_>) -> Check {
+    let path = snapshot.app.root().boot_log();
     let mut check = Check::new("boot-log");
     let there = path.ancestors().find(|path| path.symlink_metadata().is_ok());
-    let Some(there) = there.filter(|there| there.starts_with(scene.app.root().path())) else {
+    let Some(there) = there.filter(|there| there.starts_with(snapshot.app.root().path())) else {
         return Check::unknown("boot-log", "there is no home to hold it");
     };
     let shown = path.display();
     if there == path && path.is_dir() {
-        let mend = Mend::Run(format!("rmdir {}", quoted(&path)));
-        check.warning(format!("a boot can't be logged: `{shown}` is a directory"), mend);
+        let remedy = Remedy::Run(format!("rmdir {}", quoted(&path)));
+        check.warning(format!("a boot can't be logged: `{shown}` is a directory"), remedy);
     } else if !may(there, Access::WRITE_OK) {
         let there_shown = there.display();
         let problem = format!("a boot can't be logged: `{there_shown}` is not writable");
-        check.warning(problem, permit(scene, there));
+        check.warning(problem, permit(snapshot, there));
     }
-    check.saw(format!("`{shown}`{}", if there == path { "" } else { ", not there yet" }))
+    check.evidence(format!("`{shown}`{}", if there == path { "" } else { ", not there yet" }))
 }
 
-/// Whose the home's files are to be: this user's; for root, its owner's.
-fn owner(scene: &Scene<'_>) -> Option<(u32, u32)> {
+/// ProfileLabel the home's files are to be: this user's; for root, its owner's.
+fn owner(snapshot: &Snapshot<'_>) -> Option<(u32, u32)> {
     if me() != 0 {
         return Some((me(), rustix::process::getegid().as_raw()));
     }
-    let metadata = fs::metadata(scene.app.root().path()).ok()?;
+    let metadata = fs::metadata(snapshot.app.root().path()).ok()?;
     Some((metadata.uid(), metadata.gid()))
 }
 
-fn chown(scene: &Scene<'_>, paths: &[&Path]) -> Mend {
-    let Some((uid, gid)) = owner(scene) else {
-        return Mend::Do("give it to the user of the gateways with chown".to_owned());
+fn chown(snapshot: &Snapshot<'_>, paths: &[&Path]) -> Remedy {
+    let Some((uid, gid)) = owner(snapshot) else {
+        return Remedy::Do("give it to the user of the gateways with chown".to_owned());
     };
     let paths: Vec<_> = paths.iter().map(|path| quoted(path)).collect();
-    Mend::Root(format!("chown -hR {uid}:{gid} {}", paths.join(" ")))
+    Remedy::Root(format!("chown -hR {uid}:{gid} {}", paths.join(" ")))
 }
 
 /// What lets this user read and write `path`.
-pub(super) fn permit(scene: &Scene<'_>, path: &Path) -> Mend {
+pub(super) fn permit(snapshot: &Snapshot<'_>, path: &Path) -> Remedy {
     let uid = fs::symlink_metadata(path).map(|metadata| metadata.uid()).ok();
-    match (uid, owner(scene)) {
-        (Some(uid), Some((mine, _))) if uid != mine => chown(scene, &[path]),
-        _ => Mend::Run(format!("chmod u+rwX {}", quoted(path))),
+    match (uid, owner(snapshot)) {
+        (Some(uid), Some((mine, _))) if uid != mine => chown(snapshot, &[path]),
+        _ => Remedy::Run(format!("chmod u+rwX {}", quoted(path))),
     }
 }
 

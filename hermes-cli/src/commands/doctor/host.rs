@@ -5,35 +5,35 @@ use hermes_core::{Backend, Intent, State, Status};
 
 use super::gateways::{again_later, crashing, parked_because};
 use super::report::{Check, several};
-use super::scene::Scene;
+use super::snapshot::Snapshot;
 
-pub(super) fn checks(scene: &Scene<'_>, services: &dyn Backend) -> Vec<Check> {
+pub(super) fn checks(snapshot: &Snapshot<'_>, services: &dyn Backend) -> Vec<Check> {
     let mut checks: Vec<_> = services.examine().into_iter().map(examined).collect();
-    checks.extend(gateways(scene));
+    checks.extend(gateways(snapshot));
     checks
 }
 
-fn examined(found: hermes_core::examination::Examination) -> Check {
-    let mut check = Check::new(found.check).saw(found.saw);
-    for shortcoming in found.shortcomings {
-        match shortcoming.severe {
-            true => check.error(shortcoming.problem, shortcoming.mend),
-            false => check.warning(shortcoming.problem, shortcoming.mend),
+fn examined(found: hermes_core::diagnostics::Examination) -> Check {
+    let mut check = Check::new(found.check).evidence(found.evidence);
+    for finding in found.findings {
+        match finding.severe {
+            true => check.error(finding.problem, finding.remedy),
+            false => check.warning(finding.problem, finding.remedy),
         }
     }
     check
 }
 
-fn gateways(scene: &Scene<'_>) -> Vec<Check> {
+fn gateways(snapshot: &Snapshot<'_>) -> Vec<Check> {
     let [mut orphans, mut parked, mut backoff, mut wanted] =
         ["orphans", "parked", "backoff", "wanted"].map(Check::new);
     let mut up = 0;
-    for profile in &scene.profiles {
+    for profile in &snapshot.profiles {
         let (name, status) = (&profile.profile.name, &profile.status);
         let status = match status {
             Ok(status) => status,
             Err(error) => {
-                wanted.not_all(error.clone());
+                wanted.partial(error.clone());
                 continue;
             }
         };
@@ -43,29 +43,32 @@ fn gateways(scene: &Scene<'_>) -> Vec<Check> {
         match (status.state, status.pid) {
             (State::Orphan, Some(pid)) => {
                 let problem = format!("the gateway of `{name}` runs as {pid}, unsupervised");
-                orphans.error(problem, scene.run(&format!("gateway {verb} {name}")));
+                orphans.error(problem, snapshot.run(&format!("gateway {verb} {name}")));
             }
-            (State::Parked, _) => parked.error(parked_because(status), again_later(scene, status)),
-            (State::Backoff, _) => backoff.warning(crashing(status), again_later(scene, status)),
+            (State::Parked, _) => {
+                parked.error(parked_because(status), again_later(snapshot, status))
+            }
+            (State::Backoff, _) => backoff.warning(crashing(status), again_later(snapshot, status)),
             (State::Down, _) if is_wanted => {
                 let problem = format!("the gateway of `{name}` is wanted and down");
-                wanted.error(problem, again_later(scene, status));
+                wanted.error(problem, again_later(snapshot, status));
             }
             _ if !is_wanted && runs(status) => {
                 let problem = format!("the gateway of `{name}` is not wanted, and runs");
-                wanted.warning(problem, scene.run(&format!("gateway stop {name}")));
+                wanted.warning(problem, snapshot.run(&format!("gateway stop {name}")));
             }
             _ => {}
         }
     }
     let count = |check: &Check| several(check.findings.len(), "gateway");
     let (gave_up, crash) = (count(&parked), count(&backoff));
-    let looked = scene.profiles.len();
+    let looked = snapshot.profiles.len();
     vec![
-        orphans.saw(format!("{} of their profiles' locks looked at", several(looked, "holder"))),
-        parked.saw(format!("{gave_up} gave up")),
-        backoff.saw(format!("{crash} waiting to be started again after a death")),
-        wanted.saw(format!("{} of {} up", up, several(looked, "gateway"))),
+        orphans
+            .evidence(format!("{} of their profiles' locks looked at", several(looked, "holder"))),
+        parked.evidence(format!("{gave_up} gave up")),
+        backoff.evidence(format!("{crash} waiting to be started again after a death")),
+        wanted.evidence(format!("{} of {} up", up, several(looked, "gateway"))),
     ]
 }
 

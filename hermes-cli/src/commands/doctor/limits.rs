@@ -10,58 +10,58 @@ use hermes_core::Intent;
 use hermes_s6::capacity::Capacity;
 use rustix::process::{Pid, Resource};
 
-use super::report::{Check, Mend};
-use super::scene::{Scene, TreeScene};
-use crate::output::Judgement;
+use super::report::{Check, Remedy};
+use super::snapshot::{Snapshot, TreeSnapshot};
+use crate::output::Severity;
 
 /// What a profile takes: two supervisors, a logger and the gateway.
 const PROCESSES: u64 = 4;
 /// How many processes should be left for what the gateways themselves start.
 const SPARE_PROCESSES: u64 = 32;
 
-pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
+pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
     let unseen = |check, why: &String| Check::unknown(check, why.clone());
-    let tree = match &scene.tree {
+    let tree = match &snapshot.tree {
         Ok(tree) => tree,
         Err(why) => return ["capacity", "descriptors", "pids"].map(|c| unseen(c, why)).into(),
     };
     let counted = tree.manager.tree().capacity(tree.svscan);
     let [capacity, descriptors] = match counted {
-        Ok(capacity) => [room(scene, capacity), descriptors(scene, tree, capacity)],
+        Ok(capacity) => [room(snapshot, capacity), descriptors(snapshot, tree, capacity)],
         Err(error) => ["capacity", "descriptors"].map(|check| unseen(check, &error.to_string())),
     };
-    vec![capacity, descriptors, pids(scene, tree, Path::new("/"))]
+    vec![capacity, descriptors, pids(snapshot, tree, Path::new("/"))]
 }
 
 /// What limits the scan directory, where an s6-svscan holds one.
-pub(super) fn capacity_of(scene: &Scene<'_>) -> Option<Capacity> {
-    let tree = scene.s6.as_ref()?.as_ref().ok()?.tree();
+pub(super) fn capacity_of(snapshot: &Snapshot<'_>) -> Option<Capacity> {
+    let tree = snapshot.s6.as_ref()?.as_ref().ok()?.tree();
     tree.capacity(tree.scandir.svscan().ok()??).ok()
 }
 
 /// How many profiles have no slot yet.
-fn missing(scene: &Scene<'_>) -> u64 {
+fn missing(snapshot: &Snapshot<'_>) -> u64 {
     let unregistered =
         |status: &Result<hermes_core::Status, String>| status.as_ref().is_ok_and(|s| !s.registered);
-    scene.profiles.iter().filter(|profile| unregistered(&profile.status)).count() as u64
+    snapshot.profiles.iter().filter(|profile| unregistered(&profile.status)).count() as u64
 }
 
-fn room(scene: &Scene<'_>, capacity: Capacity) -> Check {
+fn room(snapshot: &Snapshot<'_>, capacity: Capacity) -> Check {
     let mut check = Check::new("capacity");
     let room = Capacity { max_loggers: None, ..capacity }.room();
-    let missing = missing(scene);
+    let missing = missing(snapshot);
     if room == 0 || room < missing {
         let problem = match room {
             0 => format!("the scan directory is full: {capacity}"),
             _ => format!("there is room for {room} more, and {missing} profiles have no slot"),
         };
-        let mend = "run s6-svscan with a higher -c or -C, or the tree with `hermes up`";
-        check.error(problem, Mend::Do(mend.to_owned()));
+        let remedy = "run s6-svscan with a higher -c or -C, or the tree with `hermes up`";
+        check.error(problem, Remedy::Do(remedy.to_owned()));
     }
-    check.saw(format!("{capacity}; room for {room}"))
+    check.evidence(format!("{capacity}; room for {room}"))
 }
 
-fn descriptors(scene: &Scene<'_>, tree: &TreeScene, capacity: Capacity) -> Check {
+fn descriptors(snapshot: &Snapshot<'_>, tree: &TreeSnapshot, capacity: Capacity) -> Check {
     let mut check = Check::new("descriptors");
     let Some(pid) = tree.svscan.pid else {
         return Check::unknown("descriptors", "s6-svscan lives in another container");
@@ -72,7 +72,7 @@ fn descriptors(scene: &Scene<'_>, tree: &TreeScene, capacity: Capacity) -> Check
     };
     let used = fs::read_dir(format!("/proc/{pid}/fd")).map(Iterator::count).ok();
     let room = Capacity { max_services: None, max_supervisors: None, ..capacity }.room();
-    let missing = missing(scene);
+    let missing = missing(snapshot);
     if room == 0 || room < missing {
         let problem = format!(
             "s6-svscan {pid} may open {limit} files, two for each of {} slots: room for {room} more",
@@ -82,18 +82,18 @@ fn descriptors(scene: &Scene<'_>, tree: &TreeScene, capacity: Capacity) -> Check
         check.error(problem, raise(pid, wanted));
     }
     let used = used.map_or_else(String::new, |used| format!(", {used} are open"));
-    check.saw(format!("s6-svscan {pid} may open {limit} files{used}; room for {room}"))
+    check.evidence(format!("s6-svscan {pid} may open {limit} files{used}; room for {room}"))
 }
 
 /// What gives the process `pid` that many descriptors.
-fn raise(pid: u32, wanted: u64) -> Mend {
+fn raise(pid: u32, wanted: u64) -> Remedy {
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let hard = process.and_then(hard_limit);
     match hard {
-        Some(hard) if hard < wanted => Mend::Do(format!(
+        Some(hard) if hard < wanted => Remedy::Do(format!(
             "start the container with `--ulimit nofile={wanted}`: {hard} is all that may be had here"
         )),
-        _ => Mend::Run(format!("prlimit --pid {pid} --nofile={wanted}:")),
+        _ => Remedy::Run(format!("prlimit --pid {pid} --nofile={wanted}:")),
     }
 }
 
@@ -113,7 +113,7 @@ struct PidsLimit {
     current: u64,
 }
 
-fn pids(scene: &Scene<'_>, tree: &TreeScene, root: &Path) -> Check {
+fn pids(snapshot: &Snapshot<'_>, tree: &TreeSnapshot, root: &Path) -> Check {
     let mut check = Check::new("pids");
     // The gateways are where s6-svscan is, which need not be where this command is.
     let of = tree.svscan.pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
@@ -121,7 +121,7 @@ fn pids(scene: &Scene<'_>, tree: &TreeScene, root: &Path) -> Check {
         Ok(membership) => membership,
         Err(error) => return Check::unknown("pids", error.to_string()),
     };
-    let to_come = scene.profiles.iter().filter_map(|profile| {
+    let to_come = snapshot.profiles.iter().filter_map(|profile| {
         let status = profile.status.as_ref().ok()?;
         let wanted = profile.intent == Some(Intent::Running) && status.pid.is_none();
         let slot = if status.registered { 0 } else { PROCESSES - 1 };
@@ -131,7 +131,7 @@ fn pids(scene: &Scene<'_>, tree: &TreeScene, root: &Path) -> Check {
     let limits = pids_limits(root, &membership);
     let Some(tightest) = limits.iter().min_by_key(|limit| limit.max.saturating_sub(limit.current))
     else {
-        return check.saw("no limit on processes (pids.max) can be seen");
+        return check.evidence("no limit on processes (pids.max) can be seen");
     };
     let PidsLimit { path, max, current } = tightest;
     let path = path.display();
@@ -139,21 +139,21 @@ fn pids(scene: &Scene<'_>, tree: &TreeScene, root: &Path) -> Check {
         let problem = format!(
             "{current} of the {max} processes that `{path}` allows are there, and {to_come} more are to come"
         );
-        let profiles = scene.profiles.len() as u64;
+        let profiles = snapshot.profiles.len() as u64;
         let enough =
             (current + to_come + 2 * SPARE_PROCESSES).max(max * 2).max(profiles * 2 * PROCESSES);
-        let mend = format!("start the container with `--pids-limit {enough}` or more");
-        check.find(severity, problem, Mend::Do(mend));
+        let remedy = format!("start the container with `--pids-limit {enough}` or more");
+        check.find(severity, problem, Remedy::Do(remedy));
     }
-    check.saw(format!("{current} of {max} processes in `{path}`, {to_come} to come"))
+    check.evidence(format!("{current} of {max} processes in `{path}`, {to_come} to come"))
 }
 
-fn judge_pids(max: u64, current: u64, to_come: u64) -> Option<Judgement> {
+fn judge_pids(max: u64, current: u64, to_come: u64) -> Option<Severity> {
     let room = max.saturating_sub(current);
     if room == 0 || room < to_come {
-        return Some(Judgement::Error);
+        return Some(Severity::Error);
     }
-    (room < to_come + SPARE_PROCESSES).then_some(Judgement::Warning)
+    (room < to_come + SPARE_PROCESSES).then_some(Severity::Warning)
 }
 
 /// The limits that hold for a process of this membership, its own group's and those above it, as far as
@@ -217,9 +217,9 @@ mod tests {
     #[test]
     fn what_is_to_come_has_to_fit_and_some_should_be_left() {
         assert_eq!(judge_pids(100, 20, 40), None);
-        assert_eq!(judge_pids(100, 20, 49), Some(Judgement::Warning));
-        assert_eq!(judge_pids(100, 20, 80), Some(Judgement::Warning));
-        assert_eq!(judge_pids(100, 20, 81), Some(Judgement::Error));
-        assert_eq!(judge_pids(100, 100, 0), Some(Judgement::Error));
+        assert_eq!(judge_pids(100, 20, 49), Some(Severity::Warning));
+        assert_eq!(judge_pids(100, 20, 80), Some(Severity::Warning));
+        assert_eq!(judge_pids(100, 20, 81), Some(Severity::Error));
+        assert_eq!(judge_pids(100, 100, 0), Some(Severity::Error));
     }
 }

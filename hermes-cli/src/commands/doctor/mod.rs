@@ -1,6 +1,6 @@
 //! `hermes doctor`: what the gateways need, whether it is there, and what mends it.
 //!
-//! Everything is looked at once ([`scene`]), each check says what it saw ([`report`]), and a check that
+//! Everything is looked at once ([`snapshot`]), each check says what it saw ([`report`]), and a check that
 //! can't be made says why. Nothing is changed unless `--fix` asks for it ([`fix`]).
 //!
 //! | file | its checks |
@@ -31,40 +31,40 @@ mod limits;
 mod owner;
 mod ports;
 mod report;
-mod scene;
 mod slots;
+mod snapshot;
 
 pub(crate) use self::health::run as health;
-use self::report::{Check, Mended, Report};
-use self::scene::Scene;
+use self::report::{Check, Repaired, Report};
+use self::snapshot::Snapshot;
 use crate::app::App;
 use crate::error::{CliError, exit};
-use crate::output::{self, Judgement};
+use crate::output::{self, Severity};
 
 pub(crate) fn run(app: &App, fix: bool) -> Result<u8, CliError> {
-    let mended = if fix { fix::run(app) } else { Vec::new() };
-    let report = examine(app, mended);
+    let repaired = if fix { fix::run(app) } else { Vec::new() };
+    let report = examine(app, repaired);
     if app.json {
         output::json(&report)?;
     } else {
         report.print()?;
     }
-    let failed = report.mended.iter().any(|mended| mended.error.is_some());
-    let wrong = failed || report.count(Judgement::Error) > 0;
+    let failed = report.repaired.iter().any(|repaired| repaired.error.is_some());
+    let wrong = failed || report.count(Severity::Error) > 0;
     Ok(if wrong { exit::FAILURE } else { exit::SUCCESS })
 }
 
 /// The checks of one file.
-type Group = fn(&Scene<'_>) -> Vec<Check>;
+type Group = fn(&Snapshot<'_>) -> Vec<Check>;
 
-fn examine(app: &App, mended: Vec<Mended>) -> Report {
-    let scene = Scene::gather(app);
-    let capacity = limits::capacity_of(&scene);
+fn examine(app: &App, repaired: Vec<Repaired>) -> Report {
+    let snapshot = Snapshot::gather(app);
+    let capacity = limits::capacity_of(&snapshot);
     let mut checks = Vec::new();
-    let groups: &[Group] = match &scene.host {
+    let groups: &[Group] = match &snapshot.host {
         Some(services) => {
-            checks.extend(backend::checks(&scene));
-            checks.extend(host::checks(&scene, services.as_ref()));
+            checks.extend(backend::checks(&snapshot));
+            checks.extend(host::checks(&snapshot, services.as_ref()));
             &[homes::checks, config::checks, ports::checks, disks::checks]
         }
         None => &[
@@ -80,8 +80,8 @@ fn examine(app: &App, mended: Vec<Mended>) -> Report {
             slots::checks,
         ],
     };
-    groups.iter().for_each(|group| checks.extend(group(&scene)));
-    let scandir = match &scene.s6 {
+    groups.iter().for_each(|group| checks.extend(group(&snapshot)));
+    let scandir = match &snapshot.s6 {
         Some(Ok(manager)) => Some(&manager.tree().scandir),
         _ => None,
     };
@@ -91,9 +91,9 @@ fn examine(app: &App, mended: Vec<Mended>) -> Report {
         home: app.root().path().display().to_string(),
         scandir: scandir.map(|scandir| scandir.path().display().to_string()),
         capacity,
-        profiles: scene.profiles.len(),
+        profiles: snapshot.profiles.len(),
         slots: scandir.and_then(|dir| dir.profiles().ok()).map_or(0, |profiles| profiles.len()),
-        mended,
+        repaired,
         findings: checks.iter().flat_map(|check| check.findings.iter().cloned()).collect(),
         checks,
     }

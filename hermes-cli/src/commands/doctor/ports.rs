@@ -8,29 +8,29 @@ use hermes_core::config::{GatewayConfig, Placeholders};
 use hermes_core::store::{FIRST_PORT, Profile};
 use hermes_core::{Intent, ServiceManager, State};
 
-use super::report::{Check, Mend, several};
-use super::scene::{ProfileScene, Scene};
+use super::report::{Check, Remedy, several};
+use super::snapshot::{ProfileSnapshot, Snapshot};
 use crate::gateway::port_holder;
 
-pub(super) fn checks(scene: &Scene<'_>) -> Vec<Check> {
-    vec![claims(scene), holders(scene)]
+pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
+    vec![claims(snapshot), holders(snapshot)]
 }
 
-fn claims(scene: &Scene<'_>) -> Check {
+fn claims(snapshot: &Snapshot<'_>) -> Check {
     let mut check = Check::new("ports");
-    let mut claims: BTreeMap<u16, Vec<&ProfileScene>> = BTreeMap::new();
-    for scene in &scene.profiles {
-        if let Some(port) = port_of(scene) {
-            claims.entry(port).or_default().push(scene);
+    let mut claims: BTreeMap<u16, Vec<&ProfileSnapshot>> = BTreeMap::new();
+    for snapshot in &snapshot.profiles {
+        if let Some(port) = port_of(snapshot) {
+            claims.entry(port).or_default().push(snapshot);
         }
     }
-    for profile in &scene.profiles {
+    for profile in &snapshot.profiles {
         let Ok(loaded) = &profile.config else { continue };
         let name = &profile.profile.name;
         if lacks_port(&loaded.gateway, &profile.profile) && !name.is_default() {
             let which = if loaded.gateway.command.is_none() { "built-in " } else { "" };
             let problem = format!("`{name}` names no port, and its {which}gateway needs one");
-            check.error(problem, scene.run(&format!("profile port {name}")));
+            check.error(problem, snapshot.run(&format!("profile port {name}")));
         }
     }
     let mut free = (FIRST_PORT..=u16::MAX).filter(|port| !claims.contains_key(port));
@@ -39,26 +39,30 @@ fn claims(scene: &Scene<'_>) -> Check {
         let up = claimants.iter().position(|claimant| {
             claimant.status.as_ref().is_ok_and(|status| status.state.is_running())
         });
-        let keeper = up.unwrap_or(0);
-        for (i, claimant) in claimants.iter().enumerate().filter(|(i, _)| *i != keeper) {
-            let (first, other) = (&claimants[keeper.min(i)], &claimants[keeper.max(i)]);
+        let svscan_view = up.unwrap_or(0);
+        for (i, claimant) in claimants.iter().enumerate().filter(|(i, _)| *i != svscan_view) {
+            let (first, other) = (&claimants[svscan_view.min(i)], &claimants[svscan_view.max(i)]);
             let (first, other) = (&first.profile.name, &other.profile.name);
             let problem = format!("port {port} is named by `{first}`, `{other}`");
-            let mend = free.find(|port| port_holder::sockets(*port).is_empty()).map_or_else(
-                || Mend::Do("no port is left".to_owned()),
-                |free| scene.run(&format!("profile port {} {free}", claimant.profile.name)),
+            let remedy = free.find(|port| port_holder::sockets(*port).is_empty()).map_or_else(
+                || Remedy::Do("no port is left".to_owned()),
+                |free| snapshot.run(&format!("profile port {} {free}", claimant.profile.name)),
             );
-            check.error(problem, mend);
+            check.error(problem, remedy);
         }
     }
     let named = claims.values().map(Vec::len).sum();
-    check.saw(format!("{} named by {}", several(claims.len(), "port"), several(named, "profile")))
+    check.evidence(format!(
+        "{} named by {}",
+        several(claims.len(), "port"),
+        several(named, "profile")
+    ))
 }
 
 /// The port that a profile claims: `default` the one that it falls back to, once it is wanted.
-fn port_of(scene: &ProfileScene) -> Option<u16> {
-    let wanted = scene.profile.name.is_default() && scene.intent == Some(Intent::Running);
-    scene.config.as_ref().ok()?.gateway.port.or(wanted.then_some(FIRST_PORT))
+fn port_of(snapshot: &ProfileSnapshot) -> Option<u16> {
+    let wanted = snapshot.profile.name.is_default() && snapshot.intent == Some(Intent::Running);
+    snapshot.config.as_ref().ok()?.gateway.port.or(wanted.then_some(FIRST_PORT))
 }
 
 /// Whether a gateway can't start without a port, and its configuration names none.
@@ -76,16 +80,16 @@ fn lacks_port(gateway: &GatewayConfig, profile: &Profile) -> bool {
     gateway.port.is_none() && (gateway.command.is_none() || !fills)
 }
 
-fn holders(scene: &Scene<'_>) -> Check {
+fn holders(snapshot: &Snapshot<'_>) -> Check {
     let mut check = Check::new("port-holders");
-    let tree = match &scene.tree {
+    let tree = match &snapshot.tree {
         Ok(tree) => tree,
         Err(why) => return Check::unknown("port-holders", why.clone()),
     };
     let gateways: Vec<_> =
-        scene.profiles.iter().filter_map(|profile| profile.status.as_ref().ok()?.pid).collect();
+        snapshot.profiles.iter().filter_map(|profile| profile.status.as_ref().ok()?.pid).collect();
     let mut looked = 0;
-    for profile in &scene.profiles {
+    for profile in &snapshot.profiles {
         // One that tries again and again runs now and then, and is not up for that.
         let state = profile.status.as_ref().map_or(State::Up, |status| status.state);
         let wanted = profile.intent == Some(Intent::Running);
@@ -118,11 +122,14 @@ fn holders(scene: &Scene<'_>) -> Check {
         let problem = format!(
             "`{name}` is wanted and not up, and its port {port} is held at {address} by {who}"
         );
-        let mend =
-            format!("end it, or `{}`", scene.app.line(&format!("profile port {name} NUMBER")));
-        check.error(problem, Mend::Do(mend));
+        let remedy =
+            format!("end it, or `{}`", snapshot.app.line(&format!("profile port {name} NUMBER")));
+        check.error(problem, Remedy::Do(remedy));
     }
-    check.saw(format!("{} of wanted gateways that are not up looked at", several(looked, "port")))
+    check.evidence(format!(
+        "{} of wanted gateways that are not up looked at",
+        several(looked, "port")
+    ))
 }
 
 /// Whether who listens at `address` keeps others from listening at `host`.

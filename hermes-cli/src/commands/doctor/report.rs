@@ -2,21 +2,21 @@
 
 use hermes_core::Kind;
 use hermes_core::detect::Facts;
-pub(super) use hermes_core::examination::Mend;
+pub(super) use hermes_core::diagnostics::Remedy;
 use hermes_s6::capacity::Capacity;
 use serde::Serialize;
 
 use crate::error::CliError;
 use crate::escape::escaped;
-use crate::output::{self, Judgement};
+use crate::output::{self, Severity};
 
 /// Something that is wrong, and what mends it.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Finding {
     pub(super) check: &'static str,
-    pub(super) severity: Judgement,
+    pub(super) severity: Severity,
     pub(super) problem: String,
-    pub(super) mend: Mend,
+    pub(super) remedy: Remedy,
 }
 
 /// One check that was made, or could not be.
@@ -25,7 +25,7 @@ pub(super) struct Check {
     pub(super) check: &'static str,
     /// Whether nothing is wrong; `None` if that could not be seen.
     ok: Option<bool>,
-    pub(super) result: Judgement,
+    pub(super) result: Severity,
     /// What was seen.
     evidence: String,
     #[serde(skip)]
@@ -35,19 +35,19 @@ pub(super) struct Check {
 impl Check {
     /// A check that has found nothing wrong so far.
     pub(super) fn new(check: &'static str) -> Self {
-        let (result, evidence) = (Judgement::Ok, String::new());
+        let (result, evidence) = (Severity::Ok, String::new());
         Self { check, ok: Some(true), result, evidence, findings: Vec::new() }
     }
 
     /// A check that can't be made, and why.
     pub(super) fn unknown(check: &'static str, why: impl Into<String>) -> Self {
         let mut unknown = Self::new(check);
-        unknown.not_all(why);
+        unknown.partial(why);
         unknown
     }
 
     /// With what it saw.
-    pub(super) fn saw(mut self, evidence: impl Into<String>) -> Self {
+    pub(super) fn evidence(mut self, evidence: impl Into<String>) -> Self {
         self.evidence = match self.evidence.is_empty() {
             true => evidence.into(),
             false => format!("{}; {}", evidence.into(), self.evidence),
@@ -56,47 +56,47 @@ impl Check {
     }
 
     /// Says that nothing is to be judged here, and only known.
-    pub(super) fn told(mut self) -> Self {
-        self.judge(Judgement::Info);
+    pub(super) fn info(mut self) -> Self {
+        self.judge(Severity::Info);
         self
     }
 
     /// Some of it could not be seen.
-    pub(super) fn not_all(&mut self, why: impl Into<String>) {
+    pub(super) fn partial(&mut self, why: impl Into<String>) {
         let why = format!("not checked: {}", why.into());
         self.evidence = match self.evidence.is_empty() {
             true => why,
             false => format!("{}; {why}", self.evidence),
         };
-        self.judge(Judgement::Unknown);
+        self.judge(Severity::Unknown);
     }
 
-    pub(super) fn error(&mut self, problem: impl Into<String>, mend: Mend) {
-        self.find(Judgement::Error, problem.into(), mend);
+    pub(super) fn error(&mut self, problem: impl Into<String>, remedy: Remedy) {
+        self.find(Severity::Error, problem.into(), remedy);
     }
 
-    pub(super) fn warning(&mut self, problem: impl Into<String>, mend: Mend) {
-        self.find(Judgement::Warning, problem.into(), mend);
+    pub(super) fn warning(&mut self, problem: impl Into<String>, remedy: Remedy) {
+        self.find(Severity::Warning, problem.into(), remedy);
     }
 
-    pub(super) fn find(&mut self, severity: Judgement, problem: String, mend: Mend) {
+    pub(super) fn find(&mut self, severity: Severity, problem: String, remedy: Remedy) {
         self.judge(severity);
-        self.findings.push(Finding { check: self.check, severity, problem, mend });
+        self.findings.push(Finding { check: self.check, severity, problem, remedy });
     }
 
-    fn judge(&mut self, judgement: Judgement) {
+    fn judge(&mut self, judgement: Severity) {
         self.result = self.result.max(judgement);
         self.ok = match self.result {
-            Judgement::Ok | Judgement::Info => Some(true),
-            Judgement::Unknown => None,
-            Judgement::Warning | Judgement::Error => Some(false),
+            Severity::Ok | Severity::Info => Some(true),
+            Severity::Unknown => None,
+            Severity::Warning | Severity::Error => Some(false),
         };
     }
 }
 
 /// What `--fix` did, or tried.
 #[derive(Debug, Serialize)]
-pub(super) struct Mended {
+pub(super) struct Repaired {
     pub(super) what: String,
     /// Why it failed; `None` if it is done.
     pub(super) error: Option<String>,
@@ -112,28 +112,28 @@ pub(super) struct Report {
     pub(super) capacity: Option<Capacity>,
     pub(super) profiles: usize,
     pub(super) slots: usize,
-    pub(super) mended: Vec<Mended>,
+    pub(super) repaired: Vec<Repaired>,
     pub(super) checks: Vec<Check>,
     pub(super) findings: Vec<Finding>,
 }
 
 impl Report {
     /// How many findings are of this severity.
-    pub(super) fn count(&self, severity: Judgement) -> usize {
+    pub(super) fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
     /// Prints it for people.
     pub(super) fn print(&self) -> Result<(), CliError> {
-        for Mended { what, error } in &self.mended {
+        for Repaired { what, error } in &self.repaired {
             match error {
-                None => output::judged(Judgement::Ok, &format!(": mended: {what}"))?,
+                None => output::judged(Severity::Ok, &format!(": repaired: {what}"))?,
                 Some(error) => {
-                    output::judged(Judgement::Error, &format!(": not mended: {what}: {error}"))?
+                    output::judged(Severity::Error, &format!(": not repaired: {what}: {error}"))?
                 }
             }
         }
-        if !self.mended.is_empty() {
+        if !self.repaired.is_empty() {
             output::line("")?;
         }
         self.print_facts()?;
@@ -142,10 +142,10 @@ impl Report {
             let gap = " ".repeat(9 - result.word().len());
             output::judged(*result, &format!("{gap}{check:<14} {evidence}"))?;
         }
-        for Finding { check, severity, problem, mend } in &self.findings {
+        for Finding { check, severity, problem, remedy } in &self.findings {
             output::line("")?;
             output::judged(*severity, &format!(": {check}: {problem}"))?;
-            output::line(format_args!("  mend: {}", escaped(&mend.to_string())))?;
+            output::line(format_args!("  fix: {}", escaped(&remedy.to_string())))?;
         }
         output::line(format_args!("\n{}", self.closing()))
     }
@@ -165,8 +165,8 @@ impl Report {
     }
 
     fn closing(&self) -> String {
-        let unseen = self.checks.iter().filter(|check| check.result == Judgement::Unknown).count();
-        let (errors, warnings) = (self.count(Judgement::Error), self.count(Judgement::Warning));
+        let unseen = self.checks.iter().filter(|check| check.result == Severity::Unknown).count();
+        let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
         let closing = match (errors, warnings) {
             (0, 0) => "nothing is wrong".to_owned(),
             _ => format!("{}, {}", several(errors, "error"), several(warnings, "warning")),

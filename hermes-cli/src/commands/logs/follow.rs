@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use hermes_core::ProfileName;
+use hermes_core::log::{Follower, Next, Watch};
 use hermes_core::store::StoreError;
-use hermes_s6::log::{Follower, Next, Watch};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -77,7 +77,7 @@ pub(super) fn follow(
             false => left
                 .map(|(_, left)| left)
                 .into_iter()
-                .chain(watch.patience())
+                .chain(watch.timeout())
                 .min()
                 .map(|pause| Timespec::try_from(pause).unwrap_or_default()),
         };

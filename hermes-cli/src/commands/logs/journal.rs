@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use hermes_core::ProfileName;
 use hermes_core::backend::Journal;
+use hermes_core::log::Watch;
 use hermes_core::store::StoreError;
-use hermes_s6::log::Watch;
 use rustix::event::Timespec;
 
 use super::follow::{Ends, LAST, out_of_time};
@@ -98,7 +98,7 @@ pub(super) fn follow(
             }
             None => None,
         };
-        let pause = rest.into_iter().chain(watch.patience()).min();
+        let pause = rest.into_iter().chain(watch.timeout()).min();
         let pause = pause.map(|pause| Timespec::try_from(pause).unwrap_or_default());
         let fds = [Some(followed.fd()), watch.fd()];
         if !ends.await_change(fds.into_iter().flatten(), pause.as_ref())? {

@@ -1,6 +1,6 @@
 //! The lines of several logs in the order of their time.
 
-use hermes_s6::log::Removed;
+use hermes_core::log::Removed;
 
 use super::print::{STAMP, stamped};
 use crate::error::CliError;

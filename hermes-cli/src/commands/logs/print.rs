@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use hermes_core::ProfileName;
-use hermes_s6::log::Removed;
+use hermes_core::log::Removed;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -25,7 +25,7 @@ pub(super) struct Printer {
     logs: Vec<Log>,
 }
 
-/// Whose lines they are.
+/// ProfileLabel lines they are.
 struct Log {
     name: ProfileName,
     prefix: String,

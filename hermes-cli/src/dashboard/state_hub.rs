@@ -12,13 +12,13 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::broadcast::{self, Receiver};
 
-use super::entry::Entry;
+use super::gateway_view::GatewayView;
 
 /// How far behind a listener may be before it is told everything anew.
 const BEHIND: usize = 256;
 
-/// The board.
-pub(super) struct Board {
+/// The state_hub.
+pub(super) struct StateHub {
     seen: Mutex<Seen>,
     feed: broadcast::Sender<Bytes>,
     /// Wakes the watcher.
@@ -27,7 +27,7 @@ pub(super) struct Board {
 
 #[derive(Default)]
 struct Seen {
-    entries: BTreeMap<ProfileName, Entry>,
+    views: BTreeMap<ProfileName, GatewayView>,
     /// Why the gateways can't be looked at.
     problem: Option<Value>,
     /// How often a gateway was seen with another process than before.
@@ -38,7 +38,7 @@ struct Seen {
     looked: bool,
 }
 
-impl Board {
+impl StateHub {
     /// An empty one.
     pub(super) fn new() -> io::Result<Self> {
         let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
@@ -86,24 +86,25 @@ impl Board {
     }
 
     /// Records all that was seen, or why nothing was.
-    pub(super) fn record_all(&self, all: Result<Vec<(ProfileName, Entry)>, Value>) {
+    pub(super) fn record_all(&self, all: Result<Vec<(ProfileName, GatewayView)>, Value>) {
         let mut seen = self.seen();
         let first = !std::mem::replace(&mut seen.looked, true);
         match all {
             Ok(all) => {
                 let had_problem = seen.problem.take().is_some();
                 let all: BTreeMap<_, _> = all.into_iter().collect();
-                let gone = seen.entries.keys().filter(|name| !all.contains_key(*name));
+                let gone = seen.views.keys().filter(|name| !all.contains_key(*name));
                 let gone: Vec<_> = gone.cloned().collect();
                 if first || had_problem {
-                    all.into_iter().for_each(|(name, entry)| drop(seen.put(name, Some(entry))));
+                    all.into_iter()
+                        .for_each(|(name, gateway_view)| drop(seen.put(name, Some(gateway_view))));
                     gone.into_iter().for_each(|name| drop(seen.put(name, None)));
                     self.tell(snapshot(&seen));
                     return;
                 }
-                let all = all.into_iter().map(|(name, entry)| (name, Some(entry)));
-                for (name, entry) in all.chain(gone.into_iter().map(|name| (name, None))) {
-                    seen.put(name, entry).into_iter().for_each(|news| self.tell(news));
+                let all = all.into_iter().map(|(name, gateway_view)| (name, Some(gateway_view)));
+                for (name, gateway_view) in all.chain(gone.into_iter().map(|name| (name, None))) {
+                    seen.put(name, gateway_view).into_iter().for_each(|news| self.tell(news));
                 }
             }
             Err(problem) => {
@@ -116,9 +117,9 @@ impl Board {
     }
 
     /// Records what was seen of one, `None` if it is gone.
-    pub(super) fn record(&self, name: ProfileName, entry: Option<Entry>) {
+    pub(super) fn record(&self, name: ProfileName, gateway_view: Option<GatewayView>) {
         let mut seen = self.seen();
-        seen.put(name, entry).into_iter().for_each(|news| self.tell(news));
+        seen.put(name, gateway_view).into_iter().for_each(|news| self.tell(news));
     }
 
     /// How often a gateway was started again since the dashboard was.
@@ -134,27 +135,27 @@ impl Board {
 
 impl Seen {
     /// Takes in what was seen of one; what is to be told of it, if anything.
-    fn put(&mut self, name: ProfileName, entry: Option<Entry>) -> Option<Bytes> {
-        let Some(entry) = entry else {
+    fn put(&mut self, name: ProfileName, gateway_view: Option<GatewayView>) -> Option<Bytes> {
+        let Some(gateway_view) = gateway_view else {
             self.pids.remove(&name);
             self.restarts.remove(&name);
             let gone = serde_json::json!({ "profile": name });
-            return self.entries.remove(&name).map(|_| event("removed", &gone));
+            return self.views.remove(&name).map(|_| event("removed", &gone));
         };
-        if let Some(pid) = entry.view().and_then(|view| view.status.pid)
+        if let Some(pid) = gateway_view.view().and_then(|view| view.status.pid)
             && self.pids.insert(name.clone(), pid).is_some_and(|old| old != pid)
         {
             *self.restarts.entry(name.clone()).or_default() += 1;
         }
-        let is_same = self.entries.get(&name).is_some_and(|old| old.is_same(&entry));
-        let news = (!is_same).then(|| event("gateway", &entry));
-        self.entries.insert(name, entry);
+        let is_same = self.views.get(&name).is_some_and(|old| old.is_same(&gateway_view));
+        let news = (!is_same).then(|| event("gateway", &gateway_view));
+        self.views.insert(name, gateway_view);
         news
     }
 }
 
 fn snapshot(seen: &Seen) -> Bytes {
-    let gateways: Vec<_> = seen.entries.values().collect();
+    let gateways: Vec<_> = seen.views.values().collect();
     event(
         "snapshot",
         &serde_json::json!({

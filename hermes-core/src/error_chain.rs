@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 /// `error` and its causes, outermost first.
-pub fn causes<'a>(
+pub fn chain<'a>(
     error: &'a (dyn Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| Error::source(*error))
@@ -14,7 +14,7 @@ pub fn causes<'a>(
 /// is left out.
 pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
-    for text in causes(error).map(ToString::to_string) {
+    for text in chain(error).map(ToString::to_string) {
         if line.ends_with(&text) {
             continue;
         }
@@ -28,7 +28,7 @@ pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
 
 /// Whether the system denied permission, here or in a cause.
 pub fn is_denied(error: &(dyn Error + 'static)) -> bool {
-    causes(error)
+    chain(error)
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|cause| cause.kind() == io::ErrorKind::PermissionDenied)
 }

@@ -52,7 +52,7 @@ impl Watch {
     }
 
     /// How long nothing may be looked at again, though nothing was told; `None` for as long as that.
-    pub fn patience(&self) -> Option<Duration> {
+    pub fn timeout(&self) -> Option<Duration> {
         self.inotify.is_none().then_some(LOOK_AGAIN)
     }
 

@@ -7,9 +7,9 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 const SEED: &str = "HERMES_TEST_SEED";
 
 /// A seeded source of values.
-pub struct Dice(TestRunner);
+pub struct SeededRng(TestRunner);
 
-impl Dice {
+impl SeededRng {
     /// Chance that comes from `seed`.
     pub fn new(seed: u64) -> Self {
         let mut bytes = [0; 32];

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::app::{App, Services};
-use crate::args::Which;
+use crate::args::ProfileSelector;
 use crate::commands::status::{self, View};
 use crate::error::CliError;
 use crate::output;
@@ -15,7 +15,7 @@ use crate::output;
 /// A gateway, or why nothing can be told of it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
-pub(super) enum Entry {
+pub(super) enum GatewayView {
     /// What its supervisor says.
     Seen(Box<Seen>),
     /// Why that can't be read.
@@ -34,7 +34,7 @@ pub(super) struct Seen {
     died: Vec<Timestamp>,
 }
 
-impl Entry {
+impl GatewayView {
     /// What is to be told of a profile now; `None` if there is no such profile.
     pub(super) fn of(app: &App, services: &Services, name: &ProfileName) -> Option<Self> {
         Self::told(app, services, name, services.status(name))
@@ -86,11 +86,14 @@ impl Entry {
 }
 
 /// All profiles, `default` first.
-pub(super) fn all(app: &App, services: &Services) -> Result<Vec<(ProfileName, Entry)>, CliError> {
-    let names = status::names(app, &Which { names: Vec::new(), all: true })?;
+pub(super) fn all(
+    app: &App,
+    services: &Services,
+) -> Result<Vec<(ProfileName, GatewayView)>, CliError> {
+    let names = status::names(app, &ProfileSelector { names: Vec::new(), all: true })?;
     let statuses = services.statuses(&names)?;
-    let entry = |(name, status): (ProfileName, _)| {
-        Some((name.clone(), Entry::told(app, services, &name, status)?))
+    let gateway_view = |(name, status): (ProfileName, _)| {
+        Some((name.clone(), GatewayView::told(app, services, &name, status)?))
     };
-    Ok(names.into_iter().zip(statuses).filter_map(entry).collect())
+    Ok(names.into_iter().zip(statuses).filter_map(gateway_view).collect())
 }

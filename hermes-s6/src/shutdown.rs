@@ -11,9 +11,9 @@ use crate::error::refused;
 /// Who stops a tree tells every service to go down; a boot that goes on in another thread must not tell
 /// one to come up after that.
 #[derive(Debug, Clone, Default)]
-pub struct Ending(Arc<Mutex<bool>>);
+pub struct Shutdown(Arc<Mutex<bool>>);
 
-impl Ending {
+impl Shutdown {
     /// Says that the tree is being stopped. When this returns, nothing is being started, and nothing
     /// will be.
     pub fn begin(&self) {

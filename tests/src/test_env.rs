@@ -21,7 +21,7 @@ const USER: u32 = 10_000;
 
 /// A test's own home, scan directory and user.
 #[derive(Debug)]
-pub struct World {
+pub struct TestEnv {
     dir: TempDir,
     /// It lies on a disk of its own.
     mounted: bool,
@@ -29,7 +29,7 @@ pub struct World {
     pub faster: u32,
 }
 
-impl World {
+impl TestEnv {
     /// An empty world. Nothing runs in it yet.
     #[expect(clippy::new_without_default, reason = "it makes directories")]
     pub fn new() -> Self {
@@ -247,7 +247,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for TestEnv {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.end_processes();

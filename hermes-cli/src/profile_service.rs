@@ -33,7 +33,7 @@ pub(crate) fn created(
             let error = CliError::from(error);
             Err(match undone {
                 Ok(()) => error,
-                Err(left) => error.hint(format!("the profile is still there: {left}")),
+                Err(left) => error.with_hint(format!("the profile is still there: {left}")),
             })
         }
     }
@@ -71,7 +71,7 @@ pub(crate) fn delete(app: &App, name: &ProfileName, keep_logs: bool) -> Result<(
         let pid = holder.pid.map_or_else(|| "elsewhere".to_owned(), |pid| format!("as {pid}"));
         return Err(CliError::new(format!("`{name}` was not deleted: its gateway runs {pid}"))
             .because("it belongs to another supervision tree, or was started by hand")
-            .hint("name its tree with --scandir, or end it"));
+            .with_hint("name its tree with --scandir, or end it"));
     }
     app.store.delete(name, keep_logs)?;
     // Nobody can register what is no profile any more, but somebody may have just before.

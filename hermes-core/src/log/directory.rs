@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::fsutil;
 use fs_err as fs;
-use hermes_core::fsutil;
 
 /// What tells one file from another for as long as it is held open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

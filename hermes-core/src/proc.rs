@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use crate::fsutil;
+use crate::wait::{self, Poll};
 use fs_err as fs;
-use hermes_core::fsutil;
-use hermes_core::wait::{self, Look};
 
 /// How long an exec may go on, on a busy machine.
 const EXEC: Duration = Duration::from_secs(1);
@@ -136,7 +136,7 @@ impl Proc {
         let found = wait::until(Instant::now() + EXEC, || {
             let bytes = self.read_at_once(pid, "environ")?;
             let whole = !bytes.is_empty() || self.has_no_environment(pid)?;
-            Ok::<_, io::Error>(if whole { Look::Done(bytes) } else { Look::Wait })
+            Ok::<_, io::Error>(if whole { Poll::Done(bytes) } else { Poll::Wait })
         })?;
         Ok(found.unwrap_or_default())
     }
@@ -186,7 +186,7 @@ impl Proc {
 }
 
 /// Whether `path` of one process and `other` of another name the same directory.
-pub(crate) fn same_directory(path: &Path, other: &Path) -> bool {
+pub fn same_directory(path: &Path, other: &Path) -> bool {
     match (fs::canonicalize(path), fs::canonicalize(other)) {
         (Ok(path), Ok(other)) => path == other,
         _ => path == other,

@@ -17,20 +17,20 @@ const MAX_LINKS: usize = 40;
 
 /// Somebody but root who decides what a path leads to.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Stranger {
+pub struct UntrustedOwner {
     /// Where on the way.
-    pub(crate) at: PathBuf,
+    pub at: PathBuf,
     /// The uid and gid of its owner; `None` where everybody may write.
-    pub(crate) owner: Option<(u32, u32)>,
+    pub owner: Option<(u32, u32)>,
 }
 
 /// The first one on the way to `path`, which is absolute, or at its end; `None` if only root decides. What
 /// is not there will be its maker's.
-pub(crate) fn stranger(path: &Path) -> io::Result<Option<Stranger>> {
+pub fn untrusted_owner(path: &Path) -> io::Result<Option<UntrustedOwner>> {
     stranger_to(Trusted::of_this_namespace()?, path)
 }
 
-fn stranger_to(trusted: Trusted, path: &Path) -> io::Result<Option<Stranger>> {
+fn stranger_to(trusted: Trusted, path: &Path) -> io::Result<Option<UntrustedOwner>> {
     let mut pending = steps(path);
     let mut at = PathBuf::from("/");
     let mut links = 0;
@@ -45,7 +45,7 @@ fn stranger_to(trusted: Trusted, path: &Path) -> io::Result<Option<Stranger>> {
             metadata => metadata?,
         };
         if let Some(owner) = judge(&trusted, &metadata, pending.is_empty()) {
-            return Ok(Some(Stranger { at: next, owner }));
+            return Ok(Some(UntrustedOwner { at: next, owner }));
         }
         if !metadata.is_symlink() {
             at = next;
@@ -78,7 +78,7 @@ fn judge(trusted: &Trusted, metadata: &Metadata, last: bool) -> Option<Option<(u
     (open && !kept).then_some(None)
 }
 
-/// Whose directories are as good as root's own.
+/// ProfileLabel directories are as good as root's own.
 struct Trusted {
     user: u32,
     /// The users that this namespace has. Of the others, who made the namespace is one: whatever runs in it
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     /// As root sees it, in the place of whoever runs the test.
-    fn stranger(path: &Path) -> io::Result<Option<Stranger>> {
+    fn untrusted_owner(path: &Path) -> io::Result<Option<UntrustedOwner>> {
         let user = rustix::process::geteuid().as_raw();
         stranger_to(Trusted { user, ..Trusted::of_this_namespace()? }, path)
     }
@@ -123,8 +123,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("a/home");
         fs::create_dir_all(&home).unwrap();
-        assert_eq!(stranger(&home).unwrap(), None, "below a sticky /tmp");
-        assert_eq!(stranger(&home.join("not/there")).unwrap(), None);
+        assert_eq!(untrusted_owner(&home).unwrap(), None, "below a sticky /tmp");
+        assert_eq!(untrusted_owner(&home.join("not/there")).unwrap(), None);
         for (at, mode, whose) in [
             (home.clone(), 0o777, Some(None)),
             (home.clone(), 0o1777, Some(None)),
@@ -132,7 +132,7 @@ mod tests {
             (dir.path().join("a"), 0o1777, None),
         ] {
             chmod(&at, mode);
-            let found = stranger(&home).unwrap();
+            let found = untrusted_owner(&home).unwrap();
             assert_eq!(found.map(|it| it.owner), whose, "{mode:o} on {}", at.display());
             chmod(&at, 0o755);
         }
@@ -150,11 +150,11 @@ mod tests {
         symlink("open/link", path("through")).unwrap();
         symlink(path("home"), path("straight/link")).unwrap();
         chmod(&path("open"), 0o777);
-        assert_eq!(stranger(&path("straight/link")).unwrap(), None);
-        let found = stranger(&path("through")).unwrap();
-        assert_eq!(found, Some(Stranger { at: path("open"), owner: None }));
+        assert_eq!(untrusted_owner(&path("straight/link")).unwrap(), None);
+        let found = untrusted_owner(&path("through")).unwrap();
+        assert_eq!(found, Some(UntrustedOwner { at: path("open"), owner: None }));
         symlink("circle", path("circle")).unwrap();
-        stranger(&path("circle")).unwrap_err();
+        untrusted_owner(&path("circle")).unwrap_err();
     }
 
     #[test]

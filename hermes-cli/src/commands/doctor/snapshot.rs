@@ -7,14 +7,14 @@ use hermes_core::{Intent, Kind, ProfileName, ServiceManager, Status};
 use hermes_s6::reconcile::Action;
 use hermes_s6::{S6Manager, boot};
 
-use super::report::Mend;
+use super::report::Remedy;
 use crate::app::{App, Services};
 use crate::error::CliError;
 
 /// Everything that is looked at.
-pub(super) struct Scene<'a> {
+pub(super) struct Snapshot<'a> {
     pub(super) app: &'a App,
-    pub(super) profiles: Vec<ProfileScene>,
+    pub(super) profiles: Vec<ProfileSnapshot>,
     pub(super) skipped: Vec<Skipped>,
     /// Why the profiles can't be listed.
     pub(super) unlisted: Option<String>,
@@ -23,11 +23,11 @@ pub(super) struct Scene<'a> {
     /// The backend of a host, which gateways are installed in; `None` where there is another.
     pub(super) host: Option<Services>,
     /// The tree, where there is one and it is this home's; else why there is nothing to look at.
-    pub(super) tree: Result<TreeScene, String>,
+    pub(super) tree: Result<TreeSnapshot, String>,
 }
 
 /// One profile.
-pub(super) struct ProfileScene {
+pub(super) struct ProfileSnapshot {
     pub(super) profile: Profile,
     pub(super) config: Result<Loaded, ConfigError>,
     pub(super) intent: Option<Intent>,
@@ -36,14 +36,14 @@ pub(super) struct ProfileScene {
 }
 
 /// A live tree of this home's.
-pub(super) struct TreeScene {
+pub(super) struct TreeSnapshot {
     pub(super) manager: S6Manager,
     pub(super) svscan: Holder,
     /// What boot would do.
     pub(super) plan: Vec<Action>,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> Snapshot<'a> {
     /// Looks at everything once.
     pub(super) fn gather(app: &'a App) -> Self {
         let s6 = (app.facts.backend() == Kind::S6).then(|| app.s6());
@@ -67,7 +67,7 @@ impl<'a> Scene<'a> {
             Err(error) => vec![Err(told(error)); names.len()],
         });
         let mut statuses = statuses.iter_mut().flat_map(|statuses| statuses.drain(..));
-        let mut scene = |profile: Profile| ProfileScene {
+        let mut snapshot = |profile: Profile| ProfileSnapshot {
             config: config::load(&profile.home.config()),
             intent: Intent::read(&profile.home).ok(),
             status: match &tree {
@@ -82,7 +82,7 @@ impl<'a> Scene<'a> {
         };
         Self {
             app,
-            profiles: profiles.into_iter().map(&mut scene).collect(),
+            profiles: profiles.into_iter().map(&mut snapshot).collect(),
             skipped,
             unlisted,
             s6,
@@ -93,17 +93,17 @@ impl<'a> Scene<'a> {
 
     /// What is known of the gateway of `name`, if there is such a profile and it can be told.
     pub(super) fn status(&self, name: &ProfileName) -> Option<&Status> {
-        let scene = self.profiles.iter().find(|scene| scene.profile.name == *name);
-        scene?.status.as_ref().ok()
+        let snapshot = self.profiles.iter().find(|snapshot| snapshot.profile.name == *name);
+        snapshot?.status.as_ref().ok()
     }
 
     /// A command of ours that mends.
-    pub(super) fn run(&self, command: &str) -> Mend {
-        Mend::Run(self.app.line(command))
+    pub(super) fn run(&self, command: &str) -> Remedy {
+        Remedy::Run(self.app.line(command))
     }
 }
 
-fn look_at(manager: &S6Manager) -> Result<TreeScene, String> {
+fn look_at(manager: &S6Manager) -> Result<TreeSnapshot, String> {
     // Not what could not be done for it, but what it is.
     let told = |error| {
         let error = CliError::from(error);
@@ -112,5 +112,5 @@ fn look_at(manager: &S6Manager) -> Result<TreeScene, String> {
     let svscan = manager.tree().require_svscan("look at the tree").map_err(told)?;
     manager.tree().require_same_home("look at the tree", svscan).map_err(told)?;
     let plan = boot::plan(manager).map_err(told)?;
-    Ok(TreeScene { manager: manager.clone(), svscan, plan })
+    Ok(TreeSnapshot { manager: manager.clone(), svscan, plan })
 }

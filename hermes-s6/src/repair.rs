@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hermes_core::causes::in_one_line;
+use hermes_core::error_chain::in_one_line;
 use hermes_core::fsutil;
 use hermes_core::lock::{Lock, LockError};
 use hermes_core::manager::ManagerError;
@@ -23,7 +23,7 @@ const OPERATION: &str = "mend the slots without stopping a gateway";
 /// Carries out what boot would do and no gateway that runs has to be stopped for: settles renames that
 /// a crash interrupted, clears what was left, sweeps, removes slots that nobody uses, makes missing ones, and starts what is wanted and neither
 /// parked nor up. Blocks until each was seen to succeed or fail. Idempotent.
-pub fn harmless(manager: &S6Manager) -> Result<Vec<Outcome>, ManagerError> {
+pub fn repair_online(manager: &S6Manager) -> Result<Vec<Outcome>, ManagerError> {
     let svscan = manager.tree().require_svscan(OPERATION)?;
     manager.tree().require_same_home(OPERATION, svscan)?;
     let settled = rename::settle(manager.store()).map_err(|error| failed(OPERATION, error))?;

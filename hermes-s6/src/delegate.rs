@@ -13,10 +13,10 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use thiserror::Error;
 
 /// Hands `scandir` over to the user `uid` and the group `gid`. Needs root. Idempotent.
-pub fn hand_over(scandir: &Path, uid: u32, gid: u32) -> Result<(), HandOverError> {
+pub fn delegate(scandir: &Path, uid: u32, gid: u32) -> Result<(), DelegateError> {
     let failed = |what: &str| {
         let what = what.to_owned();
-        move |error: rustix::io::Errno| HandOverError { what, source: error.into() }
+        move |error: rustix::io::Errno| DelegateError { what, source: error.into() }
     };
     let shown = scandir.display();
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -28,7 +28,7 @@ pub fn hand_over(scandir: &Path, uid: u32, gid: u32) -> Result<(), HandOverError
     rustix::fs::fchmod(&svscan, mode | Mode::XUSR | Mode::XGRP | Mode::XOTH)
         .map_err(failed(&format!("open the way to `{shown}/.s6-svscan`")))?;
     for (name, kind) in [("control", FileType::Fifo), ("lock", FileType::RegularFile)] {
-        give(&svscan, name, kind, uid, gid).map_err(|source| HandOverError {
+        give(&svscan, name, kind, uid, gid).map_err(|source| DelegateError {
             what: format!("hand over `{shown}/.s6-svscan/{name}`"),
             source,
         })?;
@@ -59,7 +59,7 @@ fn give(directory: &OwnedFd, name: &str, kind: FileType, uid: u32, gid: u32) -> 
 /// A step of the hand-over that failed; the steps before it stay done.
 #[derive(Debug, Error)]
 #[error("failed to {what}")]
-pub struct HandOverError {
+pub struct DelegateError {
     what: String,
     source: io::Error,
 }
@@ -95,7 +95,7 @@ mod tests {
     fn the_receiver_owns_what_is_needed_and_twice_is_as_once() {
         let (dir, (uid, gid)) = (scandir(), receiver());
         for _ in 0..2 {
-            hand_over(dir.path(), uid, gid).unwrap();
+            delegate(dir.path(), uid, gid).unwrap();
             for name in ["", ".s6-svscan/control", ".s6-svscan/lock"] {
                 let metadata = fs::metadata(dir.path().join(name)).unwrap();
                 assert_eq!((metadata.uid(), metadata.gid()), (uid, gid), "{name}");
@@ -114,7 +114,7 @@ mod tests {
             fs::rename(&path, dir.path().join("aside")).unwrap();
             symlink(&target, &path).unwrap();
             let before = fs::metadata(&target).unwrap();
-            hand_over(dir.path(), uid, gid).unwrap_err();
+            delegate(dir.path(), uid, gid).unwrap_err();
             let after = fs::metadata(&target).unwrap();
             assert_eq!((before.uid(), before.mode()), (after.uid(), after.mode()), "{name}");
         }
@@ -124,10 +124,10 @@ mod tests {
         fs::remove_file(&lock).unwrap();
         fs::hard_link(elsewhere.path(), &lock).unwrap();
         let before = elsewhere.as_file().metadata().unwrap().uid();
-        hand_over(dir.path(), uid, gid).unwrap_err();
+        delegate(dir.path(), uid, gid).unwrap_err();
         assert_eq!(elsewhere.as_file().metadata().unwrap().uid(), before);
         let (dir, link) = (scandir(), tempfile::tempdir().unwrap());
         symlink(dir.path(), link.path().join("scandir")).unwrap();
-        hand_over(&link.path().join("scandir"), uid, gid).unwrap_err();
+        delegate(&link.path().join("scandir"), uid, gid).unwrap_err();
     }
 }

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 /// What mends a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mend {
+pub enum Remedy {
     /// A command, to be run as it stands.
     Run(String),
     /// A command that needs root.
@@ -14,7 +14,7 @@ pub enum Mend {
 }
 
 /// As an object: `how` is `run`, `root` or `do`, and `what` the command or the words.
-impl Serialize for Mend {
+impl Serialize for Remedy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (how, what) = match self {
             Self::Run(what) => ("run", what),
@@ -25,7 +25,7 @@ impl Serialize for Mend {
     }
 }
 
-impl std::fmt::Display for Mend {
+impl std::fmt::Display for Remedy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Run(what) | Self::Do(what) => f.write_str(what),
@@ -40,18 +40,18 @@ pub struct Examination {
     /// What it is called, in one word.
     pub check: &'static str,
     /// What was seen.
-    pub saw: String,
+    pub evidence: String,
     /// What is wrong.
-    pub shortcomings: Vec<Shortcoming>,
+    pub findings: Vec<Finding>,
 }
 
 /// Something that is wrong, and what mends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shortcoming {
+pub struct Finding {
     /// Whether it keeps gateways or commands from working; otherwise they work, and not as was meant.
     pub severe: bool,
     /// What is wrong.
     pub problem: String,
     /// What mends it.
-    pub mend: Mend,
+    pub remedy: Remedy,
 }
