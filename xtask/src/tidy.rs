@@ -1,9 +1,11 @@
 //! `cargo xtask tidy`: what the compiler does not check. It is also an ordinary test, so `cargo test` runs it.
 //!
 //! Collects all findings, prints them, then fails. This file reads the tree; the rules themselves are pure
-//! functions over text in `rules` and over the dependency graph in `crates`, and are tested on planted mistakes.
+//! functions over text in `rules` and `manifests`, and over the dependency graph in `crates`. They are tested on
+//! planted mistakes.
 
 mod crates;
+mod manifests;
 mod rules;
 
 use std::fmt;
@@ -61,9 +63,11 @@ fn tree(root: &Path) -> Result<Vec<Finding>> {
     shell.change_dir(root);
     let members = members(root)?;
     let mut findings = crates::edges(&members);
+    let workspace = read(root, "Cargo.toml")?;
+    findings.extend(manifests::workspace("Cargo.toml", &workspace));
     for member in &members {
         let manifest = format!("{}/Cargo.toml", member.dir);
-        findings.extend(crates::manifest(&manifest, &read(root, &manifest)?));
+        findings.extend(manifests::manifest(&manifest, &read(root, &manifest)?));
     }
     for path in tracked(&shell)? {
         // Listed but deleted, a directory (a submodule) or a link: nothing to read.
@@ -72,6 +76,10 @@ fn tree(root: &Path) -> Result<Vec<Finding>> {
         }
         if path.ends_with(".rs") {
             findings.extend(rules::rust(&path, &read(root, &path)?));
+        }
+        // The changelog states what versions of the past needed.
+        if path.ends_with(".md") && path != "CHANGELOG.md" {
+            findings.extend(manifests::rust_version(&path, &read(root, &path)?, &workspace));
         }
         if rules::is_for_unix(&path) {
             let bytes =
