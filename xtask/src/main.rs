@@ -8,6 +8,7 @@
 mod agent;
 mod bench;
 mod demo;
+mod deny;
 mod docker;
 mod docker_test;
 mod image;
@@ -17,6 +18,7 @@ mod soak;
 mod systemd_image;
 mod test;
 mod tidy;
+mod venv;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,7 +29,7 @@ use clap::{Args, Parser};
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 enum Xtask {
-    /// Run every check: formatting, lints, tidy, tests, documentation
+    /// Run every check: formatting, lints, tidy, dependencies, tests, documentation
     Test {
         #[command(flatten)]
         tools: Tools,
@@ -37,6 +39,8 @@ enum Xtask {
     },
     /// Check what the compiler does not: crate edges, manifests, file form, shell scripts
     Tidy,
+    /// Check licences, versions and sources of dependencies
+    Deny(Tools),
     /// Show the product's main job live, in a temporary home
     Demo(Tools),
     /// Measure Hermes beside the Python implementation, s6's tools and the floor of the machine
@@ -69,7 +73,7 @@ enum Xtask {
         #[command(flatten)]
         tools: Tools,
     },
-    /// Install the programs, and the Python agent, that the other tasks need
+    /// Install what the other tasks need: programs, the Python agent, cargo-deny
     Install(Tools),
 }
 
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
     let done = match Xtask::parse() {
         Xtask::Test { tools, docker } => test::run(tools.no_install, docker),
         Xtask::Tidy => tidy::run(),
+        Xtask::Deny(tools) => deny::run(tools.no_install),
         Xtask::Bench { bench, tools } => bench::run(&bench, tools.no_install),
         Xtask::Image { image, tools } => image::run(&image, tools.no_install),
         Xtask::DockerTest { test, tools } => docker_test::run(&test, tools.no_install),

@@ -9,10 +9,10 @@ use anyhow::{Error, Result};
 use xshell::Shell;
 
 use crate::docker_test::TestOptions;
-use crate::{agent, docker, docker_test, install, tidy};
+use crate::{agent, deny, docker, docker_test, install, tidy};
 
 /// The steps that are one cargo command, in the order in which a mistake is cheapest to find.
-/// `tidy` runs between the first two and the rest.
+/// `tidy` and `deny` run between the first two and the rest.
 const BEFORE_TIDY: &[Step] = &[
     Step { name: "fmt", args: &["fmt", "--all", "--check"], rustdocflags: None },
     Step {
@@ -73,6 +73,7 @@ pub(crate) fn run(no_install: bool, docker: bool) -> Result<()> {
         step(cargo.name, &cargo.alone(), || cargo.run(&shell))?;
     }
     step("tidy", "cargo xtask tidy", tidy::run)?;
+    step("deny", "cargo xtask deny", || deny::run(no_install))?;
     for cargo in AFTER_TIDY {
         step(cargo.name, &cargo.alone(), || cargo.run(&shell))?;
     }
@@ -97,6 +98,7 @@ pub(crate) fn run(no_install: bool, docker: bool) -> Result<()> {
 /// Returns once everything is there that the checks need.
 pub(crate) fn for_test(no_install: bool) -> Result<()> {
     install::ensure(install::FOR_TEST, no_install)?;
+    deny::ensure(no_install)?;
     agent::ensure(no_install)
 }
 

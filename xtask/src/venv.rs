@@ -1,0 +1,91 @@
+//! What pip installs: each in a virtual environment of its own below the build directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use xshell::Shell;
+
+use crate::install;
+
+/// The file that is written last, so that a half-done installation is done again.
+const STAMP: &str = "installed-by-xtask";
+/// What `cargo install --root` leaves in a directory.
+const CARGO_ROOT: &str = ".crates.toml";
+
+/// The build directory that this program is in.
+pub(crate) fn target() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let target = program.ancestors().nth(2).context("target/<profile>/xtask")?;
+    Ok(target.to_owned())
+}
+
+/// Whether `dir` has what `stamp` names.
+pub(crate) fn has(dir: &Path, stamp: &str) -> bool {
+    fs::read_to_string(dir.join(STAMP)).is_ok_and(|found| found == stamp)
+}
+
+/// Records that `dir` has what `stamp` names.
+pub(crate) fn record(dir: &Path, stamp: &str) -> Result<()> {
+    Ok(fs::write(dir.join(STAMP), stamp)?)
+}
+
+/// Creates a virtual environment and has its pip install what `args` name.
+pub(crate) fn create(shell: &Shell, dir: &Path, args: &[&str]) -> Result<()> {
+    let python =
+        install::python_with("ensurepip").context("there is no python3 with `ensurepip`")?;
+    install::run(shell, &[text(&python)?, "-m", "venv", text(dir)?])?;
+    let python = dir.join("bin/python");
+    let pip = [text(&python)?, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    install::run(shell, &[&pip, args].concat())
+}
+
+/// Removes a link, a virtual environment, or what cargo installed.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
+    if !metadata.is_dir() {
+        return Ok(fs::remove_file(path)?);
+    }
+    let ours = ["pyvenv.cfg", CARGO_ROOT].iter().any(|file| path.join(file).exists())
+        || fs::read_dir(path)?.next().is_none();
+    ensure!(ours, "{} exists and is not a virtual environment", path.display());
+    Ok(fs::remove_dir_all(path)?)
+}
+
+/// A path for a command line that is printed, too.
+pub(crate) fn text(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("`{}` is not valid UTF-8", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn only_what_was_installed_and_links_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (venv, link) = (dir.path().join("venv"), dir.path().join("link"));
+        for file in ["pyvenv.cfg", CARGO_ROOT] {
+            fs::create_dir(&venv).unwrap();
+            fs::write(venv.join("precious"), "").unwrap();
+            symlink(&venv, &link).unwrap();
+            remove(&link).unwrap();
+            assert!(!link.exists());
+            remove(&venv).unwrap_err();
+            fs::write(venv.join(file), "").unwrap();
+            remove(&venv).unwrap();
+            remove(&venv).unwrap();
+            assert!(!venv.exists());
+        }
+    }
+
+    #[test]
+    fn another_version_is_not_the_recorded_one() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!has(dir.path(), "1"));
+        record(dir.path(), "1").unwrap();
+        assert!(has(dir.path(), "1") && !has(dir.path(), "2"));
+    }
+}
