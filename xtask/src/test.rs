@@ -1,44 +1,43 @@
 //! `cargo xtask test`: every check there is, one after the other, on a machine that may lack the tools.
 //!
-//! Stops at the first failure and says how to run that step alone. What CI runs is exactly this, with the
-//! image's tests demanded: elsewhere they run where an engine answers.
+//! A step that fails does not stop those after it; the end names each that failed and the command to run it alone. CI
+//! runs exactly this with `--docker`, which demands the image's tests: elsewhere they run where an engine answers.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Error, Result};
-use xshell::Shell;
+use anyhow::{Result, bail};
+use xshell::{Cmd, Shell};
 
 use crate::docker_test::TestOptions;
 use crate::{agent, deny, docker, docker_test, install, tidy};
 
-/// The steps that are one cargo command, in the order in which a mistake is cheapest to find.
-/// `tidy` and `deny` run between the first two and the rest.
-const BEFORE_TIDY: &[Step] = &[
-    Step { name: "fmt", args: &["fmt", "--all", "--check"], rustdocflags: None },
-    Step {
-        name: "clippy",
-        args: &[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--all-features",
-            "--locked",
-            "--",
-            "-D",
-            "warnings",
-        ],
-        rustdocflags: None,
-    },
-];
-const AFTER_TIDY: &[Step] = &[
-    Step { name: "test", args: &["test", "--workspace", "--locked"], rustdocflags: None },
-    Step {
-        name: "doc",
-        args: &["doc", "--workspace", "--no-deps", "--locked"],
-        rustdocflags: Some("-D warnings"),
-    },
-];
+const FMT: Step = Step { name: "fmt", args: &["fmt", "--all", "--check"], rustdocflags: None };
+const CLIPPY: Step = Step {
+    name: "clippy",
+    args: &[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ],
+    rustdocflags: None,
+};
+const TEST: Step = Step {
+    name: "test",
+    args: &["test", "--workspace", "--locked", "--no-fail-fast"],
+    rustdocflags: None,
+};
+const DOC: Step = Step {
+    name: "doc",
+    args: &["doc", "--workspace", "--no-deps", "--locked"],
+    rustdocflags: Some("-D warnings"),
+};
 
+/// A step that is one cargo command.
 struct Step {
     name: &'static str,
     args: &'static [&'static str],
@@ -53,12 +52,9 @@ impl Step {
         format!("{env}cargo {}", self.args.join(" "))
     }
 
-    fn run(&self, shell: &Shell) -> Result<()> {
-        let mut command = shell.cmd(crate::cargo()).args(self.args).quiet();
-        if let Some(flags) = self.rustdocflags {
-            command = command.env("RUSTDOCFLAGS", flags);
-        }
-        Ok(command.run()?)
+    fn command<'a>(&self, shell: &'a Shell) -> Cmd<'a> {
+        let command = shell.cmd(crate::cargo()).args(self.args).quiet();
+        command.envs(self.rustdocflags.map(|flags| ("RUSTDOCFLAGS", flags)))
     }
 }
 
@@ -68,21 +64,23 @@ pub(crate) fn run(no_install: bool, docker: bool) -> Result<()> {
     shell.change_dir(crate::root());
     let start = Instant::now();
 
-    step("tools", "cargo xtask install", || for_test(no_install))?;
-    for cargo in BEFORE_TIDY {
-        step(cargo.name, &cargo.alone(), || cargo.run(&shell))?;
-    }
-    step("tidy", "cargo xtask tidy", tidy::run)?;
-    step("deny", "cargo xtask deny", || deny::run(no_install))?;
-    for cargo in AFTER_TIDY {
-        step(cargo.name, &cargo.alone(), || cargo.run(&shell))?;
-    }
+    let mut report = Report::default();
+    // Without its tools every later step would fail for that reason only.
+    report.step("tools", "cargo xtask install", || for_test(no_install));
+    report.end()?;
+    // In the order in which a mistake is cheapest to find.
+    report.cargo(&FMT, &shell);
+    report.cargo(&CLIPPY, &shell);
+    report.step("tidy", "cargo xtask tidy", tidy::run);
+    report.step("deny", "cargo xtask deny", || deny::run(no_install));
+    report.cargo(&TEST, &shell);
+    report.cargo(&DOC, &shell);
     let engine = if docker { Ok(()) } else { docker::require(&shell) };
     let left_out = match engine {
         Ok(()) => {
-            step("docker-test", "cargo xtask docker-test", || {
+            report.step("docker-test", "cargo xtask docker-test", || {
                 docker_test::run(&TestOptions::default(), no_install)
-            })?;
+            });
             ""
         }
         Err(why) => {
@@ -90,7 +88,7 @@ pub(crate) fn run(no_install: bool, docker: bool) -> Result<()> {
             ", but for the image's, which were left out"
         }
     };
-
+    report.end()?;
     println!("all checks passed in {}{left_out}", seconds(start.elapsed()));
     Ok(())
 }
@@ -102,22 +100,45 @@ pub(crate) fn for_test(no_install: bool) -> Result<()> {
     agent::ensure(no_install)
 }
 
-fn step(name: &str, alone: &str, run: impl FnOnce() -> Result<()>) -> Result<()> {
-    println!("{name}: {alone}");
-    let start = Instant::now();
-    let result = run();
-    let took = seconds(start.elapsed());
-    match result {
-        Ok(()) => {
-            println!("{name}: passed in {took}");
-            Ok(())
-        }
-        Err(error) => Err(failure(error, name, alone, &took)),
-    }
+/// The steps that failed so far, each with the command to run it alone.
+#[derive(Default)]
+struct Report {
+    failed: Vec<(String, String)>,
 }
 
-fn failure(error: Error, name: &str, alone: &str, took: &str) -> Error {
-    error.context(format!("step `{name}` failed after {took}; to run it alone: {alone}"))
+impl Report {
+    /// Runs a step and prints how it went.
+    fn step(&mut self, name: &str, alone: &str, run: impl FnOnce() -> Result<()>) {
+        println!("{name}: {alone}");
+        let start = Instant::now();
+        let result = run();
+        let took = seconds(start.elapsed());
+        match result {
+            Ok(()) => println!("{name}: passed in {took}"),
+            Err(error) => {
+                println!("{name}: failed after {took}: {error:#}");
+                self.fail(name, alone);
+            }
+        }
+    }
+
+    fn cargo(&mut self, step: &Step, shell: &Shell) {
+        self.step(step.name, &step.alone(), || Ok(step.command(shell).run()?));
+    }
+
+    fn fail(&mut self, name: &str, alone: &str) {
+        self.failed.push((name.to_owned(), alone.to_owned()));
+    }
+
+    /// Fails if a step did, and names all that did.
+    fn end(&self) -> Result<()> {
+        let lines = self.failed.iter().map(|(name, alone)| format!("\n  {name}: {alone}"));
+        match self.failed.len() {
+            0 => Ok(()),
+            1 => bail!("1 step failed; to run it alone:{}", lines.collect::<String>()),
+            n => bail!("{n} steps failed; to run each alone:{}", lines.collect::<String>()),
+        }
+    }
 }
 
 fn seconds(time: Duration) -> String {
@@ -129,15 +150,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_names_the_step_and_the_way_to_run_it_alone() {
-        let doc = &AFTER_TIDY[1];
-        let error = step(doc.name, &doc.alone(), || anyhow::bail!("broken link")).unwrap_err();
-        let text = format!("{error:#}");
-        assert!(text.starts_with("step `doc` failed after "), "{text}");
-        assert!(
-            text.contains("RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked"),
-            "{text}"
+    fn every_step_runs_and_the_end_names_those_that_failed() {
+        let mut report = Report::default();
+        let mut ran = 0;
+        for (step, passes) in [(&FMT, false), (&CLIPPY, true), (&DOC, false)] {
+            report.step(step.name, &step.alone(), || {
+                ran += 1;
+                if passes { Ok(()) } else { bail!("broken") }
+            });
+        }
+        assert_eq!(ran, 3);
+        assert_eq!(
+            report.end().unwrap_err().to_string(),
+            "2 steps failed; to run each alone:\n  fmt: cargo fmt --all --check\n  \
+             doc: RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked"
         );
-        assert!(text.ends_with("broken link"), "{text}");
+    }
+
+    #[test]
+    fn nothing_failed_is_no_error() {
+        let mut report = Report::default();
+        report.step(FMT.name, &FMT.alone(), || Ok(()));
+        report.end().unwrap();
     }
 }
