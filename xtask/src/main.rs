@@ -14,6 +14,7 @@ mod docker_test;
 mod image;
 mod install;
 mod load;
+mod not_run;
 mod soak;
 mod systemd_image;
 mod test;
@@ -33,7 +34,7 @@ enum Xtask {
     Test {
         #[command(flatten)]
         tools: Tools,
-        /// Fail where no Docker engine answers, instead of leaving the image's tests out
+        /// Fail if no Docker engine answers, or if a test could not run for lack of root
         #[arg(long)]
         docker: bool,
     },

@@ -3,13 +3,14 @@
 //! A step that fails does not stop those after it; the end names each that failed and the command to run it alone. CI
 //! runs exactly this with `--docker`, which demands the image's tests: elsewhere they run where an engine answers.
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use xshell::{Cmd, Shell};
 
 use crate::docker_test::TestOptions;
-use crate::{agent, deny, docker, docker_test, install, tidy};
+use crate::{agent, deny, docker, docker_test, install, not_run, tidy};
 
 const FMT: Step = Step { name: "fmt", args: &["fmt", "--all", "--check"], rustdocflags: None };
 const CLIPPY: Step = Step {
@@ -73,7 +74,14 @@ pub(crate) fn run(no_install: bool, docker: bool) -> Result<()> {
     report.cargo(&CLIPPY, &shell);
     report.step("tidy", "cargo xtask tidy", tidy::run);
     report.step("deny", "cargo xtask deny", || deny::run(no_install));
-    report.cargo(&TEST, &shell);
+    let mut not_run = Vec::new();
+    report.step(TEST.name, &TEST.alone(), || {
+        let mut command = Command::from(TEST.command(&shell));
+        let (status, tests) = not_run::collect(command.stdin(Stdio::null()))?;
+        not_run = tests;
+        ensure!(status.success(), "{status}");
+        Ok(())
+    });
     report.cargo(&DOC, &shell);
     let engine = if docker { Ok(()) } else { docker::require(&shell) };
     let left_out = match engine {
@@ -88,6 +96,12 @@ pub(crate) fn run(no_install: bool, docker: bool) -> Result<()> {
             ", but for the image's, which were left out"
         }
     };
+    if let Some(list) = not_run::list(&not_run) {
+        println!("{list}");
+        if docker {
+            report.fail("not run", "cargo xtask test --docker, as root");
+        }
+    }
     report.end()?;
     println!("all checks passed in {}{left_out}", seconds(start.elapsed()));
     Ok(())
