@@ -1,13 +1,15 @@
 //! `cargo xtask tidy`: what the compiler does not check. It is also an ordinary test, so `cargo test` runs it.
 //!
 //! Collects all findings, prints them, then fails. This file reads the tree; the rules themselves are pure
-//! functions over text in `rules` and `manifests`, and over the dependency graph in `crates`. They are tested on
-//! planted mistakes.
+//! functions over text in `rules`, `manifests` and `circles`, and over the dependency graph in `crates`. They are
+//! tested on planted mistakes.
 
+mod circles;
 mod crates;
 mod manifests;
 mod rules;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -69,13 +71,16 @@ fn tree(root: &Path) -> Result<Vec<Finding>> {
         let manifest = format!("{}/Cargo.toml", member.dir);
         findings.extend(manifests::manifest(&manifest, &read(root, &manifest)?));
     }
+    let mut sources = BTreeMap::new();
     for path in tracked(&shell)? {
         // Listed but deleted, a directory (a submodule) or a link: nothing to read.
         if !fs::symlink_metadata(root.join(&path)).is_ok_and(|meta| meta.is_file()) {
             continue;
         }
         if path.ends_with(".rs") {
-            findings.extend(rules::rust(&path, &read(root, &path)?));
+            let text = read(root, &path)?;
+            findings.extend(rules::rust(&path, &text));
+            sources.insert(path.clone(), text);
         }
         // The changelog states what versions of the past needed.
         if path.ends_with(".md") && path != "CHANGELOG.md" {
@@ -94,6 +99,8 @@ fn tree(root: &Path) -> Result<Vec<Finding>> {
             }
         }
     }
+    let dirs: Vec<_> = members.iter().map(|member| member.dir.as_str()).collect();
+    findings.extend(circles::check(&dirs, &sources, circles::KNOWN));
     Ok(findings)
 }
 

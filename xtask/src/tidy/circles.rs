@@ -1,0 +1,248 @@
+//! The rule about circles: no two files of a crate name things of each other, directly or through others.
+//!
+//! An edge leads from a file to the file that *defines* what it names, in a `use` or in a path: a re-export on the way
+//! counts for nothing. What is built for tests alone counts for nothing either, and neither does what a file names of a
+//! module that it is a part of: a module and those in it are one unit, and a parent can't be read without its children.
+
+mod modules;
+mod source;
+mod tokens;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Finding;
+use modules::{Edge, Modules};
+
+/// The circles that are still there. What is gone from the tree has to go from here, so that the list only shrinks.
+pub(super) const KNOWN: &[&[&str]] = &[
+    &["hermes-cli/src/commands/archive.rs", "hermes-cli/src/commands/profile.rs"],
+    &["hermes-cli/src/commands/doctor/backend.rs", "hermes-cli/src/commands/doctor/homes.rs"],
+    &["hermes-cli/src/commands/logs/merge.rs", "hermes-cli/src/commands/logs/print.rs"],
+    &[
+        "hermes-cli/src/dashboard/api.rs",
+        "hermes-cli/src/dashboard/follow.rs",
+        "hermes-cli/src/dashboard/guard.rs",
+        "hermes-cli/src/dashboard/metrics.rs",
+        "hermes-cli/src/dashboard/server.rs",
+    ],
+    &["hermes-core/src/backend.rs", "hermes-core/src/manager.rs"],
+    &["hermes-core/src/config/read.rs", "hermes-core/src/config/yaml.rs"],
+    &[
+        "hermes-s6/src/boot.rs",
+        "hermes-s6/src/bootlog.rs",
+        "hermes-s6/src/mend.rs",
+        "hermes-s6/src/rename.rs",
+    ],
+    &["hermes-s6/src/registry.rs", "hermes-s6/src/stray.rs"],
+    &["tests/src/tree.rs", "tests/src/world.rs"],
+];
+
+/// Circles that are not `known`, and what is known and no circle. `files` are the Rust sources, `crates` their directories.
+pub(super) fn check(
+    crates: &[&str],
+    files: &BTreeMap<String, String>,
+    known: &[&[&str]],
+) -> Vec<Finding> {
+    let mut found = BTreeMap::new();
+    for root in files.keys().filter(|path| is_root(crates, path)) {
+        let edges = Modules::read(root, files).edges();
+        for circle in circles(&edges) {
+            let what = describe(&circle, &edges);
+            found.insert(circle, what);
+        }
+    }
+    let mut findings = Vec::new();
+    for (circle, what) in &found {
+        let files: Vec<_> = circle.iter().copied().collect();
+        if !known.contains(&&files[..]) {
+            findings.push(Finding::new(files[0], None, what));
+        }
+    }
+    for files in known.iter().filter(|files| !found.contains_key(&files.iter().copied().collect()))
+    {
+        let what =
+            format!("`{}` is no circle any more: remove it from tidy's list", files.join(" "));
+        findings.push(Finding::new(files[0], None, what));
+    }
+    findings
+}
+
+/// Whether a file is the root of a library, program, test, example, benchmark or build script of one of `crates`.
+fn is_root(crates: &[&str], path: &str) -> bool {
+    crates.iter().any(|dir| {
+        let inside = path.strip_prefix(dir).and_then(|path| path.strip_prefix('/'));
+        let parts: Vec<_> = inside.unwrap_or_default().split('/').collect();
+        match parts[..] {
+            ["build.rs"] | ["src", "lib.rs" | "main.rs"] => true,
+            ["src", "bin", ref rest @ ..] | ["tests" | "examples" | "benches", ref rest @ ..] => {
+                matches!(rest, [file] if file.ends_with(".rs")) || matches!(rest, [_, "main.rs"])
+            }
+            _ => false,
+        }
+    })
+}
+
+/// The sets of files that lead to one another.
+fn circles<'a>(edges: &BTreeSet<Edge<'a>>) -> BTreeSet<BTreeSet<&'a str>> {
+    let mut next = BTreeMap::<_, Vec<_>>::new();
+    for edge in edges {
+        next.entry(edge.from).or_default().push(edge.to);
+    }
+    let reached: BTreeMap<_, _> = next.keys().map(|file| (*file, reach(file, &next))).collect();
+    let circle = |file: &'a str| {
+        let back = |other: &&str| reached.get(other).is_some_and(|files| files.contains(file));
+        reached[file].iter().copied().filter(back).collect::<BTreeSet<_>>()
+    };
+    next.keys().map(|file| circle(file)).filter(|files| files.len() > 1).collect()
+}
+
+/// The files that `file` leads to, itself among them only if it is in a circle.
+fn reach<'a>(file: &str, next: &BTreeMap<&'a str, Vec<&'a str>>) -> BTreeSet<&'a str> {
+    let mut reached = BTreeSet::new();
+    let mut open: Vec<_> = next.get(file).cloned().unwrap_or_default();
+    while let Some(file) = open.pop() {
+        if reached.insert(file) {
+            open.extend(next.get(file).into_iter().flatten());
+        }
+    }
+    reached
+}
+
+fn describe(circle: &BTreeSet<&str>, edges: &BTreeSet<Edge<'_>>) -> String {
+    let mut names = BTreeMap::<_, Vec<_>>::new();
+    for edge in edges.iter().filter(|edge| circle.contains(edge.from) && circle.contains(edge.to)) {
+        names.entry((edge.from, edge.to)).or_default().push(edge.name.as_str());
+    }
+    let ties = names
+        .iter()
+        .map(|((from, to), names)| format!("\n    {from} names {} of {to}", names.join(", ")));
+    format!("a circle of {} files:{}", circle.len(), ties.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found in the crate `a`, whose files are given without `a/src/`.
+    fn found(files: &[(&str, &str)], known: &[&[&str]]) -> Vec<String> {
+        let file = |(path, text): &(&str, &str)| (format!("a/src/{path}"), (*text).to_owned());
+        let files = files.iter().map(file).collect();
+        check(&["a"], &files, known).iter().map(ToString::to_string).collect()
+    }
+
+    const B_AND_C: &str = "a/src/b.rs: a circle of 2 files:\n    \
+        a/src/b.rs names C of a/src/c.rs\n    a/src/c.rs names B of a/src/b.rs";
+
+    #[test]
+    fn two_files_that_import_each_other_are_a_circle() {
+        for (b, c) in [
+            ("use crate::c::C; pub struct B;", "use crate::b::B; pub struct C;"),
+            ("use super::{c::{C}}; pub struct B;", "pub struct C; fn f() { super::b::B }"),
+            ("pub struct B; mod d { use super::super::c::C; }", "pub struct C; use crate::b::B;"),
+            ("pub struct B; impl crate::c::C for B {}", "pub trait C { fn f(b: crate::b::B); }"),
+        ] {
+            let files = [("lib.rs", "mod b; pub mod c;"), ("b.rs", b), ("c.rs", c)];
+            assert_eq!(found(&files, &[]), [B_AND_C], "{b} {c}");
+        }
+    }
+
+    #[test]
+    fn a_circle_through_other_files_has_them_all() {
+        let files = [
+            ("main.rs", "mod b; mod c; mod d; mod e;"),
+            ("b.rs", "use crate::c::C; pub struct B;"),
+            ("c/mod.rs", "pub struct C(crate::d::D);"),
+            ("d.rs", "use crate::b; pub struct D(b::B);"),
+            // It leads into the circle, and nothing leads back.
+            ("e.rs", "use crate::b::B;"),
+        ];
+        let expected = "a/src/b.rs: a circle of 3 files:\n    \
+            a/src/b.rs names C of a/src/c/mod.rs\n    a/src/c/mod.rs names D of a/src/d.rs\n    \
+            a/src/d.rs names B, b of a/src/b.rs";
+        assert_eq!(found(&files, &[]), [expected]);
+    }
+
+    #[test]
+    fn a_re_export_is_looked_through() {
+        for (parent, b) in [
+            ("mod b; mod c; pub use c::C;", "use crate::C; pub struct B;"),
+            ("mod b; mod c; pub use self::c::C as D;", "pub struct B; use super::D;"),
+            ("mod b; mod c; pub use c::*;", "pub struct B; use crate::C as D;"),
+            ("mod b; mod c; mod d { pub use crate::c::C; } use d::*;", "pub struct B(super::C);"),
+        ] {
+            let files =
+                [("lib.rs", parent), ("b.rs", b), ("c.rs", "use crate::b::B; pub struct C;")];
+            let findings = found(&files, &[]);
+            assert_eq!(findings.len(), 1, "{parent}");
+            assert!(findings[0].starts_with("a/src/b.rs: a circle of 2 files:"), "{findings:?}");
+        }
+    }
+
+    #[test]
+    fn a_module_and_those_in_it_are_one_unit() {
+        let files = [
+            ("lib.rs", "mod b; pub use b::c::f; pub struct Root;"),
+            ("b.rs", "mod c; mod d; pub(crate) struct B; fn g() { c::f(); }"),
+            ("b/c.rs", "use super::B; use crate::Root; pub fn f() { super::d::h() }"),
+            ("b/d.rs", "use crate::b::B; pub fn h() {}"),
+        ];
+        assert_eq!(found(&files, &[]), [""; 0]);
+        // But who is no part of the module may not lead back into it.
+        let e = ("e.rs", "use crate::b::B;");
+        let files = [
+            ("lib.rs", "mod b; mod e;"),
+            ("b.rs", "mod c; pub struct B; use c::f;"),
+            ("b/c.rs", "use crate::e; pub fn f() {}"),
+            e,
+        ];
+        assert!(found(&files, &[])[0].starts_with("a/src/b.rs: a circle of 3 files:"));
+    }
+
+    #[test]
+    fn tests_comments_and_other_crates_are_no_edges() {
+        let files = [
+            ("lib.rs", "mod b; mod c; mod log;"),
+            ("b.rs", "use crate::c::C; pub struct B;"),
+            (
+                "c.rs",
+                "//! [`crate::b::B`]\nuse log::warn; const B: &str = \"crate::b::B\"; pub struct C;\n\
+                 use other::b::B as E; #[cfg(test)] use crate::b::B;\n\
+                 #[cfg(test)]\nmod tests { use crate::b::B; }\n#[cfg(test)] mod more;",
+            ),
+            ("c/more.rs", "use crate::b::B;"),
+            ("log.rs", "use crate::c::C;"),
+        ];
+        assert_eq!(found(&files, &[]), [""; 0]);
+    }
+
+    #[test]
+    fn a_known_circle_is_none_to_report_until_it_is_gone() {
+        let known: &[&[&str]] = &[&["a/src/b.rs", "a/src/c.rs"]];
+        let c = ("c.rs", "use crate::b::B; pub struct C;");
+        let files = [("lib.rs", "mod b; mod c;"), ("b.rs", "pub struct B(crate::c::C);"), c];
+        assert_eq!(found(&files, known), [""; 0]);
+        let files = [("lib.rs", "mod b; mod c;"), ("b.rs", "pub struct B;"), c];
+        let expected =
+            "a/src/b.rs: `a/src/b.rs a/src/c.rs` is no circle any more: remove it from tidy's list";
+        assert_eq!(found(&files, known), [expected]);
+    }
+
+    #[test]
+    fn roots_are_where_cargo_looks_for_them() {
+        for (path, expected) in [
+            ("a/src/lib.rs", true),
+            ("a/src/main.rs", true),
+            ("a/src/bin/x.rs", true),
+            ("a/tests/x.rs", true),
+            ("a/tests/x/main.rs", true),
+            ("a/build.rs", true),
+            ("a/src/x.rs", false),
+            ("a/src/x/main.rs", false),
+            ("a/tests/x/y.rs", false),
+            ("b/src/lib.rs", false),
+            ("ab/src/lib.rs", false),
+        ] {
+            assert_eq!(is_root(&["a"], path), expected, "{path}");
+        }
+    }
+}
