@@ -1,12 +1,13 @@
 //! `cargo xtask tidy`: what the compiler does not check. It is also an ordinary test, so `cargo test` runs it.
 //!
 //! Collects all findings, prints them, then fails. This file reads the tree; the rules themselves are pure
-//! functions over text in `rules`, `manifests` and `circles`, and over the dependency graph in `crates`. They are
+//! functions over text in `rules`, `manifests`, `prose` and `circles`, and over the dependency graph in `crates`. They are
 //! tested on planted mistakes.
 
 mod circles;
 mod crates;
 mod manifests;
+mod prose;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -77,26 +78,29 @@ fn tree(root: &Path) -> Result<Vec<Finding>> {
         if !fs::symlink_metadata(root.join(&path)).is_ok_and(|meta| meta.is_file()) {
             continue;
         }
-        if path.ends_with(".rs") {
-            let text = read(root, &path)?;
-            findings.extend(rules::rust(&path, &text));
-            sources.insert(path.clone(), text);
+        if !rules::is_read(&path) {
+            continue;
         }
+        let bytes =
+            fs::read(root.join(&path)).with_context(|| format!("failed to read `{path}`"))?;
+        // An archive or a picture of the image has no lines.
+        let Ok(text) = String::from_utf8(bytes) else {
+            continue;
+        };
+        findings.extend(prose::check(&path, &text));
         // The changelog states what versions of the past needed.
         if path.ends_with(".md") && path != "CHANGELOG.md" {
-            findings.extend(manifests::rust_version(&path, &read(root, &path)?, &workspace));
+            findings.extend(manifests::rust_version(&path, &text, &workspace));
         }
         if rules::is_for_unix(&path) {
-            let bytes =
-                fs::read(root.join(&path)).with_context(|| format!("failed to read `{path}`"))?;
-            // What is no text (an archive, a picture) has no line ends.
-            let Ok(text) = String::from_utf8(bytes) else {
-                continue;
-            };
             findings.extend(rules::line_ends(&path, &text));
             if let Some(dialect) = rules::shell_dialect(&path, &text) {
                 findings.extend(shellcheck(&shell, &path, dialect)?);
             }
+        }
+        if path.ends_with(".rs") {
+            findings.extend(rules::rust(&path, &text));
+            sources.insert(path, text);
         }
     }
     let dirs: Vec<_> = members.iter().map(|member| member.dir.as_str()).collect();

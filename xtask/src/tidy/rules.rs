@@ -68,6 +68,11 @@ pub(super) fn rust(path: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
+/// Whether any rule is about the file: sources, pages, and what a container's shell or init reads.
+pub(super) fn is_read(path: &str) -> bool {
+    path.ends_with(".rs") || path.ends_with(".md") || is_for_unix(path)
+}
+
 /// Whether a Unix shell or init reads the file, so that it must have Unix line ends.
 pub(super) fn is_for_unix(path: &str) -> bool {
     path.ends_with(".sh") || path.starts_with("docker/") || path.starts_with(".ci/")
@@ -203,6 +208,16 @@ mod tests {
         }
         for path in ["README.md", "docs/docker/x", "a.ci/run"] {
             assert!(!is_for_unix(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn sources_pages_and_files_for_unix_are_read() {
+        for path in ["a/src/b.rs", "README.md", "docker/Dockerfile"] {
+            assert!(is_read(path), "{path}");
+        }
+        for path in ["Cargo.lock", "tests/corpus/x.env"] {
+            assert!(!is_read(path), "{path}");
         }
     }
 
