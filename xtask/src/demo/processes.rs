@@ -98,7 +98,7 @@ pub(super) fn signal(pid: u32, signal: Signal) -> Result<()> {
     let raw = i32::try_from(pid)
         .ok()
         .and_then(Pid::from_raw)
-        .with_context(|| format!("{pid} is no process id"))?;
+        .with_context(|| format!("{pid} is not a process id"))?;
     match kill_process(raw, signal) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("failed to signal process {pid}")),
@@ -111,6 +111,7 @@ fn proc(pid: u32) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -121,8 +122,12 @@ mod tests {
         let mut child = Command::new("cat")
             .env("HERMES_HOME", dir.path().join("profiles/alice"))
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        // A process amid its exec has no environment yet: one that answers is past it.
+        child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let found = mentioning(dir.path()).unwrap();
         assert_eq!(found.iter().map(|process| process.pid).collect::<Vec<_>>(), [child.id()]);
         assert!(found[0].is_about("alice") && !found[0].is_about("bob"));
