@@ -21,6 +21,7 @@
 //! | [`status`] | what a backend says of one gateway |
 //! | [`detect`] | which backend is in charge, as a pure function |
 //! | [`process`], [`process_lock`] | processes that are waited for and ended; who holds a gateway, a service, a scan directory |
+//! | [`end_signals`] | the signals that ask a process to end, as a descriptor |
 //! | [`restart`] | the rules of restarting that hold under every backend |
 //! | [`lock`], [`wait`], [`parallel`] | locks and waits with a deadline; the same work on many items |
 //! | [`fsutil`] | durable and exclusive file changes |
@@ -32,6 +33,7 @@ pub mod config;
 pub mod detect;
 pub mod diagnostics;
 pub mod dotenv;
+pub mod end_signals;
 pub mod error_chain;
 pub mod failure;
 pub mod fsutil;

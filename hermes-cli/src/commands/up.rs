@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use hermes_core::end_signals;
 use hermes_core::home::env as names;
 use hermes_core::manager::ManagerError;
 use hermes_core::process::{self, Process};
@@ -22,7 +23,6 @@ use hermes_s6::reconcile::Action;
 use hermes_s6::{S6Manager, Tree, boot, owner, svscan};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Resource, Signal};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::app::{self, App};
 use crate::commands::boot as boot_command;
@@ -42,7 +42,7 @@ pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
     fs::create_dir_all(app.root().path())
         .map_err(|error| CliError::new("failed to make the home").because(error))?;
     // From here on a signal ends the tree in order, also while it is still coming up.
-    let signals = signals()?;
+    let signals = register_signals()?;
     if await_owner(&tree, &signals, || refuse_second(&tree))? == Awaited::Interrupted {
         return Ok(exit::SUCCESS);
     }
@@ -80,7 +80,7 @@ pub(crate) fn adopt(app: &App) -> Result<u8, CliError> {
     let tree = app.tree_of_user()?;
     let svscan = tree.require_svscan("look after its gateways")?;
     let notification = Notification::inherited();
-    let signals = signals()?;
+    let signals = register_signals()?;
     if await_owner(&tree, &signals, || Ok(()))? == Awaited::Interrupted {
         return Ok(exit::SUCCESS);
     }
@@ -320,15 +320,9 @@ fn process_of(child: &Child) -> Result<Process, CliError> {
 }
 
 /// A descriptor that becomes readable when a signal asks for the end.
-pub(super) fn signals() -> Result<OwnedFd, CliError> {
-    let failed =
-        |error: std::io::Error| CliError::new("failed to listen for signals").because(error);
-    let (reader, writer) = std::io::pipe().map_err(failed)?;
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        let writer = writer.try_clone().map_err(failed)?;
-        signal_hook::low_level::pipe::register(signal, OwnedFd::from(writer)).map_err(failed)?;
-    }
-    Ok(reader.into())
+fn register_signals() -> Result<OwnedFd, CliError> {
+    end_signals::register(&end_signals::FOREGROUND)
+        .map_err(|error| CliError::new("failed to listen for signals").because(error))
 }
 
 /// `up --stop`: asks the `hermes up` of the tree to end it, and blocks until it has.

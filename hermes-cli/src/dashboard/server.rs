@@ -10,11 +10,13 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, delete, get, post};
 use axum::serve::ListenerExt;
 use axum::{Router, middleware};
+use hermes_core::end_signals;
 use tokio::net::TcpListener;
+use tokio::net::unix::pipe;
 
 use super::{Dashboard, Place, api, guard, metrics, page, watcher};
 use crate::error::{CliError, exit};
-use crate::gateway::server::{EndSignals, is_permanent};
+use crate::gateway::server::is_permanent;
 use crate::output;
 
 /// A stream says something at least this often, so that either side finds out that the other is gone.
@@ -65,7 +67,8 @@ pub(super) fn serve(dashboard: Arc<Dashboard>, place: &Place, told: &str) -> Res
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let served = runtime.block_on(async {
         // Before it is ready, so that no signal after that finds it deaf.
-        let mut end = EndSignals::new().map_err(failed)?;
+        let end = end_signals::register(&end_signals::SERVER).map_err(failed)?;
+        let end = pipe::Receiver::from_owned_fd(end).map_err(failed)?;
         let listener = TcpListener::bind((place.host.as_str(), place.port))
             .await
             .map_err(|error| not_listening(place, error))?;
@@ -81,7 +84,7 @@ pub(super) fn serve(dashboard: Arc<Dashboard>, place: &Place, told: &str) -> Res
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let (ends, ended) = tokio::sync::oneshot::channel::<()>();
         let served = axum::serve(listener, router(&dashboard)).with_graceful_shutdown(async move {
-            end.asked().await;
+            let _ = end.readable().await;
             drop(ends);
         });
         let mut served = std::pin::pin!(served.into_future());

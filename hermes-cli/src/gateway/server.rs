@@ -14,9 +14,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use hermes_core::ProfileName;
 use hermes_core::config::GatewayConfig;
+use hermes_core::end_signals;
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::net::unix::pipe;
 
 use super::notification::Notification;
 use super::port_holder;
@@ -92,7 +93,8 @@ pub(crate) fn serve(
         .map_err(ServeError::Io)?;
     runtime.block_on(async {
         // Before it is ready, so that no signal after that finds it deaf.
-        let mut end = EndSignals::new().map_err(ServeError::Io)?;
+        let end = end_signals::register(&end_signals::SERVER).map_err(ServeError::Io)?;
+        let end = pipe::Receiver::from_owned_fd(end).map_err(ServeError::Io)?;
         let host = config.host.as_str();
         let listener =
             TcpListener::bind((host, port)).await.map_err(|source| ServeError::Listen {
@@ -109,7 +111,7 @@ pub(crate) fn serve(
         let router = Router::new().route("/health", get(answer)).with_state(health);
         let (told, stopping) = tokio::sync::oneshot::channel::<()>();
         let served = axum::serve(listener, router).with_graceful_shutdown(async move {
-            end.asked().await;
+            let _ = end.readable().await;
             output::message("stopping: open requests may finish");
             drop(told);
         });
@@ -139,28 +141,4 @@ async fn answer(State(health): State<Health>) -> Json<Answer> {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: health.started.elapsed().as_secs_f64(),
     })
-}
-
-/// What asks a server to end.
-pub(crate) struct EndSignals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl EndSignals {
-    /// Listens from now on.
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Returns when one has come.
-    pub(crate) async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

@@ -7,16 +7,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use hermes_core::ProfileName;
+use hermes_core::end_signals::{self, FOREGROUND};
 use hermes_core::log::{Follower, Next, Watch};
 use hermes_core::store::StoreError;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::merge::{self, Item};
 use super::print::Printer;
 use super::{Print, failed, nothing_yet};
 use crate::app::App;
-use crate::commands::up;
 use crate::error::{CliError, exit};
 use crate::output;
 
@@ -153,14 +152,16 @@ pub(super) struct Ends {
 
 impl Ends {
     pub(super) fn listen() -> Result<Self, CliError> {
+        let failed =
+            |error: io::Error| CliError::new("failed to listen for signals").because(error);
         let asked = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        for signal in FOREGROUND {
             // A second one ends it even while it waits for somebody to read what it prints.
             signal_hook::flag::register_conditional_default(signal, asked.clone())
                 .and_then(|_| signal_hook::flag::register(signal, asked.clone()))
-                .map_err(|error| CliError::new("failed to listen for signals").because(error))?;
+                .map_err(failed)?;
         }
-        Ok(Self { signals: up::signals()?, asked })
+        Ok(Self { signals: end_signals::register(&FOREGROUND).map_err(failed)?, asked })
     }
 
     pub(super) fn asked(&self) -> bool {
