@@ -22,6 +22,7 @@
 //! | [`detect`] | which backend is in charge, as a pure function |
 //! | [`process`], [`process_lock`] | processes that are waited for and ended; who holds a gateway, a service, a scan directory |
 //! | [`end_signals`] | the signals that ask a process to end, as a descriptor |
+//! | [`listeners`] | who listens on a port |
 //! | [`restart`] | the rules of restarting that hold under every backend |
 //! | [`lock`], [`wait`], [`parallel`] | locks and waits with a deadline; the same work on many items |
 //! | [`fsutil`] | durable and exclusive file changes |
@@ -40,6 +41,8 @@ pub mod fsutil;
 pub mod gateway;
 pub mod home;
 pub mod intent;
+#[cfg(target_os = "linux")]
+pub mod listeners;
 pub mod lock;
 #[cfg(target_os = "linux")]
 pub mod log;

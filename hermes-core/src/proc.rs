@@ -21,7 +21,7 @@ const EXEC: Duration = Duration::from_secs(1);
 /// A proc file system.
 #[derive(Debug, Clone)]
 pub struct Proc {
-    root: PathBuf,
+    pub(crate) root: PathBuf,
 }
 
 impl Default for Proc {
@@ -180,7 +180,7 @@ impl Proc {
         }
     }
 
-    fn file(&self, pid: u32, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, pid: u32, name: &str) -> PathBuf {
         self.root.join(pid.to_string()).join(name)
     }
 }

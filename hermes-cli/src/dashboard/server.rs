@@ -10,13 +10,12 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, delete, get, post};
 use axum::serve::ListenerExt;
 use axum::{Router, middleware};
-use hermes_core::end_signals;
+use hermes_core::{end_signals, listeners};
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
 
 use super::{Dashboard, Place, api, guard, metrics, page, watcher};
 use crate::error::{CliError, exit};
-use crate::gateway::server::is_permanent;
 use crate::output;
 
 /// A stream says something at least this often, so that either side finds out that the other is gone.
@@ -106,7 +105,7 @@ pub(super) fn serve(dashboard: Arc<Dashboard>, place: &Place, told: &str) -> Res
 
 fn not_listening(place: &Place, error: io::Error) -> CliError {
     let Place { host, port, .. } = place;
-    let code = if is_permanent(&error) { exit::CONFIG } else { exit::FAILURE };
+    let code = if listeners::is_permanent(&error) { exit::CONFIG } else { exit::FAILURE };
     CliError::new(format!("failed to listen on {host} port {port}"))
         .because(error)
         .with_hint("--host and --port, or HERMES_DASHBOARD_HOST and HERMES_DASHBOARD_PORT, name another place")

@@ -15,6 +15,7 @@ use hermes_core::ProfileName;
 use hermes_core::config::{self, ConfigError, GatewayConfig, Placeholders};
 use hermes_core::fsutil;
 use hermes_core::home::env as names;
+use hermes_core::listeners;
 use hermes_core::process_lock;
 use hermes_core::store::{Profile, StoreError};
 use jiff::Timestamp;
@@ -155,7 +156,7 @@ fn serve(
 ) -> Result<u8, CliError> {
     server::serve(&profile.name, config, port, notification).map_err(|error| {
         let error_code = match &error {
-            ServeError::Listen { source, .. } if server::is_permanent(source) => exit::CONFIG,
+            ServeError::Listen { source, .. } if listeners::is_permanent(source) => exit::CONFIG,
             _ => exit::FAILURE,
         };
         let hint = error.hint(&profile.name);

@@ -4,6 +4,5 @@ mod environment;
 pub(crate) mod launch;
 pub(crate) mod launchd;
 pub(crate) mod notification;
-pub(crate) mod port_holder;
 pub(crate) mod readiness;
 pub(crate) mod server;

@@ -12,15 +12,14 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use hermes_core::ProfileName;
 use hermes_core::config::GatewayConfig;
-use hermes_core::end_signals;
+use hermes_core::{Proc, ProfileName};
+use hermes_core::{end_signals, listeners};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
 
 use super::notification::Notification;
-use super::port_holder;
 use crate::output;
 
 /// Why the gateway did not run, or not to its end.
@@ -60,9 +59,10 @@ impl fmt::Display for ServeError {
 
 impl Error for ServeError {}
 
-/// Whether listening can't come right by itself. A port may become free, an address or a name come up.
-pub(crate) fn is_permanent(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::PermissionDenied
+/// The process that listens on `port`, in words.
+fn holder(port: u16) -> Option<String> {
+    let proc = Proc::default();
+    listeners::process(&proc, &listeners::on_port(&proc, port)).map(|pid| proc.title(pid))
 }
 
 #[derive(Clone)]
@@ -100,9 +100,7 @@ pub(crate) fn serve(
             TcpListener::bind((host, port)).await.map_err(|source| ServeError::Listen {
                 host: host.to_owned(),
                 port,
-                holder: (source.kind() == io::ErrorKind::AddrInUse)
-                    .then(|| port_holder::find(port))
-                    .flatten(),
+                holder: (source.kind() == io::ErrorKind::AddrInUse).then(|| holder(port)).flatten(),
                 source,
             })?;
         output::message(format_args!("gateway `{profile}` listens on {host} port {port}"));

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, ToSocketAddrs};
 
 use hermes_core::config::{GatewayConfig, Placeholders};
+use hermes_core::listeners;
 use hermes_core::store::{FIRST_PORT, Profile};
-use hermes_core::{Intent, ServiceManager, State};
+use hermes_core::{Intent, Proc, ServiceManager, State};
 
 use super::report::{Check, Remedy, several};
 use super::snapshot::{ProfileSnapshot, Snapshot};
-use crate::gateway::port_holder;
 
 pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
     vec![claims(snapshot), holders(snapshot)]
@@ -33,6 +33,7 @@ fn claims(snapshot: &Snapshot<'_>) -> Check {
             check.error(problem, snapshot.run(&format!("profile port {name}")));
         }
     }
+    let proc = Proc::default();
     let mut free = (FIRST_PORT..=u16::MAX).filter(|port| !claims.contains_key(port));
     for (port, claimants) in claims.iter().filter(|(_, claimants)| claimants.len() > 1) {
         // Whoever is up keeps it, else the first.
@@ -44,7 +45,7 @@ fn claims(snapshot: &Snapshot<'_>) -> Check {
             let (first, other) = (&claimants[svscan_view.min(i)], &claimants[svscan_view.max(i)]);
             let (first, other) = (&first.profile.name, &other.profile.name);
             let problem = format!("port {port} is named by `{first}`, `{other}`");
-            let remedy = free.find(|port| port_holder::sockets(*port).is_empty()).map_or_else(
+            let remedy = free.find(|port| listeners::on_port(&proc, *port).is_empty()).map_or_else(
                 || Remedy::Do("no port is left".to_owned()),
                 |free| snapshot.run(&format!("profile port {} {free}", claimant.profile.name)),
             );
@@ -100,12 +101,11 @@ fn holders(snapshot: &Snapshot<'_>) -> Check {
             continue;
         }
         looked += 1;
-        let mut sockets = port_holder::sockets(port);
-        sockets.retain(|socket| clash(&config.gateway.host, socket.address));
-        if sockets.is_empty() {
-            continue;
-        }
-        let holder = port_holder::process(&sockets);
+        let proc = &tree.manager.tree().proc;
+        let mut listeners = listeners::on_port(proc, port);
+        listeners.retain(|listener| clash(&config.gateway.host, listener.address));
+        let Some(listener) = listeners.first() else { continue };
+        let holder = listeners::process(proc, &listeners);
         // Another gateway of ours is told above, and this one may have come up meanwhile.
         let now = tree.manager.status(&profile.profile.name).ok().and_then(|status| status.pid);
         let unseen = holder.is_none() && state.is_running();
@@ -116,9 +116,9 @@ fn holders(snapshot: &Snapshot<'_>) -> Check {
         let name = &profile.profile.name;
         let who = holder.map_or_else(
             || "a process that this user may not see".to_owned(),
-            |pid| tree.manager.tree().proc.title(pid),
+            |pid| proc.title(pid),
         );
-        let address = sockets[0].address;
+        let address = listener.address;
         let problem = format!(
             "`{name}` is wanted and not up, and its port {port} is held at {address} by {who}"
         );

@@ -1,48 +1,49 @@
 //! Who listens on a port, as far as this user may see.
 //!
 //! Source: proc(5), `/proc/net/tcp`: a listening socket's inode is there for all to read; the process
-//! that has it shows it among its descriptors, to its own user and to root.
+//! that has it shows it among its descriptors (`/proc/PID/fd`), to its own user and to root.
 
+use std::io;
 use std::net::IpAddr;
 
 use fs_err as fs;
-use hermes_core::Proc;
+
+use crate::proc::Proc;
 
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
 
-/// The process that listens on `port`, in words.
-pub(super) fn find(port: u16) -> Option<String> {
-    process(&sockets(port)).map(|pid| Proc::default().title(pid))
-}
-
 /// A socket that listens.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Listener {
-    /// At which address.
-    pub(crate) address: IpAddr,
+pub struct Listener {
+    /// The address that it listens at.
+    pub address: IpAddr,
     inode: u64,
 }
 
-/// The sockets that listen on `port`, whoever has them.
-pub(crate) fn sockets(port: u16) -> Vec<Listener> {
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
-    let tables = tables.iter().filter_map(|table| fs::read_to_string(table).ok());
+/// The sockets that listen on `port` in this process's network namespace, whoever has them. Tables that
+/// can't be read count as empty.
+pub fn on_port(proc: &Proc, port: u16) -> Vec<Listener> {
+    let tables = ["net/tcp", "net/tcp6"];
+    let tables = tables.iter().filter_map(|table| fs::read_to_string(proc.root.join(table)).ok());
     tables.flat_map(|table| listening(&table, port)).collect()
 }
 
-/// The process that has one of `sockets`, if this user may see it.
-pub(crate) fn process(sockets: &[Listener]) -> Option<u32> {
-    let processes = fs::read_dir("/proc").ok()?.filter_map(Result::ok);
-    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.find(|pid| {
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+/// A process that has one of `listeners`; `None` if this user may see none.
+pub fn process(proc: &Proc, listeners: &[Listener]) -> Option<u32> {
+    proc.processes().ok()?.into_iter().find(|pid| {
+        let Ok(descriptors) = fs::read_dir(proc.file(*pid, "fd")) else { return false };
         descriptors.filter_map(Result::ok).any(|descriptor| {
             let target = fs::read_link(descriptor.path()).unwrap_or_default();
             let target = target.to_string_lossy();
-            sockets.iter().any(|socket| *target == *format!("socket:[{}]", socket.inode))
+            listeners.iter().any(|listener| *target == *format!("socket:[{}]", listener.inode))
         })
     })
+}
+
+/// Whether a failure to listen is permanent. A port may become free, an address or a host name come up.
+pub fn is_permanent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
 }
 
 /// The sockets in `table` that listen on `port`.
@@ -79,12 +80,12 @@ mod tests {
 
     #[test]
     fn a_listener_of_this_process_is_found() {
+        let proc = Proc::default();
         for host in ["127.0.0.1", "::1"] {
             let listener = TcpListener::bind((host, 0)).unwrap();
-            let port = listener.local_addr().unwrap().port();
-            let holder = find(port).unwrap();
-            assert!(holder.starts_with(&format!("process {} (", std::process::id())), "{holder}");
-            let addresses: Vec<_> = sockets(port).iter().map(|s| s.address.to_string()).collect();
+            let found = on_port(&proc, listener.local_addr().unwrap().port());
+            assert_eq!(process(&proc, &found), Some(std::process::id()));
+            let addresses: Vec<_> = found.iter().map(|found| found.address.to_string()).collect();
             assert_eq!(addresses, [host]);
         }
     }
