@@ -16,7 +16,7 @@ use std::time::Duration;
 use fs_err as fs;
 use tempfile::TempDir;
 
-use crate::config::{self, ConfigError};
+use crate::config::{self, ConfigError, GatewayConfig};
 use crate::fsutil;
 use crate::home::{ProfileHome, RootHome};
 use crate::intent::Intent;
@@ -50,6 +50,14 @@ pub struct Profile {
     pub name: ProfileName,
     /// Its home.
     pub home: ProfileHome,
+}
+
+impl Profile {
+    /// The port that its gateway listens on, whose configuration is `config`: the one that is named
+    /// there, and for `default` alone else [`FIRST_PORT`].
+    pub fn port(&self, config: &GatewayConfig) -> Option<u16> {
+        config.port.or(self.name.is_default().then_some(FIRST_PORT))
+    }
 }
 
 /// What [`Store::list`] found.
@@ -219,11 +227,9 @@ impl Store {
         written.map_err(|source| StoreError::Active { path, source })
     }
 
-    /// The port that a profile's gateway listens on: the one that its `config.yaml` names, and for
-    /// `default` alone else [`FIRST_PORT`].
+    /// The port that a profile's gateway listens on, as its `config.yaml` says now ([`Profile::port`]).
     pub fn port(&self, profile: &Profile) -> Result<Option<u16>, ConfigError> {
-        let named = config::load(&profile.home.config())?.gateway.port;
-        Ok(named.or(profile.name.is_default().then_some(FIRST_PORT)))
+        Ok(profile.port(&config::load(&profile.home.config())?.gateway))
     }
 
     /// Writes `port` (or the lowest free one) into the profile's `config.yaml`, keeps the rest of
