@@ -1,7 +1,7 @@
 //! What the arguments and the environment mean here: the home, the profile, the backend.
 //!
-//! This is the one file that picks a backend, and that reads environment variables (but for the one
-//! that tests set, in `args`).
+//! This is the one file of this crate that picks a backend, and that reads environment variables (but for
+//! the one that tests set, in `args`).
 
 use std::env;
 use std::ffi::OsString;
@@ -363,9 +363,4 @@ fn absolute(dir: PathBuf) -> Result<PathBuf, CliError> {
 /// The value of an environment variable; an empty one counts as unset.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
-}
-
-/// The text of a variable that others may fill in; an empty one is one.
-pub(crate) fn environment(name: &str) -> Option<String> {
-    env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }

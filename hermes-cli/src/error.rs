@@ -8,6 +8,7 @@ use hermes_core::backend::RenameError;
 use hermes_core::error_chain::{chain, in_one_line, is_denied};
 use hermes_core::manager::{Cause, ManagerError};
 use hermes_core::store::StoreError;
+use hermes_gateway::GatewayError;
 
 /// Exit codes. `SUCCESS` is also that of a stop of what was stopped.
 pub(crate) mod exit {
@@ -115,6 +116,17 @@ impl From<RenameError> for CliError {
         match error {
             RenameError::Store(error) => error.into(),
             RenameError::Manager(error) => error.into(),
+        }
+    }
+}
+
+impl From<GatewayError> for CliError {
+    fn from(error: GatewayError) -> Self {
+        let code = if error.is_permanent() { exit::CONFIG } else { exit::FAILURE };
+        let hint = error.hint();
+        match error {
+            GatewayError::Store(error) => Self { code, ..error.into() },
+            error => Self { code, hint, ..Self::of(error) },
         }
     }
 }

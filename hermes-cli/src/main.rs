@@ -1,8 +1,8 @@
 //! The `hermes` program.
 //!
 //! [`args`] is what was typed, [`app`] what it means here (home, profile, backend), [`commands`] what
-//! is done, [`gateway`] the gateway process itself, [`dashboard`] the page. Only this crate reads the environment, prints,
-//! and picks a backend.
+//! is done, [`dashboard`] the page. Only this crate prints and picks a backend, and of the others only
+//! `hermes-gateway`, which is the gateway process, reads the environment.
 
 mod app;
 mod args;
@@ -10,7 +10,6 @@ mod commands;
 mod dashboard;
 mod error;
 mod escape;
-mod gateway;
 mod output;
 mod privilege;
 mod profile_service;
@@ -24,7 +23,7 @@ use crate::args::Arguments;
 fn main() -> ExitCode {
     let arguments = arguments();
     let json = arguments.global.json;
-    output::print_warnings_of_libraries();
+    output::print_records_of_libraries();
     match commands::run(arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

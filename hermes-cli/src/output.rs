@@ -166,23 +166,25 @@ pub(crate) fn warning(text: impl Display) {
     tell(format_args!("{WARNING}warning:{WARNING:#} {}", escaped(&text.to_string())));
 }
 
-/// Prints what the libraries have to tell beside their answers, as warnings.
-pub(crate) fn print_warnings_of_libraries() {
-    struct Warnings;
-    impl log::Log for Warnings {
+/// From now on prints what the libraries report beside their results: warnings, and information as messages.
+pub(crate) fn print_records_of_libraries() {
+    struct Printer;
+    impl log::Log for Printer {
         fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-            metadata.level() <= log::Level::Warn && metadata.target().starts_with("hermes_")
+            metadata.level() <= log::Level::Info && metadata.target().starts_with("hermes_")
         }
         fn log(&self, record: &log::Record<'_>) {
-            if self.enabled(record.metadata()) {
-                warning(record.args());
+            match record.level() {
+                _ if !self.enabled(record.metadata()) => {}
+                log::Level::Info => message(record.args()),
+                _ => warning(record.args()),
             }
         }
         fn flush(&self) {}
     }
     // There is one `main`, and no logger before this one.
-    if log::set_logger(&Warnings).is_ok() {
-        log::set_max_level(log::LevelFilter::Warn);
+    if log::set_logger(&Printer).is_ok() {
+        log::set_max_level(log::LevelFilter::Info);
     }
 }
 

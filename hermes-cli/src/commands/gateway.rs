@@ -1,5 +1,7 @@
 //! `hermes gateway`: which command does what, and those that change many profiles' gateways.
 
+mod launchd;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -7,6 +9,7 @@ use hermes_core::manager::ManagerError;
 use hermes_core::parallel;
 use hermes_core::restart;
 use hermes_core::{Intent, ProfileName, RegisterOptions};
+use hermes_gateway::Notification;
 use hermes_s6::layout::ServiceDir;
 use hermes_s6::policy::{self, Policy};
 
@@ -15,8 +18,6 @@ use super::status::{self, View, names};
 use crate::app::{App, Services};
 use crate::args::{Gateway, ProfileSelector};
 use crate::error::{CliError, exit};
-use crate::gateway::notification::Notification;
-use crate::gateway::{launch, launchd, readiness};
 use crate::output;
 
 /// How many gateways a command works on at once.
@@ -48,7 +49,8 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
         }),
         Gateway::Wanted => wanted(app),
         Gateway::AwaitReady { url, pid, file, detach } => {
-            readiness::await_ready(&url, pid, file, detach)
+            hermes_gateway::await_ready(&url, pid, file, detach)?;
+            Ok(exit::SUCCESS)
         }
         Gateway::AfterDeath { faster } => after_death(app, faster),
         Gateway::Start { which, .. } => {
@@ -72,7 +74,8 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
 }
 
 fn foreground(app: &App, names: Vec<ProfileName>) -> Result<u8, CliError> {
-    launch::run(app, &app.single_profile(names)?, Notification::inherited())
+    hermes_gateway::run(&app.store, &app.single_profile(names)?, Notification::inherited())?;
+    Ok(exit::SUCCESS)
 }
 
 fn register(

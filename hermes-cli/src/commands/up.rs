@@ -19,6 +19,7 @@ use hermes_core::home::env as names;
 use hermes_core::manager::ManagerError;
 use hermes_core::process::{self, Process};
 use hermes_core::wait::Poll;
+use hermes_gateway::Notification;
 use hermes_s6::reconcile::Action;
 use hermes_s6::{S6Manager, Tree, boot, owner, svscan};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -27,7 +28,6 @@ use rustix::process::{Resource, Signal};
 use crate::app::{self, App};
 use crate::commands::boot as boot_command;
 use crate::error::{CliError, exit};
-use crate::gateway::notification::Notification;
 use crate::output;
 
 /// How long `up` waits for another owner of its home.

@@ -1,16 +1,16 @@
 //! `gateway start --foreground --launchd LABEL`: the gateway as launchd's job, which judges before it becomes
 //! the gateway whether it may, and has its job removed where it must not (`hermes_host::launchd`).
 
+use hermes_core::error_chain::in_one_line;
 use hermes_core::{ProfileName, fsutil};
+use hermes_gateway::Notification;
 
-use super::launch;
-use super::notification::Notification;
 use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
 /// Becomes the gateway of the profile, or leaves launchd. The profile may be gone: then, too, it leaves.
-pub(crate) fn run(app: &App, name: &ProfileName, label: &str) -> Result<u8, CliError> {
+pub(super) fn run(app: &App, name: &ProfileName, label: &str) -> Result<u8, CliError> {
     let home = app.root().profile(name);
     let launchd = app.launchd()?;
     let launcher = launchd.launcher(label, &home);
@@ -27,14 +27,15 @@ pub(crate) fn run(app: &App, name: &ProfileName, label: &str) -> Result<u8, CliE
     let readiness = home.readiness();
     // One that is left of another process names that one.
     let _ = fsutil::remove_file_if_there(&readiness);
-    let ended = launch::run(app, name, Notification::in_file(readiness, std::process::id()));
-    if let Err(error) = &ended
-        && error.code() == exit::CONFIG
-    {
-        output::error(error, false);
-        launcher.park(error.in_one_line())?;
-        launcher.leave()?;
-        return Ok(exit::SUCCESS);
+    let notification = Notification::to_file(readiness, std::process::id());
+    match hermes_gateway::run(&app.store, name, notification) {
+        Err(error) if error.is_permanent() => {
+            let reason = in_one_line(&error);
+            output::error(&error.into(), false);
+            launcher.park(reason)?;
+            launcher.leave()?;
+        }
+        ended => ended?,
     }
-    ended
+    Ok(exit::SUCCESS)
 }

@@ -1,0 +1,133 @@
+//! From a profile to its gateway: reads the configuration, then becomes the program that `gateway.command`
+//! names, or the built-in gateway.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use hermes_core::config::{self, GatewayConfig, MissingPort, Placeholders};
+use hermes_core::error_chain::in_one_line;
+use hermes_core::store::{Profile, StoreError};
+use hermes_core::{ProfileName, Store, fsutil, process_lock};
+use jiff::Timestamp;
+use rustix::process::Resource;
+
+use crate::environment;
+use crate::error::{GatewayError, LockHeld};
+use crate::inherited;
+use crate::notification::Notification;
+use crate::readiness;
+use crate::server;
+
+/// How long a gateway waits for the one before it to end.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Becomes the gateway of the profile `name`, whose readiness goes to `notification`. Returns when the
+/// built-in gateway has ended in order; a program of the user's own takes this process's place.
+///
+/// Blocks while another process is the profile's gateway, five seconds at most. Holds the profile's
+/// gateway lock until the process ends. What it fails with is left in the profile's home, too, for
+/// `status` and `start` to report.
+pub fn run(
+    store: &Store,
+    name: &ProfileName,
+    notification: Notification,
+) -> Result<(), GatewayError> {
+    let profile = store.get(name)?;
+    let fault = profile.home.fault();
+    // Without it only the log has the reason: that is no reason not to run.
+    let _ = fsutil::remove_file_if_there(&fault);
+    become_gateway(&profile, notification).inspect_err(|error| {
+        let _ = fsutil::write_durably(&fault, in_one_line(error).as_bytes(), 0o644);
+    })
+}
+
+fn become_gateway(profile: &Profile, notification: Notification) -> Result<(), GatewayError> {
+    let loaded = config::load(&profile.home.config()).map_err(StoreError::from)?;
+    for warning in &loaded.warnings {
+        log::warn!("{warning}");
+    }
+    let config = loaded.gateway;
+    let port = profile.port(&config);
+    let no_port = || GatewayError::NoPort { profile: profile.name.clone() };
+    let filled = fill(&config, profile, port).map_err(|MissingPort { .. }| no_port())?;
+    let Some(command) = filled.command else {
+        let port = port.ok_or_else(no_port)?;
+        lock_gateway(profile)?;
+        restore_descriptor_limit();
+        return server::serve(&profile.name, &config, port, notification);
+    };
+    let env = environment::of(profile, filled.env)?;
+    lock_gateway(profile)?;
+    restore_descriptor_limit();
+    match &filled.ready_url {
+        Some(url) if notification.has_receiver() => readiness::start_probe(url, notification)?,
+        Some(_) => {}
+        None => notification.ready_unprobed(),
+    }
+    Err(exec(profile, &command, env))
+}
+
+struct Filled {
+    command: Option<Vec<String>>,
+    env: BTreeMap<String, String>,
+    ready_url: Option<String>,
+}
+
+fn fill(
+    config: &GatewayConfig,
+    profile: &Profile,
+    port: Option<u16>,
+) -> Result<Filled, MissingPort> {
+    let home = profile.home.path().to_string_lossy();
+    let placeholders =
+        Placeholders { profile: profile.name.as_str(), home: &home, host: &config.host, port };
+    Ok(Filled {
+        command: config.filled_command(&placeholders)?,
+        env: config.filled_env(&placeholders)?,
+        ready_url: config.filled_ready_url(&placeholders)?,
+    })
+}
+
+/// Takes the profile's gateway lock for the rest of this process's life, whatever it executes.
+fn lock_gateway(profile: &Profile) -> Result<(), GatewayError> {
+    let (lock, name) = (profile.home.gateway_lock(), || profile.name.clone());
+    let about = format!("pid {} since {}\n", std::process::id(), Timestamp::now());
+    process_lock::hold(&lock, &about, TIMEOUT)
+        .map_err(|source| GatewayError::Lock { profile: name(), source })?
+        .map_err(|holder| {
+            let source = LockHeld { pid: holder.pid, lock };
+            GatewayError::AlreadyRuns { profile: name(), source }
+        })
+}
+
+/// `hermes up` raised the limit for its s6-svscan, and everything below inherited it. Programs that
+/// close every possible descriptor, or use select(2), want the usual one.
+fn restore_descriptor_limit() {
+    let Some(before) = inherited::descriptor_limit() else { return };
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = Some(before);
+    // One that was lowered since stays as it is.
+    let _ = rustix::process::setrlimit(Resource::Nofile, limit);
+}
+
+/// Executes the program in this process's place; returns why it could not.
+fn exec(profile: &Profile, command: &[String], env: Vec<(String, OsString)>) -> GatewayError {
+    let (program, arguments) =
+        command.split_first().expect("`config` refuses a command without a program");
+    let error = Command::new(program)
+        .args(arguments)
+        .envs(env)
+        // What the program writes there would count as this process's.
+        .env_remove(inherited::NOTIFY_SOCKET)
+        .stdin(Stdio::null())
+        .exec();
+    GatewayError::Exec {
+        profile: profile.name.clone(),
+        home: profile.home.clone(),
+        program: program.clone(),
+        source: error,
+    }
+}
