@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `yaml` | text to tree; alone in naming the library |
 //! | `pyyaml` | what PyYAML takes an unquoted scalar for |
+//! | `keys` | the names of our keys |
 //! | `read` | tree to [`GatewayConfig`], with errors and warnings |
 //! | `edit` | [`with_port`] |
 //! | `fill` | [`Placeholders`] |
@@ -22,6 +23,7 @@
 mod edit;
 mod error;
 mod fill;
+mod keys;
 mod pyyaml;
 mod read;
 mod yaml;

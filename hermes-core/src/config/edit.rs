@@ -9,7 +9,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::error::{ConfigError, Place};
-use super::read::{self, GATEWAY};
+use super::keys::GATEWAY;
+use super::read;
 use super::yaml::{self, Node, Scalar, Scope};
 
 /// `text` with `gateway.port` set to `port`; `path` only serves in messages. The text of a file

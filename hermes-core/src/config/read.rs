@@ -7,15 +7,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::{ConfigError, Place};
+use super::keys::{GATEWAY, KEYS};
 use super::pyyaml::not_a_string;
 use super::yaml::{Kind, Node, Scalar};
 use super::{Loaded, StopTimeout, Warning};
-
-/// The key that ours are under.
-pub(super) const GATEWAY: &str = "gateway";
-
-/// Our keys.
-pub(super) const KEYS: [&str; 6] = ["host", "port", "command", "env", "ready_url", "stop_timeout"];
 
 /// What the document `root` says. `text` is what it was read from, `path` where that stands.
 pub(super) fn loaded(root: &Node, text: &str, path: &Path) -> Result<Loaded, ConfigError> {

@@ -17,8 +17,9 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
+use super::MAX_SIZE;
 use super::error::{ConfigError, Place};
-use super::{MAX_SIZE, read};
+use super::keys::{GATEWAY, KEYS};
 
 /// A node of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,8 +156,8 @@ impl Learn<'_> {
         let scope = match (self.scope, text.as_str()) {
             (Scope::Whole, _) => Scope::Whole,
             (_, "<<") => Scope::Merge,
-            (Scope::Ours, read::GATEWAY) => Scope::Gateway,
-            (Scope::Gateway, key) if read::KEYS.contains(&key) => Scope::Whole,
+            (Scope::Ours, GATEWAY) => Scope::Gateway,
+            (Scope::Gateway, key) if KEYS.contains(&key) => Scope::Whole,
             _ => return None,
         };
         Some(Self { scope, ..self })
