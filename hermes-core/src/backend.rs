@@ -5,12 +5,10 @@
 //! *installed* for this and every later start of the machine (systemd, launchd). [`Backend`] has what
 //! is needed besides, so that who uses one need not ask which it is.
 
-use std::io;
-use std::os::fd::BorrowedFd;
-
 use thiserror::Error;
 
 use crate::diagnostics::Examination;
+use crate::log::Logs;
 use crate::manager::{ManagerError, ProfileRegistrar};
 use crate::name::ProfileName;
 use crate::store::{Store, StoreError};
@@ -75,40 +73,10 @@ pub trait Backend: ProfileRegistrar {
         Vec::new()
     }
 
-    /// Where gateways' lines are, if they are not in the root home's log files.
-    fn journal(&self) -> Option<&dyn Journal> {
+    /// The gateways' logs, if they are not in the root home's log files (`log::LogFiles`).
+    fn logs(&self) -> Option<&dyn Logs> {
         None
     }
-}
-
-/// Lines of gateways that a service manager keeps. A line has the form that it has in a log file: its
-/// time in the machine's zone as `2026-01-02 03:04:05.123456789`, two spaces, what was said.
-pub trait Journal {
-    /// Tells `tell` what the gateways of `profiles` said, in the order of time, each with the place of
-    /// its profile in `profiles`; only the `last` lines of each, if that is said. Ends when all is told
-    /// or `tell` answers `false`.
-    fn read(
-        &self,
-        profiles: &[ProfileName],
-        last: Option<usize>,
-        tell: &mut dyn FnMut(usize, Vec<u8>) -> bool,
-    ) -> Result<(), ManagerError>;
-
-    /// Follows what the gateways of `profiles` say, from the `last` lines of each on.
-    fn follow(
-        &self,
-        profiles: &[ProfileName],
-        last: usize,
-    ) -> Result<Box<dyn Following>, ManagerError>;
-}
-
-/// A journal that is followed. Dropping it ends that.
-pub trait Following {
-    /// Readable when there may be something to take.
-    fn fd(&self) -> BorrowedFd<'_>;
-
-    /// The next line that there is by now, with the place of its profile. Does not wait.
-    fn next(&mut self) -> io::Result<Option<(usize, Vec<u8>)>>;
 }
 
 /// Why a profile was not renamed.

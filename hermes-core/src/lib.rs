@@ -12,6 +12,7 @@
 //! | [`archive`] | profiles as files, going out and coming in |
 //! | [`config`] | the `gateway` keys of `config.yaml` |
 //! | [`dotenv`] | the variables of `.env` |
+//! | [`log`] | reading and following gateways' logs, whatever backend keeps them |
 //! | [`intent`] | what the operator wants of a gateway |
 //! | [`manager`] | the service traits, their errors, the kinds of backend |
 //! | [`backend`] | the third trait: what else is asked of a backend, whatever its kind |
@@ -44,7 +45,6 @@ pub mod intent;
 #[cfg(target_os = "linux")]
 pub mod listeners;
 pub mod lock;
-#[cfg(target_os = "linux")]
 pub mod log;
 pub mod manager;
 pub mod name;

@@ -12,7 +12,7 @@
 //! | `show` | what systemd says of units |
 //! | `template` | writing and removing the template and the links |
 //! | `lifecycle` | starting and stopping, until it was seen |
-//! | `journal` | what gateways said |
+//! | `journal` | the gateways' logs, which the journal keeps |
 //! | `examine` | what a look at the machine finds |
 
 mod examine;
@@ -27,11 +27,12 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use hermes_core::backend::{Journal, RenameError};
+use hermes_core::backend::RenameError;
 use hermes_core::diagnostics::Examination;
 use hermes_core::failure::{corrupt, failed, of_lock, of_store, refused};
 use hermes_core::gateway::{self, record_intent};
 use hermes_core::lock::Lock;
+use hermes_core::log::Logs;
 use hermes_core::manager::ManagerError;
 use hermes_core::reseat::{Before, Reseat, reseat};
 use hermes_core::status::{State, Status};
@@ -317,7 +318,7 @@ impl Backend for Systemd {
         self.look_around()
     }
 
-    fn journal(&self) -> Option<&dyn Journal> {
+    fn logs(&self) -> Option<&dyn Logs> {
         Some(self)
     }
 }

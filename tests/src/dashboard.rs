@@ -1,7 +1,7 @@
 //! A dashboard that runs, and asking it.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -103,6 +103,12 @@ impl Events {
                 return (name, serde_json::from_str(data).expect("JSON"));
             }
         }
+    }
+
+    /// Blocks until the stream has ended, whatever comes before that.
+    #[track_caller]
+    pub fn await_end(mut self) {
+        io::copy(&mut self.lines, &mut io::sink()).expect("the end in time");
     }
 
     /// Blocks until there is an event that `fits`.

@@ -1,28 +1,22 @@
-//! `hermes gateway logs`: what gateways said, and with `--follow` what they go on to say.
+//! `hermes gateway logs`: prints the lines of gateways, and with `--follow` the ones to come.
 //!
-//! How a log directory is read is s6's matter (`hermes_core::log`), and a journal its backend's. Here it is decided whose lines are
-//! printed, in which order, and when a follower's work is over.
+//! The backend reads the logs ([`Logs`]). Here it is decided which profiles are meant, how their lines are
+//! printed, and when a follower has to end.
 
 mod follow;
-mod journal;
-mod merge;
 mod print;
 
-use std::io;
-
 use hermes_core::ProfileName;
-use hermes_core::log::Lines;
+use hermes_core::log::{LogFiles, Logs};
 
-use self::merge::Item;
 use self::print::Printer;
-pub(crate) use self::print::{missing, object};
 use super::status::names;
 use crate::app::App;
 use crate::args::ProfileSelector;
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// What is to be printed, and how.
+/// Which lines to print, and how.
 pub(crate) struct Print {
     /// Only so many of the last lines of each.
     pub(crate) last: Option<usize>,
@@ -30,56 +24,49 @@ pub(crate) struct Print {
     pub(crate) raw: bool,
 }
 
-/// Prints what is there.
-pub(crate) fn read(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
-    let names = existing(app, which)?;
-    let single = names.len() == 1 && !which.all;
+/// Does `work` with the logs of the backend in charge: those in files if none is, or none may be used here.
+pub(crate) fn with_logs<T>(app: &App, work: impl FnOnce(&dyn Logs) -> T) -> T {
     let services = app.registrar().ok();
-    if let Some(journal) = services.as_ref().and_then(|services| services.journal()) {
-        return journal::read(app, journal, names, !single, print);
+    match services.as_ref().and_then(|services| services.logs()) {
+        Some(logs) => work(logs),
+        None => work(&LogFiles::new(app.root().clone())),
     }
-    let mut logs = Vec::new();
-    let mut heard = Vec::new();
-    for name in names {
-        let lines = Lines::read(&app.root().gateway_logs(&name), print.last);
-        match lines.map_err(|error| failed(&name, error))? {
-            Some(lines) => {
-                logs.push((name.clone(), lines));
-                heard.push(name);
-            }
-            None if single => return Err(nothing(&name)),
-            None => output::message(nothing_yet(&name)),
-        }
-    }
-    let mut printer = Printer::new(app, heard, !single, print.raw);
-    let mut said = print.last == Some(0);
-    merge::in_time_order(
-        &mut logs,
-        |(name, lines)| {
-            let line = lines.next_line().map_err(|error| failed(name, error))?;
-            Ok(line.map(Item::Line))
-        },
-        |log, item| {
-            said = true;
-            printer.item(log, &item)
-        },
-    )?;
-    printer.flush()?;
-    if let ([(name, _)], true, false) = (logs.as_slice(), single, said) {
-        return Err(nothing(name));
-    }
-    Ok(exit::SUCCESS)
 }
 
-/// Prints what is there and what comes.
+/// Prints the lines that the logs hold.
+pub(crate) fn read(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
+    let names = existing(app, which)?;
+    let apart = is_apart(&names, which);
+    with_logs(app, |logs| {
+        let mut found = Vec::new();
+        for name in names {
+            match logs.exists(&name)? {
+                true => found.push(name),
+                false => report_nothing(&name, apart)?,
+            }
+        }
+        let mut silent = vec![print.last != Some(0); found.len()];
+        let mut printer = Printer::new(app, found.clone(), apart, print.raw);
+        for line in logs.read(&found, print.last)? {
+            let (place, line) = line?;
+            silent[place] = false;
+            if !printer.line(place, &line)? {
+                return Ok(exit::SUCCESS);
+            }
+        }
+        if printer.flush()? {
+            let silent = found.iter().zip(silent).filter(|(_, silent)| *silent);
+            silent.into_iter().try_for_each(|(name, _)| report_nothing(name, apart))?;
+        }
+        Ok(exit::SUCCESS)
+    })
+}
+
+/// Prints the lines that the logs hold and the ones to come.
 pub(crate) fn follow(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
     let names = existing(app, which)?;
-    let apart = names.len() > 1 || which.all;
-    let services = app.registrar().ok();
-    match services.as_ref().and_then(|services| services.journal()) {
-        Some(journal) => journal::follow(app, journal, names, apart, print),
-        None => follow::follow(app, names, apart, print),
-    }
+    let apart = is_apart(&names, which);
+    with_logs(app, |logs| follow::follow(app, logs, names, apart, print))
 }
 
 /// The profiles that `which` names, each once, all of which exist.
@@ -94,15 +81,21 @@ fn existing(app: &App, which: &ProfileSelector) -> Result<Vec<ProfileName>, CliE
     Ok(existing)
 }
 
-fn nothing(name: &ProfileName) -> CliError {
-    CliError::new(format!("the gateway of `{name}` has not logged anything"))
-        .with_hint(format!("`hermes gateway start {name}` starts it"))
+/// Whether each line needs the name of its profile.
+fn is_apart(names: &[ProfileName], which: &ProfileSelector) -> bool {
+    names.len() > 1 || which.all
+}
+
+/// Reports that a profile has no lines: an error if no other profile was asked for.
+fn report_nothing(name: &ProfileName, apart: bool) -> Result<(), CliError> {
+    if apart {
+        output::message(nothing_yet(name));
+        return Ok(());
+    }
+    let error = CliError::new(format!("the gateway of `{name}` has not logged anything"));
+    Err(error.with_hint(format!("`hermes gateway start {name}` starts it")))
 }
 
 fn nothing_yet(name: &ProfileName) -> String {
     format!("the gateway of `{name}` has not logged anything yet")
-}
-
-fn failed(name: &ProfileName, error: io::Error) -> CliError {
-    CliError::new(format!("failed to read the log of `{name}`")).because(error)
 }

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use hermes_core::ProfileName;
-use hermes_core::log::Lines;
+use hermes_core::log::line;
 use hermes_core::manager::ManagerError;
 use hermes_core::status::Status;
 use jiff::tz::TimeZone;
@@ -22,7 +22,7 @@ use super::limits::{Action, Refused};
 use super::server::{ALIVE, HEARTBEAT};
 use super::{Dashboard, follow};
 use crate::app::{App, Services};
-use crate::commands::logs::object;
+use crate::commands::logs::with_logs;
 use crate::commands::profile;
 use crate::commands::status::View;
 use crate::error::{CliError, exit};
@@ -159,33 +159,24 @@ pub(super) async fn log(
             return Err(error.with_code(exit::USAGE).into());
         }
     };
-    let failed = |name: &ProfileName, error: std::io::Error| {
-        CliError::new(format!("failed to read the log of `{name}`")).because(error)
-    };
     let there = name.clone();
-    let path = dashboard.blocking(move |app| {
-        app.store.get(&there)?;
-        Ok(app.root().gateway_logs(&there))
-    });
-    let path = path.await?;
+    dashboard.blocking(move |app| Ok(app.store.get(&there).map(drop)?)).await?;
+    let profiles = [name.clone()];
     if asked.contains_key("follow") {
         let place = dashboard.limits.to_follow().ok_or_else(too_many_listeners)?;
-        let body = follow::body(name.clone(), &path, last, dashboard.shutdown.clone(), place);
-        return Ok(streamed(body.map_err(|error| failed(&name, error))?));
+        let followed = dashboard
+            .blocking(move |app| Ok(with_logs(app, |logs| logs.follow(&profiles, last))?))
+            .await?;
+        return Ok(streamed(follow::body(name, followed, dashboard.shutdown.clone(), place)));
     }
     let _place = dashboard.limits.to_read().await;
-    let lines = dashboard.blocking(move |_| {
+    let lines = dashboard.blocking(move |app| {
         let zone = TimeZone::system();
-        let read = Lines::read(&path, Some(last));
-        let mut lines = Vec::new();
-        if let Some(mut log) = read.map_err(|error| failed(&name, error))? {
-            while let Some(line) = log.next_line().map_err(|error| failed(&name, error))? {
-                lines.push(object(&name, &line, &zone));
-            }
-        }
-        Ok(format!("[{}]", lines.join(",")))
+        let lines = with_logs(app, |logs| logs.read(&profiles, Some(last)))?;
+        let lines = lines.map(|line| line.map(|(_, line)| line::to_json(&name, &line, &zone)));
+        Ok(lines.collect::<Result<Vec<_>, _>>()?)
     });
-    Ok(([(header::CONTENT_TYPE, "application/json")], lines.await?).into_response())
+    Ok(json(StatusCode::OK, &lines.await?))
 }
 
 /// Starts a gateway, and answers when that was seen.

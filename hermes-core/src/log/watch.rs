@@ -1,8 +1,8 @@
-//! Being told of changes in directories, by inotify(7).
+//! Watches directories for changes, by inotify(7).
 //!
-//! The kernel keeps what happened for a reader that is late, up to a limit, and says so when it is
-//! over it. That is how it can be told how many archives came and went unseen. Of what another
-//! machine writes to a shared file system nothing is told: logs are followed where they are written.
+//! The kernel queues events for a reader that is late, up to a limit, and reports an overflow. So it is
+//! known how many archives came and went between two looks at a log directory. It reports nothing that
+//! another machine writes to a shared file system: logs are followed where they are written.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -16,8 +16,6 @@ use std::time::Duration;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-use super::directory::is_archive;
-
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Watches the directories of any number of followers.
@@ -25,56 +23,64 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 pub struct Watch {
     /// None where the system has no more to give (`fs.inotify.max_user_instances`).
     inotify: Option<OwnedFd>,
-    /// The archives that appeared in a directory since its follower last asked.
+    /// The names that appeared in a log directory since its follower last asked.
     appeared: HashMap<i32, BTreeSet<OsString>>,
-    /// How often something was dropped.
+    /// How often the kernel dropped events.
     overflows: u64,
-    /// Whether anything was told since it was last asked.
-    told: bool,
+    /// Whether there were events since this was last asked.
+    changed: bool,
 }
 
 impl Watch {
-    /// A watch on nothing yet. Where the kernel gives none, it is blind and to be asked again from
-    /// time to time.
+    /// A watch on nothing yet. If the kernel has no instance left, it is blind, and whoever waits looks
+    /// again from time to time.
     pub fn new() -> Self {
         let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
         Self { inotify: inotify::init(flags).ok(), ..Self::blind() }
     }
 
-    /// A watch that is never told anything.
+    /// A watch without events.
     pub(super) fn blind() -> Self {
-        Self { inotify: None, appeared: HashMap::new(), overflows: 0, told: false }
+        Self { inotify: None, appeared: HashMap::new(), overflows: 0, changed: false }
     }
 
-    /// What becomes readable when there is something to be told; `None` if it is blind.
+    /// Readable when there are events; `None` if it is blind.
     pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.inotify.as_ref().map(AsFd::as_fd)
     }
 
-    /// How long nothing may be looked at again, though nothing was told; `None` for as long as that.
-    pub fn timeout(&self) -> Option<Duration> {
+    /// How long to wait for events before looking again: not at all if there were some since the last
+    /// call, because one that a follower took in may have come after its look, or be about another
+    /// directory; `None` for as long as it takes.
+    pub fn max_wait(&mut self) -> Option<Duration> {
+        if std::mem::take(&mut self.changed) {
+            return Some(Duration::ZERO);
+        }
         self.inotify.is_none().then_some(LOOK_AGAIN)
     }
 
-    /// Watches which names come and go in the directory at `path`; nothing where there is none.
-    pub fn names(&mut self, path: &Path) -> io::Result<bool> {
+    /// Watches which names come and go in the directory at `path`; nothing if there is none.
+    pub(super) fn names(&mut self, path: &Path) -> io::Result<bool> {
         let names = WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::MOVE;
         self.add(path, names).map(|added| added != Added::Absent)
     }
 
-    /// Watches the log directory at `path`, its files included; `None` where there is none, and
-    /// then whatever there is on the way to it.
+    /// Watches the log directory at `path`, its files included; if there is none, the nearest parent
+    /// instead, with `None`.
     pub(super) fn log(&mut self, path: &Path) -> io::Result<Option<i32>> {
         let flags = WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::MOVE | WatchFlags::MODIFY;
         loop {
             match self.add(path, flags)? {
-                Added::Here(watch) => return Ok(Some(watch)),
+                Added::Here(watch) => {
+                    self.appeared.entry(watch).or_default();
+                    return Ok(Some(watch));
+                }
                 Added::Blind => return Ok(None),
                 Added::Absent => {}
             }
             let nearest = path.ancestors().skip(1).find(|parent| parent.exists());
             let Some(nearest) = nearest else { return Ok(None) };
-            // Whatever appeared before the parent was watched is not told.
+            // There is no event for what appeared before the parent was watched.
             let below = path.ancestors().take_while(|part| *part != nearest).last();
             if self.names(nearest)? && !below.is_some_and(Path::exists) {
                 return Ok(None);
@@ -88,7 +94,7 @@ impl Watch {
         match inotify::add_watch(inotify, path, flags | ends) {
             Ok(watch) => Ok(Added::Here(watch)),
             Err(Errno::NOENT) => Ok(Added::Absent),
-            // Out of watches: from here on it is all looked at again instead.
+            // Out of watches: from here on followers look again instead.
             Err(Errno::NOSPC | Errno::NOMEM) => {
                 self.inotify = None;
                 Ok(Added::Blind)
@@ -100,8 +106,8 @@ impl Watch {
         }
     }
 
-    /// Takes in all that the kernel has to tell.
-    pub fn take_in(&mut self) -> io::Result<()> {
+    /// Takes all events from the kernel.
+    pub(super) fn take_in(&mut self) -> io::Result<()> {
         let Some(inotify) = &self.inotify else { return Ok(()) };
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = Reader::new(inotify, &mut buffer);
@@ -112,30 +118,25 @@ impl Watch {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(errno.into()),
             };
-            self.told = true;
+            self.changed = true;
             if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
                 self.overflows += 1;
             }
-            let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
-            let Some(name) = name.filter(|name| is_archive(name)) else { continue };
-            if event.events().contains(ReadFlags::CREATE) {
-                self.appeared.entry(event.wd()).or_default().insert(name.to_owned());
+            let created = event.file_name().filter(|_| event.events().contains(ReadFlags::CREATE));
+            if let Some(name) = created
+                && let Some(names) = self.appeared.get_mut(&event.wd())
+            {
+                names.insert(OsStr::from_bytes(name.to_bytes()).to_owned());
             }
         }
     }
 
-    /// Whether anything was told since the last call. What a follower takes in while it looks may have
-    /// happened behind its back, or to another one's directory: all are to look once more.
-    pub fn was_told(&mut self) -> bool {
-        std::mem::take(&mut self.told)
-    }
-
-    /// The archives of which it was told that they appeared in a directory, since the last call.
+    /// The names that appeared in a log directory since the last call.
     pub(super) fn appeared(&mut self, watch: i32) -> BTreeSet<OsString> {
-        self.appeared.remove(&watch).unwrap_or_default()
+        self.appeared.get_mut(&watch).map(std::mem::take).unwrap_or_default()
     }
 
-    /// How often the kernel had too much to tell; `None` if it tells nothing.
+    /// How often the kernel dropped events; `None` if it has none.
     pub(super) fn overflows(&self) -> Option<u64> {
         self.inotify.as_ref().map(|_| self.overflows)
     }

@@ -1,7 +1,7 @@
-//! What gateways said, by way of the journal.
+//! The gateways' logs, which the journal keeps: read and followed with journalctl.
 //!
 //! Sources: journalctl(1), `--output=json`; systemd.journal-fields(7). A gateway's own lines are those
-//! whose unit journald found out itself; what systemd says about the unit is another's.
+//! whose unit journald found out itself; systemd's lines about the unit have another.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
@@ -10,8 +10,8 @@ use std::process::{Child, ChildStdout};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hermes_core::ProfileName;
-use hermes_core::backend::{Following, Journal};
 use hermes_core::failure::failed;
+use hermes_core::log::{Event, Follow, Lines, Logs, Profiles, Watch, line};
 use hermes_core::manager::ManagerError;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -19,8 +19,11 @@ use serde_json::Value;
 
 use super::Systemd;
 
-/// How long reading what is there may take.
-const READ: Duration = Duration::from_secs(300);
+const READ: &str = "read the journal";
+const FOLLOW: &str = "follow the journal";
+
+/// How long a journalctl may take to read.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// An entry of the journal.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,7 +31,7 @@ struct Entry {
     unit: String,
     micros: i64,
     cursor: String,
-    said: Vec<u8>,
+    text: Vec<u8>,
 }
 
 impl Systemd {
@@ -46,114 +49,99 @@ impl Systemd {
     fn entries(&self, more: &[&str], profiles: &[ProfileName]) -> Result<Vec<Entry>, ManagerError> {
         let args = self.journal_args(more, profiles);
         let args: Vec<_> = args.iter().map(String::as_str).collect();
-        let text = self.journalctl.data("read the journal", &args, READ)?;
+        let text = self.journalctl.data(READ, &args, TIMEOUT)?;
         let field = self.scope.journal_field();
         Ok(text.lines().filter_map(|line| Entry::read(line.as_bytes(), field)).collect())
     }
 
-    /// The last lines of each, or all, in the order of time.
-    fn said(
+    /// The entries of `profiles`, or the last of each, in the order of time, with the places of their
+    /// profiles.
+    fn stored(
         &self,
         profiles: &[ProfileName],
         last: Option<usize>,
-    ) -> Result<Vec<Entry>, ManagerError> {
-        let Some(last) = last else { return self.entries(&[], profiles) };
-        let mut said = Vec::new();
-        for profile in profiles {
-            let lines = format!("--lines={last}");
-            said.extend(self.entries(&[&lines], std::slice::from_ref(profile))?);
+    ) -> Result<Vec<(usize, Entry)>, ManagerError> {
+        // Without a unit journalctl would print everybody's lines.
+        if profiles.is_empty() {
+            return Ok(Vec::new());
         }
-        said.sort_by_key(|entry| entry.micros);
-        Ok(said)
-    }
-
-    fn place(&self, profiles: &[ProfileName], entry: &Entry) -> Option<usize> {
-        let name = self.names.profile(&entry.unit)?;
-        profiles.iter().position(|profile| *profile == name)
+        let mut entries = Vec::new();
+        match last {
+            None => entries = self.entries(&[], profiles)?,
+            Some(last) => {
+                let lines = format!("--lines={last}");
+                for profile in profiles {
+                    entries.extend(self.entries(&[&lines], std::slice::from_ref(profile))?);
+                }
+                entries.sort_by_key(|entry| entry.micros);
+            }
+        }
+        let units: Vec<_> = profiles.iter().map(|profile| self.names.unit(profile)).collect();
+        let place = |entry: Entry| Some((place(&units, &entry)?, entry));
+        Ok(entries.into_iter().filter_map(place).collect())
     }
 }
 
-impl Journal for Systemd {
-    fn read(
-        &self,
-        profiles: &[ProfileName],
-        last: Option<usize>,
-        tell: &mut dyn FnMut(usize, Vec<u8>) -> bool,
-    ) -> Result<(), ManagerError> {
-        for entry in self.said(profiles, last)? {
-            if let Some(place) = self.place(profiles, &entry)
-                && !tell(place, entry.line())
-            {
-                break;
-            }
-        }
-        Ok(())
+fn place(units: &[String], entry: &Entry) -> Option<usize> {
+    units.iter().position(|unit| *unit == entry.unit)
+}
+
+impl Logs for Systemd {
+    /// Only reading the journal finds it out.
+    fn exists(&self, _profile: &ProfileName) -> Result<bool, ManagerError> {
+        Ok(true)
+    }
+
+    fn read(&self, profiles: &[ProfileName], last: Option<usize>) -> Result<Lines, ManagerError> {
+        let entries = self.stored(profiles, last)?.into_iter();
+        Ok(Box::new(entries.map(|(place, entry)| Ok((place, entry.line())))))
     }
 
     fn follow(
         &self,
         profiles: &[ProfileName],
         last: usize,
-    ) -> Result<Box<dyn Following>, ManagerError> {
+    ) -> Result<Box<dyn Follow>, ManagerError> {
         let begin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let said = self.said(profiles, Some(last))?;
-        // One after the other was read, and what they said meanwhile is there twice, or once.
+        let stored = self.stored(profiles, Some(last))?;
+        // One journal was read after the other: lines written meanwhile are in these, or are not.
         let since = format!("--since=@{}", begin.as_secs());
         let more = ["--follow", "--lines=all", &since];
         let args = self.journal_args(&more, profiles);
         let args: Vec<_> = args.iter().map(String::as_str).collect();
-        let operation = "follow the journal";
-        let mut child = self.journalctl.start(operation, &args)?;
-        let Some(pipe) = child.stdout.take() else {
-            return Err(failed(operation, io::Error::from(ErrorKind::BrokenPipe)));
-        };
-        rustix::io::ioctl_fionbio(&pipe, true)
-            .map_err(|errno| failed(operation, io::Error::from(errno)))?;
+        let child = self.journalctl.start(FOLLOW, &args)?;
         let begin = i64::try_from(begin.as_micros()).unwrap_or(i64::MAX);
-        let mut followed = Followed {
-            lines: VecDeque::new(),
-            field: self.scope.journal_field(),
-            rest: Vec::new(),
-            units: profiles.iter().map(|profile| self.names.unit(profile)).collect(),
-            starts: profiles.iter().map(|_| Start::at(begin)).collect(),
-            child,
-            pipe,
-        };
-        for entry in &said {
-            if let Some(place) = self.place(profiles, entry) {
-                followed.starts[place] = Start::after(entry);
-                followed.lines.push_back((place, entry.line()));
-            }
-        }
-        Ok(Box::new(followed))
+        let followed = FollowedJournal::new(self, profiles, begin, stored, child);
+        Ok(Box::new(followed.map_err(|error| failed(FOLLOW, error))?))
     }
 }
 
-/// From where on a gateway's lines are told, of those that a journalctl follows from some time before.
+/// Where a gateway's new lines begin, among those that a journalctl prints from some time before on.
+#[derive(Debug)]
 struct Start {
     micros: i64,
-    /// What was told already, last of all lines of that time: lines that are said at once have one time.
-    told: Option<String>,
+    /// The last line that was read before. Lines that are written at once have one time.
+    last: Option<String>,
     has_come: bool,
 }
 
 impl Start {
     fn at(micros: i64) -> Self {
-        Self { micros, told: None, has_come: false }
+        Self { micros, last: None, has_come: false }
     }
 
     fn after(entry: &Entry) -> Self {
-        Self { told: Some(entry.cursor.clone()), ..Self::at(entry.micros) }
+        Self { last: Some(entry.cursor.clone()), ..Self::at(entry.micros) }
     }
 
-    /// Whether an entry is told, which is the next in the order of the journal.
-    fn lets(&mut self, entry: &Entry) -> bool {
+    /// Whether an entry is new. To be asked of each in the order of the journal.
+    fn is_new(&mut self, entry: &Entry) -> bool {
         if self.has_come {
             return true;
         }
-        match &self.told {
-            Some(told) if entry.micros == self.micros => {
-                self.has_come = entry.cursor == *told;
+        match &self.last {
+            Some(last) if entry.micros == self.micros => {
+                self.has_come = entry.cursor == *last;
                 false
             }
             _ => {
@@ -164,43 +152,72 @@ impl Start {
     }
 }
 
-/// A journal that is followed by a journalctl of its own.
-struct Followed {
-    /// What was said and not taken yet.
+/// The journal of some profiles, followed by a journalctl of its own.
+#[derive(Debug)]
+struct FollowedJournal {
+    /// Lines to return, with the places of their profiles.
     lines: VecDeque<(usize, Vec<u8>)>,
     /// The beginning of a line whose end has not been read yet.
     rest: Vec<u8>,
     field: &'static str,
+    /// By the places of their profiles; empty after the end of a log.
     units: Vec<String>,
-    /// From where on each is told.
     starts: Vec<Start>,
+    profiles: Profiles,
+    /// For changes of the profiles.
+    watch: Watch,
+    /// While the journal is read to its end: the profiles that were gone before that.
+    ending: Option<VecDeque<usize>>,
     child: Child,
     pipe: ChildStdout,
 }
 
-impl Followed {
+impl FollowedJournal {
+    /// Follows what `child` prints. Before that come the `stored` entries; the gateways that have none
+    /// begin with the time `begin`.
+    fn new(
+        systemd: &Systemd,
+        profiles: &[ProfileName],
+        begin: i64,
+        stored: Vec<(usize, Entry)>,
+        mut child: Child,
+    ) -> io::Result<Self> {
+        let pipe = child.stdout.take().ok_or(ErrorKind::BrokenPipe)?;
+        let mut followed = Self {
+            lines: VecDeque::new(),
+            rest: Vec::new(),
+            field: systemd.scope.journal_field(),
+            units: profiles.iter().map(|profile| systemd.names.unit(profile)).collect(),
+            starts: profiles.iter().map(|_| Start::at(begin)).collect(),
+            profiles: Profiles::new(systemd.store.clone(), profiles),
+            watch: Watch::new(),
+            ending: None,
+            child,
+            pipe,
+        };
+        rustix::io::ioctl_fionbio(&followed.pipe, true)?;
+        for (place, entry) in stored {
+            followed.starts[place] = Start::after(&entry);
+            followed.lines.push_back((place, entry.line()));
+        }
+        Ok(followed)
+    }
+
     fn take(&mut self, bytes: &[u8]) {
         self.rest.extend_from_slice(bytes);
         let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { return };
         let rest = self.rest.split_off(end + 1);
         for line in std::mem::replace(&mut self.rest, rest).split(|byte| *byte == b'\n') {
             let Some(entry) = Entry::read(line, self.field) else { continue };
-            let Some(place) = self.units.iter().position(|unit| *unit == entry.unit) else {
-                continue;
-            };
-            if self.starts[place].lets(&entry) {
+            let Some(place) = place(&self.units, &entry) else { continue };
+            if self.starts[place].is_new(&entry) {
                 self.lines.push_back((place, entry.line()));
             }
         }
     }
-}
 
-impl Following for Followed {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.pipe.as_fd()
-    }
-
-    fn next(&mut self) -> io::Result<Option<(usize, Vec<u8>)>> {
+    /// The next line that journalctl has printed by now.
+    fn next_line(&mut self) -> io::Result<Option<(usize, Vec<u8>)>> {
         let mut buffer = [0; 64 * 1024];
         while self.lines.is_empty() {
             match self.pipe.read(&mut buffer) {
@@ -218,22 +235,47 @@ impl Following for Followed {
     }
 }
 
-impl Drop for Followed {
+impl Follow for FollowedJournal {
+    fn next(&mut self) -> Result<Option<(usize, Event)>, ManagerError> {
+        if self.ending.is_none() {
+            self.ending = Some(self.profiles.gone(&mut self.watch)?);
+        }
+        if let Some((place, line)) = self.next_line().map_err(|error| failed(FOLLOW, error))? {
+            return Ok(Some((place, Event::Line(line))));
+        }
+        let Some(place) = self.ending.as_mut().and_then(VecDeque::pop_front) else {
+            self.ending = None;
+            return Ok(None);
+        };
+        self.units[place].clear();
+        Ok(Some((place, Event::Ended)))
+    }
+
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.watch.fd().into_iter().chain([self.pipe.as_fd()]).collect()
+    }
+
+    fn max_wait(&mut self) -> Option<Duration> {
+        self.watch.max_wait()
+    }
+}
+
+impl Drop for FollowedJournal {
     fn drop(&mut self) {
-        // It is ours, and has nothing to end in order.
+        // It is a child of this process, and has nothing to end in order.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Entry {
-    /// Reads a line of `--output=json`; `None` for one without what is needed.
+    /// Reads a line of `--output=json`; `None` for one that lacks a field.
     fn read(line: &[u8], field: &str) -> Option<Self> {
         let entry: Value = serde_json::from_slice(line).ok()?;
-        let text = |name: &str| entry[name].as_str();
-        let said = match &entry["MESSAGE"] {
-            Value::String(said) => said.clone().into_bytes(),
-            // What is no UTF-8 comes as numbers.
+        let value = |name: &str| entry[name].as_str();
+        let text = match &entry["MESSAGE"] {
+            Value::String(text) => text.clone().into_bytes(),
+            // Bytes that are not UTF-8 come as numbers.
             Value::Array(bytes) => {
                 let byte = |value: &Value| value.as_u64().and_then(|byte| u8::try_from(byte).ok());
                 bytes.iter().map(byte).collect::<Option<_>>()?
@@ -241,63 +283,19 @@ impl Entry {
             _ => return None,
         };
         Some(Self {
-            unit: text(field)?.to_owned(),
-            micros: text("__REALTIME_TIMESTAMP")?.parse().ok()?,
-            cursor: text("__CURSOR")?.to_owned(),
-            said,
+            unit: value(field)?.to_owned(),
+            micros: value("__REALTIME_TIMESTAMP")?.parse().ok()?,
+            cursor: value("__CURSOR")?.to_owned(),
+            text,
         })
     }
 
-    /// As a line of a log file.
+    /// As a line of a log.
     fn line(&self) -> Vec<u8> {
         let time = Timestamp::from_microsecond(self.micros).unwrap_or_default();
-        let time = time.to_zoned(TimeZone::system());
-        let mut line = time.strftime("%Y-%m-%d %H:%M:%S.%9f  ").to_string().into_bytes();
-        line.extend_from_slice(&self.said);
-        line
+        line::stamped(time, &TimeZone::system(), &self.text)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_told_is_not_told_again_though_lines_have_one_time() {
-        let entry = |micros, cursor: &str| Entry {
-            unit: String::new(),
-            micros,
-            cursor: cursor.to_owned(),
-            said: Vec::new(),
-        };
-        let journal = [(1, "a"), (5, "b"), (5, "c"), (5, "d"), (7, "e"), (6, "f")];
-        let told = |mut start: Start| -> String {
-            let mut lets = |(micros, cursor): &(i64, &str)| start.lets(&entry(*micros, cursor));
-            journal.iter().filter(|one| lets(one)).map(|(_, cursor)| *cursor).collect()
-        };
-        // A clock that is set back holds up nothing.
-        assert_eq!(told(Start::after(&entry(5, "c"))), "def");
-        assert_eq!(told(Start::after(&entry(5, "d"))), "ef");
-        assert_eq!(told(Start::after(&entry(7, "e"))), "f");
-        assert_eq!(told(Start::at(5)), "bcdef");
-        // It was told long before that time.
-        assert_eq!(told(Start::after(&entry(0, "z"))), "abcdef");
-    }
-
-    #[test]
-    fn entries_are_read_whatever_their_bytes() {
-        let entry = |message: &str| {
-            let line = format!(
-                r#"{{"__CURSOR":"s=1","__REALTIME_TIMESTAMP":"1795535042123456","_U":"a@x.service","MESSAGE":{message}}}"#
-            );
-            Entry::read(line.as_bytes(), "_U")
-        };
-        let said = entry(r#""said  so""#).unwrap();
-        assert_eq!((said.unit.as_str(), said.cursor.as_str()), ("a@x.service", "s=1"));
-        let line = String::from_utf8(said.line()).unwrap();
-        assert!(line.ends_with(":02.123456000  said  so"), "{line}");
-        assert_eq!(entry("[255,10,7]").unwrap().said, [255, 10, 7]);
-        assert_eq!(entry("null"), None);
-        assert_eq!(Entry::read(b"no JSON", "_U"), None);
-    }
-}
+mod tests;

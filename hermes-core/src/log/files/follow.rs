@@ -6,7 +6,7 @@
 //! it has read before it knows by name, and by inode as long as s6-log has not named it.
 //!
 //! An archive that was announced, and could not be opened any more, is one that nobody will read. If
-//! it was the file that was followed, nothing is missing; of all others it is told how many.
+//! it was the file that was followed, nothing is missing; all others are counted.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
@@ -14,13 +14,15 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::directory::{Identity, Snapshot, open};
+use super::directory::{Identity, Snapshot, is_archive, open};
 use super::lines::LineReader;
-use super::{Watch, tail};
+use super::tail;
+use crate::log::logs::{Event, Removed};
+use crate::log::watch::Watch;
 
 /// Follows one log directory, which need not be there yet.
 #[derive(Debug)]
-pub struct Follower {
+pub(super) struct Follower {
     path: PathBuf,
     /// What there is to read, in order. The last one may still be written to.
     files: VecDeque<LineReader>,
@@ -35,29 +37,9 @@ pub struct Follower {
     removed: Option<Removed>,
 }
 
-/// What there is in a log at the moment.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Next {
-    /// A line, without its newline.
-    Line(Vec<u8>),
-    /// Here lines are missing.
-    Removed(Removed),
-    /// Nothing until something changes, which [`Watch::was_told`] may know already.
-    Wait,
-}
-
-/// Archives that were removed before they could be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Removed {
-    /// How many, as far as it was told.
-    pub archives: usize,
-    /// Whether there can't have been more.
-    pub exact: bool,
-}
-
 impl Follower {
     /// Follows the log directory at `path`, beginning with the last `last` lines that are in it.
-    pub fn begin(path: &Path, last: usize, watch: &mut Watch) -> io::Result<Self> {
+    pub(super) fn begin(path: &Path, last: usize, watch: &mut Watch) -> io::Result<Self> {
         let mut follower = Self {
             path: path.to_owned(),
             files: VecDeque::new(),
@@ -88,51 +70,47 @@ impl Follower {
         Ok(follower)
     }
 
-    /// Whether there is a log directory, or was.
-    pub fn has_begun(&self) -> bool {
-        !self.files.is_empty()
-    }
-
-    /// The next line, or what else there is to tell. Does not block.
-    pub fn next(&mut self, watch: &mut Watch) -> io::Result<Next> {
+    /// The next line, or that lines are missing; `None` until something changes in the directory, which
+    /// [`Watch::max_wait`] may know already. Does not block.
+    pub(super) fn next(&mut self, watch: &mut Watch) -> io::Result<Option<Event>> {
         loop {
             if let Some(removed) = self.removed.take() {
-                return Ok(Next::Removed(removed));
+                return Ok(Some(Event::Removed(removed)));
             }
             let Some(file) = self.files.front_mut() else {
                 match self.advance(watch)? {
                     true => continue,
-                    false => return Ok(Next::Wait),
+                    false => return Ok(None),
                 }
             };
             if let Some(line) = file.line()? {
-                return Ok(Next::Line(line));
+                return Ok(Some(Event::Line(line)));
             }
             if self.files.len() == 1 {
                 if !self.has_moved_on(watch)? {
-                    return Ok(Next::Wait);
+                    return Ok(None);
                 }
                 // Only now is its end the end.
                 if let Some(line) = self.files[0].line()? {
-                    return Ok(Next::Line(line));
+                    return Ok(Some(Event::Line(line)));
                 }
                 if !self.advance(watch)? {
-                    return Ok(Next::Wait);
+                    return Ok(None);
                 }
             }
             // A logger that was killed may have left half a line.
             let rest = self.files.pop_front().and_then(|mut file| file.rest());
             if let Some(rest) = rest {
-                return Ok(Next::Line(rest));
+                return Ok(Some(Event::Line(rest)));
             }
         }
     }
 
-    /// What can't be read any more where the directory is gone, as far as it was told.
+    /// The files that went unread with a directory that is gone, as far as they were announced.
     ///
-    /// Ask when the last line was told. If `current` was rotated since then, its successors went with
-    /// the directory: archives, and a last `current` that nothing is known of.
-    pub fn end(&mut self, watch: &mut Watch) -> io::Result<Option<Removed>> {
+    /// Ask after the last line. If `current` was rotated since then, its successors went with the
+    /// directory: archives, and a last `current` that nothing is known of.
+    pub(super) fn end(&mut self, watch: &mut Watch) -> io::Result<Option<Removed>> {
         self.listen(watch)?;
         let unmet = self.announced.difference(&self.older).count();
         let met = self.unnamed.len();
@@ -186,8 +164,8 @@ impl Follower {
         Ok(true)
     }
 
-    /// What is to be told where `missing` archives could not be opened, and `gone` of the files that
-    /// were read to their end are not there any more.
+    /// What to report if `missing` archives could not be opened, and `gone` of the files that were read
+    /// to their end do not exist any more.
     fn removed_since(
         &mut self,
         gone: usize,
@@ -195,7 +173,7 @@ impl Follower {
         watch: &Watch,
     ) -> io::Result<Option<Removed>> {
         let overflows = watch.overflows();
-        let all_told = overflows.is_some() && overflows == self.overflows;
+        let all_known = overflows.is_some() && overflows == self.overflows;
         self.overflows = overflows;
         let mut empty = false;
         for file in &self.unnamed {
@@ -203,9 +181,9 @@ impl Follower {
             empty |= file.metadata()?.len() == 0;
         }
         let archives = missing.saturating_sub(gone);
-        let exact = all_told && (gone == 0 || !empty);
-        let untold = gone > 0 && !all_told;
-        Ok((archives > 0 || untold).then_some(Removed { archives, exact }))
+        let exact = all_known && (gone == 0 || !empty);
+        let unknown = gone > 0 && !all_known;
+        Ok((archives > 0 || unknown).then_some(Removed { archives, exact }))
     }
 
     /// Takes in what was announced, and sees to it that whatever comes next is announced.
@@ -213,7 +191,8 @@ impl Follower {
         let now = watch.log(&self.path)?;
         watch.take_in()?;
         for directory in [self.watch, now].into_iter().flatten() {
-            self.announced.extend(watch.appeared(directory));
+            self.announced
+                .extend(watch.appeared(directory).into_iter().filter(|name| is_archive(name)));
         }
         self.watch = now.or(self.watch);
         Ok(())

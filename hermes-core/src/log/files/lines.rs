@@ -1,4 +1,4 @@
-//! The lines of files that are open, and of a log directory as it is now.
+//! The lines of an open file, and the lines that a log directory holds at one moment.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -50,15 +50,15 @@ impl LineReader {
 ///
 /// All files are open from the beginning, so that a slow reader misses none.
 #[derive(Debug)]
-pub struct Lines {
+pub(super) struct DirectoryLines {
     files: VecDeque<LineReader>,
 }
 
-impl Lines {
-    /// The lines of the log directory at `path`, or the last `last` of them; `None` where there is
-    /// no such directory.
-    pub fn read(path: &Path, last: Option<usize>) -> io::Result<Option<Self>> {
-        let Some(now) = Snapshot::take(path)? else { return Ok(None) };
+impl DirectoryLines {
+    /// The lines of the log directory at `path`, or the last `last` of them. A directory that does not
+    /// exist has none.
+    pub(super) fn read(path: &Path, last: Option<usize>) -> io::Result<Self> {
+        let Some(now) = Snapshot::take(path)? else { return Ok(Self { files: VecDeque::new() }) };
         let mut files = Vec::new();
         for name in &now.archives {
             files.extend(open(&path.join(name))?);
@@ -74,11 +74,11 @@ impl Lines {
             readers.push_back(LineReader::new(file, offset)?.until_here(offset)?);
             offset = 0;
         }
-        Ok(Some(Self { files: readers }))
+        Ok(Self { files: readers })
     }
 
-    /// The next line without its newline. What stands behind a file's last newline is a line, too.
-    pub fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+    /// The next line without its newline. Text behind a file's last newline is a line, too.
+    pub(super) fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
         while let Some(file) = self.files.front_mut() {
             if let Some(line) = file.line()?.or_else(|| file.rest()) {
                 return Ok(Some(line));

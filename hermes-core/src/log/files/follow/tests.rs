@@ -80,12 +80,15 @@ impl Following {
         let mut told = Vec::new();
         loop {
             match self.follower.next(&mut self.watch).unwrap() {
-                Next::Line(line) => told.push(String::from_utf8(line).unwrap()),
-                Next::Removed(Removed { archives, exact: true }) => {
+                Some(Event::Line(line)) => told.push(String::from_utf8(line).unwrap()),
+                Some(Event::Removed(Removed { archives, exact: true })) => {
                     told.push(format!("[{archives}]"));
                 }
-                Next::Removed(Removed { archives, .. }) => told.push(format!("[>={archives}]")),
-                Next::Wait => return told.join(" "),
+                Some(Event::Removed(Removed { archives, .. })) => {
+                    told.push(format!("[>={archives}]"));
+                }
+                Some(Event::Ended) => panic!("a directory does not know its profile"),
+                None => return told.join(" "),
             }
         }
     }
@@ -280,12 +283,12 @@ fn what_was_taken_in_while_looking_is_to_be_looked_at_again() {
     let logger = Logger::new(3);
     let mut following = logger.follow(10);
     following.told();
-    following.watch.was_told();
+    following.watch.max_wait();
     logger.say("a\n");
     assert_eq!(following.told(), "a");
-    assert!(following.watch.was_told());
+    assert_eq!(following.watch.max_wait(), Some(std::time::Duration::ZERO));
     assert_eq!(following.told(), "");
-    assert!(!following.watch.was_told());
+    assert_eq!(following.watch.max_wait(), None);
 }
 
 #[test]
@@ -311,14 +314,14 @@ fn what_is_told_does_not_depend_on_when_it_is_looked_at() {
         loop {
             let is_all = done.load(Ordering::Acquire);
             match following.follower.next(&mut following.watch).unwrap() {
-                Next::Line(line) => {
+                Some(Event::Line(line)) => {
                     let line = String::from_utf8(line).unwrap().parse().unwrap();
                     last.store(line, Ordering::Relaxed);
                     told.push(line);
                 }
-                Next::Removed(_) => told.push(usize::MAX),
-                Next::Wait if is_all => break,
-                Next::Wait => {}
+                Some(_) => told.push(usize::MAX),
+                None if is_all => break,
+                None => {}
             }
         }
     });

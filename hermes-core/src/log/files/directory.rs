@@ -1,4 +1,4 @@
-//! What is in a log directory at one moment, while s6-log goes on rotating.
+//! The files in a log directory at one moment, while s6-log goes on rotating.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};

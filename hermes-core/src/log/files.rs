@@ -1,0 +1,189 @@
+//! Logs in directories: `logs/gateways/PROFILE` below the root home, which s6-log or launchd writes to.
+//!
+//! Sources: `s6-log.html`, `src/daemontools-extras/s6-log.c`. s6-log appends whole lines to `current`.
+//! A rotation renames that to `previous`, makes a new `current`, marks `previous` as finished, links
+//! it as `@<TAI64N>.s`, unlinks `previous`, and unlinks the oldest archives where there are too many.
+//! A logger that starts goes on with a `current` that was finished in order, and links any other one
+//! as `@<TAI64N>.u`. So
+//!
+//! - a file is never written to after `current` came to mean another one;
+//! - the names of archives sort by time, and a file's inode stays the same under all its names;
+//! - for a moment there is no `current`, and for another one a file has two names.
+//!
+//! Files are therefore told apart by inode, and held open for as long as that matters: the number of
+//! an inode that nobody holds may come to mean another file.
+//!
+//! Lines over 8,192 bytes (`-l`) were split by s6-log when it wrote them; nothing here joins them.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `directory` | the files of one log directory at one moment |
+//! | `tail` | where the last lines begin |
+//! | `lines` | the lines that one directory holds |
+//! | `follow` | the lines that one directory gets, across rotations |
+//! | `merge` | several logs in the order of time |
+
+mod directory;
+mod follow;
+mod lines;
+mod merge;
+mod tail;
+
+use std::collections::VecDeque;
+use std::io;
+use std::iter;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use self::follow::Follower;
+use self::lines::DirectoryLines;
+use self::merge::Merge;
+use super::line::{Stamp, stamp};
+use super::logs::{Event, Follow, Lines, Logs};
+use super::profiles::Profiles;
+use super::watch::Watch;
+use crate::failure::failed;
+use crate::home::RootHome;
+use crate::manager::ManagerError;
+use crate::name::ProfileName;
+use crate::store::Store;
+
+/// The logs in the log directories of a root home.
+#[derive(Debug)]
+pub struct LogFiles {
+    root: RootHome,
+}
+
+impl LogFiles {
+    /// The logs of the gateways of `root`. Nothing is read yet.
+    pub fn new(root: RootHome) -> Self {
+        Self { root }
+    }
+
+    fn directory(&self, profile: &ProfileName) -> PathBuf {
+        self.root.gateway_logs(profile)
+    }
+}
+
+impl Logs for LogFiles {
+    fn exists(&self, profile: &ProfileName) -> Result<bool, ManagerError> {
+        self.directory(profile).try_exists().map_err(|error| failed_to_read(profile, error))
+    }
+
+    /// All files are open from the beginning, so that a slow reader misses none.
+    fn read(&self, profiles: &[ProfileName], last: Option<usize>) -> Result<Lines, ManagerError> {
+        let mut logs = Vec::new();
+        for profile in profiles {
+            let lines = DirectoryLines::read(&self.directory(profile), last)
+                .map_err(|error| failed_to_read(profile, error))?;
+            logs.push((profile.clone(), lines));
+        }
+        let mut merge = Merge::new(logs.len());
+        Ok(Box::new(iter::from_fn(move || {
+            let next = |place: usize| {
+                let (profile, lines) = &mut logs[place];
+                let line = lines.next_line().map_err(|error| failed_to_read(profile, error))?;
+                Ok(line.map(|line| (stamp(&line), line)))
+            };
+            merge.next(next).transpose()
+        })))
+    }
+
+    fn follow(
+        &self,
+        profiles: &[ProfileName],
+        last: usize,
+    ) -> Result<Box<dyn Follow>, ManagerError> {
+        let mut watch = Watch::new();
+        let mut logs = Vec::new();
+        for profile in profiles {
+            let follower = Follower::begin(&self.directory(profile), last, &mut watch)
+                .map_err(|error| failed_to_read(profile, error))?;
+            logs.push(Followed { profile: profile.clone(), follower: Some(follower) });
+        }
+        let merge = Merge::new(logs.len());
+        let profiles = Profiles::new(Store::new(self.root.clone()), profiles);
+        Ok(Box::new(FollowedFiles { watch, profiles, logs, merge, ending: None }))
+    }
+}
+
+fn time(event: &Event) -> Option<Stamp> {
+    match event {
+        Event::Line(line) => stamp(line),
+        Event::Removed(_) | Event::Ended => None,
+    }
+}
+
+fn failed_to_read(profile: &ProfileName, error: io::Error) -> ManagerError {
+    failed(format!("read the log of `{profile}`"), error)
+}
+
+/// The log directories of some profiles, followed.
+#[derive(Debug)]
+struct FollowedFiles {
+    watch: Watch,
+    profiles: Profiles,
+    logs: Vec<Followed>,
+    merge: Merge<Event>,
+    /// While all logs are read to the end once: the profiles that were gone before that.
+    ending: Option<VecDeque<usize>>,
+}
+
+#[derive(Debug)]
+struct Followed {
+    profile: ProfileName,
+    /// None after the end of the log.
+    follower: Option<Follower>,
+}
+
+impl Followed {
+    fn next(&mut self, watch: &mut Watch) -> Result<Option<Event>, ManagerError> {
+        let Some(follower) = &mut self.follower else { return Ok(None) };
+        follower.next(watch).map_err(|error| failed_to_read(&self.profile, error))
+    }
+
+    /// Ends the log; the lines that went with its directory are the last event before that.
+    fn end(&mut self, watch: &mut Watch) -> Result<Option<Event>, ManagerError> {
+        let Some(mut follower) = self.follower.take() else { return Ok(None) };
+        let removed = follower.end(watch).map_err(|error| failed_to_read(&self.profile, error))?;
+        Ok(removed.map(Event::Removed))
+    }
+}
+
+impl Follow for FollowedFiles {
+    fn next(&mut self) -> Result<Option<(usize, Event)>, ManagerError> {
+        let Self { watch, profiles, logs, merge, ending } = self;
+        let gone = match ending {
+            Some(gone) => gone,
+            None => ending.insert(profiles.gone(watch)?),
+        };
+        let event = merge.next(|place| {
+            let event = logs[place].next(watch)?;
+            Ok::<_, ManagerError>(event.map(|event| (time(&event), event)))
+        })?;
+        if event.is_some() {
+            return Ok(event);
+        }
+        let Some(&place) = gone.front() else {
+            *ending = None;
+            return Ok(None);
+        };
+        if let Some(event) = logs[place].end(watch)? {
+            return Ok(Some((place, event)));
+        }
+        gone.pop_front();
+        Ok(Some((place, Event::Ended)))
+    }
+
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.watch.fd().into_iter().collect()
+    }
+
+    fn max_wait(&mut self) -> Option<Duration> {
+        self.watch.max_wait()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! Which of the profiles whose logs are followed still exist.
+
+use std::collections::VecDeque;
+
+use super::watch::Watch;
+use crate::failure::failed;
+use crate::manager::ManagerError;
+use crate::name::ProfileName;
+use crate::store::{Store, StoreError};
+
+/// The profiles whose logs are followed.
+#[derive(Debug)]
+pub struct Profiles {
+    store: Store,
+    /// With whether each is gone.
+    names: Vec<(ProfileName, bool)>,
+}
+
+impl Profiles {
+    /// These profiles of `store`.
+    pub fn new(store: Store, names: &[ProfileName]) -> Self {
+        Self { store, names: names.iter().map(|name| (name.clone(), false)).collect() }
+    }
+
+    /// The places of the profiles that were deleted or renamed since the last call. `watch` reports
+    /// when there may be others. Does not block.
+    ///
+    /// A gateway writes its last lines before its profile goes: a log is to be read once more after
+    /// this call, and ends then.
+    pub fn gone(&mut self, watch: &mut Watch) -> Result<VecDeque<usize>, ManagerError> {
+        let watched = watch.names(&self.store.root().profiles()).and_then(|_| watch.take_in());
+        watched.map_err(|error| failed("watch the profiles", error))?;
+        let mut gone = VecDeque::new();
+        let left = self.names.iter_mut().enumerate().filter(|(_, (_, gone))| !gone);
+        for (place, (name, is_gone)) in left {
+            // A home that can't be looked at is not gone.
+            *is_gone = matches!(self.store.get(name), Err(StoreError::Absent { .. }));
+            gone.extend(is_gone.then_some(place));
+        }
+        Ok(gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Intent, RootHome};
+
+    #[test]
+    fn a_deleted_profile_is_reported_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(RootHome::new(dir.path().join("home")));
+        let names = ["a", "b"].map(|name| name.parse().unwrap());
+        names.iter().for_each(|name| drop(store.create(name, None, Intent::Stopped).unwrap()));
+        let mut profiles = Profiles::new(store.clone(), &names);
+        let mut watch = Watch::new();
+        assert_eq!(profiles.gone(&mut watch).unwrap(), [0; 0]);
+        store.delete(&names[1], false).unwrap();
+        let fd = watch.fd().unwrap();
+        let mut fds = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
+        let now = rustix::event::Timespec::default();
+        assert_eq!(rustix::event::poll(&mut fds, Some(&now)).unwrap(), 1);
+        assert_eq!(profiles.gone(&mut watch).unwrap(), [1]);
+        assert_eq!(profiles.gone(&mut watch).unwrap(), [0; 0]);
+    }
+}
