@@ -66,7 +66,7 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
         /// How many gateways to start at once
-        #[arg(long, value_name = "N", default_value_t = hermes_s6::boot::DEFAULT_AT_ONCE)]
+        #[arg(long, value_name = "N", default_value_t = hermes_core::supervisor::DEFAULT_JOBS)]
         jobs: usize,
         /// As root: give the scan directory to the owner of the home, and do nothing else
         #[arg(long, conflicts_with = "dry_run")]

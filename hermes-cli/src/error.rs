@@ -3,11 +3,11 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use hermes_core::Kind;
-use hermes_core::backend::RenameError;
+use hermes_core::driver::{Cause, Class, DriverError};
 use hermes_core::error_chain::{chain, in_one_line, is_denied};
-use hermes_core::manager::{Cause, ManagerError};
+use hermes_core::manager::ManagerError;
 use hermes_core::store::StoreError;
+use hermes_core::supervisor::ProfileError;
 use hermes_gateway::GatewayError;
 
 /// Exit codes. `SUCCESS` is also that of a stop of what was stopped.
@@ -29,10 +29,6 @@ pub(crate) mod exit {
     /// `gateway start --foreground`: the configuration can't become right by itself.
     pub(crate) const CONFIG: u8 = 78;
 }
-
-/// What to do about a gateway that runs where this command can't reach it.
-const ELSEWHERE: &str = "it belongs to another supervision tree, or was started by hand: \
-     name its tree with --scandir, or end it";
 
 /// What a command failed with.
 #[derive(Debug)]
@@ -95,28 +91,41 @@ impl fmt::Display for CliError {
     }
 }
 
-impl From<ManagerError> for CliError {
-    fn from(error: ManagerError) -> Self {
-        let code = match &error {
-            ManagerError::NoSuchProfile { .. } => exit::NOT_FOUND,
-            ManagerError::Unreachable { .. }
-            | ManagerError::Denied { .. }
-            | ManagerError::RegistrationUnsupported { kind: Kind::None }
-            | ManagerError::InstallationUnsupported { kind: Kind::None } => exit::OUT_OF_REACH,
-            ManagerError::TimedOut { .. } => exit::OUT_OF_TIME,
-            _ => exit::FAILURE,
-        };
-        let hint = error.hint();
-        Self { code, hint, ..Self::of(error) }
+/// The exit code of a class of failures.
+fn code_of(class: &Class) -> u8 {
+    match class {
+        Class::Usage => exit::USAGE,
+        Class::NoSuchProfile(_) => exit::NOT_FOUND,
+        Class::Unreachable | Class::Denied => exit::OUT_OF_REACH,
+        Class::TimedOut(_) => exit::OUT_OF_TIME,
+        _ => exit::FAILURE,
     }
 }
 
-impl From<RenameError> for CliError {
-    fn from(error: RenameError) -> Self {
-        match error {
-            RenameError::Store(error) => error.into(),
-            RenameError::Manager(error) => error.into(),
-        }
+/// An error of a library, with its class and its hint.
+macro_rules! from_library {
+    ($($error:ty),*) => {
+        $(impl From<$error> for CliError {
+            fn from(error: $error) -> Self {
+                let (code, hint) = (code_of(&error.class()), error.hint().map(Into::into));
+                Self { code, hint, ..Self::of(error) }
+            }
+        })*
+    };
+}
+
+from_library!(ManagerError, StoreError, hermes::Error);
+
+impl From<ProfileError> for CliError {
+    fn from(error: ProfileError) -> Self {
+        hermes::Error::from(error).into()
+    }
+}
+
+impl From<DriverError> for CliError {
+    fn from(error: DriverError) -> Self {
+        let (code, hint) = (code_of(error.class()), error.hint().map(str::to_owned));
+        Self { code, hint, ..Self::of(error) }
     }
 }
 
@@ -128,45 +137,6 @@ impl From<GatewayError> for CliError {
             GatewayError::Store(error) => Self { code, ..error.into() },
             error => Self { code, hint, ..Self::of(error) },
         }
-    }
-}
-
-impl From<StoreError> for CliError {
-    fn from(error: StoreError) -> Self {
-        let (code, hint) = match &error {
-            StoreError::Absent { name } => {
-                (exit::NOT_FOUND, Some(format!("`hermes profile create {name}` makes it")))
-            }
-            StoreError::Exists { name } => {
-                (exit::FAILURE, Some(format!("`hermes profile show {name}` shows it")))
-            }
-            StoreError::Reserved { .. } => (exit::FAILURE, Some("choose another name".to_owned())),
-            StoreError::InTheWay { .. } => {
-                (exit::FAILURE, Some("move it away, or choose another name".to_owned()))
-            }
-            StoreError::Runs { .. } => (exit::FAILURE, Some(ELSEWHERE.to_owned())),
-            StoreError::Torn { .. } => {
-                (exit::FAILURE, Some("`hermes boot` brings it to an end".to_owned()))
-            }
-            StoreError::Busy(_) => (exit::OUT_OF_TIME, None),
-            error if is_denied(error) => {
-                let hint = "run it as the user who owns the home".to_owned();
-                (exit::OUT_OF_REACH, Some(hint))
-            }
-            StoreError::FileExists { .. } => {
-                (exit::FAILURE, Some("`--force` replaces it".to_owned()))
-            }
-            StoreError::OntoDefault => {
-                (exit::FAILURE, Some("`--name NAME` gives it another name".to_owned()))
-            }
-            StoreError::Export { source, .. } | StoreError::Import { source, .. } => {
-                (exit::FAILURE, source.hint().map(str::to_owned))
-            }
-            StoreError::Config(error) => (exit::FAILURE, error.hint()),
-            StoreError::Intent(error) => (exit::FAILURE, error.hint().map(str::to_owned)),
-            _ => (exit::FAILURE, None),
-        };
-        Self { code, hint, ..Self::of(error) }
     }
 }
 

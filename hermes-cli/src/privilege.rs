@@ -18,14 +18,13 @@ use fs_err as fs;
 use hermes_core::RootHome;
 use hermes_core::home::env as names;
 
-use crate::app;
 use crate::error::{CliError, exit};
 use hermes_core::trusted_path::{self, UntrustedOwner};
 
 /// Returns where this process may go on as it is; elsewhere it becomes the home's owner, from its
 /// beginning.
 pub(crate) fn become_owner(root: &RootHome) -> Result<(), CliError> {
-    if !rustix::process::geteuid().is_root() || app::variable(names::AS_ROOT).is_some() {
+    if !rustix::process::geteuid().is_root() || hermes::variable(names::AS_ROOT).is_some() {
         return Ok(());
     }
     // A home that is not there yet will be its maker's, and one that can't be seen is told later.
@@ -38,7 +37,8 @@ pub(crate) fn become_owner(root: &RootHome) -> Result<(), CliError> {
         (0, Ok(Some(UntrustedOwner { at, owner: None }))) => return Err(open_to_all(root, &at)),
         (uid, _) => (uid, metadata.gid()),
     };
-    let program = app::program()?;
+    let program = env::current_exe()
+        .map_err(|error| CliError::new("failed to find the `hermes` program").because(error))?;
     // The uid takes root's supplementary groups along (std drops them with it).
     let error = Command::new(program)
         .args(env::args_os().skip(1))
@@ -74,7 +74,7 @@ fn open_to_all(root: &RootHome, at: &Path) -> CliError {
 /// For a command about the system's service manager, which root alone may change: acts as the home's
 /// owner but for what that manager is told. A home that is not there yet is refused: whose would it be?
 pub(crate) fn act_as_owner(root: &RootHome) -> Result<(), CliError> {
-    if !rustix::process::geteuid().is_root() || app::variable(names::AS_ROOT).is_some() {
+    if !rustix::process::geteuid().is_root() || hermes::variable(names::AS_ROOT).is_some() {
         return Ok(());
     }
     let home = root.path().display();

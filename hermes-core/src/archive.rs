@@ -27,7 +27,7 @@ mod unpack;
 use std::path::Path;
 
 pub use error::{ArchiveError, Fault};
-pub use omit::{LeftOut, ProfileLabel, Why};
+pub use omit::{LeftOut, Whose, Why};
 pub use pack::{Packed, pack};
 pub use unpack::Archive;
 

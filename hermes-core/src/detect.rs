@@ -1,4 +1,4 @@
-//! ProfileSelector backend is in charge: facts are gathered below a given root, and the decision is a pure
+//! Which backend is in charge: facts are gathered below a given root, and the decision is a pure
 //! function of them.
 //!
 //! `hermes doctor` prints the very facts the decision used. None of them needs more than a plain
@@ -11,8 +11,6 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::Serialize;
-
-use crate::manager::Kind;
 
 /// What the decision is made from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -32,6 +30,8 @@ pub struct Facts {
     pub user_systemd: Option<PathBuf>,
     /// Whether this is macOS.
     pub launchd: bool,
+    /// The backend that `HERMES_BACKEND` names.
+    pub requested: Option<String>,
 }
 
 impl Facts {
@@ -58,19 +58,6 @@ impl Facts {
     /// alone is also seen elsewhere.
     pub fn s6_in_charge(&self) -> bool {
         self.init.as_deref() == Some("s6-svscan") && self.s6_basedir
-    }
-
-    /// The backend in charge.
-    pub fn backend(&self) -> Kind {
-        if self.named_scandir.is_some() || self.s6_in_charge() || self.user_scandir.is_some() {
-            Kind::S6
-        } else if self.launchd {
-            Kind::Launchd
-        } else if self.systemd || self.user_systemd.is_some() {
-            Kind::Systemd
-        } else {
-            Kind::None
-        }
     }
 }
 
@@ -106,7 +93,6 @@ mod tests {
     fn both_signs_mean_s6() {
         let root = root(Some("s6-svscan\n"), true);
         assert!(detected(&root));
-        assert_eq!(Facts::gather(root.path()).backend(), Kind::S6);
     }
 
     #[test]
@@ -162,23 +148,5 @@ mod tests {
         assert!(detected());
         fs::write(root.path().join("proc/1/comm"), "sh\n").unwrap();
         assert_eq!(detected(), rustix::process::geteuid().is_root());
-    }
-
-    #[test]
-    fn the_nearest_backend_is_picked() {
-        let nothing = Facts::default();
-        assert_eq!(nothing.backend(), Kind::None);
-        let systemd = Facts { systemd: true, ..nothing.clone() };
-        assert_eq!(systemd.backend(), Kind::Systemd);
-        let own =
-            Facts { user_systemd: Some("/run/user/1/systemd/private".into()), ..nothing.clone() };
-        assert_eq!(own.backend(), Kind::Systemd);
-        let up =
-            Facts { user_scandir: Some("/run/user/1/hermes/service".into()), ..systemd.clone() };
-        assert_eq!(up.backend(), Kind::S6);
-        let named = Facts { named_scandir: Some("/x".into()), ..systemd };
-        assert_eq!(named.backend(), Kind::S6);
-        let mac = Facts { launchd: true, ..nothing };
-        assert_eq!(mac.backend(), Kind::Launchd);
     }
 }

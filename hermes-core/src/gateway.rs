@@ -1,52 +1,68 @@
-//! What every backend asks and writes down about a profile's gateway before it acts, whoever runs it.
+//! A profile's gateway as a command sees it: the profile, and its configuration, read at most once.
 
-use std::time::Duration;
+use std::sync::OnceLock;
 
-use crate::config::{self, GatewayConfig};
-use crate::failure::{failed, of_lock, refused};
-use crate::intent::Intent;
-use crate::lock::Lock;
-use crate::manager::ManagerError;
+use crate::config::{self, ConfigError, GatewayConfig, Loaded, StopTimeout};
+use crate::home::ProfileHome;
 use crate::name::ProfileName;
-use crate::store::{Profile, Store};
+use crate::store::{FIRST_PORT, Profile};
 
-/// The configuration of a profile's gateway; the defaults where it can't be read, since the gateway
-/// itself is who refuses it, with the reason in its log.
-pub fn config_of(profile: &Profile) -> GatewayConfig {
-    config::load(&profile.home.config()).map(|loaded| loaded.gateway).unwrap_or_default()
+/// A profile's gateway. Its `config.yaml` is read when it is first needed, and never again.
+#[derive(Debug)]
+pub struct Gateway {
+    profile: Profile,
+    config: OnceLock<Result<Loaded, ConfigError>>,
 }
 
-/// Records what the operator wants, durably. Idempotent. Blocks until it is on disk.
-pub fn record_intent(
-    operation: &str,
-    intent: Intent,
-    profile: &Profile,
-) -> Result<(), ManagerError> {
-    intent.write(&profile.home).map_err(|error| failed(operation, error))
-}
-
-/// Refuses a port that another profile's gateway has; `running` answers whose gateways run. What is
-/// answered is held until this one's gateway was seen to be up: of two that start at once the second is
-/// to see the first. Blocks while another one is about to listen on the port, at most `timeout`. A
-/// profile that names no port claims none.
-pub fn claim_port(
-    store: &Store,
-    timeout: Duration,
-    operation: &str,
-    profile: &Profile,
-    running: impl FnOnce() -> Result<Vec<ProfileName>, ManagerError>,
-) -> Result<Option<Lock>, ManagerError> {
-    let port_of = |profile: &Profile| store.port(profile).ok().flatten();
-    let Some(port) = port_of(profile) else { return Ok(None) };
-    let lock = Lock::acquire(&store.root().port_lock(port), timeout);
-    let lock = lock.map_err(|error| of_lock(operation, error))?;
-    for name in running()?.into_iter().filter(|name| *name != profile.name) {
-        let home = store.root().profile(&name);
-        if port_of(&Profile { name: name.clone(), home }) == Some(port) {
-            let why = format!("port {port} belongs to `{name}`, whose gateway is up");
-            let hint = format!("`hermes profile port {} NUMBER` gives it another", profile.name);
-            return Err(refused(operation, why, Some(hint)));
-        }
+impl Gateway {
+    /// The gateway of `profile`. Nothing is read yet.
+    pub fn new(profile: Profile) -> Self {
+        Self { profile, config: OnceLock::new() }
     }
-    Ok(Some(lock))
+
+    /// Its profile.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Its profile's name.
+    pub fn name(&self) -> &ProfileName {
+        &self.profile.name
+    }
+
+    /// Its profile's home.
+    pub fn home(&self) -> &ProfileHome {
+        &self.profile.home
+    }
+
+    /// What `config.yaml` says, or why it can't be read.
+    pub fn loaded(&self) -> Result<&Loaded, &ConfigError> {
+        self.config.get_or_init(|| config::load(&self.profile.home.config())).as_ref()
+    }
+
+    /// Its configuration. The defaults if it can't be read, since the gateway itself refuses to start with
+    /// it, and logs the reason.
+    pub fn config(&self) -> GatewayConfig {
+        self.loaded().map(|loaded| loaded.gateway.clone()).unwrap_or_default()
+    }
+
+    /// The port that it listens on: the one that `config.yaml` names, and for `default` alone else
+    /// [`FIRST_PORT`].
+    pub fn port(&self) -> Result<Option<u16>, &ConfigError> {
+        let named = self.loaded()?.gateway.port;
+        Ok(named.or(self.profile.name.is_default().then_some(FIRST_PORT)))
+    }
+
+    /// Whether it reports when it is ready.
+    pub fn notifies_readiness(&self) -> bool {
+        self.loaded().map_or_else(
+            |_| GatewayConfig::default().notifies_readiness(),
+            |loaded| loaded.gateway.notifies_readiness(),
+        )
+    }
+
+    /// How long its stop may take.
+    pub fn stop_timeout(&self) -> StopTimeout {
+        self.loaded().map(|loaded| loaded.gateway.stop_timeout).unwrap_or_default()
+    }
 }

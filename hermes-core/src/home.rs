@@ -18,6 +18,8 @@ pub mod env {
     pub const PROFILE: &str = "HERMES_PROFILE";
     /// The scan directory that holds the gateways' slots.
     pub const SCANDIR: &str = "HERMES_SCANDIR";
+    /// The backend to use, by its name, whatever detection would pick.
+    pub const BACKEND: &str = "HERMES_BACKEND";
     /// Set (to anything) by `hermes up` in its tree: services keep the user and `HOME` they have.
     pub const UP: &str = "HERMES_UP";
     /// The soft limit on descriptors that `hermes up` found, for its gateways to return to.

@@ -6,42 +6,39 @@
 //!
 //! | module | what it knows |
 //! |---|---|
-//! | [`name`] | what a profile may be called |
-//! | [`home`] | every path below a home and every environment variable, by name |
-//! | [`store`] | create, delete, rename, list, show and choose profiles |
-//! | [`archive`] | profiles as files, going out and coming in |
-//! | [`config`] | the `gateway` keys of `config.yaml` |
-//! | [`dotenv`] | the variables of `.env` |
-//! | [`log`] | reading and following gateways' logs, whatever backend keeps them |
-//! | [`intent`] | what the operator wants of a gateway |
-//! | [`manager`] | the service traits, their errors, the kinds of backend |
-//! | [`backend`] | the third trait: what else is asked of a backend, whatever its kind |
-//! | [`gateway`] | what every backend asks and writes down before it acts |
-//! | [`reseat`] | the steps in which a service is carried over to another name |
-//! | [`examination`] | what a look at the machine found |
-//! | [`status`] | what a backend says of one gateway |
-//! | [`detect`] | which backend is in charge, as a pure function |
-//! | [`process`], [`process_lock`] | processes that are waited for and ended; who holds a gateway, a service, a scan directory |
-//! | [`end_signals`] | the signals that ask a process to end, as a descriptor |
-//! | [`listeners`] | who listens on a port |
+//! | [`name`], [`home`] | what a profile may be called; every path and every environment variable |
+//! | [`store`], [`archive`] | create, delete, rename, list, show, choose, export and import profiles |
+//! | [`config`], [`dotenv`], [`intent`] | `config.yaml`, `.env`, and what the operator wants |
+//! | [`gateway`] | a profile with its configuration, read once |
+//! | [`manager`] | the two public service traits and their errors |
+//! | [`driver`] | what a backend must be able to do: the trait of primitives |
+//! | [`supervisor`] | every sequence over a driver: the service traits, implemented once |
+//! | [`reconcile`] | which actions bring services in line with profiles, as a pure function |
+//! | [`kind`], [`detect`], [`status`] | what a backend is called, which one is in charge, what it reports |
+//! | [`diagnostics`] | what a look at the machine found |
+//! | [`log`], [`changes`] | gateways' logs, whatever backend keeps them; which gateways may have changed |
+//! | [`proc`], [`process`], [`process_lock`] | processes, how to wait for them, and which one holds a lock |
+//! | [`end_signals`], [`listeners`] | the signals that end a process, as a descriptor; who listens on a port |
 //! | [`restart`] | the rules of restarting that hold under every backend |
 //! | [`lock`], [`wait`], [`parallel`] | locks and waits with a deadline; the same work on many items |
-//! | [`fsutil`] | durable and exclusive file changes |
-//! | [`causes`], [`failure`] | what is behind an error; the errors of the traits |
+//! | [`fsutil`], [`trusted_path`], [`shell`] | durable file changes, paths that others decide, quoting |
+//! | [`error_chain`] | the causes of an error |
 
 pub mod archive;
-pub mod backend;
+pub mod changes;
 pub mod config;
 pub mod detect;
 pub mod diagnostics;
 pub mod dotenv;
+pub mod driver;
 pub mod end_signals;
 pub mod error_chain;
-pub mod failure;
+pub mod error_class;
 pub mod fsutil;
 pub mod gateway;
 pub mod home;
 pub mod intent;
+pub mod kind;
 #[cfg(target_os = "linux")]
 pub mod listeners;
 pub mod lock;
@@ -54,20 +51,24 @@ pub mod proc;
 #[cfg(target_os = "linux")]
 pub mod process;
 pub mod process_lock;
-pub mod reseat;
+pub mod reconcile;
 pub mod restart;
 pub mod shell;
 pub mod status;
 pub mod store;
+pub mod supervisor;
 pub mod trusted_path;
 pub mod wait;
 
-pub use backend::Backend;
+pub use driver::{Driver, DriverError};
+pub use gateway::Gateway;
 pub use home::{ProfileHome, RootHome};
 pub use intent::Intent;
-pub use manager::{Kind, ManagerError, ProfileRegistrar, RegisterOptions, ServiceManager};
+pub use kind::Kind;
+pub use manager::{ManagerError, ProfileRegistrar, RegisterOptions, ServiceManager};
 pub use name::ProfileName;
 #[cfg(target_os = "linux")]
 pub use proc::Proc;
 pub use status::{State, Status};
 pub use store::Store;
+pub use supervisor::Supervisor;

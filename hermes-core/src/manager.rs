@@ -1,47 +1,19 @@
-//! The two service traits that every backend implements, and the errors they answer with.
+//! The two public service traits and the errors they return.
 //!
-//! [`ServiceManager`] is about gateways that exist: start, stop, restart, ask. [`ProfileRegistrar`]
-//! is about making and removing the service itself while the machine runs, which only s6 does;
-//! systemd and launchd keep the provided methods, which refuse, and install services instead
-//! ([`crate::backend`]).
+//! [`ServiceManager`] is about gateways that exist: start, stop, restart, status. [`ProfileRegistrar`] is
+//! about making and removing the service itself while the machine runs, which not every backend does.
+//! Both are implemented once, by [`Supervisor`](crate::Supervisor), for every backend.
 
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
-use std::fmt;
-use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
 use thiserror::Error;
 
-use crate::backend::Backend;
+use crate::driver::{DriverError, UP};
+use crate::error_class::Class;
+use crate::kind::Kind;
 use crate::name::ProfileName;
 use crate::status::Status;
-
-/// The kinds of backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// s6-svscan and s6-supervise.
-    S6,
-    /// A systemd manager.
-    Systemd,
-    /// launchd.
-    Launchd,
-    /// Nothing supervises services here.
-    None,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::S6 => "s6",
-            Self::Systemd => "systemd",
-            Self::Launchd => "launchd",
-            Self::None => "none",
-        })
-    }
-}
 
 /// Starting, stopping and asking about gateways by profile.
 ///
@@ -142,56 +114,13 @@ pub struct RegisterOptions {
     pub start_now: bool,
 }
 
-/// The backend where nothing supervises services: every command answers what to do about that.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoManager;
-
-impl NoManager {
-    fn answer<T>(operation: &str, profile: &ProfileName) -> Result<T, ManagerError> {
-        Err(ManagerError::Unreachable {
-            operation: format!("{operation} the gateway of `{profile}`"),
-            source: "no service manager is here: neither s6 nor systemd nor launchd".into(),
-            hint: Some(UP.to_owned()),
-        })
-    }
-}
-
-impl ServiceManager for NoManager {
-    fn kind(&self) -> Kind {
-        Kind::None
-    }
-
-    fn start(&self, profile: &ProfileName) -> Result<Status, ManagerError> {
-        Self::answer("start", profile)
-    }
-
-    fn stop(&self, profile: &ProfileName) -> Result<Status, ManagerError> {
-        Self::answer("stop", profile)
-    }
-
-    fn restart(&self, profile: &ProfileName) -> Result<Status, ManagerError> {
-        Self::answer("restart", profile)
-    }
-
-    fn status(&self, profile: &ProfileName) -> Result<Status, ManagerError> {
-        Self::answer("ask about", profile)
-    }
-}
-
-impl ProfileRegistrar for NoManager {}
-
-impl Backend for NoManager {}
-
-/// What to do where nothing supervises services.
-const UP: &str = "`hermes up` runs a supervision tree for this user";
-
 /// Why a backend did not do what it was asked to.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ManagerError {
-    /// This kind of backend makes no services while the machine runs.
-    #[error("{} at run time", match kind {
-        Kind::None => "no service manager is here that could register gateways".to_owned(),
+    /// This kind of backend registers no services while the machine runs.
+    #[error("{} at run time", match *kind {
+        Kind::NONE => "no service manager runs here that could register gateways".to_owned(),
         kind => format!("{kind} does not register gateways"),
     })]
     RegistrationUnsupported {
@@ -199,8 +128,8 @@ pub enum ManagerError {
         kind: Kind,
     },
     /// This kind of backend installs no services.
-    #[error("{}", match kind {
-        Kind::None => "no service manager is here that gateways could be installed in".to_owned(),
+    #[error("{}", match *kind {
+        Kind::NONE => "no service manager runs here that gateways could be installed in".to_owned(),
         kind => format!("nothing is installed under {kind}"),
     })]
     InstallationUnsupported {
@@ -208,101 +137,102 @@ pub enum ManagerError {
         kind: Kind,
     },
     /// The service exists.
-    #[error("the gateway of `{profile}` is registered already")]
+    #[error("the gateway of `{profile}` is already registered")]
     AlreadyRegistered {
-        /// ProfileLabel service.
+        /// Whose service.
         profile: ProfileName,
     },
     /// The profile does not exist.
-    #[error("there is no profile `{profile}`")]
+    #[error("profile `{profile}` does not exist")]
     NoSuchProfile {
         /// The name that was asked for.
         profile: ProfileName,
     },
-    /// The supervisor can't be reached.
-    #[error("failed to {operation}")]
-    Unreachable {
-        /// What was to be done, and to what.
-        operation: String,
-        /// What was seen.
-        source: Cause,
-        /// What the user can do.
-        hint: Option<String>,
-    },
-    /// The system denied it.
-    #[error("failed to {operation}")]
-    Denied {
-        /// What was to be done, and to what.
-        operation: String,
-        /// What the system said.
-        source: Cause,
-        /// What the user can do.
-        hint: Option<String>,
-    },
-    /// The deadline passed.
-    #[error("failed to {operation} within {:.1} s", waited.as_secs_f64())]
-    TimedOut {
-        /// What was to be done, and to what.
-        operation: String,
-        /// How long it was waited for.
-        waited: Duration,
-        /// What was seen last.
-        source: Cause,
-        /// What the user can do.
-        hint: Option<String>,
-    },
-    /// Anything else.
-    #[error("failed to {operation}")]
+    /// An operation failed.
+    #[error("failed to {operation}{}", match source.class() {
+        Class::TimedOut(waited) => format!(" within {:.1} s", waited.as_secs_f64()),
+        _ => String::new(),
+    })]
     Failed {
         /// What was to be done, and to what.
         operation: String,
-        /// Why not.
-        source: Cause,
-        /// What the user can do.
+        /// Why it failed.
+        source: DriverError,
+        /// What the user can do, beyond the cause's own hint.
         hint: Option<String>,
     },
 }
 
-/// The cause of an error, whatever its type.
-pub type Cause = Box<dyn StdError + Send + Sync>;
-
 impl ManagerError {
-    /// The same error with another hint, where it can have one.
+    /// That `operation` failed because of `source`.
+    pub fn of(operation: &str, source: DriverError) -> Self {
+        match source.class() {
+            Class::NoSuchProfile(profile) => Self::NoSuchProfile { profile: profile.clone() },
+            Class::AlreadyRegistered(profile) => {
+                Self::AlreadyRegistered { profile: profile.clone() }
+            }
+            _ => Self::Failed { operation: operation.to_owned(), source, hint: None },
+        }
+    }
+
+    /// The same with another hint, if it is [`ManagerError::Failed`].
+    #[must_use]
     pub fn with_hint(mut self, new: String) -> Self {
-        if let Self::Unreachable { hint, .. }
-        | Self::Denied { hint, .. }
-        | Self::TimedOut { hint, .. }
-        | Self::Failed { hint, .. } = &mut self
-        {
+        if let Self::Failed { hint, .. } = &mut self {
             *hint = Some(new);
         }
         self
     }
 
+    /// Which class of failure it is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::RegistrationUnsupported { kind: Kind::NONE }
+            | Self::InstallationUnsupported { kind: Kind::NONE } => Class::Unreachable,
+            Self::RegistrationUnsupported { .. } | Self::InstallationUnsupported { .. } => {
+                Class::Failed
+            }
+            Self::AlreadyRegistered { profile } => Class::AlreadyRegistered(profile.clone()),
+            Self::NoSuchProfile { profile } => Class::NoSuchProfile(profile.clone()),
+            Self::Failed { source, .. } => source.class().clone(),
+        }
+    }
+
     /// What the user can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::RegistrationUnsupported { kind: Kind::None }
-            | Self::InstallationUnsupported { kind: Kind::None } => Some(UP.to_owned()),
+            Self::RegistrationUnsupported { kind: Kind::NONE }
+            | Self::InstallationUnsupported { kind: Kind::NONE } => Some(UP.to_owned()),
             Self::RegistrationUnsupported { .. } => Some(
                 "`hermes gateway install NAME` installs one, `hermes gateway uninstall NAME` removes it"
                     .to_owned(),
             ),
             Self::InstallationUnsupported { .. } => Some(
-                "`hermes gateway register NAME` makes its service, `hermes gateway unregister NAME` removes it"
+                "`hermes gateway register NAME` creates its service, `hermes gateway unregister NAME` removes it"
                     .to_owned(),
             ),
             Self::AlreadyRegistered { profile } => {
                 Some(format!("`hermes gateway status {profile}` shows it"))
             }
             Self::NoSuchProfile { profile } => Some(format!(
-                "`hermes profile list` shows all; `hermes profile create {profile}` makes it"
+                "`hermes profile list` lists all; `hermes profile create {profile}` creates it"
             )),
-            Self::Unreachable { hint, .. }
-            | Self::Denied { hint, .. }
-            | Self::TimedOut { hint, .. }
-            | Self::Failed { hint, .. } => hint.clone(),
+            Self::Failed { source, hint, .. } => {
+                hint.clone().or_else(|| source.hint().map(str::to_owned))
+            }
         }
+    }
+}
+
+/// Adds to an error what was to be done.
+pub trait During<T> {
+    /// The error with `operation`, which continues "failed to …": ``start the gateway of `coder` ``.
+    fn during(self, operation: &str) -> Result<T, ManagerError>;
+}
+
+impl<T, E: Into<DriverError>> During<T> for Result<T, E> {
+    fn during(self, operation: &str) -> Result<T, ManagerError> {
+        self.map_err(|error| ManagerError::of(operation, error.into()))
     }
 }
 
@@ -336,7 +266,7 @@ mod tests {
     #[test]
     fn the_provided_methods_refuse_and_list_nothing() {
         let profile = ProfileName::default_profile();
-        for kind in [Kind::Systemd, Kind::Launchd, Kind::None] {
+        for kind in [Kind::new("host"), Kind::NONE] {
             let host = Host(kind);
             assert!(!host.supports_runtime_registration());
             let options = RegisterOptions::default();

@@ -120,4 +120,26 @@ pub struct Status {
     pub parked: Option<Parked>,
     /// When it is started again, if it waits for that.
     pub backoff: Option<Backoff>,
+    /// The port that it listens on, if its configuration names one.
+    pub port: Option<u16>,
+}
+
+impl Status {
+    /// The status of a gateway that no supervisor has.
+    pub fn unsupervised(profile: &ProfileName) -> Self {
+        Self {
+            profile: profile.clone(),
+            registered: false,
+            state: State::Unsupervised,
+            pid: None,
+            since: None,
+            intent: None,
+            ready: None,
+            deaths: 0,
+            last_exit: None,
+            parked: None,
+            backoff: None,
+            port: None,
+        }
+    }
 }

@@ -89,6 +89,17 @@ impl Store {
         Self { timeout, ..self }
     }
 
+    /// How long commands wait for each other.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Takes the lock of `profile`, which every command holds that changes it or its service. Blocks while
+    /// another one does, at most as long as the store's timeout.
+    pub fn lock_profile(&self, profile: &ProfileName) -> Result<Lock, LockError> {
+        Lock::acquire(&self.root.profile_lock(profile), self.timeout)
+    }
+
     /// The root home.
     pub fn root(&self) -> &RootHome {
         &self.root

@@ -78,7 +78,7 @@ fn judge(trusted: &Trusted, metadata: &Metadata, last: bool) -> Option<Option<(u
     (open && !kept).then_some(None)
 }
 
-/// ProfileLabel directories are as good as root's own.
+/// Whose directories are as good as root's own.
 struct Trusted {
     user: u32,
     /// The users that this namespace has. Of the others, who made the namespace is one: whatever runs in it

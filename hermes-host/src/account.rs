@@ -1,4 +1,4 @@
-//! ProfileLabel gateways they are: the account by passwd(5), and not what the environment says of it.
+//! Whose gateways they are: the account by passwd(5), and not what the environment says of it.
 //!
 //! `HOME` and `USER` are a shell's, and survive `su` and `sudo`; what a service manager knows of a user
 //! it knows from passwd.

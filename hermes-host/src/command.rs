@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use hermes_core::failure::{failed, refused, timed_out, unreachable};
-use hermes_core::manager::ManagerError;
+use hermes_core::DriverError;
 use hermes_core::wait::{self, Poll};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -71,10 +70,11 @@ impl Tool {
         self
     }
 
-    fn command(&self, operation: &str, args: &[&str]) -> Result<Command, ManagerError> {
+    fn command(&self, args: &[&str]) -> Result<Command, DriverError> {
         let Some(program) = &self.program else {
             let saw = format!("there is no program `{}`", self.name);
-            return Err(unreachable(operation, saw, "install the service manager's own programs"));
+            return Err(DriverError::unreachable(saw)
+                .with_hint("install the service manager's own programs"));
         };
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null());
@@ -87,24 +87,19 @@ impl Tool {
         Ok(command)
     }
 
-    /// Starts it with its output in a pipe; `operation` is what for.
-    pub(crate) fn start(&self, operation: &str, args: &[&str]) -> Result<Child, ManagerError> {
-        let mut command = self.command(operation, args)?;
+    /// Starts it with its output in a pipe.
+    pub(crate) fn start(&self, args: &[&str]) -> Result<Child, DriverError> {
+        let mut command = self.command(args)?;
         command.stdout(Stdio::piped()).stderr(Stdio::null());
-        raised(|| command.spawn()).map_err(|error| failed(operation, error))
+        Ok(raised(|| command.spawn())?)
     }
 
-    /// Runs it; `operation` is what for. Blocks until it has ended, at most `timeout`; then it is killed.
-    pub fn run(
-        &self,
-        operation: &str,
-        args: &[&str],
-        timeout: Duration,
-    ) -> Result<Said, ManagerError> {
+    /// Runs it. Blocks until it has ended, at most `timeout`; then it is killed.
+    pub fn run(&self, args: &[&str], timeout: Duration) -> Result<Said, DriverError> {
         let deadline = Instant::now() + timeout;
-        let mut command = self.command(operation, args)?;
+        let mut command = self.command(args)?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        raised(|| {
+        let said = raised(|| {
             let mut child = command.spawn()?;
             let listened = listen(&mut child, deadline).and_then(|(stdout, stderr)| {
                 let status = end(&mut child, deadline)?;
@@ -115,24 +110,20 @@ impl Tool {
                 let _ = child.kill().and_then(|()| child.wait());
             }
             listened
-        })
-        .map_err(|error| failed(operation, error))
+        });
+        Ok(said?)
     }
 
     /// [`run`](Self::run) for what has to succeed; then its data.
-    pub fn data(
-        &self,
-        operation: &str,
-        args: &[&str],
-        timeout: Duration,
-    ) -> Result<String, ManagerError> {
-        let said = self.run(operation, args, timeout)?;
+    pub fn data(&self, args: &[&str], timeout: Duration) -> Result<String, DriverError> {
+        let said = self.run(args, timeout)?;
         match said.status {
             Some(status) if status.success() => Ok(said.stdout),
-            Some(_) => Err(refused(operation, self.complaint(&said), None)),
+            Some(_) => Err(DriverError::new(self.complaint(&said))),
             None => {
                 let saw = format!("`{}` has not answered", self.name);
-                Err(timed_out(operation, timeout, saw, "`hermes doctor` looks for what is wrong"))
+                Err(DriverError::timed_out(timeout, saw)
+                    .with_hint("`hermes doctor` looks for what is wrong"))
             }
         }
     }
@@ -209,13 +200,15 @@ fn end(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
 
 #[cfg(test)]
 mod tests {
+    use hermes_core::driver::Class;
+
     use super::*;
 
     const SOON: Duration = Duration::from_secs(60);
 
     fn shell(script: &str, timeout: Duration) -> Said {
         let sh = Tool::find("sh", OsStr::new("")).env("WORD", "given").env_remove("HOME");
-        sh.run("try", &["-c", script], timeout).unwrap()
+        sh.run(&["-c", script], timeout).unwrap()
     }
 
     #[test]
@@ -224,8 +217,8 @@ mod tests {
         assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("given\n", "why\n"));
         assert_eq!(said.status.and_then(|status| status.code()), Some(3));
         let sh = Tool::find("sh", OsStr::new(""));
-        let error = sh.data("try it", &["-c", "echo no >&2; exit 1"], SOON).unwrap_err();
-        assert_eq!(hermes_core::error_chain::in_one_line(&error), "failed to try it: sh: no");
+        let error = sh.data(&["-c", "echo no >&2; exit 1"], SOON).unwrap_err();
+        assert_eq!(hermes_core::error_chain::in_one_line(&error), "sh: no");
     }
 
     #[test]
@@ -246,7 +239,7 @@ mod tests {
     #[test]
     fn a_program_that_is_not_there_is_out_of_reach() {
         let tool = Tool::find("hermes-no-such-program", OsStr::new("/usr/bin"));
-        let error = tool.run("try", &[], SOON).unwrap_err();
-        assert!(matches!(error, ManagerError::Unreachable { .. }), "{error:?}");
+        let error = tool.run(&[], SOON).unwrap_err();
+        assert!(*error.class() == Class::Unreachable, "{error:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The launchd backend: one job for each gateway, in the user's own domain.
+//! The launchd driver: one job for each gateway, in the user's own domain.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -8,7 +8,6 @@
 //! | `record` | what launchd forgets: deaths, and why a gateway is parked |
 //! | `log` | the file that launchd appends a gateway's lines to |
 //! | `lifecycle`, `status` | up and down, seen; and what is so now |
-//! | `services` | the traits |
 //!
 //! Installed means that the property list is in `~/Library/LaunchAgents`; loaded, that the gateway is to be
 //! kept running. Every login loads what is installed, and the launcher unloads what is not wanted: the intent
@@ -20,33 +19,32 @@ mod lifecycle;
 mod log;
 mod plist;
 mod record;
-mod services;
 mod status;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use hermes_core::failure::{failed, of_lock, of_store, refused};
-use hermes_core::fsutil;
-use hermes_core::gateway::{self, config_of};
-use hermes_core::home::ProfileHome;
-use hermes_core::lock::Lock;
-use hermes_core::manager::ManagerError;
+use hermes_core::detect::Facts;
+use hermes_core::diagnostics::{Examination, Finding, Remedy};
+use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifetime};
+use hermes_core::home::{ProfileHome, env};
 use hermes_core::process_lock::other_holder;
-use hermes_core::store::Profile;
+use hermes_core::status::Status;
 use hermes_core::wait::Timeouts;
-use hermes_core::{ProfileName, ProfileRegistrar, RootHome, Store};
+use hermes_core::{Gateway, Kind, ProfileName, RootHome, Store, fsutil};
 
 use self::launchctl::{Domain, Launchctl};
-use self::lifecycle::Gateway;
-use self::plist::{Agent, Pinned};
+use self::lifecycle::ManagedJob;
+use self::plist::{Agent, LONGEST_EXIT_TIMEOUT, Pinned};
 use crate::account::{Account, tag};
 use crate::command::Tool;
 
 pub use self::launcher::Launcher;
 pub use self::plist::LABEL_OPTION;
 
+/// The kind of this backend.
+pub const KIND: Kind = Kind::new("launchd");
 /// Labels, and the names of the property lists, begin with this.
 const LABEL: &str = "ai.hermes.gateway";
 /// How property lists end.
@@ -126,72 +124,25 @@ impl Launchd {
         Ok(names)
     }
 
-    fn install_locked(&self, operation: &str, profile: &Profile) -> Result<(), ManagerError> {
-        self.check_name(&profile.name)?;
-        self.refuse_other_home(operation, &profile.name)?;
-        let io = |error: io::Error| failed(operation, error);
-        let domain = self.launchctl.domain(operation)?;
-        let gateway = self.gateway(operation, profile);
-        let bytes = self.render(&gateway, domain).map_err(io)?;
-        // launchd, which makes no directories, may start it before `start` is ever called.
-        fs::create_dir_all(&gateway.log).map_err(io)?;
-        plist::write(&gateway.agent, &bytes).map_err(io)?;
-        Ok(())
-    }
-
-    fn uninstall_locked(&self, operation: &str, name: &ProfileName) -> Result<(), ManagerError> {
-        self.refuse_other_home(operation, name)?;
-        let gateway = self.gateway(operation, &self.profile_called(name));
-        gateway.bring_down()?;
-        let remove = || {
-            fsutil::remove_file_if_there(&gateway.home.launchd_record())?;
-            if fsutil::remove_file_if_there(&gateway.agent)? {
-                fsutil::sync_directory(&self.agents)?;
-            }
-            Ok(())
-        };
-        remove().map_err(|error: io::Error| failed(operation, error))?;
-        // Somebody at the screen may have loaded it once more before it was gone.
-        gateway.bring_down()
-    }
-
-    fn start_locked(&self, operation: &str, profile: &Profile) -> Result<(), ManagerError> {
-        let domain = self.launchctl.domain(operation)?;
-        self.gateway(operation, profile).bring_up(domain)
-    }
-
-    fn stop_locked(&self, operation: &str, profile: &Profile) -> Result<(), ManagerError> {
-        let gateway = self.gateway(operation, profile);
-        gateway.bring_down()?;
-        // What was stopped is not parked.
-        let removed = fsutil::remove_file_if_there(&gateway.home.launchd_record());
-        removed.map(|_| ()).map_err(|error| failed(operation, error))
-    }
-
-    fn gateway<'a>(&'a self, operation: &'a str, profile: &Profile) -> Gateway<'a> {
-        let config = config_of(profile);
-        Gateway {
+    fn job<'a>(&'a self, gateway: &'a Gateway) -> ManagedJob<'a> {
+        ManagedJob {
+            gateway,
             launchctl: &self.launchctl,
             timeouts: self.timeouts,
-            operation,
-            name: profile.name.clone(),
-            home: profile.home.clone(),
-            label: self.label(&profile.name),
-            agent: self.agent_path(&profile.name),
-            log: self.store.root().gateway_logs(&profile.name),
-            notifies: config.notifies_readiness(),
-            stop_timeout: config.stop_timeout,
+            label: self.label(gateway.name()),
+            agent: self.agent_path(gateway.name()),
+            log: self.store.root().gateway_logs(gateway.name()),
         }
     }
 
-    fn render(&self, gateway: &Gateway<'_>, domain: Domain) -> io::Result<Vec<u8>> {
+    fn render(&self, job: &ManagedJob<'_>, domain: Domain) -> io::Result<Vec<u8>> {
         let agent = Agent {
-            label: &gateway.label,
+            label: &job.label,
             hermes: &self.program,
-            profile: gateway.name.as_str(),
+            profile: job.gateway.name().as_str(),
             root: self.store.root().path(),
-            log: &gateway.log.join(log::CURRENT),
-            stop_timeout: gateway.stop_timeout,
+            log: &job.log.join(log::CURRENT),
+            stop_timeout: job.gateway.stop_timeout(),
             domain,
         };
         agent.render()
@@ -212,9 +163,9 @@ impl Launchd {
     }
 
     /// Refuses a property list that is another home's, or nobody knows whose.
-    fn refuse_other_home(&self, operation: &str, name: &ProfileName) -> Result<(), ManagerError> {
+    fn refuse_other_home(&self, name: &ProfileName) -> Result<(), DriverError> {
         let path = self.agent_path(name);
-        let pinned = plist::pinned(&path).map_err(|error| failed(operation, error))?;
+        let pinned = plist::pinned(&path)?;
         let (path, home) = (path.display(), self.store.root().path().display());
         let why = match &pinned {
             Pinned::Nothing => return Ok(()),
@@ -227,44 +178,154 @@ impl Launchd {
             }
             Pinned::Unknown => format!("`{path}` is not ours: it names no home"),
         };
-        Err(refused(operation, why, Some("remove the file if it is nobody's any more".to_owned())))
+        Err(DriverError::new(why).with_hint("remove the file if it is nobody's any more"))
     }
 
-    /// The profile and its lock. Where there is no profile no lock is made, nor a home for it.
-    fn locked(&self, operation: &str, name: &ProfileName) -> Result<(Profile, Lock), ManagerError> {
-        self.profile(operation, name)?;
-        let settled = self.store.settle_renames_of(name, self.timeouts.lock);
-        settled.map_err(|error| of_store(operation, error))?;
-        let lock = self.lock(operation, self.store.root().profile_lock(name))?;
-        // It may have been deleted while this one waited.
-        Ok((self.profile(operation, name)?, lock))
-    }
-
-    fn lock(&self, operation: &str, path: PathBuf) -> Result<Lock, ManagerError> {
-        Lock::acquire(&path, self.timeouts.lock).map_err(|error| of_lock(operation, error))
-    }
-
-    /// Refuses a port that another profile's running gateway has ([`gateway::claim_port`]).
-    fn claim_port(&self, operation: &str, profile: &Profile) -> Result<Option<Lock>, ManagerError> {
-        let running = || {
-            let listing = self.store.list().map_err(|error| of_store(operation, error))?;
-            let mut names = Vec::new();
-            for other in listing.profiles {
-                let holder = other_holder(&other.home.gateway_lock(), None);
-                if holder.map_err(|error| failed(operation, error))?.is_some() {
-                    names.push(other.name);
-                }
-            }
-            Ok(names)
+    /// What is wrong with an installed gateway.
+    fn finding(&self, name: &ProfileName) -> Option<Finding> {
+        let Ok(Some(profile)) = self.store.find(name) else {
+            return Some(Finding {
+                severe: true,
+                problem: format!("`{}` is left of `{name}`, which is no profile", self.label(name)),
+                remedy: Remedy::Run(format!("hermes gateway uninstall {name}")),
+            });
         };
-        gateway::claim_port(&self.store, self.timeouts.lock, operation, profile, running)
+        let stop_timeout = Gateway::new(profile).stop_timeout();
+        let kill_after = stop_timeout.kill_after().as_secs();
+        (kill_after > LONGEST_EXIT_TIMEOUT).then(|| Finding {
+            severe: false,
+            problem: format!(
+                "`{name}` may take {} s to stop, and launchd kills it after {LONGEST_EXIT_TIMEOUT} s",
+                stop_timeout.seconds()
+            ),
+            remedy: Remedy::Do("set its gateway.stop_timeout to 62 or less".to_owned()),
+        })
+    }
+}
+
+impl Driver for Launchd {
+    fn detect(facts: &Facts) -> bool {
+        facts.launchd
     }
 
-    fn profile(&self, operation: &str, name: &ProfileName) -> Result<Profile, ManagerError> {
-        self.store.get(name).map_err(|error| of_store(operation, error))
+    fn connect(environment: &Environment) -> Result<Self, DriverError> {
+        let uid = rustix::process::getuid().as_raw();
+        let (launchctl, account) = match (environment.variable)(env::TEST_LAUNCHCTL) {
+            Some(program) => {
+                let home = (environment.variable)("HOME").map(PathBuf::from).unwrap_or_default();
+                let account = Account { name: uid.to_string(), uid, home };
+                (Tool::at("launchctl", Path::new(&program)), account)
+            }
+            None => {
+                let path = (environment.variable)("PATH").unwrap_or_default();
+                (Tool::find("launchctl", &path), Account::of(uid)?)
+            }
+        };
+        let (program, timeouts) = (environment.program.clone(), environment.timeouts);
+        let setup = Setup { account, launchctl, program, timeouts };
+        Ok(Self::new(environment.root.clone(), setup))
     }
 
-    fn profile_called(&self, name: &ProfileName) -> Profile {
-        Profile { name: name.clone(), home: self.store.root().profile(name) }
+    fn kind(&self) -> Kind {
+        KIND
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::Installed
+    }
+
+    /// Refuses a name that is too long for a property list's file.
+    fn check_name(&self, name: &ProfileName) -> Result<(), DriverError> {
+        let file = self.label(name).len() + EXTENSION.len();
+        if file <= NAME_MAX {
+            return Ok(());
+        }
+        let (len, most) = (name.as_str().len(), NAME_MAX + name.as_str().len() - file);
+        let why = format!("the name has {len} bytes, and launchd's file carries at most {most}");
+        Err(DriverError::new(why))
+    }
+
+    /// Refuses a property list of another home's, or of nobody known.
+    fn check(&self, name: &ProfileName, _: &str) -> Result<(), DriverError> {
+        self.refuse_other_home(name)
+    }
+
+    fn exists(&self, name: &ProfileName) -> Result<bool, DriverError> {
+        Ok(self.agent_path(name).exists())
+    }
+
+    fn list(&self) -> Result<Vec<ProfileName>, DriverError> {
+        Ok(self.installed()?)
+    }
+
+    /// Writes the property list. A gateway whose intent is `running` comes up at the next login.
+    fn create(&self, gateway: &Gateway, _: &CreateOptions) -> Result<(), DriverError> {
+        self.check_name(gateway.name())?;
+        self.refuse_other_home(gateway.name())?;
+        let domain = self.launchctl.domain()?;
+        let job = self.job(gateway);
+        let bytes = self.render(&job, domain)?;
+        // launchd, which makes no directories, may start it before `start` is ever called.
+        fs::create_dir_all(&job.log)?;
+        plist::write(&job.agent, &bytes)?;
+        Ok(())
+    }
+
+    fn remove(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        self.refuse_other_home(gateway.name())?;
+        let job = self.job(gateway);
+        job.bring_down()?;
+        fsutil::remove_file_if_there(&gateway.home().launchd_record())?;
+        if fsutil::remove_file_if_there(&job.agent)? {
+            fsutil::sync_directory(&self.agents)?;
+        }
+        // Somebody at the screen may have loaded it once more before it was gone.
+        job.bring_down()
+    }
+
+    fn up(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        let domain = self.launchctl.domain()?;
+        self.job(gateway).bring_up(domain)
+    }
+
+    fn down(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        self.job(gateway).bring_down()?;
+        // A stopped gateway is not parked.
+        fsutil::remove_file_if_there(&gateway.home().launchd_record())?;
+        Ok(())
+    }
+
+    fn observe(&self, gateway: &Gateway) -> Result<Status, DriverError> {
+        self.status_of(gateway)
+    }
+
+    /// Those whose lock is held: launchd takes its time to answer.
+    fn running(&self, gateways: &[Gateway]) -> Result<Vec<ProfileName>, DriverError> {
+        let mut names = Vec::new();
+        for gateway in gateways {
+            if other_holder(&gateway.home().gateway_lock(), None)?.is_some() {
+                names.push(gateway.name().clone());
+            }
+        }
+        Ok(names)
+    }
+
+    fn examine(&self) -> Vec<Examination> {
+        let (evidence, findings) = match self.installed() {
+            Ok(installed) => (
+                format!("{} installed in {}", installed.len(), self.agents.display()),
+                installed.iter().filter_map(|name| self.finding(name)).collect(),
+            ),
+            Err(error) => {
+                let agents = self.agents.display();
+                let finding = Finding {
+                    severe: true,
+                    problem: format!("the property lists can't be read: {error}"),
+                    remedy: Remedy::Do(format!("make `{agents}` readable")),
+                };
+                (agents.to_string(), vec![finding])
+            }
+        };
+        vec![Examination { check: "launchd", evidence, findings }]
     }
 }

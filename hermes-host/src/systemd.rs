@@ -1,4 +1,4 @@
-//! The systemd backend: the service traits over one manager, the user's or the system's.
+//! The systemd driver: the primitives of a backend over one manager, the user's or the system's.
 //!
 //! There is one template unit for all gateways of a root home, and a gateway is *installed* when the
 //! manager's target has a link that wants its instance. The intent decides the rest: an instance asks
@@ -12,7 +12,7 @@
 //! | `show` | what systemd says of units |
 //! | `template` | writing and removing the template and the links |
 //! | `lifecycle` | starting and stopping, until it was seen |
-//! | `journal` | the gateways' logs, which the journal keeps |
+//! | `journal` | what gateways said |
 //! | `examine` | what a look at the machine finds |
 
 mod examine;
@@ -24,29 +24,28 @@ mod template;
 pub mod unit;
 
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use hermes_core::backend::RenameError;
+use fs_err as fs;
+use hermes_core::config::StopTimeout;
+use hermes_core::detect::Facts;
 use hermes_core::diagnostics::Examination;
-use hermes_core::failure::{corrupt, failed, of_lock, of_store, refused};
-use hermes_core::gateway::{self, record_intent};
-use hermes_core::lock::Lock;
+use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifetime};
 use hermes_core::log::Logs;
-use hermes_core::manager::ManagerError;
-use hermes_core::reseat::{Before, Reseat, reseat};
-use hermes_core::status::{State, Status};
-use hermes_core::store::Profile;
+use hermes_core::status::Status;
 use hermes_core::wait::Timeouts;
-use hermes_core::{
-    Backend, Intent, Kind, ProfileName, ProfileRegistrar, RootHome, ServiceManager, Store,
-};
+use hermes_core::{Gateway, Kind, ProfileName, RootHome, Store};
 
 use crate::account::{Account, tag};
 use crate::command::Tool;
 use scope::Places;
 pub use scope::Scope;
 use unit::Names;
+
+/// The kind of this backend.
+pub const KIND: Kind = Kind::new("systemd");
 
 /// Where the backend works, and as whom.
 #[derive(Debug, Clone)]
@@ -119,46 +118,14 @@ impl Systemd {
         self.scope
     }
 
-    fn profile(&self, operation: &str, name: &ProfileName) -> Result<Profile, ManagerError> {
-        self.store.get(name).map_err(|error| of_store(operation, error))
-    }
-
-    /// The profile and its lock. Where there is no profile no lock is made, nor a home for it.
-    fn locked(&self, operation: &str, name: &ProfileName) -> Result<(Profile, Lock), ManagerError> {
-        self.profile(operation, name)?;
-        let settled = self.store.settle_renames_of(name, self.setup.timeouts.lock);
-        settled.map_err(|error| of_store(operation, error))?;
-        let lock = self.lock(operation, self.store.root().profile_lock(name))?;
-        // It may have been deleted while this one waited.
-        Ok((self.profile(operation, name)?, lock))
-    }
-
-    fn lock(&self, operation: &str, path: PathBuf) -> Result<Lock, ManagerError> {
-        Lock::acquire(&path, self.setup.timeouts.lock).map_err(|error| of_lock(operation, error))
-    }
-
-    /// Refuses to change what the system's manager runs, where only root may.
-    fn require_rights(&self, operation: &str, command: &str) -> Result<(), ManagerError> {
+    /// Refuses to change what the system's manager runs, unless this is root.
+    fn require_rights(&self, command: &str) -> Result<(), DriverError> {
         if self.scope == Scope::User || self.setup.is_root {
             return Ok(());
         }
         let home = self.store.root().path().display();
-        Err(ManagerError::Denied {
-            operation: operation.to_owned(),
-            source: "its unit is the system's, which root alone changes".into(),
-            hint: Some(format!("sudo env HERMES_HOME={home} hermes --system {command}")),
-        })
-    }
-
-    /// Refuses a port that another profile's running gateway has ([`gateway::claim_port`]).
-    fn claim_port(&self, operation: &str, profile: &Profile) -> Result<Option<Lock>, ManagerError> {
-        let running = || {
-            let units = self.show(operation, &[&self.names.pattern()])?.into_iter();
-            let up = units.filter(|unit| unit.pid.is_some());
-            Ok(up.filter_map(|unit| self.names.profile(&unit.id)).collect())
-        };
-        let timeout = self.setup.timeouts.lock;
-        gateway::claim_port(&self.store, timeout, operation, profile, running)
+        Err(DriverError::denied("its unit is the system's, which root alone changes")
+            .with_hint(format!("sudo env HERMES_HOME={home} hermes --system {command}")))
     }
 }
 
@@ -168,177 +135,121 @@ fn names(home: &RootHome, scope: Scope, account: &Account) -> Names {
     Names::new((!plain).then(|| tag(home)).as_deref())
 }
 
-impl ServiceManager for Systemd {
-    fn kind(&self) -> Kind {
-        Kind::Systemd
+impl Driver for Systemd {
+    /// A manager answers, the system's or the user's own.
+    fn detect(facts: &Facts) -> bool {
+        facts.systemd || facts.user_systemd.is_some()
     }
 
-    fn start(&self, name: &ProfileName) -> Result<Status, ManagerError> {
-        let operation = format!("start the gateway of `{name}`");
-        self.profile(&operation, name)?;
-        self.require_rights(&operation, &format!("gateway start {name}"))?;
-        let (profile, _lock) = self.locked(&operation, name)?;
-        let _port = self.claim_port(&operation, &profile)?;
-        record_intent(&operation, Intent::Running, &profile)?;
-        self.install_locked(&operation, &profile)?;
-        self.bring_up(&operation, &profile)?;
-        self.status(name)
-    }
-
-    fn stop(&self, name: &ProfileName) -> Result<Status, ManagerError> {
-        let operation = format!("stop the gateway of `{name}`");
-        self.profile(&operation, name)?;
-        self.require_rights(&operation, &format!("gateway stop {name}"))?;
-        let (profile, _lock) = self.locked(&operation, name)?;
-        record_intent(&operation, Intent::Stopped, &profile)?;
-        self.bring_down(&operation, name)?;
-        self.status(name)
-    }
-
-    fn restart(&self, name: &ProfileName) -> Result<Status, ManagerError> {
-        let operation = format!("restart the gateway of `{name}`");
-        self.profile(&operation, name)?;
-        self.require_rights(&operation, &format!("gateway restart {name}"))?;
-        let (profile, _lock) = self.locked(&operation, name)?;
-        let _port = self.claim_port(&operation, &profile)?;
-        record_intent(&operation, Intent::Running, &profile)?;
-        self.install_locked(&operation, &profile)?;
-        self.bring_down(&operation, name)?;
-        self.bring_up(&operation, &profile)?;
-        self.status(name)
-    }
-
-    fn status(&self, name: &ProfileName) -> Result<Status, ManagerError> {
-        let operation = format!("read the status of `{name}`");
-        let profile = self.profile(&operation, name)?;
-        let seen = self.seen(&operation, name)?;
-        self.status_of(&profile, &seen).map_err(|error| failed(operation, error))
-    }
-
-    fn statuses(
-        &self,
-        profiles: &[ProfileName],
-    ) -> Result<Vec<Result<Status, ManagerError>>, ManagerError> {
-        let all = self.show("read the status of the gateways", &[&self.names.pattern()])?;
-        let status = |name: &ProfileName| {
-            let operation = format!("read the status of `{name}`");
-            let profile = self.profile(&operation, name)?;
-            let unit = self.names.unit(name);
-            // What is not loaded is down.
-            let seen = all.iter().find(|seen| seen.id == unit).cloned().unwrap_or_default();
-            self.status_of(&profile, &seen).map_err(|error| failed(operation, error))
+    /// The system's manager if that is meant, or if it alone has this home's units; else the user's own.
+    fn connect(environment: &Environment) -> Result<Self, DriverError> {
+        let me = rustix::process::geteuid().as_raw();
+        // The gateways are their home's owner's. A home that does not exist yet will be its maker's.
+        let owner = fs::metadata(environment.root.path()).map_or(me, |metadata| metadata.uid());
+        let is_root = rustix::process::getuid().is_root();
+        let setup = |scope| {
+            let uid = if scope == Scope::System { owner } else { me };
+            let runtime = environment.runtime_dir();
+            Ok::<_, DriverError>(Setup {
+                account: Account::of(uid)?,
+                runtime: runtime.unwrap_or_else(|| format!("/run/user/{uid}").into()),
+                program: environment.program.clone(),
+                root: "/".into(),
+                is_root,
+                timeouts: environment.timeouts,
+            })
         };
-        Ok(profiles.iter().map(status).collect())
+        let scope = match environment.system {
+            true => Scope::System,
+            false => Self::scope_of(&environment.root, &setup(Scope::User)?),
+        };
+        let path = (environment.variable)("PATH").unwrap_or_default();
+        Ok(Self::new(environment.root.clone(), scope, setup(scope)?, &path))
     }
-}
 
-impl ProfileRegistrar for Systemd {
-    fn check_name(&self, name: &ProfileName) -> Result<(), ManagerError> {
+    fn kind(&self) -> Kind {
+        KIND
+    }
+
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::Installed
+    }
+
+    /// Refuses a name that is too long for a unit's.
+    fn check_name(&self, name: &ProfileName) -> Result<(), DriverError> {
         let (len, longest) = (name.as_str().len(), self.names.longest_profile());
         if len <= longest {
             return Ok(());
         }
         let why = format!("the name has {len} bytes, and systemd carries at most {longest}");
-        Err(refused(&format!("install the gateway of `{name}`"), why, None))
-    }
-}
-
-impl Backend for Systemd {
-    fn supports_installation(&self) -> bool {
-        true
+        Err(DriverError::new(why))
     }
 
-    fn install_profile_gateway(&self, name: &ProfileName) -> Result<(), ManagerError> {
-        let operation = format!("install the gateway of `{name}`");
-        self.profile(&operation, name)?;
-        self.check_name(name)?;
-        self.require_rights(&operation, &format!("gateway install {name}"))?;
-        let (profile, _lock) = self.locked(&operation, name)?;
-        let intent = Intent::read(&profile.home).map_err(|error| corrupt(&operation, error))?;
-        let _port = match intent {
-            Intent::Running => self.claim_port(&operation, &profile)?,
-            Intent::Stopped => None,
-        };
-        self.install_locked(&operation, &profile)?;
-        match intent {
-            Intent::Running => self.bring_up(&operation, &profile),
-            Intent::Stopped => Ok(()),
-        }
+    /// Refuses a change of the system's units to anybody but root, and a template of another home's.
+    fn check(&self, _: &ProfileName, command: &str) -> Result<(), DriverError> {
+        self.require_rights(command)?;
+        self.serves(StopTimeout::default()).map(drop)
     }
 
-    fn uninstall_profile_gateway(&self, name: &ProfileName) -> Result<(), ManagerError> {
-        let operation = format!("uninstall the gateway of `{name}`");
-        let known = self.store.find(name).map_err(|error| failed(&operation, error))?.is_some();
-        if !known && !self.has(name) {
-            return Ok(());
-        }
-        self.require_rights(&operation, &format!("gateway uninstall {name}"))?;
-        let _lock = self.lock(&operation, self.store.root().profile_lock(name))?;
-        self.uninstall_locked(&operation, name)
+    fn exists(&self, name: &ProfileName) -> Result<bool, DriverError> {
+        Ok(self.link(name).symlink_metadata().is_ok())
     }
 
-    fn list_services(&self) -> Result<Vec<ProfileName>, ManagerError> {
-        let operation = format!("list the units in `{}`", self.places.wants.display());
-        self.installed().map_err(|error| failed(operation, error))
+    fn list(&self) -> Result<Vec<ProfileName>, DriverError> {
+        Ok(self.installed()?)
     }
 
-    fn rename_profile(
+    /// Links the unit into the manager's target, and brings the template that all units share up to date.
+    fn create(&self, gateway: &Gateway, _: &CreateOptions) -> Result<(), DriverError> {
+        self.install(gateway)
+    }
+
+    fn remove(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        self.uninstall(gateway)
+    }
+
+    fn up(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        self.bring_up(gateway)
+    }
+
+    fn request_up(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        self.ask(&["start", "--no-block", &self.names.unit(gateway.name())]).map(drop)
+    }
+
+    fn down(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        self.bring_down(gateway)
+    }
+
+    fn observe(&self, gateway: &Gateway) -> Result<Status, DriverError> {
+        self.status_of(gateway, &self.seen(gateway.name())?)
+    }
+
+    /// One question to the manager about all units.
+    fn observe_many(
         &self,
-        _store: &Store,
-        from: &ProfileName,
-        to: &ProfileName,
-    ) -> Result<(), RenameError> {
-        let operation = format!("rename profile `{from}` to `{to}`");
-        self.check_name(to)?;
-        if !self.has(from) {
-            // Nothing but files, unless an orphan runs, which stands in the way of that.
-            self.store.rename(from, to)?;
-            return Ok(());
-        }
-        self.require_rights(&operation, &format!("profile rename {from} {to}"))?;
-        let renaming = self.store.begin_rename(from, to, self.setup.timeouts.lock)?;
-        let called = |name: &ProfileName| Profile {
-            name: name.clone(),
-            home: self.store.root().profile(name),
+        gateways: &[Gateway],
+    ) -> Result<Vec<Result<Status, DriverError>>, DriverError> {
+        let all = self.show(&[&self.names.pattern()])?;
+        let status = |gateway: &Gateway| {
+            let unit = self.names.unit(gateway.name());
+            // A unit that is not loaded is down.
+            let seen = all.iter().find(|seen| seen.id == unit).cloned().unwrap_or_default();
+            self.status_of(gateway, &seen)
         };
-        let (old, new) = (called(from), called(to));
-        if self.has(to) {
-            let why = format!("a unit of `{to}` is installed already, and belongs to no profile");
-            let hint = format!("`hermes gateway uninstall {to}` removes it");
-            return Err(refused(&operation, why, Some(hint)).into());
-        }
-        let intent = Intent::read(&old.home).map_err(|error| corrupt(&operation, error))?;
-        let state = self.seen(&operation, from)?.state(false);
-        let port = self.claim_port(&operation, &old);
-        let (before, _port) = Before::new(true, intent, state == State::Up, port)?;
-        reseat(self, &operation, &renaming, (&old, &new), before)
+        Ok(gateways.iter().map(status).collect())
     }
 
-    fn examine(&self) -> Vec<Examination> {
-        self.look_around()
+    fn running(&self, _: &[Gateway]) -> Result<Vec<ProfileName>, DriverError> {
+        let units = self.show(&[&self.names.pattern()])?.into_iter();
+        let up = units.filter(|unit| unit.pid.is_some());
+        Ok(up.filter_map(|unit| self.names.profile(&unit.id)).collect())
     }
 
     fn logs(&self) -> Option<&dyn Logs> {
         Some(self)
     }
-}
 
-impl Reseat for Systemd {
-    fn take_away(&self, profile: &ProfileName) -> Result<(), ManagerError> {
-        self.uninstall_locked(&format!("uninstall the gateway of `{profile}`"), profile)
-    }
-
-    fn make(&self, profile: &Profile, up: bool) -> Result<(), ManagerError> {
-        let operation = format!("install the gateway of `{}`", profile.name);
-        self.install_locked(&operation, profile)?;
-        if up { self.bring_up_later(&operation, &profile.name) } else { Ok(()) }
-    }
-
-    fn has(&self, profile: &ProfileName) -> bool {
-        self.link(profile).symlink_metadata().is_ok()
-    }
-
-    fn start(&self, profile: &Profile) -> Result<(), ManagerError> {
-        self.bring_up(&format!("start the gateway of `{}`", profile.name), profile)
+    fn examine(&self) -> Vec<Examination> {
+        self.look_around()
     }
 }

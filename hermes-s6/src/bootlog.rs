@@ -1,7 +1,7 @@
 //! `logs/container-boot.log`: one line per profile at a tree's first boot, later only for what
 //! changed.
 //!
-//! The file is rotated at 256 KiB to `.1`. ProfileSelector tree was booted already is told by a mark in the
+//! The file is rotated at 256 KiB to `.1`. Which tree was booted already is told by a mark in the
 //! scan directory: a container's restart may leave the directory as it was, but never its
 //! s6-svscan.
 
@@ -15,13 +15,12 @@ use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
 use hermes_core::fsutil;
 use hermes_core::process_lock::Holder;
+use hermes_core::reconcile::{Action, Outcome};
 use jiff::Timestamp;
 use rustix::fs::OFlags;
 
-use crate::boot::{Outcome, profile_of};
 use crate::layout::FILE_MODE;
-use crate::manager::S6Manager;
-use crate::reconcile::Action;
+use crate::tree::Tree;
 
 const ROTATE_AT: u64 = 256 * 1024;
 /// In the scan directory: which s6-svscan this home was booted under, and in how many milliseconds.
@@ -29,20 +28,20 @@ const MARK: &str = ".hermes.booted";
 
 /// Appends a line per outcome worth one.
 pub(crate) fn write(
-    manager: &S6Manager,
+    tree: &Tree,
     svscan: Holder,
     outcomes: &[Outcome],
     took: Duration,
 ) -> io::Result<()> {
-    let first = took_under(manager, svscan)?.is_none();
+    let first = took_under(tree, svscan)?.is_none();
     let now = Timestamp::now();
-    let profiles = outcomes.iter().map(|outcome| profile_of(&outcome.action)).enumerate();
+    let profiles = outcomes.iter().map(|outcome| outcome.action.profile()).enumerate();
     let last: BTreeMap<_, _> = profiles.filter_map(|(i, profile)| Some((profile?, i))).collect();
     // What prepares a profile's slot is told by what became of the slot, unless it failed.
     let prepares = |i: usize| {
         let Outcome { action, error, .. } = &outcomes[i];
         let renames = matches!(action, Action::FinishRename { .. } | Action::UndoRename { .. });
-        let later = profile_of(action).is_some_and(|profile| last[profile] > i);
+        let later = action.profile().is_some_and(|profile| last[profile] > i);
         error.is_none() && !renames && later
     };
     let lines: String = outcomes
@@ -52,29 +51,29 @@ pub(crate) fn write(
         .map(|(_, outcome)| line(now, outcome))
         .collect();
     if !lines.is_empty() {
-        append(&manager.tree().root.boot_log(), &lines)?;
+        append(&tree.root.boot_log(), &lines)?;
     }
     if first {
-        let mark = manager.tree().scandir.path().join(MARK);
-        let text = format!("{}{}\n", identity(manager, svscan), took.as_millis());
+        let mark = tree.scandir.path().join(MARK);
+        let text = format!("{}{}\n", identity(tree, svscan), took.as_millis());
         fsutil::write_durably(&mark, text.as_bytes(), FILE_MODE)?;
     }
     Ok(())
 }
 
 /// How long the first boot under this s6-svscan took; `None` if there has been none.
-pub(crate) fn took_under(manager: &S6Manager, svscan: Holder) -> io::Result<Option<Duration>> {
-    let mark = manager.tree().scandir.path().join(MARK);
+pub(crate) fn took_under(tree: &Tree, svscan: Holder) -> io::Result<Option<Duration>> {
+    let mark = tree.scandir.path().join(MARK);
     let text = fsutil::read_if_there(&mark)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let took = text.strip_prefix(&identity(manager, svscan));
+    let took = text.strip_prefix(&identity(tree, svscan));
     Ok(took.map(|took| Duration::from_millis(took.trim().parse().unwrap_or_default())))
 }
 
 /// The first line of the mark.
-fn identity(manager: &S6Manager, svscan: Holder) -> String {
+fn identity(tree: &Tree, svscan: Holder) -> String {
     let pid = svscan.pid.unwrap_or_default();
-    let started = manager.tree().proc.start_time(pid).unwrap_or_default();
+    let started = tree.proc.start_time(pid).unwrap_or_default();
     format!("{pid} {started}\n")
 }
 
@@ -109,7 +108,7 @@ fn line(now: Timestamp, outcome: &Outcome) -> String {
         Some(error) => ("failed", error.as_str()),
         None => (verb, detail.as_str()),
     };
-    let profile = profile_of(&outcome.action).map_or("-", |profile| profile.as_str());
+    let profile = outcome.action.profile().map_or("-", |profile| profile.as_str());
     let prior = outcome.prior.map_or_else(|| "unknown".to_owned(), |prior| prior.to_string());
     let mut line = format!("{now} profile={profile} prior={prior} action={verb} detail=");
     // A detail may quote a file name, and a name may hold anything but must not make a line.

@@ -6,7 +6,7 @@
 //! come and go by rename. What is a lock alone (a supervisor that was killed, an orphan) is announced by
 //! nothing: whoever needs to know looks again from time to time.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
@@ -14,18 +14,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use hermes_core::ProfileName;
+use hermes_core::changes::{Changed, Changes};
+use hermes_core::{ProfileName, Store};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
 use crate::layout;
-use crate::manager::S6Manager;
+use crate::tree::Tree;
 
 /// Watches every gateway of a tree, those that come included.
 #[derive(Debug)]
-pub struct Changes {
+pub(crate) struct TreeChanges {
     inotify: OwnedFd,
-    manager: S6Manager,
+    tree: Tree,
     places: HashMap<i32, Place>,
 }
 
@@ -42,27 +43,32 @@ enum Place {
     Records(ProfileName),
 }
 
-/// ProfileSelector gateways may have changed.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// These.
-    pub profiles: BTreeSet<ProfileName>,
-    /// Any of them, since the kernel had too much to tell.
-    pub all: bool,
+impl Changes for TreeChanges {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+
+    fn take(&mut self) -> io::Result<Changed> {
+        let mut changed = Changed::default();
+        for (place, name) in self.events(&mut changed)? {
+            self.understand(&place, &name, &mut changed)?;
+        }
+        Ok(changed)
+    }
 }
 
-impl Changes {
-    /// Watches the gateways of the manager's tree from now on. A scan directory that is not there is an
+impl TreeChanges {
+    /// Watches the gateways of `tree` and `store` from now on. A scan directory that is not there is an
     /// error, and so are more directories than `fs.inotify.max_user_watches` allows.
-    pub fn begin(manager: &S6Manager) -> io::Result<Self> {
+    pub(crate) fn begin(tree: &Tree, store: &Store) -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        let mut changes = Self { inotify, manager: manager.clone(), places: HashMap::new() };
-        let scandir = &manager.tree().scandir;
+        let mut changes = Self { inotify, tree: tree.clone(), places: HashMap::new() };
+        let scandir = &tree.scandir;
         if !changes.watch(scandir.path(), Place::Scandir)? {
             return Err(io::ErrorKind::NotFound.into());
         }
-        changes.watch(&manager.store().root().profiles(), Place::Profiles)?;
-        let listing = manager.store().list().map_err(io::Error::other)?;
+        changes.watch(&tree.root.profiles(), Place::Profiles)?;
+        let listing = store.list().map_err(io::Error::other)?;
         for profile in listing.profiles {
             changes.watch_home(&profile.name)?;
         }
@@ -72,22 +78,8 @@ impl Changes {
         Ok(changes)
     }
 
-    /// What becomes readable when there is something to be told.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.inotify.as_fd()
-    }
-
-    /// What was told since the last call. Does not block. What appeared is watched from then on.
-    pub fn take(&mut self) -> io::Result<Told> {
-        let mut told = Told::default();
-        for (place, name) in self.events(&mut told)? {
-            self.understand(&place, &name, &mut told)?;
-        }
-        Ok(told)
-    }
-
     /// Where something happened, and the name of what it happened to.
-    fn events(&mut self, told: &mut Told) -> io::Result<Vec<(Place, Vec<u8>)>> {
+    fn events(&mut self, changed: &mut Changed) -> io::Result<Vec<(Place, Vec<u8>)>> {
         let mut happened = Vec::new();
         let mut buffer = [MaybeUninit::uninit(); 16 << 10];
         let mut events = Reader::new(&self.inotify, &mut buffer);
@@ -98,7 +90,7 @@ impl Changes {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(errno.into()),
             };
-            told.all |= event.events().contains(ReadFlags::QUEUE_OVERFLOW);
+            changed.all |= event.events().contains(ReadFlags::QUEUE_OVERFLOW);
             if event.events().contains(ReadFlags::IGNORED) {
                 self.places.remove(&event.wd());
                 continue;
@@ -109,47 +101,47 @@ impl Changes {
         }
     }
 
-    fn understand(&mut self, place: &Place, name: &[u8], told: &mut Told) -> io::Result<()> {
-        let root = self.manager.store().root().clone();
+    fn understand(&mut self, place: &Place, name: &[u8], changed: &mut Changed) -> io::Result<()> {
+        let root = self.tree.root.clone();
         let text = str::from_utf8(name).unwrap_or_default();
         match place {
             Place::Profiles => {
                 if let Ok(profile) = text.parse() {
                     self.watch_home(&profile)?;
-                    told.profiles.insert(profile);
+                    changed.profiles.insert(profile);
                 }
             }
             Place::Scandir => {
                 if let Some(profile) = layout::profile_of(text) {
                     self.watch_slot(&profile)?;
-                    told.profiles.insert(profile);
+                    changed.profiles.insert(profile);
                 }
             }
             Place::Home(profile) => {
                 let home = root.profile(profile);
                 let files = [home.intent(), home.config(), home.soul(), home.legacy_state()];
                 if files.iter().any(|file| file.file_name() == Some(OsStr::from_bytes(name))) {
-                    told.profiles.insert(profile.clone());
+                    changed.profiles.insert(profile.clone());
                 }
                 if profile.is_default() && root.profiles().file_name() == Some(OsStr::new(text)) {
                     self.watch(&root.profiles(), Place::Profiles)?;
-                    told.all = true;
+                    changed.all = true;
                 }
             }
             Place::Records(profile) => {
-                told.profiles.insert(profile.clone());
+                changed.profiles.insert(profile.clone());
             }
         }
         Ok(())
     }
 
     fn watch_home(&mut self, profile: &ProfileName) -> io::Result<()> {
-        let home = self.manager.store().root().profile(profile);
+        let home = self.tree.root.profile(profile);
         self.watch(home.path(), Place::Home(profile.clone())).map(drop)
     }
 
     fn watch_slot(&mut self, profile: &ProfileName) -> io::Result<()> {
-        let slot = self.manager.tree().scandir.slot(profile);
+        let slot = self.tree.scandir.slot(profile);
         for record in [slot.status(), slot.parked()] {
             let directory = record.parent().unwrap_or(slot.path());
             self.watch(directory, Place::Records(profile.clone()))?;

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use hermes_core::DriverError;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use thiserror::Error;
@@ -69,6 +70,18 @@ pub fn send(path: &Path, commands: &[u8]) -> Result<Sent, ControlError> {
         Ok(()) => Ok(Sent::Delivered),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Sent::NoReader),
         Err(error) => Err(failed(error)),
+    }
+}
+
+impl From<ControlError> for DriverError {
+    fn from(error: ControlError) -> Self {
+        match &error {
+            ControlError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Self::denied(error)
+                    .with_hint("run it as the user who owns the home and runs its gateways")
+            }
+            _ => Self::new(error),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub const TREE_LOCK: &str = ".hermes.tree.lock";
 
 /// The descriptor on which a gateway says that it is ready (`notification-fd`).
 pub const NOTIFICATION_FD: i32 = 3;
-/// ProfileSelector generation of scripts this version renders; raised with every change of `render`.
+/// Which generation of scripts this version renders; raised with every change of `render`.
 pub const GENERATION: u32 = 1;
 
 pub(crate) const EVENT: &str = "event";

@@ -12,14 +12,13 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
+use hermes_core::DriverError;
 use hermes_core::ProfileName;
 use hermes_core::home::{ProfileHome, env};
-use hermes_core::manager::ManagerError;
 use hermes_core::parallel;
 use hermes_core::process_lock::{self, other_holder};
 use rustix::process::Signal;
 
-use crate::error::{failed, timed_out};
 use crate::layout::ServiceDir;
 use crate::owner;
 use crate::tree::Tree;
@@ -88,12 +87,7 @@ impl ProcessTracker {
 
     /// Ends what is left: SIGTERM at once, SIGKILL at `deadline`. Blocks until all of it is gone. For
     /// gateways whose supervised processes are down and stay down.
-    pub(crate) fn end(
-        &self,
-        tree: &Tree,
-        operation: &str,
-        deadline: Instant,
-    ) -> Result<(), ManagerError> {
+    pub(crate) fn end(&self, tree: &Tree, deadline: Instant) -> Result<(), DriverError> {
         if self.are_clean() {
             return Ok(());
         }
@@ -105,7 +99,7 @@ impl ProcessTracker {
         let mut spared = tree.proc.ancestry(std::process::id());
         let mut living = String::new();
         let done = wait::until(&mut [], &[], started + timeout, || {
-            let left = self.find(tree, &spared).map_err(|error| failed(operation, error))?;
+            let left = self.find(tree, &spared)?;
             if left.is_empty() {
                 return Ok(Poll::Done(()));
             }
@@ -130,7 +124,7 @@ impl ProcessTracker {
         done.ok_or_else(|| {
             let hint =
                 "a process that the kernel can't kill waits for a disk or a network file system";
-            timed_out(operation, timeout, format!("{living} still runs"), hint)
+            DriverError::timed_out(timeout, format!("{living} still runs")).with_hint(hint)
         })?;
         // One of the spared may be left.
         if spared.iter().all(|pid| self.tie(tree, *pid, &BTreeSet::new()).is_none()) {

@@ -39,35 +39,34 @@
 //! # }
 //! ```
 
-pub mod boot;
 mod bootlog;
 pub mod capacity;
-pub mod changes;
+mod changes;
+pub mod connect;
 pub mod control;
 pub mod delegate;
-mod error;
+pub mod driver;
 pub mod layout;
 pub mod leftovers;
 pub mod lifecycle;
-pub mod manager;
+mod logger;
 pub mod owner;
 pub mod policy;
 pub mod programs;
-pub mod reconcile;
 pub mod record;
 pub mod registry;
-pub mod rename;
 pub mod render;
-pub mod repair;
 pub mod scandir;
 mod shutdown;
 pub mod stage;
 mod stray;
+mod survey;
 pub mod svscan;
+mod svscan_view;
 pub mod tree;
 pub mod wait;
 
-pub use manager::S6Manager;
+pub use driver::{KIND, S6Driver};
 pub use programs::S6Programs;
 pub use render::ScriptPrograms;
 pub use scandir::ScanDir;

@@ -5,41 +5,27 @@
 //! record; deaths are told by the death tally, which outlives a quick restart.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use hermes_core::ProfileName;
 use hermes_core::config::StopTimeout;
 use hermes_core::fsutil;
-use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::{Holder, holder, other_holder};
 use hermes_core::restart::{self, EXIT_CONFIG};
 use hermes_core::status::{Exit, Parked};
+use hermes_core::{DriverError, Gateway, ProfileName};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::control::{self, Sent, service};
-use crate::error::{failed, refused, timed_out};
 use crate::layout::ServiceDir;
 use crate::leftovers::ProcessTracker;
 use crate::policy;
 use crate::record::{Death, Record, parse_deaths};
 use crate::tree::Tree;
 use crate::wait::{self, Events, Poll, Process};
-use crate::{registry, stray};
+use crate::{logger, registry, stray};
 
 /// How long a gateway that never says it is ready has to stay up to count as started.
 const SETTLED: Duration = Duration::from_secs(1);
-
-/// What has to be known of a gateway to start it.
-#[derive(Debug, Clone)]
-pub struct Gateway {
-    /// Whether it says when it is ready.
-    pub notifies: bool,
-    /// Its stop budget.
-    pub stop_timeout: StopTimeout,
-    /// Where it leaves word of why it could not start.
-    pub fault: PathBuf,
-}
 
 impl ServiceDir {
     /// What s6-supervise last wrote down.
@@ -64,33 +50,30 @@ impl ServiceDir {
 /// Starts the gateway of `profile`, which has a slot, and blocks until it is ready, or up for a second where it never
 /// says that it is. A death on the way is an error at once; s6 goes on trying. A supervisor that dies
 /// on the way is replaced by s6-svscan, and told again.
-pub fn bring_up(
-    tree: &Tree,
-    operation: &str,
-    profile: &ProfileName,
-    gateway: &Gateway,
-) -> Result<(), ManagerError> {
+pub fn bring_up(tree: &Tree, gateway: &Gateway) -> Result<(), DriverError> {
+    let profile = gateway.name();
     let slot = &tree.scandir.slot(profile);
-    prepare(slot, gateway.stop_timeout).map_err(|error| failed(operation, error))?;
-    stray::end_lone_logger(tree, operation, profile)?;
+    prepare(slot, gateway.stop_timeout())?;
+    logger::end_lone_logger(tree, profile)?;
     let deadline = Instant::now() + tree.timeouts.start;
     loop {
-        let svscan = tree.require_svscan(operation)?;
-        registry::await_supervisors(tree, operation, slot, svscan, Vec::new())?;
-        if let Told::Done = bring_up_once(tree, operation, profile, gateway, deadline)? {
+        let svscan = tree.require_svscan()?;
+        registry::await_supervisors(tree, slot, svscan, Vec::new())?;
+        if let Told::Done = bring_up_once(tree, gateway, deadline)? {
             return Ok(());
         }
-        in_time(tree.timeouts.start, deadline, operation)?;
+        in_time(tree.timeouts.start, deadline)?;
     }
 }
 
 /// An error once `deadline` is over, for those who tell one supervisor after the other.
-fn in_time(timeout: Duration, deadline: Instant, operation: &str) -> Result<(), ManagerError> {
+fn in_time(timeout: Duration, deadline: Instant) -> Result<(), DriverError> {
     match Instant::now() < deadline {
         true => Ok(()),
         false => {
             let saw = "its supervisors end before they have obeyed".to_owned();
-            Err(timed_out(operation, timeout, saw, "`hermes doctor` shows what is wrong"))
+            Err(DriverError::timed_out(timeout, saw)
+                .with_hint("`hermes doctor` shows what is wrong"))
         }
     }
 }
@@ -103,21 +86,15 @@ enum Told {
     Gone,
 }
 
-fn bring_up_once(
-    tree: &Tree,
-    operation: &str,
-    profile: &ProfileName,
-    gateway: &Gateway,
-    deadline: Instant,
-) -> Result<Told, ManagerError> {
-    let io = |error: io::Error| failed(operation, error);
+fn bring_up_once(tree: &Tree, gateway: &Gateway, deadline: Instant) -> Result<Told, DriverError> {
+    let profile = gateway.name();
     let slot = &tree.scandir.slot(profile);
-    let Some(mut watch) = Watch::begin(operation, slot)? else { return Ok(Told::Gone) };
-    let asked = policy::started(slot).map_err(io)?;
-    if tell(tree, operation, slot, service::UP_FOR_GOOD)? == Sent::NoReader {
+    let Some(mut watch) = Watch::begin(slot)? else { return Ok(Told::Gone) };
+    let asked = policy::started(slot)?;
+    if tell(tree, slot, service::UP_FOR_GOOD)? == Sent::NoReader {
         return Ok(Told::Gone);
     }
-    let lock = tree.root.profile(profile).gateway_lock();
+    let lock = gateway.home().gateway_lock();
     let mut settling: Option<(u32, Instant)> = None;
     let mut waited_for_lock = false;
     let mut wanted = false;
@@ -126,24 +103,24 @@ fn bring_up_once(
         if watch.supervisor.iter().any(Process::has_ended) {
             return Ok(Poll::Done(Told::Gone));
         }
-        let record = slot.record().map_err(io)?;
-        if let Some(death) = slot.deaths().map_err(io)?.last().filter(|death| death.at >= asked) {
+        let record = slot.record()?;
+        if let Some(death) = slot.deaths()?.last().filter(|death| death.at >= asked) {
             // The death is told before `finish` has parked the service and ended.
             if death.exit == Exit::Code(EXIT_CONFIG) && !record.is_down() {
                 return Ok(Poll::Wait);
             }
-            let parked = policy::parked(slot).map_err(io)?;
-            let other = other_holder(&lock, None).map_err(io)?;
+            let parked = policy::parked(slot)?;
+            let other = other_holder(&lock, None)?;
             let why = why_it_died(gateway, death, parked);
             let hint = match other {
                 Some(_) => format!("`hermes gateway restart {profile}` ends the one that runs"),
                 None => format!("`hermes gateway logs {profile}` shows what it said"),
             };
-            return Err(refused(operation, why, Some(hint)));
+            return Err(DriverError::new(why).with_hint(hint));
         }
         // Somebody told it to stop, once it had been told to start.
         if wanted && !record.want_up {
-            return Err(refused(operation, "it was told to stop meanwhile".to_owned(), None));
+            return Err(DriverError::new("it was told to stop meanwhile"));
         }
         wanted |= record.want_up;
         // One of a former supervisor's is nobody's child here.
@@ -155,12 +132,12 @@ fn bring_up_once(
             saw = "it is down";
             return Ok(Poll::Wait);
         };
-        if gateway.notifies {
+        if gateway.notifies_readiness() {
             saw = "it runs and has not said that it is ready";
             return Ok(if record.ready { Poll::Done(Told::Done) } else { Poll::Wait });
         }
         // Until it has the lock it is only about to become the gateway.
-        if holder(&lock).map_err(io)? != Some(Holder { pid: Some(pid) }) {
+        if holder(&lock)? != Some(Holder { pid: Some(pid) }) {
             saw = "it runs and does not hold its lock";
             waited_for_lock = true;
             return Ok(Poll::Wait);
@@ -178,7 +155,7 @@ fn bring_up_once(
     done.ok_or_else(|| {
         let hint =
             format!("it goes on starting; `hermes gateway logs {profile}` shows what it does");
-        timed_out(operation, tree.timeouts.start, saw.to_owned(), &hint)
+        DriverError::timed_out(tree.timeouts.start, saw).with_hint(&hint)
     })
 }
 
@@ -188,27 +165,25 @@ fn bring_up_once(
 /// without supervisor stays down when it gets one.
 pub fn bring_down(
     tree: &Tree,
-    operation: &str,
     profile: &ProfileName,
     stop_timeout: StopTimeout,
-) -> Result<(), ManagerError> {
-    let io = |error: io::Error| failed(operation, error);
+) -> Result<(), DriverError> {
     let slot = tree.scandir.slot(profile);
     let started = Instant::now();
     let tracker = ProcessTracker::of(tree, std::slice::from_ref(profile));
     if slot.path().symlink_metadata().is_ok() {
-        prepare(&slot, stop_timeout).map_err(io)?;
-        while slot.supervisor().map_err(io)?.is_some() || keep_down(&slot).map_err(io)? {
-            if let Told::Done = bring_down_once(tree, operation, &slot, stop_timeout, started)? {
+        prepare(&slot, stop_timeout)?;
+        while slot.supervisor()?.is_some() || keep_down(&slot)? {
+            if let Told::Done = bring_down_once(tree, &slot, stop_timeout, started)? {
                 break;
             }
             let timeout = stop_timeout.budget() + tree.timeouts.stop_beyond_budget;
-            in_time(timeout, started + timeout, operation)?;
+            in_time(timeout, started + timeout)?;
         }
-        stray::end(tree, operation, &slot)?;
+        stray::end(tree, &slot)?;
     }
-    stray::end_lone_logger(tree, operation, profile)?;
-    tracker.end(tree, operation, started + stop_timeout.kill_after())
+    logger::end_lone_logger(tree, profile)?;
+    tracker.end(tree, started + stop_timeout.kill_after())
 }
 
 /// Keeps a service down that has no supervisor now, and answers whether one came before that was so.
@@ -220,14 +195,12 @@ pub(crate) fn keep_down(slot: &ServiceDir) -> io::Result<bool> {
 
 fn bring_down_once(
     tree: &Tree,
-    operation: &str,
     slot: &ServiceDir,
     stop_timeout: StopTimeout,
     started: Instant,
-) -> Result<Told, ManagerError> {
-    let io = |error: io::Error| failed(operation, error);
-    let Some(mut watch) = Watch::begin(operation, slot)? else { return Ok(Told::Gone) };
-    if tell(tree, operation, slot, service::DOWN_FOR_GOOD)? == Sent::NoReader {
+) -> Result<Told, DriverError> {
+    let Some(mut watch) = Watch::begin(slot)? else { return Ok(Told::Gone) };
+    if tell(tree, slot, service::DOWN_FOR_GOOD)? == Sent::NoReader {
         return Ok(Told::Gone);
     }
     let budget = stop_timeout.budget();
@@ -240,8 +213,8 @@ fn bring_down_once(
         }
         // A supervisor that has just begun has not written its record yet, and the one that is there
         // may be a former one's: it has obeyed when the file is there, which it makes before anything else.
-        let obeyed = slot.down().try_exists().map_err(io)?;
-        let record = slot.record_if_there().map_err(io)?;
+        let obeyed = slot.down().try_exists()?;
+        let record = slot.record_if_there()?;
         let Some(record) = record.filter(|_| obeyed) else {
             saw = "its supervisor has not taken the command yet".to_owned();
             return Ok(Poll::Wait);
@@ -256,14 +229,14 @@ fn bring_down_once(
         };
         // `timeout-kill` has done this before, unless the supervisor is older than that file.
         if !killed && started.elapsed() >= budget {
-            control::send(&slot.control(), &[service::KILL]).map_err(|e| failed(operation, e))?;
+            control::send(&slot.control(), &[service::KILL])?;
             killed = true;
         }
         Ok(Poll::WaitUntil(started + budget))
     })?;
     done.ok_or_else(|| {
         let hint = "a process that the kernel can't kill waits for a disk or a network file system";
-        timed_out(operation, timeout, saw, hint)
+        DriverError::timed_out(timeout, saw).with_hint(hint)
     })
 }
 
@@ -275,40 +248,34 @@ struct Watch {
 
 impl Watch {
     /// Of a service that has a supervisor; `None` if it has none.
-    fn begin(operation: &str, slot: &ServiceDir) -> Result<Option<Self>, ManagerError> {
-        let io = |error: io::Error| failed(operation, error);
-        let events = [Events::subscribe(&slot.event()).map_err(io)?];
-        let Some(holder) = slot.supervisor().map_err(io)? else { return Ok(None) };
-        let process = holder.pid.map(Process::open).transpose().map_err(io)?.flatten();
+    fn begin(slot: &ServiceDir) -> Result<Option<Self>, DriverError> {
+        let events = [Events::subscribe(&slot.event())?];
+        let Some(holder) = slot.supervisor()? else { return Ok(None) };
+        let process = holder.pid.map(Process::open).transpose()?.flatten();
         Ok(Some(Self { events, supervisor: process.into_iter().collect() }))
     }
 }
 
 /// Sends a command to the service's supervisor. One that has its lock and doesn't read its FIFO has only
 /// just begun (or is about to end), and is asked again until it does one or the other.
-fn tell(
-    tree: &Tree,
-    operation: &str,
-    slot: &ServiceDir,
-    command: u8,
-) -> Result<Sent, ManagerError> {
+fn tell(tree: &Tree, slot: &ServiceDir, command: u8) -> Result<Sent, DriverError> {
     let deadline = Instant::now() + tree.timeouts.supervise;
     let sent = wait::until(&mut [], &[], deadline, || {
-        let send =
-            || control::send(&slot.control(), &[command]).map_err(|error| failed(operation, error));
+        let send = || Ok(control::send(&slot.control(), &[command])?);
         let sent = match command {
-            service::UP_FOR_GOOD => tree.shutdown.unless_begun(operation, send),
+            service::UP_FOR_GOOD => tree.shutdown.unless_begun(send),
             _ => send(),
         };
         if sent? == Sent::Delivered {
             return Ok(Poll::Done(Sent::Delivered));
         }
-        let supervisor = slot.supervisor().map_err(|error| failed(operation, error))?;
+        let supervisor = slot.supervisor()?;
         Ok(if supervisor.is_some() { Poll::Wait } else { Poll::Done(Sent::NoReader) })
     })?;
     sent.ok_or_else(|| {
         let saw = format!("its supervisor does not read `{}`", slot.control().display());
-        timed_out(operation, tree.timeouts.supervise, saw, "`hermes doctor` shows what is wrong")
+        DriverError::timed_out(tree.timeouts.supervise, saw)
+            .with_hint("`hermes doctor` shows what is wrong")
     })
 }
 
@@ -322,7 +289,7 @@ fn prepare(slot: &ServiceDir, stop_timeout: StopTimeout) -> io::Result<()> {
 }
 
 fn why_it_died(gateway: &Gateway, death: &Death, parked: Option<Parked>) -> String {
-    match (parked, restart::fault(&gateway.fault)) {
+    match (parked, restart::fault(&gateway.home().fault())) {
         (Some(parked), _) => format!("it is parked: {}", parked.reason),
         (None, Some(fault)) => format!("it can't start, and s6 goes on trying: {fault}"),
         (None, None) => format!("it died ({}) before it was ready; s6 goes on trying", death.exit),

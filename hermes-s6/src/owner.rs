@@ -10,15 +10,14 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use hermes_core::DriverError;
 use hermes_core::RootHome;
 use hermes_core::fsutil;
 use hermes_core::home::env;
-use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::{self, Holder};
 use jiff::Timestamp;
 use rustix::io::Errno;
 
-use crate::error::{failed, unreachable};
 use crate::tree::Tree;
 
 /// The tree that runs a home's gateways.
@@ -59,15 +58,14 @@ pub fn owner(root: &RootHome) -> io::Result<Option<Owner>> {
 
 /// Makes this process the owner of the tree's home for the rest of its life, exec included. Blocks while
 /// another one is, at most `timeout`; then it is named.
-pub fn claim(tree: &Tree, timeout: Duration) -> Result<(), ManagerError> {
-    let operation = format!("become the owner of `{}`", tree.root.path().display());
+pub fn claim(tree: &Tree, timeout: Duration) -> Result<(), DriverError> {
     let lock = tree.root.owner_lock();
     match process_lock::hold(&lock, &about(tree), timeout) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(svscan)) => {
-            let seen = owner(&tree.root).map_err(|error| failed(&operation, error))?;
+            let seen = owner(&tree.root)?;
             let owner = seen.unwrap_or(Owner { svscan, about: "just gone".to_owned() });
-            Err(taken(&operation, &owner))
+            Err(taken(&owner))
         }
         Err(error) if has_no_locks(&error) => {
             let saw = format!("the file system of `{}` has no locks: {error}", lock.display());
@@ -75,20 +73,20 @@ pub fn claim(tree: &Tree, timeout: Duration) -> Result<(), ManagerError> {
                 "{}=off goes on without; then nothing keeps two trees off one home",
                 env::OWNER_LOCK
             );
-            Err(unreachable(&operation, saw, &hint))
+            Err(DriverError::unreachable(saw).with_hint(hint))
         }
-        Err(error) => Err(failed(operation, error)),
+        Err(error) => Err(DriverError::from(error)),
     }
 }
 
 /// That another tree is the owner.
-pub fn taken(operation: &str, owner: &Owner) -> ManagerError {
+pub fn taken(owner: &Owner) -> DriverError {
     let hint = format!(
         "end that tree, or set {}={} where gateways are not to be supervised",
         env::ROLE,
         env::ROLE_CLIENT
     );
-    unreachable(operation, format!("its gateways are run by {owner}"), &hint)
+    DriverError::unreachable(format!("its gateways are run by {owner}")).with_hint(hint)
 }
 
 fn has_no_locks(error: &io::Error) -> bool {

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use crate::layout::ServiceDir;
 use crate::record::Death;
-use crate::wait::{self, Poll};
+use hermes_core::wait::{self, Poll};
 
 /// The exit code of `finish` that leaves the service down for good.
 pub const EXIT_PARK: u8 = 125;
@@ -189,7 +189,7 @@ fn back_off(
     let until = Timestamp::now() + after;
     let text = format!("{count} {until}\n");
     noted(slot.write(&slot.backoff(), text.as_bytes()));
-    wait::until(&mut [], &[], Instant::now() + after, || {
+    wait::until(Instant::now() + after, || {
         let asked = !slot.record()?.want_up || since(slot)? != started;
         Ok::<_, io::Error>(if asked { Poll::Done(()) } else { Poll::Wait })
     })?;

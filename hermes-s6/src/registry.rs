@@ -10,28 +10,25 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
+use hermes_core::DriverError;
 use hermes_core::ProfileName;
 use hermes_core::config::StopTimeout;
 use hermes_core::error_chain::in_one_line;
 use hermes_core::fsutil;
-use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::Holder;
 
 use crate::capacity::Capacity;
-use crate::control::{self, ControlError, Sent, scan, service};
-use crate::error::{failed, refused, timed_out, unreachable};
+use crate::control::{self, Sent, scan, service};
 use crate::layout::ServiceDir;
+use crate::logger::{LOGGER_GRACE, end_logger};
 use crate::render;
 use crate::stage::{self, SlotSpec, Staged};
-use crate::stray::SvscanView;
+use crate::svscan_view::SvscanView;
 use crate::tree::Tree;
 use crate::wait::{self, Events, Poll, Process};
 
 /// How long s6-svscan may take over a scan before it is told again: one dangling entry delays it.
 const RESCAN_AFTER: Duration = Duration::from_secs(1);
-/// How long a logger may outlive its service before it is told to end: some process that outlived
-/// the gateway holds its pipe. Less where there is less time in all.
-pub(crate) const LOGGER_GRACE: Duration = Duration::from_secs(2);
 
 /// How a slot is made.
 #[derive(Debug, Clone, Default)]
@@ -50,13 +47,12 @@ pub fn register(
     tree: &Tree,
     profile: &ProfileName,
     registration: &Registration,
-) -> Result<(), ManagerError> {
-    let operation = format!("register the gateway of `{profile}`");
-    tree.require_short_name(&operation, profile)?;
-    let svscan = tree.require_svscan(&operation)?;
-    tree.require_same_home(&operation, svscan)?;
+) -> Result<(), DriverError> {
+    tree.require_short_name(profile)?;
+    let svscan = tree.require_svscan()?;
+    tree.require_same_home(svscan)?;
     let scripts = render::scripts(&tree.programs, profile, &registration.extra_env)
-        .map_err(|error| failed(&operation, error))?;
+        .map_err(DriverError::new)?;
     let slot = tree.scandir.slot(profile);
     let spec = SlotSpec {
         profile,
@@ -64,79 +60,77 @@ pub fn register(
         up: registration.up,
         kill_after_ms: registration.stop_timeout.kill_after().as_millis(),
     };
-    let published = publish(tree, &operation, &slot, &spec, svscan)?;
-    published.and_then(|events| await_supervisors(tree, &operation, &slot, svscan, events)).map_err(
-        |error| match retire(tree, &operation, &slot) {
+    let published = publish(tree, &slot, &spec, svscan)?;
+    published.and_then(|events| await_supervisors(tree, &slot, svscan, events)).map_err(|error| {
+        match retire(tree, &slot) {
             Ok(()) => error,
             Err(rollback) => error.with_hint(format!(
                 "what is left could not be removed ({}); `hermes boot` removes it",
                 in_one_line(&rollback)
             )),
-        },
-    )
+        }
+    })
 }
 
 /// Check, publish, trigger: what happens under the lock on the scan directory. The outer error left
 /// nothing behind; after the inner one the slot is there.
 fn publish(
     tree: &Tree,
-    operation: &str,
     slot: &ServiceDir,
     spec: &SlotSpec<'_>,
     svscan: Holder,
-) -> Result<Result<Vec<Events>, ManagerError>, ManagerError> {
-    let _lock = tree.lock_scandir(operation)?;
-    let already = || ManagerError::AlreadyRegistered { profile: spec.profile.clone() };
+) -> Result<Result<Vec<Events>, DriverError>, DriverError> {
+    let _lock = tree.lock_scandir()?;
+    let already = || DriverError::already_registered(spec.profile);
     if slot.path().symlink_metadata().is_ok() {
         return Err(already());
     }
     let full = Capacity::exhausted(&tree.scandir, &tree.proc, svscan.pid);
-    if let Some(capacity) = full.map_err(|error| failed(operation, error))? {
+    if let Some(capacity) = full? {
         let why =
             format!("the scan directory `{}` is full: {capacity}", tree.scandir.path().display());
         let hint = "`hermes up` makes room for 5,000; `hermes doctor` shows what limits this tree";
-        return Err(refused(operation, why, Some(hint.to_owned())));
+        return Err(DriverError::new(why).with_hint(hint));
     }
     // Nothing is written before it is known that s6-svscan can be told of it.
-    trigger(tree, operation, &[])?;
-    let staged = Staged::build(&tree.scandir, spec).map_err(|error| failed(operation, error))?;
+    trigger(tree, &[])?;
+    let staged = Staged::build(&tree.scandir, spec)?;
     let events: io::Result<Vec<_>> =
         staged.service().parts().iter().map(|part| Events::subscribe(&part.event())).collect();
-    let events = events.map_err(|error| failed(operation, error))?;
-    tree.shutdown.unless_begun(operation, || match staged.publish(slot) {
+    let events = events?;
+    tree.shutdown.unless_begun(|| match staged.publish(slot) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(already()),
-        Err(error) => Err(failed(operation, error)),
+        Err(error) => Err(DriverError::from(error)),
     })?;
-    Ok(trigger(tree, operation, &[scan::ALARM]).map(|()| events))
+    Ok(trigger(tree, &[scan::ALARM]).map(|()| events))
 }
 
 /// Blocks until `svscan` looks after service and logger of `slot`, telling it to scan now and then.
 pub(crate) fn await_supervisors(
     tree: &Tree,
-    operation: &str,
     slot: &ServiceDir,
     svscan: Holder,
     mut events: Vec<Events>,
-) -> Result<(), ManagerError> {
+) -> Result<(), DriverError> {
     let started = Instant::now();
     let timeout = tree.timeouts.supervise;
     let mut rescan = started + RESCAN_AFTER;
     let mut missing = String::new();
     let done = wait::until(&mut events, &[], started + timeout, || {
-        match unsupervised_part(tree, slot, svscan).map_err(|error| failed(operation, error))? {
+        match unsupervised_part(tree, slot, svscan)? {
             None => return Ok(Poll::Done(())),
             Some(part) => missing = part,
         }
         if Instant::now() >= rescan {
-            trigger(tree, operation, &[scan::ALARM])?;
+            trigger(tree, &[scan::ALARM])?;
             rescan = Instant::now() + RESCAN_AFTER;
         }
         Ok(Poll::WaitUntil(rescan))
     })?;
     done.ok_or_else(|| {
         let hint = "the output of s6-svscan says what holds it up; `hermes doctor` shows the rest";
-        timed_out(operation, timeout, missing, hint)
+        DriverError::timed_out(timeout, missing).with_hint(hint)
     })
 }
 
@@ -164,33 +158,25 @@ fn unsupervised_part(tree: &Tree, slot: &ServiceDir, svscan: Holder) -> io::Resu
 
 /// Takes a slot (or what is hidden of one) out of the scan directory, blocks until its supervisors
 /// are gone, and removes it. The service should be down; one that is not is told to end.
-pub fn retire(tree: &Tree, operation: &str, slot: &ServiceDir) -> Result<(), ManagerError> {
-    let (hidden, supervisors) = unpublish(tree, operation, slot)?;
-    await_release(tree, operation, &hidden, &supervisors)?;
-    fsutil::remove_tree_if_there(hidden.path()).map_err(|error| failed(operation, error))?;
+pub fn retire(tree: &Tree, slot: &ServiceDir) -> Result<(), DriverError> {
+    let (hidden, supervisors) = unpublish(tree, slot)?;
+    await_release(tree, &hidden, &supervisors)?;
+    fsutil::remove_tree_if_there(hidden.path())?;
     Ok(())
 }
 
 /// Move, trigger: what happens under the lock on the scan directory.
-fn unpublish(
-    tree: &Tree,
-    operation: &str,
-    slot: &ServiceDir,
-) -> Result<(ServiceDir, Vec<Process>), ManagerError> {
-    let _lock = tree.lock_scandir(operation)?;
+fn unpublish(tree: &Tree, slot: &ServiceDir) -> Result<(ServiceDir, Vec<Process>), DriverError> {
+    let _lock = tree.lock_scandir()?;
     let name = slot.path().file_name().unwrap_or_default().to_string_lossy();
-    let hidden = if name.starts_with('.') {
-        slot.clone()
-    } else {
-        stage::hide(&tree.scandir, slot.path()).map_err(|error| failed(operation, error))?
-    };
-    let supervisors = supervisors(&hidden).map_err(|error| failed(operation, error))?;
-    let sent = tree.scandir.send(&[scan::ALARM, scan::NUKE]).map_err(|e| failed(operation, e))?;
+    let hidden =
+        if name.starts_with('.') { slot.clone() } else { stage::hide(&tree.scandir, slot.path())? };
+    let supervisors = supervisors(&hidden)?;
+    let sent = tree.scandir.send(&[scan::ALARM, scan::NUKE])?;
     if sent == Sent::NoReader || name.starts_with('.') {
         // Nobody else ends them: there is no s6-svscan, or they may be a former one's.
         for part in hidden.parts() {
-            control::send(&part.control(), &[service::DOWN, service::EXIT])
-                .map_err(|error| failed(operation, error))?;
+            control::send(&part.control(), &[service::DOWN, service::EXIT])?;
         }
     }
     Ok((hidden, supervisors))
@@ -198,41 +184,33 @@ fn unpublish(
 
 fn await_release(
     tree: &Tree,
-    operation: &str,
     hidden: &ServiceDir,
     supervisors: &[Process],
-) -> Result<(), ManagerError> {
+) -> Result<(), DriverError> {
     let started = Instant::now();
     let timeout = tree.timeouts.supervise;
     let mut logger_since = None;
     let mut held = String::new();
     let done = wait::until(&mut [], supervisors, started + timeout, || {
-        let check = |error: io::Error| failed(operation, error);
-        if hidden.supervisor().map_err(check)?.is_some() {
+        if hidden.supervisor()?.is_some() {
             held = format!("s6-supervise still holds `{}`", hidden.path().display());
             return Ok(Poll::Wait);
         }
-        if hidden.log().supervisor().map_err(check)?.is_none() {
+        if hidden.log().supervisor()?.is_none() {
             return Ok(Poll::Done(()));
         }
         held = format!("the logger of `{}` still runs", hidden.path().display());
         let nudge = *logger_since.get_or_insert_with(Instant::now) + LOGGER_GRACE.min(timeout / 2);
         if Instant::now() >= nudge {
-            end_logger(hidden).map_err(|error| failed(operation, error))?;
+            end_logger(hidden)?;
             logger_since = None;
         }
         Ok(Poll::WaitUntil(nudge))
     })?;
     done.ok_or_else(|| {
         let hint = "nothing was removed; `hermes boot` finishes it when the supervisor is gone";
-        timed_out(operation, timeout, held, hint)
+        DriverError::timed_out(timeout, held).with_hint(hint)
     })
-}
-
-/// Tells the logger of `slot` to end although its pipe is open: s6-log, told to protect its lines,
-/// takes no SIGTERM.
-pub(crate) fn end_logger(slot: &ServiceDir) -> Result<Sent, ControlError> {
-    control::send(&slot.log().control(), &[service::EXIT, service::HANGUP])
 }
 
 fn supervisors(slot: &ServiceDir) -> io::Result<Vec<Process>> {
@@ -245,13 +223,13 @@ fn supervisors(slot: &ServiceDir) -> io::Result<Vec<Process>> {
     Ok(processes)
 }
 
-fn trigger(tree: &Tree, operation: &str, commands: &[u8]) -> Result<(), ManagerError> {
-    match tree.scandir.send(commands).map_err(|error| failed(operation, error))? {
+fn trigger(tree: &Tree, commands: &[u8]) -> Result<(), DriverError> {
+    match tree.scandir.send(commands)? {
         Sent::Delivered => Ok(()),
-        Sent::NoReader => Err(unreachable(
-            operation,
-            format!("no s6-svscan reads `{}`", tree.scandir.svscan_control().display()),
-            "`hermes up` runs a supervision tree for this user",
-        )),
+        Sent::NoReader => Err(DriverError::unreachable(format!(
+            "no s6-svscan reads `{}`",
+            tree.scandir.svscan_control().display()
+        ))
+        .with_hint("`hermes up` runs a supervision tree for this user")),
     }
 }

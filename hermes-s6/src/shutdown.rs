@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hermes_core::manager::ManagerError;
-
-use crate::error::refused;
+use hermes_core::DriverError;
 
 /// Whether the tree is being stopped. Clones are one and the same.
 ///
@@ -28,12 +26,11 @@ impl Shutdown {
     /// Does something that starts a gateway, which must not take long, unless the tree is being stopped.
     pub(crate) fn unless_begun<T>(
         &self,
-        operation: &str,
-        act: impl FnOnce() -> Result<T, ManagerError>,
-    ) -> Result<T, ManagerError> {
+        act: impl FnOnce() -> Result<T, DriverError>,
+    ) -> Result<T, DriverError> {
         let begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match *begun {
-            true => Err(refused(operation, "the tree is being stopped".to_owned(), None)),
+            true => Err(DriverError::new("the tree is being stopped")),
             false => act(),
         }
     }

@@ -9,19 +9,19 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use hermes_core::DriverError;
 use hermes_core::config::StopTimeout;
 use hermes_core::fsutil;
-use hermes_core::manager::ManagerError;
 use hermes_core::parallel;
 use rustix::process::Signal;
 
 use crate::control::{self, Sent, service};
-use crate::error::{failed, timed_out, unreachable};
 use crate::layout::ServiceDir;
 use crate::leftovers::ProcessTracker;
 use crate::lifecycle::{bring_down, keep_down};
+use crate::logger::{self, LOGGER_GRACE};
 use crate::programs::S6Programs;
-use crate::registry::{self, LOGGER_GRACE};
+use crate::registry;
 use crate::tree::Tree;
 use crate::wait::{self, Poll, Process};
 
@@ -61,38 +61,35 @@ fn counts_loggers(s6: &S6Programs, scandir: &Path) -> io::Result<bool> {
 /// neither adopt nor stop, and their slots. Does nothing where an s6-svscan holds the directory; the
 /// caller holds the tree's lock. One slot that can't be ended keeps no other from it; the first error is
 /// the answer.
-pub fn clear(tree: &Tree) -> Result<(), ManagerError> {
-    let operation = format!("clear the scan directory `{}`", tree.scandir.path().display());
-    let io = |error| failed(&operation, error);
-    if tree.scandir.svscan().map_err(io)?.is_some() || !tree.scandir.path().is_dir() {
+pub fn clear(tree: &Tree) -> Result<(), DriverError> {
+    if tree.scandir.svscan()?.is_some() || !tree.scandir.path().is_dir() {
         return Ok(());
     }
-    let profiles = tree.scandir.profiles().map_err(io)?;
+    let profiles = tree.scandir.profiles()?;
     let mut ended = parallel::map(profiles, JOBS, |profile| {
-        let _lock = tree.lock_profile(&operation, &profile)?;
+        let _lock = tree.lock_profile(&profile)?;
         let slot = tree.scandir.slot(&profile);
-        bring_down(tree, &operation, &profile, budget_of(&slot))?;
-        registry::retire(tree, &operation, &slot)
+        bring_down(tree, &profile, budget_of(&slot))?;
+        registry::retire(tree, &slot)
     });
-    let hidden = tree.scandir.hidden().map_err(io)?;
+    let hidden = tree.scandir.hidden()?;
     ended.extend(parallel::map(hidden, JOBS, |hidden| {
-        registry::retire(tree, &operation, &ServiceDir::new(hidden))
+        registry::retire(tree, &ServiceDir::new(hidden))
     }));
     ended.into_iter().collect()
 }
 
 /// Blocks until the s6-svscan that was started as `process` holds the scan directory and reads its
 /// commands.
-pub fn await_ready(tree: &Tree, process: &Process) -> Result<(), ManagerError> {
-    let operation = format!("run s6-svscan on `{}`", tree.scandir.path().display());
+pub fn await_ready(tree: &Tree, process: &Process) -> Result<(), DriverError> {
     let started = Instant::now();
     let timeout = tree.timeouts.supervise;
     let done = wait::until(&mut [], std::slice::from_ref(process), started + timeout, || {
         if process.has_ended() {
             let hint = "its own output, above, says why";
-            return Err(unreachable(&operation, "s6-svscan ended at once".to_owned(), hint));
+            return Err(DriverError::unreachable("s6-svscan ended at once").with_hint(hint));
         }
-        let holder = tree.scandir.svscan().map_err(|error| failed(&operation, error))?;
+        let holder = tree.scandir.svscan()?;
         // It makes its FIFO after it has the lock, and an empty command is taken by a reader alone.
         let reads = || tree.scandir.send(&[]).is_ok_and(|sent| sent == control::Sent::Delivered);
         let ready = holder.is_some_and(|holder| holder.pid == Some(process.pid)) && reads();
@@ -100,35 +97,32 @@ pub fn await_ready(tree: &Tree, process: &Process) -> Result<(), ManagerError> {
     })?;
     done.ok_or_else(|| {
         let saw = "it does not hold the scan directory".to_owned();
-        timed_out(&operation, timeout, saw, "`hermes doctor` shows who does")
+        DriverError::timed_out(timeout, saw).with_hint("`hermes doctor` shows who does")
     })
 }
 
 /// Stops every gateway in parallel, each with all its processes and inside its stop budget, then
 /// s6-svscan, and blocks until it has ended. No intent changes.
-pub fn stop(tree: &Tree, svscan: &Process) -> Result<(), ManagerError> {
-    let operation = format!("stop the tree on `{}`", tree.scandir.path().display());
-    let (slots, left) = stop_gateways(tree, &operation, Some(svscan))?;
+pub fn stop(tree: &Tree, svscan: &Process) -> Result<(), DriverError> {
+    let (slots, left) = stop_gateways(tree, Some(svscan))?;
     // What a gateway leaves holds its logger's pipe, and with it the end of the tree. If it can't be
     // ended, s6-svscan is told all the same.
-    end(tree, &operation, svscan, &slots, longest_budget(&slots))?;
+    end(tree, svscan, &slots, longest_budget(&slots))?;
     left
 }
 
 /// Stops every gateway in parallel, as [`stop`] does, on a scan directory whose s6-svscan is somebody
 /// else's to end.
-pub fn stop_all(tree: &Tree) -> Result<(), ManagerError> {
-    let operation = format!("stop the gateways on `{}`", tree.scandir.path().display());
-    let (_, left) = stop_gateways(tree, &operation, None)?;
+pub fn stop_all(tree: &Tree) -> Result<(), DriverError> {
+    let (_, left) = stop_gateways(tree, None)?;
     left
 }
 
 /// The slots whose gateways are down now, or killed, and how the end of what they leave went.
 fn stop_gateways(
     tree: &Tree,
-    operation: &str,
     svscan: Option<&Process>,
-) -> Result<(Vec<ServiceDir>, Result<(), ManagerError>), ManagerError> {
+) -> Result<(Vec<ServiceDir>, Result<(), DriverError>), DriverError> {
     tree.shutdown.begin();
     let profiles = tree.scandir.profiles().unwrap_or_default();
     let tracker = ProcessTracker::of(tree, &profiles);
@@ -141,9 +135,9 @@ fn stop_gateways(
         let down = |slot: &ServiceDir| slot.record().map_or(true, |record| record.is_down());
         let ended = processes.iter().any(Process::has_ended);
         let done = ended || slots.iter().all(down);
-        Ok::<_, ManagerError>(if done { Poll::Done(()) } else { Poll::Wait })
+        Ok::<_, DriverError>(if done { Poll::Done(()) } else { Poll::Wait })
     })?;
-    let left = tracker.end(tree, operation, deadline);
+    let left = tracker.end(tree, deadline);
     Ok((slots, left))
 }
 
@@ -158,19 +152,18 @@ fn tell_down(slot: &ServiceDir) {
 
 fn end(
     tree: &Tree,
-    operation: &str,
     svscan: &Process,
     slots: &[ServiceDir],
     budget: Duration,
-) -> Result<(), ManagerError> {
-    svscan.signal(Signal::TERM).map_err(|error| failed(operation, error))?;
+) -> Result<(), DriverError> {
+    svscan.signal(Signal::TERM)?;
     let started = Instant::now();
     let timeout = budget + tree.timeouts.stop_beyond_budget;
     let grace = LOGGER_GRACE.min(timeout / 2);
     let mut alone: Vec<Option<Instant>> = vec![None; slots.len()];
     let done = wait::until(&mut [], std::slice::from_ref(svscan), started + timeout, || {
         if svscan.has_ended() {
-            return Ok::<_, ManagerError>(Poll::Done(()));
+            return Ok::<_, DriverError>(Poll::Done(()));
         }
         for (slot, alone) in slots.iter().zip(&mut alone) {
             // As long as its service is there a logger has something to hear.
@@ -179,7 +172,7 @@ fn end(
             }
             // Some process that could not be found holds the pipe of one that stays for so long.
             if alone.get_or_insert_with(Instant::now).elapsed() >= grace {
-                let _ = registry::end_logger(slot);
+                let _ = logger::end_logger(slot);
                 *alone = None;
             }
         }
@@ -187,7 +180,8 @@ fn end(
     })?;
     done.ok_or_else(|| {
         let saw = format!("s6-svscan still runs as {}", svscan.pid);
-        timed_out(operation, timeout, saw, "`hermes doctor` shows which supervisors are left")
+        DriverError::timed_out(timeout, saw)
+            .with_hint("`hermes doctor` shows which supervisors are left")
     })
 }
 

@@ -5,15 +5,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use fs_err as fs;
+use hermes_core::DriverError;
 use hermes_core::home::env;
 use hermes_core::lock::Lock;
-use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::Holder;
 use hermes_core::wait::Timeouts;
 use hermes_core::{ProfileName, RootHome};
 
 use crate::capacity::Capacity;
-use crate::error::{failed, of_lock, unreachable};
 use crate::layout::{MAX_PROFILE_LEN, TREE_LOCK};
 use crate::render::ScriptPrograms;
 use crate::scandir::ScanDir;
@@ -47,20 +46,17 @@ impl Tree {
         Self { scandir, root, programs, timeouts, proc, shutdown }
     }
 
-    /// The s6-svscan that holds the scan directory; none is [`ManagerError::Unreachable`].
-    pub fn require_svscan(&self, operation: &str) -> Result<Holder, ManagerError> {
+    /// The s6-svscan that holds the scan directory; none is [`DriverError::Unreachable`].
+    pub fn require_svscan(&self) -> Result<Holder, DriverError> {
         let path = self.scandir.path().display();
-        self.scandir.svscan().map_err(|error| failed(operation, error))?.ok_or_else(|| {
-            unreachable(
-                operation,
-                format!("no s6-svscan holds the scan directory `{path}`"),
-                "`hermes up` runs a supervision tree for this user",
-            )
+        self.scandir.svscan()?.ok_or_else(|| {
+            DriverError::unreachable(format!("no s6-svscan holds the scan directory `{path}`"))
+                .with_hint("`hermes up` runs a supervision tree for this user")
         })
     }
 
     /// Refuses a tree that runs another home's gateways, where its home can be known.
-    pub fn require_same_home(&self, operation: &str, svscan: Holder) -> Result<(), ManagerError> {
+    pub fn require_same_home(&self, svscan: Holder) -> Result<(), DriverError> {
         let Some(home) = self.home_of(svscan) else {
             return Ok(());
         };
@@ -68,17 +64,19 @@ impl Tree {
             return Ok(());
         }
         let (theirs, ours) = (home.display(), self.root.path().display());
-        Err(unreachable(
-            operation,
-            format!("this tree runs the gateways of `{theirs}`, and the home here is `{ours}`"),
-            &format!("set {}={theirs}, or name the tree of `{ours}` with --scandir", env::HOME),
+        Err(DriverError::unreachable(format!(
+            "this tree runs the gateways of `{theirs}`, and the home here is `{ours}`"
         ))
+        .with_hint(format!(
+            "set {}={theirs}, or name the tree of `{ours}` with --scandir",
+            env::HOME
+        )))
     }
 
     /// Refuses the tree of another home, if there is a tree.
-    pub fn refuse_other_home(&self, operation: &str) -> Result<(), ManagerError> {
-        match self.scandir.svscan().map_err(|error| failed(operation, error))? {
-            Some(svscan) => self.require_same_home(operation, svscan),
+    pub fn refuse_other_home(&self) -> Result<(), DriverError> {
+        match self.scandir.svscan()? {
+            Some(svscan) => self.require_same_home(svscan),
             None => Ok(()),
         }
     }
@@ -98,17 +96,13 @@ impl Tree {
     }
 
     /// Refuses a name that s6 can't carry, before anything is written.
-    pub fn require_short_name(
-        &self,
-        operation: &str,
-        profile: &ProfileName,
-    ) -> Result<(), ManagerError> {
+    pub fn require_short_name(&self, profile: &ProfileName) -> Result<(), DriverError> {
         let len = profile.as_str().len();
         if len <= MAX_PROFILE_LEN {
             return Ok(());
         }
         let why = format!("the name has {len} bytes, and s6 carries at most {MAX_PROFILE_LEN}");
-        Err(crate::error::refused(operation, why, None))
+        Err(DriverError::new(why))
     }
 
     /// What limits the scan directory and how much of it is used.
@@ -117,26 +111,22 @@ impl Tree {
     }
 
     /// Takes the lock of `profile`, which every command holds that changes it.
-    pub fn lock_profile(
-        &self,
-        operation: &str,
-        profile: &ProfileName,
-    ) -> Result<Lock, ManagerError> {
-        self.lock(operation, self.root.profile_lock(profile))
+    pub fn lock_profile(&self, profile: &ProfileName) -> Result<Lock, DriverError> {
+        self.lock(self.root.profile_lock(profile))
     }
 
     /// Takes the lock on the scan directory. A profile's lock is taken before it, never after.
-    pub(crate) fn lock_scandir(&self, operation: &str) -> Result<Lock, ManagerError> {
-        self.lock(operation, self.scandir.command_lock())
+    pub(crate) fn lock_scandir(&self) -> Result<Lock, DriverError> {
+        self.lock(self.scandir.command_lock())
     }
 
     /// Takes the lock under which an s6-svscan is started on the scan directory, and what a former one
     /// left is cleared away: of two at once, the second would clear what the first has just begun.
-    pub fn lock_tree(&self, operation: &str) -> Result<Lock, ManagerError> {
-        self.lock(operation, self.scandir.path().join(TREE_LOCK))
+    pub fn lock_tree(&self) -> Result<Lock, DriverError> {
+        self.lock(self.scandir.path().join(TREE_LOCK))
     }
 
-    fn lock(&self, operation: &str, path: PathBuf) -> Result<Lock, ManagerError> {
-        Lock::acquire(&path, self.timeouts.lock).map_err(|error| of_lock(operation, error))
+    fn lock(&self, path: PathBuf) -> Result<Lock, DriverError> {
+        Ok(Lock::acquire(&path, self.timeouts.lock)?)
     }
 }

@@ -13,6 +13,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use hermes_core::DriverError;
 use hermes_core::fsutil::TEMPORARY;
 pub use hermes_core::process::Process;
 use hermes_core::wait;
@@ -94,12 +95,12 @@ fn listener_name() -> String {
 /// Looks until `look` is done, whenever `events` are announced, one of `processes` ends, or a pause
 /// (2 ms at first, 100 ms at last) is over. Blocks until `deadline` at most, looks a last time
 /// then, and answers `None` if it is still not done.
-pub fn until<T, E>(
+pub fn until<T>(
     events: &mut [Events],
     processes: &[Process],
     deadline: Instant,
-    look: impl FnMut() -> Result<Poll<T>, E>,
-) -> Result<Option<T>, E> {
+    look: impl FnMut() -> Result<Poll<T>, DriverError>,
+) -> Result<Option<T>, DriverError> {
     wait::until_idling(deadline, |timeout| idle(events, processes, timeout), look)
 }
 
@@ -122,7 +123,6 @@ fn idle(events: &mut [Events], processes: &[Process], timeout: Duration) -> bool
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
     use std::process::{Command, Stdio};
 
     use super::*;
@@ -156,9 +156,9 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(10);
         let ended = until(&mut [], &processes, deadline, || {
             let ended = processes[0].has_ended();
-            Ok::<_, Infallible>(if ended { Poll::Done(()) } else { Poll::Wait })
+            Ok(if ended { Poll::Done(()) } else { Poll::Wait })
         });
-        assert_eq!(ended, Ok(Some(())));
+        assert_eq!(ended.unwrap(), Some(()));
         child.wait().unwrap();
         processes[0].signal(rustix::process::Signal::KILL).unwrap();
         assert!(Process::open(child.id()).unwrap().is_none());
@@ -170,9 +170,9 @@ mod tests {
         let mut looks = 0;
         let seen = until(&mut [], &[], start + Duration::from_millis(30), || {
             looks += 1;
-            Ok::<Poll<()>, Infallible>(Poll::WaitUntil(start + Duration::from_millis(1)))
+            Ok(Poll::<()>::WaitUntil(start + Duration::from_millis(1)))
         });
-        assert_eq!(seen, Ok(None));
+        assert_eq!(seen.unwrap(), None);
         assert!(start.elapsed() >= Duration::from_millis(30));
         assert!(looks >= 2);
     }

@@ -208,7 +208,7 @@ fn default_leaves_with_its_own_entries_and_is_never_imported_over() {
         }
     }
     let outcome = alone(&world, ["profile", "import", "d.tgz", "--name", "root2"]).ok();
-    assert!(outcome.stderr.contains("`hermes up` runs its gateway"), "{outcome}");
+    assert!(outcome.stderr.contains("`hermes up` runs a supervision tree"), "{outcome}");
     assert_eq!(fs::read_to_string(world.profile("root2").join("SOUL.md")).unwrap(), "the root\n");
     assert!(!world.profile("root2").join("profiles").exists());
     let wanted = ["profile", "import", "d.tgz", "--name", "wanted", "--start"];

@@ -2,18 +2,26 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::sync::Arc;
 
-use hermes_core::manager::ServiceManager;
-use hermes_core::{ProfileName, RootHome};
-use hermes_s6::changes::Changes;
-use hermes_s6::{S6Manager, S6Programs, ScanDir, ScriptPrograms, Tree, boot};
+use hermes_core::changes::Changes;
+use hermes_core::{ProfileName, RootHome, ServiceManager, Store, Supervisor};
+use hermes_s6::{S6Driver, S6Programs, ScanDir, ScriptPrograms, Tree};
 use hermes_tests::{Svscan, TestEnv, Up, eventually, hermes_program, kill, pid};
 
-fn manager(world: &TestEnv) -> S6Manager {
+fn supervisor(world: &TestEnv) -> Supervisor {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let s6 = S6Programs::find("/".as_ref(), OsStr::new(&path)).expect("s6 is installed");
     let programs = ScriptPrograms::new(s6, hermes_program());
-    S6Manager::new(Tree::new(ScanDir::new(world.scandir()), RootHome::new(world.home()), programs))
+    let root = RootHome::new(world.home());
+    let tree = Tree::new(ScanDir::new(world.scandir()), root.clone(), programs);
+    Supervisor::new(Arc::new(S6Driver::new(tree)), Store::new(root))
+}
+
+fn watch(world: &TestEnv) -> Box<dyn Changes> {
+    let supervisor = supervisor(world);
+    let changes = supervisor.driver().changes(supervisor.store()).expect("a watch");
+    changes.expect("s6 can be watched")
 }
 
 fn name(name: &str) -> ProfileName {
@@ -22,7 +30,7 @@ fn name(name: &str) -> ProfileName {
 
 /// Blocks until it was told of all these; whatever else was told.
 #[track_caller]
-fn told(changes: &mut Changes, names: &[&str]) -> BTreeSet<ProfileName> {
+fn told(changes: &mut Box<dyn Changes>, names: &[&str]) -> BTreeSet<ProfileName> {
     let mut heard = BTreeSet::new();
     eventually(&format!("{names:?} are told"), || {
         heard.extend(changes.take().expect("a watch").profiles);
@@ -37,7 +45,7 @@ fn what_happens_to_a_gateway_is_told_of_it_and_of_no_other() {
     for name in ["a", "b"] {
         tree.world.profile_running(name, "exec sleep 600");
     }
-    let mut changes = Changes::begin(&manager(&tree.world)).expect("a watch");
+    let mut changes = watch(&tree.world);
     assert_eq!(changes.take().expect("a watch").profiles, BTreeSet::new(), "nothing has happened");
     tree.world.hermes(["gateway", "start", "a"]).ok();
     told(&mut changes, &["a"]);
@@ -63,7 +71,7 @@ fn what_happens_to_a_gateway_is_told_of_it_and_of_no_other() {
 fn who_comes_is_watched_and_who_goes_is_told() {
     let tree = Svscan::start();
     // There is no profile, nor a place for one, when it begins.
-    let mut changes = Changes::begin(&manager(&tree.world)).expect("a watch");
+    let mut changes = watch(&tree.world);
     tree.world.profile_running("late", "exec sleep 600");
     eventually("it is told that all may be new, or of the profile", || {
         let told = changes.take().expect("a watch");
@@ -86,7 +94,7 @@ fn the_times_of_deaths_are_as_many_as_the_status_counts() {
     world.faster = 100;
     let tree = Svscan::start_with(world, &[]);
     tree.world.profile_running("a", "exec sleep 600");
-    let manager = manager(&tree.world);
+    let manager = supervisor(&tree.world);
     assert_eq!(manager.recent_deaths(&name("a")).expect("times"), []);
     tree.world.hermes(["gateway", "start", "a"]).ok();
     for _ in 0..3 {
@@ -110,11 +118,11 @@ fn how_long_a_trees_boot_took_is_kept_for_its_life() {
     let world = TestEnv::new();
     world.profile_for_later("a", "exec sleep 600", "running");
     let up = Up::start_in(world);
-    let manager = manager(&up.world);
-    let took = boot::took(&manager).expect("a tree").expect("a boot");
+    let manager = supervisor(&up.world);
+    let took = manager.boot_duration().expect("a tree").expect("a boot");
     assert!(!took.is_zero(), "a gateway without readiness is up after a second: {took:?}");
     up.world.hermes(["boot"]).ok();
-    assert_eq!(boot::took(&manager).expect("a tree"), Some(took), "it was the first one's");
+    assert_eq!(manager.boot_duration().expect("a tree"), Some(took), "it was the first one's");
     let bare = Svscan::start();
-    assert_eq!(boot::took(&self::manager(&bare.world)).expect("a tree"), None);
+    assert_eq!(supervisor(&bare.world).boot_duration().expect("a tree"), None);
 }

@@ -152,8 +152,8 @@ fn status_tells_by_its_exit_code_what_runs() {
     assert_eq!(outcome.stdout.lines().count(), 4, "{outcome}");
     let outcome = world.hermes(["gateway", "status", "nope"]).fails_with(4);
     insta::assert_snapshot!(outcome.stderr, @r"
-    error: there is no profile `nope`
-    hint: `hermes profile list` shows all; `hermes profile create nope` makes it
+    error: profile `nope` does not exist
+    hint: `hermes profile list` lists all; `hermes profile create nope` creates it
     ");
     let outcome = world.hermes(["gateway", "status", "nope", "--json"]).fails_with(4);
     assert_eq!(outcome.json()["code"], 4);

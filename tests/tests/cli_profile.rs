@@ -94,7 +94,7 @@ fn reserved_and_existing_names_are_not_given_away() {
     for name in ["a", "default"] {
         let outcome = alone(&world, ["profile", "create", name]).fails_with(1);
         let expected = format!(
-            "error: there is a profile `{name}` already\nhint: `hermes profile show {name}` shows it\n"
+            "error: profile `{name}` already exists\nhint: `hermes profile show {name}` shows it\n"
         );
         assert_eq!(outcome.stderr, expected);
     }

@@ -279,7 +279,7 @@ fn it_needs_no_tree_and_sees_one_that_comes() {
     let mut events = dashboard.events("/api/v1/events");
     let problem = events.until(|name, _| name == "snapshot")["problem"].take();
     assert!(
-        problem["error"].as_str().is_some_and(|error| error.contains("supervision tree")),
+        problem["error"].as_str().is_some_and(|error| error.contains("reach the supervisor")),
         "{problem}"
     );
     assert_eq!(dashboard.ask("GET", "/metrics", None).status, 503);

@@ -23,7 +23,7 @@ fn registering_twice_is_an_error_and_changes_nothing() {
     tree.world.profile_serving("coder");
     let before = supervisors(&tree.world.slot("coder"));
     let outcome = tree.world.hermes(["gateway", "register", "coder"]).fails_with(1);
-    assert!(outcome.stderr.contains("is registered already"), "{outcome}");
+    assert!(outcome.stderr.contains("is already registered"), "{outcome}");
     assert_eq!(supervisors(&tree.world.slot("coder")), before);
 }
 

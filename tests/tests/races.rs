@@ -95,7 +95,7 @@ const STORM: Duration = Duration::from_secs(30);
 /// What a command may fail with when others work on the same profiles, and why that is no surprise.
 const EXPLAINED: [(i32, &str); 3] = [
     // `register` of what another command has registered.
-    (1, "is registered already"),
+    (1, "is already registered"),
     // A profile's lock was held all the time by others, on a slow machine.
     (6, "another command held the lock"),
     // On a machine so slow that a gateway takes half a minute.

@@ -103,10 +103,10 @@ fn what_can_not_be_renamed_is_refused_with_its_exit_code_and_goes_on() {
     let long = "a".repeat(244);
     for (from, to, code, said) in [
         ("default", "b", 1, "never deleted or renamed"),
-        ("nope", "b", 4, "there is no profile `nope`"),
-        ("a", "a", 1, "there is a profile `a` already"),
-        ("a", "taken", 1, "there is a profile `taken` already"),
-        ("a", "default", 1, "there is a profile `default` already"),
+        ("nope", "b", 4, "profile `nope` does not exist"),
+        ("a", "a", 1, "profile `a` already exists"),
+        ("a", "taken", 1, "profile `taken` already exists"),
+        ("a", "default", 1, "profile `default` already exists"),
         ("a", "root", 1, "the name `root` is reserved"),
         ("a", "dir", 1, "profiles/dir` is in the way"),
         ("a", "kept", 1, "logs/gateways/kept` is in the way"),
@@ -141,7 +141,7 @@ fn where_nothing_supervises_it_succeeds_and_says_what_to_do_next() {
     alone(&world, ["profile", "create", "a"]).ok();
     alone(&world, ["profile", "use", "a"]).ok();
     let renamed = alone(&world, ["profile", "rename", "a", "b"]).ok();
-    let told = "renamed profile `a` to `b`\n`hermes up` runs its gateway\n";
+    let told = "renamed profile `a` to `b`\n`hermes up` runs a supervision tree, `hermes gateway start b` then starts its gateway\n";
     assert_eq!((renamed.stdout.as_str(), renamed.stderr.as_str()), ("", told));
     assert_eq!(names(&world.home().join("profiles")), [".locks", "b"]);
     assert_eq!(fs::read_to_string(world.home().join("active_profile")).unwrap(), "b\n");

@@ -1,21 +1,16 @@
 //! `hermes boot`: the slots of this machine in line with its profiles.
 
-use std::os::unix::fs::MetadataExt;
-
-use fs_err as fs;
-use hermes_s6::boot::{self, Booted, Outcome};
-use hermes_s6::delegate;
-use hermes_s6::reconcile::Action;
+use hermes_core::reconcile::{Action, Outcome};
+use hermes_core::supervisor::Booted;
 
 use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
 pub(crate) fn run(app: &App, dry_run: bool, jobs: usize) -> Result<u8, CliError> {
-    app.refuse_client()?;
-    let manager = &app.s6()?;
+    let supervisor = app.reachable()?;
     if dry_run {
-        let plan = boot::plan(manager)?;
+        let plan = supervisor.plan_boot()?;
         if app.json {
             output::json(&plan)?;
         } else {
@@ -23,7 +18,7 @@ pub(crate) fn run(app: &App, dry_run: bool, jobs: usize) -> Result<u8, CliError>
         }
         return Ok(exit::SUCCESS);
     }
-    let booted = boot::boot(manager, jobs)?;
+    let booted = supervisor.boot(jobs)?;
     let outcomes = &booted.outcomes;
     if app.json {
         output::json(outcomes)?;
@@ -49,18 +44,6 @@ pub(crate) fn report(booted: &Booted) {
             _ => {}
         }
     }
-}
-
-/// As root: gives the scan directory to the owner of the home.
-pub(crate) fn delegate(app: &App) -> Result<u8, CliError> {
-    let home = app.root().path();
-    let owner = fs::metadata(home)
-        .map_err(|error| CliError::new("failed to find the owner of the home").because(error))?;
-    let manager = app.s6()?;
-    let scandir = manager.tree().scandir.path();
-    delegate::delegate(scandir, owner.uid(), owner.gid()).map_err(CliError::of)?;
-    output::message(format_args!("`{}` belongs to uid {} now", scandir.display(), owner.uid()));
-    Ok(exit::SUCCESS)
 }
 
 pub(super) fn describe(action: &Action) -> String {

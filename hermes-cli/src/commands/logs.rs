@@ -7,7 +7,6 @@ mod follow;
 mod print;
 
 use hermes_core::ProfileName;
-use hermes_core::log::{LogFiles, Logs};
 
 use self::print::Printer;
 use super::status::names;
@@ -24,20 +23,11 @@ pub(crate) struct Print {
     pub(crate) raw: bool,
 }
 
-/// Does `work` with the logs of the backend in charge: those in files if none is, or none may be used here.
-pub(crate) fn with_logs<T>(app: &App, work: impl FnOnce(&dyn Logs) -> T) -> T {
-    let services = app.registrar().ok();
-    match services.as_ref().and_then(|services| services.logs()) {
-        Some(logs) => work(logs),
-        None => work(&LogFiles::new(app.root().clone())),
-    }
-}
-
 /// Prints the lines that the logs hold.
 pub(crate) fn read(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
     let names = existing(app, which)?;
     let apart = is_apart(&names, which);
-    with_logs(app, |logs| {
+    app.hermes.with_logs(|logs| {
         let mut found = Vec::new();
         for name in names {
             match logs.exists(&name)? {
@@ -66,14 +56,14 @@ pub(crate) fn read(app: &App, which: &ProfileSelector, print: Print) -> Result<u
 pub(crate) fn follow(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
     let names = existing(app, which)?;
     let apart = is_apart(&names, which);
-    with_logs(app, |logs| follow::follow(app, logs, names, apart, print))
+    app.hermes.with_logs(|logs| follow::follow(app, logs, names, apart, print))
 }
 
 /// The profiles that `which` names, each once, all of which exist.
 fn existing(app: &App, which: &ProfileSelector) -> Result<Vec<ProfileName>, CliError> {
     let mut existing: Vec<ProfileName> = Vec::new();
     for name in names(app, which)? {
-        app.store.get(&name)?;
+        app.store().get(&name)?;
         if !existing.contains(&name) {
             existing.push(name);
         }

@@ -1,6 +1,5 @@
 //! One file per command.
 
-mod archive;
 mod boot;
 mod docs;
 mod doctor;
@@ -10,6 +9,8 @@ pub(crate) mod profile;
 pub(crate) mod status;
 mod up;
 
+use hermes_core::driver::Backend;
+
 use crate::app::App;
 use crate::args::{Arguments, Command};
 use crate::dashboard;
@@ -17,16 +18,14 @@ use crate::error::CliError;
 use crate::privilege;
 
 /// Does what was asked for and answers with the exit code.
-pub(crate) fn run(arguments: Arguments) -> Result<u8, CliError> {
+pub(crate) fn run(arguments: Arguments, backends: &[Backend]) -> Result<u8, CliError> {
     let Arguments { global, command } = arguments;
     // Giving things away is what root stays root for.
     let keep_root = matches!(command, Command::Boot { delegate: true, .. });
     let system = global.system;
-    // The dashboard looks around anew each time it is asked.
-    let again = global.clone();
     // Only what looks at this machine needs to know where it runs.
     let app = || {
-        let app = App::new(global)?;
+        let app = App::new(global, backends)?;
         match (keep_root, system) {
             (true, _) => {}
             (false, true) => privilege::act_as_owner(app.root())?,
@@ -41,13 +40,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, CliError> {
         Command::Up { become_svscan: Some(parent), .. } => up::become_svscan(&app()?, parent),
         Command::Up { adopt: true, .. } => up::adopt(&app()?),
         Command::Up { service, .. } => up::run(&app()?, service),
-        Command::Boot { delegate: true, .. } => boot::delegate(&app()?),
+        Command::Boot { delegate: true, .. } => up::delegate(&app()?),
         Command::Boot { dry_run, jobs, .. } => boot::run(&app()?, dry_run, jobs),
         Command::Doctor { health: true, .. } => doctor::health(&app()?),
         Command::Doctor { fix, .. } => doctor::run(&app()?, fix),
         Command::Dashboard { host, port, origin } => {
             let place = dashboard::Place::of(host, port, origin)?;
-            dashboard::run(&app()?, again, &place)
+            dashboard::run(&app()?, &place)
         }
         Command::Completions { shell } => docs::completions(shell),
         Command::Man { directory } => docs::man(directory.as_deref()),

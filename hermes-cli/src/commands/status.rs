@@ -1,59 +1,34 @@
 //! `hermes gateway status` and `list`: what the supervisor says.
 
+use hermes::view::StatusView;
 use hermes_core::manager::ManagerError;
-use hermes_core::parallel;
 use hermes_core::status::{Backoff, Status};
-use hermes_core::store::Profile;
-use hermes_core::{Intent, ProfileName};
+use hermes_core::{Intent, ProfileName, ServiceManager, Supervisor};
 use jiff::Timestamp;
-use serde::Serialize;
 
-use crate::app::{App, Services};
+use crate::app::App;
 use crate::args::ProfileSelector;
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// A gateway's status, as it is printed.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct View {
-    #[serde(flatten)]
-    pub(crate) status: Status,
-    pub(crate) uptime_seconds: Option<i64>,
-    pub(crate) port: Option<u16>,
-}
-
-impl View {
-    pub(crate) fn new(app: &App, status: Status) -> Self {
-        let home = app.root().profile(&status.profile);
-        let profile = Profile { name: status.profile.clone(), home };
-        let since = status.since.filter(|_| status.pid.is_some());
-        Self {
-            uptime_seconds: since.map(|since| Timestamp::now().duration_since(since).as_secs()),
-            port: app.store.port(&profile).ok().flatten(),
-            status,
+fn row(view: &StatusView) -> Vec<String> {
+    let Status { profile, state, pid, since, intent, ready, deaths, last_exit, .. } = &view.status;
+    vec![
+        profile.to_string(),
+        state.to_string(),
+        output::or_dash(*pid),
+        since.map_or_else(|| "-".to_owned(), output::age),
+        output::or_dash(*intent),
+        match ready {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "-",
         }
-    }
-
-    fn row(&self) -> Vec<String> {
-        let Status { profile, state, pid, since, intent, ready, deaths, last_exit, .. } =
-            &self.status;
-        vec![
-            profile.to_string(),
-            state.to_string(),
-            output::or_dash(*pid),
-            since.map_or_else(|| "-".to_owned(), output::age),
-            output::or_dash(*intent),
-            match ready {
-                Some(true) => "yes",
-                Some(false) => "no",
-                None => "-",
-            }
-            .to_owned(),
-            deaths.to_string(),
-            output::or_dash(self.port),
-            output::or_dash(*last_exit),
-        ]
-    }
+        .to_owned(),
+        deaths.to_string(),
+        output::or_dash(view.status.port),
+        output::or_dash(*last_exit),
+    ]
 }
 
 const HEADER: [&str; 9] =
@@ -61,12 +36,12 @@ const HEADER: [&str; 9] =
 
 /// `status`: 0 if it runs, 3 if not; with `--all` 1 if a wanted gateway does not run.
 pub(crate) fn status(app: &App, which: ProfileSelector) -> Result<u8, CliError> {
-    let services = app.services()?;
+    let services = app.reachable()?;
     let names = names(app, &which)?;
     let single = !which.all && names.len() == 1;
     let mut views = Vec::new();
     let mut failed = None;
-    for view in views_of(app, &services, &names)? {
+    for view in views_of(&services, &names)? {
         match view {
             Ok(view) => views.push(view),
             Err(error) if single => return Err(error.into()),
@@ -87,8 +62,8 @@ pub(crate) fn status(app: &App, which: ProfileSelector) -> Result<u8, CliError> 
     if let Some(code) = failed {
         return Ok(code);
     }
-    let down = |view: &View| !view.status.state.is_running();
-    let wanted = |view: &View| view.status.intent == Some(Intent::Running);
+    let down = |view: &StatusView| !view.status.state.is_running();
+    let wanted = |view: &StatusView| view.status.intent == Some(Intent::Running);
     Ok(match which.all {
         true if views.iter().any(|view| down(view) && wanted(view)) => exit::FAILURE,
         false if views.iter().any(down) => exit::NOT_RUNNING,
@@ -97,8 +72,8 @@ pub(crate) fn status(app: &App, which: ProfileSelector) -> Result<u8, CliError> 
 }
 
 /// Tells what the backend itself lacks on this machine, and what mends it.
-pub(super) fn warn_of_shortcomings(services: &Services) {
-    for examination in services.examine() {
+pub(super) fn warn_of_shortcomings(services: &Supervisor) {
+    for examination in services.driver().examine() {
         for finding in examination.findings {
             output::warning(finding.problem);
             output::message(format_args!("  fix: {}", finding.remedy));
@@ -108,13 +83,13 @@ pub(super) fn warn_of_shortcomings(services: &Services) {
 
 /// `list`: the gateways that have a service.
 pub(crate) fn list(app: &App) -> Result<u8, CliError> {
-    let services = app.services()?;
+    let services = app.reachable()?;
     let mut views = Vec::new();
     let mut names = services.list_services()?;
     names.sort_by(ProfileName::cmp_for_listing);
     let mut code = exit::SUCCESS;
     let verb = if services.supports_installation() { "uninstall" } else { "unregister" };
-    for view in views_of(app, &services, &names)? {
+    for view in views_of(&services, &names)? {
         match view {
             Ok(view) => views.push(view),
             Err(ManagerError::NoSuchProfile { profile }) => output::warning(format_args!(
@@ -133,23 +108,21 @@ pub(crate) fn list(app: &App) -> Result<u8, CliError> {
 }
 
 fn views_of(
-    app: &App,
-    services: &Services,
+    services: &Supervisor,
     names: &[ProfileName],
-) -> Result<Vec<Result<View, ManagerError>>, ManagerError> {
-    let view = |status: Result<Status, ManagerError>| Ok(View::new(app, status?));
+) -> Result<Vec<Result<StatusView, ManagerError>>, ManagerError> {
     let statuses = match names {
         [name] => vec![services.status(name)],
         names => services.statuses(names)?,
     };
-    Ok(parallel::compute(statuses, view))
+    Ok(statuses.into_iter().map(|status| status.map(StatusView::from)).collect())
 }
 
-fn print(app: &App, views: &[View]) -> Result<(), CliError> {
+fn print(app: &App, views: &[StatusView]) -> Result<(), CliError> {
     if app.json {
         return output::json(&views);
     }
-    output::table(&HEADER, views.iter().map(View::row))?;
+    output::table(&HEADER, views.iter().map(row))?;
     for view in views {
         let profile = &view.status.profile;
         if let Some(parked) = &view.status.parked {
@@ -171,7 +144,7 @@ pub(super) fn told(backoff: &Backoff) -> String {
     }
 }
 
-fn describe(view: &View) -> Result<(), CliError> {
+fn describe(view: &StatusView) -> Result<(), CliError> {
     let status = &view.status;
     let line = |name: &str, value: String| output::line(format_args!("{name:<9}  {value}"));
     line("profile", status.profile.to_string())?;
@@ -195,7 +168,7 @@ fn describe(view: &View) -> Result<(), CliError> {
     )?;
     line("deaths", format!("{} in the last hour", status.deaths))?;
     line("last exit", output::or_dash(status.last_exit))?;
-    line("port", output::or_dash(view.port))?;
+    line("port", output::or_dash(view.status.port))?;
     if let Some(backoff) = &status.backoff {
         line("backoff", told(backoff))?;
     }
@@ -212,7 +185,7 @@ fn describe(view: &View) -> Result<(), CliError> {
 /// The profiles a command is about: those it names, all of them, or the one it runs for.
 pub(crate) fn names(app: &App, which: &ProfileSelector) -> Result<Vec<ProfileName>, CliError> {
     if which.all {
-        return Ok(app.store.list()?.profiles.into_iter().map(|profile| profile.name).collect());
+        return Ok(app.store().list()?.profiles.into_iter().map(|profile| profile.name).collect());
     }
     if which.names.is_empty() {
         return Ok(vec![app.profile()?]);

@@ -8,10 +8,12 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use hermes_core::ProfileName;
+use hermes::view::{ProfileView, StatusView};
 use hermes_core::log::line;
 use hermes_core::manager::ManagerError;
 use hermes_core::status::Status;
+use hermes_core::supervisor::NewService;
+use hermes_core::{ProfileName, ServiceManager, Supervisor};
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -21,12 +23,9 @@ use super::gateway_view::{self, GatewayView};
 use super::limits::{Action, Refused};
 use super::server::{ALIVE, HEARTBEAT};
 use super::{Dashboard, follow};
-use crate::app::{App, Services};
-use crate::commands::logs::with_logs;
-use crate::commands::profile;
-use crate::commands::status::View;
+use crate::app::App;
 use crate::error::{CliError, exit};
-use crate::{output, profile_service};
+use crate::output;
 
 /// What is here, for programs.
 pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
@@ -96,7 +95,7 @@ pub(super) async fn openapi() -> Response {
 /// All gateways.
 pub(super) async fn list(State(dashboard): Shared) -> Answer {
     let _place = dashboard.limits.to_read().await;
-    let all = dashboard.blocking(|app| gateway_view::all(app, &app.services()?)).await?;
+    let all = dashboard.blocking(|app| gateway_view::all(app, &app.reachable()?)).await?;
     let all: Vec<_> = all.into_iter().map(|(_, gateway_view)| gateway_view).collect();
     Ok(json(StatusCode::OK, &all))
 }
@@ -106,8 +105,8 @@ pub(super) async fn show(State(dashboard): Shared, Path(name): Path<String>) -> 
     let name = named(&name)?;
     let _place = dashboard.limits.to_read().await;
     let gateway_view = dashboard.blocking(move |app| {
-        app.store.get(&name)?;
-        Ok(GatewayView::of(app, &app.services()?, &name))
+        app.store().get(&name)?;
+        Ok(GatewayView::of(&app.reachable()?, &name))
     });
     Ok(json(StatusCode::OK, &gateway_view.await?))
 }
@@ -160,19 +159,19 @@ pub(super) async fn log(
         }
     };
     let there = name.clone();
-    dashboard.blocking(move |app| Ok(app.store.get(&there).map(drop)?)).await?;
+    dashboard.blocking(move |app| Ok(app.store().get(&there).map(drop)?)).await?;
     let profiles = [name.clone()];
     if asked.contains_key("follow") {
         let place = dashboard.limits.to_follow().ok_or_else(too_many_listeners)?;
         let followed = dashboard
-            .blocking(move |app| Ok(with_logs(app, |logs| logs.follow(&profiles, last))?))
+            .blocking(move |app| Ok(app.hermes.with_logs(|logs| logs.follow(&profiles, last))?))
             .await?;
         return Ok(streamed(follow::body(name, followed, dashboard.shutdown.clone(), place)));
     }
     let _place = dashboard.limits.to_read().await;
     let lines = dashboard.blocking(move |app| {
         let zone = TimeZone::system();
-        let lines = with_logs(app, |logs| logs.read(&profiles, Some(last)))?;
+        let lines = app.hermes.with_logs(|logs| logs.read(&profiles, Some(last)))?;
         let lines = lines.map(|line| line.map(|(_, line)| line::to_json(&name, &line, &zone)));
         Ok(lines.collect::<Result<Vec<_>, _>>()?)
     });
@@ -197,12 +196,12 @@ pub(super) async fn restart(state: Shared, name: Path<String>) -> Answer {
 async fn change(
     State(dashboard): Shared,
     Path(name): Path<String>,
-    change: fn(&Services, &ProfileName) -> Result<Status, ManagerError>,
+    change: fn(&Supervisor, &ProfileName) -> Result<Status, ManagerError>,
 ) -> Answer {
     let name = named(&name)?;
     act(&dashboard, &name.clone(), StatusCode::OK, move |app| {
-        let status = change(&app.services()?, &name)?;
-        Ok(View::new(app, status))
+        let status = change(&app.reachable()?, &name)?;
+        Ok(StatusView::from(status))
     })
     .await
 }
@@ -224,12 +223,13 @@ pub(super) async fn create(State(dashboard): Shared, bytes: Bytes) -> Answer {
         return Err(CliError::new("0 is no port").with_code(exit::USAGE).into());
     }
     act(&dashboard, &name.clone(), StatusCode::CREATED, move |app| {
-        let registrar = app.registrar()?;
-        let (profile, registered) = profile::make(app, &registrar, &name, port, start)?;
-        if start && matches!(registered, profile_service::Registered::Yes) {
-            registrar.start(&name)?;
+        let supervisor = app.supervisor()?;
+        let (profile, service) = supervisor.create_profile(&name, port, start)?;
+        if start && service == NewService::Registered {
+            supervisor.start(&name)?;
         }
-        Ok(profile::View::of(app, Some(&registrar), &profile, &app.profile()?))
+        let status = supervisor.status(&name).ok();
+        Ok(ProfileView::new(&profile, status.as_ref(), &app.profile()?))
     })
     .await
 }
@@ -255,8 +255,7 @@ pub(super) async fn remove(
         return Err(error.with_code(exit::USAGE).into());
     }
     act(&dashboard, &name.clone(), StatusCode::OK, move |app| {
-        profile::deletable(app, &name)?;
-        profile_service::delete(app, &name, keep_logs)?;
+        app.supervisor()?.delete_profile(&name, keep_logs)?;
         Ok(serde_json::json!({ "profile": name, "deleted": true }))
     })
     .await

@@ -6,7 +6,6 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use hermes_core::{Intent, State as Of};
-use hermes_s6::boot;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -33,10 +32,10 @@ pub(super) async fn answer(State(dashboard): State<Arc<Dashboard>>) -> Result<Re
     let _place = dashboard.limits.to_read().await;
     let state_hub = dashboard.state_hub.clone();
     let text = dashboard.blocking(move |app| {
-        let services = app.services()?;
+        let services = app.reachable()?;
         let all = gateway_view::all(app, &services)?;
         // Only a tree of s6 has a boot of ours.
-        let boot = app.s6().ok().and_then(|s6| boot::took(&s6).ok().flatten());
+        let boot = services.boot_duration().ok().flatten();
         let all = all.iter().map(|(_, gateway_view)| gateway_view);
         told(all, &state_hub, boot.map(|took| took.as_secs_f64()))
             .map_err(|error| CliError::new("failed to write down the metrics").because(error))

@@ -39,8 +39,7 @@ use rustix::event::EventfdFlags;
 use self::guard::Guard;
 use self::limits::Limits;
 use self::state_hub::StateHub;
-use crate::app::{self, App};
-use crate::args::Global;
+use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
@@ -78,7 +77,7 @@ impl Place {
 }
 
 fn text(variable: &str) -> Option<String> {
-    app::variable(variable).map(|value| value.to_string_lossy().into_owned())
+    hermes::text(variable)
 }
 
 /// An origin as browsers write it.
@@ -99,8 +98,8 @@ fn origin_of(text: String) -> Result<String, CliError> {
 
 /// What all requests share.
 struct Dashboard {
-    /// What was typed; what it means is found out anew each time, since trees come and go.
-    global: Global,
+    /// Home and backend; found anew for each request, since trees come and go.
+    app: App,
     guard: Guard,
     limits: Limits,
     state_hub: Arc<StateHub>,
@@ -111,7 +110,7 @@ struct Dashboard {
 impl Dashboard {
     /// What is here at the moment.
     fn app(&self) -> Result<App, CliError> {
-        App::new(self.global.clone())
+        self.app.again()
     }
 
     /// Does what blocks where that may be done. It goes on if nobody waits for it any more.
@@ -126,7 +125,7 @@ impl Dashboard {
 }
 
 /// Serves the page until a signal asks for the end. What can't come right by itself exits with 78.
-pub(crate) fn run(app: &App, global: Global, place: &Place) -> Result<u8, CliError> {
+pub(crate) fn run(app: &App, place: &Place) -> Result<u8, CliError> {
     let path = app.root().dashboard_token();
     let (token, new) = token::read_or_make(&path)?;
     // What is not a terminal may be kept, and a log is no place for it.
@@ -137,7 +136,7 @@ pub(crate) fn run(app: &App, global: Global, place: &Place) -> Result<u8, CliErr
     let failed = |error: io::Error| CliError::new("failed to prepare the dashboard").because(error);
     let shutdown = rustix::event::eventfd(0, EventfdFlags::CLOEXEC);
     let dashboard = Dashboard {
-        global,
+        app: app.again()?,
         guard: Guard::new(token, &place.host, place.origin.as_deref()),
         limits: Limits::default(),
         state_hub: Arc::new(StateHub::new().map_err(failed)?),

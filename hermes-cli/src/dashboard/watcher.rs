@@ -7,12 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hermes_s6::changes::{Changes, Told};
+use hermes_core::Supervisor;
+use hermes_core::changes::{Changed, Changes};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::Dashboard;
 use super::gateway_view::{self, GatewayView};
-use crate::app::App;
 use crate::error::CliError;
 use crate::output;
 
@@ -30,7 +30,7 @@ pub(super) fn start(dashboard: &Arc<Dashboard>) -> Result<(), CliError> {
 
 struct Watcher {
     dashboard: Arc<Dashboard>,
-    changes: Option<Changes>,
+    changes: Option<Box<dyn Changes>>,
 }
 
 impl Watcher {
@@ -38,13 +38,13 @@ impl Watcher {
         self.look_at_all();
         loop {
             let woken = self.wait();
-            let told = match self.changes.as_mut().map(Changes::take) {
+            let told = match self.changes.as_mut().map(|changes| changes.take()) {
                 Some(Ok(told)) => told,
                 Some(Err(_)) => {
                     self.changes = None;
-                    Told { all: true, ..Told::default() }
+                    Changed { all: true, ..Changed::default() }
                 }
-                None => Told::default(),
+                None => Changed::default(),
             };
             if woken || told.all {
                 self.look_at_all();
@@ -57,7 +57,7 @@ impl Watcher {
     /// Blocks until there may be something to see; whether that is more than was told.
     fn wait(&self) -> bool {
         let state_hub = &self.dashboard.state_hub;
-        let changes = self.changes.as_ref().map(Changes::fd);
+        let changes = self.changes.as_ref().map(|changes| changes.fd());
         let pause = match state_hub.is_watched() {
             true => Timespec::try_from(if changes.is_some() { TOLD } else { UNTOLD }).ok(),
             false => None,
@@ -70,8 +70,8 @@ impl Watcher {
 
     fn look_at_all(&mut self) {
         let seen = self.dashboard.app().and_then(|app| {
-            let services = app.services()?;
-            self.be_told(&app);
+            let services = app.reachable()?;
+            self.watch(&services);
             gateway_view::all(&app, &services)
         });
         if seen.is_err() {
@@ -81,19 +81,20 @@ impl Watcher {
         self.dashboard.state_hub.record_all(seen.map_err(|error| output::as_json(&error)));
     }
 
-    fn look_at(&mut self, told: &Told) {
-        let services = self.dashboard.app().and_then(|app| Ok((app.services()?, app)));
-        let Ok((services, app)) = services else { return self.look_at_all() };
+    fn look_at(&mut self, told: &Changed) {
+        let services = self.dashboard.app().and_then(|app| app.reachable());
+        let Ok(services) = services else { return self.look_at_all() };
         for name in &told.profiles {
-            let gateway_view = GatewayView::of(&app, &services, name);
+            let gateway_view = GatewayView::of(&services, name);
             self.dashboard.state_hub.record(name.clone(), gateway_view);
         }
     }
 
-    /// Sees to it that changes are told, where they can be.
-    fn be_told(&mut self, app: &App) {
+    /// Watches for changes, where the backend can be watched.
+    fn watch(&mut self, supervisor: &Supervisor) {
         if self.changes.is_none() {
-            self.changes = app.s6().ok().and_then(|s6| Changes::begin(&s6).ok());
+            let changes = supervisor.driver().changes(supervisor.store());
+            self.changes = changes.ok().flatten();
         }
     }
 }

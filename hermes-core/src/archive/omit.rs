@@ -120,9 +120,9 @@ const DEFAULTS_OWN: &[&str] = &[
     "workspace",
 ];
 
-/// ProfileLabel home is packed.
+/// Whose home is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProfileLabel {
+pub enum Whose {
     /// A profile's, and all in it is its own.
     Own,
     /// The root home, of which the profile `default` has some entries.
@@ -167,12 +167,12 @@ impl fmt::Display for LeftOut {
 }
 
 /// Why the entry at `path` below a home of `whose` is not exported, if it is not.
-pub(super) fn why_not(path: &Path, whose: ProfileLabel) -> Option<Why> {
+pub(super) fn why_not(path: &Path, whose: Whose) -> Option<Why> {
     if is_trace(path) {
         Some(Why::Trace)
     } else if is_secret(path) {
         Some(Why::Secret)
-    } else if whose == ProfileLabel::Root && !is_defaults_own(path) {
+    } else if whose == Whose::Root && !is_defaults_own(path) {
         Some(Why::NotOwn)
     } else {
         None
@@ -226,20 +226,20 @@ fn name(path: &Path) -> std::borrow::Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn why(path: &str, whose: ProfileLabel) -> Option<Why> {
+    fn why(path: &str, whose: Whose) -> Option<Why> {
         why_not(Path::new(path), whose)
     }
 
     #[test]
     fn secrets_stay_out_wherever_they_lie() {
         for path in [".env", "a/b/.env", ".env.bak", "auth.json", "home/.ssh", "mcp-tokens"] {
-            assert_eq!(why(path, ProfileLabel::Own), Some(Why::Secret), "{path}");
+            assert_eq!(why(path, Whose::Own), Some(Why::Secret), "{path}");
         }
         for path in [".env~", ".env_old", "a/prod.env", "home/.claude/.credentials.json"] {
-            assert_eq!(why(path, ProfileLabel::Own), Some(Why::Secret), "{path}");
+            assert_eq!(why(path, Whose::Own), Some(Why::Secret), "{path}");
         }
         for path in ["pairing", "platforms/pairing", "home/.config/gh", ".config/gh"] {
-            assert_eq!(why(path, ProfileLabel::Own), Some(Why::Secret), "{path}");
+            assert_eq!(why(path, Whose::Own), Some(Why::Secret), "{path}");
         }
         for path in [
             "env",
@@ -249,7 +249,7 @@ mod tests {
             "config.yaml",
             "workspace/x/Cargo.lock",
         ] {
-            assert_eq!(why(path, ProfileLabel::Own), None, "{path}");
+            assert_eq!(why(path, Whose::Own), None, "{path}");
         }
     }
 
@@ -264,23 +264,23 @@ mod tests {
             ".hermes-Ab3",
             "cron/.tick.lock",
         ] {
-            assert_eq!(why(path, ProfileLabel::Own), Some(Why::Trace), "{path}");
+            assert_eq!(why(path, Whose::Own), Some(Why::Trace), "{path}");
         }
         for path in ["workspace/gateway.pid", "a/.hermes-x", "state.db-wal"] {
-            assert_eq!(why(path, ProfileLabel::Own), None, "{path}");
+            assert_eq!(why(path, Whose::Own), None, "{path}");
         }
     }
 
     #[test]
     fn default_has_some_entries_of_the_root_home() {
         for path in ["SOUL.md", "logs", "logs/agent.log", "skills/anything", "cron/jobs.json"] {
-            assert_eq!(why(path, ProfileLabel::Root), None, "{path}");
+            assert_eq!(why(path, Whose::Root), None, "{path}");
         }
         for path in
             ["profiles", "active_profile", "logs/gateways", "logs/container-boot.log.1", "bin"]
         {
-            assert_eq!(why(path, ProfileLabel::Root), Some(Why::NotOwn), "{path}");
-            assert_eq!(why(path, ProfileLabel::Own), None, "{path}");
+            assert_eq!(why(path, Whose::Root), Some(Why::NotOwn), "{path}");
+            assert_eq!(why(path, Whose::Own), None, "{path}");
         }
     }
 }

@@ -18,7 +18,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::Format;
 use super::error::{ArchiveError, Fault};
-use super::omit::{self, LeftOut, ProfileLabel, Why};
+use super::omit::{self, LeftOut, Whose, Why};
 use super::path;
 
 const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
@@ -46,7 +46,7 @@ pub struct Packed {
 /// at the end, for then it was deleted or renamed, and the archive may lack anything.
 pub fn pack(
     home: &Path,
-    whose: ProfileLabel,
+    whose: Whose,
     top: &str,
     format: Format,
     out: &mut dyn Write,
@@ -74,7 +74,7 @@ pub fn pack(
 
 fn tar_up<W: Write>(
     home: &Path,
-    whose: ProfileLabel,
+    whose: Whose,
     top: &str,
     out: W,
     but: Option<(u64, u64)>,
@@ -107,7 +107,7 @@ fn tar_up<W: Write>(
 }
 
 struct Packer<W: Write> {
-    whose: ProfileLabel,
+    whose: Whose,
     top: PathBuf,
     but: Option<(u64, u64)>,
     tar: Builder<W>,

@@ -1,4 +1,4 @@
-//! ProfileSelector names and links may be in an archive, going out and coming in.
+//! Which names and links may be in an archive, going out and coming in.
 //!
 //! An export leaves out what an import would refuse, by the same functions.
 

@@ -43,7 +43,6 @@ use super::line::{Stamp, stamp};
 use super::logs::{Event, Follow, Lines, Logs};
 use super::profiles::Profiles;
 use super::watch::Watch;
-use crate::failure::failed;
 use crate::home::RootHome;
 use crate::manager::ManagerError;
 use crate::name::ProfileName;
@@ -116,7 +115,7 @@ fn time(event: &Event) -> Option<Stamp> {
 }
 
 fn failed_to_read(profile: &ProfileName, error: io::Error) -> ManagerError {
-    failed(format!("read the log of `{profile}`"), error)
+    ManagerError::of(&format!("read the log of `{profile}`"), error.into())
 }
 
 /// The log directories of some profiles, followed.

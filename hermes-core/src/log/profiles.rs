@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 
 use super::watch::Watch;
-use crate::failure::failed;
-use crate::manager::ManagerError;
+use crate::manager::{During, ManagerError};
 use crate::name::ProfileName;
 use crate::store::{Store, StoreError};
 
@@ -29,7 +28,7 @@ impl Profiles {
     /// this call, and ends then.
     pub fn gone(&mut self, watch: &mut Watch) -> Result<VecDeque<usize>, ManagerError> {
         let watched = watch.names(&self.store.root().profiles()).and_then(|_| watch.take_in());
-        watched.map_err(|error| failed("watch the profiles", error))?;
+        watched.during("watch the profiles")?;
         let mut gone = VecDeque::new();
         let left = self.names.iter_mut().enumerate().filter(|(_, (_, gone))| !gone);
         for (place, (name, is_gone)) in left {

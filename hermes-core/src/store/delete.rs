@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HIDDEN, Store, StoreError};
+use super::{HIDDEN, Profile, Store, StoreError};
 use crate::fsutil;
 use crate::name::ProfileName;
 
@@ -25,15 +25,20 @@ struct Note {
 }
 
 impl Store {
+    /// The profile called `name`, if it may be deleted: `default` is [`StoreError::Default`].
+    pub fn deletable(&self, name: &ProfileName) -> Result<Profile, StoreError> {
+        match name.is_default() {
+            true => Err(StoreError::Default),
+            false => self.get(name),
+        }
+    }
+
     /// Removes a profile's home, its gateway's logs unless `keep_logs`, and the sticky choice of
     /// it. Its gateway must be gone. Not idempotent: an absent profile is [`StoreError::Absent`].
     /// Interrupted by a crash it is not begun, or finished by [`Store::remove_leftovers`].
     pub fn delete(&self, name: &ProfileName, keep_logs: bool) -> Result<(), StoreError> {
-        if name.is_default() {
-            return Err(StoreError::Default);
-        }
         self.settle_renames_of(name, self.timeout)?;
-        let profile = self.get(name)?;
+        let profile = self.deletable(name)?;
         let failed = |source| StoreError::Delete { name: name.clone(), source };
         // Held against `remove_leftovers`, which would take the grave for one.
         let _ports = self.lock_ports(failed)?;

@@ -8,6 +8,8 @@ use thiserror::Error;
 use super::FIRST_PORT;
 use crate::archive::ArchiveError;
 use crate::config::ConfigError;
+use crate::error_chain::is_denied;
+use crate::error_class::Class;
 use crate::intent::IntentError;
 use crate::lock::LockError;
 use crate::name::ProfileName;
@@ -16,7 +18,7 @@ use crate::name::ProfileName;
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// The name is taken.
-    #[error("there is a profile `{name}` already")]
+    #[error("profile `{name}` already exists")]
     Exists {
         /// The name.
         name: ProfileName,
@@ -28,7 +30,7 @@ pub enum StoreError {
         name: ProfileName,
     },
     /// No such profile.
-    #[error("there is no profile `{name}`")]
+    #[error("profile `{name}` does not exist")]
     Absent {
         /// The name.
         name: ProfileName,
@@ -40,7 +42,7 @@ pub enum StoreError {
     #[error("the profile `default` is the root home itself and is never imported over")]
     OntoDefault,
     /// An export never replaces a file by itself.
-    #[error("there is a file `{}` already", path.display())]
+    #[error("`{}` already exists", path.display())]
     FileExists {
         /// The file.
         path: PathBuf,
@@ -165,3 +167,41 @@ pub enum StoreError {
     #[error(transparent)]
     Busy(LockError),
 }
+
+impl StoreError {
+    /// Which class of failure it is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Absent { name } => Class::NoSuchProfile(name.clone()),
+            Self::Busy(LockError::Busy { waited, .. }) => Class::TimedOut(*waited),
+            error if is_denied(error) => Class::Denied,
+            _ => Class::Failed,
+        }
+    }
+
+    /// What the user can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Absent { name } => format!(
+                "`hermes profile list` lists all; `hermes profile create {name}` creates it"
+            ),
+            Self::Exists { name } => format!("`hermes profile show {name}` shows it"),
+            Self::Reserved { .. } => "choose another name".to_owned(),
+            Self::InTheWay { .. } => "move it away, or choose another name".to_owned(),
+            Self::Runs { .. } => ELSEWHERE.to_owned(),
+            Self::Torn { .. } => "`hermes boot` completes it".to_owned(),
+            Self::Busy(_) => "try again when it is done".to_owned(),
+            error if is_denied(error) => "run it as the user who owns the home".to_owned(),
+            Self::FileExists { .. } => "`--force` replaces it".to_owned(),
+            Self::OntoDefault => "`--name NAME` gives it another name".to_owned(),
+            Self::Export { source, .. } | Self::Import { source, .. } => source.hint()?.to_owned(),
+            Self::Config(error) => error.hint()?,
+            Self::Intent(error) => error.hint()?.to_owned(),
+            _ => return None,
+        })
+    }
+}
+
+/// What to do about a gateway that runs where this command can't reach it.
+const ELSEWHERE: &str = "it belongs to another supervision tree, or was started by hand: name its tree \
+     with --scandir, or end it";

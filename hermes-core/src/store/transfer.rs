@@ -11,7 +11,7 @@ use std::path::Path;
 use fs_err as fs;
 
 use super::{HIDDEN, Profile, Store, StoreError, is_there, populate_home, write_port};
-use crate::archive::{self, Archive, ArchiveError, Format, Packed, ProfileLabel};
+use crate::archive::{self, Archive, ArchiveError, Format, Packed, Whose};
 use crate::config;
 use crate::fsutil;
 use crate::home::{ProfileHome, RootHome};
@@ -93,7 +93,7 @@ impl Store {
         out: &mut dyn Write,
         but: Option<(u64, u64)>,
     ) -> Result<Packed, StoreError> {
-        let whose = if profile.name.is_default() { ProfileLabel::Root } else { ProfileLabel::Own };
+        let whose = if profile.name.is_default() { Whose::Root } else { Whose::Own };
         archive::pack(profile.home.path(), whose, profile.name.as_str(), format, out, but)
             .map_err(|source| StoreError::Export { name: profile.name.clone(), source })
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use hermes_core::archive::{Archive, Format, Limits, ProfileLabel, Why, pack};
+use hermes_core::archive::{Archive, Format, Limits, Whose, Why, pack};
 use hermes_core::store::StoreError;
 use hermes_core::{Intent, ProfileName};
 use proptest::prelude::*;
@@ -231,7 +231,7 @@ proptest! {
         let before = tree(home);
         for format in BOTH {
             let mut bytes = Vec::new();
-            pack(home, ProfileLabel::Own, "any", format, &mut bytes, None).unwrap();
+            pack(home, Whose::Own, "any", format, &mut bytes, None).unwrap();
             let after = unpacked(&bytes);
             prop_assert_eq!(&before, &tree(after.path()));
         }

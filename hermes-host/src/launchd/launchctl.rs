@@ -12,8 +12,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use hermes_core::failure::{refused, timed_out};
-use hermes_core::manager::ManagerError;
+use hermes_core::DriverError;
 use hermes_core::status::Exit;
 
 use crate::command::{Said, Tool};
@@ -91,39 +90,34 @@ impl Launchctl {
     }
 
     /// Where a job is to be loaded: into the session at the screen, if there is one.
-    pub(super) fn domain(&self, operation: &str) -> Result<Domain, ManagerError> {
+    pub(super) fn domain(&self) -> Result<Domain, DriverError> {
         let gui = Domain::Gui(self.uid);
-        let (code, said) = self.ask(operation, &["print", &gui.to_string()])?;
+        let (code, said) = self.ask(&["print", &gui.to_string()])?;
         match code {
             Some(0) => Ok(gui),
             Some(NO_SUCH_DOMAIN | NO_SUCH_SERVICE | UNSUPPORTED) => Ok(Domain::User(self.uid)),
-            _ => Err(refused(operation, words(&said), None)),
+            _ => Err(DriverError::new(words(&said))),
         }
     }
 
     /// The jobs called `label`: none, one, or one in each domain.
-    pub(super) fn jobs(&self, operation: &str, label: &str) -> Result<Vec<Job>, ManagerError> {
+    pub(super) fn jobs(&self, label: &str) -> Result<Vec<Job>, DriverError> {
         let mut jobs = Vec::new();
         for domain in [Domain::Gui(self.uid), Domain::User(self.uid)] {
-            let (code, said) = self.ask(operation, &["print", &target(domain, label)])?;
+            let (code, said) = self.ask(&["print", &target(domain, label)])?;
             match code {
                 Some(0) => jobs.push(read(domain, &said.stdout)),
                 Some(NO_SUCH_PROCESS | NO_SUCH_DOMAIN | NO_SUCH_SERVICE | UNSUPPORTED) => {}
-                _ => return Err(refused(operation, words(&said), None)),
+                _ => return Err(DriverError::new(words(&said))),
             }
         }
         Ok(jobs)
     }
 
     /// Loads the job that the property list at `path` describes.
-    pub(super) fn bootstrap(
-        &self,
-        operation: &str,
-        domain: Domain,
-        path: &Path,
-    ) -> Result<Answer, ManagerError> {
+    pub(super) fn bootstrap(&self, domain: Domain, path: &Path) -> Result<Answer, DriverError> {
         let arguments = ["bootstrap", &domain.to_string(), &path.to_string_lossy()];
-        let (code, said) = self.ask(operation, &arguments)?;
+        let (code, said) = self.ask(&arguments)?;
         Ok(match code {
             Some(0) => Answer::Taken,
             Some(INPUT_OUTPUT | IN_PROGRESS | ALREADY) => Answer::Busy(words(&said)),
@@ -133,13 +127,8 @@ impl Launchctl {
 
     /// Has the job ended and removed. launchd answers before that is done. A job that is not there is
     /// done.
-    pub(super) fn bootout(
-        &self,
-        operation: &str,
-        domain: Domain,
-        label: &str,
-    ) -> Result<Answer, ManagerError> {
-        let (code, said) = self.ask(operation, &["bootout", &target(domain, label)])?;
+    pub(super) fn bootout(&self, domain: Domain, label: &str) -> Result<Answer, DriverError> {
+        let (code, said) = self.ask(&["bootout", &target(domain, label)])?;
         Ok(match code {
             Some(0 | NO_SUCH_PROCESS | NO_SUCH_SERVICE) => Answer::Taken,
             Some(IN_PROGRESS | ALREADY) => Answer::Busy(words(&said)),
@@ -148,15 +137,11 @@ impl Launchctl {
     }
 
     /// What it exits with and says.
-    fn ask(
-        &self,
-        operation: &str,
-        arguments: &[&str],
-    ) -> Result<(Option<i32>, Said), ManagerError> {
-        let said = self.tool.run(operation, arguments, self.timeout)?;
+    fn ask(&self, arguments: &[&str]) -> Result<(Option<i32>, Said), DriverError> {
+        let said = self.tool.run(arguments, self.timeout)?;
         let Some(status) = said.status else {
             let saw = "launchctl has not answered".to_owned();
-            return Err(timed_out(operation, self.timeout, saw, "try again later"));
+            return Err(DriverError::timed_out(self.timeout, saw).with_hint("try again later"));
         };
         Ok((status.code(), said))
     }

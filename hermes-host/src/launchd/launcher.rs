@@ -8,9 +8,10 @@
 //! intent and the deaths, and where the gateway must not run it has its job removed. Loaded then means: to
 //! be kept running. The next login loads the file again, and the launcher judges again.
 
+use std::io;
 use std::time::{Duration, Instant};
 
-use hermes_core::failure::{failed, refused, timed_out};
+use hermes_core::driver::{DriverError, During};
 use hermes_core::home::ProfileHome;
 use hermes_core::manager::ManagerError;
 use hermes_core::status::{Exit, Parked};
@@ -21,8 +22,6 @@ use jiff::Timestamp;
 use super::launchctl::{Answer, Job, Launchctl};
 use super::record::Record;
 
-const JUDGE: &str = "judge whether the gateway may run";
-const LEAVE: &str = "have launchd remove this job";
 /// How long a launcher waits for its own end.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -43,22 +42,26 @@ impl<'a> Launcher<'a> {
     /// Why the gateway is not to run now, if so. A death that launchd tells of is recorded. Not idempotent:
     /// for the beginning of a process. Blocks while launchd is asked.
     pub fn objection(&self) -> Result<Option<String>, ManagerError> {
+        self.judge().during("judge whether the gateway may run")
+    }
+
+    fn judge(&self) -> Result<Option<String>, DriverError> {
         if !matches!(Intent::read(self.home), Ok(Intent::Running)) {
             return Ok(Some("its intent is not `running`".to_owned()));
         }
         // A launcher that somebody ran by hand is no job's.
-        let Some(job) = self.job(JUDGE)? else { return Ok(None) };
+        let Some(job) = self.job()? else { return Ok(None) };
         let path = self.home.launchd_record();
         let now = Timestamp::now();
         let mut record = Record::default();
         // Without an end before it the job is newly loaded: a login, or an operator's start.
         if let Some(exit) = job.last_exit {
-            record = Record::read(&path).map_err(|error| failed(JUDGE, error))?;
+            record = Record::read(&path)?;
             record.died(now, exit);
             let reason = record.reason_to_park(now, restart::fault(&self.home.fault()));
             record.parked = reason.map(|reason| Parked { reason, since: Some(now) });
         }
-        record.write(&path).map_err(|error| failed(JUDGE, error))?;
+        record.write(&path)?;
         Ok(record.parked.map(|parked| parked.reason))
     }
 
@@ -66,34 +69,39 @@ impl<'a> Launcher<'a> {
     pub fn park(&self, reason: String) -> Result<(), ManagerError> {
         let path = self.home.launchd_record();
         let now = Timestamp::now();
-        let park = || {
+        let park = || -> io::Result<()> {
             let mut record = Record::read(&path)?;
             record.died(now, Exit::Code(restart::EXIT_CONFIG));
             record.parked = Some(Parked { reason, since: Some(now) });
             record.write(&path)
         };
-        park().map_err(|error| failed("park the gateway", error))
+        park().during("park the gateway")
     }
 
     /// Has launchd remove this process's own job, which ends this process: does not return where that goes
     /// well. Blocks for ten seconds at most. A process that is no job's returns at once.
     pub fn leave(&self) -> Result<(), ManagerError> {
-        let Some(job) = self.job(LEAVE)? else { return Ok(()) };
-        if let Answer::Refused(said) = self.launchctl.bootout(LEAVE, job.domain, self.label)? {
-            return Err(refused(LEAVE, said, None));
+        self.have_job_removed().during("have launchd remove this job")
+    }
+
+    fn have_job_removed(&self) -> Result<(), DriverError> {
+        let Some(job) = self.job()? else { return Ok(()) };
+        if let Answer::Refused(said) = self.launchctl.bootout(job.domain, self.label)? {
+            return Err(DriverError::new(said));
         }
         // Nothing to look at: whoever looks has not ended.
         let gone =
-            wait::until(Instant::now() + TIMEOUT, || Ok::<Poll<()>, ManagerError>(Poll::Wait))?;
+            wait::until(Instant::now() + TIMEOUT, || Ok::<Poll<()>, DriverError>(Poll::Wait))?;
         gone.ok_or_else(|| {
             let saw = "launchd has not ended this process".to_owned();
-            timed_out(LEAVE, TIMEOUT, saw, "launchd starts it again, and it tries again")
+            DriverError::timed_out(TIMEOUT, saw)
+                .with_hint("launchd starts it again, and it tries again")
         })
     }
 
     /// The job whose process this is.
-    fn job(&self, operation: &str) -> Result<Option<Job>, ManagerError> {
+    fn job(&self) -> Result<Option<Job>, DriverError> {
         let me = std::process::id();
-        Ok(self.launchctl.jobs(operation, self.label)?.into_iter().find(|job| job.pid == Some(me)))
+        Ok(self.launchctl.jobs(self.label)?.into_iter().find(|job| job.pid == Some(me)))
     }
 }

@@ -9,15 +9,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use hermes_core::config::StopTimeout;
-use hermes_core::failure::{failed, refused, timed_out};
+use hermes_core::Gateway;
+use hermes_core::driver::DriverError;
+use hermes_core::driver::startup::{self, SETTLED};
 use hermes_core::fsutil;
 use hermes_core::home::ProfileHome;
-use hermes_core::manager::ManagerError;
 use hermes_core::process_lock::other_holder;
 use hermes_core::status::Parked;
 use hermes_core::wait::{self, Poll, Timeouts};
-use hermes_core::{ProfileName, restart};
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal};
 
@@ -25,48 +24,40 @@ use super::launchctl::{Answer, Domain, Job, Launchctl};
 use super::log;
 use super::record::Record;
 
-/// How long a gateway must have been up that never says that it is ready.
-const SETTLED: Duration = Duration::from_secs(1);
 /// For so long launchd may refuse to load what it is about to remove: five seconds were seen.
 const REMOVAL: Duration = Duration::from_secs(15);
 
-/// One gateway, and how it is reached.
-pub(super) struct Gateway<'a> {
+/// The job of one gateway, and how it is reached.
+pub(super) struct ManagedJob<'a> {
+    pub(super) gateway: &'a Gateway,
     pub(super) launchctl: &'a Launchctl,
     pub(super) timeouts: Timeouts,
-    /// What is being done, for errors.
-    pub(super) operation: &'a str,
-    pub(super) name: ProfileName,
-    pub(super) home: ProfileHome,
     pub(super) label: String,
     /// Its property list.
     pub(super) agent: PathBuf,
     /// The directory of its lines.
     pub(super) log: PathBuf,
-    /// Whether somebody tells when it is ready.
-    pub(super) notifies: bool,
-    pub(super) stop_timeout: StopTimeout,
 }
 
-impl Gateway<'_> {
+impl ManagedJob<'_> {
     /// Its jobs.
-    pub(super) fn jobs(&self) -> Result<Vec<Job>, ManagerError> {
-        self.launchctl.jobs(self.operation, &self.label)
+    pub(super) fn jobs(&self) -> Result<Vec<Job>, DriverError> {
+        self.launchctl.jobs(&self.label)
     }
 
     /// The process that holds the gateway's lock: the gateway, whoever started it.
-    pub(super) fn holder(&self) -> Result<Option<u32>, ManagerError> {
-        other_holder(&self.home.gateway_lock(), None).map_err(|error| self.failed(error))
+    pub(super) fn holder(&self) -> Result<Option<u32>, DriverError> {
+        Ok(other_holder(&self.gateway.home().gateway_lock(), None)?)
     }
 
     /// Loads the job, unless it runs, and blocks until the gateway is ready, or up for a second where it
     /// never says that it is. A death on the way is an error at once; launchd goes on trying.
-    pub(super) fn bring_up(&self, domain: Domain) -> Result<(), ManagerError> {
+    pub(super) fn bring_up(&self, domain: Domain) -> Result<(), DriverError> {
         let (jobs, holder) = (self.jobs()?, self.holder()?);
         if let Some(pid) = holder.filter(|pid| !jobs.iter().any(|job| job.pid == Some(*pid))) {
             let why = format!("it runs already as process {pid}, which is no job of launchd's");
-            let hint = format!("`hermes gateway restart {}` ends that one", self.name);
-            return Err(refused(self.operation, why, Some(hint)));
+            let hint = format!("`hermes gateway restart {}` ends that one", self.gateway.name());
+            return Err(DriverError::new(why).with_hint(hint));
         }
         // One whose launcher is about to leave is not running.
         let leaving = self.parked().is_some();
@@ -81,16 +72,16 @@ impl Gateway<'_> {
     }
 
     /// Forgets what was of the former job, before the next is loaded.
-    fn prepare(&self) -> Result<(), ManagerError> {
-        let forget = fsutil::remove_file_if_there(&self.home.launchd_record());
-        forget.and_then(|_| log::make_room(&self.log)).map_err(|error| self.failed(error))
+    fn prepare(&self) -> Result<(), DriverError> {
+        let forget = fsutil::remove_file_if_there(&self.gateway.home().launchd_record());
+        Ok(forget.and_then(|_| log::make_room(&self.log))?)
     }
 
     /// Has launchd load the job and blocks until it is loaded.
-    fn load(&self, domain: Domain) -> Result<(), ManagerError> {
+    fn load(&self, domain: Domain) -> Result<(), DriverError> {
         let mut said = String::new();
         let loaded = wait::until(Instant::now() + REMOVAL.min(self.timeouts.start), || {
-            let answer = self.launchctl.bootstrap(self.operation, domain, &self.agent)?;
+            let answer = self.launchctl.bootstrap(domain, &self.agent)?;
             if !self.jobs()?.is_empty() {
                 return Ok(Poll::Done(()));
             }
@@ -101,23 +92,22 @@ impl Gateway<'_> {
                 Answer::Refused(why) => return Err(self.not_loaded(why, domain)),
             }
             // It may be half loaded, which nothing but its removal ends.
-            self.launchctl.bootout(self.operation, domain, &self.label)?;
+            self.launchctl.bootout(domain, &self.label)?;
             Ok(Poll::Wait)
         })?;
         loaded.ok_or_else(|| self.not_loaded(said, domain))
     }
 
-    fn not_loaded(&self, said: String, domain: Domain) -> ManagerError {
+    fn not_loaded(&self, said: String, domain: Domain) -> DriverError {
         let label = &self.label;
         let hint =
             format!("if it was disabled: `launchctl enable {domain}/{label}`, then start it again");
-        refused(self.operation, said, Some(hint))
+        DriverError::new(said).with_hint(hint)
     }
 
     /// Waits for the gateway of a job that is loaded, by this command if `anew`. As long as the lock is held
     /// the gateway lives, and launchd, which takes longer to answer, is not asked.
-    fn await_ready(&self, anew: bool) -> Result<(), ManagerError> {
-        let name = &self.name;
+    fn await_ready(&self, anew: bool) -> Result<(), DriverError> {
         let mut first = None;
         let mut saw = "its process does not hold the gateway's lock yet";
         let done = wait::until(Instant::now() + self.timeouts.start, || {
@@ -126,7 +116,7 @@ impl Gateway<'_> {
                 _ => None,
             };
             if let Some(later @ (Poll::Wait | Poll::WaitUntil(_))) = up {
-                saw = match self.notifies {
+                saw = match self.gateway.notifies_readiness() {
                     true => "it runs and has not said that it is ready",
                     false => "it has not been up for a second",
                 };
@@ -147,19 +137,15 @@ impl Gateway<'_> {
             // Without the lock it is about to begin, or has just ended and launchd has not seen that.
             Ok(up.unwrap_or(Poll::Wait))
         })?;
-        done.ok_or_else(|| {
-            let hint =
-                format!("it goes on starting; `hermes gateway logs {name}` shows what it does");
-            timed_out(self.operation, self.timeouts.start, saw.to_owned(), &hint)
-        })
+        done.ok_or_else(|| startup::not_ready(self.gateway, self.timeouts.start, saw))
     }
 
     /// Whether the gateway that holds the lock is ready, or has been up for a second where it never says so.
     fn is_up(&self, pid: u32) -> Poll<()> {
-        if self.notifies {
-            return if is_ready(&self.home, pid) { Poll::Done(()) } else { Poll::Wait };
+        if self.gateway.notifies_readiness() {
+            return if is_ready(self.gateway.home(), pid) { Poll::Done(()) } else { Poll::Wait };
         }
-        let age = begun(&self.home).map(|begun| Timestamp::now().duration_since(begun));
+        let age = begun(self.gateway.home()).map(|begun| Timestamp::now().duration_since(begun));
         let age = age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default();
         match SETTLED.checked_sub(age) {
             None => Poll::Done(()),
@@ -168,41 +154,29 @@ impl Gateway<'_> {
     }
 
     /// The error of a gateway whose job has gone while it was waited for.
-    fn gone(&self) -> ManagerError {
+    fn gone(&self) -> DriverError {
         match self.parked() {
-            Some(parked) => {
-                let hint = format!("`hermes gateway logs {}` shows what it said", self.name);
-                refused(self.operation, format!("it is parked: {}", parked.reason), Some(hint))
-            }
-            None => refused(self.operation, "it was told to stop meanwhile".to_owned(), None),
+            Some(parked) => startup::died(self.gateway, "launchd", Some(&parked), None, None),
+            None => DriverError::new("it was told to stop meanwhile"),
         }
     }
 
     /// Why the launcher has parked the gateway, if it has.
     fn parked(&self) -> Option<Parked> {
-        Record::read(&self.home.launchd_record()).unwrap_or_default().parked
+        Record::read(&self.gateway.home().launchd_record()).unwrap_or_default().parked
     }
 
     /// The error of a gateway whose process has ended while it was waited for.
-    fn died(&self, job: &Job) -> ManagerError {
-        let how = job.last_exit.map(|exit| format!(" ({exit})")).unwrap_or_default();
-        let why = match restart::fault(&self.home.fault()) {
-            Some(fault) => format!("it can't start, and launchd goes on trying: {fault}"),
-            None => format!("it died{how} before it was ready; launchd goes on trying"),
-        };
-        let hint = match self.holder() {
-            Ok(Some(_)) => format!("`hermes gateway restart {}` ends the one that runs", self.name),
-            _ => format!("`hermes gateway logs {}` shows what it said", self.name),
-        };
-        refused(self.operation, why, Some(hint))
+    fn died(&self, job: &Job) -> DriverError {
+        startup::died(self.gateway, "launchd", None, job.last_exit, None)
     }
 
     /// Has launchd remove the job and blocks until that is so and nobody holds the gateway's lock, an orphan
     /// included. What is not gone after the stop budget is killed. Idempotent.
-    pub(super) fn bring_down(&self) -> Result<(), ManagerError> {
+    pub(super) fn bring_down(&self) -> Result<(), DriverError> {
         let started = Instant::now();
-        let timeout = self.stop_timeout.budget() + self.timeouts.stop_beyond_budget;
-        let kill_at = started + self.stop_timeout.kill_after();
+        let timeout = self.gateway.stop_timeout().budget() + self.timeouts.stop_beyond_budget;
+        let kill_at = started + self.gateway.stop_timeout().kill_after();
         let mut told: Vec<Job> = Vec::new();
         let mut asked_to_end = None;
         let mut saw = String::new();
@@ -213,9 +187,9 @@ impl Gateway<'_> {
                 if told.iter().any(|told| (told.domain, told.pid) == (job.domain, job.pid)) {
                     continue;
                 }
-                let answer = self.launchctl.bootout(self.operation, job.domain, &self.label)?;
+                let answer = self.launchctl.bootout(job.domain, &self.label)?;
                 if let Answer::Refused(said) = answer {
-                    return Err(refused(self.operation, said, None));
+                    return Err(DriverError::new(said));
                 }
                 told.push(*job);
             }
@@ -236,16 +210,12 @@ impl Gateway<'_> {
             }
             Ok(Poll::WaitUntil(kill_at))
         })?;
-        done.ok_or_else(|| {
-            let hint =
-                "a process that the kernel can't kill waits for a disk or a network file system";
-            timed_out(self.operation, timeout, saw, hint)
-        })
+        done.ok_or_else(|| startup::not_ended(timeout, saw))
     }
 
     /// Signals the holder of the gateway's lock. macOS has nothing that keeps a number from meaning another
     /// process, so the kernel is asked for the holder once more right before.
-    fn signal(&self, pid: u32, signal: Signal) -> Result<(), ManagerError> {
+    fn signal(&self, pid: u32, signal: Signal) -> Result<(), DriverError> {
         let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let Some(process) =
             process.filter(|_| matches!(self.holder(), Ok(Some(now)) if now == pid))
@@ -254,12 +224,8 @@ impl Gateway<'_> {
         };
         match rustix::process::kill_process(process, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-            Err(errno) => Err(self.failed(errno.into())),
+            Err(errno) => Err(io::Error::from(errno).into()),
         }
-    }
-
-    pub(super) fn failed(&self, error: io::Error) -> ManagerError {
-        failed(self.operation, error)
     }
 }
 

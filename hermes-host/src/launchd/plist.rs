@@ -110,7 +110,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-/// ProfileLabel job a property list is.
+/// Whose job a property list is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pinned {
     /// There is no file.

@@ -1,14 +1,9 @@
 //! What launchd, the gateway's own lock and the record say of a gateway together.
 
-use std::io;
-
-use hermes_core::Intent;
-use hermes_core::failure::failed;
-use hermes_core::gateway::config_of;
-use hermes_core::manager::ManagerError;
+use hermes_core::driver::DriverError;
 use hermes_core::process_lock::other_holder;
 use hermes_core::status::{State, Status};
-use hermes_core::store::Profile;
+use hermes_core::{Gateway, Intent};
 use jiff::Timestamp;
 
 use super::launchctl::Job;
@@ -17,20 +12,15 @@ use super::record::Record;
 use super::{Launchd, plist};
 
 impl Launchd {
-    pub(super) fn status_of(
-        &self,
-        operation: &str,
-        profile: &Profile,
-    ) -> Result<Status, ManagerError> {
-        let io = |error: io::Error| failed(operation, error);
-        let jobs = self.launchctl.jobs(operation, &self.label(&profile.name))?;
-        let record = Record::read(&profile.home.launchd_record()).map_err(io)?;
-        let holder = other_holder(&profile.home.gateway_lock(), None).map_err(io)?;
-        let intent = Intent::read(&profile.home).ok();
-        let registered = plist::pinned(&self.agent_path(&profile.name)).map_err(io)?;
+    pub(super) fn status_of(&self, gateway: &Gateway) -> Result<Status, DriverError> {
+        let jobs = self.launchctl.jobs(&self.label(gateway.name()))?;
+        let record = Record::read(&gateway.home().launchd_record())?;
+        let holder = other_holder(&gateway.home().gateway_lock(), None)?;
+        let intent = Intent::read(gateway.home()).ok();
+        let registered = plist::pinned(&self.agent_path(gateway.name()))?;
         let registered = self.is_ours(&registered);
-        let notifies = config_of(profile).notifies_readiness();
-        let ready = holder.filter(|_| notifies).map(|pid| is_ready(&profile.home, pid));
+        let notifies = gateway.notifies_readiness();
+        let ready = holder.filter(|_| notifies).map(|pid| is_ready(gateway.home(), pid));
         let parked = record.parked.clone().filter(|_| jobs.is_empty() && registered);
         let (state, pid) = match state(&jobs, holder, ready) {
             None if parked.is_some() => (State::Parked, None),
@@ -44,11 +34,10 @@ impl Launchd {
         };
         let since = match (&parked, holder) {
             (Some(parked), _) => parked.since,
-            (None, Some(_)) => begun(&profile.home),
+            (None, Some(_)) => begun(gateway.home()),
             (None, None) => None,
         };
         Ok(Status {
-            profile: profile.name.clone(),
             registered,
             state,
             pid,
@@ -58,7 +47,7 @@ impl Launchd {
             deaths: record.in_the_last_hour(Timestamp::now()),
             last_exit: jobs.iter().find_map(|job| job.last_exit).or_else(|| record.last_exit()),
             parked,
-            backoff: None,
+            ..Status::unsupervised(gateway.name())
         })
     }
 }

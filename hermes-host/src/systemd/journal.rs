@@ -10,9 +10,8 @@ use std::process::{Child, ChildStdout};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hermes_core::ProfileName;
-use hermes_core::failure::failed;
 use hermes_core::log::{Event, Follow, Lines, Logs, Profiles, Watch, line};
-use hermes_core::manager::ManagerError;
+use hermes_core::manager::{During, ManagerError};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
@@ -49,7 +48,7 @@ impl Systemd {
     fn entries(&self, more: &[&str], profiles: &[ProfileName]) -> Result<Vec<Entry>, ManagerError> {
         let args = self.journal_args(more, profiles);
         let args: Vec<_> = args.iter().map(String::as_str).collect();
-        let text = self.journalctl.data(READ, &args, TIMEOUT)?;
+        let text = self.journalctl.data(&args, TIMEOUT).during(READ)?;
         let field = self.scope.journal_field();
         Ok(text.lines().filter_map(|line| Entry::read(line.as_bytes(), field)).collect())
     }
@@ -109,10 +108,10 @@ impl Logs for Systemd {
         let more = ["--follow", "--lines=all", &since];
         let args = self.journal_args(&more, profiles);
         let args: Vec<_> = args.iter().map(String::as_str).collect();
-        let child = self.journalctl.start(FOLLOW, &args)?;
+        let child = self.journalctl.start(&args).during(FOLLOW)?;
         let begin = i64::try_from(begin.as_micros()).unwrap_or(i64::MAX);
         let followed = FollowedJournal::new(self, profiles, begin, stored, child);
-        Ok(Box::new(followed.map_err(|error| failed(FOLLOW, error))?))
+        Ok(Box::new(followed.during(FOLLOW)?))
     }
 }
 
@@ -240,7 +239,7 @@ impl Follow for FollowedJournal {
         if self.ending.is_none() {
             self.ending = Some(self.profiles.gone(&mut self.watch)?);
         }
-        if let Some((place, line)) = self.next_line().map_err(|error| failed(FOLLOW, error))? {
+        if let Some((place, line)) = self.next_line().during(FOLLOW)? {
             return Ok(Some((place, Event::Line(line))));
         }
         let Some(place) = self.ending.as_mut().and_then(VecDeque::pop_front) else {

@@ -4,67 +4,50 @@
 //! that never says so is watched for a second. What happened is read from the unit's properties, whatever
 //! systemctl exited with: its exit code and its words only help to tell why.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use hermes_core::config::StopTimeout;
-use hermes_core::failure::{failed, refused, timed_out};
-use hermes_core::gateway::config_of;
-use hermes_core::manager::ManagerError;
+use hermes_core::driver::DriverError;
+use hermes_core::driver::startup::{self, SETTLED, Settling};
 use hermes_core::process::Process;
 use hermes_core::process_lock::other_holder;
 use hermes_core::restart;
 use hermes_core::status::{State, Status};
-use hermes_core::store::Profile;
 use hermes_core::wait::{self, Poll};
-use hermes_core::{Intent, ProfileName, detect};
+use hermes_core::{Gateway, Intent, ProfileName, detect};
 use rustix::process::Signal;
 
 use super::show::{self, PROPERTIES, Seen};
 use super::{Scope, Systemd};
 use crate::command::Said;
 
-/// How long a gateway that never says it is ready has to stay up to count as started.
-const SETTLED: Duration = Duration::from_secs(1);
 /// How long a question to the manager may take.
 const ANSWER: Duration = Duration::from_secs(60);
 
 impl Systemd {
     /// Runs systemctl for the manager, which must answer.
-    fn systemctl(
-        &self,
-        operation: &str,
-        args: &[&str],
-        timeout: Duration,
-    ) -> Result<Said, ManagerError> {
-        self.require_manager(operation)?;
+    fn systemctl(&self, args: &[&str], timeout: Duration) -> Result<Said, DriverError> {
+        self.require_manager()?;
         let args = [&[self.scope.option(), "--no-pager", "--no-ask-password"], args].concat();
-        self.systemctl.run(operation, &args, timeout)
+        self.systemctl.run(&args, timeout)
     }
 
     /// What it says, of what has to succeed.
-    fn ask(&self, operation: &str, args: &[&str]) -> Result<String, ManagerError> {
-        self.require_manager(operation)?;
+    pub(super) fn ask(&self, args: &[&str]) -> Result<String, DriverError> {
+        self.require_manager()?;
         let args = [&[self.scope.option(), "--no-pager", "--no-ask-password"], args].concat();
-        self.systemctl.data(operation, &args, ANSWER)
+        self.systemctl.data(&args, ANSWER)
     }
 
     /// Only root may see whether the system's manager answers; its bus tells all others.
-    fn require_manager(&self, operation: &str) -> Result<(), ManagerError> {
+    fn require_manager(&self) -> Result<(), DriverError> {
         if self.scope == Scope::System || detect::answers(&self.places.socket) {
             return Ok(());
         }
-        let account = &self.setup.account;
-        Err(ManagerError::Unreachable {
-            operation: operation.to_owned(),
-            source: format!(
-                "no systemd manager of `{}` answers at `{}`",
-                account.name,
-                self.places.socket.display()
-            )
-            .into(),
-            hint: Some(format!("as root: {}", self.begin_manager())),
-        })
+        let (name, socket) = (&self.setup.account.name, self.places.socket.display());
+        let why = format!("no systemd manager of `{name}` answers at `{socket}`");
+        let hint = format!("as root: {}", self.begin_manager());
+        Err(DriverError::unreachable(why).with_hint(hint))
     }
 
     /// What starts the account's manager, and leaves it there.
@@ -77,55 +60,54 @@ impl Systemd {
     }
 
     /// What systemd says of `units`, patterns or names.
-    pub(super) fn show(&self, operation: &str, units: &[&str]) -> Result<Vec<Seen>, ManagerError> {
+    pub(super) fn show(&self, units: &[&str]) -> Result<Vec<Seen>, DriverError> {
         let args = [&["show", "--timestamp=unix", PROPERTIES, "--"], units].concat();
-        Ok(show::read(&self.ask(operation, &args)?))
+        Ok(show::read(&self.ask(&args)?))
     }
 
     /// What systemd says of a profile's unit.
-    pub(super) fn seen(&self, operation: &str, name: &ProfileName) -> Result<Seen, ManagerError> {
-        let seen = self.show(operation, &[&self.names.unit(name)])?;
+    pub(super) fn seen(&self, name: &ProfileName) -> Result<Seen, DriverError> {
+        let seen = self.show(&[&self.names.unit(name)])?;
         Ok(seen.into_iter().next().unwrap_or_default())
     }
 
     /// The version of the manager: the number that its text begins with.
-    pub(super) fn version(&self, operation: &str) -> Result<u32, ManagerError> {
-        let text = self.ask(operation, &["show", "--property=Version"])?;
+    pub(super) fn version(&self) -> Result<u32, DriverError> {
+        let text = self.ask(&["show", "--property=Version"])?;
         let digits = text.trim_start_matches("Version=");
         let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
         Ok(digits[..end].parse().unwrap_or_default())
     }
 
     /// Has the manager read its unit files anew.
-    pub(super) fn reload(&self, operation: &str) -> Result<(), ManagerError> {
-        self.ask(operation, &["daemon-reload"]).map(drop)
+    pub(super) fn reload(&self) -> Result<(), DriverError> {
+        self.ask(&["daemon-reload"]).map(drop)
     }
 
     /// What is known of a profile's gateway, given what systemd says.
-    pub(super) fn status_of(&self, profile: &Profile, seen: &Seen) -> io::Result<Status> {
-        let intent = Intent::read(&profile.home).ok();
-        let parked = seen.parked(intent, restart::fault(&profile.home.fault()));
-        let registered = self.link(&profile.name).symlink_metadata().is_ok();
-        let notifies = config_of(profile).notifies_readiness();
+    pub(super) fn status_of(&self, gateway: &Gateway, seen: &Seen) -> Result<Status, DriverError> {
+        let intent = Intent::read(gateway.home()).ok();
+        let parked = seen.parked(intent, restart::fault(&gateway.home().fault()));
+        let registered = self.link(gateway.name()).symlink_metadata().is_ok();
+        let notifies = gateway.notifies_readiness();
         let mut status = Status {
-            profile: profile.name.clone(),
             registered,
             state: seen.state(parked.is_some()),
             pid: seen.pid,
             since: if seen.pid.is_some() { seen.started } else { seen.changed },
             intent,
-            ready: None,
             deaths: seen.deaths(),
             last_exit: seen.exit,
             parked,
             backoff: seen.backoff(),
+            ..Status::unsupervised(gateway.name())
         };
         status.ready = status.pid.filter(|_| notifies).map(|_| seen.active == "active");
         if !registered && seen.is_down() {
             status.state = State::Unsupervised;
         }
         // A control process, like the question for the intent, is not the gateway yet.
-        if let Some(pid) = other_holder(&profile.home.gateway_lock(), status.pid)? {
+        if let Some(pid) = other_holder(&gateway.home().gateway_lock(), status.pid)? {
             (status.state, status.pid, status.ready) = (State::Orphan, Some(pid), None);
         }
         Ok(status)
@@ -133,21 +115,21 @@ impl Systemd {
 
     /// Starts the installed gateway of `profile` and blocks until it is ready, or up for a second where
     /// it never says that it is. A death on the way is an error at once; systemd goes on trying.
-    pub(super) fn bring_up(&self, operation: &str, profile: &Profile) -> Result<(), ManagerError> {
-        let (name, unit) = (&profile.name, self.names.unit(&profile.name));
+    pub(super) fn bring_up(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        let (name, unit) = (gateway.name(), self.names.unit(gateway.name()));
         let timeout = self.setup.timeouts.start;
         let deadline = Instant::now() + timeout;
         // What it died of before counts no more; one that is not loaded has nothing to forget.
-        self.systemctl(operation, &["reset-failed", &unit], ANSWER)?;
-        let said = self.systemctl(operation, &["start", &unit], timeout)?;
-        let notifies = config_of(profile).notifies_readiness();
-        let mut settling: Option<(Option<u32>, Instant)> = None;
+        self.systemctl(&["reset-failed", &unit], ANSWER)?;
+        let said = self.systemctl(&["start", &unit], timeout)?;
+        let notifies = gateway.notifies_readiness();
+        let mut settling = Settling::default();
         let mut saw = "";
         let done = wait::until(deadline.max(Instant::now() + SETTLED), || {
-            let seen = self.seen(operation, name)?;
+            let seen = self.seen(name)?;
             // Its restarts were forgotten above: one that is counted followed a death since then.
             if seen.is_dead() || seen.restarts > 0 {
-                return Err(self.death(operation, profile, &seen, &said));
+                return Err(self.death(gateway, &seen, &said));
             }
             if seen.active != "active" {
                 saw = "it runs and has not said that it is ready";
@@ -160,103 +142,73 @@ impl Systemd {
                 return Ok(Poll::Done(true));
             }
             saw = "it has not been up for a second";
-            let since = match settling {
-                Some((pid, since)) if pid == seen.pid => since,
-                _ => settling.insert((seen.pid, Instant::now())).1,
-            };
-            Ok(match since.elapsed() >= SETTLED {
-                true => Poll::Done(true),
-                false => Poll::WaitUntil(since + SETTLED),
+            let Some(pid) = seen.pid else { return Ok(Poll::Wait) };
+            Ok(match settling.poll(pid) {
+                Poll::Done(()) => Poll::Done(true),
+                Poll::Wait => Poll::Wait,
+                Poll::WaitUntil(at) => Poll::WaitUntil(at),
             })
         })?;
         if done == Some(true) {
             return Ok(());
         }
-        let hint = format!("it goes on starting; `hermes gateway logs {name}` shows what it does");
-        Err(timed_out(operation, timeout, saw.to_owned(), &hint))
+        Err(startup::not_ready(gateway, timeout, saw))
     }
 
-    /// Has systemd start the gateway, and does not wait for it.
-    pub(super) fn bring_up_later(
-        &self,
-        operation: &str,
-        name: &ProfileName,
-    ) -> Result<(), ManagerError> {
-        self.ask(operation, &["start", "--no-block", &self.names.unit(name)]).map(drop)
-    }
-
-    fn death(&self, operation: &str, profile: &Profile, seen: &Seen, said: &Said) -> ManagerError {
-        let name = &profile.name;
-        let fault = restart::fault(&profile.home.fault());
+    /// The error of a start that systemd has refused, or after which the gateway died.
+    fn death(&self, gateway: &Gateway, seen: &Seen, said: &Said) -> DriverError {
+        let fault = restart::fault(&gateway.home().fault());
         let parked = seen.parked(Some(Intent::Running), fault.clone());
-        let other = other_holder(&profile.home.gateway_lock(), seen.pid).ok().flatten();
-        let why = match (parked, fault, seen.exit) {
-            (Some(parked), ..) => format!("it is parked: {}", parked.reason),
-            (None, Some(fault), _) => {
-                format!("it can't start, and systemd goes on trying: {fault}")
-            }
-            (None, None, Some(exit)) => {
-                format!("it died ({exit}) before it was ready; systemd goes on trying")
-            }
-            (None, None, None) if said.is_success() => {
-                format!("systemd did not start it: its unit is {}", seen.active)
-            }
-            (None, None, None) => self.systemctl.complaint(said),
+        if parked.is_some() || fault.is_some() || seen.exit.is_some() {
+            return startup::died(gateway, "systemd", parked.as_ref(), seen.exit, seen.pid);
+        }
+        let why = match said.is_success() {
+            true => format!("systemd did not start it: its unit is {}", seen.active),
+            false => self.systemctl.complaint(said),
         };
-        let hint = match other {
-            Some(_) => format!("`hermes gateway restart {name}` ends the one that runs"),
-            None => format!("`hermes gateway logs {name}` shows what it said"),
-        };
-        refused(operation, why, Some(hint))
+        DriverError::new(why).with_hint(startup::hint_after_death(gateway, seen.pid))
     }
 
     /// Stops the gateway and blocks until its unit is down and no process of it is left, an orphan
     /// included. What is not gone after the stop budget is killed. Idempotent.
-    pub(super) fn bring_down(
-        &self,
-        operation: &str,
-        name: &ProfileName,
-    ) -> Result<(), ManagerError> {
-        let home = self.store.root().profile(name);
-        let profile = Profile { name: name.clone(), home };
-        let stop = config_of(&profile).stop_timeout;
+    pub(super) fn bring_down(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        let (name, stop) = (gateway.name(), gateway.stop_timeout());
         // Not the unit of another home, which goes by the same name.
-        self.serves(operation, stop)?;
+        self.serves(stop)?;
         let started = Instant::now();
         let unit = self.names.unit(name);
-        let seen = self.seen(operation, name)?;
+        let seen = self.seen(name)?;
         if !seen.is_down() || seen.has_group {
-            let said = self.systemctl(operation, &["stop", &unit], stop.kill_after())?;
+            let said = self.systemctl(&["stop", &unit], stop.kill_after())?;
             if said.status.is_none() {
                 // The template allows for the longest budget of all profiles.
-                self.systemctl(operation, &["kill", "--signal=KILL", &unit], ANSWER)?;
+                self.systemctl(&["kill", "--signal=KILL", &unit], ANSWER)?;
             }
-            self.await_down(operation, name, stop, started, &said)?;
+            self.await_down(name, stop, started, &said)?;
         }
         if seen.active != "inactive" {
             // A stop that had to kill leaves it failed; one that is not loaded any more has forgotten it.
-            self.systemctl(operation, &["reset-failed", &unit], ANSWER)?;
+            self.systemctl(&["reset-failed", &unit], ANSWER)?;
         }
-        self.end_orphan(operation, &profile, stop, started)
+        self.end_orphan(gateway, stop, started)
     }
 
     fn await_down(
         &self,
-        operation: &str,
         name: &ProfileName,
         stop: StopTimeout,
         started: Instant,
         said: &Said,
-    ) -> Result<(), ManagerError> {
+    ) -> Result<(), DriverError> {
         let timeout = stop.budget() + self.setup.timeouts.stop_beyond_budget;
         let mut saw = String::new();
         let done = wait::until(started + timeout, || {
-            let seen = self.seen(operation, name)?;
+            let seen = self.seen(name)?;
             if seen.is_down() && seen.pid.is_none() && !seen.has_group {
                 return Ok(Poll::Done(()));
             }
             if said.status.is_some() && !said.is_success() && seen.active == "active" {
-                return Err(refused(operation, self.systemctl.complaint(said), None));
+                return Err(DriverError::new(self.systemctl.complaint(said)));
             }
             saw = match seen.pid {
                 Some(pid) => format!("it still runs as {pid}"),
@@ -264,29 +216,23 @@ impl Systemd {
             };
             Ok(Poll::Wait)
         })?;
-        done.ok_or_else(|| {
-            let hint =
-                "a process that the kernel can't kill waits for a disk or a network file system";
-            timed_out(operation, timeout, saw, hint)
-        })
+        done.ok_or_else(|| startup::not_ended(timeout, saw))
     }
 
     /// Ends a gateway that is not its unit's: SIGTERM at once, SIGKILL within the stop budget.
     fn end_orphan(
         &self,
-        operation: &str,
-        profile: &Profile,
+        gateway: &Gateway,
         stop: StopTimeout,
         started: Instant,
-    ) -> Result<(), ManagerError> {
-        let io = |error: io::Error| failed(operation, error);
-        let lock = profile.home.gateway_lock();
+    ) -> Result<(), DriverError> {
+        let lock = gateway.home().gateway_lock();
         let (kill_at, timeout) =
             (started + stop.kill_after(), stop.budget() + self.setup.timeouts.stop_beyond_budget);
         let mut told = None;
         let mut saw = String::new();
-        let done = wait::until(started + timeout, || {
-            let Some(pid) = other_holder(&lock, None).map_err(io)? else {
+        let done = wait::until(started + timeout, || -> Result<_, DriverError> {
+            let Some(pid) = other_holder(&lock, None)? else {
                 return Ok(Poll::Done(()));
             };
             saw = format!("a gateway of it still runs as {pid}, unsupervised");
@@ -294,14 +240,14 @@ impl Systemd {
             if told == Some(pid) && !kill {
                 return Ok(Poll::WaitUntil(kill_at));
             }
-            let Some(process) = Process::open(pid).map_err(io)? else { return Ok(Poll::Wait) };
+            let Some(process) = Process::open(pid)? else { return Ok(Poll::Wait) };
             // Only now does the number mean one process for sure.
-            if other_holder(&lock, None).map_err(io)? == Some(pid) {
-                process.signal(if kill { Signal::KILL } else { Signal::TERM }).map_err(io)?;
+            if other_holder(&lock, None)? == Some(pid) {
+                process.signal(if kill { Signal::KILL } else { Signal::TERM })?;
                 told = Some(pid);
             }
             Ok(Poll::WaitUntil(kill_at))
         })?;
-        done.ok_or_else(|| timed_out(operation, timeout, saw, "end it by hand"))
+        done.ok_or_else(|| DriverError::timed_out(timeout, saw).with_hint("end it by hand"))
     }
 }

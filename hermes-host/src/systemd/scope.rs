@@ -1,4 +1,4 @@
-//! ProfileSelector of the machine's managers, and where it has its things.
+//! Which of the machine's managers, and where it has its things.
 //!
 //! Sources: systemd.unit(5), "Unit File Load Path"; org.freedesktop.systemd1(5) and systemctl(1) for the
 //! private socket that a manager answers on, with or without a message bus; loginctl(1) for lingering.
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::account::Account;
 
-/// ProfileLabel manager.
+/// Whose manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// The account's own, which is there while it is logged in, or always where it lingers.

@@ -9,13 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use fs_err as fs;
+use hermes_core::DriverError;
 use hermes_core::config::StopTimeout;
-use hermes_core::failure::{failed, refused};
 use hermes_core::fsutil;
-use hermes_core::gateway::config_of;
-use hermes_core::manager::ManagerError;
-use hermes_core::store::Profile;
-use hermes_core::{ProfileName, ProfileRegistrar};
+use hermes_core::lock::Lock;
+use hermes_core::{Gateway, ProfileName};
 
 use super::unit::{GENERATION, GROWING_DELAY, Mark, Template};
 use super::{Scope, Systemd};
@@ -59,31 +57,25 @@ impl Systemd {
 
     /// Installs the gateway of a profile whose lock the caller holds; one that is installed already gets
     /// the template that it needs. Idempotent.
-    pub(super) fn install_locked(
-        &self,
-        operation: &str,
-        profile: &Profile,
-    ) -> Result<(), ManagerError> {
-        let own = config_of(profile).stop_timeout;
-        let is_linked = self.has_link(&profile.name);
-        if is_linked && self.serves(operation, own)? {
+    pub(super) fn install(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        let (profile, own) = (gateway.name(), gateway.stop_timeout());
+        let is_linked = self.has_link(profile);
+        if is_linked && self.serves(own)? {
             return Ok(());
         }
-        self.check_name(&profile.name)?;
-        self.refuse_what_does_not_last(operation)?;
+        self.refuse_what_does_not_last()?;
         // Held until the link is there: without it the last one's end would take the template away.
-        let _lock = self.lock(operation, self.store.root().services_lock())?;
+        let _lock = self.lock_services()?;
         // Once for all that one command installs: the rest only looks whether it serves them.
-        if !self.serves(operation, own)? || !self.settled.load(Ordering::Relaxed) {
-            self.settle_template(operation, &profile.name, own)?;
+        if !self.serves(own)? || !self.settled.load(Ordering::Relaxed) {
+            self.settle_template(profile, own)?;
             self.settled.store(true, Ordering::Relaxed);
         }
         if is_linked {
             return Ok(());
         }
-        let (link, target) =
-            (self.link(&profile.name), Path::new("..").join(self.names.template()));
-        raised(|| {
+        let (link, target) = (self.link(profile), Path::new("..").join(self.names.template()));
+        let linked = raised(|| {
             fs::create_dir_all(&self.places.wants)?;
             // What else is in its place, be it another's link, is not ours to replace.
             symlink(&target, &link).map_err(|error| {
@@ -93,8 +85,13 @@ impl Systemd {
                 )
             })?;
             fsutil::sync_directory(&self.places.wants)
-        })
-        .map_err(|error| failed(operation, error))
+        });
+        Ok(linked?)
+    }
+
+    /// Takes the lock of what all units have in common.
+    fn lock_services(&self) -> Result<Lock, DriverError> {
+        Ok(Lock::acquire(&self.store.root().services_lock(), self.setup.timeouts.lock)?)
     }
 
     fn has_link(&self, profile: &ProfileName) -> bool {
@@ -104,8 +101,8 @@ impl Systemd {
 
     /// Whether the template that is there is this generation's, this home's, and gives a stop of this
     /// budget its time. One that pins another home, or is not of Hermes, is an error.
-    pub(super) fn serves(&self, operation: &str, stop: StopTimeout) -> Result<bool, ManagerError> {
-        let mark = self.mark().map_err(|error| failed(operation, error))?;
+    pub(super) fn serves(&self, stop: StopTimeout) -> Result<bool, DriverError> {
+        let mark = self.mark()?;
         let path = self.template();
         let home = self.store.root().path();
         match mark {
@@ -113,7 +110,7 @@ impl Systemd {
             Some(None) => {
                 let why = format!("`{}` was not written by hermes", path.display());
                 let hint = "move it away, if nothing else needs it".to_owned();
-                Err(refused(operation, why, Some(hint)))
+                Err(DriverError::new(why).with_hint(hint))
             }
             Some(Some(mark)) if mark.home != home => {
                 let (path, theirs, ours) = (path.display(), mark.home.display(), home.display());
@@ -121,7 +118,7 @@ impl Systemd {
                     "`{path}` runs the gateways of `{theirs}`, and the home here is `{ours}`"
                 );
                 let hint = format!("HERMES_HOME={theirs} means the other one");
-                Err(refused(operation, why, Some(hint)))
+                Err(DriverError::new(why).with_hint(hint))
             }
             Some(Some(mark)) => {
                 Ok(mark.generation == GENERATION && mark.kill_after >= stop.kill_after().as_secs())
@@ -130,15 +127,11 @@ impl Systemd {
     }
 
     /// Writes the template if it differs from what it should be, and has the manager read it.
-    fn settle_template(
-        &self,
-        operation: &str,
-        profile: &ProfileName,
-        own: StopTimeout,
-    ) -> Result<(), ManagerError> {
-        let version = self.version(operation)?;
+    fn settle_template(&self, profile: &ProfileName, own: StopTimeout) -> Result<(), DriverError> {
+        let version = self.version()?;
         let profiles = self.store.list().map(|listing| listing.profiles).unwrap_or_default();
-        let longest = profiles.iter().map(|profile| config_of(profile).stop_timeout).max();
+        let profiles = profiles.into_iter().map(Gateway::new);
+        let longest = profiles.map(|gateway| gateway.stop_timeout()).max();
         let text = Template {
             program: &self.setup.program,
             root: self.store.root(),
@@ -147,19 +140,18 @@ impl Systemd {
             grows: version >= GROWING_DELAY,
         }
         .render()
-        .map_err(|error| failed(operation, error))?;
+        .map_err(DriverError::new)?;
         let path = self.template();
-        let there = fsutil::read_if_there(&path).map_err(|error| failed(operation, error))?;
+        let there = fsutil::read_if_there(&path)?;
         if there.as_deref() == Some(text.as_bytes()) {
             return Ok(());
         }
         raised(|| {
             fs::create_dir_all(&self.places.units)?;
             fsutil::write_durably(&path, text.as_bytes(), 0o644)
-        })
-        .map_err(|error| failed(operation, error))?;
-        self.reload(operation)?;
-        let seen = self.seen(operation, profile)?;
+        })?;
+        self.reload()?;
+        let seen = self.seen(profile)?;
         if seen.load == "loaded" && Path::new(&seen.fragment) == path {
             return Ok(());
         }
@@ -170,45 +162,40 @@ impl Systemd {
             }
         };
         let hint = "`systemd-analyze verify` checks unit files; its manager may look elsewhere";
-        Err(refused(operation, why, Some(hint.to_owned())))
+        Err(DriverError::new(why).with_hint(hint))
     }
 
     /// Stops the gateway of a profile whose lock the caller holds, and takes away what is installed for
     /// it; with the last one the template. Idempotent.
-    pub(super) fn uninstall_locked(
-        &self,
-        operation: &str,
-        profile: &ProfileName,
-    ) -> Result<(), ManagerError> {
-        self.bring_down(operation, profile)?;
-        let _lock = self.lock(operation, self.store.root().services_lock())?;
+    pub(super) fn uninstall(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        let profile = gateway.name();
+        self.bring_down(gateway)?;
+        let _lock = self.lock_services()?;
         raised(|| {
             if fsutil::remove_file_if_there(&self.link(profile))? {
                 fsutil::sync_directory(&self.places.wants)?;
             }
             Ok(())
-        })
-        .map_err(|error| failed(operation, error))?;
+        })?;
         // What came up between its stop and the end of its link.
-        self.bring_down(operation, profile)?;
-        let is_last = self.installed().map_err(|error| failed(operation, error))?.is_empty();
+        self.bring_down(gateway)?;
+        let is_last = self.installed()?.is_empty();
         let mut removed = false;
         if is_last {
             let path = self.template();
             raised(|| {
                 removed = fsutil::remove_file_if_there(&path)?;
                 Ok(())
-            })
-            .map_err(|error| failed(operation, error))?;
+            })?;
         }
         if removed {
             self.settled.store(false, Ordering::Relaxed);
-            self.reload(operation)?;
+            self.reload()?;
         }
         Ok(())
     }
 
-    fn refuse_what_does_not_last(&self, operation: &str) -> Result<(), ManagerError> {
+    fn refuse_what_does_not_last(&self) -> Result<(), DriverError> {
         let home = self.store.root().path();
         let Some(temporary) = TEMPORARY.iter().find(|directory| home.starts_with(directory)) else {
             return Ok(());
@@ -218,6 +205,6 @@ impl Systemd {
             home.display()
         );
         let hint = "`hermes up` runs gateways of such a home".to_owned();
-        Err(refused(operation, why, Some(hint)))
+        Err(DriverError::new(why).with_hint(hint))
     }
 }

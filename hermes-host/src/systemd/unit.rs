@@ -65,7 +65,7 @@ impl Names {
         format!("{}@*{SUFFIX}", self.base)
     }
 
-    /// ProfileLabel unit it is; `None` if it is none of these.
+    /// Whose unit it is; `None` if it is none of these.
     pub fn profile(&self, unit: &str) -> Option<ProfileName> {
         let name = unit.strip_prefix(self.base.as_str())?.strip_prefix('@')?;
         name.strip_suffix(SUFFIX)?.parse().ok()
@@ -179,9 +179,9 @@ fn plain(path: &Path) -> Result<&str, Unfit> {
 /// What a template that is there says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// ProfileSelector generation of Hermes wrote it.
+    /// Which generation of Hermes wrote it.
     pub generation: u32,
-    /// ProfileLabel gateways it runs.
+    /// Whose gateways it runs.
     pub home: PathBuf,
     /// After how many seconds a stop kills.
     pub kill_after: u64,

@@ -5,14 +5,13 @@ use std::path::Path;
 
 use fs_err as fs;
 use hermes_core::Kind;
-use hermes_s6::S6Manager;
+use hermes_s6::S6Driver;
 use hermes_s6::control::Sent;
 use rustix::fs::Access;
 
 use super::homes::quoted;
 use super::report::{Check, Remedy};
 use super::snapshot::Snapshot;
-use crate::error::CliError;
 
 pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
     let mut checks = vec![backend(snapshot)];
@@ -38,7 +37,7 @@ pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
 }
 
 fn backend(snapshot: &Snapshot<'_>) -> Check {
-    let facts = &snapshot.app.facts;
+    let facts = snapshot.app.hermes.facts();
     let init = facts.init.as_deref().unwrap_or("a process whose name can't be read");
     let why = if let Some(dir) = &facts.named_scandir {
         format!("s6, since `{}` is named", dir.display())
@@ -47,17 +46,17 @@ fn backend(snapshot: &Snapshot<'_>) -> Check {
     } else if let Some(dir) = &facts.user_scandir {
         format!("s6, since `hermes up` runs on `{}`", dir.display())
     } else {
-        format!("{}, and process 1 is {init}", facts.backend())
+        format!("{}, and process 1 is {init}", snapshot.kind)
     };
     let mut check = Check::new("backend").evidence(why);
-    if facts.backend() == Kind::None {
+    if snapshot.kind == Kind::NONE {
         let problem = "nothing supervises services here: neither s6 nor systemd nor launchd";
         check.error(problem, snapshot.run("up"));
     }
     check
 }
 
-fn programs(manager: &S6Manager) -> Check {
+fn programs(manager: &S6Driver) -> Check {
     let s6 = &manager.tree().programs.s6;
     let mut check = Check::new("s6-programs");
     for name in ["s6-svscan", "s6-supervise", "s6-log"] {
@@ -80,7 +79,7 @@ fn programs(manager: &S6Manager) -> Check {
     check.evidence(format!("in `{}`, {contenv}{record}", s6.dir.display()))
 }
 
-fn svscan(snapshot: &Snapshot<'_>, manager: &S6Manager) -> Check {
+fn svscan(snapshot: &Snapshot<'_>, manager: &S6Driver) -> Check {
     let tree = manager.tree();
     let dir = tree.scandir.path().display();
     let mut check = Check::new("svscan");
@@ -113,7 +112,7 @@ fn svscan(snapshot: &Snapshot<'_>, manager: &S6Manager) -> Check {
     check.evidence(format!("{who} holds `{dir}`"))
 }
 
-fn control(snapshot: &Snapshot<'_>, manager: &S6Manager) -> Check {
+fn control(snapshot: &Snapshot<'_>, manager: &S6Driver) -> Check {
     let scandir = &manager.tree().scandir;
     let mut check = Check::new("control");
     let fifo = scandir.svscan_control();
@@ -144,7 +143,7 @@ fn delegate(snapshot: &Snapshot<'_>) -> Remedy {
 }
 
 /// Whether what a plain user writes is run by root.
-fn privilege(manager: &S6Manager) -> Check {
+fn privilege(manager: &S6Driver) -> Check {
     let check = Check::new("privilege");
     let Ok(Some(holder)) = manager.tree().scandir.svscan() else {
         return Check::unknown(check.check, "there is no s6-svscan");
@@ -165,7 +164,7 @@ fn privilege(manager: &S6Manager) -> Check {
     check
 }
 
-fn tree_home(manager: &S6Manager) -> Check {
+fn tree_home(manager: &S6Driver) -> Check {
     let tree = manager.tree();
     let check = Check::new("tree-home");
     let Ok(Some(svscan)) = tree.scandir.svscan() else {
@@ -175,9 +174,9 @@ fn tree_home(manager: &S6Manager) -> Check {
         return Check::unknown(check.check, "which home the tree has is its own user's to see");
     };
     let mut check = check.evidence(format!("the tree runs the gateways of `{}`", home.display()));
-    if let Err(error) = tree.require_same_home("use this tree", svscan) {
-        let remedy = error.hint().unwrap_or_default();
-        check.error(CliError::from(error).causes().next().unwrap_or_default(), Remedy::Do(remedy));
+    if let Err(error) = tree.require_same_home(svscan) {
+        let remedy = error.hint().unwrap_or_default().to_owned();
+        check.error(error.to_string(), Remedy::Do(remedy));
     }
     check
 }

@@ -11,9 +11,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use fs_err as fs;
-use hermes_core::Kind;
+use hermes_core::Supervisor;
 use hermes_core::error_chain::in_one_line;
-use hermes_s6::{S6Manager, repair};
 
 use super::backend::me;
 use super::report::Repaired;
@@ -25,17 +24,14 @@ pub(super) fn run(app: &App) -> Vec<Repaired> {
     let mut repaired = Vec::new();
     close_dotenv(app, &mut repaired);
     remove_leftovers(app, &mut repaired);
-    if app.refuse_client().is_ok()
-        && app.facts.backend() == Kind::S6
-        && let Ok(manager) = app.s6()
-    {
-        mend_slots(&manager, &mut repaired);
+    if let Ok(supervisor) = app.supervisor() {
+        repair_services(&supervisor, &mut repaired);
     }
     repaired
 }
 
 fn close_dotenv(app: &App, repaired: &mut Vec<Repaired>) {
-    for profile in app.store.list().map(|listing| listing.profiles).unwrap_or_default() {
+    for profile in app.store().list().map(|listing| listing.profiles).unwrap_or_default() {
         let path = profile.home.dotenv();
         // A link may lead to what is not a profile's.
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
@@ -49,11 +45,11 @@ fn close_dotenv(app: &App, repaired: &mut Vec<Repaired>) {
 }
 
 fn remove_leftovers(app: &App, repaired: &mut Vec<Repaired>) {
-    let Ok(left) = app.store.leftovers() else { return };
+    let Ok(left) = app.store().leftovers() else { return };
     if left.is_empty() {
         return;
     }
-    let cleared = app.store.remove_leftovers();
+    let cleared = app.store().remove_leftovers();
     let error_at = |path: &Path| match &cleared {
         Ok(cleared) => {
             let failed = cleared.failed.iter().find(|(failed, _)| failed == path);
@@ -70,14 +66,14 @@ fn remove_leftovers(app: &App, repaired: &mut Vec<Repaired>) {
 }
 
 /// Where there is no tree, or another home's, the checks say so.
-fn mend_slots(manager: &S6Manager, repaired: &mut Vec<Repaired>) {
-    let Ok(outcomes) = repair::repair_online(manager) else { return };
+fn repair_services(supervisor: &Supervisor, repaired: &mut Vec<Repaired>) {
+    let Ok(outcomes) = supervisor.repair_online() else { return };
     repaired.extend(
         outcomes
             .into_iter()
             .map(|outcome| Repaired { what: describe(&outcome.action), error: outcome.error }),
     );
-    for (name, error) in repair::renew(manager).unwrap_or_default() {
+    for (name, error) in supervisor.renew_idle().unwrap_or_default() {
         repaired.push(Repaired { what: format!("renew the slot of {name}"), error });
     }
 }

@@ -1,8 +1,8 @@
 //! The gateways' processes: where they are not as the operator wants them, or not the supervisor's.
 
+use hermes_core::reconcile::Action;
 use hermes_core::{Intent, State, Status};
 use hermes_s6::leftovers;
-use hermes_s6::reconcile::Action;
 
 use super::super::status::told;
 use super::report::{Check, Remedy, several};

@@ -1,9 +1,11 @@
 //! `doctor --health`: in one line, whether every wanted gateway is up. What a container's health check runs.
 
-use hermes_core::{Intent, ProfileName, State};
+use hermes_core::{Intent, ProfileName, ServiceManager, State};
 use serde::Serialize;
 
-use super::super::status::{self, View};
+use hermes::view::StatusView;
+
+use super::super::status;
 use crate::app::App;
 use crate::args::ProfileSelector;
 use crate::error::{CliError, exit};
@@ -17,12 +19,12 @@ struct Health {
     healthy: bool,
     wanted: usize,
     /// The wanted ones that are not up.
-    missing: Vec<View>,
+    missing: Vec<StatusView>,
 }
 
 /// Looks at what is wanted, and at nothing else.
 pub(crate) fn run(app: &App) -> Result<u8, CliError> {
-    if app.is_client() {
+    if hermes::is_client() {
         output::message("healthy: nothing is supervised here");
         return Ok(exit::SUCCESS);
     }
@@ -41,7 +43,7 @@ pub(crate) fn run(app: &App) -> Result<u8, CliError> {
     if app.json {
         output::json(&health)?;
     } else {
-        let of = |view: &View| format!("`{}` is {}", view.status.profile, view.status.state);
+        let of = |view: &StatusView| format!("`{}` is {}", view.status.profile, view.status.state);
         let missing: Vec<_> = health.missing.iter().map(of).collect();
         output::line(told(health.wanted, &missing))?;
     }
@@ -49,16 +51,16 @@ pub(crate) fn run(app: &App) -> Result<u8, CliError> {
 }
 
 /// Those of the wanted that are not up.
-fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<View>, CliError> {
+fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<StatusView>, CliError> {
     let mut missing = Vec::new();
     if wanted.is_empty() {
         return Ok(missing);
     }
-    let services = app.services()?;
+    let services = app.reachable()?;
     for status in services.statuses(wanted)? {
         let status = status?;
         if status.state != State::Up {
-            missing.push(View::new(app, status));
+            missing.push(StatusView::from(status));
         }
     }
     Ok(missing)

@@ -201,7 +201,7 @@ fn dotenv(snapshot: &Snapshot<'_>) -> Check {
 fn active_profile(snapshot: &Snapshot<'_>) -> Check {
     let mut check = Check::new("active-profile");
     let undo = snapshot.run("profile use default");
-    let name = match snapshot.app.store.active() {
+    let name = match snapshot.app.store().active() {
         Ok(Some(name)) => name,
         Ok(None) => return check.evidence("none is chosen"),
         Err(error) => {
@@ -209,7 +209,7 @@ fn active_profile(snapshot: &Snapshot<'_>) -> Check {
             return check.evidence("the choice can't be read");
         }
     };
-    match snapshot.app.store.find(&name) {
+    match snapshot.app.store().find(&name) {
         Ok(None) => {
             let path = snapshot.app.root().active_profile();
             let problem = format!("`{}` chooses `{name}`, which is no more", path.display());

@@ -1,14 +1,14 @@
 //! What gateways need under a host's service manager: what the backend itself looks at, and the gateways
 //! as it has them.
 
-use hermes_core::{Backend, Intent, State, Status};
+use hermes_core::{Intent, State, Status, Supervisor};
 
 use super::gateways::{again_later, crashing, parked_because};
 use super::report::{Check, several};
 use super::snapshot::Snapshot;
 
-pub(super) fn checks(snapshot: &Snapshot<'_>, services: &dyn Backend) -> Vec<Check> {
-    let mut checks: Vec<_> = services.examine().into_iter().map(examined).collect();
+pub(super) fn checks(snapshot: &Snapshot<'_>, services: &Supervisor) -> Vec<Check> {
+    let mut checks: Vec<_> = services.driver().examine().into_iter().map(examined).collect();
     checks.extend(gateways(snapshot));
     checks
 }

@@ -64,7 +64,7 @@ fn examine(app: &App, repaired: Vec<Repaired>) -> Report {
     let groups: &[Group] = match &snapshot.host {
         Some(services) => {
             checks.extend(backend::checks(&snapshot));
-            checks.extend(host::checks(&snapshot, services.as_ref()));
+            checks.extend(host::checks(&snapshot, services));
             &[homes::checks, config::checks, ports::checks, disks::checks]
         }
         None => &[
@@ -86,8 +86,8 @@ fn examine(app: &App, repaired: Vec<Repaired>) -> Report {
         _ => None,
     };
     Report {
-        backend: app.facts.backend(),
-        facts: app.facts.clone(),
+        backend: snapshot.kind,
+        facts: app.hermes.facts().clone(),
         home: app.root().path().display().to_string(),
         scandir: scandir.map(|scandir| scandir.path().display().to_string()),
         capacity,

@@ -14,8 +14,8 @@ pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
         Ok(owner) => owner,
         Err(error) => return vec![Check::unknown("owner", CliError::of(error).in_one_line())],
     };
-    if let Err(error) = snapshot.app.refuse_client() {
-        return vec![client(check, owner, &error)];
+    if let Err(error) = snapshot.app.hermes.refuse_client() {
+        return vec![client(check, owner, &error.into())];
     }
     let other = |owner: &Owner| match &snapshot.tree {
         // Under somebody else's s6-svscan it is `up --adopt` that holds the lock for the scan directory.

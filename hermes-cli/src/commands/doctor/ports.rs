@@ -7,7 +7,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use hermes_core::config::{GatewayConfig, Placeholders};
 use hermes_core::listeners;
 use hermes_core::store::{FIRST_PORT, Profile};
-use hermes_core::{Intent, Proc, ServiceManager, State};
+use hermes_core::{Intent, Proc, State};
 
 use super::report::{Check, Remedy, several};
 use super::snapshot::{ProfileSnapshot, Snapshot};
@@ -107,7 +107,7 @@ fn holders(snapshot: &Snapshot<'_>) -> Check {
         let Some(listener) = listeners.first() else { continue };
         let holder = listeners::process(proc, &listeners);
         // Another gateway of ours is told above, and this one may have come up meanwhile.
-        let now = tree.manager.status(&profile.profile.name).ok().and_then(|status| status.pid);
+        let now = snapshot.observe(&profile.profile.name).and_then(|status| status.pid);
         let unseen = holder.is_none() && state.is_running();
         if unseen || holder.is_some_and(|holder| gateways.contains(&holder) || now == Some(holder))
         {

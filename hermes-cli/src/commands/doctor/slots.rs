@@ -1,10 +1,10 @@
 //! The slots: one for each profile and none besides, made by this version, and nothing that
 //! interrupted commands left.
 
+use hermes_core::Driver;
+use hermes_core::reconcile::Action;
 use hermes_core::{ProfileName, State};
 use hermes_s6::layout::GENERATION;
-use hermes_s6::reconcile::Action;
-use hermes_s6::repair;
 
 use super::homes::quoted;
 use super::report::{Check, Remedy, several};
@@ -30,7 +30,7 @@ pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
     let mut swept = Check::new("stale-files");
     for action in &tree.plan {
         match action {
-            Action::Clear { path } if repair::is_abandoned(tree.manager.tree(), path) => {
+            Action::Clear { path } if tree.manager.is_abandoned(path) => {
                 let problem = format!("`{}` was left by an interrupted command", path.display());
                 left.warning(problem, snapshot.run("doctor --fix"));
             }
@@ -139,7 +139,7 @@ fn stale(snapshot: &Snapshot<'_>, tree: &TreeSnapshot) -> Check {
 
 fn left_of_profiles(snapshot: &Snapshot<'_>) -> Check {
     let mut check = Check::new("leftovers");
-    match snapshot.app.store.leftovers() {
+    match snapshot.app.store().leftovers() {
         Ok(left) => {
             for path in left {
                 let problem = format!("`{}` was left by an interrupted command", path.display());

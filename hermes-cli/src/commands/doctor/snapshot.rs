@@ -1,27 +1,34 @@
 //! What the checks look at, gathered once: the profiles with their configuration, and the tree.
 
+use std::sync::Arc;
+
 use hermes_core::config::{self, ConfigError, Loaded};
+use hermes_core::error_chain::in_one_line;
 use hermes_core::process_lock::Holder;
+use hermes_core::reconcile::Action;
 use hermes_core::store::{Listing, Profile, Skipped};
-use hermes_core::{Intent, Kind, ProfileName, ServiceManager, Status};
-use hermes_s6::reconcile::Action;
-use hermes_s6::{S6Manager, boot};
+use hermes_core::{Driver, Intent, Kind, ProfileName, ServiceManager, Status, Supervisor};
+use hermes_s6::S6Driver;
 
 use super::report::Remedy;
-use crate::app::{App, Services};
+use crate::app::App;
 use crate::error::CliError;
 
 /// Everything that is looked at.
 pub(super) struct Snapshot<'a> {
     pub(super) app: &'a App,
+    /// The backend in charge.
+    pub(super) kind: Kind,
+    /// The sequences over it, if it can be used.
+    pub(super) supervisor: Option<Supervisor>,
     pub(super) profiles: Vec<ProfileSnapshot>,
     pub(super) skipped: Vec<Skipped>,
     /// Why the profiles can't be listed.
     pub(super) unlisted: Option<String>,
     /// The s6 backend, whether a tree is there or not; `None` where another backend is in charge.
-    pub(super) s6: Option<Result<S6Manager, CliError>>,
+    pub(super) s6: Option<Result<S6Driver, CliError>>,
     /// The backend of a host, which gateways are installed in; `None` where there is another.
-    pub(super) host: Option<Services>,
+    pub(super) host: Option<Supervisor>,
     /// The tree, where there is one and it is this home's; else why there is nothing to look at.
     pub(super) tree: Result<TreeSnapshot, String>,
 }
@@ -37,7 +44,7 @@ pub(super) struct ProfileSnapshot {
 
 /// A live tree of this home's.
 pub(super) struct TreeSnapshot {
-    pub(super) manager: S6Manager,
+    pub(super) manager: S6Driver,
     pub(super) svscan: Holder,
     /// What boot would do.
     pub(super) plan: Vec<Action>,
@@ -46,49 +53,38 @@ pub(super) struct TreeSnapshot {
 impl<'a> Snapshot<'a> {
     /// Looks at everything once.
     pub(super) fn gather(app: &'a App) -> Self {
-        let s6 = (app.facts.backend() == Kind::S6).then(|| app.s6());
+        let kind = app.hermes.kind().unwrap_or(Kind::NONE);
+        let s6 = (kind == hermes_s6::KIND)
+            .then(|| S6Driver::connect(app.hermes.environment()).map_err(CliError::from));
+        let supervisor = app.supervisor().ok();
         let tree = match &s6 {
-            None => Err(format!("the backend is {}, and not s6", app.facts.backend())),
+            None => Err(format!("the backend is {kind}, and not s6")),
             Some(Err(error)) => Err(error.to_string()),
-            Some(Ok(manager)) => look_at(manager),
+            Some(Ok(driver)) => examine_tree(driver, app),
         };
-        let (Listing { profiles, skipped }, unlisted) = match app.store.list() {
+        let (Listing { profiles, skipped }, unlisted) = match app.store().list() {
             Ok(listing) => (listing, None),
             Err(error) => (Listing::default(), Some(CliError::of(error).in_one_line())),
         };
-        let services = app.registrar().ok();
-        let host = services.filter(|services| services.supports_installation());
+        let host = supervisor.clone().filter(Supervisor::supports_installation);
         let names: Vec<_> = profiles.iter().map(|profile| profile.name.clone()).collect();
-        let told = |error| CliError::from(error).in_one_line();
-        let mut statuses = host.as_ref().map(|services| match services.statuses(&names) {
-            Ok(statuses) => {
-                statuses.into_iter().map(|status| status.map_err(told)).collect::<Vec<_>>()
-            }
-            Err(error) => vec![Err(told(error)); names.len()],
-        });
-        let mut statuses = statuses.iter_mut().flat_map(|statuses| statuses.drain(..));
-        let mut snapshot = |profile: Profile| ProfileSnapshot {
+        let reason = |error| CliError::from(error).in_one_line();
+        let statuses = match (&supervisor, &tree) {
+            (_, Err(why)) if host.is_none() => vec![Err(why.clone()); names.len()],
+            (Some(supervisor), _) => match supervisor.statuses(&names) {
+                Ok(statuses) => statuses.into_iter().map(|status| status.map_err(reason)).collect(),
+                Err(error) => vec![Err(reason(error)); names.len()],
+            },
+            (None, _) => vec![Err("no backend can be used".to_owned()); names.len()],
+        };
+        let snapshot = |(profile, status): (Profile, _)| ProfileSnapshot {
             config: config::load(&profile.home.config()),
             intent: Intent::read(&profile.home).ok(),
-            status: match &tree {
-                _ if host.is_some() => statuses.next().unwrap_or_else(|| Err(String::new())),
-                Ok(tree) => {
-                    let status = tree.manager.status(&profile.name);
-                    status.map_err(|error| CliError::from(error).in_one_line())
-                }
-                Err(why) => Err(why.clone()),
-            },
+            status,
             profile,
         };
-        Self {
-            app,
-            profiles: profiles.into_iter().map(&mut snapshot).collect(),
-            skipped,
-            unlisted,
-            s6,
-            host,
-            tree,
-        }
+        let profiles = profiles.into_iter().zip(statuses).map(snapshot).collect();
+        Self { app, kind, profiles, skipped, unlisted, s6, supervisor, host, tree }
     }
 
     /// What is known of the gateway of `name`, if there is such a profile and it can be told.
@@ -97,20 +93,21 @@ impl<'a> Snapshot<'a> {
         snapshot?.status.as_ref().ok()
     }
 
+    /// The status of `name` now, if it can be read.
+    pub(super) fn observe(&self, name: &ProfileName) -> Option<Status> {
+        self.supervisor.as_ref()?.status(name).ok()
+    }
+
     /// A command of ours that mends.
     pub(super) fn run(&self, command: &str) -> Remedy {
         Remedy::Run(self.app.line(command))
     }
 }
 
-fn look_at(manager: &S6Manager) -> Result<TreeSnapshot, String> {
-    // Not what could not be done for it, but what it is.
-    let told = |error| {
-        let error = CliError::from(error);
-        error.causes().next().unwrap_or_else(|| error.to_string())
-    };
-    let svscan = manager.tree().require_svscan("look at the tree").map_err(told)?;
-    manager.tree().require_same_home("look at the tree", svscan).map_err(told)?;
-    let plan = boot::plan(manager).map_err(told)?;
-    Ok(TreeSnapshot { manager: manager.clone(), svscan, plan })
+fn examine_tree(driver: &S6Driver, app: &App) -> Result<TreeSnapshot, String> {
+    let svscan = driver.tree().require_svscan().map_err(|error| error.to_string())?;
+    driver.tree().require_same_home(svscan).map_err(|error| error.to_string())?;
+    let supervisor = Supervisor::new(Arc::new(driver.clone()), app.store().clone());
+    let plan = supervisor.plan_boot().map_err(|error| in_one_line(&error))?;
+    Ok(TreeSnapshot { manager: driver.clone(), svscan, plan })
 }

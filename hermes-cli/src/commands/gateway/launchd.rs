@@ -2,8 +2,9 @@
 //! the gateway whether it may, and has its job removed where it must not (`hermes_host::launchd`).
 
 use hermes_core::error_chain::in_one_line;
-use hermes_core::{ProfileName, fsutil};
+use hermes_core::{Driver, ProfileName, fsutil};
 use hermes_gateway::Notification;
+use hermes_host::Launchd;
 
 use crate::app::App;
 use crate::error::{CliError, exit};
@@ -12,7 +13,7 @@ use crate::output;
 /// Becomes the gateway of the profile, or leaves launchd. The profile may be gone: then, too, it leaves.
 pub(super) fn run(app: &App, name: &ProfileName, label: &str) -> Result<u8, CliError> {
     let home = app.root().profile(name);
-    let launchd = app.launchd()?;
+    let launchd = Launchd::connect(app.hermes.environment())?;
     let launcher = launchd.launcher(label, &home);
     match launcher.objection() {
         Ok(None) => {}
@@ -28,7 +29,7 @@ pub(super) fn run(app: &App, name: &ProfileName, label: &str) -> Result<u8, CliE
     // One that is left of another process names that one.
     let _ = fsutil::remove_file_if_there(&readiness);
     let notification = Notification::to_file(readiness, std::process::id());
-    match hermes_gateway::run(&app.store, name, notification) {
+    match hermes_gateway::run(app.store(), name, notification) {
         Err(error) if error.is_permanent() => {
             let reason = in_one_line(&error);
             output::error(&error.into(), false);

@@ -3,19 +3,18 @@
 mod launchd;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
+use hermes::view::StatusView;
 use hermes_core::manager::ManagerError;
 use hermes_core::parallel;
-use hermes_core::restart;
-use hermes_core::{Intent, ProfileName, RegisterOptions};
+use hermes_core::{
+    Intent, ProfileName, ProfileRegistrar, RegisterOptions, ServiceManager, Supervisor,
+};
 use hermes_gateway::Notification;
-use hermes_s6::layout::ServiceDir;
-use hermes_s6::policy::{self, Policy};
 
-use super::logs;
-use super::status::{self, View, names};
-use crate::app::{App, Services};
+use super::status::{self, names};
+use super::{logs, up};
+use crate::app::App;
 use crate::args::{Gateway, ProfileSelector};
 use crate::error::{CliError, exit};
 use crate::output;
@@ -38,21 +37,21 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
         }
         Gateway::Install { which, start } => {
             let code = each(app, &which, JOBS, "installed", |services, name| {
-                services.install_profile_gateway(name)?;
+                services.install(name)?;
                 if start { services.start(name).map(drop) } else { Ok(()) }
             })?;
-            status::warn_of_shortcomings(&app.services()?);
+            status::warn_of_shortcomings(&app.reachable()?);
             Ok(code)
         }
-        Gateway::Uninstall { which } => each(app, &which, JOBS, "uninstalled", |services, name| {
-            services.uninstall_profile_gateway(name)
-        }),
+        Gateway::Uninstall { which } => {
+            each(app, &which, JOBS, "uninstalled", |services, name| services.uninstall(name))
+        }
         Gateway::Wanted => wanted(app),
         Gateway::AwaitReady { url, pid, file, detach } => {
             hermes_gateway::await_ready(&url, pid, file, detach)?;
             Ok(exit::SUCCESS)
         }
-        Gateway::AfterDeath { faster } => after_death(app, faster),
+        Gateway::AfterDeath { faster } => up::after_death(app, faster),
         Gateway::Start { which, .. } => {
             each(app, &which, JOBS, "up", |services, name| services.start(name).map(drop))
         }
@@ -74,7 +73,7 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
 }
 
 fn foreground(app: &App, names: Vec<ProfileName>) -> Result<u8, CliError> {
-    hermes_gateway::run(&app.store, &app.single_profile(names)?, Notification::inherited())?;
+    hermes_gateway::run(app.store(), &app.single_profile(names)?, Notification::inherited())?;
     Ok(exit::SUCCESS)
 }
 
@@ -86,12 +85,14 @@ fn register(
     refresh: bool,
 ) -> Result<u8, CliError> {
     let options = RegisterOptions { extra_env: extra_env.clone(), start_now: start };
-    // Of all, only those that another version made: the others would be stopped for nothing.
-    let s6 = if refresh && which.all { app.s6().ok() } else { None };
-    let is_current = |name: &ProfileName| {
-        s6.as_ref().is_some_and(|s6| s6.tree().scandir.slot(name).is_current())
+    // With --all, only those that another version created: the others would be stopped for nothing.
+    let outdated = match refresh && which.all {
+        true => Some(app.reachable()?.outdated()?),
+        false => None,
     };
-    let register = |services: &Services, name: &ProfileName| {
+    let is_current =
+        |name: &ProfileName| outdated.as_ref().is_some_and(|outdated| !outdated.contains(name));
+    let register = |services: &Supervisor, name: &ProfileName| {
         if is_current(name) && extra_env.is_empty() {
             return if start { services.start(name).map(drop) } else { Ok(()) };
         }
@@ -113,9 +114,9 @@ fn each(
     which: &ProfileSelector,
     jobs: usize,
     done: &str,
-    act: impl Fn(&Services, &ProfileName) -> Result<(), ManagerError> + Sync,
+    act: impl Fn(&Supervisor, &ProfileName) -> Result<(), ManagerError> + Sync,
 ) -> Result<u8, CliError> {
-    let services = app.services()?;
+    let services = app.reachable()?;
     let names = names(app, which)?;
     let single = names.len() == 1 && !which.all;
     let outcomes = parallel::map(names, jobs, |name| {
@@ -129,7 +130,7 @@ fn each(
             Ok(()) => {
                 output::message(format_args!("`{name}` is {done}"));
                 if app.json {
-                    reports.push(report(app, &services, &name));
+                    reports.push(report(&services, &name));
                 }
             }
             Err(error) if single => return Err(error),
@@ -153,31 +154,19 @@ fn each(
 }
 
 /// What the supervisor says afterwards. A slot that was taken away may have had no profile any more.
-fn report(app: &App, services: &Services, name: &ProfileName) -> serde_json::Value {
-    let status = services.status(name).map(|status| View::new(app, status));
+fn report(services: &Supervisor, name: &ProfileName) -> serde_json::Value {
+    let status = services.status(name).map(StatusView::from);
     let report = status.ok().and_then(|view| serde_json::to_value(view).ok());
     report.unwrap_or_else(|| serde_json::json!({ "profile": name, "registered": false }))
 }
 
 /// Runs before a unit's gateway: whether the operator wants it. What can't be read is wanted by nobody.
 fn wanted(app: &App) -> Result<u8, CliError> {
-    let profile = app.store.get(&app.single_profile(Vec::new())?).map_err(CliError::from);
+    let profile = app.store().get(&app.single_profile(Vec::new())?).map_err(CliError::from);
     let intent = profile.and_then(|profile| Intent::read(&profile.home).map_err(CliError::of));
     match intent {
         Ok(Intent::Running) => Ok(exit::SUCCESS),
         Ok(Intent::Stopped) => Ok(exit::FAILURE),
         Err(error) => Err(error.with_code(exit::FAILURE)),
     }
-}
-
-/// Runs as a slot's `finish`, in the service directory. How the gateway ended it reads from there.
-fn after_death(app: &App, faster: u32) -> Result<u8, CliError> {
-    let fault = restart::fault(&app.root().profile(&app.single_profile(Vec::new())?).fault());
-    let slot = ServiceDir::new(Path::new("."));
-    let code = policy::after_death(&slot, &Policy::default().faster(faster), fault)
-        .map_err(|error| CliError::new("failed to decide what follows a death").because(error))?;
-    if let Ok(Some(parked)) = policy::parked(&slot) {
-        output::message(format_args!("parked: {}", parked.reason));
-    }
-    Ok(code)
 }

@@ -1,155 +1,17 @@
-//! Boot: bringing the slots of a scan directory in line with the profiles of a home.
-//!
-//! [`plan`] is a pure function from facts to actions; [`crate::boot`] gathers the facts and carries
-//! the plan out. One bad profile costs its own action and no other.
+//! The plan: from facts to actions, without looking at anything else.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use hermes_core::{Intent, ProfileName};
-use serde::Serialize;
-
-/// What is known of one profile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProfileFact {
-    /// Its name.
-    pub name: ProfileName,
-    /// What the operator wants, or why that is unknown.
-    pub intent: Result<Intent, String>,
-    /// The port its gateway listens on, if it names one. It matters where a gateway is to be started.
-    pub port: Option<u16>,
-    /// Whether files of a gateway that is no more lie about.
-    pub stale_files: bool,
-}
-
-/// What is known of one slot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SlotFact {
-    /// ProfileLabel it is.
-    pub profile: ProfileName,
-    /// Whether supervisors of service and logger run.
-    pub supervised: bool,
-    /// Whether the service is wanted up, also by the next supervisor.
-    pub wanted: Wanted,
-    /// Whether a gateway process runs.
-    pub running: bool,
-    /// Whether it is parked.
-    pub parked: bool,
-    /// Whether its scripts are those of this version.
-    pub current: bool,
-}
-
-/// Why a slot is removed that no profile wants.
-pub(crate) const PROFILE_GONE: &str = "its profile is gone";
-
-/// What a slot says of whether its service is wanted up. Its record and its `down` file may differ:
-/// after a plain `s6-svc -d`, or while a new supervisor has not written its first record yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// Both say up.
-    Up,
-    /// Both say down.
-    Down,
-    /// They differ.
-    Unclear,
-}
-
-/// Everything that boot decides on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// The profiles, `default` first, then by name.
-    pub profiles: Vec<ProfileFact>,
-    /// Directories that look like profiles and can't be one, each with the reason.
-    pub skipped: Vec<(PathBuf, String)>,
-    /// The slots.
-    pub slots: Vec<SlotFact>,
-    /// Slots that can't be read, each with the reason.
-    pub unreadable: Vec<(ProfileName, String)>,
-    /// What interrupted commands left in the scan directory.
-    pub leftovers: Vec<PathBuf>,
-}
-
-/// One thing to do (or to say), in the order of the plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "action", rename_all = "kebab-case")]
-pub enum Action {
-    /// Finish a rename that a crash interrupted after the home was moved.
-    FinishRename {
-        /// Its new name.
-        profile: ProfileName,
-        /// Its old name, and anything worth saying.
-        detail: String,
-    },
-    /// Forget a rename that a crash interrupted before anything was moved.
-    UndoRename {
-        /// Its name, which stays.
-        profile: ProfileName,
-        /// What it was to be called.
-        detail: String,
-    },
-    /// Remove what an interrupted command left.
-    Clear {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// Take a slot away.
-    Remove {
-        /// ProfileLabel.
-        profile: ProfileName,
-        /// Why.
-        detail: &'static str,
-    },
-    /// Delete the files of a gateway that is no more.
-    Sweep {
-        /// ProfileLabel.
-        profile: ProfileName,
-    },
-    /// Make a slot, with its gateway down.
-    Register {
-        /// ProfileLabel.
-        profile: ProfileName,
-        /// Anything worth saying of it.
-        detail: String,
-    },
-    /// Start a gateway, making its slot if need be.
-    Start {
-        /// ProfileLabel.
-        profile: ProfileName,
-    },
-    /// Stop a gateway that is not wanted.
-    Stop {
-        /// ProfileLabel.
-        profile: ProfileName,
-    },
-    /// Leave a slot as it is.
-    Keep {
-        /// ProfileLabel.
-        profile: ProfileName,
-        /// Anything worth saying of it.
-        detail: String,
-    },
-    /// Pass over what is no profile, or a profile that can't be read.
-    Skip {
-        /// A profile's name, or a directory.
-        what: String,
-        /// Why.
-        detail: String,
-    },
-}
-
-impl Action {
-    /// Whether it is more than a remark.
-    pub fn changes_something(&self) -> bool {
-        !matches!(self, Self::Keep { .. } | Self::Skip { .. })
-    }
-}
+use super::{Action, Facts, PROFILE_GONE, ProfileFact, ServiceFact, Wanted};
+use crate::intent::Intent;
+use crate::name::ProfileName;
 
 /// Decides what to do. Applied, and asked again, it decides to keep everything.
 pub fn plan(facts: &Facts) -> Vec<Action> {
     let index = Index::of(facts);
     let clear = facts.leftovers.iter().map(|path| Action::Clear { path: path.clone() });
     let mut actions: Vec<_> = clear.collect();
-    for slot in &facts.slots {
+    for slot in &facts.services {
         let profile = slot.profile.clone();
         let known = index.profiles.contains_key(&profile);
         let hidden = || facts.skipped.iter().any(|(path, _)| path.ends_with(profile.as_str()));
@@ -162,7 +24,7 @@ pub fn plan(facts: &Facts) -> Vec<Action> {
         }
     }
     for fact in &facts.profiles {
-        let slot = index.slots.get(&fact.name).copied().filter(|slot| slot.supervised);
+        let slot = index.services.get(&fact.name).copied().filter(|slot| slot.supervised);
         if fact.stale_files && !slot.is_some_and(|slot| slot.running) {
             actions.push(Action::Sweep { profile: fact.name.clone() });
         }
@@ -184,7 +46,7 @@ pub fn plan(facts: &Facts) -> Vec<Action> {
 /// The facts by what they are looked up by, so that a plan takes no time by the square of its length.
 struct Index<'a> {
     profiles: BTreeMap<&'a ProfileName, &'a ProfileFact>,
-    slots: BTreeMap<&'a ProfileName, &'a SlotFact>,
+    services: BTreeMap<&'a ProfileName, &'a ServiceFact>,
     /// Those that name a port, in the order of the profiles.
     claims: BTreeMap<u16, Vec<&'a ProfileFact>>,
 }
@@ -197,13 +59,18 @@ impl<'a> Index<'a> {
         }
         Self {
             profiles: facts.profiles.iter().map(|fact| (&fact.name, fact)).collect(),
-            slots: facts.slots.iter().map(|slot| (&slot.profile, slot)).collect(),
+            services: facts.services.iter().map(|slot| (&slot.profile, slot)).collect(),
             claims,
         }
     }
 }
 
-fn decide(facts: &Facts, index: &Index<'_>, fact: &ProfileFact, slot: Option<&SlotFact>) -> Action {
+fn decide(
+    facts: &Facts,
+    index: &Index<'_>,
+    fact: &ProfileFact,
+    slot: Option<&ServiceFact>,
+) -> Action {
     let profile = fact.name.clone();
     let intent = match &fact.intent {
         Ok(intent) => *intent,
@@ -235,7 +102,7 @@ fn decide(facts: &Facts, index: &Index<'_>, fact: &ProfileFact, slot: Option<&Sl
 /// by name).
 fn rival_for_port<'a>(index: &Index<'a>, fact: &ProfileFact) -> Option<(&'a ProfileName, u16)> {
     let port = fact.port?;
-    let running = |name: &ProfileName| index.slots.get(name).is_some_and(|slot| slot.running);
+    let running = |name: &ProfileName| index.services.get(name).is_some_and(|slot| slot.running);
     let claims = || index.claims.get(&port).into_iter().flatten().copied();
     let up = claims().find(|other| other.name != fact.name && running(&other.name));
     let first = || {
@@ -249,7 +116,7 @@ fn unreadable(reason: &str) -> String {
     format!("its slot can't be read: {reason}")
 }
 
-fn remarks(slot: &SlotFact) -> String {
+fn remarks(slot: &ServiceFact) -> String {
     let mut remarks = Vec::new();
     if slot.parked {
         remarks.push("parked");
@@ -273,8 +140,8 @@ mod tests {
         }
     }
 
-    fn slot(name: &str, up: bool) -> SlotFact {
-        SlotFact {
+    fn slot(name: &str, up: bool) -> ServiceFact {
+        ServiceFact {
             profile: name.parse().unwrap(),
             supervised: true,
             wanted: if up { Wanted::Up } else { Wanted::Down },
@@ -312,9 +179,9 @@ Skip { what: "/p/B", detail: "bad" }"#,
         check(
             Facts {
                 profiles: vec![profile("default", Intent::Stopped), bad, swept],
-                slots: vec![
+                services: vec![
                     slot("gone", true),
-                    SlotFact { supervised: false, ..slot("swept", false) },
+                    ServiceFact { supervised: false, ..slot("swept", false) },
                 ],
                 leftovers: vec!["/s/.hermes-x".into()],
                 ..Facts::default()
@@ -339,10 +206,10 @@ Start { profile: ProfileName("swept") }"#,
                     profile("parked", Intent::Running),
                     profile("up", Intent::Stopped),
                 ],
-                slots: vec![
-                    SlotFact { current: false, ..slot("default", false) },
+                services: vec![
+                    ServiceFact { current: false, ..slot("default", false) },
                     slot("down", false),
-                    SlotFact { parked: true, ..slot("parked", false) },
+                    ServiceFact { parked: true, ..slot("parked", false) },
                     slot("up", true),
                 ],
                 ..Facts::default()
@@ -369,6 +236,6 @@ Register { profile: ProfileName("c"), detail: "not started: port 1 belongs to `d
 Register { profile: ProfileName("a"), detail: "not started: port 2 belongs to `b`" }
 Keep { profile: ProfileName("b"), detail: "" }
 Register { profile: ProfileName("c"), detail: "not started: port 1 belongs to `default`" }"#;
-        check(Facts { profiles, slots: vec![slot("b", true)], ..Facts::default() }, kept);
+        check(Facts { profiles, services: vec![slot("b", true)], ..Facts::default() }, kept);
     }
 }

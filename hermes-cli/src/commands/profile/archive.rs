@@ -4,17 +4,16 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use hermes_core::ProfileName;
 use hermes_core::archive::{Archive, ArchiveError, Format, LeftOut, Limits, Packed, Why};
 use hermes_core::process_lock;
 use hermes_core::store::{Profile, StoreError};
+use hermes_core::{ProfileName, ProfileRegistrar};
 use hermes_core::{config, fsutil};
 
-use super::profile::{finish, first_intent};
+use super::new;
 use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
-use crate::profile_service;
 
 /// How many of what was left out are named on one line.
 const NAMED: usize = 5;
@@ -25,7 +24,7 @@ pub(super) fn export(
     output: Option<PathBuf>,
     force: bool,
 ) -> Result<u8, CliError> {
-    let profile = app.store.get(name)?;
+    let profile = app.store().get(name)?;
     let to = output.unwrap_or_else(|| PathBuf::from(format!("{name}.tar.zst")));
     if to == Path::new("-") {
         return export_to_stdout(app, &profile);
@@ -35,7 +34,7 @@ pub(super) fn export(
             .with_hint("it ends in .tar.zst or .tar.gz")
             .with_code(exit::USAGE)
     })?;
-    let packed = app.store.export(&profile, &to, format, force)?;
+    let packed = app.store().export(&profile, &to, format, force)?;
     let path = to.display();
     output::message(format_args!("exported profile `{name}` to `{path}`, {}", amount(&packed)));
     tell_left_out(&packed.left_out);
@@ -65,7 +64,7 @@ fn export_to_stdout(app: &App, profile: &Profile) -> Result<u8, CliError> {
     if stdout.is_terminal() {
         return refused("it is a terminal");
     }
-    match app.store.export_to(profile, &mut stdout, Format::Zstd) {
+    match app.store().export_to(profile, &mut stdout, Format::Zstd) {
         Ok(packed) => tell_left_out(&packed.left_out),
         // Whoever reads it has had enough, and knows so.
         Err(StoreError::Export { source: ArchiveError::Write { source, .. }, .. })
@@ -141,7 +140,7 @@ pub(super) fn import(
             None => error,
         }
     };
-    let registrar = app.registrar()?;
+    let supervisor = app.supervisor()?;
     let limits = max_size.map_or_else(Limits::default, Limits::up_to);
     let archive = Archive::open(open(file)?, limits).map_err(failed)?;
     let name = match name {
@@ -152,16 +151,16 @@ pub(super) fn import(
                 .with_hint("`--name NAME` gives it another name")
         })?,
     };
-    registrar.check_name(&name)?;
-    let imported = app.store.import(archive, &name, first_intent(&registrar, start))?;
-    let registered = profile_service::created(app, &registrar, &name)?;
-    let port = app.store.port(&imported.profile).ok().flatten();
+    supervisor.check_name(&name)?;
+    let imported = app.store().import(archive, &name, supervisor.first_intent(start))?;
+    let registered = supervisor.register_new(&name)?;
+    let port = app.store().port(&imported.profile).ok().flatten();
     let port = port.map_or_else(|| "no port".to_owned(), |port| format!("port {port}"));
     output::message(format_args!("imported profile `{name}`, {port}"));
     if let Some(taken) = imported.taken_port {
         output::message(format_args!("the archive's port {taken} is another profile's"));
     }
-    finish(app, &registrar, &imported.profile, registered, start)
+    new::finish(app, &supervisor, &imported.profile, registered, start)
 }
 
 /// Opens an archive. What is no file might keep it waiting for ever.

@@ -1,0 +1,188 @@
+//! `hermes profile`: create, delete, rename, list, show, use, port. In `archive`: export, import; in `new`:
+//! what follows the creation of a profile.
+
+mod archive;
+mod new;
+
+use hermes::view::ProfileView;
+use hermes_core::config;
+use hermes_core::parallel;
+use hermes_core::store::StoreError;
+use hermes_core::supervisor::NewService;
+use hermes_core::{ProfileName, ServiceManager, Status};
+
+use crate::app::App;
+use crate::args::Profile as Command;
+use crate::error::{CliError, exit};
+use crate::output;
+
+pub(crate) fn run(app: &App, command: Command) -> Result<u8, CliError> {
+    match command {
+        Command::Create { name, port, start } => create(app, &name, port, start),
+        Command::Delete { name, yes, keep_logs } => delete(app, &name, yes, keep_logs),
+        Command::Rename { from, to } => rename(app, &from, &to),
+        Command::List => list(app),
+        Command::Show { name } => show(app, name),
+        Command::Use { name } => choose(app, &name),
+        Command::Port { name, port } => set_port(app, &name, port),
+        Command::Export { name, output, force } => archive::export(app, &name, output, force),
+        Command::Import { file, name, start, max_size } => {
+            archive::import(app, &file, name, start, max_size)
+        }
+    }
+}
+
+fn create(app: &App, name: &ProfileName, port: Option<u16>, start: bool) -> Result<u8, CliError> {
+    let supervisor = app.supervisor()?;
+    let (profile, service) = supervisor.create_profile(name, port, start)?;
+    let port = app.store().port(&profile).ok().flatten().unwrap_or_default();
+    output::message(format_args!("created profile `{name}`, port {port}"));
+    new::finish(app, &supervisor, &profile, service, start)
+}
+
+fn delete(app: &App, name: &ProfileName, yes: bool, keep_logs: bool) -> Result<u8, CliError> {
+    let profile = app.store().deletable(name)?;
+    if !yes {
+        let home = profile.home.path().display();
+        let question =
+            format!("This removes `{home}` with all that is in it. Type `{name}` to go on:");
+        match output::ask(&question) {
+            Some(answer) if answer == name.as_str() => {}
+            Some(_) => {
+                return Err(CliError::new(format!("nothing was deleted: that is not `{name}`")));
+            }
+            None => {
+                let error =
+                    CliError::new(format!("`{name}` was not deleted: nobody is here to be asked"));
+                return Err(error.with_hint("`-y` deletes without asking").with_code(exit::USAGE));
+            }
+        }
+    }
+    app.supervisor()?.delete_profile(name, keep_logs)?;
+    output::message(format_args!("deleted profile `{name}`"));
+    Ok(exit::SUCCESS)
+}
+
+fn rename(app: &App, from: &ProfileName, to: &ProfileName) -> Result<u8, CliError> {
+    let supervisor = app.supervisor()?;
+    supervisor.rename(from, to)?;
+    output::message(format_args!("renamed profile `{from}` to `{to}`"));
+    let profile = app.store().get(to)?;
+    let status = supervisor.status(to).ok();
+    match &status {
+        Some(status) if status.registered => {
+            output::message(format_args!("its gateway is registered and {}", status.state));
+        }
+        _ => {
+            if let NewService::Next(next) = supervisor.next_step(to) {
+                output::message(next);
+            }
+        }
+    }
+    let view = ProfileView::new(&profile, status.as_ref(), &app.profile()?);
+    if app.json {
+        output::json(&view)?;
+    }
+    Ok(exit::SUCCESS)
+}
+
+fn list(app: &App) -> Result<u8, CliError> {
+    let listing = app.store().list()?;
+    let chosen = app.profile()?;
+    let names: Vec<_> = listing.profiles.iter().map(|profile| profile.name.clone()).collect();
+    let statuses = app.reachable().ok().and_then(|services| services.statuses(&names).ok());
+    let statuses = statuses.unwrap_or_default().into_iter().map(Result::ok);
+    let statuses = statuses.chain(std::iter::repeat_with(|| None));
+    let profiles = listing.profiles.iter().zip(statuses).collect();
+    let view = |(profile, status): (_, Option<Status>)| {
+        ProfileView::new(profile, status.as_ref(), &chosen)
+    };
+    let views: Vec<_> = parallel::compute(profiles, view);
+    if app.json {
+        output::json(&views)?;
+    } else {
+        output::table(&["", "PROFILE", "PORT", "INTENT", "STATE", "HOME"], views.iter().map(row))?;
+    }
+    for skipped in listing.skipped {
+        output::warning(format_args!(
+            "`{}` is passed over: {}",
+            skipped.path.display(),
+            skipped.reason
+        ));
+    }
+    for view in views {
+        if let Some(problem) = view.problem {
+            output::warning(problem);
+        }
+    }
+    Ok(exit::SUCCESS)
+}
+
+fn row(view: &ProfileView) -> Vec<String> {
+    vec![
+        if view.chosen { "*" } else { "" }.to_owned(),
+        view.profile.to_string(),
+        output::or_dash(view.port),
+        output::or_dash(view.intent),
+        output::or_dash(view.state),
+        view.home.clone(),
+    ]
+}
+
+fn show(app: &App, name: Option<ProfileName>) -> Result<u8, CliError> {
+    let chosen = app.profile()?;
+    let profile = app.store().get(&name.unwrap_or_else(|| chosen.clone()))?;
+    let status = app.reachable().ok().and_then(|supervisor| supervisor.status(&profile.name).ok());
+    let view = ProfileView::new(&profile, status.as_ref(), &chosen);
+    if app.json {
+        output::json(&view)?;
+        return Ok(exit::SUCCESS);
+    }
+    output::line(format_args!("profile  {}", view.profile))?;
+    output::line(format_args!("home     {}", view.home))?;
+    output::line(format_args!("port     {}", output::or_dash(view.port)))?;
+    output::line(format_args!("intent   {}", output::or_dash(view.intent)))?;
+    output::line(format_args!("state    {}", output::or_dash(view.state)))?;
+    if let Ok(loaded) = config::load(&profile.home.config()) {
+        let command = loaded.gateway.command.map(|command| command.join(" "));
+        let command = command.unwrap_or_else(|| "the built-in gateway".to_owned());
+        output::line(format_args!("runs     {command}"))?;
+    }
+    if let Some(problem) = view.problem {
+        output::warning(problem);
+    }
+    Ok(exit::SUCCESS)
+}
+
+fn choose(app: &App, name: &ProfileName) -> Result<u8, CliError> {
+    app.store().set_active(name)?;
+    output::message(format_args!("commands that name no profile now mean `{name}`"));
+    Ok(exit::SUCCESS)
+}
+
+fn set_port(app: &App, name: &ProfileName, port: Option<u16>) -> Result<u8, CliError> {
+    let profile = app.store().get(name)?;
+    let path = profile.home.config();
+    // A port that is given may mend a file that can't be read as it is.
+    let named = match port {
+        Some(_) => None,
+        None => app.store().port(&profile).map_err(StoreError::from)?,
+    };
+    let (port, written) = match named {
+        Some(port) => (port, false),
+        None => (app.store().set_port(&profile, port)?, true),
+    };
+    if app.json {
+        output::json(&serde_json::json!({ "profile": name, "port": port, "written": written }))?;
+    } else {
+        output::line(port)?;
+    }
+    if written {
+        let path = path.display();
+        output::message(format_args!(
+            "wrote it into `{path}`; `hermes gateway restart {}` makes a gateway that runs use it",
+            profile.name
+        ));
+    }
+    Ok(exit::SUCCESS)
+}

@@ -1,0 +1,38 @@
+//! What follows the creation of a profile, made anew or from an archive.
+
+use hermes::view::ProfileView;
+use hermes_core::store::Profile;
+use hermes_core::supervisor::NewService;
+use hermes_core::{ServiceManager, Supervisor};
+
+use crate::app::App;
+use crate::error::{CliError, exit};
+use crate::output;
+
+/// Starts the gateway of a new profile if that was asked for, and prints what became of it.
+pub(super) fn finish(
+    app: &App,
+    supervisor: &Supervisor,
+    profile: &Profile,
+    service: NewService,
+    start: bool,
+) -> Result<u8, CliError> {
+    let name = &profile.name;
+    match service {
+        NewService::Registered if start => {
+            supervisor.start(name)?;
+            output::message("its gateway is up");
+        }
+        NewService::Registered => {
+            output::message(format_args!(
+                "its gateway is registered; `hermes gateway start {name}` starts it"
+            ));
+        }
+        NewService::Next(next) => output::message(next),
+    }
+    if app.json {
+        let status = supervisor.status(name).ok();
+        output::json(&ProfileView::new(profile, status.as_ref(), &app.profile()?))?;
+    }
+    Ok(exit::SUCCESS)
+}

@@ -1,0 +1,75 @@
+//! The process that becomes s6-svscan.
+//!
+//! `up` starts itself once more (`--become-svscan`), and that process becomes s6-svscan: only from inside
+//! can it ask the kernel for a signal when `up` dies, and raise its own limit on descriptors.
+
+use std::env;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use hermes_core::home::env as names;
+use hermes_core::process::Process;
+use hermes_s6::{Tree, svscan};
+use rustix::process::{Resource, Signal};
+
+use crate::app::App;
+use crate::error::CliError;
+
+pub(super) fn spawn(tree: &Tree, service: bool) -> Result<Child, CliError> {
+    let failed = |error| CliError::new("failed to start s6-svscan").because(error);
+    let nofile = rustix::process::getrlimit(Resource::Nofile).current;
+    let mut command = Command::new(env::current_exe().map_err(failed)?);
+    // Without it the slots' scripts take the tree for a machine's own: HOME is then the root home.
+    match service {
+        true => command.env_remove(names::UP),
+        false => command.env(names::UP, "1"),
+    };
+    command
+        .args(["up", "--become-svscan"])
+        .arg(std::process::id().to_string())
+        .arg("--scandir")
+        .arg(tree.scandir.path())
+        .env(names::HOME, tree.root.path())
+        .env(names::SCANDIR, tree.scandir.path())
+        // An agent may run `up`: its tree is not part of its gateway.
+        .env_remove(names::SUPERVISED_CHILD)
+        .env_remove(names::PROFILE)
+        .env(names::UP_NOFILE, nofile.map_or_else(String::new, |n| n.to_string()))
+        .stdin(Stdio::null())
+        // What a terminal sends on Ctrl-C is for `up` alone, which then ends the tree in order.
+        .process_group(0)
+        .spawn()
+        .map_err(failed)
+}
+
+/// The process that `up` starts: becomes s6-svscan, and is told to end when `parent` dies.
+pub(crate) fn become_svscan(app: &App, parent: u32) -> Result<u8, CliError> {
+    let failed = |error: std::io::Error| CliError::new("failed to become s6-svscan").because(error);
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
+        .map_err(|errno| failed(errno.into()))?;
+    if std::os::unix::process::parent_id() != parent {
+        return Err(CliError::new("`hermes up` died before its tree was there"));
+    }
+    raise_descriptor_limit();
+    let tree = super::tree(app)?;
+    super::owner::claim(&tree)?;
+    let mut command = svscan::command(&tree.programs.s6, tree.scandir.path()).map_err(failed)?;
+    Err(failed(command.exec()))
+}
+
+/// Goes as far as it may: what is missing is then the capacity that `register` checks.
+fn raise_descriptor_limit() {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = svscan::DESCRIPTORS;
+    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if limit.current.is_some_and(|current| current < allowed) {
+        limit.current = Some(allowed);
+        let _ = rustix::process::setrlimit(Resource::Nofile, limit);
+    }
+}
+
+pub(super) fn process_of(child: &Child) -> Result<Process, CliError> {
+    Process::open(child.id())
+        .map_err(|error| CliError::new("failed to watch s6-svscan").because(error))?
+        .ok_or_else(|| CliError::new("s6-svscan ended at once"))
+}

@@ -1,0 +1,224 @@
+//! `hermes up`: an s6 supervision tree in the foreground, for the current user; and what else knows s6.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `owner` | one tree for each home: waiting for another owner, becoming the owner |
+//! | `child` | the process that becomes s6-svscan |
+//! | `stop` | `up --stop` |
+//! | `slot` | what slots and the image call: `gateway after-death`, `boot --delegate` |
+//!
+//! No other part of the program names hermes-s6.
+
+mod child;
+mod owner;
+mod slot;
+mod stop;
+
+use std::os::fd::OwnedFd;
+use std::process::Child;
+use std::sync::Arc;
+use std::thread;
+
+use fs_err as fs;
+use hermes_core::driver::During;
+use hermes_core::end_signals;
+use hermes_core::home::env as names;
+use hermes_core::manager::ManagerError;
+use hermes_core::process::Process;
+use hermes_core::reconcile::{Action, Outcome};
+use hermes_core::supervisor::{Booted, DEFAULT_JOBS, Supervisor};
+use hermes_gateway::Notification;
+use hermes_s6::{S6Driver, Tree, connect, svscan};
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::Signal;
+
+pub(crate) use self::child::become_svscan;
+use self::owner::Awaited;
+pub(crate) use self::slot::{after_death, delegate};
+pub(crate) use self::stop::stop;
+use super::boot;
+use crate::app::App;
+use crate::error::{CliError, exit};
+use crate::output;
+
+/// The tree that `up` is about.
+fn tree(app: &App) -> Result<Tree, CliError> {
+    Ok(Tree::of_user(app.hermes.environment())?)
+}
+
+pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
+    app.hermes.refuse_client()?;
+    let tree = tree(app)?;
+    connect::prepare_scandir(tree.scandir.path())?;
+    fs::create_dir_all(app.root().path())
+        .map_err(|error| CliError::new("failed to make the home").because(error))?;
+    // From here on a signal ends the tree in order, also while it is still coming up.
+    let signals = register_signals()?;
+    if owner::await_turn(&tree, &signals, || refuse_second(&tree))? == Awaited::Interrupted {
+        return Ok(exit::SUCCESS);
+    }
+    let notification = service.then(Notification::inherited);
+    let (mut child, process, ready) = start(&tree, service)?;
+    let (ended, stopped) = match ready {
+        Ok(()) => {
+            notification.into_iter().for_each(|notification| {
+                notification.ready();
+            });
+            supervise(app, &tree, &process, &signals, stop_tree)
+        }
+        Err(error) => (Err(error.into()), stop_tree(&tree, &process)),
+    };
+    if stopped.is_err() {
+        // It did not end in time. What it leaves is ended below, one by one.
+        let _ = process.signal(Signal::KILL);
+    }
+    child.wait().map_err(|error| CliError::new("failed to wait for s6-svscan").because(error))?;
+    // Nothing is left of a tree that ended in order; the slots of one that did not are ended here.
+    if tree.scandir.path().is_dir() {
+        clear(&tree)?;
+    }
+    stopped?;
+    ended?;
+    output::message("the tree is down");
+    Ok(exit::SUCCESS)
+}
+
+/// `up --adopt`: looks after the gateways on a scan directory whose s6-svscan another supervisor runs, as
+/// the home's owner: boots them, and stops them when a signal asks for it. That s6-svscan goes on.
+pub(crate) fn adopt(app: &App) -> Result<u8, CliError> {
+    app.hermes.refuse_client()?;
+    let tree = tree(app)?;
+    let svscan = tree.require_svscan().during("look after its gateways")?;
+    let notification = Notification::inherited();
+    let signals = register_signals()?;
+    if owner::await_turn(&tree, &signals, || Ok(()))? == Awaited::Interrupted {
+        return Ok(exit::SUCCESS);
+    }
+    owner::claim(&tree)?;
+    let failed = |error| CliError::new("failed to watch s6-svscan").because(error);
+    let process = svscan.pid.map(Process::open).transpose().map_err(failed)?.flatten();
+    let process = process.ok_or_else(|| CliError::new("s6-svscan can't be seen from here"))?;
+    notification.ready();
+    let stop = |tree: &Tree, _: &Process| {
+        let scandir = tree.scandir.path().display();
+        Ok(svscan::stop_all(tree).during(&format!("stop the gateways on `{scandir}`"))?)
+    };
+    let (ended, stopped) = supervise(app, &tree, &process, &signals, stop);
+    stopped?;
+    ended?;
+    output::message("the gateways are down");
+    Ok(exit::SUCCESS)
+}
+
+/// Starts s6-svscan on a scan directory that is clear of former trees, and blocks until it takes
+/// commands, or is seen not to.
+fn start(
+    tree: &Tree,
+    service: bool,
+) -> Result<(Child, Process, Result<(), ManagerError>), CliError> {
+    let _lock = tree.lock_tree().during("start the tree")?;
+    refuse_second(tree)?;
+    clear_locked(tree)?;
+    let child = child::spawn(tree, service)?;
+    let process = child::process_of(&child)?;
+    let ready = svscan::await_ready(tree, &process)
+        .during(&format!("run s6-svscan on `{}`", tree.scandir.path().display()));
+    Ok((child, process, ready))
+}
+
+fn stop_tree(tree: &Tree, process: &Process) -> Done {
+    match process.has_ended() {
+        true => Ok(()),
+        false => {
+            let scandir = tree.scandir.path().display();
+            Ok(svscan::stop(tree, process).during(&format!("stop the tree on `{scandir}`"))?)
+        }
+    }
+}
+
+type Done = Result<(), CliError>;
+
+/// Boots the profiles, blocks until a signal asks for the end or s6-svscan is gone, and stops the tree.
+/// Answers why it ended, and how the stop went.
+fn supervise(
+    app: &App,
+    tree: &Tree,
+    process: &Process,
+    signals: &OwnedFd,
+    stop: impl FnOnce(&Tree, &Process) -> Done,
+) -> (Done, Done) {
+    let shutdown = &tree.shutdown;
+    let driver = Arc::new(S6Driver::new(tree.clone()));
+    let supervisor = Supervisor::new(driver, app.store().clone());
+    thread::scope(|scope| {
+        // A boot takes as long as its slowest gateway, and a signal is not to wait for that.
+        scope.spawn(|| match supervisor.boot(DEFAULT_JOBS) {
+            Ok(booted) if !shutdown.has_begun() => report(tree, &booted),
+            Ok(_) => {}
+            Err(error) => output::error(&error.into(), false),
+        });
+        let ended = await_end(process, signals);
+        shutdown.begin();
+        (ended, stop(tree, process))
+    })
+}
+
+fn report(tree: &Tree, booted: &Booted) {
+    boot::report(booted);
+    let started = |outcome: &&Outcome| {
+        outcome.error.is_none() && matches!(outcome.action, Action::Start { .. })
+    };
+    output::message(format_args!(
+        "the tree is up on `{}`; gateways started: {}",
+        tree.scandir.path().display(),
+        booted.outcomes.iter().filter(started).count(),
+    ));
+}
+
+fn await_end(process: &Process, signals: &OwnedFd) -> Done {
+    loop {
+        let mut fds = [PollFd::new(signals, PollFlags::IN), PollFd::new(process, PollFlags::IN)];
+        let polled = rustix::event::poll(&mut fds, None);
+        if polled.is_ok() && !fds[0].revents().is_empty() {
+            return Ok(());
+        }
+        if process.has_ended() {
+            return Err(CliError::new("s6-svscan ended, and the tree with it")
+                .with_hint("its own output, above, says why"));
+        }
+    }
+}
+
+/// Ends what a former tree left in the scan directory, under the tree's lock.
+fn clear(tree: &Tree) -> Result<(), CliError> {
+    let _lock = tree.lock_tree().during("end the tree")?;
+    clear_locked(tree)
+}
+
+fn clear_locked(tree: &Tree) -> Result<(), CliError> {
+    let scandir = tree.scandir.path().display();
+    Ok(svscan::clear(tree).during(&format!("clear the scan directory `{scandir}`"))?)
+}
+
+fn refuse_second(tree: &Tree) -> Result<(), CliError> {
+    let scandir = tree.scandir.path().display();
+    let holder = tree.scandir.svscan().map_err(|error| {
+        CliError::new(format!("failed to see who holds `{scandir}`")).because(error)
+    })?;
+    let Some(holder) = holder else { return Ok(()) };
+    let pid = holder.pid.map_or_else(|| "in another container".to_owned(), |pid| pid.to_string());
+    let home = holder.pid.and_then(|pid| tree.proc.variable(pid, names::HOME).ok().flatten());
+    let home = home.map_or_else(
+        || "a home that is not told".to_owned(),
+        |home| format!("`{}`", home.display()),
+    );
+    Err(CliError::new(format!("a tree runs on `{scandir}` already"))
+        .because(format!("its s6-svscan is {pid}, for {home}"))
+        .with_hint("`hermes up --stop` ends it; --scandir names another place"))
+}
+
+/// A descriptor that becomes readable when a signal asks for the end.
+fn register_signals() -> Result<OwnedFd, CliError> {
+    end_signals::register(&end_signals::FOREGROUND)
+        .map_err(|error| CliError::new("failed to listen for signals").because(error))
+}

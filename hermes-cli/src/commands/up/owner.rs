@@ -1,0 +1,89 @@
+//! One tree for each home: waiting for another owner, and becoming the owner.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use hermes_core::driver::During;
+use hermes_core::home::env;
+use hermes_core::manager::ManagerError;
+use hermes_core::wait::{self, Poll};
+use hermes_s6::{Tree, owner as s6_owner};
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::error::{CliError, exit};
+use crate::output;
+
+/// How long `up` waits for another owner of its home unless the environment says otherwise.
+const OWNER_WAIT: Duration = Duration::from_secs(60);
+/// How long a tree waits to become the owner, once `up` has seen none: another one may have been faster.
+const CLAIM_WAIT: Duration = Duration::from_secs(2);
+
+/// Makes this process the owner of the tree's home for the rest of its life, exec included, unless
+/// `HERMES_OWNER_LOCK=off`.
+pub(super) fn claim(tree: &Tree) -> Result<(), ManagerError> {
+    match locks() {
+        true => s6_owner::claim(tree, CLAIM_WAIT)
+            .during(&format!("become the owner of `{}`", tree.root.path().display())),
+        false => Ok(()),
+    }
+}
+
+/// Whether a tree locks its home for itself.
+fn locks() -> bool {
+    hermes::variable(env::OWNER_LOCK).is_none_or(|value| value != "off")
+}
+
+/// How long a tree waits for another owner of its home.
+fn wait_time() -> Result<Duration, CliError> {
+    let Some(value) = hermes::text(env::OWNER_WAIT) else { return Ok(OWNER_WAIT) };
+    value.parse().map(Duration::from_secs).map_err(|_| {
+        CliError::new(format!("invalid value `{value}` for {}", env::OWNER_WAIT))
+            .with_hint("it is a number of seconds")
+            .with_code(exit::USAGE)
+    })
+}
+
+#[derive(PartialEq, Eq)]
+pub(super) enum Awaited {
+    Free,
+    Interrupted,
+}
+
+/// Blocks while another tree runs the gateways of this home, until a signal asks for the end or the time
+/// is over, which is an error that names the owner. A tree on the same scan directory is one at once.
+pub(super) fn await_turn(
+    tree: &Tree,
+    signals: &OwnedFd,
+    refuse: impl Fn() -> Result<(), CliError>,
+) -> Result<Awaited, CliError> {
+    refuse()?;
+    if !locks() {
+        return Ok(Awaited::Free);
+    }
+    let timeout = wait_time()?;
+    let home = tree.root.path().display();
+    let failed = |error| CliError::new(format!("failed to see who owns `{home}`")).because(error);
+    let mut seen = None;
+    let done = wait::until(Instant::now() + timeout, || {
+        let Some(owner) = s6_owner::owner(&tree.root).map_err(failed)? else {
+            return Ok::<_, CliError>(Poll::Done(Awaited::Free));
+        };
+        refuse()?;
+        if seen.is_none() {
+            let seconds = timeout.as_secs();
+            output::message(format_args!(
+                "waiting up to {seconds} s for the owner of `{home}`, {owner}"
+            ));
+        }
+        seen = Some(owner);
+        let mut fds = [PollFd::new(signals, PollFlags::IN)];
+        let asked = rustix::event::poll(&mut fds, Some(&Timespec::default())).is_ok_and(|n| n > 0);
+        Ok(if asked { Poll::Done(Awaited::Interrupted) } else { Poll::Wait })
+    })?;
+    match (done, seen) {
+        (None, Some(owner)) => {
+            Err(ManagerError::of("start the tree", s6_owner::taken(&owner)).into())
+        }
+        (done, _) => Ok(done.unwrap_or(Awaited::Free)),
+    }
+}

@@ -1,0 +1,38 @@
+//! What slots and the image call: `gateway after-death` and `boot --delegate`.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use fs_err as fs;
+use hermes_core::restart;
+use hermes_s6::Tree;
+use hermes_s6::layout::ServiceDir;
+use hermes_s6::policy::{self, Policy};
+
+use crate::app::App;
+use crate::error::{CliError, exit};
+use crate::output;
+
+/// Runs as a slot's `finish`, in the service directory. How the gateway ended it reads from there.
+pub(crate) fn after_death(app: &App, faster: u32) -> Result<u8, CliError> {
+    let fault = restart::fault(&app.root().profile(&app.single_profile(Vec::new())?).fault());
+    let slot = ServiceDir::new(Path::new("."));
+    let code = policy::after_death(&slot, &Policy::default().faster(faster), fault)
+        .map_err(|error| CliError::new("failed to decide what follows a death").because(error))?;
+    if let Ok(Some(parked)) = policy::parked(&slot) {
+        output::message(format_args!("parked: {}", parked.reason));
+    }
+    Ok(code)
+}
+
+/// As root: gives the scan directory to the owner of the home.
+pub(crate) fn delegate(app: &App) -> Result<u8, CliError> {
+    let home = app.root().path();
+    let owner = fs::metadata(home)
+        .map_err(|error| CliError::new("failed to find the owner of the home").because(error))?;
+    let tree = Tree::in_charge(app.hermes.environment())?;
+    let scandir = tree.scandir.path();
+    hermes_s6::delegate::delegate(scandir, owner.uid(), owner.gid()).map_err(CliError::of)?;
+    output::message(format_args!("`{}` belongs to uid {} now", scandir.display(), owner.uid()));
+    Ok(exit::SUCCESS)
+}

@@ -1,0 +1,220 @@
+//! What a backend must be able to do, for one gateway and for many: the trait [`Driver`].
+//!
+//! A backend is a driver of primitives. The sequences over them (lock, settle what was interrupted, claim
+//! the port, record the intent, act, observe) are written once, in [`Supervisor`](crate::Supervisor), and
+//! are the same under every backend.
+
+mod environment;
+mod error;
+mod none;
+pub mod startup;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::changes::Changes;
+use crate::detect::Facts;
+use crate::diagnostics::Examination;
+use crate::gateway::Gateway;
+use crate::kind::Kind;
+use crate::log::Logs;
+use crate::name::ProfileName;
+use crate::parallel;
+use crate::reconcile::{Outcome, Survey};
+use crate::status::Status;
+use crate::store::Store;
+
+pub use environment::{Backend, Environment};
+pub use error::{Cause, DriverError, UP};
+pub use none::NoDriver;
+
+pub use crate::error_class::Class;
+pub use crate::manager::During;
+
+/// How long a service lives, and with it which commands make it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Services are registered while the machine runs and gone after its restart, when
+    /// [`Supervisor::boot`](crate::Supervisor::boot) makes them anew: `gateway register`.
+    Registered,
+    /// Services are installed for this and every later start of the machine: `gateway install`.
+    Installed,
+    /// The backend has no services.
+    Unsupported,
+}
+
+/// How a service is created.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CreateOptions {
+    /// Variables for the gateway's environment. Keys are shell identifiers, values have no NUL byte.
+    pub extra_env: BTreeMap<String, String>,
+    /// The service comes up by itself, without being waited for, if the backend starts what it has just
+    /// been given. Otherwise it is created down.
+    pub up: bool,
+}
+
+/// A backend: the primitives that [`Supervisor`](crate::Supervisor) composes.
+///
+/// # Obligations
+///
+/// - **Locks.** The caller holds the profile's lock ([`RootHome::profile_lock`](crate::RootHome::profile_lock))
+///   during every primitive that changes something, and keeps it until the whole sequence is done. A driver
+///   may take locks of its own inside a primitive, never another profile's.
+/// - **Time.** Every primitive returns by a deadline that the driver was built with. One that passes is an
+///   error of the class [`Class::TimedOut`].
+/// - **Truth.** A primitive returns success when the effect was observed, not when it was requested: `up`
+///   when the gateway is ready, `down` when no process of it is left, `create` when the supervisor has the
+///   service, `remove` when the supervisor has let it go.
+/// - **Undo.** A primitive that fails leaves nothing half-made that the next call of the same primitive
+///   does not complete or replace.
+/// - **Intent and port.** A driver neither reads nor writes the intent in order to decide, and passes no
+///   port on: the gateway reads both in its own home.
+/// - **Errors** carry the cause and a hint. What was to be done is added by the caller.
+///
+/// Primitives for many gateways have provided implementations that take one after the other, or some at a
+/// time; a backend overrides those that it can do better.
+pub trait Driver: fmt::Debug + Send + Sync {
+    /// Whether the backend is in charge of a machine with these facts. Pure: it looks at nothing else.
+    fn detect(facts: &Facts) -> bool
+    where
+        Self: Sized;
+
+    /// The driver for the gateways of this environment, whether its supervisor answers or not. Starts no
+    /// process and changes nothing.
+    fn connect(environment: &Environment) -> Result<Self, DriverError>
+    where
+        Self: Sized;
+
+    /// What the backend is called.
+    fn kind(&self) -> Kind;
+
+    /// How long its services live.
+    fn lifetime(&self) -> Lifetime;
+
+    /// Fails if the supervisor does not answer. Changes nothing, does not wait.
+    fn reach(&self) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    /// Refuses a name that the backend can't carry, before a profile is made that could have no service.
+    /// Changes nothing, does not wait.
+    fn check_name(&self, _profile: &ProfileName) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    /// Refuses a change to the profile's service that this process may not make, or not here: the
+    /// supervisor is another home's, or another user's. `command` is the command line that does it
+    /// (`gateway start coder`), for the hint. Changes nothing, does not wait; no lock is held yet.
+    fn check(&self, _profile: &ProfileName, _command: &str) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    /// Whether the profile has a service, whole or not. Does not wait.
+    fn exists(&self, profile: &ProfileName) -> Result<bool, DriverError>;
+
+    /// The profiles that have a service, sorted, whether the profiles still exist or not. Does not wait.
+    fn list(&self) -> Result<Vec<ProfileName>, DriverError>;
+
+    /// Creates the gateway's service, or brings one that exists up to date with its profile. Idempotent.
+    /// Blocks until the supervisor has it. On failure nothing is left of what was not there before.
+    fn create(&self, gateway: &Gateway, options: &CreateOptions) -> Result<(), DriverError>;
+
+    /// Stops the gateway, removes its service and blocks until no process of either is left. Idempotent:
+    /// success without a service, whether the profile exists or not.
+    fn remove(&self, gateway: &Gateway) -> Result<(), DriverError>;
+
+    /// Brings the gateway up, whose service exists, and blocks until it is ready, or has stayed up for a
+    /// second if it never reports readiness. A gateway that is parked or waits after a death is started
+    /// at once. A death on the way is an error at once, though the supervisor goes on trying. Idempotent.
+    fn up(&self, gateway: &Gateway) -> Result<(), DriverError>;
+
+    /// Asks for the gateway to come up and does not wait for it, where [`create`](Self::create) has not
+    /// done so.
+    fn request_up(&self, _gateway: &Gateway) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    /// Brings the gateway down and blocks until no process of it is left, those included that no
+    /// supervisor knows; what still runs at the end of its stop budget is killed. It stays down, and is
+    /// not parked any more. Idempotent: success without a service.
+    fn down(&self, gateway: &Gateway) -> Result<(), DriverError>;
+
+    /// The gateway's status now. Changes nothing, does not wait. A profile without a service is
+    /// `unsupervised`.
+    fn observe(&self, gateway: &Gateway) -> Result<Status, DriverError>;
+
+    /// The status of many gateways, in their order. The outer error is about none of them in particular.
+    fn observe_many(
+        &self,
+        gateways: &[Gateway],
+    ) -> Result<Vec<Result<Status, DriverError>>, DriverError> {
+        Ok(parallel::compute(gateways.iter().collect(), |gateway| self.observe(gateway)))
+    }
+
+    /// Which of `gateways` have a process now. What can't be observed has none. Does not wait.
+    fn running(&self, gateways: &[Gateway]) -> Result<Vec<ProfileName>, DriverError> {
+        let statuses = self.observe_many(gateways)?.into_iter().flatten();
+        Ok(statuses.filter(|status| status.pid.is_some()).map(|status| status.profile).collect())
+    }
+
+    /// When the gateway died in the last hour without having been asked to, oldest first, as far as the
+    /// backend keeps the times. Changes nothing, does not wait.
+    fn recent_deaths(&self, _gateway: &Gateway) -> Result<Vec<Timestamp>, DriverError> {
+        Ok(Vec::new())
+    }
+
+    /// The gateways' logs, if the backend keeps them. `None` where they are files in the root home.
+    fn logs(&self) -> Option<&dyn Logs> {
+        None
+    }
+
+    /// Watches the gateways of `store`, where the backend can be watched.
+    fn changes(&self, _store: &Store) -> io::Result<Option<Box<dyn Changes>>> {
+        Ok(None)
+    }
+
+    /// What the backend itself needs on this machine. Changes nothing, does not wait.
+    fn examine(&self) -> Vec<Examination> {
+        Vec::new()
+    }
+
+    /// The services that there are, and what interrupted commands left beside them: what
+    /// [`Supervisor::boot`](crate::Supervisor::boot) decides on. Changes nothing, does not wait. A
+    /// backend whose services are installed brings up what is wanted by itself, and refuses.
+    fn survey(&self) -> Result<Survey, DriverError> {
+        let kind = self.kind();
+        Err(DriverError::unreachable(format!("{kind} brings up by itself what is wanted"))
+            .with_hint("`hermes gateway status --all` shows what it did"))
+    }
+
+    /// Removes what an interrupted command left at `path`, one of a [`Survey`]'s leftovers, unless a
+    /// command works on it. Blocks until no process of it is left. Idempotent.
+    fn clear(&self, _path: &Path) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    /// Whether nothing runs in the leftover at `path` and no command works on it. Does not wait.
+    fn is_abandoned(&self, _path: &Path) -> bool {
+        true
+    }
+
+    /// Whether this process has begun to end the tree, so that nothing new is started.
+    fn is_shutting_down(&self) -> bool {
+        false
+    }
+
+    /// Records what a boot did, which took `elapsed`, where the backend keeps such a record.
+    fn record_boot(&self, _outcomes: &[Outcome], _elapsed: Duration) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// How long the first boot of the tree took, where the backend keeps such a record.
+    fn boot_duration(&self) -> Result<Option<Duration>, DriverError> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,68 @@
+//! What a driver is made from, and the entry of a backend in the list of those that a program knows.
+
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fs_err as fs;
+
+use super::{Driver, DriverError};
+use crate::detect::Facts;
+use crate::home::RootHome;
+use crate::kind::Kind;
+use crate::wait::Timeouts;
+
+/// Where a driver works. A program gathers it once; a driver reads neither the process's environment nor
+/// its arguments.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// What detection looked at.
+    pub facts: Facts,
+    /// The home whose gateways the driver runs.
+    pub root: RootHome,
+    /// The program that services start, an absolute path.
+    pub program: PathBuf,
+    /// How long commands wait.
+    pub timeouts: Timeouts,
+    /// Whether the system's service manager is meant, and not this user's own.
+    pub system: bool,
+    /// Looks up an environment variable; `None` if it is unset or empty.
+    pub variable: fn(&str) -> Option<OsString>,
+}
+
+impl Environment {
+    /// This user's runtime directory, even if `XDG_RUNTIME_DIR` does not name it, as after `su`.
+    pub fn runtime_dir(&self) -> Option<PathBuf> {
+        let named = (self.variable)("XDG_RUNTIME_DIR").map(PathBuf::from);
+        // After `su` it may be somebody else's.
+        let me = rustix::process::geteuid().as_raw();
+        let is_mine = |dir: &PathBuf| fs::metadata(dir).is_ok_and(|dir| dir.uid() == me);
+        named.filter(|dir| dir.is_absolute()).filter(is_mine).or_else(|| {
+            let dir = PathBuf::from(format!("/run/user/{me}"));
+            is_mine(&dir).then_some(dir)
+        })
+    }
+}
+
+/// A backend that a program can pick.
+#[derive(Debug, Clone, Copy)]
+pub struct Backend {
+    /// What it is called.
+    pub kind: Kind,
+    /// [`Driver::detect`].
+    pub detect: fn(&Facts) -> bool,
+    /// [`Driver::connect`].
+    pub connect: fn(&Environment) -> Result<Arc<dyn Driver>, DriverError>,
+}
+
+impl Backend {
+    /// The backend called `kind`, whose driver is a `D`.
+    pub const fn of<D: Driver + 'static>(kind: Kind) -> Self {
+        Self {
+            kind,
+            detect: D::detect,
+            connect: |environment| Ok(Arc::new(D::connect(environment)?)),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Why a driver's primitive failed. What was to be done is not in it: whoever asked for it adds that
+//! once, with [`During`](crate::manager::During).
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::error_chain::is_denied;
+use crate::error_class::Class;
+use crate::intent::IntentError;
+use crate::lock::LockError;
+use crate::name::ProfileName;
+use crate::store::StoreError;
+
+/// What to do where no service manager supervises gateways.
+pub const UP: &str = "`hermes up` runs a supervision tree for this user";
+
+/// The cause of an error, whatever its type.
+pub type Cause = Box<dyn StdError + Send + Sync>;
+
+/// Why a primitive failed: the cause, which class of failure it is, and what the user can do.
+///
+/// It displays its cause. `?` makes one of an I/O error (permission denied becomes [`Class::Denied`]), of
+/// a lock that was not acquired in time ([`Class::TimedOut`]), of an intent that can't be read and of an
+/// error of the store.
+#[derive(Debug)]
+pub struct DriverError {
+    class: Class,
+    cause: Cause,
+    hint: Option<String>,
+}
+
+impl DriverError {
+    /// A failure with this cause, an error or a sentence about what was seen.
+    pub fn new(cause: impl Into<Cause>) -> Self {
+        Self { class: Class::Failed, cause: cause.into(), hint: None }
+    }
+
+    /// The supervisor can't be reached; `cause` says what was seen.
+    pub fn unreachable(cause: impl Into<Cause>) -> Self {
+        Self::new(cause).of_class(Class::Unreachable)
+    }
+
+    /// The system's rules forbid it.
+    pub fn denied(cause: impl Into<Cause>) -> Self {
+        Self::new(cause).of_class(Class::Denied)
+    }
+
+    /// The deadline passed after `waited`; `last_seen` is the state at that moment.
+    pub fn timed_out(waited: Duration, last_seen: impl Into<Cause>) -> Self {
+        Self::new(last_seen).of_class(Class::TimedOut(waited))
+    }
+
+    /// The service of `profile` exists already.
+    pub fn already_registered(profile: &ProfileName) -> Self {
+        Self::new("its service exists").of_class(Class::AlreadyRegistered(profile.clone()))
+    }
+
+    /// The same with what the user can do about it: a sentence, or a command.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Which class of failure it is.
+    pub fn class(&self) -> &Class {
+        &self.class
+    }
+
+    /// What the user can do about it, where that is known.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    fn of_class(self, class: Class) -> Self {
+        Self { class, ..self }
+    }
+}
+
+impl fmt::Display for DriverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl StdError for DriverError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.source()
+    }
+}
+
+impl From<io::Error> for DriverError {
+    fn from(error: io::Error) -> Self {
+        from_system(error)
+    }
+}
+
+impl From<LockError> for DriverError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Busy { waited, .. } => {
+                Self::timed_out(waited, error).with_hint("try again when it is done")
+            }
+            LockError::Io { .. } => from_system(error),
+        }
+    }
+}
+
+impl From<IntentError> for DriverError {
+    fn from(error: IntentError) -> Self {
+        let hint = error.hint();
+        let error = from_system(error);
+        match hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    }
+}
+
+impl From<StoreError> for DriverError {
+    fn from(error: StoreError) -> Self {
+        let (class, hint) = (error.class(), error.hint());
+        Self { class, hint, cause: Box::new(error) }
+    }
+}
+
+/// An error of the system's, or one that has it among its causes.
+fn from_system(error: impl StdError + Send + Sync + 'static) -> DriverError {
+    match is_denied(&error) {
+        true => DriverError::denied(error)
+            .with_hint("run it as the user who owns the home and runs its gateways"),
+        false => DriverError::new(error),
+    }
+}

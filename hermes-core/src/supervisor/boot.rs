@@ -1,0 +1,269 @@
+//! Boot: brings the services in line with the profiles. Repair: the part of it that stops no gateway.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::Supervisor;
+use crate::driver::{CreateOptions, DriverError, During};
+use crate::error_chain::in_one_line;
+use crate::fsutil;
+use crate::gateway::Gateway;
+use crate::intent::Intent;
+use crate::manager::{ManagerError, ServiceManager};
+use crate::name::ProfileName;
+use crate::parallel;
+use crate::reconcile::{self, Action, Facts, Outcome, PROFILE_GONE, ProfileFact};
+use crate::status::State;
+use crate::store::Profile;
+
+/// How many gateways a boot starts at once unless an option says otherwise.
+pub const DEFAULT_JOBS: usize = 8;
+
+const BOOT: &str = "bring the services in line with the profiles";
+const REPAIR: &str = "repair the services without stopping a gateway";
+
+/// What became of a boot.
+#[derive(Debug)]
+pub struct Booted {
+    /// What became of each action, in the order of the plan.
+    pub outcomes: Vec<Outcome>,
+    /// Why the boot log has no record of it; `None` if it has.
+    pub unlogged: Option<io::Error>,
+}
+
+impl Supervisor {
+    /// What a boot would do now. Changes nothing.
+    pub fn plan_boot(&self) -> Result<Vec<Action>, ManagerError> {
+        let mut actions = self.plan_renames().during(BOOT)?;
+        actions.extend(reconcile::plan(&self.gather().during(BOOT)?));
+        Ok(actions)
+    }
+
+    /// Brings the services in line with the profiles: at most `jobs` gateways start at a time, and each
+    /// profile's outcome is its own. Blocks until every start was observed to succeed or fail. Idempotent.
+    ///
+    /// Once the end of the tree has begun, nothing more is started.
+    pub fn boot(&self, jobs: usize) -> Result<Booted, ManagerError> {
+        let begun = Instant::now();
+        self.driver.reach().during(BOOT)?;
+        let cleared = self.store.remove_leftovers().during(BOOT)?;
+        let not_cleared = cleared.failed.into_iter().map(|(path, error)| Outcome {
+            action: Action::Clear { path },
+            prior: None,
+            error: Some(in_one_line(&error)),
+        });
+        let mut outcomes: Vec<_> = not_cleared.collect();
+        outcomes.extend(self.settle_renames().during(BOOT)?);
+        let facts = self.gather().during(BOOT)?;
+        let priors: BTreeMap<_, _> = facts
+            .profiles
+            .iter()
+            .filter_map(|fact| Some((fact.name.clone(), *fact.intent.as_ref().ok()?)))
+            .collect();
+        let outcome = |action: Action| {
+            let done = match self.driver.is_shutting_down() {
+                true => Err("the tree is being stopped".to_owned()),
+                false => self.apply(&action, |_| Ok(())).map_err(|error| in_one_line(&error)),
+            };
+            let prior = action.profile().and_then(|profile| priors.get(profile)).copied();
+            Outcome { action, prior, error: done.err() }
+        };
+        // Removals come first and wait for each other; what follows is per profile.
+        let (first, then): (Vec<_>, Vec<_>) =
+            reconcile::plan(&facts).into_iter().partition(|action| {
+                matches!(
+                    action,
+                    Action::Clear { .. } | Action::Remove { .. } | Action::Sweep { .. }
+                )
+            });
+        outcomes.extend(first.into_iter().map(&outcome));
+        // Without anything to do no thread is started for it.
+        let jobs = jobs.min(then.iter().filter(|action| action.changes_something()).count());
+        outcomes.extend(parallel::map(then, jobs, outcome));
+        let unlogged = self.driver.record_boot(&outcomes, begun.elapsed()).err();
+        Ok(Booted { outcomes, unlogged })
+    }
+
+    /// Executes what a boot would do and no running gateway has to be stopped for: settles interrupted
+    /// renames, clears leftovers, deletes stale files, removes unused services, creates missing ones, and
+    /// starts what is wanted and neither parked nor up. Blocks until each was observed to succeed or
+    /// fail. Idempotent.
+    pub fn repair_online(&self) -> Result<Vec<Outcome>, ManagerError> {
+        self.driver.reach().during(REPAIR)?;
+        let settled = self.settle_renames().during(REPAIR)?;
+        let settled =
+            settled.into_iter().filter(|outcome| !matches!(outcome.action, Action::Skip { .. }));
+        let mut outcomes: Vec<_> = settled.collect();
+        let plan = reconcile::plan(&self.gather().during(REPAIR)?);
+        // A gateway that runs in a service to be removed keeps it, and prevents the steps that would
+        // replace it.
+        let kept: Vec<_> = plan
+            .iter()
+            .filter_map(|action| match action {
+                Action::Remove { profile, .. } if self.runs(profile) => Some(profile.clone()),
+                _ => None,
+            })
+            .collect();
+        let stops_nothing = |action: &Action| match action {
+            Action::Clear { path } => self.driver.is_abandoned(path),
+            Action::Sweep { profile }
+            | Action::Remove { profile, .. }
+            | Action::Register { profile, .. }
+            | Action::Start { profile } => !kept.contains(profile),
+            // Renames were settled above, where they are files alone.
+            Action::FinishRename { .. } | Action::UndoRename { .. } => false,
+            Action::Stop { .. } | Action::Keep { .. } | Action::Skip { .. } => false,
+        };
+        let outcome = |action: Action| {
+            let done = self.apply(&action, |profile| match action {
+                Action::Remove { .. } if self.runs(profile) => {
+                    Err(DriverError::new(format!("the gateway of `{profile}` runs")))
+                }
+                _ => Ok(()),
+            });
+            Outcome { action, prior: None, error: done.err().map(|error| in_one_line(&error)) }
+        };
+        outcomes.extend(plan.into_iter().filter(stops_nothing).map(outcome));
+        Ok(outcomes)
+    }
+
+    /// Creates anew the services that another version created, whose gateways are down and meant to be.
+    /// Returns what became of each. Idempotent.
+    pub fn renew_idle(&self) -> Result<Vec<(ProfileName, Option<String>)>, ManagerError> {
+        let services = self.driver.survey().during(REPAIR)?.services;
+        let mut renewed = Vec::new();
+        for service in services {
+            // A lock is taken only for a service that needs it: looking leaves no trace.
+            if service.current || !self.is_idle(&service.profile) {
+                continue;
+            }
+            match self.renew(&service.profile) {
+                Ok(false) => {}
+                Ok(true) => renewed.push((service.profile, None)),
+                Err(error) => renewed.push((service.profile, Some(in_one_line(&error)))),
+            }
+        }
+        Ok(renewed)
+    }
+
+    /// The profiles whose services another version created.
+    pub fn outdated(&self) -> Result<BTreeSet<ProfileName>, ManagerError> {
+        let survey =
+            self.driver.survey().during("find the services that another version created")?;
+        let outdated = survey.services.into_iter().filter(|service| !service.current);
+        Ok(outdated.map(|service| service.profile).collect())
+    }
+
+    fn renew(&self, name: &ProfileName) -> Result<bool, DriverError> {
+        let _lock = self.store.lock_profile(name)?;
+        let Some(profile) = self.store.find(name)? else { return Ok(false) };
+        if !self.is_idle(name) {
+            return Ok(false);
+        }
+        let gateway = Gateway::new(profile);
+        self.driver.remove(&gateway)?;
+        self.driver.create(&gateway, &CreateOptions::default())?;
+        Ok(true)
+    }
+
+    /// Whether the gateway of `name` is down, and its intent is `stopped`.
+    fn is_idle(&self, name: &ProfileName) -> bool {
+        self.status(name).is_ok_and(|status| {
+            status.state == State::Down && status.intent == Some(Intent::Stopped)
+        })
+    }
+
+    /// Whether a gateway of `name` runs, supervised or not, be the profile gone.
+    fn runs(&self, name: &ProfileName) -> bool {
+        let status = self.driver.observe(&self.gateway_called(name));
+        status.is_ok_and(|status| status.pid.is_some())
+    }
+
+    /// Executes `action` unless `objection`, asked under the profile's lock, refuses it.
+    fn apply(
+        &self,
+        action: &Action,
+        objection: impl Fn(&ProfileName) -> Result<(), DriverError>,
+    ) -> Result<(), ManagerError> {
+        let applied = match action {
+            Action::Clear { path } => self.driver.clear(path),
+            // What stays as it is needs no lock.
+            _ => match action.profile().filter(|_| action.changes_something()) {
+                Some(name) => self.apply_to(name, action, objection),
+                None => Ok(()),
+            },
+        };
+        applied.during(&action.operation())
+    }
+
+    fn apply_to(
+        &self,
+        name: &ProfileName,
+        action: &Action,
+        objection: impl Fn(&ProfileName) -> Result<(), DriverError>,
+    ) -> Result<(), DriverError> {
+        let _lock = self.store.lock_profile(name)?;
+        let gateway = self.gateway_called(name);
+        // The plan was made before the lock was held, and may not apply any more.
+        let known = self.store.find(name)?.is_some();
+        let intent = Intent::read(gateway.home()).ok();
+        objection(name)?;
+        match action {
+            Action::Remove { detail, .. } if known && *detail == PROFILE_GONE => Ok(()),
+            Action::Remove { .. } => self.driver.remove(&gateway),
+            Action::Sweep { .. } => sweep(&gateway),
+            Action::Register { .. } if known && !self.driver.exists(name)? => {
+                self.driver.create(&gateway, &CreateOptions::default())
+            }
+            Action::Start { .. } if known && intent == Some(Intent::Running) => {
+                self.create_and_bring_up(&gateway)
+            }
+            Action::Stop { .. } if intent == Some(Intent::Stopped) => self.driver.down(&gateway),
+            _ => Ok(()),
+        }
+    }
+
+    fn gather(&self) -> Result<Facts, DriverError> {
+        let survey = self.driver.survey()?;
+        let listing = self.store.list()?;
+        let skipped = listing.skipped.into_iter().map(|skipped| (skipped.path, skipped.reason));
+        let mut facts = Facts {
+            profiles: parallel::compute(listing.profiles.iter().collect(), profile_fact),
+            skipped: skipped.collect(),
+            services: survey.services,
+            unreadable: survey.unreadable,
+            leftovers: survey.leftovers,
+        };
+        // Reading the configurations is most of the work, and ports only matter to what is to be started.
+        if reconcile::plan(&facts).iter().any(|action| matches!(action, Action::Start { .. })) {
+            // A configuration that can't be read names no port; its gateway reports what is wrong.
+            let port = |profile: &Profile| self.store.port(profile).ok().flatten();
+            let ports = parallel::compute(listing.profiles.iter().collect(), port);
+            facts.profiles.iter_mut().zip(ports).for_each(|(fact, port)| fact.port = port);
+        }
+        Ok(facts)
+    }
+
+    /// How long the first boot of the tree took; `None` if it has had none, or the backend keeps no record.
+    pub fn boot_duration(&self) -> Result<Option<Duration>, ManagerError> {
+        self.driver.boot_duration().during("read how long the tree's boot took")
+    }
+}
+
+/// What is known of a profile, but for its port.
+fn profile_fact(profile: &Profile) -> ProfileFact {
+    ProfileFact {
+        name: profile.name.clone(),
+        intent: Intent::read(&profile.home).map_err(|error| in_one_line(&error)),
+        port: None,
+        stale_files: profile.home.stale_when_down().iter().any(|path| path.exists()),
+    }
+}
+
+fn sweep(gateway: &Gateway) -> Result<(), DriverError> {
+    for path in gateway.home().stale_when_down() {
+        fsutil::remove_file_if_there(&path)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Creating and removing a gateway's service: registered while the machine runs, or installed for every
+//! start of it.
+
+use super::Supervisor;
+use crate::driver::{CreateOptions, DriverError, During, Lifetime};
+use crate::intent::Intent;
+use crate::manager::{ManagerError, ProfileRegistrar, RegisterOptions, ServiceManager};
+use crate::name::ProfileName;
+
+impl Supervisor {
+    /// Whether [`install`](Self::install) and [`uninstall`](Self::uninstall) do anything but refuse.
+    /// Never blocks.
+    pub fn supports_installation(&self) -> bool {
+        self.driver.lifetime() == Lifetime::Installed
+    }
+
+    /// Installs the profile's gateway, so that every start of the machine brings it up whenever its intent
+    /// is `running`; if the intent is `running` now, brings it up now, as
+    /// [`start`](ServiceManager::start) does. Idempotent. Blocks until that was observed. A profile that
+    /// does not exist is [`ManagerError::NoSuchProfile`].
+    pub fn install(&self, name: &ProfileName) -> Result<(), ManagerError> {
+        if !self.supports_installation() {
+            return Err(ManagerError::InstallationUnsupported { kind: self.kind() });
+        }
+        self.install_gateway(name).during(&format!("install the gateway of `{name}`"))
+    }
+
+    fn install_gateway(&self, name: &ProfileName) -> Result<(), DriverError> {
+        self.store.get(name)?;
+        self.driver.check_name(name)?;
+        let (gateway, _lock) = self.begin(name, &format!("gateway install {name}"))?;
+        match Intent::read(gateway.home())? {
+            Intent::Running => {
+                let _port = self.claim_port(&gateway)?;
+                self.create_and_bring_up(&gateway)
+            }
+            Intent::Stopped => self.driver.create(&gateway, &CreateOptions::default()),
+        }
+    }
+
+    /// Stops the gateway, removes what was installed for it and blocks until no process of it is left.
+    /// The intent stays as it is. Idempotent: what is not installed is success, whether the profile exists
+    /// or not.
+    pub fn uninstall(&self, name: &ProfileName) -> Result<(), ManagerError> {
+        if !self.supports_installation() {
+            return Err(ManagerError::InstallationUnsupported { kind: self.kind() });
+        }
+        self.remove_service(name, &format!("gateway uninstall {name}"))
+            .during(&format!("uninstall the gateway of `{name}`"))
+    }
+
+    /// The profiles that have a service, registered or installed, sorted. Does not wait.
+    pub fn list_services(&self) -> Result<Vec<ProfileName>, ManagerError> {
+        self.driver.list().during("list the services of the gateways")
+    }
+
+    fn register_gateway(
+        &self,
+        name: &ProfileName,
+        options: &RegisterOptions,
+    ) -> Result<(), DriverError> {
+        let (gateway, _lock) = self.begin(name, &format!("gateway register {name}"))?;
+        self.driver.check_name(name)?;
+        if self.driver.exists(name)? {
+            return Err(DriverError::already_registered(name));
+        }
+        let (up, _port) = match options.start_now {
+            true => {
+                let port = self.claim_port(&gateway)?;
+                Intent::Running.write(gateway.home())?;
+                (true, port)
+            }
+            // A gateway whose port belongs to another stays down until `start` reports it.
+            false if Intent::read(gateway.home())? == Intent::Running => {
+                let port = self.claim_port(&gateway);
+                (port.is_ok(), port.ok().flatten())
+            }
+            false => (false, None),
+        };
+        let options = CreateOptions { extra_env: options.extra_env.clone(), up };
+        self.driver.create(&gateway, &options)
+    }
+
+    /// Removes the service of a profile that may be gone, under its lock. Where neither the profile nor a
+    /// service exists, no lock is taken.
+    fn remove_service(&self, name: &ProfileName, command: &str) -> Result<(), DriverError> {
+        if self.store.find(name)?.is_none() && !self.driver.exists(name)? {
+            return Ok(());
+        }
+        self.driver.check(name, command)?;
+        let _lock = self.store.lock_profile(name)?;
+        self.driver.remove(&self.gateway_called(name))
+    }
+}
+
+impl ProfileRegistrar for Supervisor {
+    fn supports_runtime_registration(&self) -> bool {
+        self.driver.lifetime() == Lifetime::Registered
+    }
+
+    fn check_name(&self, name: &ProfileName) -> Result<(), ManagerError> {
+        self.driver.check_name(name).during(&format!("create a service for `{name}`"))
+    }
+
+    fn register_profile_gateway(
+        &self,
+        name: &ProfileName,
+        options: &RegisterOptions,
+    ) -> Result<(), ManagerError> {
+        if !self.supports_runtime_registration() {
+            return Err(ManagerError::RegistrationUnsupported { kind: self.kind() });
+        }
+        self.register_gateway(name, options).during(&format!("register the gateway of `{name}`"))
+    }
+
+    fn unregister_profile_gateway(&self, name: &ProfileName) -> Result<(), ManagerError> {
+        if !self.supports_runtime_registration() {
+            return Err(ManagerError::RegistrationUnsupported { kind: self.kind() });
+        }
+        self.remove_service(name, &format!("gateway unregister {name}"))
+            .during(&format!("unregister the gateway of `{name}`"))
+    }
+
+    fn list_profile_gateways(&self) -> Result<Vec<ProfileName>, ManagerError> {
+        match self.supports_runtime_registration() {
+            true => self.list_services(),
+            false => Ok(Vec::new()),
+        }
+    }
+}

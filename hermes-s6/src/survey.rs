@@ -1,0 +1,121 @@
+//! What boot decides on: the slots that there are, and what interrupted commands left beside them.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use fs_err as fs;
+use hermes_core::driver::DriverError;
+use hermes_core::error_chain::in_one_line;
+use hermes_core::lock::{Lock, LockError};
+use hermes_core::process_lock::Holder;
+use hermes_core::reconcile::{ServiceFact, Survey, Wanted};
+use hermes_core::{ProfileName, fsutil, parallel};
+
+use crate::layout::{GENERATION, ServiceDir};
+use crate::svscan_view::SvscanView;
+use crate::tree::Tree;
+use crate::{policy, registry};
+
+/// Reads every slot once. A slot that can't be read costs no other.
+pub(crate) fn survey(tree: &Tree) -> io::Result<Survey> {
+    let scandir = &tree.scandir;
+    let mut found = Survey {
+        // A file that is being written in the scan directory is unfinished, too.
+        leftovers: [scandir.hidden()?, fsutil::unfinished(scandir.path())?].concat(),
+        ..Survey::default()
+    };
+    let svscan_view = tree.svscan_view_of_many()?;
+    let slots = parallel::compute(scandir.profiles()?, |profile| {
+        let slot = scandir.slot(&profile);
+        // Listeners are all that can be left in a slot. One that can't be read is reported by what it
+        // concerns.
+        let listeners = fsutil::unfinished(&slot.event()).unwrap_or_default();
+        let fact = slot_fact(tree, &svscan_view, &slot, &profile);
+        (fact.map_err(|error| (profile, in_one_line(&error))), listeners)
+    });
+    for (slot, listeners) in slots {
+        found.leftovers.extend(listeners);
+        match slot {
+            Ok(fact) => found.services.push(fact),
+            Err(reason) => found.unreadable.push(reason),
+        }
+    }
+    Ok(found)
+}
+
+/// Removes the leftover at `path`: a hidden slot with its supervisors, or an unfinished file.
+pub(crate) fn clear(tree: &Tree, path: &Path) -> Result<(), DriverError> {
+    // Whoever works on it holds its profile's lock.
+    let _lock = match lock_of(tree, path) {
+        Some(Err(LockError::Busy { .. })) => return Ok(()),
+        lock => lock.transpose()?,
+    };
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => registry::retire(tree, &ServiceDir::new(path)),
+        Ok(_) => Ok(fsutil::remove_unfinished(path)?),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Whether no command works on the leftover at `path`, and nothing runs in it.
+pub(crate) fn is_abandoned(tree: &Tree, path: &Path) -> bool {
+    let busy = matches!(lock_of(tree, path), Some(Err(LockError::Busy { .. })));
+    !busy && !is_up(&ServiceDir::new(path))
+}
+
+fn is_up(slot: &ServiceDir) -> bool {
+    let supervised = slot.supervisor().is_ok_and(|supervisor| supervisor.is_some());
+    supervised && slot.record().is_ok_and(|record| record.gateway().is_some())
+}
+
+/// The lock of the profile whose slot the leftover at `path` is, or lies in, if no command holds it now;
+/// `None` if no slot names its profile.
+fn lock_of(tree: &Tree, path: &Path) -> Option<Result<Lock, LockError>> {
+    let slot = path.ancestors().find(|path| path.parent() == Some(tree.scandir.path()))?;
+    let name = fsutil::read_to_string(&slot.join("data/profile")).ok()?;
+    let name: ProfileName = name.trim().parse().ok()?;
+    Some(Lock::acquire(&tree.root.profile_lock(&name), Duration::ZERO))
+}
+
+fn slot_fact(
+    tree: &Tree,
+    svscan_view: &SvscanView<'_>,
+    slot: &ServiceDir,
+    profile: &ProfileName,
+) -> io::Result<ServiceFact> {
+    let supervisor = slot.supervisor()?;
+    let is_kept =
+        |holder: Option<Holder>| holder.is_some_and(|holder| !svscan_view.is_stray(holder));
+    let supervised = is_kept(supervisor) && is_kept(slot.log().supervisor()?);
+    let record = if supervised { slot.record().ok() } else { None };
+    // A record may be a former supervisor's; its gateway is then nobody's child here.
+    let child_of = |pid| tree.proc.parent(pid).ok();
+    let gateway = record.and_then(|record| record.gateway());
+    let want_up = record.is_some_and(|record| record.want_up);
+    let down = slot.down().try_exists()?;
+    Ok(ServiceFact {
+        profile: profile.clone(),
+        supervised,
+        wanted: match (want_up, down) {
+            (true, false) => Wanted::Up,
+            (false, true) => Wanted::Down,
+            _ => Wanted::Unclear,
+        },
+        running: gateway.is_some_and(|pid| child_of(pid) == supervisor.and_then(|s| s.pid)),
+        parked: policy::parked(slot)?.is_some(),
+        current: slot.is_current(),
+    })
+}
+
+impl ServiceDir {
+    /// The generation of the slot's scripts; `None` if it can't be told.
+    pub fn rendered_by(&self) -> Option<u32> {
+        fsutil::read_to_string(&self.generation()).ok()?.trim().parse().ok()
+    }
+
+    /// Whether the slot's scripts are those that this version renders.
+    pub fn is_current(&self) -> bool {
+        self.rendered_by() == Some(GENERATION)
+    }
+}

@@ -1,0 +1,56 @@
+//! The environment of this process: the one file of the library that reads environment variables.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use hermes_core::detect::{self, Facts};
+use hermes_core::driver::Environment;
+use hermes_core::home::{self, CONTAINER_ROOT, HomeFacts};
+use hermes_core::wait::Timeouts;
+use hermes_core::{ProfileName, RootHome};
+use hermes_s6::connect;
+
+use crate::Settings;
+use crate::error::Error;
+
+/// The value of an environment variable; an empty one counts as unset.
+pub fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The same as text.
+pub fn text(name: &str) -> Option<String> {
+    variable(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// What drivers are made from, and the profile that `HERMES_HOME` names if it lies below `profiles/`.
+pub(crate) fn gather(settings: &Settings) -> Result<(Environment, Option<ProfileName>), Error> {
+    let mut facts = Facts::gather(Path::new("/"));
+    facts.requested = text(home::env::BACKEND);
+    facts.named_scandir = match &settings.scandir {
+        Some(dir) => Some(
+            std::path::absolute(dir)
+                .map_err(|source| Error::Directory { path: dir.clone(), source })?,
+        ),
+        None => variable(home::env::SCANDIR).map(PathBuf::from),
+    };
+    facts.launchd |= variable(home::env::TEST_LAUNCHCTL).is_some();
+    let home_facts = HomeFacts {
+        hermes_home: variable(home::env::HOME).map(PathBuf::from),
+        user_home: env::home_dir(),
+        s6_in_charge: facts.s6_in_charge(),
+        container_root: Path::new(CONTAINER_ROOT).is_dir(),
+    };
+    let (root, home_profile): (RootHome, _) = home::locate(&home_facts)?;
+    let timeouts = settings.timeout.map_or_else(Timeouts::default, Timeouts::all);
+    let program = env::current_exe().map_err(|source| Error::Program { source })?;
+    let mut environment =
+        Environment { facts, root, program, timeouts, system: settings.system, variable };
+    let runtime = environment.runtime_dir();
+    let scandir = connect::user_scandir(runtime.as_deref());
+    environment.facts.user_scandir = Some(scandir).filter(|dir| connect::is_held_by_user(dir));
+    let socket = runtime.map(|dir| dir.join("systemd/private"));
+    environment.facts.user_systemd = socket.filter(|socket| detect::answers(socket));
+    Ok((environment, home_profile))
+}

@@ -1,0 +1,133 @@
+//! What can go wrong before and while a backend works, in classes that a caller can tell apart.
+
+use std::io;
+use std::path::PathBuf;
+
+use hermes_core::Kind;
+use hermes_core::driver::{Class, DriverError};
+use hermes_core::home::{HomeError, env};
+use hermes_core::manager::ManagerError;
+use hermes_core::name::NameError;
+use hermes_core::store::StoreError;
+use hermes_core::supervisor::ProfileError;
+use thiserror::Error;
+
+/// Why Hermes did not do what it was asked to.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no root home.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// A name that no profile can have.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The named directory has no absolute path.
+    #[error("`{}` is not a directory", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The path of this program is unknown.
+    #[error("failed to find the path of this program")]
+    Program {
+        /// Why.
+        source: io::Error,
+    },
+    /// `HERMES_BACKEND` names no backend of this program.
+    #[error("invalid value `{name}` for {}", env::BACKEND)]
+    UnknownBackend {
+        /// The value.
+        name: String,
+        /// The backends of this program.
+        known: Vec<Kind>,
+    },
+    /// `HERMES_ROLE` is neither `owner` nor `client`.
+    #[error("invalid value `{value}` for {}", env::ROLE)]
+    Role {
+        /// The value.
+        value: String,
+    },
+    /// Another machine or container runs the gateways.
+    #[error("{}={} supervises nothing: {why}", env::ROLE, env::ROLE_CLIENT)]
+    Client {
+        /// Who does.
+        why: String,
+    },
+    /// The system's service manager is meant, and the backend in charge has none.
+    #[error("`--system` means the system's systemd, and the backend here is {kind}")]
+    NoSystemManager {
+        /// The backend in charge.
+        kind: Kind,
+    },
+    /// The backend in charge can't be used.
+    #[error("failed to use {kind}")]
+    Backend {
+        /// The backend.
+        kind: Kind,
+        /// Why.
+        source: DriverError,
+    },
+    /// The supervisor does not answer.
+    #[error("failed to reach the supervisor")]
+    Unreachable {
+        /// What was seen.
+        source: DriverError,
+    },
+    /// An operation on a gateway failed.
+    #[error(transparent)]
+    Manager(#[from] ManagerError),
+    /// An operation on a profile's files failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<ProfileError> for Error {
+    fn from(error: ProfileError) -> Self {
+        match error {
+            ProfileError::Store(error) => error.into(),
+            ProfileError::Manager(error) => error.into(),
+        }
+    }
+}
+
+impl Error {
+    /// Which class of failure it is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Home(_)
+            | Self::Name(_)
+            | Self::Directory { .. }
+            | Self::UnknownBackend { .. }
+            | Self::Role { .. }
+            | Self::NoSystemManager { .. } => Class::Usage,
+            Self::Program { .. } => Class::Failed,
+            Self::Client { .. } => Class::Unreachable,
+            Self::Backend { source, .. } | Self::Unreachable { source } => source.class().clone(),
+            Self::Manager(error) => error.class(),
+            Self::Store(error) => error.class(),
+        }
+    }
+
+    /// What the user can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::UnknownBackend { known, .. } => {
+                let known: Vec<_> = known.iter().map(|kind| kind.name()).collect();
+                Some(format!("known backends: {}", known.join(", ")))
+            }
+            Self::Role { .. } => Some(
+                "use `owner`, which supervises gateways, or `client`, which does not".to_owned(),
+            ),
+            Self::Client { .. } => Some("run the command there".to_owned()),
+            Self::Backend { source, .. } | Self::Unreachable { source } => {
+                source.hint().map(str::to_owned)
+            }
+            Self::Manager(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Supervises the gateways of agent profiles under whichever service manager is in charge: s6, systemd or
+//! launchd.
+//!
+//! ```no_run
+//! use hermes::Hermes;
+//!
+//! fn main() -> Result<(), hermes::Error> {
+//!     let status = Hermes::detect()?.gateway("coder")?.start()?;
+//!     println!("coder is {} as process {:?}", status.state, status.pid);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`Hermes::detect`] picks home and backend exactly as the program `hermes` does, which is built on this
+//! crate. A program with a backend of its own passes it to [`Hermes::with`]; `examples/custom_backend.rs`
+//! is one.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`backends`] | the backends that are built in, and which one is in charge |
+//! | `environment` | the only place that reads the process's environment variables |
+//! | `gateway` | one profile's gateway: start, stop, restart, status |
+//! | [`view`] | what commands print and the dashboard serves of gateways and profiles |
+//! | `role` | whether another machine or container runs the gateways |
+
+pub mod backends;
+mod environment;
+mod error;
+mod gateway;
+mod role;
+pub mod view;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hermes_core::detect::Facts;
+use hermes_core::driver::{Backend, Environment, NoDriver};
+use hermes_core::log::{LogFiles, Logs};
+use hermes_core::{Kind, ProfileName, RootHome, Store, Supervisor};
+
+pub use environment::{text, variable};
+pub use error::Error;
+pub use gateway::Gateway;
+pub use hermes_core as core;
+pub use hermes_host as host;
+pub use hermes_s6 as s6;
+pub use role::is_client;
+
+/// What a caller decides by itself, and the environment otherwise.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The s6 scan directory (`HERMES_SCANDIR`).
+    pub scandir: Option<PathBuf>,
+    /// Whether the system's service manager is meant, and not this user's own.
+    pub system: bool,
+    /// How long to wait for anything.
+    pub timeout: Option<Duration>,
+}
+
+/// The gateways of one home under the backend in charge.
+#[derive(Debug, Clone)]
+pub struct Hermes {
+    settings: Settings,
+    environment: Environment,
+    backends: Vec<Backend>,
+    store: Store,
+    home_profile: Option<ProfileName>,
+}
+
+impl Hermes {
+    /// Finds home and backend from the environment, like the program `hermes` without options. Reads
+    /// environment variables and a few files, starts no process, changes nothing.
+    pub fn detect() -> Result<Self, Error> {
+        Self::with(Settings::default(), &[])
+    }
+
+    /// The same with these settings and, before those that are built in, these backends.
+    pub fn with(settings: Settings, backends: &[Backend]) -> Result<Self, Error> {
+        Self::gather(settings, [backends, &backends::BUILT_IN[..]].concat())
+    }
+
+    /// The same home and settings, found anew: another tree or service manager may be in charge by now.
+    pub fn again(&self) -> Result<Self, Error> {
+        Self::gather(self.settings.clone(), self.backends.clone())
+    }
+
+    fn gather(settings: Settings, backends: Vec<Backend>) -> Result<Self, Error> {
+        let (environment, home_profile) = environment::gather(&settings)?;
+        let store = Store::new(environment.root.clone());
+        let store = match settings.timeout {
+            Some(timeout) => store.with_timeout(timeout),
+            None => store,
+        };
+        Ok(Self { settings, environment, backends, store, home_profile })
+    }
+
+    /// The profiles.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The root home.
+    pub fn root(&self) -> &RootHome {
+        self.store.root()
+    }
+
+    /// What detection looked at.
+    pub fn facts(&self) -> &Facts {
+        &self.environment.facts
+    }
+
+    /// What a driver is made from.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// The profile whose home `HERMES_HOME` is.
+    pub fn home_profile(&self) -> Option<&ProfileName> {
+        self.home_profile.as_ref()
+    }
+
+    /// What the backend in charge is called; [`Kind::NONE`] if none is.
+    pub fn kind(&self) -> Result<Kind, Error> {
+        let backend = backends::in_charge(&self.backends, self.facts())?;
+        Ok(backend.map_or(Kind::NONE, |backend| backend.kind))
+    }
+
+    /// The sequences over the backend in charge, whether its supervisor answers or not. An error where
+    /// another machine or container runs the gateways.
+    pub fn supervisor(&self) -> Result<Supervisor, Error> {
+        role::refuse_client(self.root())?;
+        let backend = backends::in_charge(&self.backends, self.facts())?;
+        let kind = backend.map_or(Kind::NONE, |backend| backend.kind);
+        if self.environment.system && kind != hermes_host::systemd::KIND {
+            return Err(Error::NoSystemManager { kind });
+        }
+        let connect =
+            backend.map_or(Backend::of::<NoDriver>(Kind::NONE), |backend| *backend).connect;
+        let driver =
+            connect(&self.environment).map_err(|source| Error::Backend { kind, source })?;
+        Ok(Supervisor::new(driver, self.store.clone()))
+    }
+
+    /// The same, whose supervisor answers.
+    pub fn reachable(&self) -> Result<Supervisor, Error> {
+        let supervisor = self.supervisor()?;
+        supervisor.driver().reach().map_err(|source| Error::Unreachable { source })?;
+        Ok(supervisor)
+    }
+
+    /// The gateway of the profile `name`. The supervisor must answer; whether the profile exists is found
+    /// out by what is done with it.
+    pub fn gateway(&self, name: &str) -> Result<Gateway, Error> {
+        Ok(Gateway::new(self.reachable()?, name.parse()?))
+    }
+
+    /// Works with the gateways' logs: the backend's, if it keeps them, else the files in the root home.
+    pub fn with_logs<T>(&self, work: impl FnOnce(&dyn Logs) -> T) -> T {
+        let supervisor = self.supervisor().ok();
+        match supervisor.as_ref().and_then(|supervisor| supervisor.driver().logs()) {
+            Some(logs) => work(logs),
+            None => work(&LogFiles::new(self.root().clone())),
+        }
+    }
+
+    /// Fails where another machine or container runs the home's gateways (`HERMES_ROLE=client`).
+    pub fn refuse_client(&self) -> Result<(), Error> {
+        role::refuse_client(self.root())
+    }
+}
