@@ -14,16 +14,16 @@ use hermes_core::status::{State, Status};
 use hermes_core::{Gateway, Intent, Kind, ProfileName, Store, lock};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::bootlog;
-use crate::changes::TreeChanges;
-use crate::layout::ServiceDir;
-use crate::lifecycle::{bring_down, bring_up};
-use crate::policy;
-use crate::record::{Death, Record};
-use crate::registry::{self, Registration};
-use crate::survey;
-use crate::svscan_view::SvscanView;
+use crate::protocol::record::{Death, Record};
+use crate::slot::layout::ServiceDir;
+use crate::slot::lifecycle::{bring_down, bring_up};
+use crate::slot::policy;
+use crate::slot::registry::{self, Registration};
 use crate::tree::Tree;
+use crate::tree::bootlog;
+use crate::tree::changes::TreeChanges;
+use crate::tree::survey;
+use crate::tree::svscan_view::SvscanView;
 
 /// The kind of this backend.
 pub const KIND: Kind = Kind::new("s6");

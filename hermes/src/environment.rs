@@ -9,7 +9,7 @@ use hermes_core::driver::Environment;
 use hermes_core::home::{self, CONTAINER_ROOT, HomeFacts};
 use hermes_core::wait::Timeouts;
 use hermes_core::{ProfileName, RootHome};
-use hermes_s6::connect;
+use hermes_s6::tree::connect;
 
 use crate::Settings;
 use crate::error::Error;

@@ -2,7 +2,7 @@
 
 use hermes_core::RootHome;
 use hermes_core::home::env;
-use hermes_s6::owner;
+use hermes_s6::tree::owner;
 
 use crate::environment::text;
 use crate::error::Error;

@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 
 use hermes_core::process::Process;
 use hermes_core::wait::{self, Poll};
-use hermes_s6::layout::ServiceDir;
+use hermes_s6::slot::layout::ServiceDir;
 use serde_json::Value;
 
 /// How long anything may take that should happen soon; machines are shared, and slow at times.

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use hermes_s6::layout::ServiceDir;
-use hermes_s6::wait::Process;
+use hermes_s6::protocol::events::Process;
+use hermes_s6::slot::layout::ServiceDir;
 use rustix::process::Signal;
 use tempfile::TempDir;
 

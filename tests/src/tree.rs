@@ -6,8 +6,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use hermes_s6::wait::Process;
-use hermes_s6::{S6Programs, ScanDir};
+use hermes_s6::S6Programs;
+use hermes_s6::ScanDir;
+use hermes_s6::protocol::events::Process;
 use rustix::process::Signal;
 use serde_json::Value;
 

@@ -6,7 +6,11 @@ use std::sync::Arc;
 
 use hermes_core::changes::Changes;
 use hermes_core::{ProfileName, RootHome, ServiceManager, Store, Supervisor};
-use hermes_s6::{S6Driver, S6Programs, ScanDir, ScriptPrograms, Tree};
+use hermes_s6::S6Driver;
+use hermes_s6::S6Programs;
+use hermes_s6::ScanDir;
+use hermes_s6::ScriptPrograms;
+use hermes_s6::Tree;
 use hermes_tests::{Svscan, TestEnv, Up, eventually, hermes_program, kill, pid};
 
 fn supervisor(world: &TestEnv) -> Supervisor {

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Stdio};
 
-use hermes_s6::wait::Process;
+use hermes_s6::protocol::events::Process;
 use hermes_tests::{
     Svscan, TestEnv, alone, eventually, free_port, hermes_program, is_one_clear_error, pid,
 };

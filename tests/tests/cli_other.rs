@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use hermes_s6::wait::Process;
+use hermes_s6::protocol::events::Process;
 use hermes_tests::{
     Outcome, Svscan, TestEnv, Up, alone, chmod, eventually, free_port, hermes_program, is_alive,
     pid, short,

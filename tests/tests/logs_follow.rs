@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hermes_s6::layout::ServiceDir;
+use hermes_s6::slot::layout::ServiceDir;
 use hermes_tests::{Logger, Stream, Svscan, TestEnv, chmod, eventually, kill};
 use rustix::process::Signal;
 

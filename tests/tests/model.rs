@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use hermes_s6::layout::ServiceDir;
+use hermes_s6::slot::layout::ServiceDir;
 use hermes_tests::model::{Command, End, Model, Step, Wanted, steps};
 use hermes_tests::{
     Outcome, SOON, SeededRng, Snapshot, TestEnv, Up, answered, eventually, free_port, is_alive,

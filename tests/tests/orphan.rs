@@ -1,6 +1,6 @@
 //! One gateway per profile: who holds it, a second one, and one that lost its supervisor.
 
-use hermes_s6::layout::ServiceDir;
+use hermes_s6::slot::layout::ServiceDir;
 use hermes_tests::{Svscan, eventually, is_alive, pid, processes_naming};
 
 #[test]

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::Stdio;
 
 use hermes_s6::ScanDir;
-use hermes_s6::control::{self, Sent, scan, service};
-use hermes_s6::layout::ServiceDir;
-use hermes_s6::record::Record;
+use hermes_s6::protocol::control::{self, Sent, scan, service};
+use hermes_s6::protocol::record::Record;
+use hermes_s6::slot::layout::ServiceDir;
 use hermes_tests::{Svscan, TestEnv, eventually, kill, pid, supervisors};
 use jiff::Timestamp;
 use rustix::process::Signal;

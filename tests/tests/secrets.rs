@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use flate2::read::GzDecoder;
-use hermes_s6::wait::Process;
+use hermes_s6::protocol::events::Process;
 use hermes_tests::{
     Outcome, TestEnv, Up, chmod, eventually, hermes_program, is_root, pid, processes_naming,
 };

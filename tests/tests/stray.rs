@@ -1,6 +1,6 @@
 //! Supervisors that outlived their s6-svscan, under a new one that can neither adopt nor stop them.
 
-use hermes_s6::layout::ServiceDir;
+use hermes_s6::slot::layout::ServiceDir;
 use hermes_tests::{Helper, Svscan, TestEnv, Up, eventually, is_alive, kill, pid, supervisors};
 use serde_json::json;
 

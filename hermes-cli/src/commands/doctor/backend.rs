@@ -6,7 +6,7 @@ use std::path::Path;
 use fs_err as fs;
 use hermes_core::Kind;
 use hermes_s6::S6Driver;
-use hermes_s6::control::Sent;
+use hermes_s6::protocol::control::Sent;
 use rustix::fs::Access;
 
 use super::homes::quoted;

@@ -2,7 +2,7 @@
 
 use hermes_core::reconcile::Action;
 use hermes_core::{Intent, State, Status};
-use hermes_s6::leftovers;
+use hermes_s6::tree::process_tracker;
 
 use super::super::status::told;
 use super::report::{Check, Remedy, several};
@@ -54,7 +54,7 @@ pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
         }
         up += usize::from(status.state.is_running());
         if matches!(status.state, State::Down | State::Parked) {
-            match leftovers::left_of(tree.manager.tree(), name) {
+            match process_tracker::left_of(tree.manager.tree(), name) {
                 Ok(left) if left.is_empty() => {}
                 Ok(left) => {
                     let titles = left.iter().map(|pid| tree.manager.tree().proc.title(*pid));

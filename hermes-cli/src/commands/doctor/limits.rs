@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use hermes_core::Intent;
-use hermes_s6::capacity::Capacity;
+use hermes_s6::tree::capacity::Capacity;
 use rustix::process::{Pid, Resource};
 
 use super::report::{Check, Remedy};

@@ -1,7 +1,7 @@
 //! Who runs the gateways of this home, and that it is one tree alone.
 
 use hermes_core::home::env;
-use hermes_s6::owner::{self, Owner};
+use hermes_s6::tree::owner::{self, Owner};
 
 use super::report::{Check, Remedy};
 use super::snapshot::Snapshot;

@@ -3,7 +3,7 @@
 use hermes_core::Kind;
 use hermes_core::detect::Facts;
 pub(super) use hermes_core::diagnostics::Remedy;
-use hermes_s6::capacity::Capacity;
+use hermes_s6::tree::capacity::Capacity;
 use serde::Serialize;
 
 use crate::error::CliError;

@@ -4,7 +4,7 @@
 use hermes_core::Driver;
 use hermes_core::reconcile::Action;
 use hermes_core::{ProfileName, State};
-use hermes_s6::layout::GENERATION;
+use hermes_s6::slot::layout::GENERATION;
 
 use super::homes::quoted;
 use super::report::{Check, Remedy, several};

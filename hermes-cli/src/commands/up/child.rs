@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 
 use hermes_core::home::env as names;
 use hermes_core::process::Process;
-use hermes_s6::{Tree, svscan};
+use hermes_s6::Tree;
+use hermes_s6::tree::svscan;
 use rustix::process::{Resource, Signal};
 
 use crate::app::App;

@@ -28,7 +28,10 @@ use hermes_core::process::Process;
 use hermes_core::reconcile::{Action, Outcome};
 use hermes_core::supervisor::{Booted, DEFAULT_JOBS, Supervisor};
 use hermes_gateway::Notification;
-use hermes_s6::{S6Driver, Tree, connect, svscan};
+use hermes_s6::S6Driver;
+use hermes_s6::Tree;
+use hermes_s6::tree::connect;
+use hermes_s6::tree::svscan;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::Signal;
 

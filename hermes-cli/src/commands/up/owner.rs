@@ -7,7 +7,8 @@ use hermes_core::driver::During;
 use hermes_core::home::env;
 use hermes_core::manager::ManagerError;
 use hermes_core::wait::{self, Poll};
-use hermes_s6::{Tree, owner as s6_owner};
+use hermes_s6::Tree;
+use hermes_s6::tree::owner as s6_owner;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::error::{CliError, exit};

@@ -6,8 +6,8 @@ use std::path::Path;
 use fs_err as fs;
 use hermes_core::restart;
 use hermes_s6::Tree;
-use hermes_s6::layout::ServiceDir;
-use hermes_s6::policy::{self, Policy};
+use hermes_s6::slot::layout::ServiceDir;
+use hermes_s6::slot::policy::{self, Policy};
 
 use crate::app::App;
 use crate::error::{CliError, exit};
@@ -32,7 +32,7 @@ pub(crate) fn delegate(app: &App) -> Result<u8, CliError> {
         .map_err(|error| CliError::new("failed to find the owner of the home").because(error))?;
     let tree = Tree::in_charge(app.hermes.environment())?;
     let scandir = tree.scandir.path();
-    hermes_s6::delegate::delegate(scandir, owner.uid(), owner.gid()).map_err(CliError::of)?;
+    hermes_s6::tree::delegate::delegate(scandir, owner.uid(), owner.gid()).map_err(CliError::of)?;
     output::message(format_args!("`{}` belongs to uid {} now", scandir.display(), owner.uid()));
     Ok(exit::SUCCESS)
 }

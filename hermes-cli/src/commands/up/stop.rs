@@ -6,7 +6,7 @@ use hermes_core::driver::During;
 use hermes_core::home::env as names;
 use hermes_core::process::{self, Process};
 use hermes_core::wait::Poll;
-use hermes_s6::svscan;
+use hermes_s6::tree::svscan;
 use rustix::process::Signal;
 
 use crate::app::App;

@@ -19,7 +19,7 @@ use hermes_core::{ProfileName, Store};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-use crate::layout;
+use crate::slot::layout;
 use crate::tree::Tree;
 
 /// Watches every gateway of a tree, those that come included.

@@ -9,8 +9,8 @@ use fs_err as fs;
 use hermes_core::driver::{DriverError, Environment};
 
 use crate::programs::S6Programs;
-use crate::render::ScriptPrograms;
-use crate::scandir::ScanDir;
+use crate::protocol::scandir::ScanDir;
+use crate::slot::render::ScriptPrograms;
 use crate::tree::Tree;
 
 /// The scan directory of a machine where s6 is in charge.

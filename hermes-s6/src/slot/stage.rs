@@ -15,12 +15,12 @@ use hermes_core::fsutil;
 use rustix::fs::{CWD, Mode};
 use tempfile::TempDir;
 
-use crate::layout::{
+use crate::protocol::scandir::ScanDir;
+use crate::slot::layout::{
     CONTROL_MODE, EVENT, EVENT_MODE, FILE_MODE, GENERATION, HIDDEN_PREFIX, NOTIFICATION_FD,
     SCRIPT_MODE, SUPERVISE, SUPERVISE_MODE, ServiceDir,
 };
-use crate::render::Scripts;
-use crate::scandir::ScanDir;
+use crate::slot::render::Scripts;
 
 /// What a slot is made from.
 #[derive(Debug)]

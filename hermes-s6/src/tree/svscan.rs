@@ -15,15 +15,15 @@ use hermes_core::fsutil;
 use hermes_core::parallel;
 use rustix::process::Signal;
 
-use crate::control::{self, Sent, service};
-use crate::layout::ServiceDir;
-use crate::leftovers::ProcessTracker;
-use crate::lifecycle::{bring_down, keep_down};
-use crate::logger::{self, LOGGER_GRACE};
 use crate::programs::S6Programs;
-use crate::registry;
+use crate::protocol::control::{self, Sent, service};
+use crate::protocol::events::{self, Poll, Process};
+use crate::slot::layout::ServiceDir;
+use crate::slot::lifecycle::{bring_down, keep_down};
+use crate::slot::logger::{self, LOGGER_GRACE};
+use crate::slot::registry;
 use crate::tree::Tree;
-use crate::wait::{self, Poll, Process};
+use crate::tree::process_tracker::ProcessTracker;
 
 /// For how many services, loggers not counted, a tree of one's own has room.
 pub const MAX_SERVICES: u64 = 5000;
@@ -84,7 +84,7 @@ pub fn clear(tree: &Tree) -> Result<(), DriverError> {
 pub fn await_ready(tree: &Tree, process: &Process) -> Result<(), DriverError> {
     let started = Instant::now();
     let timeout = tree.timeouts.supervise;
-    let done = wait::until(&mut [], std::slice::from_ref(process), started + timeout, || {
+    let done = events::until(&mut [], std::slice::from_ref(process), started + timeout, || {
         if process.has_ended() {
             let hint = "its own output, above, says why";
             return Err(DriverError::unreachable("s6-svscan ended at once").with_hint(hint));
@@ -131,7 +131,7 @@ fn stop_gateways(
     let deadline = Instant::now() + longest_budget(&slots);
     // One that is not down by then is killed by `timeout-kill`, and s6-svscan waits for it.
     let processes = svscan.map_or(&[][..], std::slice::from_ref);
-    wait::until(&mut [], processes, deadline, || {
+    events::until(&mut [], processes, deadline, || {
         let down = |slot: &ServiceDir| slot.record().map_or(true, |record| record.is_down());
         let ended = processes.iter().any(Process::has_ended);
         let done = ended || slots.iter().all(down);
@@ -161,7 +161,7 @@ fn end(
     let timeout = budget + tree.timeouts.stop_beyond_budget;
     let grace = LOGGER_GRACE.min(timeout / 2);
     let mut alone: Vec<Option<Instant>> = vec![None; slots.len()];
-    let done = wait::until(&mut [], std::slice::from_ref(svscan), started + timeout, || {
+    let done = events::until(&mut [], std::slice::from_ref(svscan), started + timeout, || {
         if svscan.has_ended() {
             return Ok::<_, DriverError>(Poll::Done(()));
         }

@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use hermes_core::DriverError;
 
-use crate::control::{self, service};
-use crate::layout::ServiceDir;
-use crate::logger::{LOGGER_GRACE, end_logger};
+use crate::protocol::control::{self, service};
+use crate::protocol::events::{self, Poll, Process};
+use crate::slot::layout::ServiceDir;
+use crate::slot::logger::{LOGGER_GRACE, end_logger};
 use crate::tree::Tree;
-use crate::wait::{self, Poll, Process};
 
 impl Tree {
     /// The supervisors of `slot`, service first, that no s6-svscan looks after.
@@ -47,7 +47,7 @@ pub(crate) fn end(tree: &Tree, slot: &ServiceDir) -> Result<(), DriverError> {
     let grace = started + LOGGER_GRACE.min(timeout / 2);
     let (parts, processes): (Vec<_>, Vec<_>) = strays.into_iter().unzip();
     let mut nudged = false;
-    let done = wait::until(&mut [], &processes, started + timeout, || {
+    let done = events::until(&mut [], &processes, started + timeout, || {
         if processes.iter().all(Process::has_ended) {
             return Ok(Poll::Done(()));
         }

@@ -15,14 +15,16 @@ use hermes_core::status::{Exit, Parked};
 use hermes_core::{DriverError, Gateway, ProfileName};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::control::{self, Sent, service};
-use crate::layout::ServiceDir;
-use crate::leftovers::ProcessTracker;
-use crate::policy;
-use crate::record::{Death, Record, parse_deaths};
+use crate::protocol::control::{self, Sent, service};
+use crate::protocol::events::{self, Events, Poll, Process};
+use crate::protocol::record::{Death, Record, parse_deaths};
+use crate::slot::layout::ServiceDir;
+use crate::slot::logger;
+use crate::slot::policy;
+use crate::slot::registry;
 use crate::tree::Tree;
-use crate::wait::{self, Events, Poll, Process};
-use crate::{logger, registry, stray};
+use crate::tree::process_tracker::ProcessTracker;
+use crate::tree::stray;
 
 /// How long a gateway that never says it is ready has to stay up to count as started.
 const SETTLED: Duration = Duration::from_secs(1);
@@ -99,7 +101,7 @@ fn bring_up_once(tree: &Tree, gateway: &Gateway, deadline: Instant) -> Result<To
     let mut waited_for_lock = false;
     let mut wanted = false;
     let mut saw = "";
-    let done = wait::until(&mut watch.events, &watch.supervisor, deadline, || {
+    let done = events::until(&mut watch.events, &watch.supervisor, deadline, || {
         if watch.supervisor.iter().any(Process::has_ended) {
             return Ok(Poll::Done(Told::Gone));
         }
@@ -207,7 +209,7 @@ fn bring_down_once(
     let timeout = budget + tree.timeouts.stop_beyond_budget;
     let mut killed = false;
     let mut saw = String::new();
-    let done = wait::until(&mut watch.events, &watch.supervisor, started + timeout, || {
+    let done = events::until(&mut watch.events, &watch.supervisor, started + timeout, || {
         if watch.supervisor.iter().any(Process::has_ended) {
             return Ok(Poll::Done(Told::Gone));
         }
@@ -260,7 +262,7 @@ impl Watch {
 /// just begun (or is about to end), and is asked again until it does one or the other.
 fn tell(tree: &Tree, slot: &ServiceDir, command: u8) -> Result<Sent, DriverError> {
     let deadline = Instant::now() + tree.timeouts.supervise;
-    let sent = wait::until(&mut [], &[], deadline, || {
+    let sent = events::until(&mut [], &[], deadline, || {
         let send = || Ok(control::send(&slot.control(), &[command])?);
         let sent = match command {
             service::UP_FOR_GOOD => tree.shutdown.unless_begun(send),

@@ -11,10 +11,10 @@ use hermes_core::process_lock;
 use hermes_core::{DriverError, ProfileName};
 use rustix::process::Signal;
 
-use crate::control::{self, ControlError, Sent, service};
-use crate::layout::ServiceDir;
+use crate::protocol::control::{self, ControlError, Sent, service};
+use crate::protocol::events::{self, Poll, Process};
+use crate::slot::layout::ServiceDir;
 use crate::tree::Tree;
-use crate::wait::{self, Poll, Process};
 
 /// How long a logger may outlive its service before it is told to end: some process that outlived
 /// the gateway holds its pipe. Less where there is less time in all.
@@ -34,7 +34,7 @@ pub(crate) fn end_lone_logger(tree: &Tree, profile: &ProfileName) -> Result<(), 
     logger.signal(Signal::HUP)?;
     let timeout = tree.timeouts.supervise;
     let done =
-        wait::until(&mut [], std::slice::from_ref(&logger), Instant::now() + timeout, || {
+        events::until(&mut [], std::slice::from_ref(&logger), Instant::now() + timeout, || {
             Ok(if logger.has_ended() { Poll::Done(()) } else { Poll::Wait })
         })?;
     done.ok_or_else(|| {

@@ -19,7 +19,7 @@ use hermes_core::reconcile::{Action, Outcome};
 use jiff::Timestamp;
 use rustix::fs::OFlags;
 
-use crate::layout::FILE_MODE;
+use crate::slot::layout::FILE_MODE;
 use crate::tree::Tree;
 
 const ROTATE_AT: u64 = 256 * 1024;

@@ -1,6 +1,19 @@
 //! One supervision tree: the scan directory, the home whose gateways it runs, the programs that
 //! its scripts call, and how patient commands are with it.
 
+pub(crate) mod bootlog;
+pub mod capacity;
+pub(crate) mod changes;
+pub mod connect;
+pub mod delegate;
+pub mod owner;
+pub mod process_tracker;
+pub mod shutdown;
+pub(crate) mod stray;
+pub(crate) mod survey;
+pub mod svscan;
+pub(crate) mod svscan_view;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -12,11 +25,11 @@ use hermes_core::process_lock::Holder;
 use hermes_core::wait::Timeouts;
 use hermes_core::{ProfileName, RootHome};
 
-use crate::capacity::Capacity;
-use crate::layout::{MAX_PROFILE_LEN, TREE_LOCK};
-use crate::render::ScriptPrograms;
-use crate::scandir::ScanDir;
-use crate::shutdown::Shutdown;
+use crate::protocol::scandir::ScanDir;
+use crate::slot::layout::{MAX_PROFILE_LEN, TREE_LOCK};
+use crate::slot::render::ScriptPrograms;
+use crate::tree::capacity::Capacity;
+use crate::tree::shutdown::Shutdown;
 use hermes_core::proc::{Proc, same_directory};
 
 /// Where s6-overlay keeps the environment that `with-contenv` gives to a service.

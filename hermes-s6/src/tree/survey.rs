@@ -12,10 +12,11 @@ use hermes_core::process_lock::Holder;
 use hermes_core::reconcile::{ServiceFact, Survey, Wanted};
 use hermes_core::{ProfileName, fsutil, parallel};
 
-use crate::layout::{GENERATION, ServiceDir};
-use crate::svscan_view::SvscanView;
+use crate::slot::layout::{GENERATION, ServiceDir};
+use crate::slot::policy;
+use crate::slot::registry;
 use crate::tree::Tree;
-use crate::{policy, registry};
+use crate::tree::svscan_view::SvscanView;
 
 /// Reads every slot once. A slot that can't be read costs no other.
 pub(crate) fn survey(tree: &Tree) -> io::Result<Survey> {

@@ -17,15 +17,15 @@ use hermes_core::error_chain::in_one_line;
 use hermes_core::fsutil;
 use hermes_core::process_lock::Holder;
 
-use crate::capacity::Capacity;
-use crate::control::{self, Sent, scan, service};
-use crate::layout::ServiceDir;
-use crate::logger::{LOGGER_GRACE, end_logger};
-use crate::render;
-use crate::stage::{self, SlotSpec, Staged};
-use crate::svscan_view::SvscanView;
+use crate::protocol::control::{self, Sent, scan, service};
+use crate::protocol::events::{self, Events, Poll, Process};
+use crate::slot::layout::ServiceDir;
+use crate::slot::logger::{LOGGER_GRACE, end_logger};
+use crate::slot::render;
+use crate::slot::stage::{self, SlotSpec, Staged};
 use crate::tree::Tree;
-use crate::wait::{self, Events, Poll, Process};
+use crate::tree::capacity::Capacity;
+use crate::tree::svscan_view::SvscanView;
 
 /// How long s6-svscan may take over a scan before it is told again: one dangling entry delays it.
 const RESCAN_AFTER: Duration = Duration::from_secs(1);
@@ -117,7 +117,7 @@ pub(crate) fn await_supervisors(
     let timeout = tree.timeouts.supervise;
     let mut rescan = started + RESCAN_AFTER;
     let mut missing = String::new();
-    let done = wait::until(&mut events, &[], started + timeout, || {
+    let done = events::until(&mut events, &[], started + timeout, || {
         match unsupervised_part(tree, slot, svscan)? {
             None => return Ok(Poll::Done(())),
             Some(part) => missing = part,
@@ -191,7 +191,7 @@ fn await_release(
     let timeout = tree.timeouts.supervise;
     let mut logger_since = None;
     let mut held = String::new();
-    let done = wait::until(&mut [], supervisors, started + timeout, || {
+    let done = events::until(&mut [], supervisors, started + timeout, || {
         if hidden.supervisor()?.is_some() {
             held = format!("s6-supervise still holds `{}`", hidden.path().display());
             return Ok(Poll::Wait);

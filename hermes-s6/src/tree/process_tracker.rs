@@ -19,10 +19,10 @@ use hermes_core::parallel;
 use hermes_core::process_lock::{self, other_holder};
 use rustix::process::Signal;
 
-use crate::layout::ServiceDir;
-use crate::owner;
+use crate::protocol::events::{self, Poll, Process};
+use crate::slot::layout::ServiceDir;
 use crate::tree::Tree;
-use crate::wait::{self, Poll, Process};
+use crate::tree::owner;
 use hermes_core::proc::same_directory;
 
 /// The processes that are left of a gateway whose service is down, those included that left its group.
@@ -98,7 +98,7 @@ impl ProcessTracker {
         // Nobody ends themselves, nor who waits for them.
         let mut spared = tree.proc.ancestry(std::process::id());
         let mut living = String::new();
-        let done = wait::until(&mut [], &[], started + timeout, || {
+        let done = events::until(&mut [], &[], started + timeout, || {
             let left = self.find(tree, &spared)?;
             if left.is_empty() {
                 return Ok(Poll::Done(()));

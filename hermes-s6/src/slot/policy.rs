@@ -12,8 +12,8 @@ use hermes_core::restart::{DEATHS, EXIT_CONFIG, EXIT_RESTART, WINDOW, crash_loop
 use hermes_core::status::{Backoff, Exit, Parked};
 use jiff::Timestamp;
 
-use crate::layout::ServiceDir;
-use crate::record::Death;
+use crate::protocol::record::Death;
+use crate::slot::layout::ServiceDir;
 use hermes_core::wait::{self, Poll};
 
 /// The exit code of `finish` that leaves the service down for good.

@@ -12,8 +12,8 @@ use hermes_core::ProfileName;
 use hermes_core::home::env;
 use hermes_core::shell::{BadVariable, check_variable, quote};
 
-use crate::layout::NOTIFICATION_FD;
 use crate::programs::S6Programs;
+use crate::slot::layout::NOTIFICATION_FD;
 
 /// The unprivileged user of a container's gateways.
 pub const USER: &str = "hermes";

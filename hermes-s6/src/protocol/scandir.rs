@@ -11,8 +11,8 @@ use fs_err as fs;
 use hermes_core::ProfileName;
 use hermes_core::process_lock::{self, Holder};
 
-use crate::control::{self, ControlError, Sent};
-use crate::layout::{self, HIDDEN_PREFIX, SCANDIR_LOCK, ServiceDir};
+use crate::protocol::control::{self, ControlError, Sent};
+use crate::slot::layout::{self, HIDDEN_PREFIX, SCANDIR_LOCK, ServiceDir};
 
 /// A scan directory.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::scandir::ScanDir;
+use crate::protocol::scandir::ScanDir;
 use hermes_core::proc::Proc;
 
 /// s6-svscan's limit on services where its command line names none, before s6 2.12.

@@ -1,0 +1,9 @@
+//! A slot: the service directory of one gateway and its logger.
+
+pub mod layout;
+pub mod lifecycle;
+pub(crate) mod logger;
+pub mod policy;
+pub mod registry;
+pub mod render;
+pub mod stage;
