@@ -1,9 +1,8 @@
 //! How the page looks: both themes, all widths, many profiles.
 
-use std::fs;
 use std::path::Path;
 
-use hermes_tests::{Svscan, TestEnv, Theme, colours, eventually, free_port, keep};
+use hermes_tests::{Dashboard, Svscan, TestEnv, Theme, colours, eventually, free_port, keep};
 
 use crate::Scene;
 
@@ -99,10 +98,8 @@ fn pictures_are_taken_in_both_themes_and_widths() {
 
 #[test]
 fn every_colour_of_text_can_be_read() {
-    let style = fs::read_to_string(
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../hermes-cli/src/dashboard/assets/style.css"),
-    );
-    let style = style.expect("the style");
+    let tree = Svscan::start();
+    let style = Dashboard::start(&tree.world).ask("GET", "/style.css", None).text;
     let colour = |name: &str, dark: usize| {
         let (_, rest) = style.split_once(&format!("--{name}: light-dark(")).expect("a colour");
         let hex = rest.split([',', ')']).nth(dark).expect("two").trim().trim_start_matches('#');
