@@ -62,36 +62,6 @@ fn an_orphan_does_not_outlive_its_profile() {
 }
 
 #[test]
-fn a_gateway_that_was_started_by_hand_is_ended_by_a_stop() {
-    let tree = Svscan::start();
-    tree.world.profile_serving("coder");
-    let by_hand = tree.world.hermes(["gateway", "start", "coder", "--foreground"]).spawn();
-    let gateway = eventually("it is an orphan", || {
-        let status = tree.status("coder");
-        (status["state"] == "orphan").then(|| pid(&status))
-    });
-    tree.world.hermes(["gateway", "stop", "coder"]).ok();
-    assert!(!is_alive(gateway));
-    by_hand.wait();
-    assert_eq!(tree.status("coder")["state"], "down");
-}
-
-#[test]
-fn a_start_beside_an_orphan_is_no_start_even_where_no_readiness_is_told() {
-    let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("mute", "exec sleep 600");
-    let by_hand = world.hermes(["gateway", "start", "mute", "--foreground"]).spawn();
-    eventually("it is an orphan", || (tree.status("mute")["state"] == "orphan").then_some(()));
-    let outcome = world.hermes(["gateway", "start", "mute"]).fails_with(1);
-    assert!(outcome.stderr.contains("the gateway of `mute` runs already"), "{outcome}");
-    assert!(outcome.stderr.contains("`hermes gateway restart mute`"), "{outcome}");
-    world.hermes(["gateway", "restart", "mute"]).ok();
-    by_hand.wait();
-    assert_eq!(tree.status("mute")["state"], "up");
-}
-
-#[test]
 fn what_a_gateway_leaves_of_its_group_ends_with_a_stop() {
     let tree = Svscan::start();
     let world = &tree.world;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use hermes_tests::suite::Machine;
-use hermes_tests::{Hermes, TestEnv, chmod, eventually};
+use hermes_tests::{Hermes, TestEnv, chmod, eventually, free_port};
 use serde_json::Value;
 
 /// A user's machine with a launchd. It ends with the value.
@@ -53,7 +53,7 @@ impl Mac {
 
     /// Makes a profile with the built-in gateway and installs that.
     pub(crate) fn serving(&self, name: &str) {
-        let port = hermes_tests::free_port().to_string();
+        let port = free_port().to_string();
         self.hermes(["profile", "create", name, "--port", &port]).ok();
         self.hermes(["gateway", "install", name]).ok();
     }
@@ -166,12 +166,11 @@ impl Machine for Mac {
         self.hermes(["gateway", "install", profile]).ok();
     }
 
-    /// Ports are shared with whatever else runs on this machine.
-    fn profile(&self, name: &str) {
-        self.serving(name);
+    fn port(&self) -> Option<u16> {
+        Some(free_port())
     }
 
-    fn restart(&self) {
+    fn restart(&mut self) {
         self.log_out();
         self.log_in();
     }

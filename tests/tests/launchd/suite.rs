@@ -1,4 +1,4 @@
-//! The life that a gateway has under every service manager, under launchd.
+//! The conformance suite under launchd.
 
 use crate::mac::Mac;
 

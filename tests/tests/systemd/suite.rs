@@ -1,4 +1,4 @@
-//! The lifecycle that every service manager has to pass, under a lingering user's systemd.
+//! The conformance suite under a lingering user's systemd.
 
 use hermes_tests::container::{Container, Start};
 use hermes_tests::suite::Machine;
@@ -38,7 +38,7 @@ impl Machine for Host {
         self.hermes(&["gateway", "install", profile]).ok();
     }
 
-    fn restart(&self) {
+    fn restart(&mut self) {
         self.0.docker("restart");
         self.0.await_boot(2);
     }

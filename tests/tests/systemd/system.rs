@@ -13,7 +13,7 @@ fn as_root(host: &Host, args: &str) -> Hermes {
 
 #[test]
 fn root_installs_and_the_owner_of_the_home_runs() {
-    let host = host();
+    let mut host = host();
     host.hermes(&["profile", "create", "coder"]).ok();
     as_root(&host, "gateway install coder --start").ok();
     let units =
