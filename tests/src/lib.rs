@@ -81,6 +81,29 @@ pub fn tell(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// Ends a test that only root can run where another user runs it, with a line on stderr that says so:
+/// `not run: links::some_test: needs root`. `cargo xtask test` collects those lines.
+#[macro_export]
+macro_rules! require_root {
+    () => {{
+        fn marker() {}
+        if $crate::needs_root(std::any::type_name_of_val(&marker)) {
+            return;
+        }
+    }};
+}
+
+/// Whether a test is not to be run, since it needs root; reports it if so. For [`require_root!`], which
+/// names a function `marker` in the test.
+#[doc(hidden)]
+pub fn needs_root(marker: &str) -> bool {
+    let test = marker.strip_suffix("::marker").unwrap_or(marker);
+    if !is_root() {
+        tell(format_args!("not run: {test}: needs root"));
+    }
+    !is_root()
+}
+
 /// Whether a process of this number exists and is no zombie.
 pub fn is_alive(pid: u64) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use hermes_tests::doctor::{finds, finds_nothing, mends, run_remedy, told};
-use hermes_tests::{Svscan, TestEnv, alone, chmod, eventually, free_port, hermes_program, is_root};
+use hermes_tests::{
+    Svscan, TestEnv, alone, chmod, eventually, free_port, hermes_program, require_root,
+};
 use rustix::fs::FallocateFlags;
 
 /// A booted tree without gateways.
@@ -26,9 +28,7 @@ fn text(path: &Path) -> &str {
 
 #[test]
 fn files_that_root_left_are_given_back() {
-    if !is_root() {
-        return;
-    }
+    require_root!();
     let tree = tree();
     let world = &tree.world;
     world.profile_serving("a");
@@ -61,9 +61,7 @@ fn files_that_root_left_are_given_back() {
 
 #[test]
 fn a_home_of_another_user_is_named_with_both_users() {
-    if !is_root() {
-        return;
-    }
+    require_root!();
     let tree = tree();
     let home = tree.world.home();
     chown(&home, Some(4321), Some(4321)).unwrap();
@@ -247,14 +245,19 @@ fn a_stranger_on_the_port_of_a_wanted_gateway_is_named() {
     child.wait().unwrap();
     world.hermes(["gateway", "start", "a"]).ok();
     finds_nothing(world, "port-holders");
-    if is_root() {
-        // ProfileLabel it is that this user may not see is not told, but that it is there.
-        let port = free_port();
-        let _listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
-        world.hermes(["profile", "create", "b", "--port", &port.to_string()]).ok();
-        world.write(&world.profile("b").join("gateway.intent"), "running\n");
-        finds(world, "port-holders", "error", &["a process that this user may not see"]);
-    }
+}
+
+/// Whose process it is can't be seen, but that there is one.
+#[test]
+fn another_users_listener_is_reported() {
+    require_root!();
+    let tree = tree();
+    let world = &tree.world;
+    let port = free_port();
+    let _listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
+    world.hermes(["profile", "create", "b", "--port", &port.to_string()]).ok();
+    world.write(&world.profile("b").join("gateway.intent"), "running\n");
+    finds(world, "port-holders", "error", &["a process that this user may not see"]);
 }
 
 /// A file system of so many bytes, for as long as this lives.
@@ -280,9 +283,7 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_disk_that_is_full_or_soon_will_be() {
-    if !is_root() {
-        return;
-    }
+    require_root!();
     let tree = tree();
     let world = &tree.world;
     finds_nothing(world, "disk");

@@ -11,8 +11,8 @@ use hermes_tests::doctor::{
     Told, changes, finds, finds_nothing, mends, run_remedy, snapshot, told,
 };
 use hermes_tests::{
-    Svscan, TestEnv, Up, alone, chmod, eventually, is_alive, is_root, kill, pid, processes_naming,
-    supervisors,
+    Svscan, TestEnv, Up, alone, chmod, eventually, is_alive, kill, pid, processes_naming,
+    require_root, supervisors,
 };
 use serde_json::Value;
 
@@ -115,9 +115,7 @@ fn what_this_user_may_not_command() {
 
 #[test]
 fn a_tree_of_root_is_handed_over_and_the_danger_is_told() {
-    if !is_root() {
-        return;
-    }
+    require_root!();
     let world = TestEnv::new();
     let scandir = world.scandir();
     chown(&scandir, Some(0), Some(0)).expect("root may");

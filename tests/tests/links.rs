@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, lchown, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use hermes_tests::{Hermes, Outcome, TestEnv, chmod, hermes_program, is_root};
+use hermes_tests::{Hermes, Outcome, TestEnv, chmod, hermes_program, require_root};
 
 /// A `hermes` that root runs for the home at `home`.
 fn as_root<'a>(home: &Path, args: impl IntoIterator<Item = &'a str>) -> Outcome {
@@ -35,9 +35,7 @@ fn listing(directory: &Path) -> String {
 
 #[test]
 fn a_home_that_was_swapped_for_a_link_to_roots_own_is_not_roots() {
-    if !is_root() {
-        return;
-    }
+    require_root!();
     let world = TestEnv::new();
     let own = roots_own(&world);
     let before = listing(&own);
@@ -67,9 +65,7 @@ fn a_home_that_was_swapped_for_a_link_to_roots_own_is_not_roots() {
 
 #[test]
 fn a_home_that_all_may_write_is_refused_before_anything_of_it_is_run() {
-    if !is_root() {
-        return;
-    }
+    require_root!();
     let dir = tempfile::tempdir().unwrap();
     let (home, proof) = (dir.path().join("home"), dir.path().join("proof"));
     fs::create_dir(&home).unwrap();
@@ -93,9 +89,7 @@ fn a_home_that_all_may_write_is_refused_before_anything_of_it_is_run() {
 
 #[test]
 fn root_of_a_namespace_that_lacks_the_real_root_stays_root() {
-    if !is_root() {
-        return;
-    }
+    require_root!();
     let world = TestEnv::new();
     let mut command = world.command("unshare");
     // In there / belongs to nobody, and the user's own is root's.
@@ -107,9 +101,7 @@ fn root_of_a_namespace_that_lacks_the_real_root_stays_root() {
 
 #[test]
 fn a_command_of_root_leaves_links_in_the_home_to_its_owner() {
-    if !is_root() {
-        return;
-    }
+    require_root!();
     let world = TestEnv::new();
     world.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();
     let own = roots_own(&world);
@@ -148,9 +140,7 @@ fn a_command_of_root_leaves_links_in_the_home_to_its_owner() {
 
 #[test]
 fn a_deletion_by_root_that_stays_root_follows_no_link_either() {
-    if !is_root() {
-        return;
-    }
+    require_root!();
     let world = TestEnv::new();
     let own = roots_own(&world);
     let before = listing(&own);

@@ -10,7 +10,7 @@ use hermes_s6::slot::layout::ServiceDir;
 use hermes_tests::model::{Command, End, Model, Step, Wanted, steps};
 use hermes_tests::{
     Outcome, SOON, SeededRng, Snapshot, TestEnv, Up, answered, eventually, free_port, is_alive,
-    is_one_clear_error, kill, names, pid, processes_naming, tell,
+    is_one_clear_error, kill, names, pid, processes_naming, require_root, tell,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -34,6 +34,7 @@ struct Soak {
 
 #[test]
 fn whatever_is_done_in_whatever_order_the_tree_is_what_a_small_model_says() {
+    require_root!();
     let seconds = std::env::var(SECONDS).map_or(60, |text| text.parse().expect("a number"));
     let end = Instant::now() + Duration::from_secs(seconds);
     let (first, mut taken, mut sequences) = (SeededRng::seed(), 0, 0);

@@ -12,7 +12,7 @@ use std::process::Command;
 use flate2::read::GzDecoder;
 use hermes_s6::protocol::events::Process;
 use hermes_tests::{
-    Outcome, TestEnv, Up, chmod, eventually, hermes_program, is_root, pid, processes_naming,
+    Outcome, TestEnv, Up, chmod, eventually, hermes_program, pid, processes_naming, require_root,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -158,9 +158,7 @@ fn it_is_in_its_own_gateway_and_in_its_own_file_alone() {
 
 #[test]
 fn another_user_reads_no_secret_and_changes_nothing() {
-    if !is_root() {
-        return;
-    }
+    require_root!();
     let up = tree();
     let world = &up.world;
     world.hermes(["gateway", "start", "one"]).ok();

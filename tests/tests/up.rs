@@ -1,13 +1,13 @@
 //! `hermes up`: a whole tree in the foreground, from its start to its end, however that comes.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 use std::process::Command;
 
 use hermes_tests::{
     Svscan, TestEnv, Up, eventually, free_port, hermes_program, is_alive, kill, pid,
-    processes_naming, supervisors,
+    processes_naming, require_root, supervisors,
 };
 use rustix::process::{Resource, Signal};
 use serde_json::Value;
@@ -200,13 +200,7 @@ fn gateways_keep_the_limits_and_the_home_of_the_user() {
 fn a_scan_directory_that_others_may_write_is_refused() {
     let world = populated();
     let scandir = world.scandir();
-    let refused = |why: &str| {
-        let outcome = world.hermes(["up", "--timeout", "5"]).spawn();
-        let outcome = ended_or_stopped(&world, outcome);
-        assert_eq!(outcome.code(), Some(5), "{why}: {outcome}");
-        assert!(outcome.stderr.contains("belongs to, or is open to, others"), "{outcome}");
-        assert!(!scandir.join(".s6-svscan").exists(), "{why}");
-    };
+    let refused = |why: &str| is_refused(&world, why);
     let chmod = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
@@ -218,15 +212,28 @@ fn a_scan_directory_that_others_may_write_is_refused() {
     chmod(world.path(), 0o777);
     refused("whoever may write the directory above may put another one there");
     chmod(world.path(), 0o755);
-    let owner = fs::metadata(&scandir).unwrap().uid();
-    if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(&scandir, Some(owner + 1), None).unwrap();
-        refused("it is somebody else's");
-        std::os::unix::fs::chown(&scandir, Some(owner), None).unwrap();
-    }
     // In a sticky directory everybody may make a service of their own.
     chmod(&scandir, 0o1777);
     refused("mode 1777");
+}
+
+#[test]
+fn another_users_scan_directory_is_refused() {
+    require_root!();
+    let world = populated();
+    let owner = fs::metadata(world.scandir()).unwrap().uid();
+    chown(world.scandir(), Some(owner + 1), None).unwrap();
+    is_refused(&world, "it is another user's");
+}
+
+/// Asserts that `hermes up` does not run a tree in the scan directory.
+#[track_caller]
+fn is_refused(world: &TestEnv, why: &str) {
+    let outcome = world.hermes(["up", "--timeout", "5"]).spawn();
+    let outcome = ended_or_stopped(world, outcome);
+    assert_eq!(outcome.code(), Some(5), "{why}: {outcome}");
+    assert!(outcome.stderr.contains("belongs to, or is open to, others"), "{outcome}");
+    assert!(!world.scandir().join(".s6-svscan").exists(), "{why}");
 }
 
 /// What came of a `hermes up` that should end by itself; one that doesn't is stopped.
