@@ -36,7 +36,8 @@ impl Stream {
 
     /// A new terminal is its stdout; carriage returns that the terminal added are taken away again.
     pub(crate) fn on_terminal(mut command: Command) -> Self {
-        let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pty");
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = rustix::pty::openpt(flags).expect("a pty");
         rustix::pty::grantpt(&master).expect("it is ours");
         rustix::pty::unlockpt(&master).expect("it is ours");
         let name = rustix::pty::ptsname(&master, Vec::new()).expect("a name");

@@ -1,8 +1,10 @@
 //! A directory of one's own with a home and a place for a scan directory in it.
 
 use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use hermes_s6::protocol::events::Process;
 use hermes_s6::slot::layout::ServiceDir;
+use rustix::net;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -93,6 +96,20 @@ impl TestEnv {
     pub fn write(&self, path: &Path, text: &str) {
         fs::write(path, text).expect("a file");
         self.give(path);
+    }
+
+    /// Writes a program that belongs to the user. Another process writes it: nothing runs a file that is open
+    /// for writing, and a child that another test has just forked has all that is open here until it is a
+    /// program itself.
+    pub fn write_program(&self, path: &Path, text: &str) {
+        let mut writer = self.command("/bin/sh");
+        let script = "cat >\"$1.new\" && chmod 755 \"$1.new\" && mv \"$1.new\" \"$1\"";
+        writer.args(["-c", script, "sh"]).arg(path).stdin(Stdio::piped());
+        let mut writer = writer.spawn().expect("a shell");
+        let mut stdin = writer.stdin.take().expect("a pipe");
+        stdin.write_all(text.as_bytes()).expect("cat reads");
+        drop(stdin);
+        assert!(writer.wait().expect("a child of ours").success(), "{}", path.display());
     }
 
     /// Makes a profile whose gateway is `command`, a shell's, with a port that nobody else has.
@@ -270,10 +287,22 @@ pub fn free_port() -> u16 {
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = RANGE.start + (begin + step % span) % span;
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if is_free(port) {
             return port;
         }
     }
+}
+
+/// Whether nobody listens on this port of the loopback interface.
+///
+/// The socket that finds out never listens, and so is in nobody's way: a child that another test has just
+/// forked has a copy of it until it is a program.
+pub fn is_free(port: u16) -> bool {
+    let (family, kind) = (net::AddressFamily::INET, net::SocketType::STREAM);
+    let socket = net::socket_with(family, kind, net::SocketFlags::CLOEXEC, None);
+    let socket = socket.expect("a socket");
+    net::sockopt::set_socket_reuseaddr(&socket, true).expect("an option of every socket");
+    net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 /// Whether the tests are run by root, who alone can make some faults.
@@ -306,11 +335,30 @@ fn open_to_all(built: &Path) -> PathBuf {
     let copy = directory.join("hermes");
     if !copy.exists() {
         fs::create_dir_all(&directory).expect("root may make it");
-        let staged = tempfile::Builder::new().tempfile_in(&directory).expect("a file");
-        fs::copy(built, staged.path()).expect("a copy");
-        let open = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(staged.path(), open).expect("its own file");
-        staged.into_temp_path().persist(&copy).expect("a rename");
+        // Written by another process, as in `write_program`.
+        let staged = tempfile::Builder::new().tempdir_in(&directory).expect("a directory");
+        let staged = staged.path().join("hermes");
+        let mut install = Command::new("install");
+        let status = install.args(["-m", "755"]).arg(built).arg(&staged).status();
+        assert!(status.is_ok_and(|status| status.success()), "`hermes` can't be copied");
+        fs::rename(&staged, &copy).expect("a rename");
     }
     copy
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_listener_has_its_port() {
+        let port = free_port();
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
+        assert!(!is_free(port));
+        let _copy = listener.try_clone().expect("a descriptor");
+        drop(listener);
+        assert!(!is_free(port), "a copy listens, too");
+    }
 }

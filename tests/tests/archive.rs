@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
 use hermes_tests::{
-    Outcome, Svscan, TestEnv, alone, chmod, eventually, free_port, hermes_program,
+    Outcome, Svscan, TestEnv, alone, chmod, eventually, free_port, hermes_program, is_free,
     is_one_clear_error, names, short,
 };
 use serde_json::json;
@@ -87,7 +86,7 @@ fn a_running_profile_is_exported_and_its_copy_runs_beside_it() {
     let outcome = world.hermes(["profile", "import", "coder.tar.zst"]).fails_with(1);
     is_one_clear_error(&outcome);
     // The copy gets the lowest port that no profile has: one that somebody else listens on is taken.
-    for port in (8642..).take_while(|port| TcpListener::bind(("127.0.0.1", *port)).is_err()) {
+    for port in (8642..).take_while(|port| !is_free(*port)) {
         let (name, port) = (format!("p{port}"), port.to_string());
         world.hermes(["profile", "create", &name, "--port", &port]).ok();
     }

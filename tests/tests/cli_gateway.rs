@@ -233,7 +233,7 @@ fn a_gateway_that_never_gets_ready_is_out_of_time() {
     let tree = Svscan::start();
     let world = &tree.world;
     world.profile_serving("a");
-    world.write(&world.slot("a").join("run"), "#!/bin/sh\nexec sleep 600\n");
+    world.write_program(&world.slot("a").join("run"), "#!/bin/sh\nexec sleep 600\n");
     let outcome = world.hermes(["--timeout", "5", "gateway", "start", "a"]).fails_with(6);
     is_one_clear_error(&outcome);
     let told = "error: failed to start the gateway of `a` within 5.0 s\n  it runs and has not said";

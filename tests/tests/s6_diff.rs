@@ -286,10 +286,7 @@ fn a_scan_command_of_ours_does_what_s6_svscanctl_does() {
         };
         let (slot, hidden) = (scandir.path().join("plain"), scandir.path().join(".plain"));
         tree.world.make_directory(&slot);
-        let run = slot.join("run");
-        tree.world.write(&run, "#!/bin/sh\nexec sleep 600\n");
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(&run, mode).unwrap();
+        tree.world.write_program(&slot.join("run"), "#!/bin/sh\nexec sleep 600\n");
         tell(&[scan::ALARM], "-a");
         eventually("it is supervised", || supervised(&slot).then_some(()));
         fs::rename(&slot, &hidden).unwrap();

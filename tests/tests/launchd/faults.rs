@@ -101,7 +101,7 @@ fn a_launchd_that_refuses_is_told_of_truthfully() {
 fn a_launchd_that_gives_no_answer_is_waited_for_in_vain_and_not_for_ever() {
     let mac = Mac::new();
     mac.running("coder", "exec sleep 600");
-    mac.set("launchctl", "#!/bin/sh\nexec sleep 600\n");
+    mac.replace_launchctl("#!/bin/sh\nexec sleep 600\n");
     mac.hermes(["gateway", "status", "coder", "--timeout", "1"]).fails_with(6);
     mac.hermes(["gateway", "start", "coder", "--timeout", "1"]).fails_with(6);
 }

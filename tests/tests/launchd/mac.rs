@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use hermes_tests::suite::Machine;
-use hermes_tests::{Hermes, TestEnv, chmod, eventually, free_port};
+use hermes_tests::{Hermes, TestEnv, eventually, free_port};
 use serde_json::Value;
 
 /// A user's machine with a launchd. It ends with the value.
@@ -21,12 +21,10 @@ impl Mac {
         let launchd = world.path().join("launchd");
         world.make_directory(&launchd);
         let mac = Self { world, launchd };
-        let program = mac.launchd.join("launchctl");
         let text = include_str!("launchctl.py");
         let python = hermes_tests::python_with("plistlib");
-        mac.world
-            .write(&program, &text.replacen("#!/usr/bin/env python3", &interpreter(python), 1));
-        chmod(&program, 0o755);
+        let text = text.replacen("#!/usr/bin/env python3", &interpreter(python), 1);
+        mac.replace_launchctl(&text);
         mac.set("gui", "");
         // launchd's ten seconds are too long for tests.
         mac.set("throttle", "0.2");
@@ -38,6 +36,11 @@ impl Mac {
         let mac = Self::new();
         fs::remove_file(mac.launchd.join("gui")).expect("it was there");
         mac
+    }
+
+    /// Has this script for the program `launchctl`.
+    pub(crate) fn replace_launchctl(&self, text: &str) {
+        self.world.write_program(&self.launchd.join("launchctl"), text);
     }
 
     /// Changes how launchd behaves: see `launchctl.py`.
