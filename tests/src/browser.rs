@@ -31,11 +31,11 @@ pub enum Theme {
 }
 
 impl Browser {
-    /// A new one, as the world's user.
+    /// A new one, as the test environment's user.
     #[track_caller]
-    pub fn start(world: &TestEnv) -> Self {
+    pub fn start(env: &TestEnv) -> Self {
         let port = free_port();
-        let mut command = world.command("chromedriver");
+        let mut command = env.command("chromedriver");
         command.arg(format!("--port={port}")).stdin(Stdio::null()).stdout(Stdio::null());
         let driver = command.stderr(Stdio::null()).spawn();
         let mut driver = driver.expect("chromedriver is installed: `cargo xtask install`");

@@ -16,7 +16,7 @@ use crate::{Hermes, Outcome, Running, eventually};
 /// The unprivileged user of the image.
 const USER: &str = "hermes";
 
-/// ProfileLabel s6-svscan the gateways are under, where the base leaves the choice.
+/// Whose s6-svscan the gateways are under, where the base leaves the choice.
 const SUPERVISION: &str = "HERMES_TEST_SUPERVISION";
 
 /// What the image under test is based on, and what that means for the gateways' s6-svscan.

@@ -21,11 +21,11 @@ pub fn at_every(calls: &[&str], fault: &str, mut attempt: impl FnMut(&str) -> bo
     calls.iter().map(reached).sum()
 }
 
-/// A command and the world that it changes.
+/// A command and the test environment that it changes.
 pub struct Scene<'a> {
-    /// The world, with a live tree.
-    pub world: &'a TestEnv,
-    /// Brings the world to where the command begins, wherever it is.
+    /// The test environment, with a live tree.
+    pub env: &'a TestEnv,
+    /// Brings the test environment to where the command begins, wherever it is.
     pub prepare: &'a dyn Fn(),
     /// The command.
     pub command: &'a [&'a str],
@@ -44,7 +44,7 @@ impl Scene<'_> {
         let mut steps = 0;
         at_every(&CHANGES, "signal=KILL", |injection| {
             (self.prepare)();
-            let killed = self.world.hermes_injected(&[injection], self.command.iter().copied());
+            let killed = self.env.hermes_injected(&[injection], self.command.iter().copied());
             let killed = killed.run();
             if killed.code().is_some() {
                 assert_eq!(killed.code(), Some(0), "{injection}: {killed}");
@@ -75,7 +75,7 @@ impl Scene<'_> {
         let booted = self.hermes(&["boot"]).ok();
         let mut last = None;
         let seen = answered(SOON, || {
-            let now = last.insert(Snapshot::of(self.world));
+            let now = last.insert(Snapshot::of(self.env));
             allowed.contains(&&*now).then_some(())
         });
         if let (None, Some(now)) = (seen, last) {
@@ -90,9 +90,9 @@ impl Scene<'_> {
 
     /// What there is once it stays the same for a while.
     fn settled(&self) -> Snapshot {
-        let (mut last, mut looks) = (Snapshot::of(self.world), 0);
+        let (mut last, mut looks) = (Snapshot::of(self.env), 0);
         eventually("nothing changes any more", || {
-            let now = Snapshot::of(self.world);
+            let now = Snapshot::of(self.env);
             looks = if now == last { looks + 1 } else { 0 };
             last = now;
             (looks == LOOKS).then_some(())
@@ -101,6 +101,6 @@ impl Scene<'_> {
     }
 
     fn hermes(&self, command: &[&str]) -> Hermes {
-        self.world.hermes(command.iter().copied())
+        self.env.hermes(command.iter().copied())
     }
 }

@@ -10,7 +10,7 @@ use ureq::BodyReader;
 use crate::http::{self, Answer};
 use crate::{Stream, TestEnv, free_port};
 
-/// `hermes dashboard` in a world; it ends with this value.
+/// `hermes dashboard` in a test environment; it ends with this value.
 #[derive(Debug)]
 pub struct Dashboard {
     /// Where it listens.
@@ -23,16 +23,16 @@ pub struct Dashboard {
 impl Dashboard {
     /// One that listens.
     #[track_caller]
-    pub fn start(world: &TestEnv) -> Self {
-        Self::start_on(world, free_port())
+    pub fn start(env: &TestEnv) -> Self {
+        Self::start_on(env, free_port())
     }
 
     /// One that listens on a port.
     #[track_caller]
-    pub fn start_on(world: &TestEnv, port: u16) -> Self {
-        let stream = world.hermes(["dashboard", "--port", &port.to_string()]).stream();
+    pub fn start_on(env: &TestEnv, port: u16) -> Self {
+        let stream = env.hermes(["dashboard", "--port", &port.to_string()]).stream();
         stream.await_message("the dashboard is at http://127.0.0.1:");
-        let token = fs::read_to_string(world.home().join("dashboard.token")).expect("a token");
+        let token = fs::read_to_string(env.home().join("dashboard.token")).expect("a token");
         Self { port, token: token.trim().to_owned(), stream }
     }
 

@@ -1,4 +1,4 @@
-//! What `hermes doctor` says of a world, and doing what it says.
+//! What `hermes doctor` says of a test environment, and doing what it says.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -23,8 +23,8 @@ pub struct Told {
 
 /// What `doctor` finds under the id `check`.
 #[track_caller]
-pub fn told(world: &TestEnv, check: &str) -> Vec<Told> {
-    let outcome = world.hermes(["doctor"]).run();
+pub fn told(env: &TestEnv, check: &str) -> Vec<Told> {
+    let outcome = env.hermes(["doctor"]).run();
     let (mut found, mut lines) = (Vec::new(), outcome.stdout.lines());
     while let Some(line) = lines.next() {
         for severity in ["error", "warning"] {
@@ -37,14 +37,14 @@ pub fn told(world: &TestEnv, check: &str) -> Vec<Told> {
             found.push(Told { severity, problem, remedy });
         }
     }
-    agrees(world, check, &found, &outcome);
+    agrees(env, check, &found, &outcome);
     found
 }
 
 /// What is printed for people and as JSON is the same.
 #[track_caller]
-fn agrees(world: &TestEnv, check: &str, found: &[Told], outcome: &Outcome) {
-    let report = world.hermes(["doctor", "--json"]).run().json();
+fn agrees(env: &TestEnv, check: &str, found: &[Told], outcome: &Outcome) {
+    let report = env.hermes(["doctor", "--json"]).run().json();
     let findings = report["findings"].as_array().expect("findings");
     let same = findings.iter().filter(|finding| finding["check"] == check).count();
     assert_eq!(same, found.len(), "{check}: {outcome}\n{report:#}");
@@ -59,10 +59,10 @@ fn agrees(world: &TestEnv, check: &str, found: &[Told], outcome: &Outcome) {
 
 /// Sees the one finding of `check`, with all of `evidence` in it.
 #[track_caller]
-pub fn finds(world: &TestEnv, check: &str, severity: &str, evidence: &[&str]) -> Told {
-    let found = told(world, check);
+pub fn finds(env: &TestEnv, check: &str, severity: &str, evidence: &[&str]) -> Told {
+    let found = told(env, check);
     let [one] = found.as_slice() else {
-        let whole = world.hermes(["doctor"]).run();
+        let whole = env.hermes(["doctor"]).run();
         panic!("not one finding of `{check}`: {found:#?}\n{whole}")
     };
     assert_eq!(one.severity, severity, "{one:#?}");
@@ -74,9 +74,9 @@ pub fn finds(world: &TestEnv, check: &str, severity: &str, evidence: &[&str]) ->
 
 /// Sees nothing under `check`, which was made.
 #[track_caller]
-pub fn finds_nothing(world: &TestEnv, check: &str) {
-    assert_eq!(told(world, check), [], "{check}");
-    let report = world.hermes(["doctor", "--json"]).run().json();
+pub fn finds_nothing(env: &TestEnv, check: &str) {
+    assert_eq!(told(env, check), [], "{check}");
+    let report = env.hermes(["doctor", "--json"]).run().json();
     let checks = report["checks"].as_array().expect("checks");
     let entry = checks.iter().find(|entry| entry["check"] == check);
     assert_eq!(entry.map(|entry| &entry["ok"]), Some(&true.into()), "{entry:?}");
@@ -84,18 +84,18 @@ pub fn finds_nothing(world: &TestEnv, check: &str) {
 
 /// Sees the finding, runs the command that it names as it stands, and sees it gone. Answers the command.
 #[track_caller]
-pub fn mends(world: &TestEnv, check: &str, severity: &str, evidence: &[&str]) -> String {
-    let Told { remedy, .. } = finds(world, check, severity, evidence);
-    run_remedy(world, &remedy);
-    finds_nothing(world, check);
+pub fn mends(env: &TestEnv, check: &str, severity: &str, evidence: &[&str]) -> String {
+    let Told { remedy, .. } = finds(env, check, severity, evidence);
+    run_remedy(env, &remedy);
+    finds_nothing(env, check);
     remedy
 }
 
-/// Runs a command that `doctor` printed, as this world's user or, where it says so, as root.
+/// Runs a command that `doctor` printed, as this environment's user or, where it says so, as root.
 #[track_caller]
-pub fn run_remedy(world: &TestEnv, remedy: &str) {
+pub fn run_remedy(env: &TestEnv, remedy: &str) {
     match remedy.strip_prefix("as root: ") {
-        None => drop(world.shell(remedy).ok()),
+        None => drop(env.shell(remedy).ok()),
         Some(command) => {
             assert!(is_root(), "only root can: {command}");
             let programs = hermes_program().parent().expect("a directory").display();
@@ -103,8 +103,8 @@ pub fn run_remedy(world: &TestEnv, remedy: &str) {
             let status = Command::new("/bin/sh")
                 .args(["-c", command])
                 .env("PATH", format!("{programs}:{path}"))
-                .env("HERMES_HOME", world.home())
-                .env("HERMES_SCANDIR", world.scandir())
+                .env("HERMES_HOME", env.home())
+                .env("HERMES_SCANDIR", env.scandir())
                 .current_dir(Path::new("/"))
                 .status();
             assert!(status.expect("a shell").success(), "{command}");
@@ -115,10 +115,10 @@ pub fn run_remedy(world: &TestEnv, remedy: &str) {
 /// A path, its inode, when it was last written (seconds and nanoseconds), its mode.
 pub type Entry = (PathBuf, u64, i64, i64, u32);
 
-/// Every path below the home and the scan directory of a world with what tells a change.
-pub fn snapshot(world: &TestEnv) -> Vec<Entry> {
+/// Every path below the home and the scan directory of a test environment with what tells a change.
+pub fn snapshot(env: &TestEnv) -> Vec<Entry> {
     let mut seen = Vec::new();
-    let mut left = vec![world.home(), world.scandir()];
+    let mut left = vec![env.home(), env.scandir()];
     while let Some(path) = left.pop() {
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         if metadata.is_dir() {

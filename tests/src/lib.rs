@@ -1,4 +1,4 @@
-//! The kit of the tests: a world of its own for each test, with the real programs in it.
+//! The kit of the tests: a test environment of its own for each test, with the real programs in it.
 //!
 //! Everything runs as a plain user. Where the tests are run by root, that is the user 10000, as in
 //! production: what works as root alone must fail here.
@@ -150,11 +150,10 @@ pub fn kill(pid: u64) {
 }
 
 /// A command where no scan directory is named and no `hermes up` runs.
-pub fn alone<'a>(world: &TestEnv, args: impl IntoIterator<Item = &'a str>) -> Hermes {
-    let runtime = world.path().join("runtime");
-    world.make_directory(&runtime);
-    world
-        .hermes(args)
+pub fn alone<'a>(env: &TestEnv, args: impl IntoIterator<Item = &'a str>) -> Hermes {
+    let runtime = env.path().join("runtime");
+    env.make_directory(&runtime);
+    env.hermes(args)
         .env_remove("HERMES_SCANDIR")
         .env("XDG_RUNTIME_DIR", runtime.to_str().expect("a UTF-8 path"))
 }
@@ -171,9 +170,9 @@ pub fn is_one_clear_error(outcome: &Outcome) {
     assert_eq!(outcome.stdout, "", "{outcome}");
 }
 
-/// The text with the paths of this world made short.
-pub fn short(world: &TestEnv, text: &str) -> String {
-    text.replace(world.path().to_str().expect("a UTF-8 path"), "W")
+/// The text with the paths of this environment made short.
+pub fn short(env: &TestEnv, text: &str) -> String {
+    text.replace(env.path().to_str().expect("a UTF-8 path"), "W")
 }
 
 /// The names in a directory, sorted, but for that of our locks; none if there is no directory.

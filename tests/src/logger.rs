@@ -23,11 +23,11 @@ pub struct Logger {
 
 impl Logger {
     /// An s6-log that keeps so many archives of what it is told of `profile`.
-    pub fn start(world: &TestEnv, profile: &str, keeps: usize) -> Self {
-        let directory = world.home().join("logs/gateways").join(profile);
-        world.make_directory(&world.home().join("logs"));
-        world.make_directory(&world.home().join("logs/gateways"));
-        let mut command = world.command(crate::tree::program("s6-log"));
+    pub fn start(env: &TestEnv, profile: &str, keeps: usize) -> Self {
+        let directory = env.home().join("logs/gateways").join(profile);
+        env.make_directory(&env.home().join("logs"));
+        env.make_directory(&env.home().join("logs/gateways"));
+        let mut command = env.command(crate::tree::program("s6-log"));
         command.args(["--", "T", &format!("n{keeps}"), "s4096"]).arg(&directory);
         let mut child = command.stdin(Stdio::piped()).spawn().expect("s6-log runs");
         let stdin = child.stdin.take();

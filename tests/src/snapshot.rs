@@ -1,5 +1,5 @@
-//! All that Hermes answers for in a world, as lines that two moments can be compared by: what is in the
-//! home and in the scan directory, and which processes run, under whom.
+//! All that Hermes answers for in a test environment, as lines that two moments can be compared by: what is
+//! in the home and in the scan directory, and which processes run, under whom.
 //!
 //! Read from the file system and from /proc, not by way of the product. What tells times, numbers of
 //! processes or how often something happened is left out.
@@ -37,18 +37,18 @@ const LIVELY: [(&str, &str); 8] = [
 /// Directories whose content is not ours to tell.
 const CLOSED: [&str; 2] = ["gateways", ".s6-svscan"];
 
-/// What there is in a world, line by line.
+/// What there is in a test environment, line by line.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Snapshot(Vec<String>);
 
 impl Snapshot {
     /// What is there now.
-    pub fn of(world: &TestEnv) -> Self {
+    pub fn of(env: &TestEnv) -> Self {
         let mut lines = Vec::new();
-        for root in [world.home(), world.scandir()] {
-            walk(world, &root, &mut lines);
+        for root in [env.home(), env.scandir()] {
+            walk(env, &root, &mut lines);
         }
-        lines.extend(processes(world));
+        lines.extend(processes(env));
         lines.sort();
         Self(lines)
     }
@@ -82,7 +82,7 @@ impl std::fmt::Debug for Snapshot {
     }
 }
 
-fn walk(world: &TestEnv, directory: &Path, lines: &mut Vec<String>) {
+fn walk(env: &TestEnv, directory: &Path, lines: &mut Vec<String>) {
     // What goes while it is looked at is not there.
     let Ok(entries) = fs::read_dir(directory) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
@@ -95,13 +95,13 @@ fn walk(world: &TestEnv, directory: &Path, lines: &mut Vec<String>) {
             continue;
         }
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-        let short = short(world, &path);
+        let short = short(env, &path);
         let mode = metadata.permissions().mode() & 0o7777;
         let text = TELLING.contains(&name.as_str()).then(|| fs::read_to_string(&path).ok());
         let text = text.flatten().map_or_else(String::new, |text| format!(" {text:?}"));
         lines.push(format!("{short} {} {mode:o}{text}", kind(metadata.file_type())));
         if metadata.is_dir() && !inside(CLOSED[0]) && !inside(CLOSED[1]) {
-            walk(world, &path, lines);
+            walk(env, &path, lines);
         }
     }
 }
@@ -116,19 +116,19 @@ fn kind(kind: FileType) -> &'static str {
     }
 }
 
-fn short(world: &TestEnv, path: &Path) -> String {
-    path.strip_prefix(world.path()).unwrap_or(path).display().to_string()
+fn short(env: &TestEnv, path: &Path) -> String {
+    path.strip_prefix(env.path()).unwrap_or(path).display().to_string()
 }
 
-/// The processes of a world, each with those that started it.
-fn processes(world: &TestEnv) -> Vec<String> {
-    let pids = crate::processes_naming(&world.path().to_string_lossy());
+/// The processes of a test environment, each with those that started it.
+fn processes(env: &TestEnv) -> Vec<String> {
+    let pids = crate::processes_naming(&env.path().to_string_lossy());
     let line = |pid: u64| {
         let text = fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
         let words = text.trim_end_matches('\0').replace('\0', " ");
-        let words = words.replace(&world.path().display().to_string(), "W");
+        let words = words.replace(&env.path().display().to_string(), "W");
         let place: Option<PathBuf> = fs::read_link(format!("/proc/{pid}/cwd")).ok();
-        let place = place.map_or_else(String::new, |place| short(world, &place));
+        let place = place.map_or_else(String::new, |place| short(env, &place));
         (!words.is_empty()).then_some((words, place))
     };
     let parent = |pid: u64| -> Option<u64> {

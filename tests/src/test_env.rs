@@ -28,24 +28,24 @@ pub struct TestEnv {
     dir: TempDir,
     /// It lies on a disk of its own.
     mounted: bool,
-    /// What the restart policy's delays are divided by in trees of this world.
+    /// What the restart policy's delays are divided by in trees of this environment.
     pub faster: u32,
 }
 
 impl TestEnv {
-    /// An empty world. Nothing runs in it yet.
+    /// An empty environment. Nothing runs in it yet.
     #[expect(clippy::new_without_default, reason = "it makes directories")]
     pub fn new() -> Self {
         Self::on_disk(None)
     }
 
-    /// An empty world on a disk of its own, with so many MiB. Only root can have one.
+    /// An empty environment on a disk of its own, with so many MiB. Only root can have one.
     pub fn on_disk_of(mebibytes: u32) -> Self {
         Self::on_disk(Some(mebibytes))
     }
 
     fn on_disk(mebibytes: Option<u32>) -> Self {
-        let dir = tempfile::Builder::new().prefix("hermes-world-").tempdir().expect("a directory");
+        let dir = tempfile::Builder::new().prefix("hermes-test-").tempdir().expect("a directory");
         if let Some(mebibytes) = mebibytes {
             assert!(is_root(), "a small disk is mounted, which only root can");
             let options = format!("size={mebibytes}m,mode=755");
@@ -53,12 +53,12 @@ impl TestEnv {
             let status = Command::new("mount").args(mount).arg(dir.path()).status();
             assert!(status.is_ok_and(|status| status.success()), "a tmpfs can't be mounted");
         }
-        let world = Self { dir, mounted: mebibytes.is_some(), faster: 1 };
-        world.give(world.path());
-        for part in [world.home(), world.scandir()] {
-            world.make_directory(&part);
+        let env = Self { dir, mounted: mebibytes.is_some(), faster: 1 };
+        env.give(env.path());
+        for part in [env.home(), env.scandir()] {
+            env.make_directory(&part);
         }
-        world
+        env
     }
 
     /// The directory that holds it all.
@@ -169,14 +169,14 @@ impl TestEnv {
         });
     }
 
-    /// One of s6's own programs, as this world's user.
+    /// One of s6's own programs, as this environment's user.
     pub fn s6(&self, name: &str) -> Command {
         let mut command = self.command(crate::tree::program(name));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 
-    /// Kills every process that belongs to this world.
+    /// Kills every process that belongs to this environment.
     pub fn end_processes(&self) {
         for pid in crate::processes_naming(&self.path().to_string_lossy()) {
             let process = u32::try_from(pid).ok().and_then(|pid| Process::open(pid).ok()?);
@@ -192,14 +192,14 @@ impl TestEnv {
         text.lines().map(said).collect()
     }
 
-    /// The `hermes` program in this world.
+    /// The `hermes` program in this environment.
     pub fn hermes<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Hermes {
         let mut command = self.command(hermes_program());
         command.args(args);
         Hermes::new(command)
     }
 
-    /// The `hermes` program in this world under strace, which does to its system calls what the
+    /// The `hermes` program in this environment under strace, which does to its system calls what the
     /// injections say: `renameat2:signal=KILL:when=2`.
     pub fn hermes_injected<'a>(
         &self,
@@ -217,8 +217,8 @@ impl TestEnv {
         Hermes::new(command)
     }
 
-    /// The `hermes` program in this world under strace, which writes all system calls of all its threads and
-    /// processes down.
+    /// The `hermes` program in this environment under strace, which writes down all system calls of all its
+    /// threads and processes.
     pub fn hermes_traced<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Hermes {
         let mut command = self.command("strace");
         command.arg("-f").arg("-o").arg(self.strace_log()).arg(hermes_program()).args(args);
@@ -230,7 +230,7 @@ impl TestEnv {
         self.path().join("strace.log")
     }
 
-    /// A shell's script in this world, with the `hermes` program on its PATH.
+    /// A shell's script in this environment, with the `hermes` program on its PATH.
     pub fn shell(&self, script: &str) -> Hermes {
         let mut command = self.command("/bin/sh");
         let program = hermes_program().parent().expect("a directory").display();
@@ -239,7 +239,7 @@ impl TestEnv {
         Hermes::new(command)
     }
 
-    /// Any program in this world, as its user.
+    /// Any program in this environment, as its user.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
         command
@@ -256,7 +256,7 @@ impl TestEnv {
         command
     }
 
-    /// Gives a file to this world's user.
+    /// Gives a file to this environment's user.
     pub fn give(&self, path: &Path) {
         if is_root() {
             chown(path, Some(USER), Some(USER)).expect("root may give away");

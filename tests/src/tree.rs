@@ -14,29 +14,29 @@ use serde_json::Value;
 
 use crate::{TestEnv, eventually};
 
-/// A world in which an s6-svscan of its own holds the scan directory.
+/// A test environment in which an s6-svscan of its own holds the scan directory.
 #[derive(Debug)]
 pub struct Svscan {
-    /// The world.
-    pub world: TestEnv,
+    /// The test environment.
+    pub env: TestEnv,
     child: Child,
 }
 
 impl Svscan {
-    /// A new world with a live s6-svscan.
+    /// A new environment with a live s6-svscan.
     pub fn start() -> Self {
         Self::start_with(TestEnv::new(), &[])
     }
 
-    /// A live s6-svscan with more options, in a world that is there.
-    pub fn start_with(world: TestEnv, options: &[&str]) -> Self {
-        let mut command = world.command(program("s6-svscan"));
-        command.args(options).arg("--").arg(world.scandir());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(&world, "svscan.log"));
+    /// A live s6-svscan with more options, in a test environment that is there.
+    pub fn start_with(env: TestEnv, options: &[&str]) -> Self {
+        let mut command = env.command(program("s6-svscan"));
+        command.args(options).arg("--").arg(env.scandir());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(&env, "svscan.log"));
         let child = command.spawn().expect("s6-svscan runs");
-        let tree = Self { world, child };
+        let tree = Self { env, child };
         eventually("s6-svscan takes commands", || {
-            let status = tree.s6("s6-svscanctl").arg("-z").arg(tree.world.scandir()).status();
+            let status = tree.s6("s6-svscanctl").arg("-z").arg(tree.env.scandir()).status();
             status.is_ok_and(|status| status.success()).then_some(())
         });
         tree
@@ -49,7 +49,7 @@ impl Svscan {
 
     /// One of s6's own programs.
     pub fn s6(&self, name: &str) -> Command {
-        self.world.s6(name)
+        self.env.s6(name)
     }
 
     /// Sends its s6-svscan a signal.
@@ -57,23 +57,23 @@ impl Svscan {
         crate::signal(self.pid().into(), signal);
     }
 
-    /// Kills its s6-svscan and nothing else, and leaves the world.
+    /// Kills its s6-svscan and nothing else, and leaves the test environment.
     pub fn kill(mut self) -> TestEnv {
         self.signal(Signal::KILL);
         self.child.wait().expect("a child of ours");
-        std::mem::replace(&mut self.world, TestEnv::new())
+        std::mem::replace(&mut self.env, TestEnv::new())
     }
 
     /// A gateway's status.
     #[track_caller]
     pub fn status(&self, profile: &str) -> Value {
-        self.world.hermes(["gateway", "status", profile, "--json"]).run().json()
+        self.env.hermes(["gateway", "status", profile, "--json"]).run().json()
     }
 
-    /// Ends the tree and leaves the world.
+    /// Ends the tree and leaves the test environment.
     pub fn stop(mut self) -> TestEnv {
         self.end();
-        std::mem::replace(&mut self.world, TestEnv::new())
+        std::mem::replace(&mut self.env, TestEnv::new())
     }
 
     fn end(&mut self) {
@@ -81,11 +81,11 @@ impl Svscan {
         if gone {
             return;
         }
-        for slot in fs::read_dir(self.world.scandir()).into_iter().flatten().flatten() {
+        for slot in fs::read_dir(self.env.scandir()).into_iter().flatten().flatten() {
             // A gateway that ignores SIGTERM would hold up the end.
             let _ = self.s6("s6-svc").arg("-dk").arg(slot.path()).status();
         }
-        let _ = self.s6("s6-svscanctl").arg("-t").arg(self.world.scandir()).status();
+        let _ = self.s6("s6-svscanctl").arg("-t").arg(self.env.scandir()).status();
         eventually("s6-svscan ends", || self.child.try_wait().ok().flatten());
     }
 }
@@ -97,41 +97,41 @@ impl Drop for Svscan {
             return;
         }
         // The scene of a failed test is told, and then ended without ceremony.
-        let log = fs::read_to_string(self.world.path().join("svscan.log")).unwrap_or_default();
+        let log = fs::read_to_string(self.env.path().join("svscan.log")).unwrap_or_default();
         eprintln!("--- s6-svscan\n{log}");
-        self.world.end_processes();
+        self.env.end_processes();
         let _ = self.child.wait();
     }
 }
 
-/// A world in which `hermes up` runs the tree.
+/// A test environment in which `hermes up` runs the tree.
 #[derive(Debug)]
 pub struct Up {
-    /// The world.
-    pub world: TestEnv,
+    /// The test environment.
+    pub env: TestEnv,
     child: Option<Child>,
     said: usize,
 }
 
 impl Up {
-    /// `hermes up` in a new world, once it is up.
+    /// `hermes up` in a new environment, once it is up.
     pub fn start() -> Self {
         Self::start_in(TestEnv::new())
     }
 
-    /// `hermes up` in a world that is there, once it is up.
-    pub fn start_in(world: TestEnv) -> Self {
-        let mut command = world.command(crate::test_env::hermes_program());
+    /// `hermes up` in a test environment that is there, once it is up.
+    pub fn start_in(env: TestEnv) -> Self {
+        let mut command = env.command(crate::test_env::hermes_program());
         command.arg("up");
-        Self::launch(world, command).await_up()
+        Self::launch(env, command).await_up()
     }
 
     /// A command that becomes `hermes up`, which is not waited for.
-    pub fn launch(world: TestEnv, mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(&world, "up.log"));
-        let said = said_up(&world);
+    pub fn launch(env: TestEnv, mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(&env, "up.log"));
+        let said = said_up(&env);
         let child = command.spawn().expect("hermes runs");
-        Self { world, child: Some(child), said }
+        Self { env, child: Some(child), said }
     }
 
     /// Blocks until it says that it is up.
@@ -140,34 +140,34 @@ impl Up {
         eventually("`hermes up` says that it is up", || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             assert!(ended.is_none(), "`hermes up` ended: {}", self.log());
-            (said_up(&self.world) > self.said).then_some(())
+            (said_up(&self.env) > self.said).then_some(())
         });
         self
     }
 
     /// The s6-svscan that it runs.
     pub fn svscan(&self) -> u64 {
-        let holder = ScanDir::new(self.world.scandir()).svscan().expect("a readable lock");
+        let holder = ScanDir::new(self.env.scandir()).svscan().expect("a readable lock");
         holder.and_then(|holder| holder.pid).expect("an s6-svscan").into()
     }
 
     /// A gateway's status.
     #[track_caller]
     pub fn status(&self, profile: &str) -> Value {
-        self.world.hermes(["gateway", "status", profile, "--json"]).run().json()
+        self.env.hermes(["gateway", "status", profile, "--json"]).run().json()
     }
 
-    /// Waits for its end, and leaves the world and its exit code.
+    /// Waits for its end, and leaves the test environment and its exit code.
     #[track_caller]
     pub fn ended(mut self) -> (TestEnv, Option<i32>) {
         let mut child = self.child.take().expect("it runs");
         let status = eventually("`hermes up` ends", || child.try_wait().ok().flatten());
-        (std::mem::replace(&mut self.world, TestEnv::new()), status.code())
+        (std::mem::replace(&mut self.env, TestEnv::new()), status.code())
     }
 
-    /// What it has said in this world so far.
+    /// What it has said in this environment so far.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.world.path().join("up.log")).unwrap_or_default()
+        fs::read_to_string(self.env.path().join("up.log")).unwrap_or_default()
     }
 
     /// The process of `hermes up` itself.
@@ -175,7 +175,7 @@ impl Up {
         self.child.as_ref().expect("it runs").id()
     }
 
-    /// Ends it with `signal` and leaves the world and its exit code.
+    /// Ends it with `signal` and leaves the test environment and its exit code.
     #[track_caller]
     pub fn end(self, signal: Signal) -> (TestEnv, Option<i32>) {
         crate::signal(self.pid().into(), signal);
@@ -187,7 +187,7 @@ impl Drop for Up {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- hermes up\n{}", self.log());
-            self.world.end_processes();
+            self.env.end_processes();
         }
         let Some(mut child) = self.child.take() else { return };
         let process = Process::open(child.id()).ok().flatten();
@@ -219,14 +219,14 @@ impl Drop for Helper {
     }
 }
 
-/// How often `hermes up` has said in this world that it is up.
-fn said_up(world: &TestEnv) -> usize {
-    let log = fs::read_to_string(world.path().join("up.log")).unwrap_or_default();
+/// How often `hermes up` has said in this environment that it is up.
+fn said_up(env: &TestEnv) -> usize {
+    let log = fs::read_to_string(env.path().join("up.log")).unwrap_or_default();
     log.matches("the tree is up").count()
 }
 
-fn log(world: &TestEnv, name: &str) -> Stdio {
-    let path = world.path().join(name);
+fn log(env: &TestEnv, name: &str) -> Stdio {
+    let path = env.path().join(name);
     let file = fs::OpenOptions::new().create(true).append(true).open(path).expect("a log");
     file.into()
 }

@@ -13,7 +13,7 @@ use hermes_tests::{
 use serde_json::json;
 
 /// An archive as the Python agent's own export makes one of a profile whose gateway was killed.
-fn python_archive(world: &TestEnv, path: &str) {
+fn python_archive(env: &TestEnv, path: &str) {
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), Default::default()));
     let mut add = |path: &str, mode, contents: &str| {
         let mut header = tar::Header::new_ustar();
@@ -39,18 +39,18 @@ fn python_archive(world: &TestEnv, path: &str) {
     add("alpha/processes.json", 0o644, "[]");
     add("alpha/gateway_state.json", 0o600, r#"{"gateway_state":"running"}"#);
     let bytes = tar.into_inner().expect("a tar").finish().expect("an archive");
-    write(world, path, &bytes);
+    write(env, path, &bytes);
 }
 
-fn write(world: &TestEnv, path: &str, bytes: &[u8]) {
-    let path = world.path().join(path);
+fn write(env: &TestEnv, path: &str, bytes: &[u8]) {
+    let path = env.path().join(path);
     fs::write(&path, bytes).expect("a file");
-    world.give(&path);
+    env.give(&path);
 }
 
 /// Runs a command with bytes on its standard input.
-fn with_input(world: &TestEnv, args: &[&str], input: &[u8]) -> std::process::Output {
-    let mut command = world.command(hermes_program());
+fn with_input(env: &TestEnv, args: &[&str], input: &[u8]) -> std::process::Output {
+    let mut command = env.command(hermes_program());
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("hermes runs");
     child.stdin.take().expect("a pipe").write_all(input).expect("it reads");
@@ -66,12 +66,12 @@ fn is_usage_error(outcome: &Outcome) {
 #[test]
 fn a_running_profile_is_exported_and_its_copy_runs_beside_it() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    let port = world.profile_serving("coder");
-    world.write(&world.profile("coder").join("SOUL.md"), "a soul\n");
-    world.write(&world.profile("coder").join(".env"), "KEY=sk-secret\n");
-    world.hermes(["gateway", "start", "coder"]).ok();
-    let outcome = world.hermes(["profile", "export", "coder"]).ok();
+    let env = &tree.env;
+    let port = env.profile_serving("coder");
+    env.write(&env.profile("coder").join("SOUL.md"), "a soul\n");
+    env.write(&env.profile("coder").join(".env"), "KEY=sk-secret\n");
+    env.hermes(["gateway", "start", "coder"]).ok();
+    let outcome = env.hermes(["profile", "export", "coder"]).ok();
     let (first, rest) = outcome.stderr.split_once('\n').unwrap();
     assert!(first.starts_with("exported profile `coder` to `coder.tar.zst`, 2 files, "), "{first}");
     insta::assert_snapshot!(rest, @r"
@@ -80,18 +80,18 @@ fn a_running_profile_is_exported_and_its_copy_runs_beside_it() {
     ");
     assert_eq!(outcome.stdout, "");
     assert_eq!(tree.status("coder")["state"], "up", "nobody was disturbed");
-    let file = world.path().join("coder.tar.zst");
+    let file = env.path().join("coder.tar.zst");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 
-    let outcome = world.hermes(["profile", "import", "coder.tar.zst"]).fails_with(1);
+    let outcome = env.hermes(["profile", "import", "coder.tar.zst"]).fails_with(1);
     is_one_clear_error(&outcome);
     // The copy gets the lowest port that no profile has: one that somebody else listens on is taken.
     for port in (8642..).take_while(|port| !is_free(*port)) {
         let (name, port) = (format!("p{port}"), port.to_string());
-        world.hermes(["profile", "create", &name, "--port", &port]).ok();
+        env.hermes(["profile", "create", &name, "--port", &port]).ok();
     }
     let import = ["profile", "import", "coder.tar.zst", "--name", "two", "--start", "--json"];
-    let outcome = world.hermes(import).ok();
+    let outcome = env.hermes(import).ok();
     let made = outcome.json();
     assert_eq!((&made["intent"], &made["state"]), (&json!("running"), &json!("up")), "{outcome}");
     assert_ne!(made["port"], json!(port));
@@ -99,18 +99,18 @@ fn a_running_profile_is_exported_and_its_copy_runs_beside_it() {
     assert!(outcome.stderr.contains(&told), "{outcome}");
     for name in ["coder", "two"] {
         assert_eq!(tree.status(name)["state"], "up");
-        assert!(world.slot(name).exists());
+        assert!(env.slot(name).exists());
     }
-    let two = world.profile("two");
+    let two = env.profile("two");
     assert_eq!(fs::read_to_string(two.join("SOUL.md")).unwrap(), "a soul\n");
     assert!(!fs::read_to_string(two.join(".env")).unwrap().contains("sk-secret"));
 
     // Without `--start` it is registered and stays down.
-    let outcome = world.hermes(["profile", "import", "coder.tar.zst", "--name", "three"]).ok();
+    let outcome = env.hermes(["profile", "import", "coder.tar.zst", "--name", "three"]).ok();
     assert!(outcome.stderr.contains("its gateway is registered"), "{outcome}");
     assert_eq!(tree.status("three")["state"], "down");
     assert_eq!(
-        fs::read_to_string(world.profile("three").join("gateway.intent")).unwrap(),
+        fs::read_to_string(env.profile("three").join("gateway.intent")).unwrap(),
         "stopped\n"
     );
 }
@@ -118,14 +118,14 @@ fn a_running_profile_is_exported_and_its_copy_runs_beside_it() {
 #[test]
 fn what_the_python_agent_exported_becomes_a_supervised_profile() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    python_archive(world, "alpha.tar.gz");
-    let outcome = world.hermes(["profile", "import", "alpha.tar.gz"]).ok();
+    let env = &tree.env;
+    python_archive(env, "alpha.tar.gz");
+    let outcome = env.hermes(["profile", "import", "alpha.tar.gz"]).ok();
     insta::assert_snapshot!(outcome.stderr, @r"
     imported profile `alpha`, port 8642
     its gateway is registered; `hermes gateway start alpha` starts it
     ");
-    let home = world.profile("alpha");
+    let home = env.profile("alpha");
     let expected = [
         ".env",
         "SOUL.md",
@@ -145,49 +145,49 @@ fn what_the_python_agent_exported_becomes_a_supervised_profile() {
     assert_eq!(fs::read_to_string(home.join("SOUL.md")).unwrap(), "I am alpha.\n");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode(&home), mode(&home.join(".env"))), (0o700, 0o600));
-    world.hermes(["profile", "port", "alpha", &free_port().to_string()]).ok();
-    world.hermes(["gateway", "start", "alpha"]).ok();
+    env.hermes(["profile", "port", "alpha", &free_port().to_string()]).ok();
+    env.hermes(["gateway", "start", "alpha"]).ok();
     assert_eq!(tree.status("alpha")["state"], "up");
 }
 
 #[test]
 fn an_import_that_can_not_be_registered_is_undone() {
-    let world = TestEnv::new();
-    python_archive(&world, "alpha.tar.gz");
-    let outcome = world.hermes(["profile", "import", "alpha.tar.gz"]).fails_with(5);
-    insta::assert_snapshot!(short(&world, &outcome.stderr), @r"
+    let env = TestEnv::new();
+    python_archive(&env, "alpha.tar.gz");
+    let outcome = env.hermes(["profile", "import", "alpha.tar.gz"]).fails_with(5);
+    insta::assert_snapshot!(short(&env, &outcome.stderr), @r"
     error: failed to register the gateway of `alpha`
       no s6-svscan holds the scan directory `W/service`
     hint: `hermes up` runs a supervision tree for this user
     ");
-    assert_eq!(names(&world.home().join("profiles")), [""; 0]);
-    let tree = Svscan::start_with(world, &[]);
-    let world = &tree.world;
-    chmod(&world.scandir(), 0o500);
-    let outcome = world.hermes(["profile", "import", "alpha.tar.gz", "--start"]).run();
-    chmod(&world.scandir(), 0o700);
+    assert_eq!(names(&env.home().join("profiles")), [""; 0]);
+    let tree = Svscan::start_with(env, &[]);
+    let env = &tree.env;
+    chmod(&env.scandir(), 0o500);
+    let outcome = env.hermes(["profile", "import", "alpha.tar.gz", "--start"]).run();
+    chmod(&env.scandir(), 0o700);
     assert_eq!(outcome.code(), Some(5), "{outcome}");
     is_one_clear_error(&outcome);
-    assert_eq!(names(&world.home().join("profiles")), [""; 0]);
-    assert!(!world.slot("alpha").exists());
+    assert_eq!(names(&env.home().join("profiles")), [""; 0]);
+    assert!(!env.slot("alpha").exists());
     // A name that s6 can't carry is refused before anything is written.
     let long = "n".repeat(244);
-    let profiles = world.home().join("profiles");
+    let profiles = env.home().join("profiles");
     chmod(&profiles, 0o500);
-    let outcome = world.hermes(["profile", "import", "alpha.tar.gz", "--name", &long]).run();
+    let outcome = env.hermes(["profile", "import", "alpha.tar.gz", "--name", &long]).run();
     chmod(&profiles, 0o700);
     is_one_clear_error(&outcome);
     assert!(outcome.stderr.contains("s6 carries at most 243"), "{outcome}");
-    assert_eq!(names(&world.home().join("profiles")), [""; 0]);
+    assert_eq!(names(&env.home().join("profiles")), [""; 0]);
 }
 
 #[test]
 fn default_leaves_with_its_own_entries_and_is_never_imported_over() {
-    let world = TestEnv::new();
-    alone(&world, ["profile", "create", "other"]).ok();
-    world.write(&world.home().join("SOUL.md"), "the root\n");
-    world.write(&world.home().join("notes.txt"), "somebody's\n");
-    let outcome = alone(&world, ["profile", "export", "default", "-o", "d.tgz", "--json"]).ok();
+    let env = TestEnv::new();
+    alone(&env, ["profile", "create", "other"]).ok();
+    env.write(&env.home().join("SOUL.md"), "the root\n");
+    env.write(&env.home().join("notes.txt"), "somebody's\n");
+    let outcome = alone(&env, ["profile", "export", "default", "-o", "d.tgz", "--json"]).ok();
     insta::assert_snapshot!(outcome.stderr, @r"
     exported profile `default` to `d.tgz`, 1 file, 9 bytes
     what is not the profile's own is not in it: `notes.txt`, `profiles`
@@ -198,7 +198,7 @@ fn default_leaves_with_its_own_entries_and_is_never_imported_over() {
     for args in
         [&["profile", "import", "d.tgz"][..], &["profile", "import", "d.tgz", "--name", "default"]]
     {
-        let outcome = alone(&world, args.iter().copied()).fails_with(1);
+        let outcome = alone(&env, args.iter().copied()).fails_with(1);
         insta::allow_duplicates! {
             insta::assert_snapshot!(outcome.stderr, @r"
             error: the profile `default` is the root home itself and is never imported over
@@ -206,51 +206,49 @@ fn default_leaves_with_its_own_entries_and_is_never_imported_over() {
             ");
         }
     }
-    let outcome = alone(&world, ["profile", "import", "d.tgz", "--name", "root2"]).ok();
+    let outcome = alone(&env, ["profile", "import", "d.tgz", "--name", "root2"]).ok();
     assert!(outcome.stderr.contains("`hermes up` runs a supervision tree"), "{outcome}");
-    assert_eq!(fs::read_to_string(world.profile("root2").join("SOUL.md")).unwrap(), "the root\n");
-    assert!(!world.profile("root2").join("profiles").exists());
+    assert_eq!(fs::read_to_string(env.profile("root2").join("SOUL.md")).unwrap(), "the root\n");
+    assert!(!env.profile("root2").join("profiles").exists());
     let wanted = ["profile", "import", "d.tgz", "--name", "wanted", "--start"];
-    alone(&world, wanted).ok();
-    let intent = world.profile("wanted").join("gateway.intent");
+    alone(&env, wanted).ok();
+    let intent = env.profile("wanted").join("gateway.intent");
     assert_eq!(fs::read_to_string(intent).unwrap(), "running\n", "for when there is a tree");
 }
 
 #[test]
 fn what_makes_no_sense_is_told_and_nothing_is_touched() {
-    let world = TestEnv::new();
-    alone(&world, ["profile", "create", "coder"]).ok();
-    alone(&world, ["profile", "export", "coder", "-o", "c.tar.gz"]).ok();
-    let before = fs::read(world.path().join("c.tar.gz")).unwrap();
+    let env = TestEnv::new();
+    alone(&env, ["profile", "create", "coder"]).ok();
+    alone(&env, ["profile", "export", "coder", "-o", "c.tar.gz"]).ok();
+    let before = fs::read(env.path().join("c.tar.gz")).unwrap();
     for name in ["c", "c.zip", "c.tar", "c.gz"] {
-        is_usage_error(&alone(&world, ["profile", "export", "coder", "-o", name]).run());
-        assert!(!world.path().join(name).exists());
+        is_usage_error(&alone(&env, ["profile", "export", "coder", "-o", name]).run());
+        assert!(!env.path().join(name).exists());
     }
-    is_one_clear_error(&alone(&world, ["profile", "export", "nope"]).fails_with(4));
-    let outcome = alone(&world, ["profile", "export", "coder", "-o", "c.tar.gz"]).fails_with(1);
+    is_one_clear_error(&alone(&env, ["profile", "export", "nope"]).fails_with(4));
+    let outcome = alone(&env, ["profile", "export", "coder", "-o", "c.tar.gz"]).fails_with(1);
     is_one_clear_error(&outcome);
     assert!(outcome.stderr.contains("`--force`"), "{outcome}");
-    assert_eq!(fs::read(world.path().join("c.tar.gz")).unwrap(), before);
-    alone(&world, ["profile", "export", "coder", "-o", "c.tar.gz", "--force"]).ok();
+    assert_eq!(fs::read(env.path().join("c.tar.gz")).unwrap(), before);
+    alone(&env, ["profile", "export", "coder", "-o", "c.tar.gz", "--force"]).ok();
 
-    fs::create_dir(world.path().join("dir")).unwrap();
+    fs::create_dir(env.path().join("dir")).unwrap();
     for file in ["absent.tar.gz", "dir", "/dev/null", "/dev/zero"] {
-        let outcome = alone(&world, ["profile", "import", file, "--name", "x"]).fails_with(1);
+        let outcome = alone(&env, ["profile", "import", file, "--name", "x"]).fails_with(1);
         is_one_clear_error(&outcome);
         assert!(outcome.stderr.lines().next().unwrap().contains(file), "{outcome}");
     }
-    rustix::fs::mkfifoat(rustix::fs::CWD, world.path().join("fifo"), rustix::fs::Mode::RWXU)
-        .unwrap();
-    world.give(&world.path().join("fifo"));
-    is_one_clear_error(&alone(&world, ["profile", "import", "fifo", "--name", "x"]).fails_with(1));
-    write(&world, "x.zip", b"PK\x03\x04");
-    let outcome = alone(&world, ["profile", "import", "x.zip"]).fails_with(1);
+    rustix::fs::mkfifoat(rustix::fs::CWD, env.path().join("fifo"), rustix::fs::Mode::RWXU).unwrap();
+    env.give(&env.path().join("fifo"));
+    is_one_clear_error(&alone(&env, ["profile", "import", "fifo", "--name", "x"]).fails_with(1));
+    write(&env, "x.zip", b"PK\x03\x04");
+    let outcome = alone(&env, ["profile", "import", "x.zip"]).fails_with(1);
     insta::assert_snapshot!(outcome.stderr, @r"
     error: failed to import `x.zip`
       it is neither a tar.zst nor a tar.gz archive
     ");
-    let outcome =
-        alone(&world, ["profile", "import", "c.tar.gz", "--name", "x", "--max-size", "2K"]);
+    let outcome = alone(&env, ["profile", "import", "c.tar.gz", "--name", "x", "--max-size", "2K"]);
     let outcome = outcome.fails_with(1);
     insta::assert_snapshot!(outcome.stderr, @r"
     error: failed to import profile `x`
@@ -259,37 +257,37 @@ fn what_makes_no_sense_is_told_and_nothing_is_touched() {
     ");
     for size in ["2X", "-1", "", "99999999999T"] {
         let size = format!("--max-size={size}");
-        assert_eq!(alone(&world, ["profile", "import", "c.tar.gz", &size]).run().code(), Some(2));
+        assert_eq!(alone(&env, ["profile", "import", "c.tar.gz", &size]).run().code(), Some(2));
     }
-    assert_eq!(names(&world.home().join("profiles")), ["coder"]);
-    alone(&world, ["profile", "import", "c.tar.gz", "--name", "x", "--max-size", "1M"]).ok();
+    assert_eq!(names(&env.home().join("profiles")), ["coder"]);
+    alone(&env, ["profile", "import", "c.tar.gz", "--name", "x", "--max-size", "1M"]).ok();
 }
 
 #[test]
 fn archives_go_through_pipes() {
-    let world = TestEnv::new();
-    alone(&world, ["profile", "create", "coder"]).ok();
+    let env = TestEnv::new();
+    alone(&env, ["profile", "create", "coder"]).ok();
     let script = "hermes profile export coder -o - | hermes profile import - --name two";
-    let outcome = world.shell(script).env_remove("HERMES_SCANDIR").ok();
+    let outcome = env.shell(script).env_remove("HERMES_SCANDIR").ok();
     assert!(outcome.stderr.contains("imported profile `two`, port 8643"), "{outcome}");
-    is_usage_error_with_json(&world);
-    let outcome = world.shell("hermes profile export coder -o - | true").ok();
+    is_usage_error_with_json(&env);
+    let outcome = env.shell("hermes profile export coder -o - | true").ok();
     assert!(!outcome.stderr.contains("error"), "{outcome}");
-    let output = with_input(&world, &["profile", "import", "-"], b"\x1f\x8b but no archive");
+    let output = with_input(&env, &["profile", "import", "-"], b"\x1f\x8b but no archive");
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(names(&world.home().join("profiles")), ["coder", "two"]);
+    assert_eq!(names(&env.home().join("profiles")), ["coder", "two"]);
 }
 
 #[track_caller]
-fn is_usage_error_with_json(world: &TestEnv) {
-    let outcome = alone(world, ["profile", "export", "coder", "-o", "-", "--json"]).fails_with(2);
+fn is_usage_error_with_json(env: &TestEnv) {
+    let outcome = alone(env, ["profile", "export", "coder", "-o", "-", "--json"]).fails_with(2);
     assert!(outcome.stderr.contains("it has the JSON"), "{outcome}");
 }
 
 #[test]
 fn a_full_disk_or_a_kill_in_the_middle_leaves_no_half_of_anything() {
-    let world = TestEnv::new();
-    alone(&world, ["profile", "create", "coder"]).ok();
+    let env = TestEnv::new();
+    alone(&env, ["profile", "create", "coder"]).ok();
     let mut seed = 1_u32;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
         // Not to be compressed to nothing.
@@ -298,39 +296,39 @@ fn a_full_disk_or_a_kill_in_the_middle_leaves_no_half_of_anything() {
     })
     .take(600_000)
     .collect();
-    write(&world, "home/profiles/coder/noise", &noise);
-    alone(&world, ["profile", "export", "coder", "-o", "good.tgz"]).ok();
+    write(&env, "home/profiles/coder/noise", &noise);
+    alone(&env, ["profile", "export", "coder", "-o", "good.tgz"]).ok();
     // No file may grow beyond 64 KiB, so it fails in the middle.
     let full = |line: &str| {
         let script = format!("trap '' XFSZ; ulimit -f 128; exec hermes {line}");
-        world.shell(&script).env_remove("HERMES_SCANDIR").fails_with(1)
+        env.shell(&script).env_remove("HERMES_SCANDIR").fails_with(1)
     };
-    let home = names(world.path());
+    let home = names(env.path());
     for line in ["profile export coder", "profile import good.tgz --name two"] {
         let outcome = full(line);
         is_one_clear_error(&outcome);
         assert!(outcome.stderr.contains("File too large"), "{outcome}");
-        assert_eq!(names(world.path()), home);
-        assert_eq!(names(&world.home().join("profiles")), ["coder"]);
+        assert_eq!(names(env.path()), home);
+        assert_eq!(names(&env.home().join("profiles")), ["coder"]);
     }
-    let good = fs::read(world.path().join("good.tgz")).unwrap();
+    let good = fs::read(env.path().join("good.tgz")).unwrap();
     full("profile export coder -o good.tgz --force");
-    assert_eq!(fs::read(world.path().join("good.tgz")).unwrap(), good, "the old one stays");
+    assert_eq!(fs::read(env.path().join("good.tgz")).unwrap(), good, "the old one stays");
 
     // Half of it comes, and then the import is killed.
-    let mut command = world.command(hermes_program());
+    let mut command = env.command(hermes_program());
     command.args(["profile", "import", "-", "--name", "two"]).env_remove("HERMES_SCANDIR");
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut pipe = child.stdin.take().unwrap();
     pipe.write_all(&good[..good.len() / 2]).unwrap();
     eventually("it unpacks", || {
-        names(&world.home().join("profiles")).iter().any(|name| name.starts_with('.')).then_some(())
+        names(&env.home().join("profiles")).iter().any(|name| name.starts_with('.')).then_some(())
     });
-    assert!(alone(&world, ["profile", "show", "two"]).run().code() == Some(4), "not to be seen");
+    assert!(alone(&env, ["profile", "show", "two"]).run().code() == Some(4), "not to be seen");
     child.kill().unwrap();
     child.wait().unwrap();
     drop(pipe);
-    let tree = Svscan::start_with(world, &[]);
-    tree.world.hermes(["boot"]).ok();
-    assert_eq!(names(&tree.world.home().join("profiles")), ["coder"], "a boot clears it away");
+    let tree = Svscan::start_with(env, &[]);
+    tree.env.hermes(["boot"]).ok();
+    assert_eq!(names(&tree.env.home().join("profiles")), ["coder"], "a boot clears it away");
 }

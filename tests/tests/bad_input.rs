@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, Mode};
 const POISONS: [&str; 7] =
     ["fifo", "endless device", "too large", "binary", "deep", "directory", "link to itself"];
 
-fn poison(world: &TestEnv, path: &Path, with: &str) {
+fn poison(env: &TestEnv, path: &Path, with: &str) {
     match with {
         "fifo" => {
             let mode = Mode::RUSR | Mode::WUSR;
@@ -28,7 +28,7 @@ fn poison(world: &TestEnv, path: &Path, with: &str) {
         "deep" => fs::write(path, "[".repeat(500_000)).expect("a file"),
         _ => fs::create_dir(path).expect("a directory"),
     }
-    world.give(path);
+    env.give(path);
 }
 
 fn remove(path: &Path) {
@@ -37,8 +37,8 @@ fn remove(path: &Path) {
 
 /// A command that has 2 GiB of address space, and must end.
 #[track_caller]
-fn ends(world: &TestEnv, line: &str, scene: &str) -> Outcome {
-    let mut running = world.shell(&format!("ulimit -v 2097152; exec hermes {line}")).spawn();
+fn ends(env: &TestEnv, line: &str, scene: &str) -> Outcome {
+    let mut running = env.shell(&format!("ulimit -v 2097152; exec hermes {line}")).spawn();
     eventually(&format!("`hermes {line}` ends, {scene}"), || running.has_ended().then_some(()));
     let outcome = running.wait();
     assert!(matches!(outcome.code(), Some(0..=6)), "{scene}: {outcome}");
@@ -49,11 +49,11 @@ fn ends(world: &TestEnv, line: &str, scene: &str) -> Outcome {
 #[test]
 fn no_file_of_one_profile_holds_up_a_command_or_another_profile() {
     let tree = Svscan::start();
-    let world = &tree.world;
+    let env = &tree.env;
     for name in ["bad", "good"] {
-        world.profile_running(name, "exec sleep 600");
+        env.profile_running(name, "exec sleep 600");
     }
-    let bad = world.profile("bad");
+    let bad = env.profile("bad");
     for file in ["gateway.intent", "gateway_state.json", "config.yaml", ".env", "gateway.fault"] {
         for with in POISONS {
             let scene = format!("`{file}` is a {with}");
@@ -64,31 +64,31 @@ fn no_file_of_one_profile_holds_up_a_command_or_another_profile() {
             if file == "gateway_state.json" {
                 remove(&bad.join("gateway.intent"));
             }
-            poison(world, &path, with);
-            world.write(&world.profile("good").join("gateway.intent"), "running");
-            ends(world, "profile list", &scene);
-            let status = ends(world, "gateway status --all", &scene);
+            poison(env, &path, with);
+            env.write(&env.profile("good").join("gateway.intent"), "running");
+            ends(env, "profile list", &scene);
+            let status = ends(env, "gateway status --all", &scene);
             assert!(status.stdout.contains("good"), "{scene}: {status}");
-            ends(world, "boot --timeout 30", &scene);
+            ends(env, "boot --timeout 30", &scene);
             let state = &tree.status("good")["state"];
             assert_eq!(state, "up", "{scene}");
-            let doctor = ends(world, "doctor --json", &scene);
+            let doctor = ends(env, "doctor --json", &scene);
             let told = doctor.stdout.contains(path.to_str().expect("UTF-8"));
             let matters = matches!(file, "gateway.intent" | "gateway_state.json" | "config.yaml");
             assert!(told || !matters, "{scene}: {doctor}");
             // What holds up one command that starts something holds up the next.
             if with == "fifo" {
-                ends(world, "gateway start bad --timeout 2", &scene);
-                ends(world, "gateway stop bad --timeout 30", &scene);
-                ends(world, "gateway stop good", &scene);
+                ends(env, "gateway start bad --timeout 2", &scene);
+                ends(env, "gateway stop bad --timeout 30", &scene);
+                ends(env, "gateway stop good", &scene);
             }
             remove(&path);
             if let Some(kept) = kept {
                 fs::write(&path, kept).expect("a file");
-                world.give(&path);
+                env.give(&path);
                 chmod(&path, 0o600);
             }
-            world.write(&bad.join("gateway.intent"), "stopped");
+            env.write(&bad.join("gateway.intent"), "stopped");
         }
     }
 }
@@ -96,17 +96,17 @@ fn no_file_of_one_profile_holds_up_a_command_or_another_profile() {
 #[test]
 fn no_file_of_the_root_home_or_of_a_slot_holds_up_a_command() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("a", "exec sleep 600");
-    world.hermes(["gateway", "start", "a"]).ok();
+    let env = &tree.env;
+    env.profile_running("a", "exec sleep 600");
+    env.hermes(["gateway", "start", "a"]).ok();
     let gateway = hermes_tests::pid(&tree.status("a"));
-    let slot = world.slot("a");
-    let logs = world.home().join("logs");
+    let slot = env.slot("a");
+    let logs = env.home().join("logs");
     for path in [
-        world.home().join("active_profile"),
-        world.home().join("profiles/.hermes-left"),
-        world.home().join("profiles/.mv-a"),
-        world.home().join("profiles/stranger"),
+        env.home().join("active_profile"),
+        env.home().join("profiles/.hermes-left"),
+        env.home().join("profiles/.mv-a"),
+        env.home().join("profiles/stranger"),
         logs.join("container-boot.log"),
         slot.join("data/parked"),
         slot.join("data/generation"),
@@ -117,17 +117,17 @@ fn no_file_of_the_root_home_or_of_a_slot_holds_up_a_command() {
             let scene = format!("`{}` is a {with}", path.display());
             let kept = fs::read(&path).ok();
             remove(&path);
-            poison(world, &path, with);
+            poison(env, &path, with);
             for line in ["profile list", "gateway status a", "gateway logs a", "doctor --json"] {
-                ends(world, line, &scene);
+                ends(env, line, &scene);
             }
             // A tree's first boot has something to log.
-            remove(&world.scandir().join(".hermes.booted"));
-            ends(world, "boot --timeout 30", &scene);
+            remove(&env.scandir().join(".hermes.booted"));
+            ends(env, "boot --timeout 30", &scene);
             assert!(hermes_tests::is_alive(gateway), "{scene}");
             remove(&path);
             if let Some(kept) = kept {
-                world.write(&path, &String::from_utf8(kept).expect("UTF-8"));
+                env.write(&path, &String::from_utf8(kept).expect("UTF-8"));
             }
         }
     }

@@ -13,17 +13,17 @@ use hermes_s6::ScriptPrograms;
 use hermes_s6::Tree;
 use hermes_tests::{Svscan, TestEnv, Up, eventually, hermes_program, kill, pid};
 
-fn supervisor(world: &TestEnv) -> Supervisor {
+fn supervisor(env: &TestEnv) -> Supervisor {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let s6 = S6Programs::find("/".as_ref(), OsStr::new(&path)).expect("s6 is installed");
     let programs = ScriptPrograms::new(s6, hermes_program());
-    let root = RootHome::new(world.home());
-    let tree = Tree::new(ScanDir::new(world.scandir()), root.clone(), programs);
+    let root = RootHome::new(env.home());
+    let tree = Tree::new(ScanDir::new(env.scandir()), root.clone(), programs);
     Supervisor::new(Arc::new(S6Driver::new(tree)), Store::new(root))
 }
 
-fn watch(world: &TestEnv) -> Box<dyn Changes> {
-    let supervisor = supervisor(world);
+fn watch(env: &TestEnv) -> Box<dyn Changes> {
+    let supervisor = supervisor(env);
     let changes = supervisor.driver().changes(supervisor.store()).expect("a watch");
     changes.expect("s6 can be watched")
 }
@@ -47,27 +47,27 @@ fn told(changes: &mut Box<dyn Changes>, names: &[&str]) -> BTreeSet<ProfileName>
 fn what_happens_to_a_gateway_is_told_of_it_and_of_no_other() {
     let tree = Svscan::start();
     for name in ["a", "b"] {
-        tree.world.profile_running(name, "exec sleep 600");
+        tree.env.profile_running(name, "exec sleep 600");
     }
-    let mut changes = watch(&tree.world);
+    let mut changes = watch(&tree.env);
     assert_eq!(changes.take().expect("a watch").profiles, BTreeSet::new(), "nothing has happened");
-    tree.world.hermes(["gateway", "start", "a"]).ok();
+    tree.env.hermes(["gateway", "start", "a"]).ok();
     told(&mut changes, &["a"]);
     kill(pid(&tree.status("a")));
     assert!(!told(&mut changes, &["a"]).contains(&name("b")));
     // It has nothing more to tell.
-    tree.world.hermes(["gateway", "stop", "a"]).ok();
+    tree.env.hermes(["gateway", "stop", "a"]).ok();
     // What is wanted, and what is configured, without any process.
     for file in ["gateway.intent", "config.yaml"] {
         changes.take().expect("a watch");
-        let path = tree.world.profile("b").join(file);
+        let path = tree.env.profile("b").join(file);
         let text = std::fs::read_to_string(&path).unwrap_or_default();
-        tree.world.write(&path, &text);
+        tree.env.write(&path, &text);
         assert!(!told(&mut changes, &["b"]).contains(&name("default")), "{file}");
     }
     // The agent's own files are nobody's business.
     changes.take().expect("a watch");
-    tree.world.write(&tree.world.profile("b").join("state.db"), "x");
+    tree.env.write(&tree.env.profile("b").join("state.db"), "x");
     assert_eq!(changes.take().expect("a watch").profiles, BTreeSet::new());
 }
 
@@ -75,32 +75,32 @@ fn what_happens_to_a_gateway_is_told_of_it_and_of_no_other() {
 fn who_comes_is_watched_and_who_goes_is_told() {
     let tree = Svscan::start();
     // There is no profile, nor a place for one, when it begins.
-    let mut changes = watch(&tree.world);
-    tree.world.profile_running("late", "exec sleep 600");
+    let mut changes = watch(&tree.env);
+    tree.env.profile_running("late", "exec sleep 600");
     eventually("it is told that all may be new, or of the profile", || {
         let told = changes.take().expect("a watch");
         (told.all || told.profiles.contains(&name("late"))).then_some(())
     });
-    tree.world.hermes(["gateway", "start", "late"]).ok();
+    tree.env.hermes(["gateway", "start", "late"]).ok();
     told(&mut changes, &["late"]);
-    tree.world.hermes(["profile", "delete", "late", "-y"]).ok();
+    tree.env.hermes(["profile", "delete", "late", "-y"]).ok();
     told(&mut changes, &["late"]);
-    tree.world.profile_running("late", "exec sleep 600");
+    tree.env.profile_running("late", "exec sleep 600");
     told(&mut changes, &["late"]);
     changes.take().expect("a watch");
-    tree.world.hermes(["gateway", "start", "late"]).ok();
+    tree.env.hermes(["gateway", "start", "late"]).ok();
     told(&mut changes, &["late"]);
 }
 
 #[test]
 fn the_times_of_deaths_are_as_many_as_the_status_counts() {
-    let mut world = TestEnv::new();
-    world.faster = 100;
-    let tree = Svscan::start_with(world, &[]);
-    tree.world.profile_running("a", "exec sleep 600");
-    let manager = supervisor(&tree.world);
+    let mut env = TestEnv::new();
+    env.faster = 100;
+    let tree = Svscan::start_with(env, &[]);
+    tree.env.profile_running("a", "exec sleep 600");
+    let manager = supervisor(&tree.env);
     assert_eq!(manager.recent_deaths(&name("a")).expect("times"), []);
-    tree.world.hermes(["gateway", "start", "a"]).ok();
+    tree.env.hermes(["gateway", "start", "a"]).ok();
     for _ in 0..3 {
         let old = pid(&tree.status("a"));
         kill(old);
@@ -110,7 +110,7 @@ fn the_times_of_deaths_are_as_many_as_the_status_counts() {
         });
     }
     // One that was asked for is none.
-    tree.world.hermes(["gateway", "restart", "a"]).ok();
+    tree.env.hermes(["gateway", "restart", "a"]).ok();
     let times = manager.recent_deaths(&name("a")).expect("times");
     assert_eq!((times.len(), &tree.status("a")["deaths"]), (3, &3.into()));
     assert!(times.is_sorted());
@@ -119,14 +119,14 @@ fn the_times_of_deaths_are_as_many_as_the_status_counts() {
 
 #[test]
 fn how_long_a_trees_boot_took_is_kept_for_its_life() {
-    let world = TestEnv::new();
-    world.profile_for_later("a", "exec sleep 600", "running");
-    let up = Up::start_in(world);
-    let manager = supervisor(&up.world);
+    let env = TestEnv::new();
+    env.profile_for_later("a", "exec sleep 600", "running");
+    let up = Up::start_in(env);
+    let manager = supervisor(&up.env);
     let took = manager.boot_duration().expect("a tree").expect("a boot");
     assert!(!took.is_zero(), "a gateway without readiness is up after a second: {took:?}");
-    up.world.hermes(["boot"]).ok();
+    up.env.hermes(["boot"]).ok();
     assert_eq!(manager.boot_duration().expect("a tree"), Some(took), "it was the first one's");
     let bare = Svscan::start();
-    assert_eq!(supervisor(&bare.world).boot_duration().expect("a tree"), None);
+    assert_eq!(supervisor(&bare.env).boot_duration().expect("a tree"), None);
 }

@@ -29,9 +29,9 @@ struct ByHand {
 }
 
 impl ByHand {
-    fn start(world: &TestEnv, args: &[&str]) -> Self {
-        let log = world.path().join("gateway.log");
-        let mut command = world.command(hermes_program());
+    fn start(env: &TestEnv, args: &[&str]) -> Self {
+        let log = env.path().join("gateway.log");
+        let mut command = env.command(hermes_program());
         command.args(args).env_remove("HERMES_SCANDIR").stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(fs::File::create(&log).expect("a log"));
         Self { child: command.spawn().expect("hermes runs"), log }
@@ -73,15 +73,15 @@ fn health(port: u16) -> Value {
     serde_json::from_str(body).expect("JSON")
 }
 
-fn intent(world: &TestEnv, name: &str) -> String {
-    fs::read_to_string(world.profile(name).join("gateway.intent")).expect("an intent")
+fn intent(env: &TestEnv, name: &str) -> String {
+    fs::read_to_string(env.profile(name).join("gateway.intent")).expect("an intent")
 }
 
 #[test]
 fn every_step_of_a_gateway_is_told_on_stderr_and_its_status_on_stdout() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_serving("a");
+    let env = &tree.env;
+    env.profile_serving("a");
     for (command, told) in [
         ("start", "`a` is up\n"),
         ("start", "`a` is up\n"),
@@ -92,10 +92,10 @@ fn every_step_of_a_gateway_is_told_on_stderr_and_its_status_on_stdout() {
         ("register", "`a` is registered\n"),
         ("start", "`a` is up\n"),
     ] {
-        let outcome = world.hermes(["gateway", command, "a"]).ok();
+        let outcome = env.hermes(["gateway", command, "a"]).ok();
         assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", told), "{command}");
     }
-    let outcome = world.hermes(["gateway", "status", "a"]).ok();
+    let outcome = env.hermes(["gateway", "status", "a"]).ok();
     assert_eq!(outcome.stderr, "");
     settings().bind(|| {
         insta::assert_snapshot!(outcome.stdout, @r"
@@ -110,7 +110,7 @@ fn every_step_of_a_gateway_is_told_on_stderr_and_its_status_on_stdout() {
         port       <port>
         ");
     });
-    let outcome = world.hermes(["gateway", "list"]).ok();
+    let outcome = env.hermes(["gateway", "list"]).ok();
     let header = "PROFILE  STATE  PID ";
     assert!(outcome.stdout.starts_with(header) && outcome.stdout.lines().count() == 2, "{outcome}");
 }
@@ -118,154 +118,154 @@ fn every_step_of_a_gateway_is_told_on_stderr_and_its_status_on_stdout() {
 #[test]
 fn start_stop_and_restart_print_the_status_as_json() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    let port = world.profile_serving("a");
+    let env = &tree.env;
+    let port = env.profile_serving("a");
     for (command, state, intent) in
         [("start", "up", "running"), ("restart", "up", "running"), ("stop", "down", "stopped")]
     {
-        let status = world.hermes(["gateway", command, "a", "--json"]).json();
+        let status = env.hermes(["gateway", command, "a", "--json"]).json();
         let seen = (&status["state"], &status["intent"], &status["port"], &status["registered"]);
         assert_eq!(seen, (&json!(state), &json!(intent), &json!(port), &json!(true)));
     }
-    let status = world.hermes(["gateway", "unregister", "a", "--json"]).json();
+    let status = env.hermes(["gateway", "unregister", "a", "--json"]).json();
     let seen = (&status["state"], &status["registered"]);
     assert_eq!(seen, (&json!("unsupervised"), &json!(false)));
-    let status = world.hermes(["gateway", "register", "a", "--json"]).json();
+    let status = env.hermes(["gateway", "register", "a", "--json"]).json();
     assert_eq!((&status["state"], &status["registered"]), (&json!("down"), &json!(true)));
 }
 
 #[test]
 fn status_tells_by_its_exit_code_what_runs() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_serving("a");
-    world.profile_serving("b");
-    world.hermes(["gateway", "start", "a"]).ok();
-    world.hermes(["gateway", "status", "a"]).ok();
-    let outcome = world.hermes(["gateway", "status", "b", "--json"]).fails_with(3);
+    let env = &tree.env;
+    env.profile_serving("a");
+    env.profile_serving("b");
+    env.hermes(["gateway", "start", "a"]).ok();
+    env.hermes(["gateway", "status", "a"]).ok();
+    let outcome = env.hermes(["gateway", "status", "b", "--json"]).fails_with(3);
     assert_eq!(outcome.json()["state"], "down");
-    world.hermes(["gateway", "status", "a", "b"]).fails_with(3);
-    let outcome = world.hermes(["gateway", "status", "--all", "--json"]).ok();
+    env.hermes(["gateway", "status", "a", "b"]).fails_with(3);
+    let outcome = env.hermes(["gateway", "status", "--all", "--json"]).ok();
     assert_eq!(outcome.json().as_array().unwrap().len(), 3, "b is not wanted");
-    world.write(&world.profile("b").join("gateway.intent"), "running\n");
-    let outcome = world.hermes(["gateway", "status", "--all"]).fails_with(1);
+    env.write(&env.profile("b").join("gateway.intent"), "running\n");
+    let outcome = env.hermes(["gateway", "status", "--all"]).fails_with(1);
     assert_eq!(outcome.stdout.lines().count(), 4, "{outcome}");
-    let outcome = world.hermes(["gateway", "status", "nope"]).fails_with(4);
+    let outcome = env.hermes(["gateway", "status", "nope"]).fails_with(4);
     insta::assert_snapshot!(outcome.stderr, @r"
     error: profile `nope` does not exist
     hint: `hermes profile list` lists all; `hermes profile create nope` creates it
     ");
-    let outcome = world.hermes(["gateway", "status", "nope", "--json"]).fails_with(4);
+    let outcome = env.hermes(["gateway", "status", "nope", "--json"]).fails_with(4);
     assert_eq!(outcome.json()["code"], 4);
     for command in ["start", "stop", "restart", "register", "logs"] {
-        is_one_clear_error(&world.hermes(["gateway", command, "nope"]).fails_with(4));
+        is_one_clear_error(&env.hermes(["gateway", command, "nope"]).fails_with(4));
     }
-    world.hermes(["gateway", "unregister", "nope"]).ok();
-    world.hermes(["gateway", "status", "a", "--all"]).fails_with(2);
+    env.hermes(["gateway", "unregister", "nope"]).ok();
+    env.hermes(["gateway", "status", "a", "--all"]).fails_with(2);
 }
 
 #[test]
 fn with_all_one_failure_hides_no_outcome() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.hermes(["profile", "port", "default", &free_port().to_string()]).ok();
+    let env = &tree.env;
+    env.hermes(["profile", "port", "default", &free_port().to_string()]).ok();
     for name in ["a", "bad", "z"] {
-        world.profile_serving(name);
+        env.profile_serving(name);
     }
-    world.write(&world.profile("bad").join("config.yaml"), "gateway:\n  port: high\n");
-    let outcome = world.hermes(["gateway", "start", "--all"]).fails_with(1);
+    env.write(&env.profile("bad").join("config.yaml"), "gateway:\n  port: high\n");
+    let outcome = env.hermes(["gateway", "start", "--all"]).fails_with(1);
     for told in
         ["`default` is up", "`a` is up", "`z` is up", "failed to start the gateway of `bad`"]
     {
         assert!(outcome.stderr.contains(told), "{told}: {outcome}");
     }
-    let outcome = world.hermes(["gateway", "restart", "--all", "--json"]).fails_with(1);
+    let outcome = env.hermes(["gateway", "restart", "--all", "--json"]).fails_with(1);
     for name in ["default", "a", "bad", "z"] {
         let told = [format!("\"{name}\""), format!("`{name}`")];
         assert!(told.iter().any(|told| outcome.stdout.contains(told)), "{name}: {outcome}");
     }
-    world.hermes(["gateway", "stop", "--all"]).ok();
-    world.hermes(["gateway", "status", "--all"]).ok();
+    env.hermes(["gateway", "stop", "--all"]).ok();
+    env.hermes(["gateway", "status", "--all"]).ok();
 }
 
 #[test]
 fn without_a_service_manager_each_command_says_what_to_do() {
-    let world = TestEnv::new();
-    alone(&world, ["profile", "create", "a"]).ok();
+    let env = TestEnv::new();
+    alone(&env, ["profile", "create", "a"]).ok();
     for command in ["start", "stop", "restart", "status", "register", "unregister"] {
-        let outcome = alone(&world, ["gateway", command, "a"]).fails_with(5);
+        let outcome = alone(&env, ["gateway", command, "a"]).fails_with(5);
         is_one_clear_error(&outcome);
         let hinted = ["`hermes up` runs", "`hermes gateway install"];
         assert!(hinted.iter().any(|hint| outcome.stderr.contains(hint)), "{outcome}");
-        let outcome = world.hermes(["gateway", command, "a"]).fails_with(5);
+        let outcome = env.hermes(["gateway", command, "a"]).fails_with(5);
         assert!(outcome.stderr.contains("no s6-svscan holds the scan directory"), "{outcome}");
         assert!(outcome.stderr.contains("hint: `hermes up` runs"), "{outcome}");
     }
-    assert_eq!(intent(&world, "a"), "stopped\n");
+    assert_eq!(intent(&env, "a"), "stopped\n");
 }
 
 #[test]
 fn logs_print_what_was_said_and_nothing_else() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("a", "echo one; echo two; exec sleep 600");
-    world.hermes(["gateway", "start", "a"]).ok();
+    let env = &tree.env;
+    env.profile_running("a", "echo one; echo two; exec sleep 600");
+    env.hermes(["gateway", "start", "a"]).ok();
     eventually("both lines are logged", || {
-        let said = world.hermes(["gateway", "logs", "a"]).run().stdout;
+        let said = env.hermes(["gateway", "logs", "a"]).run().stdout;
         (said.lines().count() == 2).then_some(())
     });
     settings().bind(|| {
-        let outcome = world.hermes(["gateway", "logs", "-p", "a"]).ok();
+        let outcome = env.hermes(["gateway", "logs", "-p", "a"]).ok();
         insta::assert_snapshot!(outcome.stdout, @r"
         <time>  one
         <time>  two
         ");
     });
-    let outcome = world.hermes(["gateway", "logs", "a", "--json", "-n", "1"]).json();
+    let outcome = env.hermes(["gateway", "logs", "a", "--json", "-n", "1"]).json();
     assert_eq!(outcome["profile"], "a");
     assert_eq!(outcome["line"], "two");
     assert!(outcome["time"].as_str().unwrap().ends_with('Z'), "{outcome}");
-    assert_eq!(world.hermes(["gateway", "logs", "a", "-n", "0"]).ok().stdout, "");
+    assert_eq!(env.hermes(["gateway", "logs", "a", "-n", "0"]).ok().stdout, "");
 }
 
 #[test]
 fn a_gateway_that_never_gets_ready_is_out_of_time() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_serving("a");
-    world.write_program(&world.slot("a").join("run"), "#!/bin/sh\nexec sleep 600\n");
-    let outcome = world.hermes(["--timeout", "5", "gateway", "start", "a"]).fails_with(6);
+    let env = &tree.env;
+    env.profile_serving("a");
+    env.write_program(&env.slot("a").join("run"), "#!/bin/sh\nexec sleep 600\n");
+    let outcome = env.hermes(["--timeout", "5", "gateway", "start", "a"]).fails_with(6);
     is_one_clear_error(&outcome);
     let told = "error: failed to start the gateway of `a` within 5.0 s\n  it runs and has not said";
     assert!(outcome.stderr.starts_with(told), "{outcome}");
-    let status = world.hermes(["gateway", "status", "a", "--json"]).json();
+    let status = env.hermes(["gateway", "status", "a", "--json"]).json();
     assert_eq!((&status["state"], &status["ready"]), (&json!("starting"), &json!(false)));
 }
 
 #[test]
 fn a_full_disk_loses_no_intent_and_stops_nothing() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_serving("a");
-    world.hermes(["gateway", "start", "a"]).ok();
+    let env = &tree.env;
+    env.profile_serving("a");
+    env.hermes(["gateway", "start", "a"]).ok();
     let before = pid(&tree.status("a"));
     for line in ["stop a", "restart a", "start a"] {
         let full = format!("trap '' XFSZ; ulimit -f 0; exec hermes gateway {line}");
-        let outcome = world.shell(&full).fails_with(1);
+        let outcome = env.shell(&full).fails_with(1);
         is_one_clear_error(&outcome);
         assert!(outcome.stderr.contains("gateway of `a`"), "{outcome}");
         assert!(outcome.stderr.contains("File too large"), "{outcome}");
     }
-    assert_eq!(intent(world, "a"), "running\n");
+    assert_eq!(intent(env, "a"), "running\n");
     assert_eq!(pid(&tree.status("a")), before, "it was not touched");
 }
 
 #[test]
 fn by_hand_the_built_in_gateway_answers_and_ends_once() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     let port = free_port();
-    alone(&world, ["profile", "create", "a", "--port", &port.to_string()]).ok();
-    let gateway = ByHand::start(&world, &["-p", "a", "gateway", "run"]);
+    alone(&env, ["profile", "create", "a", "--port", &port.to_string()]).ok();
+    let gateway = ByHand::start(&env, &["-p", "a", "gateway", "run"]);
     let answer = health(port);
     let told = (&answer["status"], &answer["profile"], &answer["pid"]);
     assert_eq!(told, (&json!("ok"), &json!("a"), &json!(gateway.child.id())));
@@ -285,25 +285,25 @@ fn by_hand_the_built_in_gateway_answers_and_ends_once() {
 
 #[test]
 fn a_chosen_profile_decides_nothing_for_a_gateway_by_hand() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     let (a, root) = (free_port(), free_port());
-    alone(&world, ["profile", "create", "a", "--port", &a.to_string()]).ok();
-    alone(&world, ["profile", "port", "default", &root.to_string()]).ok();
-    alone(&world, ["profile", "use", "a"]).ok();
-    let _gateway = ByHand::start(&world, &["gateway", "start", "--foreground"]);
+    alone(&env, ["profile", "create", "a", "--port", &a.to_string()]).ok();
+    alone(&env, ["profile", "port", "default", &root.to_string()]).ok();
+    alone(&env, ["profile", "use", "a"]).ok();
+    let _gateway = ByHand::start(&env, &["gateway", "start", "--foreground"]);
     assert_eq!(health(root)["profile"], "default");
     assert!(TcpStream::connect(("127.0.0.1", a)).is_err());
 }
 
 #[test]
 fn a_port_in_use_is_exit_1_and_names_its_holder() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     let port = free_port();
-    alone(&world, ["profile", "create", "a", "--port", &port.to_string()]).ok();
-    let holder = ByHand::start(&world, &["-p", "a", "gateway", "run"]);
+    alone(&env, ["profile", "create", "a", "--port", &port.to_string()]).ok();
+    let holder = ByHand::start(&env, &["-p", "a", "gateway", "run"]);
     health(port);
-    alone(&world, ["profile", "create", "b", "--port", &port.to_string()]).ok();
-    let outcome = alone(&world, ["gateway", "start", "--foreground", "b"]).fails_with(1);
+    alone(&env, ["profile", "create", "b", "--port", &port.to_string()]).ok();
+    let outcome = alone(&env, ["gateway", "start", "--foreground", "b"]).fails_with(1);
     is_one_clear_error(&outcome);
     let told = format!("failed to listen on 127.0.0.1 port {port}: Address already in use");
     assert!(outcome.stderr.contains(&told), "{outcome}");
@@ -314,15 +314,15 @@ fn a_port_in_use_is_exit_1_and_names_its_holder() {
     // Of a listener that shows no process, the port alone is named.
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
-    alone(&world, ["profile", "port", "b", &port]).ok();
-    alone(&world, ["gateway", "run", "-p", "b"]).fails_with(1);
+    alone(&env, ["profile", "port", "b", &port]).ok();
+    alone(&env, ["gateway", "run", "-p", "b"]).fails_with(1);
 }
 
 #[test]
 fn what_can_not_become_right_is_exit_78_and_says_where() {
-    let world = TestEnv::new();
-    alone(&world, ["profile", "create", "a"]).ok();
-    let config = world.profile("a").join("config.yaml");
+    let env = TestEnv::new();
+    alone(&env, ["profile", "create", "a"]).ok();
+    let config = env.profile("a").join("config.yaml");
     let place = |at: &str| format!("`{}` {at}", config.display());
     for (text, told) in [
         ("gateway:\n  port: high\n", place("line 2 column 9")),
@@ -333,23 +333,23 @@ fn what_can_not_become_right_is_exit_78_and_says_where() {
         ("gateway:\n  command: [x, '{port}']\n", "hint: `hermes profile port a`".to_owned()),
         ("gateway:\n  command: []\n", "gateway.command".to_owned()),
     ] {
-        world.write(&config, text);
-        let outcome = alone(&world, ["gateway", "start", "--foreground", "a"]).fails_with(78);
+        env.write(&config, text);
+        let outcome = alone(&env, ["gateway", "start", "--foreground", "a"]).fails_with(78);
         is_one_clear_error(&outcome);
         assert!(outcome.stderr.contains(&told), "{text:?}: {told}: {outcome}");
     }
-    is_one_clear_error(&alone(&world, ["-p", "nope", "gateway", "run"]).fails_with(78));
+    is_one_clear_error(&alone(&env, ["-p", "nope", "gateway", "run"]).fails_with(78));
 }
 
 #[test]
 fn the_command_gets_its_placeholders_and_variables() {
-    let world = TestEnv::new();
-    alone(&world, ["profile", "create", "a"]).ok();
+    let env = TestEnv::new();
+    alone(&env, ["profile", "create", "a"]).ok();
     let text = "gateway:\n  port: 9123\n  host: ::1\n  env: {WHERE: '{host} {port}'}\n  \
         command: [/bin/sh, -c, 'echo \"$0\" \"$1\"; env', '{profile}', '{home}/x']\n";
-    world.write(&world.profile("a").join("config.yaml"), text);
-    let outcome = alone(&world, ["gateway", "run", "-p", "a"]).ok();
-    let home = world.profile("a").display().to_string();
+    env.write(&env.profile("a").join("config.yaml"), text);
+    let outcome = alone(&env, ["gateway", "run", "-p", "a"]).ok();
+    let home = env.profile("a").display().to_string();
     let lines: Vec<_> = outcome.stdout.lines().collect();
     assert_eq!(lines[0], format!("a {home}/x"), "{outcome}");
     for line in [

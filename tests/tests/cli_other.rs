@@ -25,13 +25,13 @@ fn is_usage_error(outcome: &Outcome) {
 
 #[test]
 fn help_is_data_and_wrong_usage_is_exit_2() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     for (args, commands) in [
         (vec!["--help"], "profile gateway up boot doctor completions man"),
         (vec!["profile", "--help"], "create delete list show use port"),
         (vec!["gateway", "--help"], "start stop restart status list logs register unregister"),
     ] {
-        let outcome = world.hermes(args).ok();
+        let outcome = env.hermes(args).ok();
         assert_eq!(outcome.stderr, "");
         for command in commands.split(' ') {
             let line = format!("\n  {command} ");
@@ -39,7 +39,7 @@ fn help_is_data_and_wrong_usage_is_exit_2() {
         }
         assert!(!outcome.stdout.contains("after-death"), "{outcome}");
     }
-    let version = world.hermes(["--version"]).ok();
+    let version = env.hermes(["--version"]).ok();
     assert_eq!(version.stdout, format!("hermes {}\n", env!("CARGO_PKG_VERSION")));
     for line in [
         "nope",
@@ -56,72 +56,72 @@ fn help_is_data_and_wrong_usage_is_exit_2() {
         "gateway register a --env HERMES_HOME=/x",
         "boot --dry-run --delegate",
     ] {
-        let outcome = world.hermes(line.split(' ')).run();
+        let outcome = env.hermes(line.split(' ')).run();
         assert_eq!(outcome.stdout, "", "{outcome}");
         assert_eq!(outcome.code(), Some(2), "{outcome}");
     }
-    is_usage_error(&world.hermes(["nope"]).run());
-    is_usage_error(&world.hermes(["doctor"]).env("HERMES_HOME", "relative").run());
-    let wrong = world.home().join("profiles/Bad");
-    is_usage_error(&world.hermes(["doctor"]).env("HERMES_HOME", wrong.to_str().unwrap()).run());
+    is_usage_error(&env.hermes(["nope"]).run());
+    is_usage_error(&env.hermes(["doctor"]).env("HERMES_HOME", "relative").run());
+    let wrong = env.home().join("profiles/Bad");
+    is_usage_error(&env.hermes(["doctor"]).env("HERMES_HOME", wrong.to_str().unwrap()).run());
 }
 
 #[test]
 fn a_gateway_by_hand_refuses_names_that_it_would_not_heed() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     for name in ["a", "b"] {
-        alone(&world, ["profile", "create", name]).ok();
+        alone(&env, ["profile", "create", name]).ok();
         // A gateway that ends at once, whoever's it is.
-        world.write(&world.profile(name).join("config.yaml"), "gateway: {command: [/bin/true]}\n");
+        env.write(&env.profile(name).join("config.yaml"), "gateway: {command: [/bin/true]}\n");
     }
-    alone(&world, ["gateway", "start", "--foreground", "a"]).ok();
-    is_usage_error(&alone(&world, ["gateway", "start", "--foreground", "a", "b"]).run());
-    is_usage_error(&alone(&world, ["gateway", "start", "--foreground", "a", "-p", "b"]).run());
+    alone(&env, ["gateway", "start", "--foreground", "a"]).ok();
+    is_usage_error(&alone(&env, ["gateway", "start", "--foreground", "a", "b"]).run());
+    is_usage_error(&alone(&env, ["gateway", "start", "--foreground", "a", "-p", "b"]).run());
 }
 
 #[test]
 fn there_is_no_escape_code_where_there_is_no_terminal_or_no_colour_is_wanted() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     for line in ["profile show nope", "profile list", "doctor", "nope", "--help", "man"] {
-        let plain = alone(&world, line.split(' ')).run();
-        let bidden = alone(&world, line.split(' ')).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1");
+        let plain = alone(&env, line.split(' ')).run();
+        let bidden = alone(&env, line.split(' ')).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1");
         for outcome in [plain, bidden.run()] {
             assert!(!outcome.stdout.contains('\u{1b}'), "{outcome}");
             assert!(!outcome.stderr.contains('\u{1b}'), "{outcome}");
         }
     }
-    let forced = alone(&world, ["profile", "show", "nope"]).env("CLICOLOR_FORCE", "1").run();
+    let forced = alone(&env, ["profile", "show", "nope"]).env("CLICOLOR_FORCE", "1").run();
     assert!(forced.stderr.contains("\u{1b}["), "there is something to leave out: {forced}");
 }
 
 #[test]
 fn output_that_nobody_takes_is_no_panic() {
-    let world = TestEnv::new();
-    let full = |line: &str| world.shell(&format!("unset HERMES_SCANDIR; exec hermes {line}"));
+    let env = TestEnv::new();
+    let full = |line: &str| env.shell(&format!("unset HERMES_SCANDIR; exec hermes {line}"));
     full("profile list 2>/dev/full").ok();
     full("profile create a 2>/dev/full").ok();
     full("profile show nope 2>/dev/full").fails_with(4);
     full("profile show nope 2>&-").fails_with(4);
-    let piped = world.shell("{ hermes man; echo $? >&2; } | :").run();
+    let piped = env.shell("{ hermes man; echo $? >&2; } | :").run();
     assert_eq!(piped.stderr, "0\n", "a reader that has had enough is no failure");
 }
 
 #[test]
 fn data_that_could_not_be_written_is_a_failure() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     for line in ["profile list --json", "man", "completions bash"] {
         let line = format!("unset HERMES_SCANDIR; exec hermes {line} >/dev/full");
-        let outcome = world.shell(&line).fails_with(1);
+        let outcome = env.shell(&line).fails_with(1);
         assert!(outcome.stderr.contains("No space left on device"), "{outcome}");
     }
 }
 
 #[test]
 fn a_gateway_whose_log_is_full_goes_on() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     let port = free_port();
-    alone(&world, ["profile", "create", "a", "--port", &port.to_string()]).ok();
-    let mut command = world.command(hermes_program());
+    alone(&env, ["profile", "create", "a", "--port", &port.to_string()]).ok();
+    let mut command = env.command(hermes_program());
     command.args(["-p", "a", "gateway", "run"]).env_remove("HERMES_SCANDIR");
     command.stderr(fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
     let mut child = command.stdin(Stdio::null()).spawn().unwrap();
@@ -144,35 +144,35 @@ fn a_gateway_whose_log_is_full_goes_on() {
 #[test]
 fn permission_denied_is_exit_5_and_changes_nothing() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_serving("a");
-    world.hermes(["gateway", "start", "a"]).ok();
+    let env = &tree.env;
+    env.profile_serving("a");
+    env.hermes(["gateway", "start", "a"]).ok();
     let before = pid(&tree.status("a"));
-    let home = world.profile("a");
+    let home = env.profile("a");
     let mut wrong = Vec::new();
     for (path, line) in [
-        (world.slot("a").join("supervise/control"), "gateway stop a"),
+        (env.slot("a").join("supervise/control"), "gateway stop a"),
         (home.clone(), "gateway stop a"),
         (home.clone(), "profile port a 9000"),
         (home.join("config.yaml"), "profile port a"),
-        (world.home(), "profile use a"),
-        (world.home().join("logs/gateways/a"), "gateway logs a"),
+        (env.home(), "profile use a"),
+        (env.home().join("logs/gateways/a"), "gateway logs a"),
     ] {
         let mode = fs::metadata(&path).unwrap().permissions().mode();
-        world.write(&home.join("gateway.intent"), "running\n");
+        env.write(&home.join("gateway.intent"), "running\n");
         chmod(&path, if path.is_dir() && !line.contains("logs") { 0o500 } else { 0o000 });
-        let outcome = world.hermes(line.split(' ')).run();
+        let outcome = env.hermes(line.split(' ')).run();
         chmod(&path, mode);
         if outcome.code() != Some(5) || !outcome.stderr.contains("Permission denied") {
             wrong.push(outcome.to_string());
         }
     }
     assert_eq!(pid(&tree.status("a")), before);
-    let place = world.path().join("closed");
-    world.make_directory(&place);
+    let place = env.path().join("closed");
+    env.make_directory(&place);
     chmod(&place, 0o500);
     let pages = place.join("man").display().to_string();
-    let outcome = world.hermes(["man", &pages]).run();
+    let outcome = env.hermes(["man", &pages]).run();
     if outcome.code() != Some(5) {
         wrong.push(outcome.to_string());
     }
@@ -181,17 +181,17 @@ fn permission_denied_is_exit_5_and_changes_nothing() {
 
 #[test]
 fn completions_are_scripts_that_offer_the_commands() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
-        let outcome = world.hermes(["completions", shell]).ok();
+        let outcome = env.hermes(["completions", shell]).ok();
         assert_eq!(outcome.stderr, "");
         for word in ["profile", "gateway", "doctor", "unregister"] {
             assert!(outcome.stdout.contains(word), "{shell}: {word}");
         }
     }
-    let script = world.hermes(["completions", "bash"]).ok().stdout;
-    let path = world.path().join("hermes.bash");
-    world.write(&path, &script);
+    let script = env.hermes(["completions", "bash"]).ok().stdout;
+    let path = env.path().join("hermes.bash");
+    env.write(&path, &script);
     let checked = Command::new("bash").arg("-n").arg(&path).output().unwrap();
     assert!(checked.status.success() && checked.stderr.is_empty(), "{checked:?}");
     let offer = format!(
@@ -205,12 +205,12 @@ fn completions_are_scripts_that_offer_the_commands() {
 
 #[test]
 fn man_prints_a_page_or_writes_one_for_each_command() {
-    let world = TestEnv::new();
-    let page = world.hermes(["man"]).ok();
+    let env = TestEnv::new();
+    let page = env.hermes(["man"]).ok();
     assert!(page.stdout.contains("\n.TH hermes 1"), "{page}");
     assert_eq!(page.stderr, "");
-    let directory = world.path().join("man/man1");
-    world.hermes(["man", directory.to_str().unwrap()]).ok();
+    let directory = env.path().join("man/man1");
+    env.hermes(["man", directory.to_str().unwrap()]).ok();
     for name in ["hermes", "hermes-profile", "hermes-profile-create", "hermes-gateway-start"] {
         let text = fs::read_to_string(directory.join(format!("{name}.1"))).unwrap();
         assert!(text.contains(&format!(".TH {name} 1")), "{name}: {text}");
@@ -222,105 +222,105 @@ fn man_prints_a_page_or_writes_one_for_each_command() {
 #[test]
 fn missing_s6_is_told_with_the_ways_to_install_it() {
     assert!(!Path::new("/command").exists(), "this test is about a machine without s6-overlay");
-    let world = TestEnv::new();
-    world.hermes(["profile", "list"]).env("PATH", "/nonexistent").ok();
+    let env = TestEnv::new();
+    env.hermes(["profile", "list"]).env("PATH", "/nonexistent").ok();
     for args in
         [vec!["up"], vec!["gateway", "status"], vec!["profile", "create", "a"], vec!["boot"]]
     {
-        let outcome = world.hermes(args).env("PATH", "/nonexistent").fails_with(5);
+        let outcome = env.hermes(args).env("PATH", "/nonexistent").fails_with(5);
         let told = "error: s6 is not installed: no s6-svscan was found in /command or on PATH\n\
             hint: install it with one of: apt install s6 · apk add s6 · brew install s6 · \
             pacman -S s6\n";
         assert_eq!(outcome.stderr, told);
     }
-    assert!(!world.profile("a").exists());
-    let doctor = world.hermes(["doctor"]).env("PATH", "/nonexistent").fails_with(1);
+    assert!(!env.profile("a").exists());
+    let doctor = env.hermes(["doctor"]).env("PATH", "/nonexistent").fails_with(1);
     assert!(doctor.stdout.contains("apt install s6"), "{doctor}");
 }
 
 #[test]
 fn up_refuses_a_second_and_is_ended_by_stop() {
     let up = Up::start();
-    let world = &up.world;
-    world.profile_serving("a");
-    world.hermes(["gateway", "start", "a"]).ok();
-    let gateway = pid(&world.hermes(["gateway", "status", "a", "--json"]).json());
-    let outcome = world.hermes(["up"]).fails_with(1);
-    let told = short(world, &outcome.stderr);
+    let env = &up.env;
+    env.profile_serving("a");
+    env.hermes(["gateway", "start", "a"]).ok();
+    let gateway = pid(&env.hermes(["gateway", "status", "a", "--json"]).json());
+    let outcome = env.hermes(["up"]).fails_with(1);
+    let told = short(env, &outcome.stderr);
     assert!(told.starts_with("error: a tree runs on `W/service` already\n"), "{outcome}");
     assert!(told.contains("for `W/home`\nhint: `hermes up --stop` ends it"), "{outcome}");
-    let outcome = world.hermes(["up", "--stop"]).ok();
+    let outcome = env.hermes(["up", "--stop"]).ok();
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", "the tree is down\n"));
     assert!(!is_alive(gateway), "on return all of it is down");
-    let outcome = world.hermes(["up", "--stop"]).fails_with(5);
-    insta::assert_snapshot!(short(world, &outcome.stderr), @r"
+    let outcome = env.hermes(["up", "--stop"]).fails_with(5);
+    insta::assert_snapshot!(short(env, &outcome.stderr), @r"
     error: failed to stop the tree
       no s6-svscan holds the scan directory `W/service`
     hint: `hermes up` runs a supervision tree for this user
     ");
-    let intent = fs::read_to_string(world.profile("a").join("gateway.intent")).unwrap();
+    let intent = fs::read_to_string(env.profile("a").join("gateway.intent")).unwrap();
     assert_eq!(intent, "running\n", "the end of the tree is no stop");
 }
 
 #[test]
 fn up_ends_in_order_on_both_signals() {
     for signal in [Signal::INT, Signal::TERM] {
-        let (world, code) = Up::start().end(signal);
+        let (env, code) = Up::start().end(signal);
         assert_eq!(code, Some(0));
-        world.hermes(["gateway", "status"]).fails_with(5);
+        env.hermes(["gateway", "status"]).fails_with(5);
     }
 }
 
 #[test]
 fn boot_does_what_its_dry_run_says_and_then_nothing() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_serving("up");
-    world.profile_serving("down");
-    world.hermes(["gateway", "start", "up"]).ok();
-    world.hermes(["gateway", "unregister", "up", "down"]).ok();
-    world.profile_serving("gone");
-    fs::remove_dir_all(world.profile("gone")).unwrap();
-    let dry = world.hermes(["boot", "--dry-run"]).ok();
+    let env = &tree.env;
+    env.profile_serving("up");
+    env.profile_serving("down");
+    env.hermes(["gateway", "start", "up"]).ok();
+    env.hermes(["gateway", "unregister", "up", "down"]).ok();
+    env.profile_serving("gone");
+    fs::remove_dir_all(env.profile("gone")).unwrap();
+    let dry = env.hermes(["boot", "--dry-run"]).ok();
     for said in ["remove gone", "register default", "register down", "start up"] {
         assert!(dry.stdout.lines().any(|line| line.starts_with(said)), "{said}: {dry}");
     }
-    assert!(!world.slot("up").exists() && world.slot("gone").exists(), "it only says so");
-    assert!(world.hermes(["boot", "--dry-run", "--json"]).json().is_array());
-    let boot = world.hermes(["boot"]).ok();
+    assert!(!env.slot("up").exists() && env.slot("gone").exists(), "it only says so");
+    assert!(env.hermes(["boot", "--dry-run", "--json"]).json().is_array());
+    let boot = env.hermes(["boot"]).ok();
     assert_eq!((boot.stdout.as_str(), boot.stderr.as_str()), (dry.stdout.as_str(), ""));
     assert_eq!(tree.status("up")["state"], "up");
     assert_eq!(tree.status("down")["state"], "down");
-    assert!(!world.slot("gone").exists());
-    let again = world.hermes(["boot"]).ok();
+    assert!(!env.slot("gone").exists());
+    let again = env.hermes(["boot"]).ok();
     assert_eq!(again.stdout, "keep default\nkeep down\nkeep up\n");
-    drop(world.hermes(["boot", "--json"]).json());
-    let world = tree.stop();
-    world.hermes(["boot"]).fails_with(5);
-    alone(&world, ["boot"]).fails_with(5);
-    alone(&world, ["boot", "--dry-run"]).fails_with(5);
+    drop(env.hermes(["boot", "--json"]).json());
+    let env = tree.stop();
+    env.hermes(["boot"]).fails_with(5);
+    alone(&env, ["boot"]).fails_with(5);
+    alone(&env, ["boot", "--dry-run"]).fails_with(5);
 }
 
 #[test]
 fn doctor_names_what_is_wrong_and_what_mends_it() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.hermes(["boot"]).ok();
-    let healthy = world.hermes(["doctor"]).ok();
+    let env = &tree.env;
+    env.hermes(["boot"]).ok();
+    let healthy = env.hermes(["doctor"]).ok();
     assert!(healthy.stdout.ends_with("\nnothing is wrong\n"), "{healthy}");
     assert_eq!(healthy.stderr, "");
-    let report = world.hermes(["doctor", "--json"]).json();
+    let report = env.hermes(["doctor", "--json"]).json();
     assert_eq!((&report["backend"], &report["findings"]), (&json!("s6"), &json!([])));
-    let scandir = world.scandir();
+    let scandir = env.scandir();
     assert_eq!(report["facts"]["named_scandir"], scandir.to_str().unwrap());
     for name in ["a", "b", "c"] {
-        world.hermes(["profile", "create", name, "--port", "9000"]).ok();
+        env.hermes(["profile", "create", name, "--port", "9000"]).ok();
     }
-    world.write(&world.profile("c").join("config.yaml"), "gateway:\n  prot: 9000\n");
-    world.make_directory(&world.profile("Bad"));
-    world.write(&world.profile("Bad").join("SOUL.md"), "");
-    world.hermes(["gateway", "unregister", "a"]).ok();
-    let outcome = world.hermes(["doctor"]).fails_with(1);
+    env.write(&env.profile("c").join("config.yaml"), "gateway:\n  prot: 9000\n");
+    env.make_directory(&env.profile("Bad"));
+    env.write(&env.profile("Bad").join("SOUL.md"), "");
+    env.hermes(["gateway", "unregister", "a"]).ok();
+    let outcome = env.hermes(["doctor"]).fails_with(1);
     for said in [
         "ports: port 9000 is named by `a`, `b`\n  fix: hermes profile port b ",
         "`gateway.prot`",
@@ -331,9 +331,9 @@ fn doctor_names_what_is_wrong_and_what_mends_it() {
         assert!(outcome.stdout.contains(said), "{said}: {outcome}");
     }
     assert_eq!(outcome.stderr, "", "its findings are data");
-    let report = world.hermes(["doctor", "--json"]).fails_with(1).json();
+    let report = env.hermes(["doctor", "--json"]).fails_with(1).json();
     assert_eq!(report["findings"].as_array().unwrap().len(), 5, "{report}");
-    let world = tree.stop();
-    let outcome = world.hermes(["doctor"]).fails_with(1);
+    let env = tree.stop();
+    let outcome = env.hermes(["doctor"]).fails_with(1);
     assert!(outcome.stdout.contains("no s6-svscan holds the scan directory"), "{outcome}");
 }

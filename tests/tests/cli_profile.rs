@@ -10,44 +10,44 @@ use hermes_tests::{
 use serde_json::json;
 
 /// `hermes` on a full disk: no file takes a byte any more.
-fn on_full_disk(world: &TestEnv, line: &str) -> Hermes {
-    world.shell(&format!("trap '' XFSZ; ulimit -f 0; exec hermes {line}"))
+fn on_full_disk(env: &TestEnv, line: &str) -> Hermes {
+    env.shell(&format!("trap '' XFSZ; ulimit -f 0; exec hermes {line}"))
 }
 
 #[test]
 fn create_makes_a_whole_home_and_tells_it_on_stderr() {
-    let world = TestEnv::new();
-    let outcome = alone(&world, ["profile", "create", "coder"]).ok();
+    let env = TestEnv::new();
+    let outcome = alone(&env, ["profile", "create", "coder"]).ok();
     assert_eq!(outcome.stdout, "");
     assert!(outcome.stderr.starts_with("created profile `coder`, port 8642\n"), "{outcome}");
-    let home = world.profile("coder");
+    let home = env.profile("coder");
     assert_eq!(names(&home), [".env", "SOUL.md", "config.yaml", "gateway.intent", "logs"]);
     assert_eq!(fs::metadata(home.join(".env")).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_to_string(home.join("gateway.intent")).unwrap(), "stopped\n");
-    assert_eq!(names(&world.home().join("profiles")), ["coder"]);
-    alone(&world, ["profile", "create", "wanted", "--start"]).ok();
-    let intent = world.profile("wanted").join("gateway.intent");
+    assert_eq!(names(&env.home().join("profiles")), ["coder"]);
+    alone(&env, ["profile", "create", "wanted", "--start"]).ok();
+    let intent = env.profile("wanted").join("gateway.intent");
     assert_eq!(fs::read_to_string(intent).unwrap(), "running\n");
 }
 
 #[test]
 fn create_tells_what_it_made_as_json_on_stdout() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    let outcome = world.hermes(["profile", "create", "a", "--json", "--port", "9001"]).ok();
-    let home = world.profile("a");
+    let env = &tree.env;
+    let outcome = env.hermes(["profile", "create", "a", "--json", "--port", "9001"]).ok();
+    let home = env.profile("a");
     let expected = json!({ "profile": "a", "home": home, "chosen": false, "port": 9001,
         "intent": "stopped", "state": "down", "problem": null });
     assert_eq!(outcome.json(), expected);
     let port = hermes_tests::free_port().to_string();
     let args = ["profile", "create", "b", "--json", "--start", "--port", &port];
-    let made = world.hermes(args).json();
+    let made = env.hermes(args).json();
     assert_eq!((&made["intent"], &made["state"]), (&json!("running"), &json!("up")));
 }
 
 #[test]
 fn every_refused_name_has_its_reason() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     let long = "a".repeat(252);
     for (name, reason) in [
         ("", "it is empty"),
@@ -64,67 +64,67 @@ fn every_refused_name_has_its_reason() {
         ("a.b", "it must not contain `.`"),
         (&long, "it is longer than 251 bytes"),
     ] {
-        let outcome = alone(&world, ["profile", "create", "--", name]).fails_with(2);
+        let outcome = alone(&env, ["profile", "create", "--", name]).fails_with(2);
         assert!(outcome.stderr.contains(reason), "{name:?}: {outcome}");
         assert_eq!(outcome.stdout, "");
     }
-    assert_eq!(names(&world.home()), [""; 0], "nothing was written");
+    assert_eq!(names(&env.home()), [""; 0], "nothing was written");
 }
 
 #[test]
 fn a_name_that_s6_cant_carry_is_refused_before_anything_is_written() {
     let tree = Svscan::start();
     let name = "a".repeat(244);
-    let outcome = tree.world.hermes(["profile", "create", &name]).run();
+    let outcome = tree.env.hermes(["profile", "create", &name]).run();
     assert!(matches!(outcome.code(), Some(1 | 2)), "{outcome}");
     assert!(outcome.stderr.contains("243"), "it names the limit: {outcome}");
-    assert_eq!(names(&tree.world.home().join("profiles")), [""; 0]);
-    tree.world.hermes(["profile", "create", &name[1..]]).ok();
+    assert_eq!(names(&tree.env.home().join("profiles")), [""; 0]);
+    tree.env.hermes(["profile", "create", &name[1..]]).ok();
 }
 
 #[test]
 fn reserved_and_existing_names_are_not_given_away() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     for name in ["hermes", "test", "tmp", "root", "sudo"] {
-        let outcome = alone(&world, ["profile", "create", name]).fails_with(1);
+        let outcome = alone(&env, ["profile", "create", name]).fails_with(1);
         let expected = format!("error: the name `{name}` is reserved\nhint: choose another name\n");
         assert_eq!(outcome.stderr, expected);
     }
-    alone(&world, ["profile", "create", "a", "--port", "9000"]).ok();
+    alone(&env, ["profile", "create", "a", "--port", "9000"]).ok();
     for name in ["a", "default"] {
-        let outcome = alone(&world, ["profile", "create", name]).fails_with(1);
+        let outcome = alone(&env, ["profile", "create", name]).fails_with(1);
         let expected = format!(
             "error: profile `{name}` already exists\nhint: `hermes profile show {name}` shows it\n"
         );
         assert_eq!(outcome.stderr, expected);
     }
-    let config = fs::read_to_string(world.profile("a").join("config.yaml")).unwrap();
+    let config = fs::read_to_string(env.profile("a").join("config.yaml")).unwrap();
     assert!(config.contains("port: 9000"), "{config}");
 }
 
 #[test]
 fn a_new_profile_gets_the_lowest_port_that_nobody_names() {
-    let world = TestEnv::new();
-    let create = |name: &str| alone(&world, ["profile", "create", name, "--json"]).json();
+    let env = TestEnv::new();
+    let create = |name: &str| alone(&env, ["profile", "create", name, "--json"]).json();
     assert_eq!(create("a")["port"], 8642);
     assert_eq!(create("b")["port"], 8643);
     assert_eq!(create("c")["port"], 8644);
-    alone(&world, ["profile", "delete", "b", "-y"]).ok();
+    alone(&env, ["profile", "delete", "b", "-y"]).ok();
     assert_eq!(create("d")["port"], 8643, "the hole");
-    alone(&world, ["profile", "create", "e", "--port", "8645"]).ok();
+    alone(&env, ["profile", "create", "e", "--port", "8645"]).ok();
     assert_eq!(create("f")["port"], 8646);
     for wrong in ["0", "65536", "-1", "x"] {
-        alone(&world, ["profile", "create", "g", &format!("--port={wrong}")]).fails_with(2);
+        alone(&env, ["profile", "create", "g", &format!("--port={wrong}")]).fails_with(2);
     }
 }
 
 #[test]
 fn eight_at_once_get_eight_ports() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     let start = |n: u16| {
-        let mut command = world.command(hermes_program());
+        let mut command = env.command(hermes_program());
         command.args(["profile", "create", &format!("p{n}"), "--json"]);
-        command.env_remove("HERMES_SCANDIR").env("XDG_RUNTIME_DIR", world.path().join("none"));
+        command.env_remove("HERMES_SCANDIR").env("XDG_RUNTIME_DIR", env.path().join("none"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         command.spawn().expect("hermes runs")
     };
@@ -141,43 +141,43 @@ fn eight_at_once_get_eight_ports() {
 
 #[test]
 fn port_shows_and_writes_and_keeps_the_rest_of_the_file() {
-    let world = TestEnv::new();
-    alone(&world, ["profile", "create", "a", "--port", "9000"]).ok();
-    let config = world.profile("a").join("config.yaml");
-    let shown = alone(&world, ["profile", "port", "a"]).ok();
+    let env = TestEnv::new();
+    alone(&env, ["profile", "create", "a", "--port", "9000"]).ok();
+    let config = env.profile("a").join("config.yaml");
+    let shown = alone(&env, ["profile", "port", "a"]).ok();
     assert_eq!((shown.stdout.as_str(), shown.stderr.as_str()), ("9000\n", ""));
     let text =
         "# mine\nmodel: x   # the best\ngateway:\n  port: 9000 # why not\n  stop_timeout: 4\n";
-    world.write(&config, text);
-    let wrote = alone(&world, ["profile", "port", "a", "9100"]).ok();
+    env.write(&config, text);
+    let wrote = alone(&env, ["profile", "port", "a", "9100"]).ok();
     assert_eq!(wrote.stdout, "9100\n");
     let told = "wrote it into `W/home/profiles/a/config.yaml`; `hermes gateway restart a` makes a gateway that runs use it\n";
-    assert_eq!(short(&world, &wrote.stderr), told);
+    assert_eq!(short(&env, &wrote.stderr), told);
     assert_eq!(fs::read_to_string(&config).unwrap(), text.replace("9000", "9100"));
-    world.write(&config, "model: x # no port\n");
-    let wrote = alone(&world, ["profile", "port", "a", "--json"]).json();
+    env.write(&config, "model: x # no port\n");
+    let wrote = alone(&env, ["profile", "port", "a", "--json"]).json();
     assert_eq!(wrote, json!({ "profile": "a", "port": 8642, "written": true }));
     let text = fs::read_to_string(&config).unwrap();
     assert!(text.starts_with("model: x # no port\n") && text.contains("port: 8642"), "{text}");
-    alone(&world, ["profile", "port", "a", "0"]).fails_with(2);
-    is_one_clear_error(&alone(&world, ["profile", "port", "nope"]).fails_with(4));
+    alone(&env, ["profile", "port", "a", "0"]).fails_with(2);
+    is_one_clear_error(&alone(&env, ["profile", "port", "nope"]).fails_with(4));
 }
 
 #[test]
 fn list_and_show_are_tables_for_people_and_json_for_programs() {
-    let world = TestEnv::new();
-    alone(&world, ["profile", "create", "b"]).ok();
-    alone(&world, ["profile", "create", "a", "--port", "9000", "--start"]).ok();
-    let list = alone(&world, ["profile", "list"]).ok();
-    insta::assert_snapshot!(short(&world, &list.stdout), @r"
+    let env = TestEnv::new();
+    alone(&env, ["profile", "create", "b"]).ok();
+    alone(&env, ["profile", "create", "a", "--port", "9000", "--start"]).ok();
+    let list = alone(&env, ["profile", "list"]).ok();
+    insta::assert_snapshot!(short(&env, &list.stdout), @r"
        PROFILE  PORT  INTENT   STATE  HOME
     *  default  8642  stopped  -      W/home
        a        9000  running  -      W/home/profiles/a
        b        8642  stopped  -      W/home/profiles/b
     ");
     assert_eq!(list.stderr, "");
-    let show = alone(&world, ["profile", "show", "a"]).ok();
-    insta::assert_snapshot!(short(&world, &show.stdout), @r"
+    let show = alone(&env, ["profile", "show", "a"]).ok();
+    insta::assert_snapshot!(short(&env, &show.stdout), @r"
     profile  a
     home     W/home/profiles/a
     port     9000
@@ -185,32 +185,32 @@ fn list_and_show_are_tables_for_people_and_json_for_programs() {
     state    -
     runs     the built-in gateway
     ");
-    let list = alone(&world, ["profile", "list", "--json"]).json();
-    let shown = alone(&world, ["profile", "show", "a", "--json"]).json();
+    let list = alone(&env, ["profile", "list", "--json"]).json();
+    let shown = alone(&env, ["profile", "show", "a", "--json"]).json();
     assert_eq!(list[1], shown);
     assert_eq!((&shown["intent"], &shown["port"]), (&json!("running"), &json!(9000)));
-    is_one_clear_error(&alone(&world, ["profile", "show", "nope"]).fails_with(4));
+    is_one_clear_error(&alone(&env, ["profile", "show", "nope"]).fails_with(4));
 }
 
 #[test]
 fn bad_directories_are_warned_of_and_good_ones_listed() {
-    let world = TestEnv::new();
-    alone(&world, ["profile", "create", "good"]).ok();
+    let env = TestEnv::new();
+    alone(&env, ["profile", "create", "good"]).ok();
     for name in ["Bad", "default", "locked"] {
-        world.make_directory(&world.profile(name));
-        world.write(&world.profile(name).join("SOUL.md"), "");
+        env.make_directory(&env.profile(name));
+        env.write(&env.profile(name).join("SOUL.md"), "");
     }
-    world.make_directory(&world.profile("no-profile"));
-    world.write(&world.profile("good").join("config.yaml"), "gateway:\n  port: high\n");
-    chmod(&world.profile("locked"), 0o000);
-    let outcome = alone(&world, ["profile", "list"]).ok();
-    chmod(&world.profile("locked"), 0o700);
-    insta::assert_snapshot!(short(&world, &outcome.stdout), @r"
+    env.make_directory(&env.profile("no-profile"));
+    env.write(&env.profile("good").join("config.yaml"), "gateway:\n  port: high\n");
+    chmod(&env.profile("locked"), 0o000);
+    let outcome = alone(&env, ["profile", "list"]).ok();
+    chmod(&env.profile("locked"), 0o700);
+    insta::assert_snapshot!(short(&env, &outcome.stdout), @r"
        PROFILE  PORT  INTENT   STATE  HOME
     *  default  8642  stopped  -      W/home
        good     -     stopped  -      W/home/profiles/good
     ");
-    let warnings = short(&world, &outcome.stderr);
+    let warnings = short(&env, &outcome.stderr);
     for said in [
         "warning: `W/home/profiles/Bad` is passed over: invalid profile name `Bad`",
         "warning: `W/home/profiles/default` is passed over: the profile `default` lives in",
@@ -224,18 +224,18 @@ fn bad_directories_are_warned_of_and_good_ones_listed() {
 
 #[test]
 fn the_profile_is_the_one_named_then_that_of_the_home_then_the_chosen_one() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     for name in ["a", "b", "c"] {
-        alone(&world, ["profile", "create", name]).ok();
+        alone(&env, ["profile", "create", name]).ok();
     }
     let shown = |hermes: Hermes| hermes.json()["profile"].as_str().expect("a name").to_owned();
-    let show = || alone(&world, ["profile", "show", "--json"]);
+    let show = || alone(&env, ["profile", "show", "--json"]);
     assert_eq!(shown(show()), "default");
-    let outcome = alone(&world, ["profile", "use", "a"]).ok();
+    let outcome = alone(&env, ["profile", "use", "a"]).ok();
     assert_eq!(outcome.stderr, "commands that name no profile now mean `a`\n");
     assert_eq!(outcome.stdout, "");
     assert_eq!(shown(show()), "a");
-    let home = world.profile("b");
+    let home = env.profile("b");
     let home = home.to_str().unwrap();
     assert_eq!(shown(show().env("HERMES_HOME", home)), "b");
     for args in [
@@ -243,104 +243,104 @@ fn the_profile_is_the_one_named_then_that_of_the_home_then_the_chosen_one() {
         ["profile", "--profile", "c", "show", "--json"],
         ["profile", "show", "--json", "-p", "c"],
     ] {
-        assert_eq!(shown(alone(&world, args).env("HERMES_HOME", home)), "c");
+        assert_eq!(shown(alone(&env, args).env("HERMES_HOME", home)), "c");
     }
-    let outcome = alone(&world, ["-p", "C", "profile", "show"]).fails_with(2);
+    let outcome = alone(&env, ["-p", "C", "profile", "show"]).fails_with(2);
     assert!(outcome.stderr.contains("it must be lower case"), "{outcome}");
-    is_one_clear_error(&alone(&world, ["profile", "use", "nope"]).fails_with(4));
+    is_one_clear_error(&alone(&env, ["profile", "use", "nope"]).fails_with(4));
     assert_eq!(shown(show()), "a");
-    alone(&world, ["profile", "delete", "a", "-y"]).ok();
+    alone(&env, ["profile", "delete", "a", "-y"]).ok();
     assert_eq!(shown(show()), "default", "the choice goes with its profile");
-    alone(&world, ["profile", "use", "b"]).ok();
-    alone(&world, ["profile", "use", "default"]).ok();
-    assert!(!world.home().join("active_profile").exists());
+    alone(&env, ["profile", "use", "b"]).ok();
+    alone(&env, ["profile", "use", "default"]).ok();
+    assert!(!env.home().join("active_profile").exists());
 }
 
 #[test]
 fn delete_asks_and_removes_all_or_keeps_the_logs() {
     let tree = Svscan::start();
-    let world = &tree.world;
+    let env = &tree.env;
     for name in ["a", "b"] {
-        world.profile_serving(name);
-        world.hermes(["gateway", "start", name]).ok();
+        env.profile_serving(name);
+        env.hermes(["gateway", "start", name]).ok();
     }
-    let outcome = world.hermes(["profile", "delete", "a"]).fails_with(2);
+    let outcome = env.hermes(["profile", "delete", "a"]).fails_with(2);
     insta::assert_snapshot!(outcome.stderr, @r"
     error: `a` was not deleted: nobody is here to be asked
     hint: `-y` deletes without asking
     ");
     assert_eq!(tree.status("a")["state"], "up");
-    let outcome = world.hermes(["profile", "delete", "default", "-y"]).fails_with(1);
+    let outcome = env.hermes(["profile", "delete", "default", "-y"]).fails_with(1);
     is_one_clear_error(&outcome);
-    is_one_clear_error(&world.hermes(["profile", "delete", "nope", "-y"]).fails_with(4));
-    let outcome = world.hermes(["profile", "delete", "a", "-y", "--keep-logs"]).ok();
+    is_one_clear_error(&env.hermes(["profile", "delete", "nope", "-y"]).fails_with(4));
+    let outcome = env.hermes(["profile", "delete", "a", "-y", "--keep-logs"]).ok();
     let told = (outcome.stdout.as_str(), outcome.stderr.as_str());
     assert_eq!(told, ("", "deleted profile `a`\n"));
-    world.hermes(["profile", "delete", "b", "--yes"]).ok();
-    assert_eq!(names(&world.home().join("logs/gateways")), ["a"]);
-    assert_eq!(names(&world.home().join("profiles")), [""; 0]);
-    assert!(!world.slot("a").exists() && !world.slot("b").exists());
+    env.hermes(["profile", "delete", "b", "--yes"]).ok();
+    assert_eq!(names(&env.home().join("logs/gateways")), ["a"]);
+    assert_eq!(names(&env.home().join("profiles")), [""; 0]);
+    assert!(!env.slot("a").exists() && !env.slot("b").exists());
 }
 
 #[test]
 fn a_scan_directory_that_may_not_be_written_undoes_create_and_stops_delete() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_serving("a");
-    chmod(&world.scandir(), 0o500);
-    let created = world.hermes(["profile", "create", "b"]).run();
-    let deleted = world.hermes(["profile", "delete", "a", "-y"]).run();
-    chmod(&world.scandir(), 0o700);
+    let env = &tree.env;
+    env.profile_serving("a");
+    chmod(&env.scandir(), 0o500);
+    let created = env.hermes(["profile", "create", "b"]).run();
+    let deleted = env.hermes(["profile", "delete", "a", "-y"]).run();
+    chmod(&env.scandir(), 0o700);
     assert_eq!((created.code(), deleted.code()), (Some(5), Some(5)), "{created}\n{deleted}");
     is_one_clear_error(&created);
     is_one_clear_error(&deleted);
-    assert_eq!(names(&world.home().join("profiles")), ["a"]);
-    assert!(world.slot("a").exists() && !world.slot("b").exists());
+    assert_eq!(names(&env.home().join("profiles")), ["a"]);
+    assert!(env.slot("a").exists() && !env.slot("b").exists());
 }
 
 #[test]
 fn without_a_tree_on_the_named_scan_directory_create_is_undone() {
-    let world = TestEnv::new();
-    let outcome = world.hermes(["profile", "create", "a"]).fails_with(5);
-    insta::assert_snapshot!(short(&world, &outcome.stderr), @r"
+    let env = TestEnv::new();
+    let outcome = env.hermes(["profile", "create", "a"]).fails_with(5);
+    insta::assert_snapshot!(short(&env, &outcome.stderr), @r"
     error: failed to register the gateway of `a`
       no s6-svscan holds the scan directory `W/service`
     hint: `hermes up` runs a supervision tree for this user
     ");
-    assert_eq!(names(&world.home().join("profiles")), [""; 0]);
+    assert_eq!(names(&env.home().join("profiles")), [""; 0]);
 }
 
 #[test]
 fn a_home_that_may_not_be_written_is_exit_5_and_nothing_is_left() {
-    let world = TestEnv::new();
-    chmod(&world.home(), 0o500);
-    let outcome = alone(&world, ["profile", "create", "a"]).run();
-    chmod(&world.home(), 0o700);
+    let env = TestEnv::new();
+    chmod(&env.home(), 0o500);
+    let outcome = alone(&env, ["profile", "create", "a"]).run();
+    chmod(&env.home(), 0o700);
     assert_eq!(outcome.code(), Some(5), "{outcome}");
     is_one_clear_error(&outcome);
     assert!(outcome.stderr.contains("`a`"), "it names the profile: {outcome}");
-    assert_eq!(names(&world.home()), [""; 0]);
+    assert_eq!(names(&env.home()), [""; 0]);
 }
 
 #[test]
 fn a_full_disk_is_one_clear_error_and_loses_nothing() {
-    let world = TestEnv::new();
-    alone(&world, ["profile", "create", "a", "--port", "9000"]).ok();
-    alone(&world, ["profile", "use", "a"]).ok();
-    let files = [world.profile("a").join("config.yaml"), world.home().join("active_profile")];
+    let env = TestEnv::new();
+    alone(&env, ["profile", "create", "a", "--port", "9000"]).ok();
+    alone(&env, ["profile", "use", "a"]).ok();
+    let files = [env.profile("a").join("config.yaml"), env.home().join("active_profile")];
     let before = files.each_ref().map(|file| fs::read(file).unwrap());
     for (line, names_it) in [
         ("profile create b", "`b`"),
         ("profile port a 9001", "config.yaml"),
         ("profile use a", "active_profile"),
     ] {
-        let outcome = on_full_disk(&world, line).fails_with(1);
+        let outcome = on_full_disk(&env, line).fails_with(1);
         is_one_clear_error(&outcome);
         assert!(outcome.stderr.contains("File too large"), "{line}: {outcome}");
         assert!(outcome.stderr.lines().next().unwrap().contains(names_it), "{line}: {outcome}");
     }
     assert_eq!(files.each_ref().map(|file| fs::read(file).unwrap()), before);
-    assert_eq!(names(&world.home()), ["active_profile", "profiles"], "no temporary file stays");
-    assert_eq!(names(&world.home().join("profiles")), ["a"]);
-    assert_eq!(names(&world.profile("a")).len(), 5);
+    assert_eq!(names(&env.home()), ["active_profile", "profiles"], "no temporary file stays");
+    assert_eq!(names(&env.home().join("profiles")), ["a"]);
+    assert_eq!(names(&env.profile("a")).len(), 5);
 }

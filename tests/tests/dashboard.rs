@@ -28,8 +28,8 @@ const EVERYTHING: [(&str, &str); 11] = [
 /// A tree with the profile `coder`, which is down, and a dashboard.
 fn scene() -> (Svscan, Dashboard) {
     let tree = Svscan::start();
-    tree.world.profile_running("coder", "echo begun; exec sleep 600");
-    let dashboard = Dashboard::start(&tree.world);
+    tree.env.profile_running("coder", "echo begun; exec sleep 600");
+    let dashboard = Dashboard::start(&tree.env);
     (tree, dashboard)
 }
 
@@ -125,7 +125,7 @@ fn what_is_told_is_what_the_commands_print_and_what_is_described() {
     assert_eq!(names, ["default", "coder"]);
 
     let log = dashboard.ask("GET", "/api/v1/gateways/coder/log?lines=1", None).json();
-    let printed = tree.world.hermes(["gateway", "logs", "coder", "-n1", "--json"]).ok().json();
+    let printed = tree.env.hermes(["gateway", "logs", "coder", "-n1", "--json"]).ok().json();
     assert_eq!(log, json!([printed]));
     assert_eq!(keys(&log[0]), keys(&schema("Line")["properties"]));
 
@@ -133,15 +133,15 @@ fn what_is_told_is_what_the_commands_print_and_what_is_described() {
     let made = dashboard.ask("POST", "/api/v1/profiles", Some(new));
     assert_eq!(made.status, 201, "{made:?}");
     assert_eq!(keys(&made.json()), keys(&schema("Profile")["properties"]));
-    let printed = tree.world.hermes(["profile", "show", "writer", "--json"]).json();
+    let printed = tree.env.hermes(["profile", "show", "writer", "--json"]).json();
     assert_eq!(made.json(), printed);
 
     let refused = dashboard.ask("POST", "/api/v1/gateways/nobody/start", None);
     assert_eq!(refused.status, 404);
-    let printed = tree.world.hermes(["gateway", "start", "nobody", "--json"]).fails_with(4).json();
+    let printed = tree.env.hermes(["gateway", "start", "nobody", "--json"]).fails_with(4).json();
     assert_eq!(refused.json(), printed);
     assert_eq!(keys(&printed), keys(&schema("Error")["properties"]));
-    tree.world.profile_running("broken", "exit 78");
+    tree.env.profile_running("broken", "exit 78");
     let refused = dashboard.ask("POST", "/api/v1/gateways/broken/start", None);
     assert_eq!(refused.status, 409, "{refused:?}");
     assert!(refused.text.contains("it is parked"), "{refused:?}");
@@ -157,7 +157,7 @@ fn what_happens_is_told_as_it_happens_to_all_who_listen() {
         assert_eq!(all["problem"], Value::Null);
     }
     // By somebody else, with a command.
-    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    tree.env.hermes(["gateway", "start", "coder"]).ok();
     let first = pid(&tree.status("coder"));
     kill(first);
     let coder = |data: &Value| data["profile"] == "coder";
@@ -170,7 +170,7 @@ fn what_happens_is_told_as_it_happens_to_all_who_listen() {
         assert_ne!(pid(&again), first);
     }
     for (change, event) in [("create late", "gateway"), ("delete late -y", "removed")] {
-        tree.world.hermes(["profile"].into_iter().chain(change.split(' '))).ok();
+        tree.env.hermes(["profile"].into_iter().chain(change.split(' '))).ok();
         for listener in &mut listeners {
             listener.until(|name, data| name == event && data["profile"] == "late");
         }
@@ -195,16 +195,16 @@ fn what_happens_is_told_as_it_happens_to_all_who_listen() {
 fn a_log_goes_on_for_one_who_follows_it() {
     let (tree, dashboard) = scene();
     let script = "echo one; echo two; echo three; while [ ! -e go ]; do sleep 0.1; done; echo four; exec sleep 600";
-    tree.world.profile_running("talker", script);
-    tree.world.hermes(["gateway", "start", "talker"]).ok();
-    eventually("it has spoken", || (tree.world.logged("talker").len() == 3).then_some(()));
+    tree.env.profile_running("talker", script);
+    tree.env.hermes(["gateway", "start", "talker"]).ok();
+    eventually("it has spoken", || (tree.env.logged("talker").len() == 3).then_some(()));
     let mut log = dashboard.events("/api/v1/gateways/talker/log?follow&lines=2");
     let said = |lines: &Value| {
         let lines = lines.as_array().expect("lines").iter();
         lines.map(|line| line["line"].as_str().expect("a line").to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(said(&log.next_event().1), ["two", "three"]);
-    tree.world.write(&tree.world.home().join("go"), "");
+    tree.env.write(&tree.env.home().join("go"), "");
     assert_eq!(said(&log.next_event().1), ["four"]);
     let also = dashboard.events("/api/v1/gateways/coder/log?follow");
     assert_eq!(dashboard.ask("GET", "/api/v1/gateways/nobody/log?follow", None).status, 404);
@@ -221,10 +221,10 @@ fn a_log_goes_on_for_one_who_follows_it() {
 #[test]
 fn a_profile_goes_only_with_its_name_given_twice_and_default_never() {
     let (tree, dashboard) = scene();
-    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    tree.env.hermes(["gateway", "start", "coder"]).ok();
     let config = "gateway: {command: [sleep, \"600\"]}\n";
-    tree.world.write(&tree.world.home().join("config.yaml"), config);
-    tree.world.hermes(["gateway", "start", "default"]).ok();
+    tree.env.write(&tree.env.home().join("config.yaml"), config);
+    tree.env.hermes(["gateway", "start", "default"]).ok();
     let default = pid(&tree.status("default"));
     let remove = |name: &str, confirm: &str| {
         let path = format!("/api/v1/profiles/{name}");
@@ -237,7 +237,7 @@ fn a_profile_goes_only_with_its_name_given_twice_and_default_never() {
     assert_eq!(tree.status("coder")["state"], "up");
     assert_eq!(pid(&tree.status("default")), default, "it was not touched");
     assert_eq!(remove("coder", "coder"), 200);
-    assert!(!tree.world.profile("coder").exists() && !tree.world.slot("coder").exists());
+    assert!(!tree.env.profile("coder").exists() && !tree.env.slot("coder").exists());
     for name in ["Coder", "", "a b", "<img>", "test"] {
         let refused = dashboard.ask("POST", "/api/v1/profiles", Some(json!({ "name": name })));
         assert!([400, 409].contains(&refused.status), "{name}: {refused:?}");
@@ -252,8 +252,8 @@ fn a_profile_goes_only_with_its_name_given_twice_and_default_never() {
 fn one_thing_at_a_time_is_done_to_a_profile_and_not_too_many_at_once() {
     let (tree, dashboard) = scene();
     // It has two seconds to end, and takes them.
-    tree.world.profile_running("slow", "trap '' TERM; while :; do sleep 0.1; done");
-    tree.world.hermes(["gateway", "start", "slow"]).ok();
+    tree.env.profile_running("slow", "trap '' TERM; while :; do sleep 0.1; done");
+    tree.env.hermes(["gateway", "start", "slow"]).ok();
     std::thread::scope(|scope| {
         let first = scope.spawn(|| dashboard.ask("POST", "/api/v1/gateways/slow/stop", None));
         eventually("it is being stopped", || {
@@ -274,8 +274,8 @@ fn one_thing_at_a_time_is_done_to_a_profile_and_not_too_many_at_once() {
 
 #[test]
 fn it_needs_no_tree_and_sees_one_that_comes() {
-    let world = TestEnv::new();
-    let dashboard = Dashboard::start(&world);
+    let env = TestEnv::new();
+    let dashboard = Dashboard::start(&env);
     let mut events = dashboard.events("/api/v1/events");
     let problem = events.until(|name, _| name == "snapshot")["problem"].take();
     assert!(
@@ -283,7 +283,7 @@ fn it_needs_no_tree_and_sees_one_that_comes() {
         "{problem}"
     );
     assert_eq!(dashboard.ask("GET", "/metrics", None).status, 503);
-    let up = Up::start_in(world);
+    let up = Up::start_in(env);
     events.until(|name, data| name == "snapshot" && data["problem"].is_null());
     assert_eq!(dashboard.end(Signal::TERM), Some(0));
     drop(up);
@@ -301,13 +301,13 @@ fn refuses(dashboard: Hermes, code: i32, words: &str) {
 
 #[test]
 fn what_cannot_come_right_by_itself_is_refused_for_good() {
-    let world = TestEnv::new();
-    let on = |port: &str| world.hermes(["dashboard", "--port", port]);
-    let named = world.hermes(["dashboard"]).env("HERMES_DASHBOARD_PORT", "http");
+    let env = TestEnv::new();
+    let on = |port: &str| env.hermes(["dashboard", "--port", port]);
+    let named = env.hermes(["dashboard"]).env("HERMES_DASHBOARD_PORT", "http");
     refuses(named, 78, "`http` is no value of HERMES_DASHBOARD_PORT");
-    refuses(world.hermes(["dashboard", "--origin", "hermes.example"]), 78, "is no origin");
-    let token = world.home().join("dashboard.token");
-    world.write(&token, &"0".repeat(64));
+    refuses(env.hermes(["dashboard", "--origin", "hermes.example"]), 78, "is no origin");
+    let token = env.home().join("dashboard.token");
+    env.write(&token, &"0".repeat(64));
     chmod(&token, 0o644);
     for host in ["127.0.0.1", "0.0.0.0"] {
         refuses(on("0").env("HERMES_DASHBOARD_HOST", host), 78, "others may use it");
@@ -322,27 +322,27 @@ fn what_cannot_come_right_by_itself_is_refused_for_good() {
 
 #[test]
 fn the_token_is_told_once_and_to_a_terminal_alone() {
-    let told = |world: &TestEnv| {
-        let terminal = world.hermes(["dashboard", "--port", "0"]).on_terminal();
+    let told = |env: &TestEnv| {
+        let terminal = env.hermes(["dashboard", "--port", "0"]).on_terminal();
         terminal.await_message("the dashboard is at ");
         terminal.signal(Signal::INT);
         let (stdout, stderr, code) = terminal.ended();
         assert_eq!(code, Some(0), "{stderr}");
-        let token = fs::read_to_string(world.home().join("dashboard.token")).expect("a token");
+        let token = fs::read_to_string(env.home().join("dashboard.token")).expect("a token");
         assert!(!stderr.contains(token.trim()), "{stderr}");
         stdout.contains(token.trim())
     };
-    let world = TestEnv::new();
-    assert!(told(&world));
-    assert!(!told(&world));
-    let metadata = fs::metadata(world.home().join("dashboard.token")).expect("it is there");
+    let env = TestEnv::new();
+    assert!(told(&env));
+    assert!(!told(&env));
+    let metadata = fs::metadata(env.home().join("dashboard.token")).expect("it is there");
     assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
 }
 
 #[test]
 fn health_is_whether_what_is_wanted_is_up() {
     let tree = Svscan::start();
-    let health = || tree.world.hermes(["doctor", "--health"]).run();
+    let health = || tree.env.hermes(["doctor", "--health"]).run();
     let is = |code: i32, words: &str| {
         let health = health();
         assert_eq!((health.code(), health.stdout.lines().count()), (Some(code), 1), "{health}");
@@ -350,23 +350,23 @@ fn health_is_whether_what_is_wanted_is_up() {
     };
     is(0, "healthy: gateways wanted and up: 0");
     for name in ["coder", "writer"] {
-        tree.world.profile_running(name, "exec sleep 600");
-        tree.world.hermes(["gateway", "start", name]).ok();
+        tree.env.profile_running(name, "exec sleep 600");
+        tree.env.hermes(["gateway", "start", name]).ok();
     }
     is(0, "healthy: gateways wanted and up: 2");
-    tree.world.profile_running("broken", "exit 78");
-    tree.world.hermes(["gateway", "start", "broken"]).fails_with(1);
+    tree.env.profile_running("broken", "exit 78");
+    tree.env.hermes(["gateway", "start", "broken"]).fails_with(1);
     is(1, "unhealthy: of 3 wanted gateways 1 not up: `broken` is parked");
-    let told = tree.world.hermes(["doctor", "--health", "--json"]).fails_with(1).json();
+    let told = tree.env.hermes(["doctor", "--health", "--json"]).fails_with(1).json();
     assert_eq!(
         (&told["healthy"], &told["missing"][0]["profile"]),
         (&false.into(), &"broken".into())
     );
-    tree.world.hermes(["gateway", "stop", "broken"]).ok();
+    tree.env.hermes(["gateway", "stop", "broken"]).ok();
     is(0, "healthy: gateways wanted and up: 2");
-    let world = tree.stop();
-    world.hermes(["doctor", "--health"]).fails_with(1);
-    world.hermes(["doctor", "--health"]).env("HERMES_ROLE", "client").ok();
+    let env = tree.stop();
+    env.hermes(["doctor", "--health"]).fails_with(1);
+    env.hermes(["doctor", "--health"]).env("HERMES_ROLE", "client").ok();
     let nothing = TestEnv::new();
     alone(&nothing, ["doctor", "--health"]).ok();
 }

@@ -8,28 +8,28 @@ use hermes_tests::{Svscan, chmod, eventually, free_port, is_alive, pid};
 /// A booted tree without gateways.
 fn tree() -> Svscan {
     let tree = Svscan::start();
-    tree.world.hermes(["boot"]).ok();
+    tree.env.hermes(["boot"]).ok();
     tree
 }
 
 #[test]
 fn fix_mends_what_stops_nobody_and_a_second_time_changes_nothing() {
     let tree = tree();
-    let world = &tree.world;
+    let env = &tree.env;
     for name in ["missing", "stale", "wanted", "unwanted", "busy", "gone"] {
-        world.profile_serving(name);
+        env.profile_serving(name);
     }
-    world.profile_running("fatal", "exit 78");
-    world.hermes(["gateway", "start", "fatal"]).fails_with(1);
-    world.hermes(["gateway", "start", "busy", "gone"]).ok();
-    world.hermes(["gateway", "unregister", "missing"]).ok();
+    env.profile_running("fatal", "exit 78");
+    env.hermes(["gateway", "start", "fatal"]).fails_with(1);
+    env.hermes(["gateway", "start", "busy", "gone"]).ok();
+    env.hermes(["gateway", "unregister", "missing"]).ok();
     for name in ["stale", "busy"] {
-        world.write(&world.slot(name).join("data/generation"), "0\n");
+        env.write(&env.slot(name).join("data/generation"), "0\n");
     }
-    world.write(&world.profile("wanted").join("gateway.intent"), "running\n");
+    env.write(&env.profile("wanted").join("gateway.intent"), "running\n");
     assert!(
         tree.s6("s6-svc")
-            .args(["-uwu".as_ref(), world.slot("unwanted").as_path()])
+            .args(["-uwu".as_ref(), env.slot("unwanted").as_path()])
             .status()
             .expect("s6-svc runs")
             .success()
@@ -38,13 +38,13 @@ fn fix_mends_what_stops_nobody_and_a_second_time_changes_nothing() {
     let (busy, unwanted) = (pid(&tree.status("busy")), pid(&tree.status("unwanted")));
     // What runs in a slot whose profile is gone is not stopped either.
     let gone = pid(&tree.status("gone"));
-    fs::remove_dir_all(world.profile("gone")).expect("it is there");
-    chmod(&world.profile("busy").join(".env"), 0o666);
-    world.make_directory(&world.scandir().join(".hermes-x"));
-    world.make_directory(&world.home().join("profiles/.hermes-y"));
-    world.write(&world.profile("stale").join("gateway.pid"), "{}");
+    fs::remove_dir_all(env.profile("gone")).expect("it is there");
+    chmod(&env.profile("busy").join(".env"), 0o666);
+    env.make_directory(&env.scandir().join(".hermes-x"));
+    env.make_directory(&env.home().join("profiles/.hermes-y"));
+    env.write(&env.profile("stale").join("gateway.pid"), "{}");
 
-    let outcome = world.hermes(["doctor", "--fix"]).fails_with(1);
+    let outcome = env.hermes(["doctor", "--fix"]).fails_with(1);
     for mended in [
         "chmod 600 ",
         "clear ",
@@ -65,28 +65,28 @@ fn fix_mends_what_stops_nobody_and_a_second_time_changes_nothing() {
     assert_eq!((pid(&tree.status("busy")), pid(&tree.status("unwanted"))), (busy, unwanted));
     assert!(is_alive(gone));
     for check in ["dotenv", "leftovers", "stale-files"] {
-        finds_nothing(world, check);
+        finds_nothing(env, check);
     }
-    finds(world, "stale-slots", "warning", &["`busy`"]);
-    finds(world, "wanted", "warning", &["`unwanted`"]);
-    finds(world, "slots", "warning", &["gateway-gone"]);
-    finds(world, "parked", "error", &["`fatal`"]);
+    finds(env, "stale-slots", "warning", &["`busy`"]);
+    finds(env, "wanted", "warning", &["`unwanted`"]);
+    finds(env, "slots", "warning", &["gateway-gone"]);
+    finds(env, "parked", "error", &["`fatal`"]);
 
-    let before = snapshot(world);
-    let report = world.hermes(["doctor", "--fix", "--json"]).fails_with(1).json();
+    let before = snapshot(env);
+    let report = env.hermes(["doctor", "--fix", "--json"]).fails_with(1).json();
     assert_eq!(report["repaired"], serde_json::json!([]), "{report:#}");
-    assert_eq!(changes(&before, &snapshot(world)), [""; 0]);
+    assert_eq!(changes(&before, &snapshot(env)), [""; 0]);
 }
 
 #[test]
 fn a_mend_that_fails_is_told_and_is_a_failure() {
     let tree = tree();
-    let world = &tree.world;
+    let env = &tree.env;
     let port = free_port();
     let listener = std::net::TcpListener::bind(("127.0.0.1", port)).expect("a port");
-    world.hermes(["profile", "create", "a", "--port", &port.to_string()]).ok();
-    world.write(&world.profile("a").join("gateway.intent"), "running\n");
-    let outcome = world.hermes(["doctor", "--fix"]).fails_with(1);
+    env.hermes(["profile", "create", "a", "--port", &port.to_string()]).ok();
+    env.write(&env.profile("a").join("gateway.intent"), "running\n");
+    let outcome = env.hermes(["doctor", "--fix"]).fails_with(1);
     assert!(outcome.stdout.contains("error: not repaired: start a: "), "{outcome}");
     drop(listener);
 }

@@ -22,7 +22,7 @@ fn tree() -> Svscan {
 }
 
 fn booted(tree: Svscan) -> Svscan {
-    tree.world.hermes(["boot"]).ok();
+    tree.env.hermes(["boot"]).ok();
     tree
 }
 
@@ -43,15 +43,15 @@ const ALL: &str = "backend s6-programs svscan control privilege tree-home owner 
 #[test]
 fn every_check_is_told_with_what_it_saw_and_changes_nothing() {
     let tree = tree();
-    let world = &tree.world;
-    world.profile_serving("a");
-    world.hermes(["gateway", "start", "a"]).ok();
+    let env = &tree.env;
+    env.profile_serving("a");
+    env.hermes(["gateway", "start", "a"]).ok();
     eventually("its logger has written what it said", || {
-        world.logged("a").iter().any(|line| line.contains("listens on")).then_some(())
+        env.logged("a").iter().any(|line| line.contains("listens on")).then_some(())
     });
-    let before = snapshot(world);
-    let report = world.hermes(["doctor", "--json"]).json();
-    assert_eq!(changes(&before, &snapshot(world)), [""; 0]);
+    let before = snapshot(env);
+    let report = env.hermes(["doctor", "--json"]).json();
+    assert_eq!(changes(&before, &snapshot(env)), [""; 0]);
     let all: Vec<_> = ALL.split_whitespace().map(|check| (check, &Value::Bool(true))).collect();
     assert_eq!(checks(&report), all, "{report:#}");
     let evidence = |id: &str| {
@@ -60,43 +60,43 @@ fn every_check_is_told_with_what_it_saw_and_changes_nothing() {
         check["evidence"].as_str().expect("words").to_owned()
     };
     assert!(evidence("svscan").contains(&format!("process {} (s6-svscan) of uid ", tree.pid())));
-    assert!(evidence("tree-home").contains(text(&world.home())));
+    assert!(evidence("tree-home").contains(text(&env.home())));
     assert!(evidence("container-stop").contains("--stop-timeout 10"));
     assert!(evidence("wanted").starts_with("1 of 2 gateways up"));
-    let printed = world.hermes(["doctor"]).ok();
+    let printed = env.hermes(["doctor"]).ok();
     for check in ALL.split_whitespace() {
         let line =
             printed.stdout.lines().find(|line| line.split_whitespace().nth(1) == Some(check));
         assert!(line.is_some_and(|line| line.starts_with("ok ") || line.starts_with("info ")));
     }
     // An option that names the tree belongs to the commands that mend it, too.
-    world.write(&world.slot("a").join("data/generation"), "0\n");
-    let scandir = world.scandir();
-    let named = alone(world, ["doctor", "--scandir", text(&scandir)]).ok();
+    env.write(&env.slot("a").join("data/generation"), "0\n");
+    let scandir = env.scandir();
+    let named = alone(env, ["doctor", "--scandir", text(&scandir)]).ok();
     let remedy = format!("hermes gateway register --refresh a --scandir {}", scandir.display());
     assert!(named.stdout.contains(&remedy), "{named}");
 }
 
 #[test]
 fn without_a_tree_what_can_not_be_checked_says_why() {
-    let world = tree().stop();
-    let told = finds(&world, "svscan", "error", &[text(&world.scandir())]);
+    let env = tree().stop();
+    let told = finds(&env, "svscan", "error", &[text(&env.scandir())]);
     assert!(told.problem.starts_with("no s6-svscan holds the scan directory"), "{told:?}");
     assert_eq!(told.remedy, "hermes up");
-    let report = world.hermes(["doctor", "--json"]).fails_with(1).json();
+    let report = env.hermes(["doctor", "--json"]).fails_with(1).json();
     let checks = checks(&report);
     for unseen in ["capacity", "pids", "orphans", "wanted", "slots", "stop-budget"] {
         assert!(checks.contains(&(unseen, &Value::Null)), "{unseen}: {checks:?}");
     }
-    let up = Up::start_in(world);
-    finds_nothing(&up.world, "svscan");
-    alone(&up.world, ["doctor"]).fails_with(1);
+    let up = Up::start_in(env);
+    finds_nothing(&up.env, "svscan");
+    alone(&up.env, ["doctor"]).fails_with(1);
 }
 
 #[test]
 fn nothing_that_supervises_is_an_error_with_the_way_out() {
-    let world = TestEnv::new();
-    let outcome = alone(&world, ["doctor"]).fails_with(1);
+    let env = TestEnv::new();
+    let outcome = alone(&env, ["doctor"]).fails_with(1);
     let said = "error: backend: nothing supervises services here: neither s6 nor systemd nor launchd\n  \
         fix: hermes up\n";
     assert!(outcome.stdout.contains(said), "{outcome}");
@@ -105,32 +105,32 @@ fn nothing_that_supervises_is_an_error_with_the_way_out() {
 #[test]
 fn what_this_user_may_not_command() {
     let tree = tree();
-    let world = &tree.world;
-    chmod(&world.scandir(), 0o555);
-    mends(world, "control", "error", &["no slots", text(&world.scandir())]);
-    let fifo = ScanDir::new(world.scandir()).svscan_control();
+    let env = &tree.env;
+    chmod(&env.scandir(), 0o555);
+    mends(env, "control", "error", &["no slots", text(&env.scandir())]);
+    let fifo = ScanDir::new(env.scandir()).svscan_control();
     chmod(&fifo, 0o400);
-    mends(world, "control", "error", &["no commands", text(&fifo)]);
+    mends(env, "control", "error", &["no commands", text(&fifo)]);
 }
 
 #[test]
 fn a_tree_of_root_is_handed_over_and_the_danger_is_told() {
     require_root!();
-    let world = TestEnv::new();
-    let scandir = world.scandir();
+    let env = TestEnv::new();
+    let scandir = env.scandir();
     chown(&scandir, Some(0), Some(0)).expect("root may");
-    let program = world.s6("s6-svscan").get_program().to_owned();
+    let program = env.s6("s6-svscan").get_program().to_owned();
     let mut svscan = Command::new(program);
-    svscan.arg(&scandir).env("HERMES_HOME", world.home()).stdin(Stdio::null());
+    svscan.arg(&scandir).env("HERMES_HOME", env.home()).stdin(Stdio::null());
     let mut svscan = svscan.stderr(Stdio::null()).spawn().expect("s6-svscan runs");
     let fifo = ScanDir::new(&scandir).svscan_control();
     eventually("s6-svscan has begun", || fifo.exists().then_some(()));
-    let told = finds(&world, "svscan", "error", &["can't be seen", "Permission denied"]);
+    let told = finds(&env, "svscan", "error", &["can't be seen", "Permission denied"]);
     assert_eq!(told.remedy, "as root: hermes boot --delegate");
-    run_remedy(&world, &told.remedy);
-    finds_nothing(&world, "svscan");
-    finds_nothing(&world, "control");
-    finds(&world, "privilege", "warning", &["as root what uid 10000 may write"]);
+    run_remedy(&env, &told.remedy);
+    finds_nothing(&env, "svscan");
+    finds_nothing(&env, "control");
+    finds(&env, "privilege", "warning", &["as root what uid 10000 may write"]);
     kill(svscan.id().into());
     svscan.wait().expect("a child of ours");
 }
@@ -138,62 +138,62 @@ fn a_tree_of_root_is_handed_over_and_the_danger_is_told() {
 #[test]
 fn the_tree_of_another_home_is_told_with_both_homes() {
     let tree = tree();
-    let world = &tree.world;
-    let other = world.path().join("other");
-    world.make_directory(&other);
-    let outcome = world.hermes(["doctor"]).env("HERMES_HOME", text(&other)).fails_with(1);
+    let env = &tree.env;
+    let other = env.path().join("other");
+    env.make_directory(&other);
+    let outcome = env.hermes(["doctor"]).env("HERMES_HOME", text(&other)).fails_with(1);
     let line = outcome.stdout.lines().find(|line| line.starts_with("error: tree-home: "));
     let line = line.expect("it is told");
-    assert!(line.contains(text(&world.home())) && line.contains(text(&other)), "{line}");
-    assert!(outcome.stdout.contains(&format!("fix: set HERMES_HOME={}", text(&world.home()))));
+    assert!(line.contains(text(&env.home())) && line.contains(text(&other)), "{line}");
+    assert!(outcome.stdout.contains(&format!("fix: set HERMES_HOME={}", text(&env.home()))));
 }
 
 #[test]
 fn a_scan_directory_that_is_full() {
     let tree = booted(Svscan::start_with(TestEnv::new(), &["-c", "2"]));
-    let world = &tree.world;
-    finds_nothing(world, "capacity");
+    let env = &tree.env;
+    finds_nothing(env, "capacity");
     for name in ["a", "b"] {
-        alone(world, ["profile", "create", name]).ok();
+        alone(env, ["profile", "create", name]).ok();
     }
-    finds(world, "capacity", "error", &["room for 1 more", "2 profiles have no slot"]);
-    world.hermes(["gateway", "register", "a"]).ok();
-    finds(world, "capacity", "error", &["is full: 2 services", "at most 2 services"]);
+    finds(env, "capacity", "error", &["room for 1 more", "2 profiles have no slot"]);
+    env.hermes(["gateway", "register", "a"]).ok();
+    finds(env, "capacity", "error", &["is full: 2 services", "at most 2 services"]);
 }
 
 #[test]
 fn an_s6_svscan_without_descriptors() {
     let tree = tree();
-    let world = &tree.world;
+    let env = &tree.env;
     let svscan = tree.pid().to_string();
-    let lowered = world.command("prlimit").args(["--pid", &svscan, "--nofile=18:"]).status();
+    let lowered = env.command("prlimit").args(["--pid", &svscan, "--nofile=18:"]).status();
     assert!(lowered.expect("prlimit runs").success());
     let evidence = [&*format!("s6-svscan {svscan} may open 18 files"), "room for 0 more"];
-    let remedy = mends(world, "descriptors", "error", &evidence);
+    let remedy = mends(env, "descriptors", "error", &evidence);
     assert!(remedy.starts_with("prlimit --pid "), "{remedy}");
 }
 
 #[test]
 fn a_slot_that_kills_before_its_gateway_has_stopped() {
     let tree = tree();
-    let world = &tree.world;
-    let port = world.profile_serving("a");
-    let kill_after = world.slot("a").join("timeout-kill");
-    let config = world.profile("a").join("config.yaml");
+    let env = &tree.env;
+    let port = env.profile_serving("a");
+    let kill_after = env.slot("a").join("timeout-kill");
+    let config = env.profile("a").join("config.yaml");
     for (verb, stop, severity) in [("stop", 20, "20 s"), ("start", 30, "30 s")] {
-        world.hermes(["gateway", verb, "a"]).ok();
-        world.write(&config, &format!("gateway: {{port: {port}, stop_timeout: {stop}}}\n"));
+        env.hermes(["gateway", verb, "a"]).ok();
+        env.write(&config, &format!("gateway: {{port: {port}, stop_timeout: {stop}}}\n"));
         let before = fs::read_to_string(&kill_after).expect("it is there");
         let evidence =
             [severity, text(&kill_after), &format!("kills it after {} ms", before.trim())];
-        let remedy = mends(world, "stop-budget", "warning", &evidence);
+        let remedy = mends(env, "stop-budget", "warning", &evidence);
         assert_eq!(remedy.contains("restart"), verb == "start", "{remedy}");
     }
     assert_eq!(tree.status("a")["state"], "up");
-    let report = world.hermes(["doctor"]).ok();
+    let report = env.hermes(["doctor"]).ok();
     assert!(report.stdout.contains("--stop-timeout 32"), "{report}");
     // The chain, from the one number to what the container has to be given.
-    let report = world.hermes(["doctor", "--json"]).ok();
+    let report = env.hermes(["doctor", "--json"]).ok();
     let chain = "requests are closed after 27 s, a kill comes after 28 s, all is over after 30 s, and a \
                  container that is given 32 s sees it";
     assert!(report.stdout.contains(chain), "{report}");
@@ -202,34 +202,34 @@ fn a_slot_that_kills_before_its_gateway_has_stopped() {
 #[test]
 fn orphans_and_strays() {
     let tree = tree();
-    tree.world.profile_serving("a");
-    tree.world.hermes(["gateway", "start", "a"]).ok();
+    tree.env.profile_serving("a");
+    tree.env.hermes(["gateway", "start", "a"]).ok();
     let gateway = pid(&tree.status("a"));
-    tree.world.lose_supervisors("a");
-    mends(&tree.world, "orphans", "error", &["`a`", &format!("as {gateway}, unsupervised")]);
+    tree.env.lose_supervisors("a");
+    mends(&tree.env, "orphans", "error", &["`a`", &format!("as {gateway}, unsupervised")]);
     assert!(!is_alive(gateway));
-    let stray = supervisors(&tree.world.slot("a"))[0];
+    let stray = supervisors(&tree.env.slot("a"))[0];
     let tree = Svscan::start_with(tree.kill(), &[]);
     // That of `default` is another.
-    let found = told(&tree.world, "strays");
+    let found = told(&tree.env, "strays");
     let named = |told: &Told| told.problem.contains(&format!("process {stray} (s6-supervise)"));
     assert!(found.len() == 2 && found.iter().any(named), "{found:#?}");
-    assert_eq!(told(&tree.world, "slots"), [], "one fault is told once");
-    found.iter().for_each(|told| run_remedy(&tree.world, &told.remedy));
-    finds_nothing(&tree.world, "strays");
+    assert_eq!(told(&tree.env, "slots"), [], "one fault is told once");
+    found.iter().for_each(|told| run_remedy(&tree.env, &told.remedy));
+    finds_nothing(&tree.env, "strays");
     assert_eq!(tree.status("a")["state"], "up");
-    finds_nothing(&tree.world, "slots");
+    finds_nothing(&tree.env, "slots");
 }
 
 #[test]
 fn what_outlived_a_gateway_that_is_down() {
     let tree = tree();
-    let world = &tree.world;
-    world.profile_running("a", "setsid sleep 6003 & exit 78");
-    world.hermes(["gateway", "start", "a"]).fails_with(1);
-    world.write(&world.profile("a").join("gateway.intent"), "stopped\n");
+    let env = &tree.env;
+    env.profile_running("a", "setsid sleep 6003 & exit 78");
+    env.hermes(["gateway", "start", "a"]).fails_with(1);
+    env.write(&env.profile("a").join("gateway.intent"), "stopped\n");
     let left = || {
-        let home = format!("HERMES_HOME={}", world.profile("a").display());
+        let home = format!("HERMES_HOME={}", env.profile("a").display());
         processes_naming(&home).into_iter().next()
     };
     let left = eventually("it is left", left);
@@ -237,108 +237,108 @@ fn what_outlived_a_gateway_that_is_down() {
         let comm = fs::read_to_string(format!("/proc/{left}/comm")).ok()?;
         (comm == "sleep\n").then_some(())
     });
-    mends(world, "processes", "error", &["`a` is down", &format!("process {left} (sleep)")]);
+    mends(env, "processes", "error", &["`a` is down", &format!("process {left} (sleep)")]);
     assert!(!is_alive(left));
 }
 
 #[test]
 fn parked_gateways_and_those_that_go_on_crashing() {
     let tree = tree();
-    let world = &tree.world;
-    world.profile_running("fatal", "test -e repaired || exit 78; exec sleep 600");
-    world.profile_running("crash", "test -e repaired || exit 7; exec sleep 600");
+    let env = &tree.env;
+    env.profile_running("fatal", "test -e repaired || exit 78; exec sleep 600");
+    env.profile_running("crash", "test -e repaired || exit 7; exec sleep 600");
     for name in ["fatal", "crash"] {
-        world.hermes(["gateway", "start", name]).fails_with(1);
+        env.hermes(["gateway", "start", name]).fails_with(1);
     }
     let evidence = ["`fatal` is parked since ", "exit 78", "gateway logs fatal"];
-    let parked = finds(world, "parked", "error", &evidence);
+    let parked = finds(env, "parked", "error", &evidence);
     eventually("the delays are long", || {
         let status = tree.status("crash");
         (status["backoff"]["count"].as_u64()? >= 4).then_some(())
     });
-    let crashing = finds(world, "backoff", "warning", &["`crash` died ", "in a row", "exit 7"]);
-    world.write(&world.home().join("repaired"), "");
+    let crashing = finds(env, "backoff", "warning", &["`crash` died ", "in a row", "exit 7"]);
+    env.write(&env.home().join("repaired"), "");
     for (told, check) in [(parked, "parked"), (crashing, "backoff")] {
-        run_remedy(world, &told.remedy);
-        finds_nothing(world, check);
+        run_remedy(env, &told.remedy);
+        finds_nothing(env, check);
     }
 }
 
 #[test]
 fn gateways_that_are_not_as_the_operator_wants_them() {
     let tree = tree();
-    let world = &tree.world;
-    world.profile_serving("a");
-    world.hermes(["gateway", "start", "a"]).ok();
+    let env = &tree.env;
+    env.profile_serving("a");
+    env.hermes(["gateway", "start", "a"]).ok();
     let s6_svc = |options: &str| {
-        let status = tree.s6("s6-svc").args([options, "-T", "9000"]).arg(world.slot("a")).status();
+        let status = tree.s6("s6-svc").args([options, "-T", "9000"]).arg(env.slot("a")).status();
         assert!(status.expect("s6-svc runs").success());
     };
     s6_svc("-dwD");
-    mends(world, "wanted", "error", &["`a` is wanted and does not run: it is down"]);
+    mends(env, "wanted", "error", &["`a` is wanted and does not run: it is down"]);
     assert_eq!(tree.status("a")["state"], "up");
-    world.hermes(["gateway", "stop", "a"]).ok();
+    env.hermes(["gateway", "stop", "a"]).ok();
     s6_svc("-uwu");
     eventually("it is up", || (tree.status("a")["state"] == "up").then_some(()));
-    mends(world, "wanted", "warning", &["`a` is not wanted", "it is up"]);
+    mends(env, "wanted", "warning", &["`a` is not wanted", "it is up"]);
     assert_eq!(tree.status("a")["state"], "down");
 }
 
 #[test]
 fn slots_that_are_missing_unused_or_unsupervised() {
     let tree = tree();
-    let world = &tree.world;
-    world.profile_serving("a");
-    world.hermes(["gateway", "unregister", "a"]).ok();
-    mends(world, "slots", "error", &["`a` has no slot"]);
-    world.hermes(["gateway", "start", "a"]).ok();
-    world.hermes(["gateway", "unregister", "a"]).ok();
-    mends(world, "slots", "error", &["`a` is wanted and has no slot"]);
+    let env = &tree.env;
+    env.profile_serving("a");
+    env.hermes(["gateway", "unregister", "a"]).ok();
+    mends(env, "slots", "error", &["`a` has no slot"]);
+    env.hermes(["gateway", "start", "a"]).ok();
+    env.hermes(["gateway", "unregister", "a"]).ok();
+    mends(env, "slots", "error", &["`a` is wanted and has no slot"]);
     assert_eq!(tree.status("a")["state"], "up");
-    world.hermes(["gateway", "unregister", "a"]).ok();
-    world.make_directory(&world.slot("a"));
-    mends(world, "slots", "error", &["nobody supervises the slot of `a`"]);
-    fs::remove_dir_all(world.profile("a")).expect("it is there");
-    mends(world, "slots", "warning", &[text(&world.slot("a")), "has no profile"]);
-    assert!(!world.slot("a").exists());
+    env.hermes(["gateway", "unregister", "a"]).ok();
+    env.make_directory(&env.slot("a"));
+    mends(env, "slots", "error", &["nobody supervises the slot of `a`"]);
+    fs::remove_dir_all(env.profile("a")).expect("it is there");
+    mends(env, "slots", "warning", &[text(&env.slot("a")), "has no profile"]);
+    assert!(!env.slot("a").exists());
 }
 
 #[test]
 fn slots_of_another_version_are_replaced_and_go_on() {
     let tree = tree();
-    let world = &tree.world;
+    let env = &tree.env;
     for (name, verb, state) in [("a", "start", "up"), ("b", "stop", "down")] {
-        world.profile_serving(name);
-        world.hermes(["gateway", verb, name]).ok();
-        let generation = world.slot(name).join("data/generation");
-        world.write(&generation, "0\n");
+        env.profile_serving(name);
+        env.hermes(["gateway", verb, name]).ok();
+        let generation = env.slot(name).join("data/generation");
+        env.write(&generation, "0\n");
         let quoted = format!("`{name}`");
         let evidence = [&*quoted, "generation 0", text(&generation)];
-        let remedy = mends(world, "stale-slots", "warning", &evidence);
+        let remedy = mends(env, "stale-slots", "warning", &evidence);
         assert_eq!(remedy, format!("hermes gateway register --refresh {name}"));
         eventually("it is as before", || (tree.status(name)["state"] == state).then_some(()));
     }
     // Of all of them, only those that are another version's.
     let kept = pid(&tree.status("a"));
-    world.write(&world.slot("b").join("data/generation"), "");
-    finds(world, "stale-slots", "warning", &["`b`", "unknown version"]);
-    world.hermes(["gateway", "register", "--refresh", "--all"]).ok();
-    finds_nothing(world, "stale-slots");
+    env.write(&env.slot("b").join("data/generation"), "");
+    finds(env, "stale-slots", "warning", &["`b`", "unknown version"]);
+    env.hermes(["gateway", "register", "--refresh", "--all"]).ok();
+    finds_nothing(env, "stale-slots");
     assert_eq!(pid(&tree.status("a")), kept);
 }
 
 #[test]
 fn what_interrupted_commands_and_gateways_that_are_no_more_left() {
     let tree = tree();
-    let world = &tree.world;
-    world.profile_serving("a");
-    for left in [world.scandir().join(".hermes-x"), world.home().join("profiles/.hermes-y")] {
-        world.make_directory(&left);
-        let remedy = mends(world, "leftovers", "warning", &[text(&left)]);
+    let env = &tree.env;
+    env.profile_serving("a");
+    for left in [env.scandir().join(".hermes-x"), env.home().join("profiles/.hermes-y")] {
+        env.make_directory(&left);
+        let remedy = mends(env, "leftovers", "warning", &[text(&left)]);
         assert_eq!(remedy, "hermes doctor --fix");
         assert!(!left.exists());
     }
-    let stale = world.profile("a").join("gateway.pid");
-    world.write(&stale, "{}");
-    mends(world, "stale-files", "warning", &["`a`", text(&stale)]);
+    let stale = env.profile("a").join("gateway.pid");
+    env.write(&stale, "{}");
+    mends(env, "stale-files", "warning", &["`a`", text(&stale)]);
 }

@@ -17,16 +17,16 @@ cat /proc/$$/environ >"$HERMES_HOME/new" && mv "$HERMES_HOME/new" "$HERMES_HOME/
 exec sleep 600"#;
 
 /// Makes a profile with such a gateway, this `.env`, and these lines in its `gateway.env`.
-fn telling(world: &TestEnv, name: &str, dotenv: &str, env: &str) {
-    world.profile_running(name, TELL);
-    let config = world.profile(name).join("config.yaml");
+fn telling(env: &TestEnv, name: &str, dotenv: &str, variables: &str) {
+    env.profile_running(name, TELL);
+    let config = env.profile(name).join("config.yaml");
     let text = fs::read_to_string(&config).expect("a config");
-    world.write(&config, &format!("{text}  env: {env}\n"));
-    write_secret(world, &world.profile(name).join(".env"), dotenv);
+    env.write(&config, &format!("{text}  env: {variables}\n"));
+    write_secret(env, &env.profile(name).join(".env"), dotenv);
 }
 
-fn write_secret(world: &TestEnv, path: &Path, text: &str) {
-    world.write(path, text);
+fn write_secret(env: &TestEnv, path: &Path, text: &str) {
+    env.write(path, text);
     chmod(path, 0o600);
 }
 
@@ -40,22 +40,22 @@ fn seen(home: &Path) -> BTreeMap<String, String> {
 
 #[test]
 fn dotenv_is_for_its_own_gateway_and_wins() {
-    let world = TestEnv::new();
-    let mut up = world.command(hermes_program());
+    let env = TestEnv::new();
+    let mut up = env.command(hermes_program());
     up.arg("up")
         .envs(["TREE", "HOSTED", "BOTH", "CONFIG", "EMPTY", "NO_VALUE"].map(|name| (name, "tree")));
-    let up = Up::launch(world, up).await_up();
+    let up = Up::launch(env, up).await_up();
     telling(
-        &up.world,
+        &up.env,
         "coder",
         "BOTH=dotenv\nTREE=dotenv\nexport SECRET='two\nlines' # c\nEMPTY=\nNO_VALUE\n\
          FILLED=${TREE}/${HOSTED}/${CONFIG}/${HERMES_PROFILE}/${UNTOUCHED}/${NONE:-none}\n",
         "{BOTH: config, CONFIG: config, UNTOUCHED: config}",
     );
-    telling(&up.world, "other", "", "{}");
-    up.world.hermes(["gateway", "start", "coder", "other"]).ok();
+    telling(&up.env, "other", "", "{}");
+    up.env.hermes(["gateway", "start", "coder", "other"]).ok();
 
-    let coder = seen(&up.world.profile("coder"));
+    let coder = seen(&up.env.profile("coder"));
     let coder = |name: &str| coder.get(name).map(String::as_str);
     assert_eq!(coder("BOTH"), Some("dotenv"));
     assert_eq!(coder("TREE"), Some("dotenv"));
@@ -64,14 +64,14 @@ fn dotenv_is_for_its_own_gateway_and_wins() {
     assert_eq!(coder("EMPTY"), Some(""));
     assert_eq!(coder("NO_VALUE"), Some("tree"));
     assert_eq!(coder("FILLED"), Some("dotenv/tree/config/coder/config/none"));
-    let log = up.world.logged("coder").join("\n");
+    let log = up.env.logged("coder").join("\n");
     assert_eq!(log.matches("warning: ").count(), 1, "{log}");
     assert!(log.contains("/coder/.env` wins over `gateway.env.BOTH` in `"), "{log}");
 
-    let other = seen(&up.world.profile("other"));
+    let other = seen(&up.env.profile("other"));
     assert_eq!(other["TREE"], "tree");
     assert!(!other.contains_key("SECRET") && !other.contains_key("FILLED"), "{other:?}");
-    assert_eq!(up.world.logged("other"), [""; 0]);
+    assert_eq!(up.env.logged("other"), [""; 0]);
     let (_world, code) = up.end(Signal::TERM);
     assert_eq!(code, Some(0));
 }
@@ -79,15 +79,15 @@ fn dotenv_is_for_its_own_gateway_and_wins() {
 #[test]
 fn the_root_homes_file_is_for_default_alone() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    telling(world, "coder", "CODER=1\n", "{}");
-    let config = fs::read_to_string(world.profile("coder").join("config.yaml")).expect("a config");
-    world.write(&world.home().join("config.yaml"), &config);
-    write_secret(world, &world.home().join(".env"), "ROOT=1\n");
-    world.hermes(["gateway", "start", "default", "coder"]).ok();
-    let default = seen(&world.home());
+    let env = &tree.env;
+    telling(env, "coder", "CODER=1\n", "{}");
+    let config = fs::read_to_string(env.profile("coder").join("config.yaml")).expect("a config");
+    env.write(&env.home().join("config.yaml"), &config);
+    write_secret(env, &env.home().join(".env"), "ROOT=1\n");
+    env.hermes(["gateway", "start", "default", "coder"]).ok();
+    let default = seen(&env.home());
     assert_eq!((default.get("ROOT"), default.get("CODER")), (Some(&"1".to_owned()), None));
-    let coder = seen(&world.profile("coder"));
+    let coder = seen(&env.profile("coder"));
     assert_eq!((coder.get("ROOT"), coder.get("CODER")), (None, Some(&"1".to_owned())));
 }
 
@@ -103,19 +103,19 @@ fn what_decides_the_tree_is_not_the_profiles_to_set() {
         "HERMES_S6_SUPERVISED_CHILD",
     ];
     let tree = Svscan::start();
-    let world = &tree.world;
+    let env = &tree.env;
     let dotenv = names.map(|name| format!("{name}=/elsewhere\n")).concat();
-    let env = names.map(|name| format!("{name}: /elsewhere")).join(", ");
-    telling(world, "coder", &format!("{dotenv}MINE=${{HERMES_HOME}}\n"), &format!("{{{env}}}"));
-    world.hermes(["gateway", "start", "coder"]).ok();
-    let home = world.profile("coder");
+    let variables = names.map(|name| format!("{name}: /elsewhere")).join(", ");
+    telling(env, "coder", &format!("{dotenv}MINE=${{HERMES_HOME}}\n"), &format!("{{{variables}}}"));
+    env.hermes(["gateway", "start", "coder"]).ok();
+    let home = env.profile("coder");
     let seen = seen(&home);
     assert!(!seen.values().any(|value| value == "/elsewhere"), "{seen:?}");
     assert_eq!(seen["HERMES_HOME"], home.to_str().expect("UTF-8"));
     assert_eq!(seen["HERMES_PROFILE"], "coder");
     assert_eq!(seen["HERMES_S6_SUPERVISED_CHILD"], "1");
     assert_eq!(seen["MINE"], seen["HERMES_HOME"]);
-    let log = world.logged("coder").join("\n");
+    let log = env.logged("coder").join("\n");
     for (line, name) in (1..).zip(names) {
         assert!(log.contains(&format!("warning: `{name}` in line {line} of `")), "{log}");
         assert!(log.contains(&format!("warning: `gateway.env.{name}` in `")), "{log}");
@@ -137,19 +137,19 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_secret_is_in_no_other_file_and_on_no_command_line() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    let port = world.profile_serving("inner");
+    let env = &tree.env;
+    let port = env.profile_serving("inner");
     let bad = "=s3cret\nSECRET=s3cret\nHERMES_ROLE=s3cret\n's3cret=s3cret'=1\ns3cret s3cret\n";
-    telling(world, "coder", bad, "{SECRET: other}");
-    let config = world.profile("coder").join("config.yaml");
+    telling(env, "coder", bad, "{SECRET: other}");
+    let config = env.profile("coder").join("config.yaml");
     let text = fs::read_to_string(&config).expect("a config");
     let url = "  ready_url: 'http://127.0.0.1:{port}/health'\n";
-    world.write(&config, &format!("{text}  port: {port}\n{url}"));
-    chmod(&world.profile("coder").join(".env"), 0o644);
+    env.write(&config, &format!("{text}  port: {port}\n{url}"));
+    chmod(&env.profile("coder").join(".env"), 0o644);
     // While somebody asks for its readiness.
-    world.hermes(["gateway", "start", "coder", "--timeout", "2"]).fails_with(6);
-    assert_eq!(seen(&world.profile("coder"))["SECRET"], "s3cret");
-    let holders: Vec<_> = files(world.path())
+    env.hermes(["gateway", "start", "coder", "--timeout", "2"]).fails_with(6);
+    assert_eq!(seen(&env.profile("coder"))["SECRET"], "s3cret");
+    let holders: Vec<_> = files(env.path())
         .into_iter()
         .filter(|path| {
             fs::read(path).is_ok_and(|text| String::from_utf8_lossy(&text).contains("s3cret"))
@@ -158,7 +158,7 @@ fn a_secret_is_in_no_other_file_and_on_no_command_line() {
         .collect();
     assert_eq!(holders.len(), 2, "`.env` and what the gateway told: {holders:?}");
     let lines = eventually("svscan, supervisors, logger, gateway and asker are there", || {
-        let processes = processes_naming(world.path().to_str().expect("UTF-8")).into_iter();
+        let processes = processes_naming(env.path().to_str().expect("UTF-8")).into_iter();
         let line = |pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let lines: Vec<_> = processes.map(line).collect();
         let asked = lines.iter().any(|line| line.contains("await-ready"));
@@ -175,18 +175,18 @@ fn a_secret_is_in_no_other_file_and_on_no_command_line() {
         "warning: `HERMES_ROLE` in line 3 of `",
         "wins over `gateway.env.SECRET`",
     ] {
-        eventually(warning, || world.logged("coder").join("\n").contains(warning).then_some(()));
+        eventually(warning, || env.logged("coder").join("\n").contains(warning).then_some(()));
     }
 }
 
 #[test]
 fn a_file_that_cannot_be_loaded_parks_with_a_reason_until_it_is_mended() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    telling(world, "coder", "", "{}");
-    let dotenv = world.profile("coder").join(".env");
+    let env = &tree.env;
+    telling(env, "coder", "", "{}");
+    let dotenv = env.profile("coder").join(".env");
     let parks = |why: &str| {
-        let outcome = world.hermes(["gateway", "start", "coder"]).fails_with(1);
+        let outcome = env.hermes(["gateway", "start", "coder"]).fails_with(1);
         let reason = "it is parked: failed to load the `.env` of `coder`: ";
         assert!(outcome.stderr.contains(reason) && outcome.stderr.contains(why), "{outcome}");
     };
@@ -197,31 +197,31 @@ fn a_file_that_cannot_be_loaded_parks_with_a_reason_until_it_is_mended() {
     parks("invalid UTF-8 in line 2 of `");
     fs::remove_file(&dotenv).expect("it is there");
     rustix::fs::mknodat(CWD, &dotenv, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
-    world.give(&dotenv);
+    env.give(&dotenv);
     parks("is no regular file");
     fs::remove_file(&dotenv).expect("it is there");
-    write_secret(world, &dotenv, &format!("A={}", "s3cret".repeat(30_000)));
-    let outcome = world.hermes(["gateway", "start", "coder"]).fails_with(1);
+    write_secret(env, &dotenv, &format!("A={}", "s3cret".repeat(30_000)));
+    let outcome = env.hermes(["gateway", "start", "coder"]).fails_with(1);
     assert!(outcome.stderr.contains("Argument list too long"), "{outcome}");
     assert!(!outcome.stderr.contains("s3cret"), "{outcome}");
     assert_eq!(tree.status("coder")["state"], "parked");
     fs::remove_file(&dotenv).expect("it is there");
-    let shared = world.path().join("shared.env");
-    write_secret(world, &shared, "A=shared");
+    let shared = env.path().join("shared.env");
+    write_secret(env, &shared, "A=shared");
     symlink(&shared, &dotenv).expect("a link");
-    world.hermes(["gateway", "start", "coder"]).ok();
-    assert_eq!(seen(&world.profile("coder"))["A"], "shared");
-    world.hermes(["gateway", "stop", "coder"]).ok();
+    env.hermes(["gateway", "start", "coder"]).ok();
+    assert_eq!(seen(&env.profile("coder"))["A"], "shared");
+    env.hermes(["gateway", "stop", "coder"]).ok();
     fs::remove_file(&dotenv).expect("it is there");
-    world.hermes(["gateway", "start", "coder"]).ok();
+    env.hermes(["gateway", "start", "coder"]).ok();
 }
 
 #[test]
 fn the_built_in_gateway_needs_no_variables() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.hermes(["profile", "create", "coder", "--port", &free_port().to_string()]).ok();
-    chmod(&world.profile("coder").join(".env"), 0);
-    world.hermes(["gateway", "start", "coder"]).ok();
+    let env = &tree.env;
+    env.hermes(["profile", "create", "coder", "--port", &free_port().to_string()]).ok();
+    chmod(&env.profile("coder").join(".env"), 0);
+    env.hermes(["gateway", "start", "coder"]).ok();
     assert!(pid(&tree.status("coder")) > 0);
 }

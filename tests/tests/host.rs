@@ -6,10 +6,10 @@ use hermes_tests::{SOON, Svscan, TestEnv};
 
 #[test]
 fn systemd_is_told_of_readiness_and_the_program_has_no_say_in_it() {
-    let world = TestEnv::new();
-    let path = world.path().join("notify");
+    let env = TestEnv::new();
+    let path = env.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
-    world.give(&path);
+    env.give(&path);
     socket.set_read_timeout(Some(SOON)).unwrap();
     let ready = || {
         let mut message = [0; 64];
@@ -17,41 +17,40 @@ fn systemd_is_told_of_readiness_and_the_program_has_no_say_in_it() {
         String::from_utf8(message[..length].to_vec()).unwrap()
     };
     let run = |name: &str| {
-        let run = world.hermes(["-p", name, "gateway", "run"]).env_remove("HERMES_SCANDIR");
+        let run = env.hermes(["-p", name, "gateway", "run"]).env_remove("HERMES_SCANDIR");
         run.env("NOTIFY_SOCKET", path.to_str().unwrap())
     };
     // One that never says so counts as ready when it begins.
-    world.profile_for_later("quiet", "env", "stopped");
+    env.profile_for_later("quiet", "env", "stopped");
     let outcome = run("quiet").ok();
     assert_eq!(ready(), "READY=1\n");
     assert!(outcome.stdout.contains("HERMES_PROFILE=quiet"), "{outcome}");
     assert!(!outcome.stdout.contains("NOTIFY_SOCKET"), "{outcome}");
     // The built-in one says so itself, and asks the address of another one's.
     let port = hermes_tests::free_port();
-    world.profile_for_later("late", "sleep 600", "stopped");
-    let config = world.profile("late").join("config.yaml");
+    env.profile_for_later("late", "sleep 600", "stopped");
+    let config = env.profile("late").join("config.yaml");
     let url = format!("  ready_url: http://127.0.0.1:{port}/health\n");
     let text = std::fs::read_to_string(&config).unwrap() + &url;
-    world.write(&config, &text);
+    env.write(&config, &text);
     let late = run("late").spawn();
-    world.profile_for_later("inner", "", "stopped");
-    world
-        .write(&world.profile("inner").join("config.yaml"), &format!("gateway:\n  port: {port}\n"));
+    env.profile_for_later("inner", "", "stopped");
+    env.write(&env.profile("inner").join("config.yaml"), &format!("gateway:\n  port: {port}\n"));
     let inner = run("inner").spawn();
     assert_eq!([ready(), ready()], ["READY=1\n", "READY=1\n"], "the built-in one, and the asker");
-    world.end_processes();
+    env.end_processes();
     drop((late.wait(), inner.wait()));
 }
 
 #[test]
 fn a_unit_is_told_what_is_wanted() {
-    let world = TestEnv::new();
-    let wanted = |name: &str| world.hermes(["-p", name, "gateway", "wanted"]);
-    world.profile_for_later("a", "true", "running\n");
+    let env = TestEnv::new();
+    let wanted = |name: &str| env.hermes(["-p", name, "gateway", "wanted"]);
+    env.profile_for_later("a", "true", "running\n");
     wanted("a").ok();
-    world.write(&world.profile("a").join("gateway.intent"), "stopped\n");
+    env.write(&env.profile("a").join("gateway.intent"), "stopped\n");
     wanted("a").fails_with(1);
-    world.write(&world.profile("a").join("gateway.intent"), "?");
+    env.write(&env.profile("a").join("gateway.intent"), "?");
     let outcome = wanted("a").fails_with(1);
     assert!(outcome.stderr.contains("neither `running` nor `stopped`"), "{outcome}");
     wanted("nobody").fails_with(1);
@@ -60,15 +59,15 @@ fn a_unit_is_told_what_is_wanted() {
 #[test]
 fn under_s6_nothing_is_installed_and_that_says_what_to_do() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_serving("coder");
+    let env = &tree.env;
+    env.profile_serving("coder");
     for (verb, other) in [("install", "register"), ("uninstall", "unregister")] {
-        let outcome = world.hermes(["gateway", verb, "coder"]).fails_with(1);
+        let outcome = env.hermes(["gateway", verb, "coder"]).fails_with(1);
         assert!(outcome.stderr.contains("nothing is installed under s6"), "{outcome}");
         assert!(outcome.stderr.contains(&format!("`hermes gateway {other} NAME`")), "{outcome}");
     }
-    let outcome = world.hermes(["--system", "gateway", "status", "coder"]).fails_with(2);
+    let outcome = env.hermes(["--system", "gateway", "status", "coder"]).fails_with(2);
     assert!(outcome.stderr.contains("the backend here is s6"), "{outcome}");
-    let nothing = world.hermes(["gateway", "install", "coder"]).env_remove("HERMES_SCANDIR");
+    let nothing = env.hermes(["gateway", "install", "coder"]).env_remove("HERMES_SCANDIR");
     nothing.fails_with(5);
 }

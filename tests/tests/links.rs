@@ -17,8 +17,8 @@ fn as_root<'a>(home: &Path, args: impl IntoIterator<Item = &'a str>) -> Outcome 
 }
 
 /// A directory that is root's, with a profile in it that is, too.
-fn roots_own(world: &TestEnv) -> std::path::PathBuf {
-    let own = world.path().join("roots-own");
+fn roots_own(env: &TestEnv) -> std::path::PathBuf {
+    let own = env.path().join("roots-own");
     fs::create_dir_all(own.join("profiles/victim")).expect("a directory");
     fs::write(own.join("profiles/victim/SOUL.md"), "").expect("a file");
     own
@@ -36,19 +36,19 @@ fn listing(directory: &Path) -> String {
 #[test]
 fn a_home_that_was_swapped_for_a_link_to_roots_own_is_not_roots() {
     require_root!();
-    let world = TestEnv::new();
-    let own = roots_own(&world);
+    let env = TestEnv::new();
+    let own = roots_own(&env);
     let before = listing(&own);
     // Three ways to swap: the home itself, a directory on the way, a link that root made into theirs.
-    let theirs = world.path().join("theirs");
-    world.make_directory(&theirs);
-    fs::remove_dir(world.home()).unwrap();
-    symlink(&own, world.home()).unwrap();
-    lchown(world.home(), Some(10_000), Some(10_000)).unwrap();
-    symlink(world.path(), theirs.join("way")).unwrap();
+    let theirs = env.path().join("theirs");
+    env.make_directory(&theirs);
+    fs::remove_dir(env.home()).unwrap();
+    symlink(&own, env.home()).unwrap();
+    lchown(env.home(), Some(10_000), Some(10_000)).unwrap();
+    symlink(env.path(), theirs.join("way")).unwrap();
     let roots = tempfile::tempdir().unwrap();
     symlink(theirs.join("way/roots-own"), roots.path().join("link")).unwrap();
-    for home in [world.home(), theirs.join("way/roots-own"), roots.path().join("link")] {
+    for home in [env.home(), theirs.join("way/roots-own"), roots.path().join("link")] {
         for args in [
             &["profile", "create", "made"][..],
             &["profile", "delete", "victim", "-y"],
@@ -90,26 +90,26 @@ fn a_home_that_all_may_write_is_refused_before_anything_of_it_is_run() {
 #[test]
 fn root_of_a_namespace_that_lacks_the_real_root_stays_root() {
     require_root!();
-    let world = TestEnv::new();
-    let mut command = world.command("unshare");
+    let env = TestEnv::new();
+    let mut command = env.command("unshare");
     // In there / belongs to nobody, and the user's own is root's.
     command.arg("-r").arg(hermes_program()).args(["profile", "create", "made"]);
     command.env_remove("HERMES_SCANDIR");
     Hermes::new(command).ok();
-    assert_eq!(fs::metadata(world.profile("made")).unwrap().uid(), 10_000);
+    assert_eq!(fs::metadata(env.profile("made")).unwrap().uid(), 10_000);
 }
 
 #[test]
 fn a_command_of_root_leaves_links_in_the_home_to_its_owner() {
     require_root!();
-    let world = TestEnv::new();
-    world.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();
-    let own = roots_own(&world);
+    let env = TestEnv::new();
+    env.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();
+    let own = roots_own(&env);
     let secret = own.join("secret");
     fs::write(&secret, "gateway:\n  port: 9999\n").unwrap();
     chmod(&secret, 0o600);
     let before = listing(&own);
-    let a = world.profile("a");
+    let a = env.profile("a");
     let swap = |at: &Path, target: &Path| {
         let _ = fs::remove_file(at);
         let _ = fs::remove_dir_all(at);
@@ -117,13 +117,13 @@ fn a_command_of_root_leaves_links_in_the_home_to_its_owner() {
     };
     // Root itself could read and write all of these.
     swap(&a.join("config.yaml"), &secret);
-    let outcome = as_root(&world.home(), ["profile", "port", "a"]);
+    let outcome = as_root(&env.home(), ["profile", "port", "a"]);
     assert!(!outcome.stdout.contains("9999"), "{outcome}");
-    assert_ne!(as_root(&world.home(), ["profile", "port", "a", "9000"]).code(), Some(0));
+    assert_ne!(as_root(&env.home(), ["profile", "port", "a", "9000"]).code(), Some(0));
     for file in ["gateway.intent", "hermes-gateway.lock", "gateway.fault", "logs"] {
         swap(&a.join(file), &own.join("new"));
     }
-    swap(&world.home().join("active_profile"), &own.join("new"));
+    swap(&env.home().join("active_profile"), &own.join("new"));
     for line in [
         "profile use a",
         "profile export a -o /dev/stdout",
@@ -132,27 +132,27 @@ fn a_command_of_root_leaves_links_in_the_home_to_its_owner() {
         "profile delete b -y",
         "profile delete a -y",
     ] {
-        as_root(&world.home(), line.split(' '));
+        as_root(&env.home(), line.split(' '));
         assert_eq!(listing(&own), before, "{line}");
     }
-    assert!(!a.exists() && !world.profile("b").exists(), "a link is removed as a link");
+    assert!(!a.exists() && !env.profile("b").exists(), "a link is removed as a link");
 }
 
 #[test]
 fn a_deletion_by_root_that_stays_root_follows_no_link_either() {
     require_root!();
-    let world = TestEnv::new();
-    let own = roots_own(&world);
+    let env = TestEnv::new();
+    let own = roots_own(&env);
     let before = listing(&own);
-    world.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();
-    symlink(&own, world.profile("a").join("cache")).unwrap();
-    let logs = world.home().join("logs/gateways");
-    world.make_directory(&logs);
+    env.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();
+    symlink(&own, env.profile("a").join("cache")).unwrap();
+    let logs = env.home().join("logs/gateways");
+    env.make_directory(&logs);
     symlink(&own, logs.join("a")).unwrap();
     let mut command = Command::new(hermes_program());
-    command.env("HERMES_HOME", world.home()).env("HERMES_AS_ROOT", "1");
+    command.env("HERMES_HOME", env.home()).env("HERMES_AS_ROOT", "1");
     command.env_remove("HERMES_SCANDIR").args(["profile", "delete", "a", "-y"]);
     Hermes::new(command).run();
     assert_eq!(listing(&own), before);
-    assert!(!world.profile("a").exists());
+    assert!(!env.profile("a").exists());
 }

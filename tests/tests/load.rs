@@ -48,12 +48,12 @@ fn name(number: usize) -> String {
 
 /// Makes profiles with built-in gateways that are wanted, faster than `hermes profile create` could, which
 /// looks at the ports of all others.
-fn make(world: &TestEnv, host: &str, numbers: std::ops::Range<usize>) {
-    world.make_directory(&world.home().join("profiles"));
+fn make(env: &TestEnv, host: &str, numbers: std::ops::Range<usize>) {
+    env.make_directory(&env.home().join("profiles"));
     for number in numbers {
-        let home = world.profile(&name(number));
-        world.make_directory(&home);
-        world.make_directory(&home.join("logs"));
+        let home = env.profile(&name(number));
+        env.make_directory(&home);
+        env.make_directory(&home.join("logs"));
         let config = format!("gateway: {{host: {host}, port: {}}}\n", FIRST_PORT + number);
         for (file, text) in [
             ("SOUL.md", ""),
@@ -61,18 +61,17 @@ fn make(world: &TestEnv, host: &str, numbers: std::ops::Range<usize>) {
             (".env", ""),
             ("gateway.intent", "running\n"),
         ] {
-            world.write(&home.join(file), text);
+            env.write(&home.join(file), text);
         }
         chmod(&home.join(".env"), 0o600);
     }
     // The root home's own profile is not one of them.
-    world.write(&world.home().join("gateway.intent"), "stopped\n");
+    env.write(&env.home().join("gateway.intent"), "stopped\n");
 }
 
 /// How many of the gateways are up and ready.
-fn ready(world: &TestEnv) -> usize {
-    let all =
-        world.hermes(["gateway", "status", "--all", "--json", "--timeout", "900"]).run().json();
+fn ready(env: &TestEnv) -> usize {
+    let all = env.hermes(["gateway", "status", "--all", "--json", "--timeout", "900"]).run().json();
     let is_ready = |status: &&Value| status["state"] == "up" && status["ready"] == true;
     all.as_array().expect("a list").iter().filter(is_ready).count()
 }
@@ -90,10 +89,10 @@ fn answers(host: &str, number: usize) -> bool {
     ask().is_ok_and(|answer| answer.contains(&format!("\"profile\":\"{}\"", name(number))))
 }
 
-/// The processes of the world: how many of each program, and what memory is theirs (PSS), in KiB.
-fn census(world: &TestEnv) -> BTreeMap<String, (usize, u64)> {
+/// The processes of the test environment: how many of each program, and what memory is theirs (PSS), in KiB.
+fn census(env: &TestEnv) -> BTreeMap<String, (usize, u64)> {
     let mut census = BTreeMap::new();
-    for pid in processes_naming(world.path().to_str().expect("UTF-8")) {
+    for pid in processes_naming(env.path().to_str().expect("UTF-8")) {
         let read =
             |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
         let rollup = read("smaps_rollup");
@@ -107,24 +106,23 @@ fn census(world: &TestEnv) -> BTreeMap<String, (usize, u64)> {
 }
 
 /// What the gateway of this number has said at the end of its life.
-fn ended_in_order(world: &TestEnv, number: usize) -> bool {
+fn ended_in_order(env: &TestEnv, number: usize) -> bool {
     let name = name(number);
-    world
-        .logged(&name)
+    env.logged(&name)
         .last()
         .is_some_and(|line| line.contains(&format!("gateway `{name}` has ended")))
 }
 
 #[track_caller]
-fn all_are_well(world: &TestEnv, host: &str, count: usize, begun: Instant) {
-    assert_eq!(ready(world), count);
+fn all_are_well(env: &TestEnv, host: &str, count: usize, begun: Instant) {
+    assert_eq!(ready(env), count);
     let took = begun.elapsed();
     let silent: Vec<_> = (0..count).filter(|number| !answers(host, *number)).collect();
     assert_eq!(silent, [] as [usize; 0], "these don't answer");
     // The last loggers have only just been started.
-    let loggers = || census(world).get("s6-log").is_some_and(|(loggers, _)| *loggers > count);
+    let loggers = || census(env).get("s6-log").is_some_and(|(loggers, _)| *loggers > count);
     eventually("each has its logger", || loggers().then_some(()));
-    let census = census(world);
+    let census = census(env);
     let pss: u64 = census.values().map(|(_, pss)| pss).sum();
     let processes: usize = census.values().map(|(count, _)| count).sum();
     println!("{count} gateways ready after {:.1} s", took.as_secs_f64());
@@ -143,32 +141,32 @@ fn descriptors(pid: u64) -> String {
 #[test]
 fn a_tree_as_s6_runs_it_holds_what_it_has_room_for_and_says_what_it_has_not() {
     let (size, host) = (size(), &host(64));
-    let world = TestEnv::new();
-    make(&world, host, 0..size.by_default);
-    let tree = Svscan::start_with(world, size.options);
-    let world = &tree.world;
+    let env = TestEnv::new();
+    make(&env, host, 0..size.by_default);
+    let tree = Svscan::start_with(env, size.options);
+    let env = &tree.env;
     println!("s6-svscan's descriptors: {}", descriptors(tree.pid().into()));
     let begun = Instant::now();
-    world.hermes(["boot", "--timeout", "900"]).ok();
-    all_are_well(world, host, size.by_default, begun);
+    env.hermes(["boot", "--timeout", "900"]).ok();
+    all_are_well(env, host, size.by_default, begun);
     // One more than there is room for fails by itself, and harms none of the others.
-    let capacity = &world.hermes(["doctor", "--json"]).run().json()["capacity"];
+    let capacity = &env.hermes(["doctor", "--json"]).run().json()["capacity"];
     println!("capacity: {capacity}");
     let last = size.by_default + size.too_many;
-    make(world, host, size.by_default..last);
-    let outcome = world.hermes(["boot", "--timeout", "60"]).fails_with(1);
+    make(env, host, size.by_default..last);
+    let outcome = env.hermes(["boot", "--timeout", "60"]).fails_with(1);
     let refused = outcome.stderr.matches("` is full: ").count();
     println!("{refused} of {} more refused", size.too_many);
-    let registered = hermes_tests::names(&world.scandir());
+    let registered = hermes_tests::names(&env.scandir());
     let slots = registered.iter().filter(|name| name.starts_with("gateway-")).count();
     assert_eq!(refused, last + 1 - slots, "{outcome}");
     assert!(refused > 0 && refused < size.too_many, "{outcome}");
-    assert_eq!(ready(world), slots - 1);
+    assert_eq!(ready(env), slots - 1);
     let begun = Instant::now();
-    world.hermes(["gateway", "stop", "--all", "--timeout", "900"]).run();
+    env.hermes(["gateway", "stop", "--all", "--timeout", "900"]).run();
     println!("{} stopped after {:.1} s", slots - 1, begun.elapsed().as_secs_f64());
     let ended = within(TIMEOUT, "every last line is logged", || {
-        let ended = (0..last).filter(|number| ended_in_order(world, *number)).count();
+        let ended = (0..last).filter(|number| ended_in_order(env, *number)).count();
         (ended == slots - 1).then_some(ended)
     });
     assert_eq!(ended, slots - 1);
@@ -177,30 +175,30 @@ fn a_tree_as_s6_runs_it_holds_what_it_has_room_for_and_says_what_it_has_not() {
 #[test]
 fn a_tree_of_hermes_up_brings_many_up_and_down_and_loses_none() {
     let (count, host) = (size().under_up, &host(65));
-    let world = TestEnv::new();
-    make(&world, host, 0..count);
+    let env = TestEnv::new();
+    make(&env, host, 0..count);
     let begun = Instant::now();
-    let mut command = world.command(hermes_program());
+    let mut command = env.command(hermes_program());
     command.arg("up");
-    let up = Up::launch(world, command);
+    let up = Up::launch(env, command);
     within(TIMEOUT, "`hermes up` says that it is up", || {
         assert!(is_alive(up.pid().into()), "{}", up.log());
         up.log().contains(&format!("gateways started: {count}")).then_some(())
     });
     println!("s6-svscan's descriptors: {}", descriptors(up.svscan()));
-    all_are_well(&up.world, host, count, begun);
+    all_are_well(&up.env, host, count, begun);
     let begun = Instant::now();
     let pid = up.pid().into();
     hermes_tests::signal(pid, Signal::TERM);
     within(TIMEOUT, "`hermes up` ends", || (!is_alive(pid)).then_some(()));
     println!("all ended after {:.1} s", begun.elapsed().as_secs_f64());
-    let (world, code) = up.ended();
+    let (env, code) = up.ended();
     assert_eq!(code, Some(0));
-    let cut_off: Vec<_> = (0..count).filter(|number| !ended_in_order(&world, *number)).collect();
+    let cut_off: Vec<_> = (0..count).filter(|number| !ended_in_order(&env, *number)).collect();
     assert_eq!(cut_off, [] as [usize; 0], "these did not end in order");
-    let left = processes_naming(world.path().to_str().expect("UTF-8"));
+    let left = processes_naming(env.path().to_str().expect("UTF-8"));
     assert_eq!(left, [] as [u64; 0]);
-    let intent = |number: &usize| read(&world.profile(&name(*number)).join("gateway.intent"));
+    let intent = |number: &usize| read(&env.profile(&name(*number)).join("gateway.intent"));
     assert!((0..count).all(|number| intent(&number) == "running\n"));
 }
 

@@ -6,16 +6,16 @@ use hermes_s6::slot::layout::ServiceDir;
 use hermes_tests::{Logger, Stream, Svscan, TestEnv, chmod, eventually, kill};
 use rustix::process::Signal;
 
-fn follow(world: &TestEnv, args: &[&str]) -> Stream {
+fn follow(env: &TestEnv, args: &[&str]) -> Stream {
     let line = ["gateway", "logs", "-f"].iter().chain(args).copied();
-    world.hermes(line).env_remove("HERMES_SCANDIR").stream()
+    env.hermes(line).env_remove("HERMES_SCANDIR").stream()
 }
 
-/// A world with profiles of these names, in which nothing runs.
-fn world(names: &[&str]) -> TestEnv {
-    let world = TestEnv::new();
-    names.iter().for_each(|name| world.profile_for_later(name, "true", "stopped\n"));
-    world
+/// A test environment with profiles of these names, in which nothing runs.
+fn env(names: &[&str]) -> TestEnv {
+    let env = TestEnv::new();
+    names.iter().for_each(|name| env.profile_for_later(name, "true", "stopped\n"));
+    env
 }
 
 /// The numbers that were printed.
@@ -25,9 +25,9 @@ fn numbers(stream: &Stream) -> Vec<usize> {
 
 #[test]
 fn more_than_fifty_rotations_are_followed_in_order_without_loss_or_repetition() {
-    let world = world(&["coder"]);
-    let mut logger = Logger::start(&world, "coder", 10);
-    let following = follow(&world, &["coder", "-n", "1000"]);
+    let env = env(&["coder"]);
+    let mut logger = Logger::start(&env, "coder", 10);
+    let following = follow(&env, &["coder", "-n", "1000"]);
     let mut written = 0;
     while logger.archives.len() < 55 {
         // A few files at a time: less than what is kept.
@@ -42,9 +42,9 @@ fn more_than_fifty_rotations_are_followed_in_order_without_loss_or_repetition() 
 
 #[test]
 fn what_was_removed_while_a_follower_stood_still_is_counted_and_nothing_is_repeated() {
-    let world = world(&["coder"]);
-    let mut logger = Logger::start(&world, "coder", 3);
-    let following = follow(&world, &["coder", "-n", "1000"]);
+    let env = env(&["coder"]);
+    let mut logger = Logger::start(&env, "coder", 3);
+    let following = follow(&env, &["coder", "-n", "1000"]);
     logger.write(10);
     following.await_lines(10);
     following.signal(Signal::STOP);
@@ -81,16 +81,16 @@ fn what_was_removed_while_a_follower_stood_still_is_counted_and_nothing_is_repea
 #[test]
 fn the_logger_of_a_live_tree_rotates_and_is_killed_under_a_follower() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    let input = world.home().join("input");
+    let env = &tree.env;
+    let input = env.home().join("input");
     rustix::fs::mkfifoat(rustix::fs::CWD, &input, rustix::fs::Mode::RWXU).unwrap();
-    world.give(&input);
+    env.give(&input);
     // What is written into the FIFO is what the gateway says.
-    world.profile_running("talker", &format!("exec cat <>'{}'", input.display()));
-    world.hermes(["gateway", "start", "talker"]).ok();
+    env.profile_running("talker", &format!("exec cat <>'{}'", input.display()));
+    env.hermes(["gateway", "start", "talker"]).ok();
     let mut input = fs::File::options().read(true).write(true).open(input).unwrap();
     // All of them, whenever the follower begins.
-    let following = follow(world, &["talker", "-n", "1000000"]);
+    let following = follow(env, &["talker", "-n", "1000000"]);
     let mut written = 0;
     let mut say = |lines: usize| {
         use std::io::Write;
@@ -101,7 +101,7 @@ fn the_logger_of_a_live_tree_rotates_and_is_killed_under_a_follower() {
         following.await_lines(written);
         written
     };
-    let logger = ServiceDir::new(world.slot("talker")).log();
+    let logger = ServiceDir::new(env.slot("talker")).log();
     let pid = || logger.record().unwrap().pid.map(u64::from);
     for _ in 0..4 {
         say(5_000);
@@ -113,7 +113,7 @@ fn the_logger_of_a_live_tree_rotates_and_is_killed_under_a_follower() {
     let written = say(1);
     assert_eq!(numbers(&following), (0..written).collect::<Vec<_>>());
     assert_eq!(following.stderr(), "");
-    let directory = world.home().join("logs/gateways/talker");
+    let directory = env.home().join("logs/gateways/talker");
     let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
     let names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
     let count = |end: &str| names.iter().filter(|name| name.ends_with(end)).count();
@@ -122,10 +122,10 @@ fn the_logger_of_a_live_tree_rotates_and_is_killed_under_a_follower() {
 
 #[test]
 fn a_profile_is_followed_before_it_was_ever_started() {
-    let world = world(&["coder"]);
-    let following = follow(&world, &["coder"]);
+    let env = env(&["coder"]);
+    let following = follow(&env, &["coder"]);
     following.await_message("the gateway of `coder` has not logged anything yet");
-    let mut logger = Logger::start(&world, "coder", 3);
+    let mut logger = Logger::start(&env, "coder", 3);
     logger.say("one\ntwo\n");
     following.await_lines(2);
     assert_eq!(following.said(), ["one", "two"]);
@@ -133,11 +133,11 @@ fn a_profile_is_followed_before_it_was_ever_started() {
 
 #[test]
 fn a_profile_that_is_deleted_ends_its_log_after_its_last_line() {
-    let world = world(&["coder", "other"]);
-    let mut logger = Logger::start(&world, "coder", 3);
-    let mut other = Logger::start(&world, "other", 3);
-    let one = follow(&world, &["coder"]);
-    let both = follow(&world, &["--all"]);
+    let env = env(&["coder", "other"]);
+    let mut logger = Logger::start(&env, "coder", 3);
+    let mut other = Logger::start(&env, "other", 3);
+    let one = follow(&env, &["coder"]);
+    let both = follow(&env, &["--all"]);
     logger.say("first\n");
     one.await_lines(1);
     both.await_lines(1);
@@ -147,7 +147,7 @@ fn a_profile_that_is_deleted_ends_its_log_after_its_last_line() {
     logger.write(10);
     logger.await_written();
     drop(logger);
-    world.hermes(["profile", "delete", "-y", "coder"]).env_remove("HERMES_SCANDIR").ok();
+    env.hermes(["profile", "delete", "-y", "coder"]).env_remove("HERMES_SCANDIR").ok();
     for following in [&one, &both] {
         following.signal(Signal::CONT);
     }
@@ -165,9 +165,9 @@ fn a_profile_that_is_deleted_ends_its_log_after_its_last_line() {
 
 #[test]
 fn what_went_with_a_deleted_profile_is_told() {
-    let world = world(&["coder", "kept"]);
-    let mut logger = Logger::start(&world, "coder", 10);
-    let following = follow(&world, &["coder", "-n", "1000"]);
+    let env = env(&["coder", "kept"]);
+    let mut logger = Logger::start(&env, "coder", 10);
+    let following = follow(&env, &["coder", "-n", "1000"]);
     logger.write(10);
     following.await_lines(10);
     following.signal(Signal::STOP);
@@ -178,7 +178,7 @@ fn what_went_with_a_deleted_profile_is_told() {
     logger.settle();
     assert_eq!(logger.files().len(), 4);
     drop(logger);
-    world.hermes(["profile", "delete", "-y", "coder"]).env_remove("HERMES_SCANDIR").ok();
+    env.hermes(["profile", "delete", "-y", "coder"]).env_remove("HERMES_SCANDIR").ok();
     following.signal(Signal::CONT);
     let (_, stderr, code) = following.ended();
     let told = "warning: lines of `coder` are missing here: at least 3 archived files were removed \
@@ -186,20 +186,20 @@ fn what_went_with_a_deleted_profile_is_told() {
     assert!(stderr.starts_with(told), "{stderr}");
     assert_eq!(code, Some(4));
     // Where the log stays, it is over all the same.
-    let mut logger = Logger::start(&world, "kept", 10);
-    let following = follow(&world, &["kept"]);
+    let mut logger = Logger::start(&env, "kept", 10);
+    let following = follow(&env, &["kept"]);
     logger.write(3);
     following.await_lines(3);
     let line = ["profile", "delete", "-y", "--keep-logs", "kept"];
-    world.hermes(line).env_remove("HERMES_SCANDIR").ok();
+    env.hermes(line).env_remove("HERMES_SCANDIR").ok();
     assert_eq!(following.ended().2, Some(4));
 }
 
 #[test]
 fn no_line_has_to_wait_for_the_next_one() {
-    let world = world(&["a", "b"]);
-    let mut loggers = ["a", "b"].map(|name| Logger::start(&world, name, 10));
-    let following = follow(&world, &["a", "b", "-n", "1000"]);
+    let env = env(&["a", "b"]);
+    let mut loggers = ["a", "b"].map(|name| Logger::start(&env, name, 10));
+    let following = follow(&env, &["a", "b", "-n", "1000"]);
     for burst in 1..=150 {
         // The last lines meet a follower that is busy with those before them.
         for _ in 0..4 {
@@ -212,11 +212,11 @@ fn no_line_has_to_wait_for_the_next_one() {
 
 #[test]
 fn a_signal_or_a_reader_who_has_had_enough_ends_it_quietly() {
-    let world = world(&["coder"]);
-    let mut logger = Logger::start(&world, "coder", 3);
+    let env = env(&["coder"]);
+    let mut logger = Logger::start(&env, "coder", 3);
     logger.say("one\n");
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let following = follow(&world, &["coder"]);
+        let following = follow(&env, &["coder"]);
         following.await_lines(1);
         following.signal(signal);
         let (_, stderr, code) = following.ended();
@@ -224,18 +224,18 @@ fn a_signal_or_a_reader_who_has_had_enough_ends_it_quietly() {
     }
     // Nothing is said any more, and it ends all the same.
     let line = "{ hermes gateway logs -f coder; echo $? >&2; } | head -n 1";
-    let (stdout, stderr, _) = world.shell(line).env_remove("HERMES_SCANDIR").stream().ended();
+    let (stdout, stderr, _) = env.shell(line).env_remove("HERMES_SCANDIR").stream().ended();
     assert!(stdout.ends_with("  one\n"), "{stdout}");
     assert_eq!(stderr, "0\n");
-    let (stdout, stderr, code) = follow(&world, &["coder", "--timeout", "5"]).ended();
+    let (stdout, stderr, code) = follow(&env, &["coder", "--timeout", "5"]).ended();
     assert!(stdout.ends_with("  one\n"), "{stdout}");
     assert_eq!((stderr.as_str(), code), ("error: the log was followed for 5 s\n", Some(6)));
 }
 
 #[test]
 fn the_last_lines_come_first_and_as_many_as_were_asked_for() {
-    let world = world(&["coder"]);
-    let mut logger = Logger::start(&world, "coder", 10);
+    let env = env(&["coder"]);
+    let mut logger = Logger::start(&env, "coder", 10);
     for _ in 0..10 {
         logger.write(50);
         logger.await_written();
@@ -243,7 +243,7 @@ fn the_last_lines_come_first_and_as_many_as_were_asked_for() {
     assert!(logger.files().len() > 4);
     let of = |args: &[&str]| {
         let line = ["gateway", "logs", "coder"].iter().chain(args).copied();
-        let outcome = world.hermes(line).env_remove("HERMES_SCANDIR").ok();
+        let outcome = env.hermes(line).env_remove("HERMES_SCANDIR").ok();
         let number = |line: &str| line.rsplit_once("  ").unwrap().1.parse().unwrap();
         outcome.stdout.lines().map(number).collect::<Vec<usize>>()
     };
@@ -253,11 +253,11 @@ fn the_last_lines_come_first_and_as_many_as_were_asked_for() {
         assert_eq!(of(&["-n", &last.to_string()]), expected);
     }
     for (args, first) in [(&["coder"][..], 490), (&["coder", "-n", "300"], 200)] {
-        let following = follow(&world, args);
+        let following = follow(&env, args);
         following.await_lines(500 - first);
         assert_eq!(numbers(&following), (first..500).collect::<Vec<_>>());
     }
-    let following = follow(&world, &["coder", "-n", "0"]);
+    let following = follow(&env, &["coder", "-n", "0"]);
     // Nothing tells from outside that it has begun but the file that it has open, at its end.
     eventually("it follows", || {
         let proc = format!("/proc/{}", following.pid());
@@ -278,13 +278,13 @@ fn the_last_lines_come_first_and_as_many_as_were_asked_for() {
 
 #[test]
 fn a_log_that_may_not_be_read_is_an_error() {
-    let world = world(&["coder"]);
-    let directory = world.home().join("logs/gateways/coder");
-    world.make_directory(&world.home().join("logs"));
-    world.make_directory(&world.home().join("logs/gateways"));
-    world.make_directory(&directory);
+    let env = env(&["coder"]);
+    let directory = env.home().join("logs/gateways/coder");
+    env.make_directory(&env.home().join("logs"));
+    env.make_directory(&env.home().join("logs/gateways"));
+    env.make_directory(&directory);
     chmod(&directory, 0);
-    let (_, stderr, code) = follow(&world, &["coder"]).ended();
+    let (_, stderr, code) = follow(&env, &["coder"]).ended();
     chmod(&directory, 0o700);
     assert!(stderr.starts_with("error: failed to read the log of `coder`\n  "), "{stderr}");
     assert_eq!(code, Some(5), "{stderr}");

@@ -5,24 +5,24 @@ use std::fs;
 use hermes_tests::{Hermes, TestEnv, is_one_clear_error};
 use serde_json::{Value, json};
 
-/// A world with profiles that have logged this.
-fn world(logs: &[(&str, &[u8])]) -> TestEnv {
-    let world = TestEnv::new();
-    world.make_directory(&world.home().join("logs"));
-    world.make_directory(&world.home().join("logs/gateways"));
+/// A test environment with profiles that have logged this.
+fn env(logs: &[(&str, &[u8])]) -> TestEnv {
+    let env = TestEnv::new();
+    env.make_directory(&env.home().join("logs"));
+    env.make_directory(&env.home().join("logs/gateways"));
     for (name, said) in logs {
-        world.profile_for_later(name, "true", "stopped\n");
-        let directory = world.home().join("logs/gateways").join(name);
-        world.make_directory(&directory);
+        env.profile_for_later(name, "true", "stopped\n");
+        let directory = env.home().join("logs/gateways").join(name);
+        env.make_directory(&directory);
         fs::write(directory.join("current"), said).expect("a file");
-        world.give(&directory.join("current"));
+        env.give(&directory.join("current"));
     }
-    world
+    env
 }
 
-fn logs(world: &TestEnv, args: &[&str]) -> Hermes {
+fn logs(env: &TestEnv, args: &[&str]) -> Hermes {
     let line = ["gateway", "logs"].iter().chain(args).copied();
-    world.hermes(line).env_remove("HERMES_SCANDIR")
+    env.hermes(line).env_remove("HERMES_SCANDIR")
 }
 
 /// What a terminal gets, without the carriage returns that it adds itself.
@@ -43,7 +43,7 @@ const LONG: &[u8] = b"\
 
 #[test]
 fn several_profiles_are_told_apart_and_told_in_the_order_of_time() {
-    let world = world(&[("a", A), ("longer", LONG)]);
+    let env = env(&[("a", A), ("longer", LONG)]);
     let expected = "\
         a      | 2026-01-02 03:04:05.000000000  one\n\
         longer | 2026-01-02 03:04:06.000000000  two\n\
@@ -51,35 +51,35 @@ fn several_profiles_are_told_apart_and_told_in_the_order_of_time() {
         longer | 2026-01-02 03:04:06.000000001  three\n\
         a      | 2026-01-02 03:04:07.000000000  four\n\
         a      | 2026-01-02 03:04:08.000000000  five\n";
-    let outcome = logs(&world, &["a", "longer", "a"]).ok();
+    let outcome = logs(&env, &["a", "longer", "a"]).ok();
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), (expected, ""));
-    let outcome = logs(&world, &["a", "longer", "-n", "1"]).ok();
+    let outcome = logs(&env, &["a", "longer", "-n", "1"]).ok();
     let last = "\
         longer | 2026-01-02 03:04:06.000000001  three\n\
         a      | 2026-01-02 03:04:08.000000000  five\n";
     assert_eq!(outcome.stdout, last);
-    assert!(logs(&world, &["a"]).ok().stdout.starts_with("2026-"));
+    assert!(logs(&env, &["a"]).ok().stdout.starts_with("2026-"));
     // Who has not said anything takes no part.
-    let outcome = logs(&world, &["--all"]).ok();
+    let outcome = logs(&env, &["--all"]).ok();
     assert_eq!(outcome.stdout, expected);
     assert_eq!(outcome.stderr, "the gateway of `default` has not logged anything yet\n");
-    is_one_clear_error(&logs(&world, &["default"]).fails_with(1));
-    is_one_clear_error(&logs(&world, &["a", "nope"]).fails_with(4));
-    is_one_clear_error(&logs(&world, &["a", "nope", "-f"]).fails_with(4));
-    let following = logs(&world, &["a", "longer", "-f"]).stream();
+    is_one_clear_error(&logs(&env, &["default"]).fails_with(1));
+    is_one_clear_error(&logs(&env, &["a", "nope"]).fails_with(4));
+    is_one_clear_error(&logs(&env, &["a", "nope", "-f"]).fails_with(4));
+    let following = logs(&env, &["a", "longer", "-f"]).stream();
     following.await_lines(6);
     assert_eq!(following.stdout(), expected);
 }
 
 #[test]
 fn a_profile_has_a_colour_on_a_terminal_if_colours_are_wanted() {
-    let world = world(&[("a", A), ("longer", LONG)]);
-    let coloured = on_terminal(logs(&world, &["a", "longer"]).env("TERM", "xterm"));
+    let env = env(&[("a", A), ("longer", LONG)]);
+    let coloured = on_terminal(logs(&env, &["a", "longer"]).env("TERM", "xterm"));
     let first = "\u{1b}[36ma      | \u{1b}[0m2026-01-02 03:04:05.000000000  one\n";
     assert!(coloured.starts_with(first), "{coloured:?}");
     assert!(coloured.contains("\u{1b}[33mlonger | \u{1b}[0m"), "{coloured:?}");
-    let plain = logs(&world, &["a", "longer"]).ok().stdout;
-    let no_colour = logs(&world, &["a", "longer"]).env("TERM", "xterm").env("NO_COLOR", "1");
+    let plain = logs(&env, &["a", "longer"]).ok().stdout;
+    let no_colour = logs(&env, &["a", "longer"]).env("TERM", "xterm").env("NO_COLOR", "1");
     assert_eq!(on_terminal(no_colour), plain);
 }
 
@@ -101,21 +101,21 @@ fn a_terminal_gets_nothing_that_could_change_what_it_shows() {
         (b"no UTF-8 \xff\x9b31m\xe2\x80", r"no UTF-8 \xff\x9b31m\xe2\x80"),
     ] {
         let line = [said, b"\n"].concat();
-        let world = world(&[("a", &line)]);
-        assert_eq!(on_terminal(logs(&world, &["a"])), format!("{shown}\n"));
+        let env = env(&[("a", &line)]);
+        assert_eq!(on_terminal(logs(&env, &["a"])), format!("{shown}\n"));
         // The terminal of the test adds a carriage return, and the replacement is the test's own.
-        let raw = logs(&world, &["a", "--raw"]).on_terminal();
+        let raw = logs(&env, &["a", "--raw"]).on_terminal();
         raw.await_lines(1);
         assert_eq!(raw.bytes(), [said, b"\r\n"].concat());
         // Where no terminal is, nothing is escaped.
-        let plain = logs(&world, &["a"]).stream();
+        let plain = logs(&env, &["a"]).stream();
         plain.await_lines(1);
         assert_eq!(plain.bytes(), line);
-        let following = logs(&world, &["a", "-f"]).on_terminal();
+        let following = logs(&env, &["a", "-f"]).on_terminal();
         following.await_lines(1);
         assert_eq!(following.stdout(), format!("{shown}\r\n"));
         // JSON is plain wherever it goes, and means what was said.
-        let json = logs(&world, &["a", "--json"]).ok();
+        let json = logs(&env, &["a", "--json"]).ok();
         let plain = |c: char| !c.is_control() && !"\u{202e}\u{200b}\u{2028}".contains(c);
         assert!(json.stdout.trim_end().chars().all(plain), "{json}");
         assert_eq!(json.json()["line"], String::from_utf8_lossy(said).as_ref());
@@ -124,9 +124,9 @@ fn a_terminal_gets_nothing_that_could_change_what_it_shows() {
 
 #[test]
 fn json_is_an_object_for_each_line_with_its_time() {
-    let world = world(&[("a", A), ("b", b"no time\n2026-01-02 03:04:05.000000001  time\nhalf")]);
+    let env = env(&[("a", A), ("b", b"no time\n2026-01-02 03:04:05.000000001  time\nhalf")]);
     let objects = |args: &[&str]| -> Vec<Value> {
-        let outcome = logs(&world, args).env("TZ", "UTC").ok();
+        let outcome = logs(&env, args).env("TZ", "UTC").ok();
         outcome.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     assert_eq!(
@@ -141,6 +141,6 @@ fn json_is_an_object_for_each_line_with_its_time() {
     let profiles: Vec<_> =
         profiles.iter().map(|object| object["profile"].as_str().unwrap()).collect();
     assert_eq!(profiles, ["b", "b", "a", "a"]);
-    let outcome = logs(&world, &["a", "--json", "-n", "1"]).env("TZ", "Asia/Tokyo").json();
+    let outcome = logs(&env, &["a", "--json", "-n", "1"]).env("TZ", "Asia/Tokyo").json();
     assert_eq!(outcome["time"], "2026-01-01T18:04:08Z");
 }

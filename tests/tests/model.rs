@@ -17,9 +17,9 @@ use serde_json::Value;
 
 /// For how many seconds it goes on; otherwise for a minute.
 const SECONDS: &str = "HERMES_TEST_SECONDS";
-/// How many steps are taken in one world.
+/// How many steps are taken in one environment.
 const LENGTH: usize = 30;
-/// How large a world's disk is.
+/// How large a test environment's disk is.
 const MEBIBYTES: u32 = 32;
 /// From the tenth on they are too many, and an orphan's successors may add some.
 const DEATHS: usize = 6;
@@ -47,19 +47,18 @@ fn whatever_is_done_in_whatever_order_the_tree_is_what_a_small_model_says() {
     assert!(taken >= 10, "so many steps at least: {taken}");
 }
 
-/// Takes steps in a new world, and answers how many.
+/// Takes steps in a new environment, and answers how many.
 fn sequence(seed: u64, end: Instant) -> usize {
-    let mut dice = SeededRng::new(seed);
-    let mut world = TestEnv::on_disk_of(MEBIBYTES);
-    world.faster = 1000;
-    let mut soak =
-        Soak { up: Some(Up::start_in(world)), model: Model::default(), done: Vec::new() };
+    let mut rng = SeededRng::new(seed);
+    let mut env = TestEnv::on_disk_of(MEBIBYTES);
+    env.faster = 1000;
+    let mut soak = Soak { up: Some(Up::start_in(env)), model: Model::default(), done: Vec::new() };
     let mut first = [Command::Create("a"), Command::Start("a"), Command::Create("b")].into_iter();
     for _ in 0..LENGTH {
         let step = match first.next() {
             Some(command) => Step::Say(command),
             None if Instant::now() >= end => break,
-            None => dice.roll(&steps()),
+            None => rng.roll(&steps()),
         };
         soak.done.push(step.clone());
         let scene = Scene { seed, done: &soak.done.clone() };
@@ -67,10 +66,10 @@ fn sequence(seed: u64, end: Instant) -> usize {
         drop(scene);
     }
     let taken = soak.done.len();
-    let (world, code) = soak.up.take().expect("it runs").end(Signal::TERM);
+    let (env, code) = soak.up.take().expect("it runs").end(Signal::TERM);
     assert_eq!(code, Some(0), "the tree ends in order");
     eventually("nothing is left of the tree", || {
-        processes_naming(&world.path().to_string_lossy()).is_empty().then_some(())
+        processes_naming(&env.path().to_string_lossy()).is_empty().then_some(())
     });
     taken
 }
@@ -95,8 +94,8 @@ impl Soak {
         self.up.as_ref().expect("it runs")
     }
 
-    fn world(&self) -> &TestEnv {
-        &self.up().world
+    fn env(&self) -> &TestEnv {
+        &self.up().env
     }
 
     fn take(&mut self, step: &Step) {
@@ -106,8 +105,8 @@ impl Soak {
             Step::Corrupt(name) => {
                 if let Some(profile) = self.model.0.get_mut(name) {
                     profile.wanted = Wanted::Corrupt;
-                    let path = self.world().profile(name).join("gateway.intent");
-                    self.world().write(&path, "maybe\n");
+                    let path = self.env().profile(name).join("gateway.intent");
+                    self.env().write(&path, "maybe\n");
                 }
             }
             Step::KillGateway(name) => self.kill_gateway(name),
@@ -131,7 +130,7 @@ impl Soak {
             Command::Unregister(name) => vec!["gateway", "unregister", name],
             Command::Boot => vec!["boot"],
         };
-        let outcome = self.world().hermes(args).run();
+        let outcome = self.env().hermes(args).run();
         if !matches!(outcome.code(), Some(0)) && *command != Command::Boot {
             is_one_clear_error(&outcome);
         }
@@ -146,7 +145,7 @@ impl Soak {
 
     /// It is done or not, and a boot with room again makes the one or the other whole.
     fn say_on_full_disk(&mut self, command: &Command) {
-        let filler = self.world().path().join("filler");
+        let filler = self.env().path().join("filler");
         let mut file = File::create(&filler).expect("a file");
         let zeros = vec![0; 1 << 20];
         let full = (0..=MEBIBYTES).any(|_| file.write_all(&zeros).is_err());
@@ -156,7 +155,7 @@ impl Soak {
         fs::remove_file(&filler).expect("it was there");
         let mut done = self.model.clone();
         done.apply(command);
-        self.world().hermes(["boot"]).ok();
+        self.env().hermes(["boot"]).ok();
         done.apply(&Command::Boot);
         self.model.apply(&Command::Boot);
         let allowed =
@@ -184,7 +183,7 @@ impl Soak {
         if !self.model.0.get(name).is_some_and(|profile| profile.registered) {
             return;
         }
-        let log = ServiceDir::new(self.world().slot(name)).log();
+        let log = ServiceDir::new(self.env().slot(name)).log();
         let logger = || log.record().ok().and_then(|record| record.gateway());
         let old = eventually("it logs", logger);
         kill(old.into());
@@ -197,7 +196,7 @@ impl Soak {
         };
         profile.deaths += 2;
         let state = if profile.up { "orphan" } else { "down" };
-        self.world().lose_supervisors(name);
+        self.env().lose_supervisors(name);
         eventually("it is an orphan", || (self.up().status(name)["state"] == state).then_some(()));
         let before = self.model.clone();
         self.say_and_expect(then);
@@ -219,13 +218,13 @@ impl Soak {
         if matches!(end, End::SvscanKilled | End::BothKilled) {
             kill(svscan);
         }
-        let (world, _) = match end {
+        let (env, _) = match end {
             End::Orderly => up.end(Signal::TERM),
             _ => up.ended(),
         };
         // One that lost its `hermes up` ends by itself, in its own time.
         eventually("the former tree has ended", || (!is_alive(svscan)).then_some(()));
-        self.up = Some(Up::start_in(world));
+        self.up = Some(Up::start_in(env));
         self.model.begin_again();
     }
 
@@ -245,21 +244,21 @@ impl Soak {
 
     /// What is not as `model` says, if anything.
     fn difference(&self, model: &Model) -> Option<String> {
-        let world = self.world();
+        let env = self.env();
         let differ = |what: &str, expected: Vec<String>, seen: Vec<String>| {
             (expected != seen)
                 .then(|| format!("{what}: {expected:#?}, and there is {seen:#?}\n{model}"))
         };
-        let profiles = world.hermes(["profile", "list", "--json"]).json();
+        let profiles = env.hermes(["profile", "list", "--json"]).json();
         let slots = |mut names: Vec<String>| {
             names.retain(|name| !name.starts_with(".s6-") && name != ".hermes.booted");
             names
         };
         let all = model.0.keys().map(ToString::to_string).collect();
-        differ("homes", all, names(&world.home().join("profiles")))
-            .or_else(|| differ("slots", model.slots(), slots(names(&world.scandir()))))
+        differ("homes", all, names(&env.home().join("profiles")))
+            .or_else(|| differ("slots", model.slots(), slots(names(&env.scandir()))))
             .or_else(|| differ("profiles", told(model), listed(&profiles)))
-            .or_else(|| differ("processes", model.processes(), running(world)))
+            .or_else(|| differ("processes", model.processes(), running(env)))
     }
 }
 
@@ -284,8 +283,8 @@ fn listed(profiles: &Value) -> Vec<String> {
 }
 
 /// The processes below s6-svscan, each with what started it, without their options.
-fn running(world: &TestEnv) -> Vec<String> {
-    let snapshot = Snapshot::of(world);
+fn running(env: &TestEnv) -> Vec<String> {
+    let snapshot = Snapshot::of(env);
     let short = |line: &&str| {
         let line = line.strip_prefix("process ")?;
         let (process, rest) = line.split_once(" in ")?;

@@ -6,11 +6,11 @@ use hermes_tests::{Svscan, eventually, is_alive, pid, processes_naming};
 #[test]
 fn a_second_gateway_by_hand_names_the_first_and_harms_nothing() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_serving("coder");
-    world.hermes(["gateway", "start", "coder"]).ok();
+    let env = &tree.env;
+    env.profile_serving("coder");
+    env.hermes(["gateway", "start", "coder"]).ok();
     let first = pid(&tree.status("coder"));
-    let outcome = world.hermes(["gateway", "start", "coder", "--foreground"]).fails_with(1);
+    let outcome = env.hermes(["gateway", "start", "coder", "--foreground"]).fails_with(1);
     assert!(outcome.stderr.contains("the gateway of `coder` runs already"), "{outcome}");
     assert!(outcome.stderr.contains(&format!("process {first} has")), "{outcome}");
     let status = tree.status("coder");
@@ -20,18 +20,18 @@ fn a_second_gateway_by_hand_names_the_first_and_harms_nothing() {
 #[test]
 fn a_gateway_that_lost_its_supervisor_is_an_orphan_and_stop_ends_it() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("lone", "exec sleep 600");
-    world.hermes(["gateway", "start", "lone"]).ok();
+    let env = &tree.env;
+    env.profile_running("lone", "exec sleep 600");
+    env.hermes(["gateway", "start", "lone"]).ok();
     let gateway = pid(&tree.status("lone"));
-    tree.world.lose_supervisors("lone");
+    tree.env.lose_supervisors("lone");
     let status = tree.status("lone");
     assert_eq!(status["state"], "orphan", "{status}");
     assert_eq!(pid(&status), gateway);
-    world.hermes(["gateway", "status", "lone"]).fails_with(3);
-    let doctor = world.hermes(["doctor", "--json"]).fails_with(1);
+    env.hermes(["gateway", "status", "lone"]).fails_with(3);
+    let doctor = env.hermes(["doctor", "--json"]).fails_with(1);
     assert!(doctor.stdout.contains("hermes gateway restart lone"), "{doctor}");
-    world.hermes(["gateway", "stop", "lone"]).ok();
+    env.hermes(["gateway", "stop", "lone"]).ok();
     assert!(!is_alive(gateway));
     assert_eq!(tree.status("lone")["state"], "down");
 }
@@ -39,11 +39,11 @@ fn a_gateway_that_lost_its_supervisor_is_an_orphan_and_stop_ends_it() {
 #[test]
 fn restart_replaces_an_orphan_by_a_supervised_gateway() {
     let tree = Svscan::start();
-    tree.world.profile_serving("coder");
-    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    tree.env.profile_serving("coder");
+    tree.env.hermes(["gateway", "start", "coder"]).ok();
     let orphan = pid(&tree.status("coder"));
-    tree.world.lose_supervisors("coder");
-    tree.world.hermes(["gateway", "restart", "coder"]).ok();
+    tree.env.lose_supervisors("coder");
+    tree.env.hermes(["gateway", "restart", "coder"]).ok();
     let status = tree.status("coder");
     assert_eq!(status["state"], "up");
     assert!(pid(&status) != orphan && !is_alive(orphan));
@@ -52,77 +52,77 @@ fn restart_replaces_an_orphan_by_a_supervised_gateway() {
 #[test]
 fn an_orphan_does_not_outlive_its_profile() {
     let tree = Svscan::start();
-    tree.world.profile_serving("coder");
-    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    tree.env.profile_serving("coder");
+    tree.env.hermes(["gateway", "start", "coder"]).ok();
     let orphan = pid(&tree.status("coder"));
-    tree.world.lose_supervisors("coder");
-    tree.world.hermes(["profile", "delete", "coder", "-y"]).ok();
+    tree.env.lose_supervisors("coder");
+    tree.env.hermes(["profile", "delete", "coder", "-y"]).ok();
     assert!(!is_alive(orphan));
-    assert!(!tree.world.profile("coder").exists());
+    assert!(!tree.env.profile("coder").exists());
 }
 
 #[test]
 fn what_a_gateway_leaves_of_its_group_ends_with_a_stop() {
     let tree = Svscan::start();
-    let world = &tree.world;
+    let env = &tree.env;
     // One child does not mind a SIGTERM, and one has nothing of its gateway's environment.
-    let home = world.profile("parent").display().to_string();
+    let home = env.profile("parent").display().to_string();
     let stubborn = "(trap '' TERM; echo stubborn; exec sleep 6002)";
     let stranger = format!("env -i tail -f {home}/SOUL.md");
-    world.profile_running("parent", &format!("{stubborn} & {stranger} & exec sleep 6000"));
-    let config = world.profile("parent").join("config.yaml");
+    env.profile_running("parent", &format!("{stubborn} & {stranger} & exec sleep 6000"));
+    let config = env.profile("parent").join("config.yaml");
     let text = std::fs::read_to_string(&config).unwrap();
-    world.write(&config, &format!("{text}  stop_timeout: 4\n"));
-    world.hermes(["gateway", "start", "parent"]).ok();
+    env.write(&config, &format!("{text}  stop_timeout: 4\n"));
+    env.hermes(["gateway", "start", "parent"]).ok();
     let family = || processes_naming(&home);
     eventually("all three run", || (family().len() == 3).then_some(()));
-    world.hermes(["gateway", "stop", "parent"]).ok();
+    env.hermes(["gateway", "stop", "parent"]).ok();
     assert_eq!(family(), [0; 0], "on return none of them lives");
 }
 
 #[test]
 fn a_process_that_stopped_its_own_gateway_lives_on_until_somebody_else_looks() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    let go = world.path().join("go");
+    let env = &tree.env;
+    let go = env.path().join("go");
     let child = format!(
         "until test -e {}; do sleep 0.05; done\n{} gateway stop coder && exec sleep 6{}",
         go.display(),
         hermes_tests::hermes_program().display(),
         std::process::id(),
     );
-    world.write(&world.path().join("child"), &child);
-    let command = format!("setsid sh {}/child & exec sleep 6000", world.path().display());
-    world.profile_running("coder", &command);
-    world.hermes(["gateway", "start", "coder"]).ok();
-    world.write(&go, "");
+    env.write(&env.path().join("child"), &child);
+    let command = format!("setsid sh {}/child & exec sleep 6000", env.path().display());
+    env.profile_running("coder", &command);
+    env.hermes(["gateway", "start", "coder"]).ok();
+    env.write(&go, "");
     let left = || processes_naming(&format!("sleep\06{}", std::process::id()));
     eventually("it has stopped its gateway", || (left().len() == 1).then_some(()));
     assert_eq!(tree.status("coder")["state"], "down");
-    world.hermes(["gateway", "unregister", "coder"]).ok();
+    env.hermes(["gateway", "unregister", "coder"]).ok();
     assert_eq!(left(), [0; 0]);
 }
 
 #[test]
 fn a_logger_that_lost_its_supervisor_gives_way_to_the_next_one() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    let log = ServiceDir::new(world.slot("coder")).log();
+    let env = &tree.env;
+    let log = ServiceDir::new(env.slot("coder")).log();
     let logger = || log.record().ok().and_then(|record| record.gateway()).map(u64::from);
-    world.profile_serving("coder");
+    env.profile_serving("coder");
     for verb in ["stop", "start"] {
-        world.hermes(["gateway", "start", "coder"]).ok();
-        world.hermes(["gateway", "stop", "coder"]).ok();
+        env.hermes(["gateway", "start", "coder"]).ok();
+        env.hermes(["gateway", "stop", "coder"]).ok();
         let lone = eventually("it logs", logger);
-        world.lose_supervisors("coder");
+        env.lose_supervisors("coder");
         assert!(is_alive(lone), "it has not noticed");
-        world.hermes(["gateway", verb, "coder"]).ok();
+        env.hermes(["gateway", verb, "coder"]).ok();
         assert!(!is_alive(lone), "after {verb}");
         let begun = |line: &&String| line.contains("listens on");
-        let said = world.logged("coder").iter().filter(begun).count();
-        world.hermes(["gateway", "restart", "coder"]).ok();
+        let said = env.logged("coder").iter().filter(begun).count();
+        env.hermes(["gateway", "restart", "coder"]).ok();
         eventually("its successor logs", || {
-            let now = world.logged("coder").iter().filter(begun).count();
+            let now = env.logged("coder").iter().filter(begun).count();
             (now > said).then_some(())
         });
     }

@@ -17,9 +17,9 @@ struct Second {
 
 impl Second {
     fn start(up: &Up, variable: (&str, &str)) -> Self {
-        let log = up.world.path().join("second.log");
-        let mut command = up.world.command(hermes_program());
-        command.args(["up", "--scandir"]).arg(up.world.path().join("second"));
+        let log = up.env.path().join("second.log");
+        let mut command = up.env.command(hermes_program());
+        command.args(["up", "--scandir"]).arg(up.env.path().join("second"));
         command.env(variable.0, variable.1).stdin(Stdio::null()).stdout(Stdio::null());
         let file = fs::File::create(&log).expect("a log");
         let child = command.stderr(file).spawn().expect("hermes runs");
@@ -48,9 +48,9 @@ impl Second {
 
 /// One tree with one gateway that runs.
 fn first() -> Up {
-    let world = TestEnv::new();
-    world.profile_for_later("coder", "exec sleep 600", "running");
-    let up = Up::start_in(world);
+    let env = TestEnv::new();
+    env.profile_for_later("coder", "exec sleep 600", "running");
+    let up = Up::start_in(env);
     assert_eq!(up.status("coder")["state"], "up");
     up
 }
@@ -58,8 +58,8 @@ fn first() -> Up {
 #[test]
 fn the_file_says_whose_the_home_is() {
     let up = first();
-    let text = fs::read_to_string(up.world.home().join("hermes-owner.lock")).unwrap();
-    let scandir = format!("scandir={:?}", up.world.scandir());
+    let text = fs::read_to_string(up.env.home().join("hermes-owner.lock")).unwrap();
+    let scandir = format!("scandir={:?}", up.env.scandir());
     for part in ["host=", "container=", "boot=", "since=20", scandir.as_str()] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -93,11 +93,11 @@ fn a_second_tree_takes_over_when_the_first_is_killed() {
     let second = Second::start(&up, ("HERMES_OWNER_WAIT", "600"));
     second.says("waiting up to 600 s for the owner");
     kill(up.svscan());
-    let (world, _) = up.ended();
+    let (env, _) = up.ended();
     second.says("the tree is up");
-    let scandir = world.path().join("second");
+    let scandir = env.path().join("second");
     let status = eventually("its gateway is up", || {
-        let command = world.hermes(["gateway", "status", "coder", "--json"]);
+        let command = env.hermes(["gateway", "status", "coder", "--json"]);
         let status = command.env("HERMES_SCANDIR", scandir.to_str().unwrap()).run().json();
         (status["state"] == "up").then_some(status)
     });
@@ -120,27 +120,27 @@ fn a_client_supervises_nothing_and_says_who_does() {
         &["up"],
     ];
     for args in commands {
-        let client = up.world.hermes(args.iter().copied()).env("HERMES_ROLE", "client");
+        let client = up.env.hermes(args.iter().copied()).env("HERMES_ROLE", "client");
         let outcome = client.fails_with(5);
         is_one_clear_error(&outcome);
         assert!(outcome.stderr.contains(&svscan), "{outcome}");
     }
-    let doctor = up.world.hermes(["doctor"]).env("HERMES_ROLE", "client").run();
+    let doctor = up.env.hermes(["doctor"]).env("HERMES_ROLE", "client").run();
     let seen = format!("HERMES_ROLE=client supervises nothing; the owner is {svscan}");
     assert!(doctor.stdout.contains(&seen), "{doctor}");
-    let list = up.world.hermes(["profile", "list"]).env("HERMES_ROLE", "client").ok();
+    let list = up.env.hermes(["profile", "list"]).env("HERMES_ROLE", "client").ok();
     assert!(list.stdout.contains("coder") && !list.stdout.contains("other"), "{list}");
-    up.world.hermes(["gateway", "start", "coder"]).env("HERMES_ROLE", "boss").fails_with(2);
-    up.world.hermes(["gateway", "start", "coder"]).env("HERMES_ROLE", "owner").ok();
+    up.env.hermes(["gateway", "start", "coder"]).env("HERMES_ROLE", "boss").fails_with(2);
+    up.env.hermes(["gateway", "start", "coder"]).env("HERMES_ROLE", "owner").ok();
 }
 
 #[test]
 fn a_link_to_the_scan_directory_leads_to_the_same_tree() {
     let up = first();
-    let link = up.world.path().join("link");
-    std::os::unix::fs::symlink(up.world.scandir(), &link).unwrap();
+    let link = up.env.path().join("link");
+    std::os::unix::fs::symlink(up.env.scandir(), &link).unwrap();
     let hermes = |args: &[&str]| {
-        let command = up.world.hermes(args.iter().copied());
+        let command = up.env.hermes(args.iter().copied());
         command.env("HERMES_SCANDIR", link.to_str().unwrap())
     };
     hermes(&["gateway", "stop", "coder"]).ok();
@@ -161,10 +161,10 @@ fn without_the_lock_a_second_tree_does_not_wait() {
     let up = first();
     let second = Second::start(&up, ("HERMES_OWNER_LOCK", "off"));
     second.says("the tree is up");
-    let doctor = up.world.hermes(["doctor"]).run();
+    let doctor = up.env.hermes(["doctor"]).run();
     assert!(!doctor.stdout.contains("error: owner"), "this one is the owner: {doctor}");
-    let other = up.world.path().join("second");
-    let doctor = up.world.hermes(["doctor"]).env("HERMES_SCANDIR", other.to_str().unwrap());
+    let other = up.env.path().join("second");
+    let doctor = up.env.hermes(["doctor"]).env("HERMES_SCANDIR", other.to_str().unwrap());
     let doctor = doctor.fails_with(1);
     let told = format!("are run by s6-svscan {}: host=", up.svscan());
     assert!(doctor.stdout.contains("error: owner: ") && doctor.stdout.contains(&told), "{doctor}");

@@ -10,16 +10,16 @@ use serde_json::{Value, json};
 
 /// A tree in which the policy's delays are a fiftieth.
 fn hasty() -> Svscan {
-    let mut world = TestEnv::new();
-    world.faster = 50;
-    Svscan::start_with(world, &[])
+    let mut env = TestEnv::new();
+    env.faster = 50;
+    Svscan::start_with(env, &[])
 }
 
 /// Each life of it leaves a line in the root home.
 const LOOPER: &str = "echo life >>lives; exit 1";
 
-fn lives(world: &TestEnv) -> usize {
-    fs::read_to_string(world.home().join("lives")).unwrap_or_default().lines().count()
+fn lives(env: &TestEnv) -> usize {
+    fs::read_to_string(env.home().join("lives")).unwrap_or_default().lines().count()
 }
 
 /// The status of a gateway that waits to be started, if it does.
@@ -35,24 +35,24 @@ fn until(status: &Value) -> Timestamp {
 /// is ahead when this returns its status: of the fifth, 16 s, or of a later one, 30 s. What has happened
 /// before it is over has not waited for it.
 #[track_caller]
-fn in_a_long_wait(world: &TestEnv, status: impl Fn() -> Value) -> Value {
-    world.profile_running("looper", LOOPER);
-    let outcome = world.hermes(["gateway", "start", "looper"]).fails_with(1);
+fn in_a_long_wait(env: &TestEnv, status: impl Fn() -> Value) -> Value {
+    env.profile_running("looper", LOOPER);
+    let outcome = env.hermes(["gateway", "start", "looper"]).fails_with(1);
     assert!(outcome.stderr.contains("it died (exit 1)"), "{outcome}");
     let status = eventually("a long wait has begun", || {
         let ahead = Timestamp::now() + Duration::from_secs(12);
         let all = |status: &Value| status["deaths"] == status["backoff"]["count"];
         waiting(status()).filter(|status| all(status) && until(status) > ahead)
     });
-    assert_eq!(lives(world) as u64, status["deaths"].as_u64().expect("a number"));
+    assert_eq!(lives(env) as u64, status["deaths"].as_u64().expect("a number"));
     status
 }
 
 #[test]
 fn a_stop_ends_the_wait_at_once() {
     let tree = Svscan::start();
-    let before = in_a_long_wait(&tree.world, || tree.status("looper"));
-    tree.world.hermes(["gateway", "stop", "looper", "--timeout", "60"]).ok();
+    let before = in_a_long_wait(&tree.env, || tree.status("looper"));
+    tree.env.hermes(["gateway", "stop", "looper", "--timeout", "60"]).ok();
     assert!(Timestamp::now() < until(&before), "it waited for the end of the wait");
     let status = tree.status("looper");
     assert_eq!((&status["state"], &status["backoff"]), (&json!("down"), &Value::Null));
@@ -62,43 +62,43 @@ fn a_stop_ends_the_wait_at_once() {
 #[test]
 fn a_start_ends_the_wait_at_once_and_forgets_the_deaths_before() {
     let tree = Svscan::start();
-    let before = in_a_long_wait(&tree.world, || tree.status("looper"));
-    let old = lives(&tree.world);
-    let config = tree.world.profile("looper").join("config.yaml");
+    let before = in_a_long_wait(&tree.env, || tree.status("looper"));
+    let old = lives(&tree.env);
+    let config = tree.env.profile("looper").join("config.yaml");
     let command = "echo life >>lives; [ -e loop ] || exec sleep 600; exit 1";
-    tree.world.write(&config, &format!("gateway: {{command: [/bin/sh, -c, '{command}']}}\n"));
-    tree.world.hermes(["gateway", "start", "looper", "--timeout", "60"]).ok();
-    let begun = fs::metadata(tree.world.home().join("lives")).unwrap().modified().unwrap();
+    tree.env.write(&config, &format!("gateway: {{command: [/bin/sh, -c, '{command}']}}\n"));
+    tree.env.hermes(["gateway", "start", "looper", "--timeout", "60"]).ok();
+    let begun = fs::metadata(tree.env.home().join("lives")).unwrap().modified().unwrap();
     assert!(begun < until(&before).into(), "it waited for the end of the wait");
     let status = tree.status("looper");
     assert_eq!(status["state"], "up");
-    assert_eq!(lives(&tree.world), old + 1);
+    assert_eq!(lives(&tree.env), old + 1);
     // It goes on to die: any of its waits tells what is counted.
-    tree.world.write(&tree.world.home().join("loop"), "");
+    tree.env.write(&tree.env.home().join("loop"), "");
     kill(pid(&status));
     let status = eventually("it waits again", || waiting(tree.status("looper")));
-    let (count, lives) = (status["backoff"]["count"].as_u64().unwrap(), lives(&tree.world) - old);
+    let (count, lives) = (status["backoff"]["count"].as_u64().unwrap(), lives(&tree.env) - old);
     assert!((1..=lives as u64).contains(&count), "{lives} lives since the start: {status}");
 }
 
 #[test]
 fn the_end_of_a_tree_does_not_wait_for_a_wait() {
     let up = Up::start();
-    let status = in_a_long_wait(&up.world, || up.status("looper"));
-    let before = lives(&up.world);
-    let (world, code) = up.end(Signal::TERM);
+    let status = in_a_long_wait(&up.env, || up.status("looper"));
+    let before = lives(&up.env);
+    let (env, code) = up.end(Signal::TERM);
     assert!(Timestamp::now() < until(&status), "it waited for the end of the wait");
     assert_eq!(code, Some(0));
-    assert_eq!(lives(&world), before, "and started nothing");
+    assert_eq!(lives(&env), before, "and started nothing");
 }
 
 #[test]
 fn ten_restarts_by_the_operator_and_one_crash_do_not_park() {
     let tree = hasty();
-    tree.world.profile_serving("coder");
-    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    tree.env.profile_serving("coder");
+    tree.env.hermes(["gateway", "start", "coder"]).ok();
     for _ in 0..10 {
-        tree.world.hermes(["gateway", "restart", "coder"]).ok();
+        tree.env.hermes(["gateway", "restart", "coder"]).ok();
     }
     let status = tree.status("coder");
     assert_eq!(status["deaths"], 0, "none that nobody asked for: {status}");
@@ -115,9 +115,9 @@ fn ten_restarts_by_the_operator_and_one_crash_do_not_park() {
 fn exit_75_restarts_at_once() {
     let tree = Svscan::start();
     // The second life is told by a file that the first one leaves.
-    tree.world.profile_running("again", "[ -e again ] && exec sleep 600; : >again; exit 75");
-    tree.world.hermes(["gateway", "start", "again"]).fails_with(1);
+    tree.env.profile_running("again", "[ -e again ] && exec sleep 600; : >again; exit 75");
+    tree.env.hermes(["gateway", "start", "again"]).fails_with(1);
     eventually("it runs again", || (tree.status("again")["state"] == "up").then_some(()));
-    let waited = tree.world.slot("again").join("data/backoff");
+    let waited = tree.env.slot("again").join("data/backoff");
     assert!(!waited.exists(), "there was nothing to wait for");
 }

@@ -44,18 +44,18 @@ fn venv() -> PathBuf {
 }
 
 /// Makes the profile `coder` as README.md says, and returns its port.
-fn coder(world: &TestEnv, venv: &Path) -> u16 {
+fn coder(env: &TestEnv, venv: &Path) -> u16 {
     let port = free_port();
-    world.hermes(["profile", "create", "coder", "--port", &port.to_string()]).ok();
+    env.hermes(["profile", "create", "coder", "--port", &port.to_string()]).ok();
     let config = with(&readme("yaml"), VENV_IN_README, venv.to_str().expect("UTF-8"));
     let config = with(&config, PORT_IN_README, &format!("port: {port}"));
     // It is not this test's to say how fast it stops.
     let config = with(&config, STOP_IN_README, "stop_timeout: 60");
-    world.write(&world.profile("coder").join("config.yaml"), &config);
+    env.write(&env.profile("coder").join("config.yaml"), &config);
     let block = readme("sh");
     let key = block.lines().find(|line| line.starts_with("echo ")).expect("the key's line");
-    let home = world.home();
-    world.shell(&with(key, HOME_IN_README, home.to_str().expect("UTF-8"))).ok();
+    let home = env.home();
+    env.shell(&with(key, HOME_IN_README, home.to_str().expect("UTF-8"))).ok();
     port
 }
 
@@ -76,9 +76,9 @@ fn health(port: u16) -> Option<Value> {
     serde_json::from_str(body).ok()
 }
 
-/// The agent's processes in this world.
-fn agents(world: &TestEnv, venv: &Path) -> Vec<u64> {
-    let ours = processes_naming(world.path().to_str().expect("UTF-8"));
+/// The agent's processes in this environment.
+fn agents(env: &TestEnv, venv: &Path) -> Vec<u64> {
+    let ours = processes_naming(env.path().to_str().expect("UTF-8"));
     let theirs = processes_naming(venv.to_str().expect("UTF-8"));
     theirs.into_iter().filter(|pid| ours.contains(pid)).collect()
 }
@@ -87,20 +87,20 @@ fn agents(world: &TestEnv, venv: &Path) -> Vec<u64> {
 fn it_runs_as_the_readme_says() {
     let venv = venv();
     let tree = Svscan::start();
-    let world = &tree.world;
-    let port = coder(world, &venv);
+    let env = &tree.env;
+    let port = coder(env, &venv);
 
-    world.hermes(["gateway", "start", "coder", "--timeout", "180"]).ok();
+    env.hermes(["gateway", "start", "coder", "--timeout", "180"]).ok();
     let status = tree.status("coder");
     assert_eq!((&status["state"], &status["ready"]), (&json!("up"), &json!(true)), "{status}");
     let health = |port| health(port).unwrap_or_default()["platform"].clone();
     assert_eq!(health(port), "hermes-agent");
     let first = pid(&status);
     eventually("it is the supervised process, and alone", || {
-        (agents(world, &venv) == [first]).then_some(())
+        (agents(env, &venv) == [first]).then_some(())
     });
     let log = eventually("its standard output is in the log", || {
-        Some(world.logged("coder").join("\n")).filter(|log| log.contains("Hermes Gateway"))
+        Some(env.logged("coder").join("\n")).filter(|log| log.contains("Hermes Gateway"))
     });
     assert!(!log.contains("warning: "), "{log}");
 
@@ -111,33 +111,33 @@ fn it_runs_as_the_readme_says() {
     });
     assert_eq!(health(port), "hermes-agent");
 
-    world.hermes(["gateway", "stop", "coder", "--timeout", "120"]).ok();
+    env.hermes(["gateway", "stop", "coder", "--timeout", "120"]).ok();
     let status = tree.status("coder");
     assert_eq!((&status["state"], &status["intent"]), (&json!("down"), &json!("stopped")));
     // 1 as a rule; 0 where it has only just begun to listen. A killed one would have a signal.
     let code = status["last_exit"]["code"].as_u64();
     assert!(code.is_some_and(|code| code < 2), "it ended itself, within its budget: {status}");
     assert!(!is_alive(second));
-    eventually("no other is left", || agents(world, &venv).is_empty().then_some(()));
+    eventually("no other is left", || agents(env, &venv).is_empty().then_some(()));
 
-    world.hermes(["profile", "delete", "coder", "-y"]).ok();
-    assert!(!world.profile("coder").exists() && !world.slot("coder").exists());
-    assert!(agents(world, &venv).is_empty());
+    env.hermes(["profile", "delete", "coder", "-y"]).ok();
+    assert!(!env.profile("coder").exists() && !env.slot("coder").exists());
+    assert!(agents(env, &venv).is_empty());
 }
 
 #[test]
 fn a_port_in_its_env_file_is_warned_of() {
     let venv = venv();
     let tree = Svscan::start();
-    let world = &tree.world;
-    coder(world, &venv);
+    let env = &tree.env;
+    coder(env, &venv);
     let port = free_port();
-    let dotenv = world.profile("coder").join(".env");
+    let dotenv = env.profile("coder").join(".env");
     let text = fs::read_to_string(&dotenv).expect("a `.env`");
-    world.write(&dotenv, &format!("{text}API_SERVER_PORT={port}\n"));
-    world.hermes(["gateway", "start", "coder", "--timeout", "1"]).fails_with(6);
+    env.write(&dotenv, &format!("{text}API_SERVER_PORT={port}\n"));
+    env.hermes(["gateway", "start", "coder", "--timeout", "1"]).fails_with(6);
     eventually("the agent listens where its `.env` says", || health(port));
     assert_eq!(tree.status("coder")["state"], "starting");
-    let log = world.logged("coder").join("\n");
+    let log = env.logged("coder").join("\n");
     assert!(log.contains("wins over `gateway.env.API_SERVER_PORT`"), "{log}");
 }

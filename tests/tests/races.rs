@@ -14,18 +14,18 @@ use proptest::sample::select;
 #[test]
 fn of_two_gateways_on_one_port_that_start_at_once_one_is_refused_and_names_the_other() {
     let tree = Svscan::start();
-    let world = &tree.world;
+    let env = &tree.env;
     let port = free_port().to_string();
     for name in ["a", "b"] {
-        world.hermes(["profile", "create", name, "--port", &port]).ok();
+        env.hermes(["profile", "create", name, "--port", &port]).ok();
     }
-    let outcome = world.hermes(["gateway", "start", "a", "b"]).fails_with(1);
+    let outcome = env.hermes(["gateway", "start", "a", "b"]).fails_with(1);
     assert!(outcome.stderr.contains(&format!("port {port} belongs to")), "{outcome}");
     let states = ["a", "b"].map(|name| tree.status(name)["state"].clone());
     assert!(states.contains(&"up".into()) && states.contains(&"down".into()), "{states:?}");
     let intents = ["a", "b"].map(|name| tree.status(name)["intent"].clone());
     assert!(intents.contains(&"stopped".into()), "the refused one is not wanted: {intents:?}");
-    let outcome = world.hermes(["profile", "create", "c", "--port", &port, "--start"]);
+    let outcome = env.hermes(["profile", "create", "c", "--port", &port, "--start"]);
     let outcome = outcome.fails_with(1);
     assert!(outcome.stderr.contains(&format!("port {port} belongs to")), "{outcome}");
     let status = tree.status("c");
@@ -35,55 +35,55 @@ fn of_two_gateways_on_one_port_that_start_at_once_one_is_refused_and_names_the_o
 #[test]
 fn a_profile_whose_gateway_runs_in_another_tree_is_not_deleted() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_serving("coder");
-    world.hermes(["gateway", "start", "coder"]).ok();
+    let env = &tree.env;
+    env.profile_serving("coder");
+    env.hermes(["gateway", "start", "coder"]).ok();
     let gateway = pid(&tree.status("coder"));
-    let elsewhere = world.path().join("elsewhere");
-    world.make_directory(&elsewhere);
-    let delete = world.hermes(["profile", "delete", "coder", "-y"]).env_remove("HERMES_SCANDIR");
+    let elsewhere = env.path().join("elsewhere");
+    env.make_directory(&elsewhere);
+    let delete = env.hermes(["profile", "delete", "coder", "-y"]).env_remove("HERMES_SCANDIR");
     let outcome = delete.env("XDG_RUNTIME_DIR", elsewhere.to_str().unwrap()).fails_with(1);
     assert!(outcome.stderr.contains(&format!("its gateway runs as {gateway}")), "{outcome}");
-    assert!(is_alive(gateway) && world.profile("coder").join("SOUL.md").exists());
-    world.hermes(["profile", "delete", "coder", "-y"]).ok();
+    assert!(is_alive(gateway) && env.profile("coder").join("SOUL.md").exists());
+    env.hermes(["profile", "delete", "coder", "-y"]).ok();
     assert!(!is_alive(gateway));
 }
 
 #[test]
 fn a_wrong_port_is_mended_by_writing_another() {
-    let world = TestEnv::new();
-    world.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();
-    let config = world.profile("a").join("config.yaml");
-    world.write(&config, "gateway:\n  port: high # mine\n");
-    world.hermes(["profile", "port", "a"]).fails_with(1);
-    world.hermes(["profile", "port", "a", "9000"]).ok();
+    let env = TestEnv::new();
+    env.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();
+    let config = env.profile("a").join("config.yaml");
+    env.write(&config, "gateway:\n  port: high # mine\n");
+    env.hermes(["profile", "port", "a"]).fails_with(1);
+    env.hermes(["profile", "port", "a", "9000"]).ok();
     assert_eq!(fs::read_to_string(&config).unwrap(), "gateway:\n  port: 9000 # mine\n");
 }
 
 #[test]
 fn profiles_that_come_and_go_at_once_leave_nothing() {
     let tree = Svscan::start();
-    let world = &tree.world;
+    let env = &tree.env;
     std::thread::scope(|scope| {
         for i in 0..4 {
             scope.spawn(move || {
                 let (name, port) = (format!("p{i}"), free_port().to_string());
                 for _ in 0..3 {
-                    world.hermes(["profile", "create", &name, "--port", &port, "--start"]).ok();
-                    world.hermes(["gateway", "restart", &name]).ok();
-                    world.hermes(["profile", "delete", &name, "-y"]).ok();
+                    env.hermes(["profile", "create", &name, "--port", &port, "--start"]).ok();
+                    env.hermes(["gateway", "restart", &name]).ok();
+                    env.hermes(["profile", "delete", &name, "-y"]).ok();
                 }
             });
         }
     });
-    let slots = fs::read_dir(world.scandir()).unwrap().flatten();
+    let slots = fs::read_dir(env.scandir()).unwrap().flatten();
     let left: Vec<_> = slots
         .map(|entry| entry.file_name().into_string().unwrap())
         .filter(|name| name != ".s6-svscan" && name != ".hermes.booted")
         .collect();
     assert_eq!(left, [""; 0]);
     eventually("only s6-svscan is left", || {
-        let processes = processes_naming(&world.path().to_string_lossy());
+        let processes = processes_naming(&env.path().to_string_lossy());
         (processes == [u64::from(tree.pid())]).then_some(())
     });
 }
@@ -112,29 +112,29 @@ fn is_explained(outcome: &Outcome) -> bool {
 #[test]
 fn commands_on_the_same_profiles_at_once_end_as_if_they_had_come_one_after_the_other() {
     let tree = Svscan::start();
-    let world = &tree.world;
+    let env = &tree.env;
     for name in PROFILES {
-        world.profile_serving(name);
+        env.profile_serving(name);
     }
-    world.hermes(["boot"]).ok();
-    let every = |verb| world.hermes(["gateway", verb].into_iter().chain(PROFILES));
+    env.hermes(["boot"]).ok();
+    let every = |verb| env.hermes(["gateway", verb].into_iter().chain(PROFILES));
     every("start").ok();
     every("stop").ok();
-    let before = Snapshot::of(world);
+    let before = Snapshot::of(env);
     let (seed, end) = (SeededRng::seed(), Instant::now() + STORM);
     let counts = Mutex::new(BTreeMap::<(String, Option<i32>), usize>::new());
     std::thread::scope(|scope| {
         for number in 0..JOBS {
             let counts = &counts;
             scope.spawn(move || {
-                let mut dice = SeededRng::new(seed + number);
+                let mut rng = SeededRng::new(seed + number);
                 let verbs =
                     select(vec!["register", "unregister", "start", "stop", "restart", "boot"]);
                 while Instant::now() < end {
-                    let (verb, name) = (dice.roll(&verbs), dice.roll(&select(&PROFILES[..])));
+                    let (verb, name) = (rng.roll(&verbs), rng.roll(&select(&PROFILES[..])));
                     let args =
                         if verb == "boot" { vec![verb] } else { vec!["gateway", verb, name] };
-                    let outcome = world.hermes(args).run();
+                    let outcome = env.hermes(args).run();
                     assert!(is_explained(&outcome), "seed {seed}: {outcome}");
                     if outcome.code() != Some(0) {
                         is_one_clear_error(&outcome);
@@ -150,7 +150,7 @@ fn commands_on_the_same_profiles_at_once_end_as_if_they_had_come_one_after_the_o
     tell(format_args!("races: {done} commands, {JOBS} at once, seed {seed}: {counts:?}"));
     assert!(done >= 50, "so many commands at least: {counts:?}");
     // What is there is what the last of them wanted, and all of it can be had again.
-    world.hermes(["boot"]).ok();
+    env.hermes(["boot"]).ok();
     for name in PROFILES {
         let status = tree.status(name);
         let wanted = if status["intent"] == "running" { "up" } else { "down" };
@@ -160,7 +160,7 @@ fn commands_on_the_same_profiles_at_once_end_as_if_they_had_come_one_after_the_o
     every("stop").ok();
     let mut after = before.clone();
     let same = answered(hermes_tests::SOON, || {
-        after = Snapshot::of(world);
+        after = Snapshot::of(env);
         (after == before).then_some(())
     });
     assert!(same.is_some(), "seed {seed}:\n{}", after.difference(&before));

@@ -4,26 +4,26 @@ use hermes_tests::{Svscan, eventually, hermes_program, kill, pid, processes_nami
 
 /// A gateway that answers only once a file is there: the built-in one of another profile.
 fn slow(tree: &Svscan) {
-    let world = &tree.world;
-    let port = world.profile_serving("inner");
+    let env = &tree.env;
+    let port = env.profile_serving("inner");
     let hermes = hermes_program().display();
-    world.profile_running(
+    env.profile_running(
         "outer",
         &format!(
             "until [ -e {home}/go ]; do sleep 0.05; done; exec {hermes} -p inner gateway run",
-            home = world.home().display()
+            home = env.home().display()
         ),
     );
-    let config = world.profile("outer").join("config.yaml");
+    let config = env.profile("outer").join("config.yaml");
     let text = std::fs::read_to_string(&config).expect("a config");
-    world.write(
+    env.write(
         &config,
         &format!("{text}  port: {port}\n  ready_url: 'http://127.0.0.1:{{port}}/health'\n"),
     );
 }
 
 fn askers(tree: &Svscan) -> Vec<u64> {
-    let home = tree.world.home().display().to_string();
+    let home = tree.env.home().display().to_string();
     let asks = |pid: &u64| {
         let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         line.contains("await-ready")
@@ -41,13 +41,13 @@ fn one_asks(tree: &Svscan) {
 fn a_program_is_ready_when_its_address_answers_and_again_after_a_death() {
     let tree = Svscan::start();
     slow(&tree);
-    let world = &tree.world;
-    world.hermes(["gateway", "start", "outer", "--timeout", "2"]).fails_with(6);
+    let env = &tree.env;
+    env.hermes(["gateway", "start", "outer", "--timeout", "2"]).fails_with(6);
     one_asks(&tree);
     let status = tree.status("outer");
     assert_eq!((&status["state"], &status["ready"]), (&"starting".into(), &false.into()));
-    world.write(&world.home().join("go"), "");
-    world.hermes(["gateway", "start", "outer"]).ok();
+    env.write(&env.home().join("go"), "");
+    env.hermes(["gateway", "start", "outer"]).ok();
     let first = pid(&tree.status("outer"));
     assert_eq!(tree.status("outer")["ready"], true);
     eventually("nobody asks any more", || askers(&tree).is_empty().then_some(()));
@@ -62,19 +62,19 @@ fn a_program_is_ready_when_its_address_answers_and_again_after_a_death() {
 fn who_asks_ends_with_the_gateway() {
     let tree = Svscan::start();
     slow(&tree);
-    tree.world.hermes(["gateway", "start", "outer", "--timeout", "1"]).fails_with(6);
+    tree.env.hermes(["gateway", "start", "outer", "--timeout", "1"]).fails_with(6);
     one_asks(&tree);
-    tree.world.hermes(["gateway", "stop", "outer"]).ok();
+    tree.env.hermes(["gateway", "stop", "outer"]).ok();
     eventually("nobody asks any more", || askers(&tree).is_empty().then_some(()));
 }
 
 #[test]
 fn an_address_that_cannot_be_asked_parks_with_a_reason() {
     let tree = Svscan::start();
-    tree.world.profile_running("outer", "exec sleep 600");
-    let config = tree.world.profile("outer").join("config.yaml");
+    tree.env.profile_running("outer", "exec sleep 600");
+    let config = tree.env.profile("outer").join("config.yaml");
     let text = std::fs::read_to_string(&config).unwrap();
-    tree.world.write(&config, &format!("{text}  ready_url: https://127.0.0.1/health\n"));
-    let outcome = tree.world.hermes(["gateway", "start", "outer"]).fails_with(1);
+    tree.env.write(&config, &format!("{text}  ready_url: https://127.0.0.1/health\n"));
+    let outcome = tree.env.hermes(["gateway", "start", "outer"]).fails_with(1);
     assert!(outcome.stderr.contains("it is parked: `gateway.ready_url` is"), "{outcome}");
 }

@@ -13,17 +13,17 @@ const SILENT: &str = "exec sleep 600";
 
 /// `default` and `idle`, which are not wanted, and `wanted`.
 fn populated() -> TestEnv {
-    let world = TestEnv::new();
-    world.profile_for_later("idle", SILENT, "stopped");
-    world.profile_for_later("wanted", SILENT, "running");
-    world
+    let env = TestEnv::new();
+    env.profile_for_later("idle", SILENT, "stopped");
+    env.profile_for_later("wanted", SILENT, "running");
+    env
 }
 
 /// What `boot` with these options says that it does: each action and what it is about.
 #[track_caller]
-fn boot(world: &TestEnv, options: &[&str]) -> Vec<(String, String)> {
+fn boot(env: &TestEnv, options: &[&str]) -> Vec<(String, String)> {
     let args = ["boot", "--json"].into_iter().chain(options.iter().copied());
-    let outcome = world.hermes(args).ok().json();
+    let outcome = env.hermes(args).ok().json();
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let about = |action: &Value| {
         ["profile", "what", "path"].iter().find_map(|key| text(&action[key])).expect("an object")
@@ -37,8 +37,8 @@ fn did(actions: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// The lines of container-boot.log: each as the words by their names.
-fn boot_log(world: &TestEnv) -> Vec<BTreeMap<String, String>> {
-    let path = world.home().join("logs/container-boot.log");
+fn boot_log(env: &TestEnv) -> Vec<BTreeMap<String, String>> {
+    let path = env.home().join("logs/container-boot.log");
     let text = fs::read_to_string(path).unwrap_or_default();
     let words = |line: &str| {
         let words = line.splitn(5, ' ').filter_map(|word| word.split_once('='));
@@ -75,12 +75,12 @@ fn states<const N: usize>(tree: &Svscan, profiles: [&str; N]) -> [Value; N] {
 #[test]
 fn an_empty_scan_directory_gets_every_profile_and_a_second_boot_changes_nothing() {
     let tree = Svscan::start_with(populated(), &[]);
-    let world = &tree.world;
-    let first = boot(world, &[]);
+    let env = &tree.env;
+    let first = boot(env, &[]);
     assert_eq!(first, did(&[("register", "default"), ("register", "idle"), ("start", "wanted")]));
     let all = ["default", "idle", "wanted"];
     assert_eq!(states(&tree, all), ["down", "down", "up"]);
-    let log = boot_log(world);
+    let log = boot_log(env);
     let lines: Vec<_> = log.iter().map(|l| [&l["profile"], &l["prior"], &l["action"]]).collect();
     let expected = [
         ["default", "stopped", "registered"],
@@ -90,14 +90,14 @@ fn an_empty_scan_directory_gets_every_profile_and_a_second_boot_changes_nothing(
     assert_eq!(lines, expected);
     assert!(log.iter().all(|line| line["detail"] == "\"\""), "{log:?}");
 
-    let pids = || all.map(|profile| supervisors(&world.slot(profile)));
-    let everything = || (snapshot(&world.scandir()), snapshot(&world.home()), pids());
+    let pids = || all.map(|profile| supervisors(&env.slot(profile)));
+    let everything = || (snapshot(&env.scandir()), snapshot(&env.home()), pids());
     // A boot does not wait for loggers to have begun.
-    let logs = all.map(|profile| world.home().join("logs/gateways").join(profile).join("current"));
+    let logs = all.map(|profile| env.home().join("logs/gateways").join(profile).join("current"));
     eventually("each has its log", || logs.iter().all(|log| log.exists()).then_some(()));
     let before = everything();
     assert!(before.2.iter().all(|pids| pids.len() == 2));
-    let second = boot(world, &[]);
+    let second = boot(env, &[]);
     assert_eq!(second, did(&[("keep", "default"), ("keep", "idle"), ("keep", "wanted")]));
     assert_eq!(everything(), before);
 }
@@ -105,14 +105,14 @@ fn an_empty_scan_directory_gets_every_profile_and_a_second_boot_changes_nothing(
 #[test]
 fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     let tree = Svscan::start_with(populated(), &[]);
-    let world = &tree.world;
-    world.make_directory(&world.scandir().join(".hermes-left"));
-    world.make_directory(&world.slot("gone"));
-    world.write(&world.profile("wanted").join("gateway.pid"), "1");
-    let before = [snapshot(&world.scandir()), snapshot(&world.home())];
-    let said = boot(world, &["--dry-run"]);
-    assert_eq!([snapshot(&world.scandir()), snapshot(&world.home())], before);
-    let left = world.scandir().join(".hermes-left").display().to_string();
+    let env = &tree.env;
+    env.make_directory(&env.scandir().join(".hermes-left"));
+    env.make_directory(&env.slot("gone"));
+    env.write(&env.profile("wanted").join("gateway.pid"), "1");
+    let before = [snapshot(&env.scandir()), snapshot(&env.home())];
+    let said = boot(env, &["--dry-run"]);
+    assert_eq!([snapshot(&env.scandir()), snapshot(&env.home())], before);
+    let left = env.scandir().join(".hermes-left").display().to_string();
     let expected = did(&[
         ("clear", &left),
         ("register", "default"),
@@ -126,56 +126,56 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
         actions
     };
     assert_eq!(sorted(said), expected);
-    assert_eq!(sorted(boot(world, &[])), expected, "and the same is done");
+    assert_eq!(sorted(boot(env, &[])), expected, "and the same is done");
     assert_eq!(states(&tree, ["default", "idle", "wanted"]), ["down", "down", "up"]);
 }
 
 #[test]
 fn leftovers_of_interrupted_commands_are_cleared_and_their_supervisors_ended() {
     let tree = Svscan::start_with(populated(), &[]);
-    let world = &tree.world;
-    boot(world, &[]);
+    let env = &tree.env;
+    boot(env, &[]);
     let gateway = pid(&tree.status("wanted"));
-    let mut old = supervisors(&world.slot("wanted"));
+    let mut old = supervisors(&env.slot("wanted"));
     old.push(gateway);
     // As after a crash between the move to a dot name and the removal.
-    fs::rename(world.slot("wanted"), world.scandir().join(".hermes-live")).unwrap();
-    let staged = world.scandir().join(".hermes-staged");
-    world.make_directory(&staged);
-    world.make_directory(&staged.join("supervise"));
-    let half_made = world.home().join("profiles/.hermes-half");
-    world.make_directory(&half_made);
-    world.write(&half_made.join("SOUL.md"), "");
-    boot(world, &[]);
+    fs::rename(env.slot("wanted"), env.scandir().join(".hermes-live")).unwrap();
+    let staged = env.scandir().join(".hermes-staged");
+    env.make_directory(&staged);
+    env.make_directory(&staged.join("supervise"));
+    let half_made = env.home().join("profiles/.hermes-half");
+    env.make_directory(&half_made);
+    env.write(&half_made.join("SOUL.md"), "");
+    boot(env, &[]);
     let hidden = |path: PathBuf| -> Vec<_> {
         let names = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name.to_string_lossy().starts_with(".hermes-")).collect()
     };
-    assert_eq!(hidden(world.scandir()), Vec::<std::ffi::OsString>::new());
-    assert_eq!(hidden(world.home().join("profiles")), Vec::<std::ffi::OsString>::new());
+    assert_eq!(hidden(env.scandir()), Vec::<std::ffi::OsString>::new());
+    assert_eq!(hidden(env.home().join("profiles")), Vec::<std::ffi::OsString>::new());
     assert!(!old.iter().any(|pid| is_alive(*pid)), "what was hidden has ended");
     assert_eq!(tree.status("wanted")["state"], "up");
-    assert_eq!(supervisors(&world.slot("wanted")).len(), 2);
+    assert_eq!(supervisors(&env.slot("wanted")).len(), 2);
 }
 
 #[test]
 fn a_bad_profile_is_said_and_passed_over_and_the_others_come_up() {
     let tree = Svscan::start_with(populated(), &[]);
-    let world = &tree.world;
+    let env = &tree.env;
     for name in ["broken", "rubbish", "locked"] {
-        world.profile_for_later(name, SILENT, "running");
+        env.profile_for_later(name, SILENT, "running");
     }
-    fs::remove_file(world.profile("broken").join("gateway.intent")).unwrap();
-    world.write(&world.profile("broken").join("gateway_state.json"), "{\"desired_state\": ");
-    world.write(&world.profile("rubbish").join("gateway.intent"), "perhaps\n");
+    fs::remove_file(env.profile("broken").join("gateway.intent")).unwrap();
+    env.write(&env.profile("broken").join("gateway_state.json"), "{\"desired_state\": ");
+    env.write(&env.profile("rubbish").join("gateway.intent"), "perhaps\n");
     for name in ["Bad", "default"] {
-        world.make_directory(&world.profile(name));
-        world.write(&world.profile(name).join("SOUL.md"), "");
+        env.make_directory(&env.profile(name));
+        env.write(&env.profile(name).join("SOUL.md"), "");
     }
-    fs::set_permissions(world.profile("locked"), fs::Permissions::from_mode(0o000)).unwrap();
-    let outcome = world.hermes(["boot", "--json"]).run();
+    fs::set_permissions(env.profile("locked"), fs::Permissions::from_mode(0o000)).unwrap();
+    let outcome = env.hermes(["boot", "--json"]).run();
     let actions = outcome.json();
-    let bad = ["Bad", "default", "locked"].map(|name| world.profile(name).display().to_string());
+    let bad = ["Bad", "default", "locked"].map(|name| env.profile(name).display().to_string());
     let bad: Vec<_> = bad.iter().map(String::as_str).chain(["broken", "rubbish"]).collect();
     for what in &bad {
         let skipped = |a: &&Value| a["action"] == "skip" && a["what"] == *what;
@@ -184,13 +184,13 @@ fn a_bad_profile_is_said_and_passed_over_and_the_others_come_up() {
         assert!(!detail.is_empty(), "{what} is skipped with a reason: {outcome}");
     }
     assert_eq!(states(&tree, ["default", "idle", "wanted"]), ["down", "down", "up"]);
-    assert!(!world.slot("broken").exists() && !world.slot("rubbish").exists());
-    let log = boot_log(world);
+    assert!(!env.slot("broken").exists() && !env.slot("rubbish").exists());
+    let log = boot_log(env);
     assert_eq!(log.len(), 3 + bad.len(), "one line each: {log:?}");
-    boot(world, &[]);
-    let again = boot_log(world);
+    boot(env, &[]);
+    let again = boot_log(env);
     let warned = bad.iter().filter(|what| outcome.stderr.contains(**what)).count();
-    fs::set_permissions(world.profile("locked"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(env.profile("locked"), fs::Permissions::from_mode(0o755)).unwrap();
     let new_lines = again.len() - log.len();
     let wrong = format!("(new lines of a second boot, warnings on stderr): {outcome}");
     assert_eq!((new_lines, warned), (0, bad.len()), "{wrong}");
@@ -199,29 +199,29 @@ fn a_bad_profile_is_said_and_passed_over_and_the_others_come_up() {
 #[test]
 fn a_profile_that_cannot_be_read_now_keeps_its_gateway() {
     let tree = Svscan::start_with(populated(), &[]);
-    let world = &tree.world;
-    boot(world, &[]);
+    let env = &tree.env;
+    boot(env, &[]);
     let gateway = pid(&tree.status("wanted"));
-    let home = world.profile("wanted");
+    let home = env.profile("wanted");
     fs::set_permissions(&home, fs::Permissions::from_mode(0o000)).unwrap();
-    let outcome = world.hermes(["boot"]).run();
+    let outcome = env.hermes(["boot"]).run();
     fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
-    assert!(is_alive(gateway) && world.slot("wanted").exists(), "it is not gone: {outcome}");
+    assert!(is_alive(gateway) && env.slot("wanted").exists(), "it is not gone: {outcome}");
 }
 
 #[test]
 fn the_slot_of_a_deleted_profile_is_removed_with_its_gateway() {
     let tree = Svscan::start_with(populated(), &[]);
-    let world = &tree.world;
-    boot(world, &[]);
-    let mut old = supervisors(&world.slot("wanted"));
+    let env = &tree.env;
+    boot(env, &[]);
+    let mut old = supervisors(&env.slot("wanted"));
     old.push(pid(&tree.status("wanted")));
-    fs::remove_dir_all(world.profile("wanted")).unwrap();
-    let actions = boot(world, &[]);
+    fs::remove_dir_all(env.profile("wanted")).unwrap();
+    let actions = boot(env, &[]);
     assert_eq!(actions, did(&[("remove", "wanted"), ("keep", "default"), ("keep", "idle")]));
-    assert!(!world.slot("wanted").exists());
+    assert!(!env.slot("wanted").exists());
     assert!(!old.iter().any(|pid| is_alive(*pid)));
-    let log = boot_log(world);
+    let log = boot_log(env);
     assert_eq!(log.len(), 4, "only what changed: {log:?}");
     assert_eq!([&log[3]["profile"], &log[3]["action"]], ["wanted", "removed"]);
 }
@@ -229,42 +229,42 @@ fn the_slot_of_a_deleted_profile_is_removed_with_its_gateway() {
 #[test]
 fn files_of_gateways_that_are_not_up_are_removed() {
     let tree = Svscan::start_with(populated(), &[]);
-    let world = &tree.world;
-    boot(world, &[]);
-    let homes = [world.home(), world.profile("idle"), world.profile("wanted")];
+    let env = &tree.env;
+    boot(env, &[]);
+    let homes = [env.home(), env.profile("idle"), env.profile("wanted")];
     let files: Vec<_> = ["gateway.pid", "processes.json"]
         .iter()
         .flat_map(|name| homes.iter().map(move |home| home.join(name)))
         .collect();
-    files.iter().for_each(|file| world.write(file, "1"));
-    boot(world, &[]);
+    files.iter().for_each(|file| env.write(file, "1"));
+    boot(env, &[]);
     let left: Vec<_> = files.iter().filter(|file| file.exists()).collect();
     let expected: Vec<_> =
-        files.iter().filter(|file| file.parent() == Some(&world.profile("wanted"))).collect();
+        files.iter().filter(|file| file.parent() == Some(&env.profile("wanted"))).collect();
     assert_eq!(left, expected, "those of the gateway that is up");
 }
 
 #[test]
 fn of_two_that_name_one_port_the_first_comes_up_or_else_the_one_that_is_up() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     let config = format!("gateway:\n  port: {}\n", free_port());
     for name in ["a", "b"] {
-        world.profile_for_later(name, SILENT, "running");
-        world.write(&world.profile(name).join("config.yaml"), &config);
+        env.profile_for_later(name, SILENT, "running");
+        env.write(&env.profile(name).join("config.yaml"), &config);
     }
-    let tree = Svscan::start_with(world, &[]);
-    let world = &tree.world;
-    boot(world, &[]);
+    let tree = Svscan::start_with(env, &[]);
+    let env = &tree.env;
+    boot(env, &[]);
     assert_eq!(states(&tree, ["a", "b"]), ["up", "down"]);
-    let log = boot_log(world);
+    let log = boot_log(env);
     let line = log.iter().find(|line| line["profile"] == "b").unwrap();
     assert!(line["detail"].contains("belongs to `a`"), "{line:?}");
-    let outcome = world.hermes(["gateway", "start", "b"]).fails_with(1);
+    let outcome = env.hermes(["gateway", "start", "b"]).fails_with(1);
     assert!(outcome.stderr.contains("`a`"), "{outcome}");
-    world.hermes(["gateway", "stop", "a"]).ok();
-    world.hermes(["gateway", "start", "b"]).ok();
-    world.write(&world.profile("a").join("gateway.intent"), "running");
-    boot(world, &[]);
+    env.hermes(["gateway", "stop", "a"]).ok();
+    env.hermes(["gateway", "start", "b"]).ok();
+    env.write(&env.profile("a").join("gateway.intent"), "running");
+    boot(env, &[]);
     assert_eq!(states(&tree, ["a", "b"]), ["down", "up"]);
 }
 
@@ -272,31 +272,31 @@ fn of_two_that_name_one_port_the_first_comes_up_or_else_the_one_that_is_up() {
 fn a_restart_brings_back_what_was_wanted() {
     for clean in [true, false] {
         let tree = Svscan::start_with(populated(), &[]);
-        boot(&tree.world, &[]);
+        boot(&tree.env, &[]);
         let before = pid(&tree.status("wanted"));
-        let world = tree.stop();
+        let env = tree.stop();
         assert!(!is_alive(before));
         if clean {
-            fs::remove_dir_all(world.scandir()).unwrap();
-            world.make_directory(&world.scandir());
+            fs::remove_dir_all(env.scandir()).unwrap();
+            env.make_directory(&env.scandir());
         } else {
-            world.make_directory(&world.scandir().join(".hermes-left"));
+            env.make_directory(&env.scandir().join(".hermes-left"));
         }
-        let tree = Svscan::start_with(world, &[]);
-        boot(&tree.world, &[]);
+        let tree = Svscan::start_with(env, &[]);
+        boot(&tree.env, &[]);
         assert_eq!(states(&tree, ["default", "idle", "wanted"]), ["down", "down", "up"]);
         assert_eq!(tree.status("wanted")["intent"], "running");
-        assert!(!tree.world.scandir().join(".hermes-left").exists());
-        let log = boot_log(&tree.world);
+        assert!(!tree.env.scandir().join(".hermes-left").exists());
+        let log = boot_log(&tree.env);
         let wanted = log.iter().filter(|line| line["profile"] == "wanted").count();
         assert_eq!(wanted, 2, "one line for each of two first boots: {log:?}");
-        assert_eq!(boot(&tree.world, &[]).iter().filter(|(verb, _)| verb != "keep").count(), 0);
+        assert_eq!(boot(&tree.env, &[]).iter().filter(|(verb, _)| verb != "keep").count(), 0);
         // What the operator wanted while nothing ran counts too.
-        let world = tree.stop();
-        world.write(&world.profile("wanted").join("gateway.intent"), "stopped");
-        world.write(&world.profile("idle").join("gateway.intent"), "running");
-        let tree = Svscan::start_with(world, &[]);
-        boot(&tree.world, &[]);
+        let env = tree.stop();
+        env.write(&env.profile("wanted").join("gateway.intent"), "stopped");
+        env.write(&env.profile("idle").join("gateway.intent"), "running");
+        let tree = Svscan::start_with(env, &[]);
+        boot(&tree.env, &[]);
         assert_eq!(states(&tree, ["default", "idle", "wanted"]), ["down", "up", "down"]);
     }
 }
@@ -304,29 +304,29 @@ fn a_restart_brings_back_what_was_wanted() {
 #[test]
 fn what_is_not_wanted_stays_down_when_its_supervisor_dies() {
     let tree = Svscan::start_with(populated(), &[]);
-    let world = &tree.world;
-    boot(world, &[]);
+    let env = &tree.env;
+    boot(env, &[]);
     // Down for now alone, as a supervisor leaves it that has just been started on a dirty slot.
     assert!(
-        tree.s6("s6-svc").args(["-wD", "-d"]).arg(world.slot("wanted")).status().unwrap().success()
+        tree.s6("s6-svc").args(["-wD", "-d"]).arg(env.slot("wanted")).status().unwrap().success()
     );
-    world.write(&world.profile("wanted").join("gateway.intent"), "stopped");
-    boot(world, &[]);
+    env.write(&env.profile("wanted").join("gateway.intent"), "stopped");
+    boot(env, &[]);
     assert_eq!(tree.status("wanted")["state"], "down");
-    tree.world.lose_supervisors("wanted");
+    tree.env.lose_supervisors("wanted");
     assert_eq!(tree.status("wanted")["state"], "down");
 }
 
 #[test]
 fn a_slot_that_nobody_supervises_is_made_anew_in_one_line() {
     let tree = Svscan::start_with(populated(), &[]);
-    let world = &tree.world;
+    let env = &tree.env;
     // As after a crash between the rename and the trigger: s6-svscan does not know it.
-    world.make_directory(&world.slot("wanted"));
-    boot(world, &[]);
+    env.make_directory(&env.slot("wanted"));
+    boot(env, &[]);
     assert_eq!(tree.status("wanted")["state"], "up");
-    assert_eq!(supervisors(&world.slot("wanted")).len(), 2);
-    let log = boot_log(world);
+    assert_eq!(supervisors(&env.slot("wanted")).len(), 2);
+    let log = boot_log(env);
     let lines: Vec<_> = log.iter().filter(|line| line["profile"] == "wanted").collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
 }
@@ -334,11 +334,11 @@ fn a_slot_that_nobody_supervises_is_made_anew_in_one_line() {
 #[test]
 fn a_slot_that_cannot_be_read_costs_only_its_own_profile() {
     let tree = Svscan::start_with(populated(), &[]);
-    let world = &tree.world;
-    world.hermes(["gateway", "register", "idle"]).ok();
-    let data = world.slot("idle").join("data");
+    let env = &tree.env;
+    env.hermes(["gateway", "register", "idle"]).ok();
+    let data = env.slot("idle").join("data");
     fs::set_permissions(&data, fs::Permissions::from_mode(0o000)).unwrap();
-    let outcome = world.hermes(["boot", "--json"]).run();
+    let outcome = env.hermes(["boot", "--json"]).run();
     fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(tree.status("wanted")["state"], "up", "{outcome}");
     assert!(outcome.to_string().contains("idle"), "{outcome}");
@@ -347,21 +347,21 @@ fn a_slot_that_cannot_be_read_costs_only_its_own_profile() {
 #[test]
 fn a_slot_of_another_version_is_named_and_left_as_it_is() {
     let tree = Svscan::start_with(populated(), &[]);
-    let world = &tree.world;
-    boot(world, &[]);
+    let env = &tree.env;
+    boot(env, &[]);
     let before = pid(&tree.status("wanted"));
-    world.write(&world.slot("wanted").join("data/generation"), "0\n");
-    let outcome = world.hermes(["boot", "--json"]).json();
+    env.write(&env.slot("wanted").join("data/generation"), "0\n");
+    let outcome = env.hermes(["boot", "--json"]).json();
     let of = |a: &&Value| a["profile"] == "wanted";
     let action = outcome.as_array().unwrap().iter().find(of).unwrap();
     assert_eq!(action["action"], json!("keep"));
     assert!(action["detail"].as_str().unwrap().contains("--refresh"), "{action}");
     assert_eq!(pid(&tree.status("wanted")), before);
-    world.hermes(["gateway", "register", "wanted", "--refresh"]).ok();
+    env.hermes(["gateway", "register", "wanted", "--refresh"]).ok();
     let status = eventually("it is up again", || {
         let status = tree.status("wanted");
         (status["state"] == "up").then_some(status)
     });
     assert_ne!(pid(&status), before);
-    assert_eq!(boot(world, &[]).iter().filter(|(verb, _)| verb != "keep").count(), 0);
+    assert_eq!(boot(env, &[]).iter().filter(|(verb, _)| verb != "keep").count(), 0);
 }

@@ -23,23 +23,23 @@ fn names(directory: &std::path::Path) -> Vec<String> {
 
 /// Asserts that `a` is there, and nothing of a rename.
 #[track_caller]
-fn is_untouched(world: &TestEnv, others: &[&str]) {
+fn is_untouched(env: &TestEnv, others: &[&str]) {
     let all = [&[".locks", "a"], others].concat();
-    assert_eq!(names(&world.home().join("profiles")), all);
+    assert_eq!(names(&env.home().join("profiles")), all);
 }
 
 #[test]
 fn one_that_is_up_is_up_again_under_its_new_name_with_all_that_is_its() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    let port = world.profile_serving("a");
-    world.hermes(["gateway", "start", "a"]).ok();
-    world.hermes(["profile", "use", "a"]).ok();
+    let env = &tree.env;
+    let port = env.profile_serving("a");
+    env.hermes(["gateway", "start", "a"]).ok();
+    env.hermes(["profile", "use", "a"]).ok();
     let old = pid(&tree.status("a"));
-    let mut ended = supervisors(&world.slot("a"));
+    let mut ended = supervisors(&env.slot("a"));
     ended.push(old);
-    let said = world.logged("a");
-    let renamed = world.hermes(["profile", "rename", "a", "b"]).ok();
+    let said = env.logged("a");
+    let renamed = env.hermes(["profile", "rename", "a", "b"]).ok();
     assert_eq!(renamed.stdout, "");
     let told = "renamed profile `a` to `b`\nits gateway is registered and up\n";
     assert_eq!(renamed.stderr, told);
@@ -47,16 +47,16 @@ fn one_that_is_up_is_up_again_under_its_new_name_with_all_that_is_its() {
     let status = tree.status("b");
     assert_eq!((&status["state"], &status["intent"]), (&"up".into(), &"running".into()));
     assert_eq!(status["port"], port);
-    assert!(!world.slot("a").exists() && !world.profile("a").exists());
-    assert_eq!(names(&world.home().join("profiles")), [".locks", "b"]);
-    assert_eq!(names(&world.home().join("logs/gateways")), ["b"]);
-    assert_eq!(fs::read_to_string(world.home().join("active_profile")).unwrap(), "b\n");
-    let logs = world.logged("b");
+    assert!(!env.slot("a").exists() && !env.profile("a").exists());
+    assert_eq!(names(&env.home().join("profiles")), [".locks", "b"]);
+    assert_eq!(names(&env.home().join("logs/gateways")), ["b"]);
+    assert_eq!(fs::read_to_string(env.home().join("active_profile")).unwrap(), "b\n");
+    let logs = env.logged("b");
     assert!(!said.is_empty() && logs.starts_with(&said), "{logs:?}");
     assert!(logs.iter().any(|line| line.contains("gateway `b` listens")), "{logs:?}");
-    world.hermes(["gateway", "status", "a"]).fails_with(4);
-    let shown = world.hermes(["profile", "rename", "b", "c", "--json"]).ok().json();
-    let expected = json!({ "profile": "c", "home": world.profile("c"), "chosen": true,
+    env.hermes(["gateway", "status", "a"]).fails_with(4);
+    let shown = env.hermes(["profile", "rename", "b", "c", "--json"]).ok().json();
+    let expected = json!({ "profile": "c", "home": env.profile("c"), "chosen": true,
         "port": port, "intent": "running", "state": "up", "problem": null });
     assert_eq!(shown, expected);
 }
@@ -64,25 +64,25 @@ fn one_that_is_up_is_up_again_under_its_new_name_with_all_that_is_its() {
 #[test]
 fn one_that_is_down_stays_down_and_one_without_a_slot_gets_one() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("a", SILENT);
-    let renamed = world.hermes(["profile", "rename", "a", "b"]).ok();
+    let env = &tree.env;
+    env.profile_running("a", SILENT);
+    let renamed = env.hermes(["profile", "rename", "a", "b"]).ok();
     assert!(renamed.stderr.ends_with("its gateway is registered and down\n"), "{renamed}");
     let status = tree.status("b");
     assert_eq!((&status["state"], &status["intent"]), (&"down".into(), &"stopped".into()));
-    world.hermes(["gateway", "unregister", "b"]).ok();
-    world.hermes(["profile", "rename", "b", "c"]).ok();
+    env.hermes(["gateway", "unregister", "b"]).ok();
+    env.hermes(["profile", "rename", "b", "c"]).ok();
     assert_eq!(tree.status("c")["state"], "down");
-    assert_eq!(world.hermes(["profile", "show", "--json"]).json()["profile"], "default");
+    assert_eq!(env.hermes(["profile", "show", "--json"]).json()["profile"], "default");
 }
 
 #[test]
 fn one_that_is_wanted_and_can_not_run_is_renamed_and_not_waited_for() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("a", "exit 78");
-    world.hermes(["gateway", "start", "a"]).fails_with(1);
-    world.hermes(["profile", "rename", "a", "b"]).ok();
+    let env = &tree.env;
+    env.profile_running("a", "exit 78");
+    env.hermes(["gateway", "start", "a"]).fails_with(1);
+    env.hermes(["profile", "rename", "a", "b"]).ok();
     eventually("it is tried under its new name", || {
         (tree.status("b")["state"] == "parked").then_some(())
     });
@@ -92,14 +92,14 @@ fn one_that_is_wanted_and_can_not_run_is_renamed_and_not_waited_for() {
 #[test]
 fn what_can_not_be_renamed_is_refused_with_its_exit_code_and_goes_on() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("a", SILENT);
-    world.profile_running("taken", SILENT);
-    world.hermes(["gateway", "start", "a"]).ok();
+    let env = &tree.env;
+    env.profile_running("a", SILENT);
+    env.profile_running("taken", SILENT);
+    env.hermes(["gateway", "start", "a"]).ok();
     let gateway = pid(&tree.status("a"));
-    world.make_directory(&world.profile("dir"));
-    world.make_directory(&world.home().join("logs/gateways/kept"));
-    world.make_directory(&world.slot("stale"));
+    env.make_directory(&env.profile("dir"));
+    env.make_directory(&env.home().join("logs/gateways/kept"));
+    env.make_directory(&env.slot("stale"));
     let long = "a".repeat(244);
     for (from, to, code, said) in [
         ("default", "b", 1, "never deleted or renamed"),
@@ -113,111 +113,111 @@ fn what_can_not_be_renamed_is_refused_with_its_exit_code_and_goes_on() {
         ("a", "stale", 1, "belongs to no profile"),
         ("a", &long, 1, "243"),
     ] {
-        let refused = world.hermes(["profile", "rename", from, to]).fails_with(code);
+        let refused = env.hermes(["profile", "rename", from, to]).fails_with(code);
         is_one_clear_error(&refused);
         assert!(refused.stderr.contains(said), "{said}: {refused}");
     }
     for wrong in ["B", "", "a/b", "-b"] {
-        world.hermes(["profile", "rename", "--", "a", wrong]).fails_with(2);
+        env.hermes(["profile", "rename", "--", "a", wrong]).fails_with(2);
     }
     assert_eq!(pid(&tree.status("a")), gateway, "it was never touched");
-    is_untouched(world, &["dir", "taken"]);
-    world.hermes(["boot"]).ok();
-    world.hermes(["profile", "rename", "a", "stale"]).ok();
+    is_untouched(env, &["dir", "taken"]);
+    env.hermes(["boot"]).ok();
+    env.hermes(["profile", "rename", "a", "stale"]).ok();
 }
 
 #[test]
 fn a_tree_that_can_not_be_reached_changes_nothing() {
-    let world = TestEnv::new();
-    alone(&world, ["profile", "create", "a"]).ok();
-    let refused = world.hermes(["profile", "rename", "a", "b"]).fails_with(5);
+    let env = TestEnv::new();
+    alone(&env, ["profile", "create", "a"]).ok();
+    let refused = env.hermes(["profile", "rename", "a", "b"]).fails_with(5);
     is_one_clear_error(&refused);
-    is_untouched(&world, &[]);
+    is_untouched(&env, &[]);
 }
 
 #[test]
 fn where_nothing_supervises_it_succeeds_and_says_what_to_do_next() {
-    let world = TestEnv::new();
-    alone(&world, ["profile", "create", "a"]).ok();
-    alone(&world, ["profile", "use", "a"]).ok();
-    let renamed = alone(&world, ["profile", "rename", "a", "b"]).ok();
+    let env = TestEnv::new();
+    alone(&env, ["profile", "create", "a"]).ok();
+    alone(&env, ["profile", "use", "a"]).ok();
+    let renamed = alone(&env, ["profile", "rename", "a", "b"]).ok();
     let told = "renamed profile `a` to `b`\n`hermes up` runs a supervision tree, `hermes gateway start b` then starts its gateway\n";
     assert_eq!((renamed.stdout.as_str(), renamed.stderr.as_str()), ("", told));
-    assert_eq!(names(&world.home().join("profiles")), [".locks", "b"]);
-    assert_eq!(fs::read_to_string(world.home().join("active_profile")).unwrap(), "b\n");
-    is_one_clear_error(&alone(&world, ["profile", "rename", "a", "c"]).fails_with(4));
+    assert_eq!(names(&env.home().join("profiles")), [".locks", "b"]);
+    assert_eq!(fs::read_to_string(env.home().join("active_profile")).unwrap(), "b\n");
+    is_one_clear_error(&alone(&env, ["profile", "rename", "a", "c"]).fails_with(4));
 }
 
 #[test]
 fn a_gateway_that_was_started_by_hand_keeps_its_profile() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     let port = free_port().to_string();
-    alone(&world, ["profile", "create", "a", "--port", &port]).ok();
-    let mut gateway = world.command(hermes_program());
+    alone(&env, ["profile", "create", "a", "--port", &port]).ok();
+    let mut gateway = env.command(hermes_program());
     gateway.args(["-p", "a", "gateway", "start", "--foreground"]).env_remove("HERMES_SCANDIR");
     let gateway = Helper::start(gateway.stderr(std::process::Stdio::null()));
-    let lock = world.profile("a").join("hermes-gateway.lock");
+    let lock = env.profile("a").join("hermes-gateway.lock");
     eventually("it holds its lock", || hermes_core::process_lock::holder(&lock).ok()?);
-    let refused = alone(&world, ["profile", "rename", "a", "b"]).fails_with(1);
+    let refused = alone(&env, ["profile", "rename", "a", "b"]).fails_with(1);
     is_one_clear_error(&refused);
     let said = format!("its gateway runs as {}", gateway.pid());
     assert!(refused.stderr.contains(&said), "{refused}");
-    is_untouched(&world, &[]);
+    is_untouched(&env, &[]);
     drop(gateway);
-    alone(&world, ["profile", "rename", "a", "b"]).ok();
+    alone(&env, ["profile", "rename", "a", "b"]).ok();
 }
 
 #[test]
 fn a_full_scan_directory_leaves_everything_as_it_was() {
     let tree = Svscan::start_with(TestEnv::new(), &["-c", "3"]);
-    let world = &tree.world;
-    world.profile_running("a", SILENT);
-    world.hermes(["gateway", "unregister", "a"]).ok();
-    world.hermes(["profile", "use", "a"]).ok();
+    let env = &tree.env;
+    env.profile_running("a", SILENT);
+    env.hermes(["gateway", "unregister", "a"]).ok();
+    env.hermes(["profile", "use", "a"]).ok();
     let fill = (0..8).map(|n| format!("p{n}"));
     let made =
-        fill.take_while(|name| world.hermes(["profile", "create", name]).run().code() == Some(0));
+        fill.take_while(|name| env.hermes(["profile", "create", name]).run().code() == Some(0));
     let made: Vec<_> = made.collect();
     assert!(!made.is_empty() && made.len() < 8, "it is full: {made:?}");
-    let refused = world.hermes(["profile", "rename", "a", "b"]).fails_with(1);
+    let refused = env.hermes(["profile", "rename", "a", "b"]).fails_with(1);
     is_one_clear_error(&refused);
     assert!(refused.stderr.contains("is full"), "{refused}");
-    is_untouched(world, &made.iter().map(String::as_str).collect::<Vec<_>>());
-    assert_eq!(fs::read_to_string(world.home().join("active_profile")).unwrap(), "a\n");
+    is_untouched(env, &made.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(fs::read_to_string(env.home().join("active_profile")).unwrap(), "a\n");
     // One that has a slot makes room for itself.
-    world.hermes(["profile", "rename", "p0", "b"]).ok();
+    env.hermes(["profile", "rename", "p0", "b"]).ok();
 }
 
 #[test]
 fn one_that_dies_under_its_new_name_is_up_again_under_its_old_one() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("a", "test $HERMES_PROFILE = a && exec sleep 600; echo only a; exit 1");
-    world.hermes(["gateway", "start", "a"]).ok();
-    world.hermes(["profile", "use", "a"]).ok();
+    let env = &tree.env;
+    env.profile_running("a", "test $HERMES_PROFILE = a && exec sleep 600; echo only a; exit 1");
+    env.hermes(["gateway", "start", "a"]).ok();
+    env.hermes(["profile", "use", "a"]).ok();
     let before = pid(&tree.status("a"));
-    let refused = world.hermes(["profile", "rename", "a", "b"]).fails_with(1);
+    let refused = env.hermes(["profile", "rename", "a", "b"]).fails_with(1);
     is_one_clear_error(&refused);
     let status = tree.status("a");
     assert_eq!((&status["state"], &status["intent"]), (&"up".into(), &"running".into()));
     assert_ne!(pid(&status), before);
-    is_untouched(world, &[]);
-    assert!(!world.slot("b").exists());
-    assert_eq!(names(&world.home().join("logs/gateways")), ["a"]);
-    assert!(world.logged("a").contains(&"only a".to_owned()), "what it said can be read");
-    assert_eq!(fs::read_to_string(world.home().join("active_profile")).unwrap(), "a\n");
+    is_untouched(env, &[]);
+    assert!(!env.slot("b").exists());
+    assert_eq!(names(&env.home().join("logs/gateways")), ["a"]);
+    assert!(env.logged("a").contains(&"only a".to_owned()), "what it said can be read");
+    assert_eq!(fs::read_to_string(env.home().join("active_profile")).unwrap(), "a\n");
 }
 
 #[test]
 fn one_that_could_not_come_up_again_is_not_stopped() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_serving("a");
-    let port = world.profile_serving("rival").to_string();
-    world.hermes(["gateway", "start", "a", "rival"]).ok();
+    let env = &tree.env;
+    env.profile_serving("a");
+    let port = env.profile_serving("rival").to_string();
+    env.hermes(["gateway", "start", "a", "rival"]).ok();
     let gateway = pid(&tree.status("a"));
-    world.hermes(["profile", "port", "a", &port]).ok();
-    let refused = world.hermes(["profile", "rename", "a", "b"]).fails_with(1);
+    env.hermes(["profile", "port", "a", &port]).ok();
+    let refused = env.hermes(["profile", "rename", "a", "b"]).fails_with(1);
     is_one_clear_error(&refused);
     assert!(refused.stderr.contains(&format!("port {port} belongs to `rival`")), "{refused}");
     assert_eq!(pid(&tree.status("a")), gateway);
@@ -226,46 +226,46 @@ fn one_that_could_not_come_up_again_is_not_stopped() {
 #[test]
 fn a_journal_that_makes_no_sense_is_told_and_the_others_come_up() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_for_later("a", SILENT, "running");
-    let journal = world.profile(".mv-gone");
-    world.write(&journal, "\u{1}\u{2}");
-    let booted = world.hermes(["boot"]).ok();
+    let env = &tree.env;
+    env.profile_for_later("a", SILENT, "running");
+    let journal = env.profile(".mv-gone");
+    env.write(&journal, "\u{1}\u{2}");
+    let booted = env.hermes(["boot"]).ok();
     assert!(booted.stderr.contains("no journal of a rename"), "{booted}");
     assert_eq!(tree.status("a")["state"], "up");
-    let log = fs::read_to_string(world.home().join("logs/container-boot.log")).unwrap();
+    let log = fs::read_to_string(env.home().join("logs/container-boot.log")).unwrap();
     assert!(log.contains("action=skipped") && log.contains(".mv-gone"), "{log}");
-    let doctor = world.hermes(["doctor"]).run();
+    let doctor = env.hermes(["doctor"]).run();
     assert!(doctor.stdout.contains(&format!("rm -- {}", journal.display())), "{doctor}");
-    world.hermes(["profile", "rename", "a", "b"]).ok();
+    env.hermes(["profile", "rename", "a", "b"]).ok();
 }
 
 #[test]
 fn a_dry_boot_tells_of_an_interrupted_rename_and_a_start_settles_it() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_for_later("a", SILENT, "running");
-    world.make_directory(&world.home().join("logs/gateways"));
-    world.make_directory(&world.home().join("logs/gateways/a"));
-    world.write(&world.profile(".mv-a"), "b\n");
-    let plan = || world.hermes(["boot", "--dry-run"]).ok().stdout;
+    let env = &tree.env;
+    env.profile_for_later("a", SILENT, "running");
+    env.make_directory(&env.home().join("logs/gateways"));
+    env.make_directory(&env.home().join("logs/gateways/a"));
+    env.write(&env.profile(".mv-a"), "b\n");
+    let plan = || env.hermes(["boot", "--dry-run"]).ok().stdout;
     assert!(plan().starts_with("undo the rename of a: it was to be `b`\n"), "{}", plan());
-    fs::rename(world.profile("a"), world.profile("b")).unwrap();
+    fs::rename(env.profile("a"), env.profile("b")).unwrap();
     assert!(plan().starts_with("finish the rename of b: it was `a`\n"), "{}", plan());
-    assert!(world.profile(".mv-a").exists());
-    world.hermes(["gateway", "start", "b"]).ok();
-    assert!(!world.profile(".mv-a").exists());
-    assert_eq!(names(&world.home().join("logs/gateways")), ["b"]);
+    assert!(env.profile(".mv-a").exists());
+    env.hermes(["gateway", "start", "b"]).ok();
+    assert!(!env.profile(".mv-a").exists());
+    assert_eq!(names(&env.home().join("logs/gateways")), ["b"]);
     assert!(!plan().contains("rename"), "{}", plan());
 }
 
 #[test]
 fn renames_in_opposite_directions_starts_stops_and_boots_at_once_lose_nothing() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("a", SILENT);
-    world.write(&world.profile("a").join("memory"), "mine");
-    world.hermes(["gateway", "start", "a"]).ok();
+    let env = &tree.env;
+    env.profile_running("a", SILENT);
+    env.write(&env.profile("a").join("memory"), "mine");
+    env.hermes(["gateway", "start", "a"]).ok();
     let lines: [&[&str]; 6] = [
         &["profile", "rename", "a", "b"],
         &["profile", "rename", "b", "a"],
@@ -280,7 +280,7 @@ fn renames_in_opposite_directions_starts_stops_and_boots_at_once_lose_nothing() 
             let done = &done;
             scope.spawn(move || {
                 for _ in 0..6 {
-                    let outcome = world.hermes(line.iter().copied()).run();
+                    let outcome = env.hermes(line.iter().copied()).run();
                     // One comes when the profile has its other name.
                     assert!(matches!(outcome.code(), Some(0 | 4)), "{outcome}");
                     if line.contains(&"rename") && outcome.code() == Some(0) {
@@ -291,13 +291,13 @@ fn renames_in_opposite_directions_starts_stops_and_boots_at_once_lose_nothing() 
         }
     });
     assert!(done.into_inner() > 0, "some were renamed");
-    world.hermes(["boot"]).ok();
-    let profiles = names(&world.home().join("profiles"));
+    env.hermes(["boot"]).ok();
+    let profiles = names(&env.home().join("profiles"));
     let [_, name] = &profiles[..] else { panic!("{profiles:?}") };
-    assert_eq!(fs::read_to_string(world.profile(name).join("memory")).unwrap(), "mine");
-    let slots = names(&world.scandir()).into_iter().filter(|slot| slot.contains("gateway-"));
+    assert_eq!(fs::read_to_string(env.profile(name).join("memory")).unwrap(), "mine");
+    let slots = names(&env.scandir()).into_iter().filter(|slot| slot.contains("gateway-"));
     assert_eq!(slots.collect::<Vec<_>>(), [&format!("gateway-{name}"), "gateway-default"]);
     let other = if name == "a" { "b" } else { "a" };
-    assert!(!world.home().join("logs/gateways").join(other).exists());
-    world.hermes(["gateway", "start", name]).ok();
+    assert!(!env.home().join("logs/gateways").join(other).exists());
+    env.hermes(["gateway", "start", name]).ok();
 }

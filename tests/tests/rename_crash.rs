@@ -20,12 +20,12 @@ impl Scene {
     /// The profile `a`, whose gateway is up and which is the chosen one.
     fn new() -> Self {
         let tree = Svscan::start();
-        let world = &tree.world;
-        world.hermes(["boot"]).ok();
-        world.profile_serving("a");
-        world.write(&world.profile("a").join("memory"), "mine");
-        world.hermes(["gateway", "start", "a"]).ok();
-        world.hermes(["profile", "use", "a"]).ok();
+        let env = &tree.env;
+        env.hermes(["boot"]).ok();
+        env.profile_serving("a");
+        env.write(&env.profile("a").join("memory"), "mine");
+        env.hermes(["gateway", "start", "a"]).ok();
+        env.hermes(["profile", "use", "a"]).ok();
         Self { tree, name: "a", logged: 0 }
     }
 
@@ -36,28 +36,28 @@ impl Scene {
     /// Renames the profile to its other name, and something happens to system calls on the way.
     fn rename(&self, injections: &[&str]) -> Outcome {
         let args = ["profile", "rename", self.name, self.other()];
-        self.tree.world.hermes_injected(injections, args).run()
+        self.tree.env.hermes_injected(injections, args).run()
     }
 
     /// Boots after a rename that was killed, and asserts that all is well again.
     #[track_caller]
     fn boot_mends(&mut self, killed: &Outcome) {
-        let booted = self.tree.world.hermes(["boot"]).ok();
+        let booted = self.tree.env.hermes(["boot"]).ok();
         let seen = format!("{booted}\n{killed}");
         // Boot leaves a slot alone that comes up by itself already.
         let up =
-            |name| self.tree.world.slot(name).exists() && self.tree.status(name)["state"] == "up";
+            |name| self.tree.env.slot(name).exists() && self.tree.status(name)["state"] == "up";
         eventually("it is up", || ["a", "b"].into_iter().any(up).then_some(()));
         self.is_whole(false, &seen);
-        let again = self.tree.world.hermes(["boot"]).ok();
+        let again = self.tree.env.hermes(["boot"]).ok();
         assert!(again.stdout.lines().all(|line| line.starts_with("keep ")), "{again}\n{seen}");
     }
 
     /// Asserts that there is one profile, whole and up, and finds out its name.
     #[track_caller]
     fn is_whole(&mut self, hidden_slots: bool, scene: &str) {
-        let world = &self.tree.world;
-        let home = world.home();
+        let env = &self.tree.env;
+        let home = env.home();
         let profiles = names(&home.join("profiles"));
         let name = match profiles.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [".locks", "a"] => "a",
@@ -66,16 +66,16 @@ impl Scene {
         };
         self.name = name;
         let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-        let profile = world.profile(name);
+        let profile = env.profile(name);
         assert_eq!(read(&profile.join("memory")), "mine", "{scene}");
         assert_eq!(read(&profile.join("gateway.intent")), "running\n", "{scene}");
         assert_eq!(read(&home.join("active_profile")), format!("{name}\n"), "{scene}");
         assert_eq!(names(&home), ["active_profile", "logs", "profiles"], "{scene}");
         assert_eq!(names(&home.join("logs/gateways")), [name, "default"], "{scene}");
-        let logged = world.logged(name).len();
+        let logged = env.logged(name).len();
         assert!(logged >= self.logged && logged > 0, "{logged} < {}\n{scene}", self.logged);
         self.logged = logged;
-        let slots: Vec<_> = names(&world.scandir())
+        let slots: Vec<_> = names(&env.scandir())
             .into_iter()
             .filter(|slot| {
                 slot.starts_with("gateway-") || !hidden_slots && slot.starts_with(".hermes-")
@@ -90,7 +90,7 @@ impl Scene {
 
 /// Whether strace did to a call of the last command what it was to do.
 fn was_injected(scene: &Scene) -> bool {
-    let trace = fs::read_to_string(scene.tree.world.path().join("strace.log"));
+    let trace = fs::read_to_string(scene.tree.env.path().join("strace.log"));
     trace.expect("a trace").contains("(INJECTED)")
 }
 
@@ -119,7 +119,7 @@ fn killed_at_any_step_it_is_finished_or_undone_by_the_next_boot() {
     });
     tell(format_args!("crash: `hermes profile rename` killed at {steps} points"));
     assert!(steps >= 100, "it has that many steps at least: {steps}");
-    let log = fs::read_to_string(scene.tree.world.home().join("logs/container-boot.log")).unwrap();
+    let log = fs::read_to_string(scene.tree.env.home().join("logs/container-boot.log")).unwrap();
     for said in ["prior=running action=rename-finished detail=\"it was `", "action=rename-undone"] {
         assert!(log.contains(said), "{said}\n{log}");
     }
@@ -181,7 +181,7 @@ fn a_step_that_fails_undoes_those_before_it_and_what_ran_runs_again() {
             }
         }
         // Boot has slots to clear at most.
-        let booted = scene.tree.world.hermes(["boot"]).ok();
+        let booted = scene.tree.env.hermes(["boot"]).ok();
         scene.is_whole(false, &format!("{booted}\n{seen}"));
         true
     });
@@ -191,14 +191,14 @@ fn a_step_that_fails_undoes_those_before_it_and_what_ran_runs_again() {
 #[test]
 fn one_that_was_down_is_registered_and_down_again() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_serving("a");
+    let env = &tree.env;
+    env.profile_serving("a");
     for call in ["renameat2:error=EIO:when=2", "unlinkat:error=EIO:when=3"] {
-        let refused = world.hermes_injected(&[call], ["profile", "rename", "a", "b"]).fails_with(1);
+        let refused = env.hermes_injected(&[call], ["profile", "rename", "a", "b"]).fails_with(1);
         is_one_clear_error(&refused);
         let status = tree.status("a");
         assert_eq!((&status["state"], &status["registered"]), (&"down".into(), &true.into()));
-        assert_eq!(names(&world.home().join("profiles")), [".locks", "a"], "{refused}");
+        assert_eq!(names(&env.home().join("profiles")), [".locks", "a"], "{refused}");
     }
 }
 
@@ -220,11 +220,11 @@ fn what_can_not_be_undone_is_told_and_finished_by_boot() {
 
 #[test]
 fn without_a_backend_a_step_that_fails_is_undone_and_what_can_not_be_is_told() {
-    let world = TestEnv::new();
-    alone(&world, ["profile", "create", "a"]).ok();
+    let env = TestEnv::new();
+    alone(&env, ["profile", "create", "a"]).ok();
     let rename = |injection: &str| {
-        let hermes = world.hermes_injected(&[injection], ["profile", "rename", "a", "b"]);
-        let runtime = world.path().join("runtime");
+        let hermes = env.hermes_injected(&[injection], ["profile", "rename", "a", "b"]);
+        let runtime = env.path().join("runtime");
         let hermes = hermes.env("XDG_RUNTIME_DIR", runtime.to_str().expect("a UTF-8 path"));
         let failed = hermes.env_remove("HERMES_SCANDIR").fails_with(1);
         is_one_clear_error(&failed);
@@ -232,11 +232,11 @@ fn without_a_backend_a_step_that_fails_is_undone_and_what_can_not_be_is_told() {
     };
     let undone = rename("renameat2:error=EIO:when=2");
     assert!(undone.stderr.starts_with("error: failed to rename profile `a` to `b`\n"), "{undone}");
-    assert_eq!(names(&world.home().join("profiles")), [".locks", "a"], "{undone}");
+    assert_eq!(names(&env.home().join("profiles")), [".locks", "a"], "{undone}");
     let torn = rename("renameat2:error=EIO:when=2+");
     assert!(torn.stderr.contains("could not be undone"), "{torn}");
-    assert_eq!(names(&world.home().join("profiles")), [".locks", ".mv-a", "b"], "{torn}");
+    assert_eq!(names(&env.home().join("profiles")), [".locks", ".mv-a", "b"], "{torn}");
     // The next command that changes it brings it to an end.
-    alone(&world, ["profile", "rename", "b", "c"]).ok();
-    assert_eq!(names(&world.home().join("profiles")), [".locks", "c"]);
+    alone(&env, ["profile", "rename", "b", "c"]).ok();
+    assert_eq!(names(&env.home().join("profiles")), [".locks", "c"]);
 }

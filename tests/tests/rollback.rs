@@ -14,19 +14,19 @@ use rustix::process::Signal;
 const SILENT: &str = "exec sleep 600";
 
 /// Directories of ours in the scan directory and among the profiles, which nobody should see.
-fn hidden(world: &TestEnv) -> Vec<String> {
+fn hidden(env: &TestEnv) -> Vec<String> {
     let names = |path: &Path| -> Vec<_> {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     };
     let all =
-        [world.scandir(), world.home().join("profiles")].into_iter().flat_map(|path| names(&path));
+        [env.scandir(), env.home().join("profiles")].into_iter().flat_map(|path| names(&path));
     all.filter(|name| name.starts_with(".hermes-")).collect()
 }
 
 /// The s6-supervise processes of a profile, wherever their directory is by now.
-fn supervising(world: &TestEnv, name: &str) -> Vec<u64> {
-    let mut found = processes_naming(&world.path().to_string_lossy());
+fn supervising(env: &TestEnv, name: &str) -> Vec<u64> {
+    let mut found = processes_naming(&env.path().to_string_lossy());
     found.retain(|pid| {
         let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let mut words = line.split('\0');
@@ -38,70 +38,70 @@ fn supervising(world: &TestEnv, name: &str) -> Vec<u64> {
 }
 
 #[track_caller]
-fn nothing_is_left(world: &TestEnv, name: &str) {
-    assert!(!world.slot(name).exists(), "the slot is there");
-    assert_eq!(hidden(world), Vec::<String>::new());
-    assert_eq!(supervising(world, name), Vec::<u64>::new(), "supervised without a slot");
+fn nothing_is_left(env: &TestEnv, name: &str) {
+    assert!(!env.slot(name).exists(), "the slot is there");
+    assert_eq!(hidden(env), Vec::<String>::new());
+    assert_eq!(supervising(env, name), Vec::<u64>::new(), "supervised without a slot");
 }
 
 /// Makes and registers a profile: when that is done, s6-svscan has done all it was told before.
 #[track_caller]
 fn await_a_scan(tree: &Svscan, name: &str) {
-    tree.world.hermes(["profile", "create", name]).ok();
+    tree.env.hermes(["profile", "create", name]).ok();
     // One that is about to become the logger is seen, too.
-    assert!(supervising(&tree.world, name).len() >= 2, "the test sees supervisors");
+    assert!(supervising(&tree.env, name).len() >= 2, "the test sees supervisors");
 }
 
 #[test]
 fn without_an_s6_svscan() {
     let tree = Svscan::start();
-    tree.world.profile_running("coder", SILENT);
-    tree.world.hermes(["gateway", "unregister", "coder"]).ok();
-    let world = tree.kill();
+    tree.env.profile_running("coder", SILENT);
+    tree.env.hermes(["gateway", "unregister", "coder"]).ok();
+    let env = tree.kill();
     for args in [vec!["gateway", "register", "coder"], vec!["profile", "create", "new"]] {
-        let outcome = world.hermes(args).fails_with(5);
+        let outcome = env.hermes(args).fails_with(5);
         assert!(outcome.stderr.contains("no s6-svscan holds"), "{outcome}");
     }
-    nothing_is_left(&world, "coder");
-    nothing_is_left(&world, "new");
-    assert!(!world.profile("new").exists(), "a profile without service");
-    world.end_processes();
+    nothing_is_left(&env, "coder");
+    nothing_is_left(&env, "new");
+    assert!(!env.profile("new").exists(), "a profile without service");
+    env.end_processes();
 }
 
 #[test]
 fn when_the_holder_of_the_scan_directory_does_not_read_its_fifo() {
-    let world = TestEnv::new();
-    world.profile_for_later("coder", SILENT, "running");
-    let own = world.scandir().join(".s6-svscan");
+    let env = TestEnv::new();
+    env.profile_for_later("coder", SILENT, "running");
+    let own = env.scandir().join(".s6-svscan");
     let lock = own.join("lock");
-    world.make_directory(&own);
-    assert!(world.command("mkfifo").arg(own.join("control")).status().unwrap().success());
-    let _holder = Helper::start(world.s6("s6-setlock").arg(&lock).args(["sleep", "600"]));
+    env.make_directory(&own);
+    assert!(env.command("mkfifo").arg(own.join("control")).status().unwrap().success());
+    let _holder = Helper::start(env.s6("s6-setlock").arg(&lock).args(["sleep", "600"]));
     eventually("the lock is held", || lock_holder(&lock).unwrap());
     for args in [["gateway", "register", "coder"], ["profile", "create", "new"]] {
-        let outcome = world.hermes(args).fails_with(5);
+        let outcome = env.hermes(args).fails_with(5);
         assert!(outcome.stderr.contains("no s6-svscan reads"), "{outcome}");
     }
-    nothing_is_left(&world, "coder");
-    nothing_is_left(&world, "new");
-    assert!(!world.profile("new").exists(), "a profile without service");
+    nothing_is_left(&env, "coder");
+    nothing_is_left(&env, "new");
+    assert!(!env.profile("new").exists(), "a profile without service");
 }
 
 #[test]
 fn when_the_fifo_may_not_be_written() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("coder", SILENT);
-    world.hermes(["gateway", "unregister", "coder"]).ok();
-    let control = world.scandir().join(".s6-svscan/control");
+    let env = &tree.env;
+    env.profile_running("coder", SILENT);
+    env.hermes(["gateway", "unregister", "coder"]).ok();
+    let control = env.scandir().join(".s6-svscan/control");
     fs::set_permissions(&control, fs::Permissions::from_mode(0o400)).unwrap();
-    let registered = world.hermes(["gateway", "register", "coder"]).run();
-    let created = world.hermes(["profile", "create", "new"]).run();
+    let registered = env.hermes(["gateway", "register", "coder"]).run();
+    let created = env.hermes(["profile", "create", "new"]).run();
     fs::set_permissions(&control, fs::Permissions::from_mode(0o600)).unwrap();
-    assert!(!world.profile("new").exists(), "a profile without service");
+    assert!(!env.profile("new").exists(), "a profile without service");
     await_a_scan(&tree, "after");
-    nothing_is_left(world, "coder");
-    nothing_is_left(world, "new");
+    nothing_is_left(env, "coder");
+    nothing_is_left(env, "new");
     for outcome in [registered, created] {
         assert_eq!(outcome.code(), Some(5), "{outcome}");
         assert!(outcome.stderr.contains("Permission denied"), "{outcome}");
@@ -111,70 +111,70 @@ fn when_the_fifo_may_not_be_written() {
 #[test]
 fn a_full_scan_directory_is_said_to_be_full_and_goes_on_working() {
     let tree = Svscan::start_with(TestEnv::new(), &["-c", "3"]);
-    let world = &tree.world;
+    let env = &tree.env;
     for name in ["a", "b", "c"] {
-        world.profile_running(name, SILENT);
+        env.profile_running(name, SILENT);
     }
-    let outcome = world.hermes(["profile", "create", "d"]).fails_with(1);
+    let outcome = env.hermes(["profile", "create", "d"]).fails_with(1);
     assert!(outcome.stderr.contains("full") && outcome.stderr.contains("at most 3"), "{outcome}");
-    nothing_is_left(world, "d");
-    assert!(!world.profile("d").exists(), "a profile without service");
+    nothing_is_left(env, "d");
+    assert!(!env.profile("d").exists(), "a profile without service");
     for name in ["a", "b", "c"] {
-        world.hermes(["gateway", "start", name]).ok();
+        env.hermes(["gateway", "start", name]).ok();
         assert_eq!(tree.status(name)["state"], "up");
-        world.hermes(["gateway", "stop", name]).ok();
+        env.hermes(["gateway", "stop", name]).ok();
     }
-    world.hermes(["gateway", "unregister", "b"]).ok();
-    world.profile_running("d", SILENT);
-    world.hermes(["gateway", "start", "d"]).ok();
-    let outcome = world.hermes(["gateway", "start", "b"]).fails_with(1);
+    env.hermes(["gateway", "unregister", "b"]).ok();
+    env.profile_running("d", SILENT);
+    env.hermes(["gateway", "start", "d"]).ok();
+    let outcome = env.hermes(["gateway", "start", "b"]).fails_with(1);
     assert!(outcome.stderr.contains("at most 3"), "start registers, and says the same: {outcome}");
-    nothing_is_left(world, "b");
+    nothing_is_left(env, "b");
 }
 
 #[test]
 fn when_supervision_does_not_come_in_time() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("coder", SILENT);
-    world.hermes(["gateway", "unregister", "coder"]).ok();
+    let env = &tree.env;
+    env.profile_running("coder", SILENT);
+    env.hermes(["gateway", "unregister", "coder"]).ok();
     tree.signal(Signal::STOP);
-    let registered = world.hermes(["gateway", "register", "coder", "--timeout", "2"]).run();
-    let created = world.hermes(["profile", "create", "new", "--timeout", "2"]).run();
-    nothing_is_left(world, "coder");
-    nothing_is_left(world, "new");
+    let registered = env.hermes(["gateway", "register", "coder", "--timeout", "2"]).run();
+    let created = env.hermes(["profile", "create", "new", "--timeout", "2"]).run();
+    nothing_is_left(env, "coder");
+    nothing_is_left(env, "new");
     tree.signal(Signal::CONT);
     for outcome in [registered, created] {
         assert_eq!(outcome.code(), Some(6), "{outcome}");
         assert!(outcome.stderr.contains("no s6-supervise runs for"), "{outcome}");
     }
     await_a_scan(&tree, "after");
-    nothing_is_left(world, "coder");
-    nothing_is_left(world, "new");
-    assert!(!world.profile("new").exists(), "a profile without service");
-    world.hermes(["gateway", "register", "coder"]).ok();
-    assert_eq!(supervisors(&world.slot("coder")).len(), 2);
+    nothing_is_left(env, "coder");
+    nothing_is_left(env, "new");
+    assert!(!env.profile("new").exists(), "a profile without service");
+    env.hermes(["gateway", "register", "coder"]).ok();
+    assert_eq!(supervisors(&env.slot("coder")).len(), 2);
 }
 
 #[test]
 fn when_supervision_comes_while_it_is_being_rolled_back() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("coder", SILENT);
-    world.hermes(["gateway", "unregister", "coder"]).ok();
+    let env = &tree.env;
+    env.profile_running("coder", SILENT);
+    env.hermes(["gateway", "unregister", "coder"]).ok();
     for round in 0..3 {
         tree.signal(Signal::STOP);
-        let mut register = world.hermes(["gateway", "register", "coder", "--timeout", "2"]).spawn();
+        let mut register = env.hermes(["gateway", "register", "coder", "--timeout", "2"]).spawn();
         eventually("the slot appears", || {
-            (world.slot("coder").exists() || register.has_ended()).then_some(())
+            (env.slot("coder").exists() || register.has_ended()).then_some(())
         });
         eventually("and goes", || {
-            (!world.slot("coder").exists() || register.has_ended()).then_some(())
+            (!env.slot("coder").exists() || register.has_ended()).then_some(())
         });
         tree.signal(Signal::CONT);
         let outcome = register.wait();
         await_a_scan(&tree, &format!("after{round}"));
-        nothing_is_left(world, "coder");
+        nothing_is_left(env, "coder");
         assert_eq!(outcome.code(), Some(6), "{outcome}");
     }
 }
@@ -182,38 +182,38 @@ fn when_supervision_comes_while_it_is_being_rolled_back() {
 #[test]
 fn when_a_stranger_holds_the_supervision_lock() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("coder", SILENT);
-    world.hermes(["gateway", "unregister", "coder"]).ok();
+    let env = &tree.env;
+    env.profile_running("coder", SILENT);
+    env.hermes(["gateway", "unregister", "coder"]).ok();
     tree.signal(Signal::STOP);
-    let register = world.hermes(["gateway", "register", "coder", "--timeout", "15"]).spawn();
-    let lock = world.slot("coder").join("supervise/lock");
-    eventually("the slot appears", || world.slot("coder").exists().then_some(()));
-    let stranger = Helper::start(world.s6("s6-setlock").arg(&lock).args(["sleep", "600"]));
+    let register = env.hermes(["gateway", "register", "coder", "--timeout", "15"]).spawn();
+    let lock = env.slot("coder").join("supervise/lock");
+    eventually("the slot appears", || env.slot("coder").exists().then_some(()));
+    let stranger = Helper::start(env.s6("s6-setlock").arg(&lock).args(["sleep", "600"]));
     eventually("the lock is held", || lock_holder(&lock).unwrap());
     tree.signal(Signal::CONT);
     let outcome = register.wait();
     let (holder, svscan) = (stranger.pid(), tree.pid());
     let named = format!("process {holder} (sleep), which is not a child of s6-svscan {svscan}");
     assert!(outcome.stderr.contains(&named), "{outcome}");
-    assert!(!world.slot("coder").exists(), "the slot is not published any more");
+    assert!(!env.slot("coder").exists(), "the slot is not published any more");
     assert!(is_alive(stranger.pid().into()), "a stranger is left alone");
     // What is held is not removed under its holder; boot removes it when it is free.
     drop(stranger);
-    world.hermes(["boot"]).ok();
-    assert_eq!(hidden(world), Vec::<String>::new());
-    assert_eq!(supervisors(&world.slot("coder")).len(), 2);
+    env.hermes(["boot"]).ok();
+    assert_eq!(hidden(env), Vec::<String>::new());
+    assert_eq!(supervisors(&env.slot("coder")).len(), 2);
     assert_eq!(outcome.code(), Some(6), "the time ran out: {outcome}");
 }
 
 #[test]
 fn in_a_tree_of_another_home() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    let other = world.path().join("other");
-    world.make_directory(&other);
+    let env = &tree.env;
+    let other = env.path().join("other");
+    env.make_directory(&other);
     let other = other.to_str().unwrap();
-    let create = world.hermes(["profile", "create", "coder"]).env("HERMES_HOME", other);
+    let create = env.hermes(["profile", "create", "coder"]).env("HERMES_HOME", other);
     create.env_remove("HERMES_SCANDIR").ok();
     for args in [
         vec!["gateway", "register", "coder"],
@@ -221,27 +221,27 @@ fn in_a_tree_of_another_home() {
         vec!["profile", "create", "new"],
         vec!["boot"],
     ] {
-        let outcome = world.hermes(args).env("HERMES_HOME", other).fails_with(5);
-        let ours = format!("`{}`", world.home().display());
+        let outcome = env.hermes(args).env("HERMES_HOME", other).fails_with(5);
+        let ours = format!("`{}`", env.home().display());
         assert!(outcome.stderr.contains(&ours), "{outcome}");
         assert!(outcome.stderr.contains(&format!("`{other}`")), "{outcome}");
     }
-    nothing_is_left(world, "coder");
-    nothing_is_left(world, "new");
+    nothing_is_left(env, "coder");
+    nothing_is_left(env, "new");
     assert!(!Path::new(other).join("profiles/new").exists(), "a profile without service");
 }
 
 #[test]
 fn the_gateways_of_another_home_are_not_touched() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("coder", SILENT);
-    world.hermes(["gateway", "start", "coder"]).ok();
+    let env = &tree.env;
+    env.profile_running("coder", SILENT);
+    env.hermes(["gateway", "start", "coder"]).ok();
     let gateway = pid(&tree.status("coder"));
-    let other = world.path().join("other");
-    world.make_directory(&other);
+    let other = env.path().join("other");
+    env.make_directory(&other);
     let other = other.to_str().unwrap();
-    let create = world.hermes(["profile", "create", "coder"]).env("HERMES_HOME", other);
+    let create = env.hermes(["profile", "create", "coder"]).env("HERMES_HOME", other);
     create.env_remove("HERMES_SCANDIR").ok();
     let mut done = Vec::new();
     for args in [
@@ -249,7 +249,7 @@ fn the_gateways_of_another_home_are_not_touched() {
         &["gateway", "unregister", "coder"],
         &["profile", "delete", "coder", "-y"],
     ] {
-        world.hermes(args.iter().copied()).env("HERMES_HOME", other).run();
+        env.hermes(args.iter().copied()).env("HERMES_HOME", other).run();
         if !is_alive(gateway) {
             done.push(args.join(" "));
             break;
@@ -261,33 +261,32 @@ fn the_gateways_of_another_home_are_not_touched() {
 #[test]
 fn a_name_that_s6_cannot_carry_is_refused_before_anything_is_written() {
     let tree = Svscan::start();
-    let world = &tree.world;
+    let env = &tree.env;
     let (longest, too_long) = ("a".repeat(243), "a".repeat(244));
-    world.hermes(["profile", "create", &longest]).ok();
-    assert_eq!(supervisors(&world.slot(&longest)).len(), 2);
-    let create = world.hermes(["profile", "create", &too_long]).env_remove("HERMES_SCANDIR");
+    env.hermes(["profile", "create", &longest]).ok();
+    assert_eq!(supervisors(&env.slot(&longest)).len(), 2);
+    let create = env.hermes(["profile", "create", &too_long]).env_remove("HERMES_SCANDIR");
     create.ok();
-    let profiles = world.home().join("profiles");
-    let stamps = || {
-        [&world.scandir(), &profiles].map(|path| fs::metadata(path).unwrap().modified().unwrap())
-    };
+    let profiles = env.home().join("profiles");
+    let stamps =
+        || [&env.scandir(), &profiles].map(|path| fs::metadata(path).unwrap().modified().unwrap());
     let before = stamps();
-    let outcome = world.hermes(["gateway", "register", &too_long]).fails_with(1);
+    let outcome = env.hermes(["gateway", "register", &too_long]).fails_with(1);
     assert!(outcome.stderr.contains("244 bytes") && outcome.stderr.contains("243"), "{outcome}");
     let longer = "b".repeat(250);
-    let outcome = world.hermes(["profile", "create", &longer]).fails_with(1);
+    let outcome = env.hermes(["profile", "create", &longer]).fails_with(1);
     assert!(outcome.stderr.contains("250 bytes"), "{outcome}");
-    nothing_is_left(world, &longer);
-    assert!(!world.profile(&longer).exists(), "a profile without service");
+    nothing_is_left(env, &longer);
+    assert!(!env.profile(&longer).exists(), "a profile without service");
     assert_eq!(stamps(), before, "something was written, and removed again");
 }
 
 #[test]
 fn a_scan_directory_that_nobody_holds() {
-    let world = TestEnv::new();
-    world.profile_for_later("coder", SILENT, "running");
-    let elsewhere = world.path().join("elsewhere");
-    world.make_directory(&elsewhere);
+    let env = TestEnv::new();
+    env.profile_for_later("coder", SILENT, "running");
+    let elsewhere = env.path().join("elsewhere");
+    env.make_directory(&elsewhere);
     let elsewhere = elsewhere.to_str().unwrap();
     for args in [
         ["gateway", "register", "coder"].as_slice(),
@@ -299,10 +298,10 @@ fn a_scan_directory_that_nobody_holds() {
         &["boot", "--dry-run"],
     ] {
         let args = args.iter().copied().chain(["--scandir", elsewhere]);
-        let outcome = world.hermes(args).env_remove("HERMES_SCANDIR").fails_with(5);
+        let outcome = env.hermes(args).env_remove("HERMES_SCANDIR").fails_with(5);
         let named = format!("no s6-svscan holds the scan directory `{elsewhere}`");
         assert!(outcome.stderr.contains(&named), "{outcome}");
     }
     assert_eq!(fs::read_dir(elsewhere).unwrap().count(), 0, "something was written");
-    assert!(!world.profile("new").exists(), "a profile without service");
+    assert!(!env.profile("new").exists(), "a profile without service");
 }

@@ -47,11 +47,11 @@ fn state_of(fields: &Fields) -> Fields {
 /// they were taken, s6-svstat saw no change.
 #[track_caller]
 fn agree(tree: &Svscan, profile: &str, state: &str) -> (Value, Fields) {
-    let slot = ServiceDir::new(tree.world.slot(profile));
+    let slot = ServiceDir::new(tree.env.slot(profile));
     let (ours, real, record) = eventually(state, || {
         let before = svstat(tree, slot.path());
         let record = slot.record().expect("a record");
-        let outcome = tree.world.hermes(["gateway", "status", profile, "--json"]).run();
+        let outcome = tree.env.hermes(["gateway", "status", profile, "--json"]).run();
         let expected = if ["up", "starting"].contains(&state) { 0 } else { 3 };
         let ours = outcome.json();
         let real = svstat(tree, slot.path());
@@ -111,25 +111,25 @@ fn is_age(stamp: Timestamp, seconds: &str) -> bool {
 
 /// What of a service s6-svc's commands change.
 fn wants(tree: &Svscan, profile: &str) -> Option<[String; 3]> {
-    let fields = svstat_if_supervised(tree, &tree.world.slot(profile))?;
+    let fields = svstat_if_supervised(tree, &tree.env.slot(profile))?;
     Some(["up", "wantedup", "normallyup"].map(|name| fields[name].clone()))
 }
 
 #[test]
 fn up_with_and_without_readiness() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_serving("serving");
-    world.profile_running("plain", SILENT);
+    let env = &tree.env;
+    env.profile_serving("serving");
+    env.profile_running("plain", SILENT);
     for (name, ready) in [("serving", json!(true)), ("plain", Value::Null)] {
         let (ours, real) = agree(&tree, name, "down");
         assert_eq!((real["wantedup"].as_str(), real["normallyup"].as_str()), ("false", "false"));
         assert_eq!(ours["pid"], Value::Null);
-        world.hermes(["gateway", "start", name]).ok();
+        env.hermes(["gateway", "start", name]).ok();
         let (ours, real) = agree(&tree, name, "up");
         assert_eq!(ours["ready"], ready, "{ours}");
         assert_eq!((real["wantedup"].as_str(), real["normallyup"].as_str()), ("true", "true"));
-        world.hermes(["gateway", "stop", name]).ok();
+        env.hermes(["gateway", "stop", name]).ok();
         let (ours, real) = agree(&tree, name, "down");
         assert_eq!((real["wantedup"].as_str(), real["normallyup"].as_str()), ("false", "false"));
         assert_ne!(ours["last_exit"], Value::Null, "it has ended: {ours}");
@@ -139,18 +139,18 @@ fn up_with_and_without_readiness() {
 #[test]
 fn starting_and_paused() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("slow", SILENT);
-    let config = world.profile("slow").join("config.yaml");
+    let env = &tree.env;
+    env.profile_running("slow", SILENT);
+    let config = env.profile("slow").join("config.yaml");
     let text = fs::read_to_string(&config).unwrap();
     let url = format!("http://127.0.0.1:{}/", hermes_tests::free_port());
-    world.write(&config, &format!("{text}  ready_url: {url}\n"));
-    world.hermes(["gateway", "start", "slow", "--timeout", "1"]).fails_with(6);
+    env.write(&config, &format!("{text}  ready_url: {url}\n"));
+    env.hermes(["gateway", "start", "slow", "--timeout", "1"]).fails_with(6);
     let (ours, real) = agree(&tree, "slow", "starting");
     assert_eq!((&ours["ready"], real["ready"].as_str()), (&json!(false), "false"));
-    assert!(tree.s6("s6-svc").arg("-p").arg(world.slot("slow")).status().unwrap().success());
+    assert!(tree.s6("s6-svc").arg("-p").arg(env.slot("slow")).status().unwrap().success());
     eventually("s6-svstat says that it is paused", || {
-        (svstat(&tree, &world.slot("slow"))["paused"] == "true").then_some(())
+        (svstat(&tree, &env.slot("slow"))["paused"] == "true").then_some(())
     });
     agree(&tree, "slow", "starting");
 }
@@ -158,11 +158,11 @@ fn starting_and_paused() {
 #[test]
 fn stopping_what_ignores_sigterm() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("stubborn", "trap '' TERM; echo ignoring; exec sleep 600");
-    world.hermes(["gateway", "start", "stubborn"]).ok();
+    let env = &tree.env;
+    env.profile_running("stubborn", "trap '' TERM; echo ignoring; exec sleep 600");
+    env.hermes(["gateway", "start", "stubborn"]).ok();
     let gateway = pid(&tree.status("stubborn"));
-    let stop = world.hermes(["gateway", "stop", "stubborn"]).spawn();
+    let stop = env.hermes(["gateway", "stop", "stubborn"]).spawn();
     let (ours, real) = agree(&tree, "stubborn", "stopping");
     assert_eq!((pid(&ours), real["wantedup"].as_str()), (gateway, "false"));
     kill(gateway);
@@ -176,8 +176,8 @@ fn stopping_what_ignores_sigterm() {
 #[test]
 fn parked() {
     let tree = Svscan::start();
-    tree.world.profile_running("wrong", "exit 78");
-    tree.world.hermes(["gateway", "start", "wrong"]).fails_with(1);
+    tree.env.profile_running("wrong", "exit 78");
+    tree.env.hermes(["gateway", "start", "wrong"]).fails_with(1);
     let (ours, real) = agree(&tree, "wrong", "parked");
     assert_eq!(ours["last_exit"], json!({ "code": 78 }));
     assert_eq!((real["exitcode"].as_str(), real["wantedup"].as_str()), ("78", "false"));
@@ -186,19 +186,19 @@ fn parked() {
 #[test]
 fn killed_and_dying_again_and_again() {
     let tree = Svscan::start();
-    let world = &tree.world;
+    let env = &tree.env;
     // Each back-off is longer than the one before, so that one of them is long enough to look at.
-    let die = world.profile_mortal("killed");
-    world.hermes(["gateway", "start", "killed"]).ok();
+    let die = env.profile_mortal("killed");
+    env.hermes(["gateway", "start", "killed"]).ok();
     let first = pid(&tree.status("killed"));
-    world.write(&die, "");
+    env.write(&die, "");
     let (ours, real) = agree(&tree, "killed", "backoff");
     assert_eq!((&ours["last_exit"], real["signal"].as_str()), (&json!({ "signal": 9 }), "SIGKILL"));
     std::fs::remove_file(&die).unwrap();
     let (ours, _) = agree(&tree, "killed", "up");
     assert_ne!(pid(&ours), first);
-    world.profile_running("dying", "exit 3");
-    world.hermes(["gateway", "start", "dying"]).fails_with(1);
+    env.profile_running("dying", "exit 3");
+    env.hermes(["gateway", "start", "dying"]).fails_with(1);
     let (ours, real) = agree(&tree, "dying", "backoff");
     assert_eq!((&ours["last_exit"], real["exitcode"].as_str()), (&json!({ "code": 3 }), "3"));
     assert_eq!(real["wantedup"], "true");
@@ -207,14 +207,14 @@ fn killed_and_dying_again_and_again() {
 #[test]
 fn a_command_of_ours_does_what_s6_svc_does() {
     let tree = Svscan::start();
-    let world = &tree.world;
+    let env = &tree.env;
     // Whoever started the tests may have told their children to ignore it.
     let hears = "exec env --default-signal=HUP sleep 600";
     for name in ["ours", "theirs"] {
-        world.profile_running(name, hears);
+        env.profile_running(name, hears);
     }
     let death = |name| tree.status(name)["last_exit"].clone();
-    let state = |name| (wants(&tree, name), supervisors(&world.slot(name)));
+    let state = |name| (wants(&tree, name), supervisors(&env.slot(name)));
     for (byte, option, expected) in [
         (service::UP_FOR_GOOD, "-U", ["true", "true", "true"]),
         (service::DOWN, "-d", ["false", "false", "true"]),
@@ -222,11 +222,9 @@ fn a_command_of_ours_does_what_s6_svc_does() {
         (service::DOWN_FOR_GOOD, "-D", ["false", "false", "false"]),
         (service::UP_FOR_GOOD, "-U", ["true", "true", "true"]),
     ] {
-        let sent = control::send(&ServiceDir::new(world.slot("ours")).control(), &[byte]);
+        let sent = control::send(&ServiceDir::new(env.slot("ours")).control(), &[byte]);
         assert_eq!(sent.unwrap(), Sent::Delivered);
-        assert!(
-            tree.s6("s6-svc").arg(option).arg(world.slot("theirs")).status().unwrap().success()
-        );
+        assert!(tree.s6("s6-svc").arg(option).arg(env.slot("theirs")).status().unwrap().success());
         for name in ["theirs", "ours"] {
             eventually(&format!("{name} after {option}"), || {
                 (wants(&tree, name)? == expected).then_some(())
@@ -241,10 +239,8 @@ fn a_command_of_ours_does_what_s6_svc_does() {
                 std::fs::read(&name).is_ok_and(|name| name == b"sleep\n").then_some(())
             });
         }
-        control::send(&ServiceDir::new(world.slot("ours")).control(), &[byte]).unwrap();
-        assert!(
-            tree.s6("s6-svc").arg(option).arg(world.slot("theirs")).status().unwrap().success()
-        );
+        control::send(&ServiceDir::new(env.slot("ours")).control(), &[byte]).unwrap();
+        assert!(tree.s6("s6-svc").arg(option).arg(env.slot("theirs")).status().unwrap().success());
         for (name, old) in ["ours", "theirs"].into_iter().zip(pids) {
             assert_ne!(pid(&after_death(&tree, name, old)), old);
             assert_eq!(death(name), json!({ "signal": signal }), "{name} after {option}");
@@ -252,8 +248,8 @@ fn a_command_of_ours_does_what_s6_svc_does() {
     }
     let old = ["ours", "theirs"].map(|name| state(name).1[0]);
     let both = [service::DOWN, service::EXIT];
-    control::send(&ServiceDir::new(world.slot("ours")).control(), &both).unwrap();
-    assert!(tree.s6("s6-svc").arg("-dx").arg(world.slot("theirs")).status().unwrap().success());
+    control::send(&ServiceDir::new(env.slot("ours")).control(), &both).unwrap();
+    assert!(tree.s6("s6-svc").arg("-dx").arg(env.slot("theirs")).status().unwrap().success());
     for (name, old) in ["ours", "theirs"].into_iter().zip(old) {
         eventually(&format!("a new supervisor of {name}, which starts it again"), || {
             let (wants, supervisors) = state(name);
@@ -273,7 +269,7 @@ fn after_death(tree: &Svscan, profile: &str, old: u64) -> Value {
 #[test]
 fn a_scan_command_of_ours_does_what_s6_svscanctl_does() {
     let tree = Svscan::start();
-    let scandir = ScanDir::new(tree.world.scandir());
+    let scandir = ScanDir::new(tree.env.scandir());
     let supervised = |path: &Path| tree.s6("s6-svok").arg(path).status().unwrap().success();
     for ours in [true, false] {
         let tell = |commands: &[u8], option: &str| {
@@ -285,8 +281,8 @@ fn a_scan_command_of_ours_does_what_s6_svscanctl_does() {
             }
         };
         let (slot, hidden) = (scandir.path().join("plain"), scandir.path().join(".plain"));
-        tree.world.make_directory(&slot);
-        tree.world.write_program(&slot.join("run"), "#!/bin/sh\nexec sleep 600\n");
+        tree.env.make_directory(&slot);
+        tree.env.write_program(&slot.join("run"), "#!/bin/sh\nexec sleep 600\n");
         tell(&[scan::ALARM], "-a");
         eventually("it is supervised", || supervised(&slot).then_some(()));
         fs::rename(&slot, &hidden).unwrap();
@@ -299,31 +295,31 @@ fn a_scan_command_of_ours_does_what_s6_svscanctl_does() {
 #[test]
 fn supervised_is_what_s6_svok_says() {
     let tree = Svscan::start();
-    tree.world.profile_running("coder", SILENT);
-    tree.world.hermes(["gateway", "start", "coder"]).ok();
-    let slot = tree.world.slot("coder");
-    let same = |world: &TestEnv, expected: bool| {
+    tree.env.profile_running("coder", SILENT);
+    tree.env.hermes(["gateway", "start", "coder"]).ok();
+    let slot = tree.env.slot("coder");
+    let same = |env: &TestEnv, expected: bool| {
         for part in ServiceDir::new(&slot).parts() {
-            let ok = world.s6("s6-svok").arg(part.path()).status().unwrap().success();
+            let ok = env.s6("s6-svok").arg(part.path()).status().unwrap().success();
             let ours = part.supervisor().unwrap().is_some();
             assert_eq!((ours, ok), (expected, expected), "{}", part.path().display());
         }
     };
-    same(&tree.world, true);
+    same(&tree.env, true);
     tree.signal(Signal::STOP);
-    same(&tree.world, true);
-    let world = tree.kill();
-    same(&world, true);
+    same(&tree.env, true);
+    let env = tree.kill();
+    same(&env, true);
     let old = supervisors(&slot);
     old.iter().for_each(|pid| kill(*pid));
     eventually("they are dead", || supervisors(&slot).is_empty().then_some(()));
-    same(&world, false);
-    world.hermes(["gateway", "status", "coder"]).fails_with(5);
-    let tree = Svscan::start_with(world, &[]);
+    same(&env, false);
+    env.hermes(["gateway", "status", "coder"]).fails_with(5);
+    let tree = Svscan::start_with(env, &[]);
     eventually("s6-svscan supervises it", || (supervisors(&slot).len() == 2).then_some(()));
-    same(&tree.world, true);
-    tree.world.hermes(["gateway", "unregister", "coder"]).ok();
-    same(&tree.world, false);
+    same(&tree.env, true);
+    tree.env.hermes(["gateway", "unregister", "coder"]).ok();
+    same(&tree.env, false);
     assert_eq!(tree.status("coder")["state"], "unsupervised");
-    tree.world.end_processes();
+    tree.env.end_processes();
 }

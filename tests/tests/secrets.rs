@@ -31,29 +31,29 @@ fn contains(bytes: &[u8], needle: &str) -> bool {
 /// A tree with a gateway of each kind: the built-in one, a program with a child, one that dies.
 fn tree() -> Up {
     let up = Up::start();
-    let world = &up.world;
-    world.profile_serving("inner");
+    let env = &up.env;
+    env.profile_serving("inner");
     for name in PROFILES {
         let command = match name {
             "dying" => "echo dies; exit 78",
             _ => "echo begun; sleep 600 & sleep 601 & wait",
         };
-        world.profile_running(name, command);
+        env.profile_running(name, command);
     }
     for name in PROFILES.into_iter().chain(["inner"]) {
-        let dotenv = world.profile(name).join(".env");
+        let dotenv = env.profile(name).join(".env");
         let canary = canary(name);
         // What is wrong with a line must not be told by showing it.
         let text = format!("API_KEY={canary}\n{canary} {canary}\nHERMES_UP={canary}\n");
-        world.write(&dotenv, &text);
+        env.write(&dotenv, &text);
         chmod(&dotenv, 0o600);
     }
     up
 }
 
 /// The processes of the tree that have `needle` in this file of theirs in /proc.
-fn processes_with(world: &TestEnv, file: &str, needle: &str) -> BTreeSet<u64> {
-    let all = processes_naming(world.path().to_str().expect("UTF-8")).into_iter();
+fn processes_with(env: &TestEnv, file: &str, needle: &str) -> BTreeSet<u64> {
+    let all = processes_naming(env.path().to_str().expect("UTF-8")).into_iter();
     let has = |pid: &u64| {
         fs::read(format!("/proc/{pid}/{file}")).is_ok_and(|bytes| contains(&bytes, needle))
     };
@@ -91,14 +91,14 @@ fn files_with_one(directory: &Path) -> BTreeSet<PathBuf> {
 #[test]
 fn it_is_in_its_own_gateway_and_in_its_own_file_alone() {
     let up = tree();
-    let world = &up.world;
+    let env = &up.env;
     let said = |outcome: Outcome| {
         let all = format!("{}{}", outcome.stdout, outcome.stderr);
         assert!(!all.contains("canary-of-"), "{outcome}");
         outcome
     };
-    said(world.hermes(["gateway", "start", "one", "two", "inner"]).ok());
-    said(world.hermes(["gateway", "start", "dying"]).fails_with(1));
+    said(env.hermes(["gateway", "start", "one", "two", "inner"]).ok());
+    said(env.hermes(["gateway", "start", "dying"]).fails_with(1));
     for line in [
         "gateway restart two",
         "gateway register --refresh one",
@@ -112,7 +112,7 @@ fn it_is_in_its_own_gateway_and_in_its_own_file_alone() {
         "profile export one -o one.tar.gz",
         "profile rename two three",
     ] {
-        said(world.hermes(line.split(' ')).run());
+        said(env.hermes(line.split(' ')).run());
     }
     // A death, a restart, and a logger's: each takes what it starts from somewhere.
     let before = pid(&up.status("one"));
@@ -131,24 +131,24 @@ fn it_is_in_its_own_gateway_and_in_its_own_file_alone() {
     for (name, key) in [("one", "one"), ("three", "two")] {
         eventually("the gateway has started its own, and they alone have it", || {
             let family = family(&up.status(name));
-            let have = processes_with(world, "environ", &canary(key));
+            let have = processes_with(env, "environ", &canary(key));
             (family.len() == 3 && have == family).then_some(())
         });
     }
     for name in ["inner", "dying"] {
-        assert_eq!(processes_with(world, "environ", &canary(name)), BTreeSet::new(), "{name}");
+        assert_eq!(processes_with(env, "environ", &canary(name)), BTreeSet::new(), "{name}");
     }
-    assert_eq!(processes_with(world, "cmdline", "canary-of-"), BTreeSet::new());
-    let owner = fs::metadata(world.home()).unwrap().uid();
-    let files = files_with_one(world.path());
-    let expected = ["one", "three", "dying", "inner"].map(|name| world.profile(name).join(".env"));
+    assert_eq!(processes_with(env, "cmdline", "canary-of-"), BTreeSet::new());
+    let owner = fs::metadata(env.home()).unwrap().uid();
+    let files = files_with_one(env.path());
+    let expected = ["one", "three", "dying", "inner"].map(|name| env.profile(name).join(".env"));
     assert_eq!(files, expected.into());
     for path in files {
         let metadata = fs::metadata(&path).unwrap();
         assert_eq!((metadata.mode() & 0o777, metadata.uid()), (0o600, owner), "{}", path.display());
     }
     // Compressed, it would have hidden from the look at all files.
-    let archive = world.path().join("one.tar.gz");
+    let archive = env.path().join("one.tar.gz");
     let mut unpacked = Vec::new();
     GzDecoder::new(fs::File::open(&archive).unwrap()).read_to_end(&mut unpacked).unwrap();
     assert!(contains(&unpacked, "SOUL.md") && !contains(&unpacked, "canary-of-"));
@@ -160,18 +160,18 @@ fn it_is_in_its_own_gateway_and_in_its_own_file_alone() {
 fn another_user_reads_no_secret_and_changes_nothing() {
     require_root!();
     let up = tree();
-    let world = &up.world;
-    world.hermes(["gateway", "start", "one"]).ok();
-    chmod(world.path(), 0o755);
+    let env = &up.env;
+    env.hermes(["gateway", "start", "one"]).ok();
+    chmod(env.path(), 0o755);
     let other_user = |program: &str| {
         let mut command = Command::new(program);
         command.uid(20_000).gid(20_000).env_clear().env("PATH", "/usr/bin:/bin");
         command
     };
     let gateway = pid(&up.status("one"));
-    let dotenv = world.profile("one").join(".env");
-    let scandir = world.scandir();
-    let logs = world.home().join("logs/gateways/one");
+    let dotenv = env.profile("one").join(".env");
+    let scandir = env.scandir();
+    let logs = env.home().join("logs/gateways/one");
     for path in [
         dotenv.clone(),
         format!("/proc/{gateway}/environ").into(),
@@ -182,14 +182,14 @@ fn another_user_reads_no_secret_and_changes_nothing() {
         assert!(!output.status.success() && output.stdout.is_empty(), "{}", path.display());
     }
     // Nothing of home, slots and logs may be written by others; sockets and links have no say.
-    for tree in [world.home(), scandir, logs] {
+    for tree in [env.home(), scandir, logs] {
         let open = ["!", "-type", "l", "-writable"];
         let output = other_user("find").arg(&tree).args(open).output().expect("find runs");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "", "below {}", tree.display());
     }
     for line in ["profile port one 9000", "gateway stop one", "gateway unregister one"] {
         let mut hermes = other_user(hermes_program().to_str().unwrap());
-        hermes.env("HERMES_HOME", world.home()).env("HERMES_SCANDIR", world.scandir());
+        hermes.env("HERMES_HOME", env.home()).env("HERMES_SCANDIR", env.scandir());
         let output = hermes.args(line.split(' ')).output().expect("it runs");
         assert!(matches!(output.status.code(), Some(1 | 5)), "{line}: {output:?}");
     }

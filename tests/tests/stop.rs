@@ -18,19 +18,19 @@ fn talkative() -> String {
 }
 
 /// Gives a gateway a stop budget that is enough to say it all on a slow machine.
-fn give_time(world: &TestEnv, profile: &str) {
-    budget(world, profile, 60);
+fn give_time(env: &TestEnv, profile: &str) {
+    budget(env, profile, 60);
 }
 
-fn budget(world: &TestEnv, profile: &str, seconds: u32) {
-    let config = world.profile(profile).join("config.yaml");
+fn budget(env: &TestEnv, profile: &str, seconds: u32) {
+    let config = env.profile(profile).join("config.yaml");
     let text = std::fs::read_to_string(&config).expect("a config");
-    world.write(&config, &format!("{text}  stop_timeout: {seconds}\n"));
+    env.write(&config, &format!("{text}  stop_timeout: {seconds}\n"));
 }
 
 #[track_caller]
-fn said_everything_once(world: &TestEnv, profile: &str) {
-    let said = world.logged(profile);
+fn said_everything_once(env: &TestEnv, profile: &str) {
+    let said = env.logged(profile);
     let lines = (0..LINES).map(|line| format!("line {line}"));
     let expected: Vec<_> = ["begun".to_owned(), "term".to_owned()]
         .into_iter()
@@ -42,81 +42,78 @@ fn said_everything_once(world: &TestEnv, profile: &str) {
 
 fn talking(up: &Up, profile: &str) {
     eventually("it has begun", || {
-        up.world.logged(profile).contains(&"begun".to_owned()).then_some(())
+        up.env.logged(profile).contains(&"begun".to_owned()).then_some(())
     });
 }
 
-fn intent(world: &TestEnv, profile: &str) -> String {
-    let text = std::fs::read_to_string(world.profile(profile).join("gateway.intent"));
+fn intent(env: &TestEnv, profile: &str) -> String {
+    let text = std::fs::read_to_string(env.profile(profile).join("gateway.intent"));
     let text = text.expect("an intent");
     text.trim().to_owned()
 }
 
 #[test]
 fn the_end_of_a_tree_loses_no_line_and_tells_each_gateway_once() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     let all = ["a", "b", "c"];
     for name in all {
-        world.profile_for_later(name, &talkative(), "running");
-        give_time(&world, name);
+        env.profile_for_later(name, &talkative(), "running");
+        give_time(&env, name);
     }
-    let up = Up::start_in(world);
+    let up = Up::start_in(env);
     all.iter().for_each(|name| talking(&up, name));
-    let (world, code) = up.end(Signal::TERM);
+    let (env, code) = up.end(Signal::TERM);
     assert_eq!(code, Some(0));
     for name in all {
-        said_everything_once(&world, name);
-        assert_eq!(intent(&world, name), "running", "the end of a tree is no operator's stop");
+        said_everything_once(&env, name);
+        assert_eq!(intent(&env, name), "running", "the end of a tree is no operator's stop");
     }
 }
 
 #[test]
 fn a_killed_up_loses_no_line_either() {
-    let world = TestEnv::new();
-    world.profile_for_later("a", &talkative(), "running");
-    give_time(&world, "a");
-    let up = Up::start_in(world);
+    let env = TestEnv::new();
+    env.profile_for_later("a", &talkative(), "running");
+    give_time(&env, "a");
+    let up = Up::start_in(env);
     talking(&up, "a");
     let svscan = up.svscan();
-    let (world, _) = up.end(Signal::KILL);
+    let (env, _) = up.end(Signal::KILL);
     eventually("s6-svscan has ended", || (!hermes_tests::is_alive(svscan)).then_some(()));
-    said_everything_once(&world, "a");
-    assert_eq!(intent(&world, "a"), "running");
+    said_everything_once(&env, "a");
+    assert_eq!(intent(&env, "a"), "running");
 }
 
 #[test]
 fn neither_a_stop_nor_an_unregistration_loses_a_line() {
     let up = Up::start();
     for (name, verb) in [("a", "stop"), ("b", "unregister")] {
-        up.world.profile_running(name, &talkative());
-        give_time(&up.world, name);
-        up.world.hermes(["gateway", "start", name]).ok();
+        up.env.profile_running(name, &talkative());
+        give_time(&up.env, name);
+        up.env.hermes(["gateway", "start", name]).ok();
         talking(&up, name);
-        up.world.hermes(["gateway", verb, name]).ok();
+        up.env.hermes(["gateway", verb, name]).ok();
         // A stop does not wait for the logger, which is a pipe behind.
         eventually("the last line is logged", || {
-            up.world.logged(name).contains(&"last".to_owned()).then_some(())
+            up.env.logged(name).contains(&"last".to_owned()).then_some(())
         });
-        said_everything_once(&up.world, name);
+        said_everything_once(&up.env, name);
     }
-    assert_eq!(
-        (intent(&up.world, "a"), intent(&up.world, "b")),
-        ("stopped".into(), "running".into())
-    );
+    assert_eq!((intent(&up.env, "a"), intent(&up.env, "b")), ("stopped".into(), "running".into()));
 }
 
 #[test]
 fn one_stop_budget_holds_from_the_configuration_to_the_kill() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    world.profile_running("deaf", "trap '' TERM; exec sleep 600");
-    world.hermes(["gateway", "start", "deaf"]).ok();
-    let kill_after = || std::fs::read_to_string(world.slot("deaf").join("timeout-kill")).unwrap();
+    let env = &tree.env;
+    env.profile_running("deaf", "trap '' TERM; exec sleep 600");
+    env.hermes(["gateway", "start", "deaf"]).ok();
+    let kill_after = || std::fs::read_to_string(env.slot("deaf").join("timeout-kill")).unwrap();
     assert_eq!(kill_after(), "6000\n", "8 s less 2");
     // What changed since the start counts, and needs no new registration.
-    budget(world, "deaf", 4);
+    budget(env, "deaf", 4);
     let gateway = pid(&tree.status("deaf"));
-    world.hermes(["gateway", "stop", "deaf"]).ok();
+    env.hermes(["gateway", "stop", "deaf"]).ok();
     assert_eq!(kill_after(), "2000\n");
     assert!(!hermes_tests::is_alive(gateway));
     assert_eq!(tree.status("deaf")["last_exit"], json!({ "signal": 9 }));
@@ -124,10 +121,10 @@ fn one_stop_budget_holds_from_the_configuration_to_the_kill() {
 
 #[test]
 fn a_gateway_that_ignores_sigterm_does_not_outlive_its_trees_budget() {
-    let world = TestEnv::new();
-    world.profile_for_later("deaf", "trap '' TERM; echo begun; exec sleep 600", "running");
-    budget(&world, "deaf", 4);
-    let up = Up::start_in(world);
+    let env = TestEnv::new();
+    env.profile_for_later("deaf", "trap '' TERM; echo begun; exec sleep 600", "running");
+    budget(&env, "deaf", 4);
+    let up = Up::start_in(env);
     talking(&up, "deaf");
     let gateway = pid(&up.status("deaf"));
     let (_world, code) = up.end(Signal::TERM);
@@ -145,32 +142,32 @@ fn taking(tenths: u32) -> String {
 
 #[test]
 fn a_gateway_may_use_its_budget_and_one_that_wants_more_is_killed_in_its_own() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     // The kill is due 2 s before the end of the budget: with 5 s to spare on a slow machine, and never.
     for (name, seconds, tenths) in [("patient", 12, 50), ("greedy", 4, 6000)] {
-        world.profile_for_later(name, &taking(tenths), "running");
-        budget(&world, name, seconds);
+        env.profile_for_later(name, &taking(tenths), "running");
+        budget(&env, name, seconds);
     }
-    let up = Up::start_in(world);
+    let up = Up::start_in(env);
     ["patient", "greedy"].iter().for_each(|name| talking(&up, name));
     // A stop of one, then the end of the tree, which has the longest budget of all.
-    up.world.hermes(["gateway", "stop", "patient", "greedy"]).ok();
+    up.env.hermes(["gateway", "stop", "patient", "greedy"]).ok();
     assert_eq!(up.status("patient")["last_exit"], json!({ "code": 0 }));
     assert_eq!(up.status("greedy")["last_exit"], json!({ "signal": 9 }));
-    up.world.hermes(["gateway", "start", "patient", "greedy"]).ok();
+    up.env.hermes(["gateway", "start", "patient", "greedy"]).ok();
     let lives = |said: &[String]| said.iter().filter(|line| *line == "begun").count();
     eventually("both have begun again", || {
-        let again = |name: &&str| lives(&up.world.logged(name)) == 2;
+        let again = |name: &&str| lives(&up.env.logged(name)) == 2;
         ["patient", "greedy"].iter().all(again).then_some(())
     });
-    let (world, code) = up.end(Signal::TERM);
+    let (env, code) = up.end(Signal::TERM);
     assert_eq!(code, Some(0));
-    let patient = world.logged("patient");
+    let patient = env.logged("patient");
     let lasts = patient.iter().filter(|line| *line == "last").count();
     assert_eq!(lasts, 2, "one of its stops was cut off: {patient:?}");
     // The other one's kill did not wait for it: its last line is older than the patient one's.
     let time = |name: &str| {
-        let log = world.home().join("logs/gateways").join(name).join("current");
+        let log = env.home().join("logs/gateways").join(name).join("current");
         let log = std::fs::read_to_string(log).expect("a log");
         log.lines().last().expect("a line").split(' ').take(2).collect::<String>()
     };
@@ -179,22 +176,22 @@ fn a_gateway_may_use_its_budget_and_one_that_wants_more_is_killed_in_its_own() {
 
 #[test]
 fn a_signal_while_gateways_are_being_started_starts_none_after_it() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     let all: Vec<_> = (0..16).map(|number| format!("p{number}")).collect();
     let once =
         "trap 'echo told; kill $! 2>/dev/null; exit 0' TERM; sleep 600 & echo begun; wait $!";
-    all.iter().for_each(|name| world.profile_for_later(name, once, "running"));
-    let mut command = world.command(hermes_tests::hermes_program());
+    all.iter().for_each(|name| env.profile_for_later(name, once, "running"));
+    let mut command = env.command(hermes_tests::hermes_program());
     command.arg("up");
-    let up = Up::launch(world, command);
+    let up = Up::launch(env, command);
     eventually("one has begun", || {
-        let begun = |name: &String| up.world.logged(name).contains(&"begun".to_owned());
+        let begun = |name: &String| up.env.logged(name).contains(&"begun".to_owned());
         all.iter().any(begun).then_some(())
     });
-    let (world, code) = up.end(Signal::TERM);
+    let (env, code) = up.end(Signal::TERM);
     assert_eq!(code, Some(0));
     for name in &all {
-        let said = world.logged(name);
+        let said = env.logged(name);
         let said: Vec<_> = said.iter().map(String::as_str).collect();
         let whole = matches!(said.as_slice(), [] | ["begun", "told"] | ["told"]);
         assert!(whole, "{name} said {said:?}");

@@ -6,18 +6,18 @@ use serde_json::json;
 
 /// A gateway that runs, with its supervisors, under an s6-svscan that has since been killed.
 struct Widowed {
-    world: TestEnv,
+    env: TestEnv,
     gateway: u64,
     supervisors: Vec<u64>,
 }
 
 fn widowed() -> Widowed {
     let tree = Svscan::start();
-    tree.world.profile_serving("coder");
-    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    tree.env.profile_serving("coder");
+    tree.env.hermes(["gateway", "start", "coder"]).ok();
     let gateway = pid(&tree.status("coder"));
-    let supervisors = supervisors(&tree.world.slot("coder"));
-    Widowed { world: tree.kill(), gateway, supervisors }
+    let supervisors = supervisors(&tree.env.slot("coder"));
+    Widowed { env: tree.kill(), gateway, supervisors }
 }
 
 impl Widowed {
@@ -29,8 +29,8 @@ impl Widowed {
 
     /// A new s6-svscan on the same directory.
     fn remarried(mut self) -> (Svscan, Self) {
-        let world = std::mem::replace(&mut self.world, TestEnv::new());
-        let tree = Svscan::start_with(world, &[]);
+        let env = std::mem::replace(&mut self.env, TestEnv::new());
+        let tree = Svscan::start_with(env, &[]);
         let status = tree.status("coder");
         assert_eq!((&status["state"], pid(&status)), (&json!("stray"), self.gateway));
         (tree, self)
@@ -41,20 +41,20 @@ impl Widowed {
 fn where_no_s6_svscan_is_left_commands_say_so_and_do_no_harm() {
     let widowed = widowed();
     for verb in ["start", "stop", "restart", "status"] {
-        let outcome = widowed.world.hermes(["gateway", verb, "coder"]).fails_with(5);
+        let outcome = widowed.env.hermes(["gateway", verb, "coder"]).fails_with(5);
         assert!(outcome.stderr.contains("hermes up"), "{outcome}");
     }
     assert!(is_alive(widowed.gateway));
-    widowed.world.end_processes();
+    widowed.env.end_processes();
 }
 
 #[test]
 fn a_stop_under_a_new_one_ends_it_and_the_new_one_takes_over() {
     let (tree, widowed) = widowed().remarried();
-    tree.world.hermes(["gateway", "status", "coder"]).fails_with(3);
-    let doctor = tree.world.hermes(["doctor"]).fails_with(1);
+    tree.env.hermes(["gateway", "status", "coder"]).fails_with(3);
+    let doctor = tree.env.hermes(["doctor"]).fails_with(1);
     assert!(doctor.stdout.contains("hermes gateway restart coder"), "{doctor}");
-    tree.world.hermes(["gateway", "stop", "coder"]).ok();
+    tree.env.hermes(["gateway", "stop", "coder"]).ok();
     widowed.all_ended();
     eventually("the new one supervises it", || {
         (tree.status("coder")["state"] == "down").then_some(())
@@ -64,7 +64,7 @@ fn a_stop_under_a_new_one_ends_it_and_the_new_one_takes_over() {
 #[test]
 fn a_start_under_a_new_one_replaces_it() {
     let (tree, widowed) = widowed().remarried();
-    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    tree.env.hermes(["gateway", "start", "coder"]).ok();
     widowed.all_ended();
     assert_eq!(tree.status("coder")["state"], "up");
 }
@@ -72,7 +72,7 @@ fn a_start_under_a_new_one_replaces_it() {
 #[test]
 fn a_boot_under_a_new_one_replaces_it() {
     let (tree, widowed) = widowed().remarried();
-    tree.world.hermes(["boot"]).ok();
+    tree.env.hermes(["boot"]).ok();
     widowed.all_ended();
     assert_eq!(tree.status("coder")["state"], "up");
 }
@@ -80,9 +80,9 @@ fn a_boot_under_a_new_one_replaces_it() {
 #[test]
 fn it_does_not_outlive_its_profile() {
     let (tree, widowed) = widowed().remarried();
-    tree.world.hermes(["profile", "delete", "coder", "-y"]).ok();
+    tree.env.hermes(["profile", "delete", "coder", "-y"]).ok();
     widowed.all_ended();
-    assert!(!tree.world.slot("coder").exists());
+    assert!(!tree.env.slot("coder").exists());
 }
 
 #[test]
@@ -90,15 +90,15 @@ fn a_number_in_the_record_of_a_dead_supervisor_ends_nobody() {
     let widowed = widowed();
     widowed.supervisors.iter().for_each(|pid| kill(*pid));
     kill(widowed.gateway);
-    let world = widowed.world;
+    let env = widowed.env;
     // The leader of a group of its own, whose number the record has by chance.
-    let innocent = Helper::start(world.command("setsid").args(["sleep", "600"]));
-    let record = ServiceDir::new(world.slot("coder")).status();
+    let innocent = Helper::start(env.command("setsid").args(["sleep", "600"]));
+    let record = ServiceDir::new(env.slot("coder")).status();
     let mut bytes = std::fs::read(&record).unwrap();
     bytes[24..32].copy_from_slice(&u64::from(innocent.pid()).to_be_bytes());
     std::fs::write(&record, bytes).unwrap();
-    assert_eq!(ServiceDir::new(world.slot("coder")).record().unwrap().pid, Some(innocent.pid()));
-    let up = Up::start_in(world);
+    assert_eq!(ServiceDir::new(env.slot("coder")).record().unwrap().pid, Some(innocent.pid()));
+    let up = Up::start_in(env);
     assert_eq!(up.status("coder")["state"], "up");
     assert!(is_alive(innocent.pid().into()));
 }

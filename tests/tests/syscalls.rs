@@ -12,24 +12,24 @@ const SIZES: [usize; 2] = [2, 8];
 /// A tree of so many pairs of profiles, all registered.
 fn grow(tree: &Svscan, pairs: std::ops::Range<usize>) {
     for i in pairs {
-        tree.world.profile_for_later(&format!("runs-{i}"), "exec sleep 600", "running");
-        tree.world.profile_for_later(&format!("idle-{i}"), "exec sleep 600", "stopped");
+        tree.env.profile_for_later(&format!("runs-{i}"), "exec sleep 600", "running");
+        tree.env.profile_for_later(&format!("idle-{i}"), "exec sleep 600", "stopped");
     }
-    tree.world.hermes(["boot"]).ok();
+    tree.env.hermes(["boot"]).ok();
 }
 
 /// What strace writes down of a command, which must succeed.
 #[track_caller]
-fn trace(world: &TestEnv, args: &[&str]) -> String {
-    world.hermes_traced(args.iter().copied()).ok();
-    fs::read_to_string(world.strace_log()).expect("a trace")
+fn trace(env: &TestEnv, args: &[&str]) -> String {
+    env.hermes_traced(args.iter().copied()).ok();
+    fs::read_to_string(env.strace_log()).expect("a trace")
 }
 
 /// The system calls that a command makes, by name. It must succeed.
 #[track_caller]
-fn calls(world: &TestEnv, args: &[&str]) -> BTreeMap<String, usize> {
+fn calls(env: &TestEnv, args: &[&str]) -> BTreeMap<String, usize> {
     let mut calls = BTreeMap::new();
-    for line in trace(world, args).lines() {
+    for line in trace(env, args).lines() {
         // `PID NAME(…`; what is resumed was counted when it began.
         let call = line.split_once(' ').and_then(|(_, call)| call.trim_start().split_once('('));
         let Some((name, arguments)) = call else { continue };
@@ -72,10 +72,10 @@ fn a_profile_more_costs_the_same_few_calls_at_any_size_and_no_process() {
     ];
     let [few, many] = SIZES;
     grow(&tree, 0..few);
-    let small = commands.map(|(args, _)| calls(&tree.world, args));
+    let small = commands.map(|(args, _)| calls(&tree.env, args));
     grow(&tree, few..many);
     for ((args, allowed), small) in commands.into_iter().zip(&small) {
-        let cost = cost_of_a_pair(small, &calls(&tree.world, args));
+        let cost = cost_of_a_pair(small, &calls(&tree.env, args));
         assert!(cost <= allowed, "{args:?}: {cost} calls for a pair of profiles, of {allowed}");
     }
 }
@@ -83,41 +83,41 @@ fn a_profile_more_costs_the_same_few_calls_at_any_size_and_no_process() {
 #[test]
 fn one_profile_costs_the_same_among_few_and_among_many() {
     let tree = Svscan::start();
-    let world = &tree.world;
-    let status = |world: &TestEnv| calls(world, &["gateway", "status", "runs-0"]);
+    let env = &tree.env;
+    let status = |env: &TestEnv| calls(env, &["gateway", "status", "runs-0"]);
     let [few, many] = SIZES;
     grow(&tree, 0..few);
-    world.profile_for_later("one", "exec sleep 600", "stopped");
+    env.profile_for_later("one", "exec sleep 600", "stopped");
     // How often it looks whether it is supervised depends on the moment.
-    let register = |world: &TestEnv| {
-        let trace = trace(world, &["gateway", "register", "one"]);
+    let register = |env: &TestEnv| {
+        let trace = trace(env, &["gateway", "register", "one"]);
         let look = |line: &&str| line.contains("statx(") || line.contains("getdents64(");
         let waits = |line: &&str| line.contains("/supervise") || line.contains("\"/proc/");
         trace.lines().filter(look).filter(|line| !waits(line)).count()
     };
-    let before = (status(world), register(world));
-    world.hermes(["gateway", "unregister", "one"]).ok();
+    let before = (status(env), register(env));
+    env.hermes(["gateway", "unregister", "one"]).ok();
     grow(&tree, few..many);
-    world.hermes(["gateway", "unregister", "one"]).ok();
-    assert_eq!(status(world), before.0);
-    assert_eq!(register(world), before.1);
+    env.hermes(["gateway", "unregister", "one"]).ok();
+    assert_eq!(status(env), before.0);
+    assert_eq!(register(env), before.1);
 }
 
 #[test]
 fn every_process_is_looked_at_for_what_a_gateway_left_and_only_once() {
     let tree = Svscan::start();
-    let world = &tree.world;
+    let env = &tree.env;
     grow(&tree, 0..SIZES[1]);
-    world.profile_for_later("one", "exec sleep 600", "stopped");
+    env.profile_for_later("one", "exec sleep 600", "stopped");
     let looked_at = |verb| {
-        let trace = trace(world, &["gateway", verb, "one"]);
+        let trace = trace(env, &["gateway", verb, "one"]);
         trace.lines().filter(|line| line.contains("/environ\"")).count()
     };
     // Of the tree itself it is asked whose it is.
     let hardly_any = 2;
     // Each gateway of the tree has two supervisors and a logger.
     let all = 3 * 2 * SIZES[1];
-    let run = |verb| world.hermes(["gateway", verb, "one"]).ok();
+    let run = |verb| env.hermes(["gateway", verb, "one"]).ok();
     run("register");
     assert!(looked_at("unregister") <= hardly_any, "it never ran");
     run("register");

@@ -16,108 +16,108 @@ use serde_json::Value;
 const TALKER: &str =
     "trap 'echo told; kill $! 2>/dev/null; exit 0' TERM; sleep 600 & echo begun; wait $!";
 
-/// A world in which two gateways are wanted and a third is not.
+/// A test environment in which two gateways are wanted and a third is not.
 fn populated() -> TestEnv {
-    let world = TestEnv::new();
-    world.profile_for_later("a", TALKER, "running");
-    world.profile_for_later("b", TALKER, "running");
-    world.profile_for_later("idle", TALKER, "stopped");
-    world
+    let env = TestEnv::new();
+    env.profile_for_later("a", TALKER, "running");
+    env.profile_for_later("b", TALKER, "running");
+    env.profile_for_later("idle", TALKER, "stopped");
+    env
 }
 
-fn count(world: &TestEnv, profile: &str, word: &str) -> usize {
-    world.logged(profile).iter().filter(|line| *line == word).count()
+fn count(env: &TestEnv, profile: &str, word: &str) -> usize {
+    env.logged(profile).iter().filter(|line| *line == word).count()
 }
 
 #[track_caller]
-fn await_words(world: &TestEnv, word: &str, times: usize) {
+fn await_words(env: &TestEnv, word: &str, times: usize) {
     for profile in ["a", "b"] {
         eventually(&format!("{profile} has said `{word}` {times} times"), || {
-            (count(world, profile, word) == times).then_some(())
+            (count(env, profile, word) == times).then_some(())
         });
     }
 }
 
-fn processes(world: &TestEnv) -> Vec<String> {
+fn processes(env: &TestEnv) -> Vec<String> {
     let line = |pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let found = processes_naming(&world.path().to_string_lossy());
+    let found = processes_naming(&env.path().to_string_lossy());
     found.into_iter().map(|pid| format!("{pid} {}", line(pid).replace('\0', " "))).collect()
 }
 
 #[track_caller]
-fn nobody_is_left(world: &TestEnv) {
-    assert_eq!(processes(world), Vec::<String>::new());
+fn nobody_is_left(env: &TestEnv) {
+    assert_eq!(processes(env), Vec::<String>::new());
 }
 
 #[test]
 fn it_starts_what_is_wanted_and_every_command_works_meanwhile() {
     let up = Up::start_in(populated());
-    let world = &up.world;
+    let env = &up.env;
     for name in ["a", "b"] {
         assert_eq!(up.status(name)["state"], "up");
     }
     assert_eq!(up.status("idle")["state"], "down");
     assert_eq!(up.status("default")["state"], "down");
-    world.hermes(["gateway", "start", "idle"]).ok();
-    world.hermes(["gateway", "stop", "a"]).ok();
+    env.hermes(["gateway", "start", "idle"]).ok();
+    env.hermes(["gateway", "stop", "a"]).ok();
     assert_eq!(up.status("idle")["state"], "up");
-    world.hermes(["profile", "create", "new", "--port", &free_port().to_string()]).ok();
-    world.hermes(["gateway", "start", "new"]).ok();
+    env.hermes(["profile", "create", "new", "--port", &free_port().to_string()]).ok();
+    env.hermes(["gateway", "start", "new"]).ok();
     assert_eq!(up.status("new")["ready"], true);
-    let (world, code) = up.end(Signal::TERM);
+    let (env, code) = up.end(Signal::TERM);
     assert_eq!(code, Some(0));
-    let up = Up::start_in(world);
+    let up = Up::start_in(env);
     let states = ["a", "b", "idle", "new"].map(|name| up.status(name)["state"].clone());
     assert_eq!(states, ["down", "up", "up", "up"], "what the operator wanted last");
 }
 
 #[test]
 fn a_signal_ends_it_in_order_and_changes_no_intent() {
-    let mut world = populated();
-    world.profile_for_later("dying", "exit 3", "running");
+    let mut env = populated();
+    env.profile_for_later("dying", "exit 3", "running");
     for (round, signal) in [Signal::TERM, Signal::INT].into_iter().enumerate() {
-        let up = Up::start_in(world);
-        await_words(&up.world, "begun", round + 1);
+        let up = Up::start_in(env);
+        await_words(&up.env, "begun", round + 1);
         let code;
-        (world, code) = up.end(signal);
+        (env, code) = up.end(signal);
         assert_eq!(code, Some(0), "{signal:?}");
-        nobody_is_left(&world);
-        await_words(&world, "told", round + 1);
+        nobody_is_left(&env);
+        await_words(&env, "told", round + 1);
         for (name, intent) in [("a", "running"), ("b", "running"), ("idle", "stopped")] {
-            let path = world.profile(name).join("gateway.intent");
+            let path = env.profile(name).join("gateway.intent");
             assert_eq!(fs::read_to_string(path).unwrap(), intent, "{name}");
         }
     }
-    assert_eq!(count(&world, "idle", "begun"), 0);
+    assert_eq!(count(&env, "idle", "begun"), 0);
 }
 
 #[test]
 fn a_signal_ends_it_also_while_a_gateway_is_still_starting() {
-    let world = TestEnv::new();
-    world.profile_for_later("slow", "echo begun; exec sleep 600", "running");
-    let config = world.profile("slow").join("config.yaml");
+    let env = TestEnv::new();
+    env.profile_for_later("slow", "echo begun; exec sleep 600", "running");
+    let config = env.profile("slow").join("config.yaml");
     let text = fs::read_to_string(&config).unwrap();
     let url = format!("http://127.0.0.1:{}/", free_port());
-    world.write(&config, &format!("{text}  ready_url: {url}\n"));
-    let mut command = world.command(hermes_program());
+    env.write(&config, &format!("{text}  ready_url: {url}\n"));
+    let mut command = env.command(hermes_program());
     command.arg("up");
-    let up = Up::launch(world, command);
-    eventually("the gateway runs", || (count(&up.world, "slow", "begun") > 0).then_some(()));
-    let (world, code) = up.end(Signal::TERM);
+    let up = Up::launch(env, command);
+    eventually("the gateway runs", || (count(&up.env, "slow", "begun") > 0).then_some(()));
+    let (env, code) = up.end(Signal::TERM);
     assert_eq!(code, Some(0));
-    nobody_is_left(&world);
+    nobody_is_left(&env);
 }
 
 #[test]
 fn when_it_is_killed_the_tree_ends_by_itself_in_order() {
     let up = Up::start_in(populated());
-    await_words(&up.world, "begun", 1);
-    let (world, code) = up.end(Signal::KILL);
+    await_words(&up.env, "begun", 1);
+    let (env, code) = up.end(Signal::KILL);
     assert_eq!(code, None);
-    eventually("the tree is gone", || processes(&world).is_empty().then_some(()));
-    await_words(&world, "told", 1);
-    let up = Up::start_in(world);
-    await_words(&up.world, "begun", 2);
+    eventually("the tree is gone", || processes(&env).is_empty().then_some(()));
+    await_words(&env, "told", 1);
+    let up = Up::start_in(env);
+    await_words(&up.env, "begun", 2);
     assert_eq!(up.status("a")["state"], "up");
 }
 
@@ -125,69 +125,69 @@ fn when_it_is_killed_the_tree_ends_by_itself_in_order() {
 fn a_second_one_says_whose_the_tree_is_and_does_no_harm() {
     let up = Up::start_in(populated());
     let before = pid(&up.status("a"));
-    let outcome = up.world.hermes(["up"]).run();
+    let outcome = up.env.hermes(["up"]).run();
     assert_ne!(outcome.code(), Some(0), "{outcome}");
-    let home = format!("`{}`", up.world.home().display());
+    let home = format!("`{}`", up.env.home().display());
     assert!(outcome.stderr.contains(&up.svscan().to_string()), "{outcome}");
     assert!(outcome.stderr.contains(&home), "{outcome}");
     assert_eq!(pid(&up.status("a")), before);
-    let (world, code) = up.end(Signal::TERM);
+    let (env, code) = up.end(Signal::TERM);
     assert_eq!(code, Some(0));
-    assert_eq!(count(&world, "a", "begun"), 1);
+    assert_eq!(count(&env, "a", "begun"), 1);
 }
 
 #[test]
 fn of_many_at_once_one_runs_the_tree_and_the_others_do_no_harm() {
     for _ in 0..5 {
-        let world = populated();
-        let mut rivals: Vec<_> = (0..4).map(|_| world.hermes(["up"]).spawn()).collect();
+        let env = populated();
+        let mut rivals: Vec<_> = (0..4).map(|_| env.hermes(["up"]).spawn()).collect();
         eventually("all but one have ended", || {
             let running = rivals.iter_mut().filter_map(|r| (!r.has_ended()).then_some(())).count();
             (running <= 1).then_some(())
         });
-        await_words(&world, "begun", 1);
-        world.hermes(["up", "--stop"]).ok();
+        await_words(&env, "begun", 1);
+        env.hermes(["up", "--stop"]).ok();
         let outcomes: Vec<_> = rivals.into_iter().map(hermes_tests::Running::wait).collect();
         let done = outcomes.iter().filter(|outcome| outcome.code() == Some(0)).count();
         let told: String = outcomes.iter().map(ToString::to_string).collect();
         assert_eq!(done, 1, "{told}");
         for name in ["a", "b"] {
-            assert_eq!(count(&world, name, "begun"), 1, "{name} was started once: {told}");
+            assert_eq!(count(&env, name, "begun"), 1, "{name} was started once: {told}");
         }
-        nobody_is_left(&world);
+        nobody_is_left(&env);
     }
 }
 
 #[test]
 fn up_stop_ends_it_from_elsewhere() {
     let up = Up::start_in(populated());
-    await_words(&up.world, "begun", 1);
-    up.world.hermes(["up", "--stop"]).ok();
-    let (world, code) = up.ended();
+    await_words(&up.env, "begun", 1);
+    up.env.hermes(["up", "--stop"]).ok();
+    let (env, code) = up.ended();
     assert_eq!(code, Some(0));
-    nobody_is_left(&world);
-    await_words(&world, "told", 1);
-    let outcome = world.hermes(["up", "--stop"]).fails_with(5);
+    nobody_is_left(&env);
+    await_words(&env, "told", 1);
+    let outcome = env.hermes(["up", "--stop"]).fails_with(5);
     assert!(outcome.stderr.contains("no s6-svscan holds"), "{outcome}");
 }
 
 #[test]
 fn gateways_keep_the_limits_and_the_home_of_the_user() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     let say = "echo soft=$(ulimit -Sn) HOME=$HOME; exec sleep 600";
-    world.profile_for_later("a", say, "running");
-    let mut command = world.command("/bin/sh");
+    env.profile_for_later("a", say, "running");
+    let mut command = env.command("/bin/sh");
     command.args(["-c", "ulimit -Sn 999; exec \"$0\" up"]).arg(hermes_program());
-    let up = Up::launch(world, command).await_up();
-    let world = &up.world;
-    let expected = format!("soft=999 HOME={}", world.path().display());
-    eventually("it has said so", || world.logged("a").contains(&expected).then_some(()));
+    let up = Up::launch(env, command).await_up();
+    let env = &up.env;
+    let expected = format!("soft=999 HOME={}", env.path().display());
+    eventually("it has said so", || env.logged("a").contains(&expected).then_some(()));
     let limits = fs::read_to_string(format!("/proc/{}/limits", up.svscan())).unwrap();
     let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
     let soft: u64 = soft.split_whitespace().next().unwrap().parse().unwrap();
     let hard = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     assert!(soft >= hard.min(10_016), "s6-svscan may open {soft}, of at most {hard}");
-    let capacity = world.hermes(["doctor", "--json"]).run().json()["capacity"].clone();
+    let capacity = env.hermes(["doctor", "--json"]).run().json()["capacity"].clone();
     let services = capacity["max_services"].as_u64();
     let services = services.or_else(|| Some(capacity["max_supervisors"].as_u64()? / 2));
     assert_eq!(services, Some(5000), "{capacity}");
@@ -198,9 +198,9 @@ fn gateways_keep_the_limits_and_the_home_of_the_user() {
 
 #[test]
 fn a_scan_directory_that_others_may_write_is_refused() {
-    let world = populated();
-    let scandir = world.scandir();
-    let refused = |why: &str| is_refused(&world, why);
+    let env = populated();
+    let scandir = env.scandir();
+    let refused = |why: &str| is_refused(&env, why);
     let chmod = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
@@ -209,9 +209,9 @@ fn a_scan_directory_that_others_may_write_is_refused() {
         refused(&format!("mode {mode:o}"));
     }
     chmod(&scandir, 0o755);
-    chmod(world.path(), 0o777);
+    chmod(env.path(), 0o777);
     refused("whoever may write the directory above may put another one there");
-    chmod(world.path(), 0o755);
+    chmod(env.path(), 0o755);
     // In a sticky directory everybody may make a service of their own.
     chmod(&scandir, 0o1777);
     refused("mode 1777");
@@ -220,31 +220,31 @@ fn a_scan_directory_that_others_may_write_is_refused() {
 #[test]
 fn another_users_scan_directory_is_refused() {
     require_root!();
-    let world = populated();
-    let owner = fs::metadata(world.scandir()).unwrap().uid();
-    chown(world.scandir(), Some(owner + 1), None).unwrap();
-    is_refused(&world, "it is another user's");
+    let env = populated();
+    let owner = fs::metadata(env.scandir()).unwrap().uid();
+    chown(env.scandir(), Some(owner + 1), None).unwrap();
+    is_refused(&env, "it is another user's");
 }
 
 /// Asserts that `hermes up` does not run a tree in the scan directory.
 #[track_caller]
-fn is_refused(world: &TestEnv, why: &str) {
-    let outcome = world.hermes(["up", "--timeout", "5"]).spawn();
-    let outcome = ended_or_stopped(world, outcome);
+fn is_refused(env: &TestEnv, why: &str) {
+    let outcome = env.hermes(["up", "--timeout", "5"]).spawn();
+    let outcome = ended_or_stopped(env, outcome);
     assert_eq!(outcome.code(), Some(5), "{why}: {outcome}");
     assert!(outcome.stderr.contains("belongs to, or is open to, others"), "{outcome}");
-    assert!(!world.scandir().join(".s6-svscan").exists(), "{why}");
+    assert!(!env.scandir().join(".s6-svscan").exists(), "{why}");
 }
 
 /// What came of a `hermes up` that should end by itself; one that doesn't is stopped.
 #[track_caller]
-fn ended_or_stopped(world: &TestEnv, mut up: hermes_tests::Running) -> hermes_tests::Outcome {
+fn ended_or_stopped(env: &TestEnv, mut up: hermes_tests::Running) -> hermes_tests::Outcome {
     eventually("it has ended or is up", || {
-        let runs = world.hermes(["gateway", "status", "b"]).run().code() == Some(0);
+        let runs = env.hermes(["gateway", "status", "b"]).run().code() == Some(0);
         (up.has_ended() || runs).then_some(())
     });
     if !up.has_ended() {
-        world.hermes(["up", "--stop"]).ok();
+        env.hermes(["up", "--stop"]).ok();
     }
     up.wait()
 }
@@ -252,53 +252,53 @@ fn ended_or_stopped(world: &TestEnv, mut up: hermes_tests::Running) -> hermes_te
 #[test]
 fn what_a_killed_s6_svscan_left_is_ended_before_a_new_one_starts() {
     let tree = Svscan::start_with(populated(), &[]);
-    tree.world.hermes(["boot"]).ok();
-    await_words(&tree.world, "begun", 1);
+    tree.env.hermes(["boot"]).ok();
+    await_words(&tree.env, "begun", 1);
     let gateways = ["a", "b"].map(|name| pid(&tree.status(name)));
     let all = ["a", "b", "idle", "default"];
-    let mut old: Vec<_> = all.iter().flat_map(|name| supervisors(&tree.world.slot(name))).collect();
+    let mut old: Vec<_> = all.iter().flat_map(|name| supervisors(&tree.env.slot(name))).collect();
     assert_eq!(old.len(), 8);
     old.extend(gateways);
-    let world = tree.kill();
+    let env = tree.kill();
     assert!(old.iter().all(|pid| is_alive(*pid)), "they outlive their s6-svscan");
     // And a slot that nobody supervises, of a profile that is gone.
-    world.make_directory(&world.slot("gone"));
-    let up = Up::start_in(world);
+    env.make_directory(&env.slot("gone"));
+    let up = Up::start_in(env);
     assert!(!old.iter().any(|pid| is_alive(*pid)), "two trees at once");
-    await_words(&up.world, "begun", 2);
-    await_words(&up.world, "told", 1);
-    assert!(!up.world.slot("gone").exists());
+    await_words(&up.env, "begun", 2);
+    await_words(&up.env, "told", 1);
+    assert!(!up.env.slot("gone").exists());
     assert!(!up.log().contains("another instance"), "{}", up.log());
 }
 
 #[test]
 fn when_its_s6_svscan_is_killed_it_says_so_and_leaves_nobody() {
     let up = Up::start_in(populated());
-    await_words(&up.world, "begun", 1);
+    await_words(&up.env, "begun", 1);
     kill(up.svscan());
-    let (world, code) = up.ended();
-    let log = fs::read_to_string(world.path().join("up.log")).unwrap();
+    let (env, code) = up.ended();
+    let log = fs::read_to_string(env.path().join("up.log")).unwrap();
     assert!(log.contains("s6-svscan ended"), "{log}");
     assert!(code.is_some_and(|code| code != 0), "{code:?}");
-    nobody_is_left(&world);
-    await_words(&world, "told", 1);
+    nobody_is_left(&env);
+    await_words(&env, "told", 1);
 }
 
 #[test]
 fn without_a_named_scan_directory_every_command_finds_the_users_own() {
-    let world = populated();
-    let runtime = world.path().join("runtime");
-    world.make_directory(&runtime);
+    let env = populated();
+    let runtime = env.path().join("runtime");
+    env.make_directory(&runtime);
     let mine = |command: &mut Command| {
         command.env_remove("HERMES_SCANDIR").env("XDG_RUNTIME_DIR", &runtime);
     };
     let hermes = |args: &[&str]| {
-        let hermes = world.hermes(args.iter().copied()).env_remove("HERMES_SCANDIR");
+        let hermes = env.hermes(args.iter().copied()).env_remove("HERMES_SCANDIR");
         hermes.env("XDG_RUNTIME_DIR", runtime.to_str().unwrap())
     };
     let up = hermes(&["up"]).spawn();
     let status = |name| -> Value {
-        let mut command = world.command(hermes_program());
+        let mut command = env.command(hermes_program());
         mine(command.args(["gateway", "status", name, "--json"]));
         serde_json::from_slice(&command.output().unwrap().stdout).unwrap_or_default()
     };
@@ -317,17 +317,17 @@ fn without_a_named_scan_directory_every_command_finds_the_users_own() {
     hermes(&["up", "--stop"]).ok();
     let outcome = up.wait();
     assert_eq!(outcome.code(), Some(0), "{outcome}");
-    nobody_is_left(&world);
+    nobody_is_left(&env);
 }
 
 #[test]
 fn it_says_which_profiles_it_passed_over() {
-    let world = populated();
-    let bad = world.home().join("profiles/Bad");
-    world.make_directory(&bad);
-    world.write(&bad.join("SOUL.md"), "");
-    world.write(&world.profile("b").join("gateway.intent"), "perhaps");
-    let up = Up::start_in(world);
+    let env = populated();
+    let bad = env.home().join("profiles/Bad");
+    env.make_directory(&bad);
+    env.write(&bad.join("SOUL.md"), "");
+    env.write(&env.profile("b").join("gateway.intent"), "perhaps");
+    let up = Up::start_in(env);
     assert_eq!(up.status("a")["state"], "up");
     let log = up.log();
     assert!(log.contains(bad.to_str().unwrap()), "{log}");
@@ -336,19 +336,19 @@ fn it_says_which_profiles_it_passed_over() {
 
 #[test]
 fn processes_that_left_their_gateway_are_named_and_ended_with_the_tree() {
-    let world = TestEnv::new();
+    let env = TestEnv::new();
     // One in the gateway's group, and two in sessions of their own, which hold its pipe; one of them
     // does not mind a SIGTERM.
     let gateway =
         "sleep 601 & setsid sleep 602 & (trap '' TERM; exec setsid sleep 603) & echo begun
     exec sleep 600";
-    world.profile_for_later("parent", gateway, "running");
-    let up = Up::start_in(world);
-    eventually("it has begun", || (count(&up.world, "parent", "begun") == 1).then_some(()));
-    let log = up.world.path().join("up.log");
-    let (world, code) = up.end(Signal::TERM);
+    env.profile_for_later("parent", gateway, "running");
+    let up = Up::start_in(env);
+    eventually("it has begun", || (count(&up.env, "parent", "begun") == 1).then_some(()));
+    let log = up.env.path().join("up.log");
+    let (env, code) = up.end(Signal::TERM);
     assert_eq!(code, Some(0));
-    nobody_is_left(&world);
+    nobody_is_left(&env);
     let log = fs::read_to_string(log).unwrap();
     let named = log.lines().filter(|line| line.contains("(sleep) had left its gateway's process"));
     assert_eq!(named.count(), 2, "{log}");

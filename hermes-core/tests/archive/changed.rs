@@ -76,21 +76,21 @@ proptest! {
             let at = at.index(archive.len());
             archive[at] ^= bits;
         }
-        let world = TestEnv::new();
-        let before = entries(world.dir.path());
+        let env = TestEnv::new();
+        let before = entries(env.dir.path());
         let limits = Limits::up_to(1 << 20);
         let imported = Archive::open(&archive[..], limits)
             .map_err(|error| error.to_string())
             .and_then(|archive| {
-                world.store.import(archive, &name("new"), Intent::Stopped).map_err(|e| e.to_string())
+                env.store.import(archive, &name("new"), Intent::Stopped).map_err(|e| e.to_string())
             });
-        let left: Vec<_> = match fs::exists(world.root().join("profiles")).unwrap() {
-            true => world.profiles().into_iter().filter(|name| name != ".locks").collect(),
+        let left: Vec<_> = match fs::exists(env.root().join("profiles")).unwrap() {
+            true => env.profiles().into_iter().filter(|name| name != ".locks").collect(),
             false => Vec::new(),
         };
         prop_assert_eq!(left.len(), usize::from(imported.is_ok()), "{:?}: {:?}", imported, left);
-        prop_assert_eq!(entries(world.dir.path()), before, "outside of the root home");
-        let root: Vec<_> = entries(&world.root()).into_iter().filter(|it| it != "profiles").collect();
+        prop_assert_eq!(entries(env.dir.path()), before, "outside of the root home");
+        let root: Vec<_> = entries(&env.root()).into_iter().filter(|it| it != "profiles").collect();
         prop_assert_eq!(root, Vec::<String>::new());
         if let Err(text) = imported {
             prop_assert!(text.len() < 2000 && !text.contains(char::is_control), "{text}");

@@ -29,8 +29,8 @@ impl<F: FnMut()> Read for Meanwhile<'_, F> {
 
 #[test]
 fn an_import_holds_nobody_up_and_is_no_leftover() {
-    let world = TestEnv::new();
-    let coder = world.create("coder");
+    let env = TestEnv::new();
+    let coder = env.create("coder");
     let mut noise = vec![0; 300_000];
     // Not to be compressed to nothing.
     let mut seed = 1_u32;
@@ -39,52 +39,48 @@ fn an_import_holds_nobody_up_and_is_no_leftover() {
         seed.to_be_bytes()[0]
     });
     write(coder.home.path(), "noise", &noise);
-    let (bytes, _) = world.export(&coder, Format::Gzip);
+    let (bytes, _) = env.export(&coder, Format::Gzip);
     let mut made = 0;
     let slow = Meanwhile {
         bytes: Cursor::new(&bytes),
         does: || {
-            assert_eq!(world.store.remove_leftovers().unwrap().removed, 0);
-            if entries(&world.root().join("profiles")).len() > 2 && made == 0 {
-                world.create("meanwhile");
+            assert_eq!(env.store.remove_leftovers().unwrap().removed, 0);
+            if entries(&env.root().join("profiles")).len() > 2 && made == 0 {
+                env.create("meanwhile");
                 made += 1;
             }
         },
     };
     let archive = Archive::open(slow, Limits::default()).unwrap();
-    let two = world.store.import(archive, &name("two"), Intent::Stopped).unwrap().profile;
+    let two = env.store.import(archive, &name("two"), Intent::Stopped).unwrap().profile;
     assert_eq!(fs::read(two.home.path().join("noise")).unwrap(), noise);
     assert_eq!(made, 1);
-    assert_eq!(world.store.port(&two).unwrap(), Some(FIRST_PORT + 2), "chosen at the end");
+    assert_eq!(env.store.port(&two).unwrap(), Some(FIRST_PORT + 2), "chosen at the end");
 
     // Somebody is faster.
     let slow = Meanwhile {
         bytes: Cursor::new(&bytes),
         does: || {
-            if world.store.find(&name("three")).unwrap().is_none() {
-                write(world.create("three").home.path(), "SOUL.md", "first");
+            if env.store.find(&name("three")).unwrap().is_none() {
+                write(env.create("three").home.path(), "SOUL.md", "first");
             }
         },
     };
     let archive = Archive::open(slow, Limits::default()).unwrap();
     // It is checked before anything is unpacked, and again when it counts.
-    let error = world.store.import(archive, &name("three"), Intent::Stopped).unwrap_err();
+    let error = env.store.import(archive, &name("three"), Intent::Stopped).unwrap_err();
     assert!(matches!(error, StoreError::Exists { .. }), "{error}");
-    assert_eq!(world.profiles(), [".locks", "coder", "meanwhile", "three", "two"]);
-    fs::create_dir(world.root().join("profiles/.hermes-killed")).unwrap();
-    assert_eq!(
-        world.store.remove_leftovers().unwrap().removed,
-        1,
-        "what a killed one leaves is one"
-    );
+    assert_eq!(env.profiles(), [".locks", "coder", "meanwhile", "three", "two"]);
+    fs::create_dir(env.root().join("profiles/.hermes-killed")).unwrap();
+    assert_eq!(env.store.remove_leftovers().unwrap().removed, 1, "what a killed one leaves is one");
 }
 
 #[test]
 fn a_file_that_appears_meanwhile_is_not_replaced() {
-    let world = TestEnv::new();
-    let coder = world.create("coder");
+    let env = TestEnv::new();
+    let coder = env.create("coder");
     write(coder.home.path(), "much", vec![b'x'; 16 << 20]);
-    let out = world.dir.path().join("out");
+    let out = env.dir.path().join("out");
     fs::create_dir(&out).unwrap();
     let to = out.join("coder.tgz");
     loop {
@@ -100,7 +96,7 @@ fn a_file_that_appears_meanwhile_is_not_replaced() {
                 Some(made)
             });
             let ends = Ends(&ended);
-            let exported = world.store.export(&coder, &to, Format::Gzip, false);
+            let exported = env.store.export(&coder, &to, Format::Gzip, false);
             drop(ends);
             (other.join().unwrap().is_some(), exported)
         });
@@ -128,8 +124,8 @@ impl Drop for Ends<'_> {
 
 #[test]
 fn what_changes_meanwhile_is_stored_as_one_or_the_other() {
-    let world = TestEnv::new();
-    let coder = world.create("coder");
+    let env = TestEnv::new();
+    let coder = env.create("coder");
     let home = coder.home.path();
     write(home, "steady", "steady");
     let ended = AtomicBool::new(false);
@@ -146,7 +142,7 @@ fn what_changes_meanwhile_is_stored_as_one_or_the_other() {
         });
         let _ends = Ends(&ended);
         for round in 0..60 {
-            let (bytes, _) = world.export(&coder, BOTH[round % 2]);
+            let (bytes, _) = env.export(&coder, BOTH[round % 2]);
             let again = unpacked(&bytes);
             assert_eq!(fs::read(again.path().join("steady")).unwrap(), b"steady");
         }
@@ -155,10 +151,10 @@ fn what_changes_meanwhile_is_stored_as_one_or_the_other() {
 
 #[test]
 fn a_link_that_takes_a_files_place_is_never_followed() {
-    let world = TestEnv::new();
-    let coder = world.create("coder");
+    let env = TestEnv::new();
+    let coder = env.create("coder");
     let home = coder.home.path();
-    let outside = world.dir.path().join("outside");
+    let outside = env.dir.path().join("outside");
     write(&outside, "f", "outside-outside");
     write(home, "d/f", "inside");
     write(home, "f", "inside");
@@ -176,7 +172,7 @@ fn a_link_that_takes_a_files_place_is_never_followed() {
         });
         let _ends = Ends(&ended);
         for _ in 0..500 {
-            let (bytes, _) = world.export(&coder, Format::Gzip);
+            let (bytes, _) = env.export(&coder, Format::Gzip);
             let mut text = Vec::new();
             flate2::read::GzDecoder::new(&*bytes).read_to_end(&mut text).unwrap();
             let found = text.windows(15).any(|window| window == b"outside-outside");

@@ -15,8 +15,8 @@ use crate::kit::{BOTH, TestEnv, entries, members, name, tree, unpacked, write};
 #[test]
 fn a_profile_survives_but_for_secrets_and_traces() {
     for format in BOTH {
-        let world = TestEnv::new();
-        let coder = world.create("coder");
+        let env = TestEnv::new();
+        let coder = env.create("coder");
         let home = coder.home.path();
         for secret in [".env", ".env.bak", "auth.json", "a/.env", "home/.ssh/id", "pairing/x"] {
             write(home, secret, "sk-secret");
@@ -31,7 +31,7 @@ fn a_profile_survives_but_for_secrets_and_traces() {
         symlink("/etc/passwd", home.join("outside")).unwrap();
         rustix::fs::mkfifoat(CWD, home.join("fifo"), rustix::fs::Mode::RWXU).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(home.join("socket")).unwrap();
-        let (bytes, packed) = world.export(&coder, format);
+        let (bytes, packed) = env.export(&coder, format);
         let expected = [
             "coder/",
             "coder/SOUL.md",
@@ -52,24 +52,24 @@ fn a_profile_survives_but_for_secrets_and_traces() {
         let outside = packed.left_out.iter().find(|left| left.path == Path::new("outside"));
         assert!(matches!(outside.unwrap().why, Why::Refused(_)));
 
-        let two = world.import(&bytes, "two");
+        let two = env.import(&bytes, "two");
         let home = two.home.path();
         assert_eq!(fs::read_to_string(home.join("SOUL.md")).unwrap(), "a soul");
         assert_eq!(fs::read_to_string(home.join("logs/inside")).unwrap(), "no lock");
         assert_eq!(Intent::read(&two.home).unwrap(), Intent::Stopped, "intent is not carried");
         let dotenv = fs::read_to_string(home.join(".env")).unwrap();
         assert!(dotenv.starts_with("# Secrets"), "as `create` makes it: {dotenv}");
-        assert_eq!(world.profiles(), [".locks", "coder", "two"]);
+        assert_eq!(env.profiles(), [".locks", "coder", "two"]);
     }
 }
 
 #[test]
 fn an_archive_appears_whole_or_not_at_all_and_is_its_owners_alone() {
-    let world = TestEnv::new();
-    let coder = world.create("coder");
+    let env = TestEnv::new();
+    let coder = env.create("coder");
     // In the very home that is exported: it doesn't hold itself.
     let to = coder.home.path().join("logs/coder.tar.zst");
-    let export = |replace| world.store.export(&coder, &to, Format::Zstd, replace);
+    let export = |replace| env.store.export(&coder, &to, Format::Zstd, replace);
     export(false).unwrap();
     assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
     let bytes = fs::read(&to).unwrap();
@@ -79,18 +79,18 @@ fn an_archive_appears_whole_or_not_at_all_and_is_its_owners_alone() {
     assert_eq!(fs::read(&to).unwrap(), bytes);
     fs::write(&to, "older").unwrap();
     export(true).unwrap();
-    world.import(&fs::read(&to).unwrap(), "two");
+    env.import(&fs::read(&to).unwrap(), "two");
 
-    let gone = world.dir.path().join("nowhere/coder.tar.zst");
-    world.store.export(&coder, &gone, Format::Zstd, false).unwrap_err();
+    let gone = env.dir.path().join("nowhere/coder.tar.zst");
+    env.store.export(&coder, &gone, Format::Zstd, false).unwrap_err();
     assert_eq!(entries(to.parent().unwrap()), ["coder.tar.zst"]);
 }
 
 #[test]
 fn default_exports_its_own_entries_and_comes_back_under_another_name() {
-    let world = TestEnv::new();
-    world.create("other");
-    let root = world.root();
+    let env = TestEnv::new();
+    env.create("other");
+    let root = env.root();
     for path in ["SOUL.md", "config.yaml", "skills/a/SKILL.md", "logs/agent.log", "cron/jobs.json"]
     {
         write(&root, path, "its own");
@@ -100,8 +100,8 @@ fn default_exports_its_own_entries_and_comes_back_under_another_name() {
     {
         write(&root, path, "not its own");
     }
-    let default = world.store.get(&ProfileName::default_profile()).unwrap();
-    let (bytes, packed) = world.export(&default, Format::Gzip);
+    let default = env.store.get(&ProfileName::default_profile()).unwrap();
+    let (bytes, packed) = env.export(&default, Format::Gzip);
     let expected = [
         "default/",
         "default/SOUL.md",
@@ -122,29 +122,29 @@ fn default_exports_its_own_entries_and_comes_back_under_another_name() {
     assert_eq!(foreign, expected);
     let archive = Archive::open(&*bytes, Limits::default()).unwrap();
     assert_eq!(archive.top(), "default");
-    let error = world.store.import(archive, &ProfileName::default_profile(), Intent::Stopped);
+    let error = env.store.import(archive, &ProfileName::default_profile(), Intent::Stopped);
     assert!(matches!(error, Err(StoreError::OntoDefault)), "{error:?}");
     assert_eq!(fs::read_to_string(root.join("SOUL.md")).unwrap(), "its own");
-    let two = world.import(&bytes, "two");
+    let two = env.import(&bytes, "two");
     assert_eq!(fs::read_to_string(two.home.path().join("logs/agent.log")).unwrap(), "its own");
 }
 
 #[test]
 fn a_port_of_another_profile_is_replaced_and_the_rest_of_the_text_kept() {
-    let world = TestEnv::new();
-    let coder = world.create("coder");
+    let env = TestEnv::new();
+    let coder = env.create("coder");
     let text = "# mine\nmodel: x\ngateway:\n  port: 8642 # here\n";
     fs::write(coder.home.config(), text).unwrap();
-    let (bytes, _) = world.export(&coder, Format::Zstd);
+    let (bytes, _) = env.export(&coder, Format::Zstd);
     let import = |profile: &str| {
         let archive = Archive::open(&*bytes, Limits::default()).unwrap();
-        world.store.import(archive, &name(profile), Intent::Stopped).unwrap()
+        env.store.import(archive, &name(profile), Intent::Stopped).unwrap()
     };
     let two = import("two");
     assert_eq!(two.taken_port, Some(8642));
     let expected = "# mine\nmodel: x\ngateway:\n  port: 8643 # here\n";
     assert_eq!(fs::read_to_string(two.profile.home.config()).unwrap(), expected);
-    world.store.delete(&name("coder"), false).unwrap();
+    env.store.delete(&name("coder"), false).unwrap();
     let three = import("three");
     assert_eq!(three.taken_port, None, "nobody else names it now");
     assert_eq!(fs::read_to_string(three.profile.home.config()).unwrap(), text);
@@ -152,22 +152,22 @@ fn a_port_of_another_profile_is_replaced_and_the_rest_of_the_text_kept() {
 
 #[test]
 fn names_that_are_taken_or_reserved_are_refused_and_nothing_changes() {
-    let world = TestEnv::new();
-    let coder = world.create("coder");
+    let env = TestEnv::new();
+    let coder = env.create("coder");
     write(coder.home.path(), "SOUL.md", "one");
-    let (bytes, _) = world.export(&coder, Format::Zstd);
+    let (bytes, _) = env.export(&coder, Format::Zstd);
     write(coder.home.path(), "SOUL.md", "two");
-    fs::create_dir(world.root().join("profiles/no-soul")).unwrap();
+    fs::create_dir(env.root().join("profiles/no-soul")).unwrap();
     for (taken, reserved) in [("coder", false), ("no-soul", false), ("tmp", true)] {
         let archive = Archive::open(&*bytes, Limits::default()).unwrap();
-        let error = world.store.import(archive, &name(taken), Intent::Stopped).unwrap_err();
+        let error = env.store.import(archive, &name(taken), Intent::Stopped).unwrap_err();
         match reserved {
             true => assert!(matches!(error, StoreError::Reserved { .. }), "{error}"),
             false => assert!(matches!(error, StoreError::Exists { .. }), "{error}"),
         }
     }
     assert_eq!(fs::read_to_string(coder.home.soul()).unwrap(), "two");
-    assert_eq!(world.profiles(), [".locks", "coder", "no-soul"]);
+    assert_eq!(env.profiles(), [".locks", "coder", "no-soul"]);
 }
 
 /// One thing in a home.

@@ -25,7 +25,7 @@ fn a_program_that_exits_with_78_is_parked_and_a_start_tries_again() {
 fn a_configuration_that_makes_no_sense_is_parked_in_its_own_words() {
     let mac = Mac::new();
     mac.running("broken", "exec sleep 600");
-    mac.world.write(&mac.world.profile("broken").join("config.yaml"), "gateway: {port: many}\n");
+    mac.env.write(&mac.env.profile("broken").join("config.yaml"), "gateway: {port: many}\n");
     let outcome = mac.hermes(["gateway", "start", "broken"]).fails_with(1);
     assert!(
         outcome.stderr.contains("it is parked: ") && outcome.stderr.contains("config.yaml"),
@@ -41,7 +41,7 @@ fn a_configuration_that_makes_no_sense_is_parked_in_its_own_words() {
 #[test]
 fn ten_deaths_park_a_gateway() {
     let mac = Mac::new();
-    let trace = mac.world.path().join("trace");
+    let trace = mac.env.path().join("trace");
     mac.running("crashes", &format!("echo x >> {}; exit 3", trace.display()));
     let outcome = mac.hermes(["gateway", "start", "crashes"]).fails_with(1);
     assert!(outcome.stderr.contains("launchd goes on trying"), "{outcome}");
@@ -110,17 +110,17 @@ fn a_launchd_that_gives_no_answer_is_waited_for_in_vain_and_not_for_ever() {
 fn a_property_list_of_another_home_is_not_touched() {
     let mac = Mac::new();
     mac.hermes(["profile", "create", "coder"]).ok();
-    mac.world.make_directory(&mac.agents());
+    mac.env.make_directory(&mac.agents());
     let theirs = "<plist version=\"1.0\"><dict><key>EnvironmentVariables</key><dict>\
         <key>HERMES_HOME</key><string>/srv/other</string></dict></dict></plist>";
     for (text, words) in [(theirs, "/srv/other"), ("no property list", "it names no home")] {
-        mac.world.write(&mac.agent("coder"), text);
+        mac.env.write(&mac.agent("coder"), text);
         for command in ["install", "start", "restart", "stop", "uninstall"] {
             let outcome = mac.hermes(["gateway", command, "coder"]).fails_with(1);
             assert!(outcome.stderr.contains(words), "{outcome}");
         }
         let outcome = mac.hermes(["profile", "delete", "coder", "-y"]).fails_with(1);
-        assert!(outcome.stderr.contains(words) && mac.world.profile("coder").exists(), "{outcome}");
+        assert!(outcome.stderr.contains(words) && mac.env.profile("coder").exists(), "{outcome}");
         assert_eq!(std::fs::read_to_string(mac.agent("coder")).unwrap(), text);
     }
     assert_eq!(mac.commands(0), [""; 0]);

@@ -57,7 +57,7 @@ fn installed_started_killed_restarted_stopped_and_uninstalled() {
 #[test]
 fn a_login_brings_up_what_is_wanted_and_nothing_else() {
     let mac = Mac::new();
-    let trace = |name: &str| mac.world.path().join(name);
+    let trace = |name: &str| mac.env.path().join(name);
     for name in ["wanted", "unwanted"] {
         let command = format!("echo x >> {}; exec sleep 600", trace(name).display());
         mac.running(name, &command);
@@ -84,7 +84,7 @@ fn installing_what_is_wanted_starts_it() {
     let mac = Mac::new();
     mac.hermes(["profile", "create", "coder"]).ok();
     mac.configure("coder", "exec sleep 600", 8);
-    mac.world.write(&mac.world.profile("coder").join("gateway.intent"), "running\n");
+    mac.env.write(&mac.env.profile("coder").join("gateway.intent"), "running\n");
     mac.hermes(["gateway", "install", "coder"]).ok();
     assert_eq!(mac.status("coder")["state"], "up");
     let told = mac.commands(0).len();
@@ -101,8 +101,8 @@ fn a_gateway_that_does_not_hear_is_killed_when_its_budget_is_over() {
     let deaf = pid(&mac.status("deaf"));
     mac.hermes(["gateway", "stop", "deaf"]).ok();
     assert!(!is_alive(deaf));
-    let world = mac.world.path().to_str().unwrap();
-    let left = processes_naming(world);
+    let env = mac.env.path().to_str().unwrap();
+    let left = processes_naming(env);
     let sleeps = left.iter().filter(|pid| {
         std::fs::read(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == b"sleep\n")
     });

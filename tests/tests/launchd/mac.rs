@@ -1,4 +1,4 @@
-//! A world where launchd is in charge: a launchctl of the tests that starts and ends jobs for real.
+//! A test environment where launchd is in charge: a launchctl of the tests that starts and ends jobs for real.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use serde_json::Value;
 
 /// A user's machine with a launchd. It ends with the value.
 pub(crate) struct Mac {
-    pub(crate) world: TestEnv,
+    pub(crate) env: TestEnv,
     launchd: PathBuf,
 }
 
 impl Mac {
     /// One with somebody at the screen.
     pub(crate) fn new() -> Self {
-        let world = TestEnv::new();
-        let launchd = world.path().join("launchd");
-        world.make_directory(&launchd);
-        let mac = Self { world, launchd };
+        let env = TestEnv::new();
+        let launchd = env.path().join("launchd");
+        env.make_directory(&launchd);
+        let mac = Self { env, launchd };
         let text = include_str!("launchctl.py");
         let python = hermes_tests::python_with("plistlib");
         let text = text.replacen("#!/usr/bin/env python3", &interpreter(python), 1);
@@ -40,18 +40,18 @@ impl Mac {
 
     /// Has this script for the program `launchctl`.
     pub(crate) fn replace_launchctl(&self, text: &str) {
-        self.world.write_program(&self.launchd.join("launchctl"), text);
+        self.env.write_program(&self.launchd.join("launchctl"), text);
     }
 
     /// Changes how launchd behaves: see `launchctl.py`.
     pub(crate) fn set(&self, name: &str, value: &str) {
-        self.world.write(&self.launchd.join(name), value);
+        self.env.write(&self.launchd.join(name), value);
     }
 
     pub(crate) fn hermes<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Hermes {
         let launchctl = self.launchd.join("launchctl");
         let launchctl = launchctl.to_str().expect("a UTF-8 path");
-        hermes_tests::alone(&self.world, args).env("HERMES_TEST_LAUNCHCTL", launchctl)
+        hermes_tests::alone(&self.env, args).env("HERMES_TEST_LAUNCHCTL", launchctl)
     }
 
     /// Makes a profile with the built-in gateway and installs that.
@@ -73,7 +73,7 @@ impl Mac {
         let text = format!(
             "gateway:\n  command: [/bin/sh, -c, {command}]\n  stop_timeout: {stop_timeout}\n"
         );
-        self.world.write(&self.world.profile(name).join("config.yaml"), &text);
+        self.env.write(&self.env.profile(name).join("config.yaml"), &text);
     }
 
     pub(crate) fn status(&self, name: &str) -> Value {
@@ -90,7 +90,7 @@ impl Mac {
 
     /// What launchd itself says of a profile's job, in the domain of that kind.
     pub(crate) fn job(&self, kind: &str, name: &str) -> Option<String> {
-        let uid = fs::metadata(self.world.home()).map(|home| {
+        let uid = fs::metadata(self.env.home()).map(|home| {
             use std::os::unix::fs::MetadataExt;
             home.uid()
         });
@@ -104,15 +104,15 @@ impl Mac {
         agent.file_stem().expect("a name").to_str().expect("UTF-8").to_owned()
     }
 
-    /// The profile's property list; every label of this world begins alike, whatever its home is called.
+    /// The profile's property list; every label of this environment begins alike, whatever its home is called.
     pub(crate) fn agent(&self, name: &str) -> PathBuf {
-        let home = self.world.home();
+        let home = self.env.home();
         let tag = hermes_host::account::tag(&hermes_core::RootHome::new(home));
         self.agents().join(format!("ai.hermes.gateway-{tag}.{name}.plist"))
     }
 
     pub(crate) fn agents(&self) -> PathBuf {
-        self.world.path().join("Library/LaunchAgents")
+        self.env.path().join("Library/LaunchAgents")
     }
 
     /// The commands that launchctl was given since `mark`, but for questions.
@@ -139,7 +139,7 @@ impl Mac {
     }
 
     fn launchctl(&self, args: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>) -> Output {
-        let mut command = self.world.command(self.launchd.join("launchctl"));
+        let mut command = self.env.command(self.launchd.join("launchctl"));
         command.env("HERMES_TEST_LAUNCHCTL", self.launchd.join("launchctl"));
         command.args(args).output().expect("python3 runs")
     }
@@ -157,12 +157,12 @@ impl Machine for Mac {
 
     fn shell(&self, script: &str) -> Hermes {
         let launchctl = self.launchd.join("launchctl");
-        let shell = self.world.shell(script).env_remove("HERMES_SCANDIR");
+        let shell = self.env.shell(script).env_remove("HERMES_SCANDIR");
         shell.env("HERMES_TEST_LAUNCHCTL", launchctl.to_str().expect("a UTF-8 path"))
     }
 
     fn home(&self) -> String {
-        self.world.home().to_str().expect("a UTF-8 path").to_owned()
+        self.env.home().to_str().expect("a UTF-8 path").to_owned()
     }
 
     fn serve(&self, profile: &str) {
@@ -194,6 +194,6 @@ impl Machine for Mac {
 
 impl Drop for Mac {
     fn drop(&mut self) {
-        self.world.end_processes();
+        self.env.end_processes();
     }
 }

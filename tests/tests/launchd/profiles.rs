@@ -12,16 +12,16 @@ fn a_rename_that_launchd_refuses_is_undone() {
     mac.serving("old");
     mac.hermes(["gateway", "start", "old"]).ok();
     // A profile's property list that is nobody's any more.
-    mac.world.write(&mac.agent("new"), "left");
+    mac.env.write(&mac.agent("new"), "left");
     mac.hermes(["profile", "rename", "old", "new"]).fails_with(1);
     assert_eq!(mac.status("old")["state"], "up");
     fs::remove_file(mac.agent("new")).unwrap();
     mac.set("refuse", "119");
     let outcome = mac.hermes(["profile", "rename", "old", "new"]).fails_with(1);
     assert!(outcome.stderr.contains("119: refused"), "{outcome}");
-    assert!(mac.world.profile("old").exists() && !mac.world.profile("new").exists());
+    assert!(mac.env.profile("old").exists() && !mac.env.profile("new").exists());
     assert_eq!(names(&mac.agents()), [format!("{}.plist", mac.label("old"))]);
-    fs::remove_file(mac.world.path().join("launchd/refuse")).unwrap();
+    fs::remove_file(mac.env.path().join("launchd/refuse")).unwrap();
     mac.hermes(["gateway", "start", "old"]).ok();
 }
 
@@ -37,12 +37,12 @@ fn a_profile_without_job_is_renamed_and_still_has_none() {
 fn a_property_list_whose_profile_is_gone_runs_nothing() {
     let mac = Mac::new();
     mac.serving("coder");
-    fs::remove_dir_all(mac.world.profile("coder")).unwrap();
+    fs::remove_dir_all(mac.env.profile("coder")).unwrap();
     mac.log_in();
     hermes_tests::eventually("its launcher has left", || {
         mac.job("gui", "coder").is_none().then_some(())
     });
-    assert!(!mac.world.profile("coder").exists());
+    assert!(!mac.env.profile("coder").exists());
     mac.hermes(["gateway", "uninstall", "coder"]).ok();
     assert!(!mac.agent("coder").exists());
 }
@@ -52,14 +52,14 @@ fn no_secret_gets_into_a_property_list_or_an_argument() {
     const CANARY: &str = "canary-8f1e0c";
     let mac = Mac::new();
     mac.serving("coder");
-    mac.world.write(&mac.world.profile("coder").join(".env"), &format!("API_KEY={CANARY}\n"));
+    mac.env.write(&mac.env.profile("coder").join(".env"), &format!("API_KEY={CANARY}\n"));
     let with = |args: [&str; 3]| mac.hermes(args).env("OTHER_KEY", CANARY);
     with(["gateway", "install", "coder"]).ok();
     with(["gateway", "start", "coder"]).ok();
     with(["gateway", "restart", "coder"]).ok();
     let text = fs::read_to_string(mac.agent("coder")).unwrap();
     assert!(!text.contains(CANARY) && !mac.calls().contains(CANARY));
-    let home = mac.world.home();
+    let home = mac.env.home();
     let variables = text.split_once("EnvironmentVariables</key>").unwrap().1;
     let variables = variables.split_once("</dict>").unwrap().0;
     assert_eq!(variables.matches("<key>").count(), 1, "{text}");

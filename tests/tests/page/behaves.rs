@@ -15,9 +15,9 @@ const ESCAPE: char = '\u{e00c}';
 #[test]
 fn without_the_token_nothing_is_shown() {
     let tree = Svscan::start();
-    tree.world.profile_running("coder", "exec sleep 600");
-    let dashboard = Dashboard::start(&tree.world);
-    let browser = Browser::start(&tree.world);
+    tree.env.profile_running("coder", "exec sleep 600");
+    let dashboard = Dashboard::start(&tree.env);
+    let browser = Browser::start(&tree.env);
     browser.open(&dashboard.url("/"));
     browser.type_into("#token", "not the token");
     browser.click("#sign-in-form button");
@@ -42,8 +42,8 @@ fn without_the_token_nothing_is_shown() {
 #[test]
 fn a_crash_and_the_restart_are_seen_without_a_reload() {
     let tree = Svscan::start();
-    let die = tree.world.profile_mortal("coder");
-    tree.world.hermes(["gateway", "start", "coder"]).ok();
+    let die = tree.env.profile_mortal("coder");
+    tree.env.hermes(["gateway", "start", "coder"]).ok();
     let scene = Scene::of(tree);
     scene.await_state("coder", "up");
     assert_eq!(scene.browser.run("return document.title", &[]), "Hermes");
@@ -53,7 +53,7 @@ fn a_crash_and_the_restart_are_seen_without_a_reload() {
                 document.querySelector('[data-profile=coder]').dataset.state))\
                 .observe(document.querySelector('#grid'), { subtree: true, attributes: true })";
     scene.browser.run(seen, &[]);
-    scene.tree.world.write(&die, "");
+    scene.tree.env.write(&die, "");
     scene.browser.await_true("seen.includes('backoff')");
     std::fs::remove_file(&die).unwrap();
     scene.browser.await_text("[data-profile=coder] .last", "SIGKILL");
@@ -65,21 +65,21 @@ fn a_crash_and_the_restart_are_seen_without_a_reload() {
     scene.browser.await_true(&format!("{bars}?.match(/M/g)?.length >= 1"));
     assert_ne!(pid(&scene.tree.status("coder")), first);
     // By a command elsewhere, too.
-    scene.tree.world.hermes(["gateway", "stop", "coder"]).ok();
+    scene.tree.env.hermes(["gateway", "stop", "coder"]).ok();
     scene.await_state("coder", "down");
     assert_eq!(scene.browser.complaints(), [""; 0]);
 }
 
 #[test]
 fn what_needs_attention_is_first_and_says_why() {
-    let mut world = TestEnv::new();
-    world.faster = 1;
-    let tree = Svscan::start_with(world, &[]);
+    let mut env = TestEnv::new();
+    env.faster = 1;
+    let tree = Svscan::start_with(env, &[]);
     for (name, command) in
         [("a-fine", "exec sleep 600"), ("y-crashes", "exit 3"), ("z-broken", "exit 78")]
     {
-        tree.world.profile_running(name, command);
-        tree.world.hermes(["gateway", "start", name]).run();
+        tree.env.profile_running(name, command);
+        tree.env.hermes(["gateway", "start", name]).run();
     }
     let scene = Scene::of(tree);
     let order = "return [...document.querySelectorAll('.group:not([hidden]) .row')].map(row => row.dataset.profile)";
@@ -109,8 +109,8 @@ fn what_needs_attention_is_first_and_says_why() {
 #[test]
 fn a_click_starts_and_stops_and_tells_what_was_seen() {
     let tree = Svscan::start();
-    tree.world.profile_running("coder", "exec sleep 600");
-    tree.world.profile_running("broken", "exit 78");
+    tree.env.profile_running("coder", "exec sleep 600");
+    tree.env.profile_running("broken", "exit 78");
     let scene = Scene::of(tree);
     let (browser, tree) = (&scene.browser, &scene.tree);
     scene.await_state("coder", "down");
@@ -140,7 +140,7 @@ fn a_click_starts_and_stops_and_tells_what_was_seen() {
 #[test]
 fn the_keyboard_alone_is_enough() {
     let tree = Svscan::start();
-    tree.world.profile_running("coder", "exec sleep 600");
+    tree.env.profile_running("coder", "exec sleep 600");
     let scene = Scene::of(tree);
     scene.await_state("coder", "down");
     let browser = &scene.browser;
@@ -169,13 +169,13 @@ fn a_log_is_followed_searched_and_paused() {
     let tree = Svscan::start();
     let script = "i=0; say() { i=$((i+1)); echo \"line $i\"; }; say; say; \
                   while :; do [ ! -e go ] || { rm go; say; }; sleep 0.1; done";
-    tree.world.profile_running("talker", script);
-    tree.world.hermes(["gateway", "start", "talker"]).ok();
+    tree.env.profile_running("talker", script);
+    tree.env.hermes(["gateway", "start", "talker"]).ok();
     let scene = Scene::of(tree);
     let browser = &scene.browser;
     let go = || {
-        let go = scene.tree.world.home().join("go");
-        scene.tree.world.write(&go, "");
+        let go = scene.tree.env.home().join("go");
+        scene.tree.env.write(&go, "");
         eventually("it has spoken", || (!go.exists()).then_some(()));
     };
     browser.await_text("[data-profile=talker] .name", "talker");
@@ -199,7 +199,7 @@ fn a_log_is_followed_searched_and_paused() {
 #[test]
 fn profiles_are_made_and_removed_with_their_names_typed() {
     let scene = Scene::of(Svscan::start());
-    let (browser, world) = (&scene.browser, &scene.tree.world);
+    let (browser, env) = (&scene.browser, &scene.tree.env);
     browser.click("#new");
     browser.type_into("#create [name=name]", "<b>No</b>");
     browser.click("#create [value=do]");
@@ -218,13 +218,13 @@ fn profiles_are_made_and_removed_with_their_names_typed() {
     let disabled = "return document.querySelector('#delete [value=do]').disabled";
     browser.type_into("#delete [name=name]", "code");
     assert_eq!(browser.run(disabled, &[]), true);
-    assert!(world.profile("coder").exists());
+    assert!(env.profile("coder").exists());
     browser.type_into("#delete [name=name]", "r");
     assert_eq!(browser.run(disabled, &[]), false);
     browser.click("#delete [value=do]");
     browser.await_text("#toasts", "coder was deleted");
     browser.await_true("document.querySelector('[data-profile=coder]') === null");
-    assert!(!world.profile("coder").exists());
+    assert!(!env.profile("coder").exists());
     browser.await_true("document.getElementById('panel').hidden");
 }
 
@@ -235,13 +235,13 @@ fn hostile_text_is_text() {
     let script = format!(
         "printf '%s\\n' '{hostile}'; printf '\\342\\200\\256txt\\033[31m red\\n'; exec sleep 600"
     );
-    tree.world.profile_running("evil", &script);
-    tree.world.hermes(["gateway", "start", "evil"]).ok();
+    tree.env.profile_running("evil", &script);
+    tree.env.hermes(["gateway", "start", "evil"]).ok();
     // Its reason for being parked is what the gateway left of it.
-    tree.world.hermes(["profile", "create", "worse"]).ok();
+    tree.env.hermes(["profile", "create", "worse"]).ok();
     let config = format!("gateway:\n  command: ['{hostile}']\n");
-    tree.world.write(&tree.world.profile("worse").join("config.yaml"), &config);
-    tree.world.hermes(["gateway", "start", "worse"]).fails_with(1);
+    tree.env.write(&tree.env.profile("worse").join("config.yaml"), &config);
+    tree.env.hermes(["gateway", "start", "worse"]).fails_with(1);
     let scene = Scene::of(tree);
     let browser = &scene.browser;
     browser.await_text("[data-profile=worse] .why", hostile);
@@ -269,7 +269,7 @@ fn hostile_text_is_text() {
 #[test]
 fn it_says_when_the_server_is_gone_and_recovers() {
     let tree = Svscan::start();
-    tree.world.profile_running("coder", "exec sleep 600");
+    tree.env.profile_running("coder", "exec sleep 600");
     let scene = Scene::of(tree);
     scene.await_state("coder", "down");
     let port = scene.dashboard.port;
@@ -277,8 +277,8 @@ fn it_says_when_the_server_is_gone_and_recovers() {
     scene.browser.await_text("#banner", "does not answer");
     scene.browser.await_text("#live", "Not connected");
     scene.browser.await_text("[data-profile=coder] .name", "coder");
-    scene.tree.world.hermes(["gateway", "start", "coder"]).ok();
-    let again = Dashboard::start_on(&scene.tree.world, port);
+    scene.tree.env.hermes(["gateway", "start", "coder"]).ok();
+    let again = Dashboard::start_on(&scene.tree.env, port);
     scene.await_state("coder", "up");
     scene.browser.await_true("document.getElementById('banner').hidden");
     assert_eq!(again.end(Signal::TERM), Some(0));

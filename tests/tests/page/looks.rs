@@ -7,19 +7,19 @@ use hermes_tests::{Dashboard, Svscan, TestEnv, Theme, colours, eventually, free_
 use crate::Scene;
 
 /// Makes `count` profiles that nobody looks after, at once.
-fn crowd(world: &TestEnv, count: usize) {
-    world.make_directory(&world.home().join("profiles"));
+fn crowd(env: &TestEnv, count: usize) {
+    env.make_directory(&env.home().join("profiles"));
     for number in 0..count {
-        let home = world.profile(&format!("p{number}"));
-        world.make_directory(&home);
-        world.write(&home.join("SOUL.md"), "");
+        let home = env.profile(&format!("p{number}"));
+        env.make_directory(&home);
+        env.write(&home.join("SOUL.md"), "");
     }
 }
 
 #[test]
 fn with_450_profiles_rows_are_changed_and_never_made_anew() {
     let tree = Svscan::start();
-    crowd(&tree.world, 450);
+    crowd(&tree.env, 450);
     let scene = Scene::of(tree);
     let browser = &scene.browser;
     browser.await_true("document.querySelectorAll('[data-profile]').length === 451");
@@ -31,8 +31,8 @@ fn with_450_profiles_rows_are_changed_and_never_made_anew() {
     browser.run(watch, &[]);
     // All of them change, and a third moves to where what needs attention is.
     for number in (0..450).step_by(3) {
-        let intent = scene.tree.world.profile(&format!("p{number}")).join("gateway.intent");
-        scene.tree.world.write(&intent, "running\n");
+        let intent = scene.tree.env.profile(&format!("p{number}")).join("gateway.intent");
+        scene.tree.env.write(&intent, "running\n");
     }
     browser.await_text("[data-group=attention]", "150");
     browser.await_true(
@@ -50,8 +50,8 @@ fn pictures_are_taken_in_both_themes_and_widths() {
     let ticks = "echo listening on two channels; i=0; while [ $i -lt 12 ]; do i=$((i+1)); \
                  echo \"message $i: answered in 0.$((i*7%9))s\"; done; exec sleep 600";
     for name in ["coder", "writer"] {
-        tree.world.profile_serving(name);
-        tree.world.hermes(["gateway", "start", name]).ok();
+        tree.env.profile_serving(name);
+        tree.env.hermes(["gateway", "start", name]).ok();
     }
     for (name, command) in [
         ("research", ticks),
@@ -60,15 +60,15 @@ fn pictures_are_taken_in_both_themes_and_widths() {
         ("scout", "exit 3"),
         ("billing", "exit 78"),
     ] {
-        tree.world.profile_running(name, command);
-        tree.world.hermes(["profile", "port", name, &free_port().to_string()]).ok();
+        tree.env.profile_running(name, command);
+        tree.env.hermes(["profile", "port", name, &free_port().to_string()]).ok();
     }
     for name in ["research", "support"] {
-        tree.world.hermes(["gateway", "start", name]).ok();
+        tree.env.hermes(["gateway", "start", name]).ok();
     }
-    tree.world.hermes(["gateway", "register", "default"]).ok();
-    tree.world.hermes(["gateway", "start", "scout"]).fails_with(1);
-    tree.world.hermes(["gateway", "start", "billing"]).fails_with(1);
+    tree.env.hermes(["gateway", "register", "default"]).ok();
+    tree.env.hermes(["gateway", "start", "scout"]).fails_with(1);
+    tree.env.hermes(["gateway", "start", "billing"]).fails_with(1);
     let scene = Scene::of(tree);
     let browser = &scene.browser;
     scene.await_state("billing", "parked");
@@ -99,7 +99,7 @@ fn pictures_are_taken_in_both_themes_and_widths() {
 #[test]
 fn every_colour_of_text_can_be_read() {
     let tree = Svscan::start();
-    let style = Dashboard::start(&tree.world).ask("GET", "/style.css", None).text;
+    let style = Dashboard::start(&tree.env).ask("GET", "/style.css", None).text;
     let colour = |name: &str, dark: usize| {
         let (_, rest) = style.split_once(&format!("--{name}: light-dark(")).expect("a colour");
         let hex = rest.split([',', ')']).nth(dark).expect("two").trim().trim_start_matches('#');

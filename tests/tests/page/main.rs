@@ -15,8 +15,8 @@ struct Scene {
 impl Scene {
     #[track_caller]
     fn of(tree: Svscan) -> Self {
-        let dashboard = Dashboard::start(&tree.world);
-        let browser = Browser::start(&tree.world);
+        let dashboard = Dashboard::start(&tree.env);
+        let browser = Browser::start(&tree.env);
         browser.show(1280, 800, Theme::Light);
         browser.open(&dashboard.url("/"));
         browser.type_into("#token", &dashboard.token);

@@ -19,7 +19,7 @@ impl Tree {
     }
 
     fn env(&self) -> &TestEnv {
-        &self.0.as_ref().expect("it is restarted by what has it alone").world
+        &self.0.as_ref().expect("it is restarted by what has it alone").env
     }
 }
 
