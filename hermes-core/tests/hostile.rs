@@ -135,7 +135,7 @@ fn home_with(file: &str, bytes: &[u8]) -> (tempfile::TempDir, hermes_core::Profi
 }
 
 #[test]
-fn deep_ones_are_refused_before_the_library_counts_them() {
+fn deep_documents_are_refused() {
     let parse =
         |text: &str| config::parse(text, Path::new("/x")).map_err(|error| error.to_string());
     // Each would take it a minute and more, the longer the deeper, though nobody reads `a`.

@@ -26,7 +26,7 @@ fn names(store: &Store) -> Vec<String> {
 }
 
 #[test]
-fn a_new_profile_has_all_its_files_and_nothing_is_left_beside_it() {
+fn a_new_profile_has_all_its_files() {
     let (dir, store) = store();
     let profile = store.create(&name("coder"), None, Intent::Stopped).unwrap();
     let home = profile.home.path();
@@ -43,7 +43,7 @@ fn a_new_profile_has_all_its_files_and_nothing_is_left_beside_it() {
 }
 
 #[test]
-fn names_that_are_taken_or_reserved_are_refused_and_nothing_changes() {
+fn taken_and_reserved_names_are_refused() {
     let (_dir, store) = store();
     store.create(&name("coder"), Some(9000), Intent::Running).unwrap();
     let again = store.create(&name("coder"), Some(9001), Intent::Stopped).unwrap_err();
@@ -61,7 +61,7 @@ fn names_that_are_taken_or_reserved_are_refused_and_nothing_changes() {
 }
 
 #[test]
-fn a_directory_without_soul_is_in_the_way_and_stays() {
+fn a_directory_without_soul_stays() {
     let (dir, store) = store();
     fs::create_dir_all(dir.path().join("profiles/coder/precious")).unwrap();
     let error = store.create(&name("coder"), None, Intent::Stopped).unwrap_err();
@@ -164,7 +164,7 @@ fn deleting_a_link_leaves_what_it_points_to() {
 }
 
 #[test]
-fn the_list_holds_real_profiles_and_tells_what_can_be_none() {
+fn list_separates_profiles_from_other_directories() {
     let (dir, store) = store();
     assert_eq!(names(&store), ["default"], "before there is anything");
     let profiles = dir.path().join("profiles");
@@ -205,7 +205,7 @@ fn a_choice_is_kept_and_default_undoes_it() {
 }
 
 #[test]
-fn leftovers_of_a_crash_are_removed_and_nothing_else() {
+fn only_leftovers_are_removed() {
     let (dir, store) = store();
     assert_eq!(store.remove_leftovers().unwrap().removed, 0, "before there is anything");
     store.create(&name("coder"), None, Intent::Stopped).unwrap();
@@ -242,7 +242,7 @@ fn an_interrupted_deletion_is_finished() {
 }
 
 #[test]
-fn a_new_profile_inherits_nothing_of_one_whose_deletion_was_interrupted() {
+fn a_new_profile_inherits_nothing() {
     let (dir, store) = half_deleted(false);
     store.create(&name("other"), None, Intent::Stopped).unwrap();
     assert!(dir.path().join("profiles/.hermes-grave").exists(), "it has nothing to do with it");
@@ -253,7 +253,7 @@ fn a_new_profile_inherits_nothing_of_one_whose_deletion_was_interrupted() {
 }
 
 #[test]
-fn a_grave_into_which_nothing_was_moved_is_removed_and_its_profile_stays() {
+fn an_empty_grave_costs_no_profile() {
     let (dir, store) = half_deleted(false);
     let [grave, gone] = [".hermes-grave", "gone"].map(|at| dir.path().join("profiles").join(at));
     fs::rename(grave.join("home"), gone).unwrap();

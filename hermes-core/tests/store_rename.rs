@@ -59,7 +59,7 @@ impl Home {
 }
 
 #[test]
-fn home_logs_choice_and_intent_go_along_and_nothing_is_left() {
+fn home_logs_choice_and_intent_move() {
     let home = home();
     let profile = home.store.rename(&name("a"), &name("b")).unwrap();
     assert_eq!(profile.home.path(), home.path("profiles/b"));
@@ -78,7 +78,7 @@ fn a_choice_of_another_stays() {
 }
 
 #[test]
-fn what_can_not_be_renamed_is_told_before_anything_is_touched() {
+fn refusals_come_before_any_change() {
     let home = home();
     home.store.create(&name("c"), None, Intent::Stopped).unwrap();
     fs::create_dir(home.path("profiles/dir")).unwrap();
@@ -102,7 +102,7 @@ fn what_can_not_be_renamed_is_told_before_anything_is_touched() {
 }
 
 #[test]
-fn a_step_that_fails_undoes_those_before_it() {
+fn a_failed_step_undoes_earlier_ones() {
     let home = home();
     let renaming = home.store.begin_rename(&name("a"), &name("b"), Duration::ZERO).unwrap();
     renaming.record().unwrap();
@@ -118,7 +118,7 @@ fn a_step_that_fails_undoes_those_before_it() {
 }
 
 #[test]
-fn what_a_crash_interrupts_is_undone_before_the_home_was_moved_and_finished_after() {
+fn the_place_of_the_home_decides_after_a_crash() {
     // Each further step, in the order of the steps.
     let steps: [fn(&Home); 4] = [
         |home| fs::write(home.path("profiles/.mv-a"), "b\n").unwrap(),
@@ -143,7 +143,7 @@ fn what_a_crash_interrupts_is_undone_before_the_home_was_moved_and_finished_afte
 }
 
 #[test]
-fn whoever_changes_a_profile_settles_its_interrupted_rename_first() {
+fn any_change_settles_an_interrupted_rename() {
     let torn = || {
         let home = home();
         fs::write(home.path("profiles/.mv-a"), "b\n").unwrap();
@@ -171,7 +171,7 @@ fn whoever_changes_a_profile_settles_its_interrupted_rename_first() {
 }
 
 #[test]
-fn a_rename_that_goes_on_is_not_settled() {
+fn a_running_rename_is_not_settled() {
     let home = home();
     let renaming = home.store.begin_rename(&name("a"), &name("b"), Duration::ZERO).unwrap();
     renaming.record().unwrap();
@@ -198,7 +198,7 @@ fn logs_under_both_names_are_both_kept() {
 }
 
 #[test]
-fn a_journal_that_makes_no_sense_names_nobody_and_is_told_with_its_reason() {
+fn an_invalid_journal_is_reported() {
     let home = home();
     let wrong = [("default", "b"), ("a", "default"), ("a", "a"), ("a", ""), ("a", "B"), ("A", "b")];
     for (from, to) in wrong {
@@ -219,7 +219,7 @@ fn a_journal_that_makes_no_sense_names_nobody_and_is_told_with_its_reason() {
 }
 
 #[test]
-fn renames_in_opposite_directions_and_in_a_circle_never_lose_a_profile() {
+fn concurrent_renames_lose_no_profile() {
     let home = home();
     std::thread::scope(|scope| {
         for (from, to) in [("a", "b"), ("b", "a"), ("b", "c"), ("c", "a")] {
@@ -241,7 +241,7 @@ fn renames_in_opposite_directions_and_in_a_circle_never_lose_a_profile() {
 }
 
 #[test]
-fn two_that_want_each_others_name_at_once_are_refused_and_never_wait_for_each_other() {
+fn concurrent_swaps_are_refused_without_deadlock() {
     let home = home();
     home.store.create(&name("b"), None, Intent::Stopped).unwrap();
     let timeout = Duration::from_secs(60);
@@ -261,7 +261,7 @@ fn two_that_want_each_others_name_at_once_are_refused_and_never_wait_for_each_ot
 }
 
 #[test]
-fn what_a_crash_left_of_a_journal_or_a_choice_is_removed() {
+fn half_written_journals_and_choices_are_removed() {
     let home = home();
     fs::write(home.path("profiles/.hermes-x1"), "b\n").unwrap();
     fs::write(home.path(".hermes-new-x1"), "b\n").unwrap();

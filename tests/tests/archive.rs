@@ -64,7 +64,7 @@ fn is_usage_error(outcome: &Outcome) {
 }
 
 #[test]
-fn a_running_profile_is_exported_and_its_copy_runs_beside_it() {
+fn a_copy_runs_beside_the_original() {
     let tree = Svscan::start();
     let env = &tree.env;
     let port = env.profile_serving("coder");
@@ -116,7 +116,7 @@ fn a_running_profile_is_exported_and_its_copy_runs_beside_it() {
 }
 
 #[test]
-fn what_the_python_agent_exported_becomes_a_supervised_profile() {
+fn the_python_agents_archives_are_imported() {
     let tree = Svscan::start();
     let env = &tree.env;
     python_archive(env, "alpha.tar.gz");
@@ -151,7 +151,7 @@ fn what_the_python_agent_exported_becomes_a_supervised_profile() {
 }
 
 #[test]
-fn an_import_that_can_not_be_registered_is_undone() {
+fn a_failed_registration_undoes_the_import() {
     let env = TestEnv::new();
     python_archive(&env, "alpha.tar.gz");
     let outcome = env.hermes(["profile", "import", "alpha.tar.gz"]).fails_with(5);
@@ -182,7 +182,7 @@ fn an_import_that_can_not_be_registered_is_undone() {
 }
 
 #[test]
-fn default_leaves_with_its_own_entries_and_is_never_imported_over() {
+fn default_is_exported_and_never_overwritten() {
     let env = TestEnv::new();
     alone(&env, ["profile", "create", "other"]).ok();
     env.write(&env.home().join("SOUL.md"), "the root\n");
@@ -217,7 +217,7 @@ fn default_leaves_with_its_own_entries_and_is_never_imported_over() {
 }
 
 #[test]
-fn what_makes_no_sense_is_told_and_nothing_is_touched() {
+fn invalid_archives_change_nothing() {
     let env = TestEnv::new();
     alone(&env, ["profile", "create", "coder"]).ok();
     alone(&env, ["profile", "export", "coder", "-o", "c.tar.gz"]).ok();
@@ -285,7 +285,7 @@ fn is_usage_error_with_json(env: &TestEnv) {
 }
 
 #[test]
-fn a_full_disk_or_a_kill_in_the_middle_leaves_no_half_of_anything() {
+fn a_full_disk_or_a_kill_leaves_no_half() {
     let env = TestEnv::new();
     alone(&env, ["profile", "create", "coder"]).ok();
     let mut seed = 1_u32;

@@ -47,7 +47,7 @@ fn ends(env: &TestEnv, line: &str, scene: &str) -> Outcome {
 }
 
 #[test]
-fn no_file_of_one_profile_holds_up_a_command_or_another_profile() {
+fn no_file_of_a_profile_blocks_a_command() {
     let tree = Svscan::start();
     let env = &tree.env;
     for name in ["bad", "good"] {
@@ -94,7 +94,7 @@ fn no_file_of_one_profile_holds_up_a_command_or_another_profile() {
 }
 
 #[test]
-fn no_file_of_the_root_home_or_of_a_slot_holds_up_a_command() {
+fn no_file_of_a_home_or_slot_blocks_a_command() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_running("a", "exec sleep 600");

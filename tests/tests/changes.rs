@@ -44,7 +44,7 @@ fn told(changes: &mut Box<dyn Changes>, names: &[&str]) -> BTreeSet<ProfileName>
 }
 
 #[test]
-fn what_happens_to_a_gateway_is_told_of_it_and_of_no_other() {
+fn changes_name_their_gateway() {
     let tree = Svscan::start();
     for name in ["a", "b"] {
         tree.env.profile_running(name, "exec sleep 600");
@@ -72,7 +72,7 @@ fn what_happens_to_a_gateway_is_told_of_it_and_of_no_other() {
 }
 
 #[test]
-fn who_comes_is_watched_and_who_goes_is_told() {
+fn new_slots_are_watched_and_removals_reported() {
     let tree = Svscan::start();
     // There is no profile, nor a place for one, when it begins.
     let mut changes = watch(&tree.env);
@@ -93,7 +93,7 @@ fn who_comes_is_watched_and_who_goes_is_told() {
 }
 
 #[test]
-fn the_times_of_deaths_are_as_many_as_the_status_counts() {
+fn recorded_deaths_match_the_status() {
     let mut env = TestEnv::new();
     env.faster = 100;
     let tree = Svscan::start_with(env, &[]);
@@ -118,7 +118,7 @@ fn the_times_of_deaths_are_as_many_as_the_status_counts() {
 }
 
 #[test]
-fn how_long_a_trees_boot_took_is_kept_for_its_life() {
+fn the_boot_time_of_a_tree_is_kept() {
     let env = TestEnv::new();
     env.profile_for_later("a", "exec sleep 600", "running");
     let up = Up::start_in(env);

@@ -78,7 +78,7 @@ fn intent(env: &TestEnv, name: &str) -> String {
 }
 
 #[test]
-fn every_step_of_a_gateway_is_told_on_stderr_and_its_status_on_stdout() {
+fn messages_go_to_stderr_and_status_to_stdout() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_serving("a");
@@ -135,7 +135,7 @@ fn start_stop_and_restart_print_the_status_as_json() {
 }
 
 #[test]
-fn status_tells_by_its_exit_code_what_runs() {
+fn the_exit_code_of_status_is_the_state() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_serving("a");
@@ -189,7 +189,7 @@ fn with_all_one_failure_hides_no_outcome() {
 }
 
 #[test]
-fn without_a_service_manager_each_command_says_what_to_do() {
+fn without_a_service_manager_there_is_a_hint() {
     let env = TestEnv::new();
     alone(&env, ["profile", "create", "a"]).ok();
     for command in ["start", "stop", "restart", "status", "register", "unregister"] {
@@ -229,7 +229,7 @@ fn logs_print_what_was_said_and_nothing_else() {
 }
 
 #[test]
-fn a_gateway_that_never_gets_ready_is_out_of_time() {
+fn a_gateway_that_is_never_ready_times_out() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_serving("a");
@@ -261,7 +261,7 @@ fn a_full_disk_loses_no_intent_and_stops_nothing() {
 }
 
 #[test]
-fn by_hand_the_built_in_gateway_answers_and_ends_once() {
+fn a_foreground_gateway_answers_and_ends() {
     let env = TestEnv::new();
     let port = free_port();
     alone(&env, ["profile", "create", "a", "--port", &port.to_string()]).ok();
@@ -284,7 +284,7 @@ fn by_hand_the_built_in_gateway_answers_and_ends_once() {
 }
 
 #[test]
-fn a_chosen_profile_decides_nothing_for_a_gateway_by_hand() {
+fn a_foreground_gateway_ignores_the_choice() {
     let env = TestEnv::new();
     let (a, root) = (free_port(), free_port());
     alone(&env, ["profile", "create", "a", "--port", &a.to_string()]).ok();
@@ -319,7 +319,7 @@ fn a_port_in_use_is_exit_1_and_names_its_holder() {
 }
 
 #[test]
-fn what_can_not_become_right_is_exit_78_and_says_where() {
+fn a_wrong_configuration_is_exit_78() {
     let env = TestEnv::new();
     alone(&env, ["profile", "create", "a"]).ok();
     let config = env.profile("a").join("config.yaml");

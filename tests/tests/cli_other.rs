@@ -67,7 +67,7 @@ fn help_is_data_and_wrong_usage_is_exit_2() {
 }
 
 #[test]
-fn a_gateway_by_hand_refuses_names_that_it_would_not_heed() {
+fn foreground_start_refuses_ignored_names() {
     let env = TestEnv::new();
     for name in ["a", "b"] {
         alone(&env, ["profile", "create", name]).ok();
@@ -80,7 +80,7 @@ fn a_gateway_by_hand_refuses_names_that_it_would_not_heed() {
 }
 
 #[test]
-fn there_is_no_escape_code_where_there_is_no_terminal_or_no_colour_is_wanted() {
+fn no_colour_without_a_terminal() {
     let env = TestEnv::new();
     for line in ["profile show nope", "profile list", "doctor", "nope", "--help", "man"] {
         let plain = alone(&env, line.split(' ')).run();
@@ -95,7 +95,7 @@ fn there_is_no_escape_code_where_there_is_no_terminal_or_no_colour_is_wanted() {
 }
 
 #[test]
-fn output_that_nobody_takes_is_no_panic() {
+fn a_closed_stdout_is_not_a_panic() {
     let env = TestEnv::new();
     let full = |line: &str| env.shell(&format!("unset HERMES_SCANDIR; exec hermes {line}"));
     full("profile list 2>/dev/full").ok();
@@ -107,7 +107,7 @@ fn output_that_nobody_takes_is_no_panic() {
 }
 
 #[test]
-fn data_that_could_not_be_written_is_a_failure() {
+fn unwritten_output_is_a_failure() {
     let env = TestEnv::new();
     for line in ["profile list --json", "man", "completions bash"] {
         let line = format!("unset HERMES_SCANDIR; exec hermes {line} >/dev/full");
@@ -272,7 +272,7 @@ fn up_ends_in_order_on_both_signals() {
 }
 
 #[test]
-fn boot_does_what_its_dry_run_says_and_then_nothing() {
+fn boot_does_what_its_dry_run_prints() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_serving("up");

@@ -15,7 +15,7 @@ fn on_full_disk(env: &TestEnv, line: &str) -> Hermes {
 }
 
 #[test]
-fn create_makes_a_whole_home_and_tells_it_on_stderr() {
+fn create_makes_a_whole_home() {
     let env = TestEnv::new();
     let outcome = alone(&env, ["profile", "create", "coder"]).ok();
     assert_eq!(outcome.stdout, "");
@@ -31,7 +31,7 @@ fn create_makes_a_whole_home_and_tells_it_on_stderr() {
 }
 
 #[test]
-fn create_tells_what_it_made_as_json_on_stdout() {
+fn create_prints_json() {
     let tree = Svscan::start();
     let env = &tree.env;
     let outcome = env.hermes(["profile", "create", "a", "--json", "--port", "9001"]).ok();
@@ -72,7 +72,7 @@ fn every_refused_name_has_its_reason() {
 }
 
 #[test]
-fn a_name_that_s6_cant_carry_is_refused_before_anything_is_written() {
+fn a_name_too_long_for_s6_is_refused() {
     let tree = Svscan::start();
     let name = "a".repeat(244);
     let outcome = tree.env.hermes(["profile", "create", &name]).run();
@@ -83,7 +83,7 @@ fn a_name_that_s6_cant_carry_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn reserved_and_existing_names_are_not_given_away() {
+fn reserved_and_existing_names_are_refused() {
     let env = TestEnv::new();
     for name in ["hermes", "test", "tmp", "root", "sudo"] {
         let outcome = alone(&env, ["profile", "create", name]).fails_with(1);
@@ -103,7 +103,7 @@ fn reserved_and_existing_names_are_not_given_away() {
 }
 
 #[test]
-fn a_new_profile_gets_the_lowest_port_that_nobody_names() {
+fn a_new_profile_gets_the_lowest_free_port() {
     let env = TestEnv::new();
     let create = |name: &str| alone(&env, ["profile", "create", name, "--json"]).json();
     assert_eq!(create("a")["port"], 8642);
@@ -140,7 +140,7 @@ fn eight_at_once_get_eight_ports() {
 }
 
 #[test]
-fn port_shows_and_writes_and_keeps_the_rest_of_the_file() {
+fn port_keeps_the_rest_of_the_file() {
     let env = TestEnv::new();
     alone(&env, ["profile", "create", "a", "--port", "9000"]).ok();
     let config = env.profile("a").join("config.yaml");
@@ -164,7 +164,7 @@ fn port_shows_and_writes_and_keeps_the_rest_of_the_file() {
 }
 
 #[test]
-fn list_and_show_are_tables_for_people_and_json_for_programs() {
+fn list_and_show_print_tables_and_json() {
     let env = TestEnv::new();
     alone(&env, ["profile", "create", "b"]).ok();
     alone(&env, ["profile", "create", "a", "--port", "9000", "--start"]).ok();
@@ -193,7 +193,7 @@ fn list_and_show_are_tables_for_people_and_json_for_programs() {
 }
 
 #[test]
-fn bad_directories_are_warned_of_and_good_ones_listed() {
+fn list_warns_of_bad_directories() {
     let env = TestEnv::new();
     alone(&env, ["profile", "create", "good"]).ok();
     for name in ["Bad", "default", "locked"] {
@@ -223,7 +223,7 @@ fn bad_directories_are_warned_of_and_good_ones_listed() {
 }
 
 #[test]
-fn the_profile_is_the_one_named_then_that_of_the_home_then_the_chosen_one() {
+fn the_named_profile_wins_then_home_then_choice() {
     let env = TestEnv::new();
     for name in ["a", "b", "c"] {
         alone(&env, ["profile", "create", name]).ok();
@@ -283,7 +283,7 @@ fn delete_asks_and_removes_all_or_keeps_the_logs() {
 }
 
 #[test]
-fn a_scan_directory_that_may_not_be_written_undoes_create_and_stops_delete() {
+fn an_unwritable_scan_directory_undoes_create() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_serving("a");
@@ -299,7 +299,7 @@ fn a_scan_directory_that_may_not_be_written_undoes_create_and_stops_delete() {
 }
 
 #[test]
-fn without_a_tree_on_the_named_scan_directory_create_is_undone() {
+fn create_without_the_named_tree_is_undone() {
     let env = TestEnv::new();
     let outcome = env.hermes(["profile", "create", "a"]).fails_with(5);
     insta::assert_snapshot!(short(&env, &outcome.stderr), @r"
@@ -311,7 +311,7 @@ fn without_a_tree_on_the_named_scan_directory_create_is_undone() {
 }
 
 #[test]
-fn a_home_that_may_not_be_written_is_exit_5_and_nothing_is_left() {
+fn an_unwritable_home_is_exit_5() {
     let env = TestEnv::new();
     chmod(&env.home(), 0o500);
     let outcome = alone(&env, ["profile", "create", "a"]).run();
@@ -323,7 +323,7 @@ fn a_home_that_may_not_be_written_is_exit_5_and_nothing_is_left() {
 }
 
 #[test]
-fn a_full_disk_is_one_clear_error_and_loses_nothing() {
+fn a_full_disk_loses_nothing() {
     let env = TestEnv::new();
     alone(&env, ["profile", "create", "a", "--port", "9000"]).ok();
     alone(&env, ["profile", "use", "a"]).ok();

@@ -117,7 +117,7 @@ fn boot() {
 }
 
 #[test]
-fn what_can_not_be_removed_is_told_and_stands_in_nobodys_way() {
+fn an_unremovable_leftover_blocks_nobody() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.hermes(["profile", "create", "a"]).ok();

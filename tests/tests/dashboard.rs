@@ -34,7 +34,7 @@ fn scene() -> (Svscan, Dashboard) {
 }
 
 #[test]
-fn nothing_is_answered_or_done_without_the_token() {
+fn the_api_needs_the_token() {
     let (tree, dashboard) = scene();
     for (method, path) in EVERYTHING {
         for given in [None, Some("Bearer wrong"), Some("Bearer "), Some(dashboard.token.as_str())] {
@@ -55,7 +55,7 @@ fn nothing_is_answered_or_done_without_the_token() {
 }
 
 #[test]
-fn the_page_is_open_to_all_and_may_do_nothing_inline() {
+fn the_page_is_public_and_runs_nothing_inline() {
     let (_tree, dashboard) = scene();
     for path in ["/", "/style.css", "/main.js", "/icon.svg"] {
         let answer = request("GET", &dashboard.url(path), &[], None);
@@ -100,7 +100,7 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 }
 
 #[test]
-fn what_is_told_is_what_the_commands_print_and_what_is_described() {
+fn answers_match_the_commands_and_the_schema() {
     let (tree, dashboard) = scene();
     let described = dashboard.ask("GET", "/api/v1/openapi.json", None).json();
     let schema = |name: &str| described["components"]["schemas"][name].clone();
@@ -148,7 +148,7 @@ fn what_is_told_is_what_the_commands_print_and_what_is_described() {
 }
 
 #[test]
-fn what_happens_is_told_as_it_happens_to_all_who_listen() {
+fn events_reach_every_listener() {
     let (tree, dashboard) = scene();
     let mut listeners = [(); 2].map(|()| dashboard.events("/api/v1/events"));
     for listener in &mut listeners {
@@ -219,7 +219,7 @@ fn a_log_goes_on_for_one_who_follows_it() {
 }
 
 #[test]
-fn a_profile_goes_only_with_its_name_given_twice_and_default_never() {
+fn delete_needs_the_name_twice() {
     let (tree, dashboard) = scene();
     tree.env.hermes(["gateway", "start", "coder"]).ok();
     let config = "gateway: {command: [sleep, \"600\"]}\n";
@@ -249,7 +249,7 @@ fn a_profile_goes_only_with_its_name_given_twice_and_default_never() {
 }
 
 #[test]
-fn one_thing_at_a_time_is_done_to_a_profile_and_not_too_many_at_once() {
+fn actions_on_a_profile_serialize() {
     let (tree, dashboard) = scene();
     // It has two seconds to end, and takes them.
     tree.env.profile_running("slow", "trap '' TERM; while :; do sleep 0.1; done");
@@ -300,7 +300,7 @@ fn refuses(dashboard: Hermes, code: i32, words: &str) {
 }
 
 #[test]
-fn what_cannot_come_right_by_itself_is_refused_for_good() {
+fn permanent_faults_are_exit_78() {
     let env = TestEnv::new();
     let on = |port: &str| env.hermes(["dashboard", "--port", port]);
     let named = env.hermes(["dashboard"]).env("HERMES_DASHBOARD_PORT", "http");
@@ -321,7 +321,7 @@ fn what_cannot_come_right_by_itself_is_refused_for_good() {
 }
 
 #[test]
-fn the_token_is_told_once_and_to_a_terminal_alone() {
+fn the_token_is_printed_once_to_a_terminal() {
     let told = |env: &TestEnv| {
         let terminal = env.hermes(["dashboard", "--port", "0"]).on_terminal();
         terminal.await_message("the dashboard is at ");
@@ -340,7 +340,7 @@ fn the_token_is_told_once_and_to_a_terminal_alone() {
 }
 
 #[test]
-fn health_is_whether_what_is_wanted_is_up() {
+fn health_follows_the_running_intents() {
     let tree = Svscan::start();
     let health = || tree.env.hermes(["doctor", "--health"]).run();
     let is = |code: i32, words: &str| {

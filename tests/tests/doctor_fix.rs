@@ -13,7 +13,7 @@ fn tree() -> Svscan {
 }
 
 #[test]
-fn fix_mends_what_stops_nobody_and_a_second_time_changes_nothing() {
+fn fix_repairs_without_stopping_gateways() {
     let tree = tree();
     let env = &tree.env;
     for name in ["missing", "stale", "wanted", "unwanted", "busy", "gone"] {
@@ -79,7 +79,7 @@ fn fix_mends_what_stops_nobody_and_a_second_time_changes_nothing() {
 }
 
 #[test]
-fn a_mend_that_fails_is_told_and_is_a_failure() {
+fn a_failed_repair_is_a_failure() {
     let tree = tree();
     let env = &tree.env;
     let port = free_port();

@@ -60,7 +60,7 @@ fn files_that_root_left_are_given_back() {
 }
 
 #[test]
-fn a_home_of_another_user_is_named_with_both_users() {
+fn a_home_of_another_user() {
     require_root!();
     let tree = tree();
     let home = tree.env.home();
@@ -69,7 +69,7 @@ fn a_home_of_another_user_is_named_with_both_users() {
 }
 
 #[test]
-fn a_home_that_can_not_be_written_or_is_not_there() {
+fn an_unwritable_or_missing_home() {
     let tree = tree();
     let env = &tree.env;
     chmod(&env.home(), 0o500);
@@ -81,7 +81,7 @@ fn a_home_that_can_not_be_written_or_is_not_there() {
 }
 
 #[test]
-fn a_profile_that_can_not_be_read_is_an_error_and_one_that_is_none_a_warning() {
+fn an_unreadable_profile_is_an_error() {
     let tree = tree();
     let env = &tree.env;
     env.profile_serving("a");
@@ -101,7 +101,7 @@ fn a_profile_that_can_not_be_read_is_an_error_and_one_that_is_none_a_warning() {
 }
 
 #[test]
-fn secrets_that_others_may_read_are_closed_and_warnings_alone_are_no_failure() {
+fn readable_secrets_are_a_warning() {
     let tree = tree();
     let env = &tree.env;
     env.profile_serving("a");
@@ -113,7 +113,7 @@ fn secrets_that_others_may_read_are_closed_and_warnings_alone_are_no_failure() {
 }
 
 #[test]
-fn a_choice_of_what_is_no_more_is_undone() {
+fn a_chosen_profile_that_does_not_exist() {
     let tree = tree();
     let env = &tree.env;
     let choice = env.home().join("active_profile");
@@ -124,7 +124,7 @@ fn a_choice_of_what_is_no_more_is_undone() {
 }
 
 #[test]
-fn a_boot_log_that_can_not_be_written() {
+fn an_unwritable_boot_log() {
     let tree = tree();
     let env = &tree.env;
     let log = env.home().join("logs/container-boot.log");
@@ -136,7 +136,7 @@ fn a_boot_log_that_can_not_be_written() {
 }
 
 #[test]
-fn a_configuration_that_is_wrong_or_misspelt() {
+fn a_wrong_or_misspelt_configuration() {
     let tree = tree();
     let env = &tree.env;
     let port = env.profile_serving("a");
@@ -153,7 +153,7 @@ fn a_configuration_that_is_wrong_or_misspelt() {
 }
 
 #[test]
-fn a_program_that_is_not_there_or_can_not_be_run() {
+fn a_missing_or_unexecutable_program() {
     let tree = tree();
     let env = &tree.env;
     env.profile_serving("a");
@@ -180,7 +180,7 @@ fn a_program_that_is_not_there_or_can_not_be_run() {
 }
 
 #[test]
-fn an_intent_that_makes_no_sense_is_recorded_anew_without_a_change() {
+fn an_invalid_intent_is_recorded_again() {
     let tree = tree();
     let env = &tree.env;
     env.profile_serving("a");
@@ -195,7 +195,7 @@ fn an_intent_that_makes_no_sense_is_recorded_anew_without_a_change() {
 }
 
 #[test]
-fn ports_that_are_named_twice_or_not_at_all() {
+fn missing_and_duplicate_ports() {
     let tree = tree();
     let env = &tree.env;
     let port = env.profile_serving("b");
@@ -227,7 +227,7 @@ fn ports_that_are_named_twice_or_not_at_all() {
 }
 
 #[test]
-fn a_stranger_on_the_port_of_a_wanted_gateway_is_named() {
+fn a_foreign_listener_is_named() {
     let tree = tree();
     let (env, stranger) = (&tree.env, TestEnv::new());
     let port = env.profile_serving("a");
@@ -284,7 +284,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_disk_that_is_full_or_soon_will_be() {
+fn a_full_or_nearly_full_disk() {
     require_root!();
     let tree = tree();
     let env = &tree.env;

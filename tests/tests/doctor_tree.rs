@@ -41,7 +41,7 @@ const ALL: &str = "backend s6-programs svscan control privilege tree-home owner 
     renames leftovers stale-files";
 
 #[test]
-fn every_check_is_told_with_what_it_saw_and_changes_nothing() {
+fn every_check_has_evidence_and_changes_nothing() {
     let tree = tree();
     let env = &tree.env;
     env.profile_serving("a");
@@ -78,7 +78,7 @@ fn every_check_is_told_with_what_it_saw_and_changes_nothing() {
 }
 
 #[test]
-fn without_a_tree_what_can_not_be_checked_says_why() {
+fn skipped_checks_have_a_reason() {
     let env = tree().stop();
     let told = finds(&env, "svscan", "error", &[text(&env.scandir())]);
     assert!(told.problem.starts_with("no s6-svscan holds the scan directory"), "{told:?}");
@@ -94,7 +94,7 @@ fn without_a_tree_what_can_not_be_checked_says_why() {
 }
 
 #[test]
-fn nothing_that_supervises_is_an_error_with_the_way_out() {
+fn no_tree_is_an_error_with_a_hint() {
     let env = TestEnv::new();
     let outcome = alone(&env, ["doctor"]).fails_with(1);
     let said = "error: backend: nothing supervises services here: neither s6 nor systemd nor launchd\n  \
@@ -103,7 +103,7 @@ fn nothing_that_supervises_is_an_error_with_the_way_out() {
 }
 
 #[test]
-fn what_this_user_may_not_command() {
+fn missing_permissions() {
     let tree = tree();
     let env = &tree.env;
     chmod(&env.scandir(), 0o555);
@@ -114,7 +114,7 @@ fn what_this_user_may_not_command() {
 }
 
 #[test]
-fn a_tree_of_root_is_handed_over_and_the_danger_is_told() {
+fn a_tree_of_root_is_delegated() {
     require_root!();
     let env = TestEnv::new();
     let scandir = env.scandir();
@@ -136,7 +136,7 @@ fn a_tree_of_root_is_handed_over_and_the_danger_is_told() {
 }
 
 #[test]
-fn the_tree_of_another_home_is_told_with_both_homes() {
+fn a_tree_of_another_home() {
     let tree = tree();
     let env = &tree.env;
     let other = env.path().join("other");
@@ -174,7 +174,7 @@ fn an_s6_svscan_without_descriptors() {
 }
 
 #[test]
-fn a_slot_that_kills_before_its_gateway_has_stopped() {
+fn a_kill_within_the_stop_budget() {
     let tree = tree();
     let env = &tree.env;
     let port = env.profile_serving("a");
@@ -222,7 +222,7 @@ fn orphans_and_strays() {
 }
 
 #[test]
-fn what_outlived_a_gateway_that_is_down() {
+fn processes_left_by_a_gateway() {
     let tree = tree();
     let env = &tree.env;
     env.profile_running("a", "setsid sleep 6003 & exit 78");
@@ -265,7 +265,7 @@ fn parked_gateways_and_those_that_go_on_crashing() {
 }
 
 #[test]
-fn gateways_that_are_not_as_the_operator_wants_them() {
+fn gateways_against_their_intent() {
     let tree = tree();
     let env = &tree.env;
     env.profile_serving("a");
@@ -304,7 +304,7 @@ fn slots_that_are_missing_unused_or_unsupervised() {
 }
 
 #[test]
-fn slots_of_another_version_are_replaced_and_go_on() {
+fn slots_of_another_version_are_replaced() {
     let tree = tree();
     let env = &tree.env;
     for (name, verb, state) in [("a", "start", "up"), ("b", "stop", "down")] {
@@ -328,7 +328,7 @@ fn slots_of_another_version_are_replaced_and_go_on() {
 }
 
 #[test]
-fn what_interrupted_commands_and_gateways_that_are_no_more_left() {
+fn leftovers_of_commands_and_gateways() {
     let tree = tree();
     let env = &tree.env;
     env.profile_serving("a");

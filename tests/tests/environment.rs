@@ -92,7 +92,7 @@ fn the_root_homes_file_is_for_default_alone() {
 }
 
 #[test]
-fn what_decides_the_tree_is_not_the_profiles_to_set() {
+fn reserved_variables_are_ignored() {
     let names = [
         "HERMES_HOME",
         "HERMES_PROFILE",
@@ -135,7 +135,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_secret_is_in_no_other_file_and_on_no_command_line() {
+fn secrets_stay_out_of_files_and_command_lines() {
     let tree = Svscan::start();
     let env = &tree.env;
     let port = env.profile_serving("inner");
@@ -180,7 +180,7 @@ fn a_secret_is_in_no_other_file_and_on_no_command_line() {
 }
 
 #[test]
-fn a_file_that_cannot_be_loaded_parks_with_a_reason_until_it_is_mended() {
+fn an_unreadable_dotenv_parks() {
     let tree = Svscan::start();
     let env = &tree.env;
     telling(env, "coder", "", "{}");

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use hermes_tests::{SOON, Svscan, TestEnv};
 
 #[test]
-fn systemd_is_told_of_readiness_and_the_program_has_no_say_in_it() {
+fn only_the_launcher_notifies_systemd() {
     let env = TestEnv::new();
     let path = env.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -43,7 +43,7 @@ fn systemd_is_told_of_readiness_and_the_program_has_no_say_in_it() {
 }
 
 #[test]
-fn a_unit_is_told_what_is_wanted() {
+fn a_unit_can_ask_for_the_intent() {
     let env = TestEnv::new();
     let wanted = |name: &str| env.hermes(["-p", name, "gateway", "wanted"]);
     env.profile_for_later("a", "true", "running\n");
@@ -57,7 +57,7 @@ fn a_unit_is_told_what_is_wanted() {
 }
 
 #[test]
-fn under_s6_nothing_is_installed_and_that_says_what_to_do() {
+fn install_under_s6_prints_a_hint() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_serving("coder");

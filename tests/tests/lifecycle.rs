@@ -5,7 +5,7 @@ use hermes_tests::{Svscan, eventually, is_alive, kill, pid, processes_naming, su
 use serde_json::{Value, json};
 
 #[test]
-fn register_returns_when_both_supervisors_hold_their_locks() {
+fn register_waits_for_both_supervisors() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_serving("coder");
@@ -19,7 +19,7 @@ fn register_returns_when_both_supervisors_hold_their_locks() {
 }
 
 #[test]
-fn registering_twice_is_an_error_and_changes_nothing() {
+fn registering_twice_is_an_error() {
     let tree = Svscan::start();
     tree.env.profile_serving("coder");
     let before = supervisors(&tree.env.slot("coder"));
@@ -29,7 +29,7 @@ fn registering_twice_is_an_error_and_changes_nothing() {
 }
 
 #[test]
-fn unregister_ends_supervisor_logger_and_gateway_and_twice_is_as_once() {
+fn unregister_ends_every_process() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_serving("coder");
@@ -78,7 +78,7 @@ fn kill_supervisors(tree: &Svscan, profile: &str) {
 }
 
 #[test]
-fn a_start_while_the_supervisor_is_being_replaced_waits_for_the_new_one() {
+fn start_waits_for_a_new_supervisor() {
     let tree = Svscan::start();
     tree.env.profile_serving("coder");
     kill_supervisors(&tree, "coder");
@@ -87,7 +87,7 @@ fn a_start_while_the_supervisor_is_being_replaced_waits_for_the_new_one() {
 }
 
 #[test]
-fn a_stop_while_the_supervisor_is_being_replaced_stops_for_good() {
+fn stop_outlives_a_supervisors_replacement() {
     let tree = Svscan::start();
     tree.env.profile_serving("coder");
     tree.env.hermes(["gateway", "start", "coder"]).ok();
@@ -132,7 +132,7 @@ fn list_names_slots_and_nothing_else() {
 }
 
 #[test]
-fn what_a_gateway_says_is_logged_with_its_time_and_read_in_order() {
+fn output_is_logged_with_its_time() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_running("talker", "echo one; echo two >&2; echo three; exec sleep 600");
@@ -148,7 +148,7 @@ fn what_a_gateway_says_is_logged_with_its_time_and_read_in_order() {
 }
 
 #[test]
-fn a_gateway_gets_its_profile_its_home_and_its_variables() {
+fn a_gateway_gets_its_variables() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_running("coder", "env; pwd; exec sleep 600");
@@ -182,7 +182,7 @@ fn no_concrete_home_gets_into_a_slot() {
 }
 
 #[test]
-fn a_port_in_use_is_told_by_start_with_who_has_it() {
+fn start_reports_a_port_in_use() {
     let tree = Svscan::start();
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = holder.local_addr().unwrap().port().to_string();
@@ -195,7 +195,7 @@ fn a_port_in_use_is_told_by_start_with_who_has_it() {
 }
 
 #[test]
-fn a_supervisor_that_does_not_listen_is_told_as_such_in_time() {
+fn a_deaf_supervisor_is_reported() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_serving("coder");

@@ -34,7 +34,7 @@ fn listing(directory: &Path) -> String {
 }
 
 #[test]
-fn a_home_that_was_swapped_for_a_link_to_roots_own_is_not_roots() {
+fn a_home_swapped_for_a_link_is_not_roots() {
     require_root!();
     let env = TestEnv::new();
     let own = roots_own(&env);
@@ -64,7 +64,7 @@ fn a_home_that_was_swapped_for_a_link_to_roots_own_is_not_roots() {
 }
 
 #[test]
-fn a_home_that_all_may_write_is_refused_before_anything_of_it_is_run() {
+fn root_runs_nothing_of_an_open_home() {
     require_root!();
     let dir = tempfile::tempdir().unwrap();
     let (home, proof) = (dir.path().join("home"), dir.path().join("proof"));
@@ -88,7 +88,7 @@ fn a_home_that_all_may_write_is_refused_before_anything_of_it_is_run() {
 }
 
 #[test]
-fn root_of_a_namespace_that_lacks_the_real_root_stays_root() {
+fn root_without_the_real_root_stays_root() {
     require_root!();
     let env = TestEnv::new();
     let mut command = env.command("unshare");
@@ -100,7 +100,7 @@ fn root_of_a_namespace_that_lacks_the_real_root_stays_root() {
 }
 
 #[test]
-fn a_command_of_root_leaves_links_in_the_home_to_its_owner() {
+fn roots_commands_follow_no_link_of_the_owners() {
     require_root!();
     let env = TestEnv::new();
     env.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();
@@ -139,7 +139,7 @@ fn a_command_of_root_leaves_links_in_the_home_to_its_owner() {
 }
 
 #[test]
-fn a_deletion_by_root_that_stays_root_follows_no_link_either() {
+fn delete_as_root_follows_no_link() {
     require_root!();
     let env = TestEnv::new();
     let own = roots_own(&env);

@@ -139,7 +139,7 @@ fn descriptors(pid: u64) -> String {
 }
 
 #[test]
-fn a_tree_as_s6_runs_it_holds_what_it_has_room_for_and_says_what_it_has_not() {
+fn a_full_s6_svscan_refuses_more() {
     let (size, host) = (size(), &host(64));
     let env = TestEnv::new();
     make(&env, host, 0..size.by_default);
@@ -173,7 +173,7 @@ fn a_tree_as_s6_runs_it_holds_what_it_has_room_for_and_says_what_it_has_not() {
 }
 
 #[test]
-fn a_tree_of_hermes_up_brings_many_up_and_down_and_loses_none() {
+fn up_starts_and_stops_many() {
     let (count, host) = (size().under_up, &host(65));
     let env = TestEnv::new();
     make(&env, host, 0..count);

@@ -24,7 +24,7 @@ fn numbers(stream: &Stream) -> Vec<usize> {
 }
 
 #[test]
-fn more_than_fifty_rotations_are_followed_in_order_without_loss_or_repetition() {
+fn fifty_rotations_are_followed_without_loss() {
     let env = env(&["coder"]);
     let mut logger = Logger::start(&env, "coder", 10);
     let following = follow(&env, &["coder", "-n", "1000"]);
@@ -41,7 +41,7 @@ fn more_than_fifty_rotations_are_followed_in_order_without_loss_or_repetition() 
 }
 
 #[test]
-fn what_was_removed_while_a_follower_stood_still_is_counted_and_nothing_is_repeated() {
+fn lines_lost_to_rotation_are_counted() {
     let env = env(&["coder"]);
     let mut logger = Logger::start(&env, "coder", 3);
     let following = follow(&env, &["coder", "-n", "1000"]);
@@ -79,7 +79,7 @@ fn what_was_removed_while_a_follower_stood_still_is_counted_and_nothing_is_repea
 }
 
 #[test]
-fn the_logger_of_a_live_tree_rotates_and_is_killed_under_a_follower() {
+fn a_follower_survives_a_killed_logger() {
     let tree = Svscan::start();
     let env = &tree.env;
     let input = env.home().join("input");
@@ -121,7 +121,7 @@ fn the_logger_of_a_live_tree_rotates_and_is_killed_under_a_follower() {
 }
 
 #[test]
-fn a_profile_is_followed_before_it_was_ever_started() {
+fn a_profile_can_be_followed_before_its_first_start() {
     let env = env(&["coder"]);
     let following = follow(&env, &["coder"]);
     following.await_message("the gateway of `coder` has not logged anything yet");
@@ -132,7 +132,7 @@ fn a_profile_is_followed_before_it_was_ever_started() {
 }
 
 #[test]
-fn a_profile_that_is_deleted_ends_its_log_after_its_last_line() {
+fn delete_ends_a_followed_log() {
     let env = env(&["coder", "other"]);
     let mut logger = Logger::start(&env, "coder", 3);
     let mut other = Logger::start(&env, "other", 3);
@@ -164,7 +164,7 @@ fn a_profile_that_is_deleted_ends_its_log_after_its_last_line() {
 }
 
 #[test]
-fn what_went_with_a_deleted_profile_is_told() {
+fn lines_lost_to_a_delete_are_reported() {
     let env = env(&["coder", "kept"]);
     let mut logger = Logger::start(&env, "coder", 10);
     let following = follow(&env, &["coder", "-n", "1000"]);
@@ -196,7 +196,7 @@ fn what_went_with_a_deleted_profile_is_told() {
 }
 
 #[test]
-fn no_line_has_to_wait_for_the_next_one() {
+fn each_line_is_printed_at_once() {
     let env = env(&["a", "b"]);
     let mut loggers = ["a", "b"].map(|name| Logger::start(&env, name, 10));
     let following = follow(&env, &["a", "b", "-n", "1000"]);
@@ -211,7 +211,7 @@ fn no_line_has_to_wait_for_the_next_one() {
 }
 
 #[test]
-fn a_signal_or_a_reader_who_has_had_enough_ends_it_quietly() {
+fn a_signal_or_a_closed_pipe_ends_it_quietly() {
     let env = env(&["coder"]);
     let mut logger = Logger::start(&env, "coder", 3);
     logger.say("one\n");
@@ -233,7 +233,7 @@ fn a_signal_or_a_reader_who_has_had_enough_ends_it_quietly() {
 }
 
 #[test]
-fn the_last_lines_come_first_and_as_many_as_were_asked_for() {
+fn following_begins_with_the_last_lines() {
     let env = env(&["coder"]);
     let mut logger = Logger::start(&env, "coder", 10);
     for _ in 0..10 {

@@ -42,7 +42,7 @@ const LONG: &[u8] = b"\
     2026-01-02 03:04:06.000000001  three\n";
 
 #[test]
-fn several_profiles_are_told_apart_and_told_in_the_order_of_time() {
+fn several_logs_are_merged_by_time() {
     let env = env(&[("a", A), ("longer", LONG)]);
     let expected = "\
         a      | 2026-01-02 03:04:05.000000000  one\n\
@@ -72,7 +72,7 @@ fn several_profiles_are_told_apart_and_told_in_the_order_of_time() {
 }
 
 #[test]
-fn a_profile_has_a_colour_on_a_terminal_if_colours_are_wanted() {
+fn profiles_have_colours_on_a_terminal() {
     let env = env(&[("a", A), ("longer", LONG)]);
     let coloured = on_terminal(logs(&env, &["a", "longer"]).env("TERM", "xterm"));
     let first = "\u{1b}[36ma      | \u{1b}[0m2026-01-02 03:04:05.000000000  one\n";
@@ -84,7 +84,7 @@ fn a_profile_has_a_colour_on_a_terminal_if_colours_are_wanted() {
 }
 
 #[test]
-fn a_terminal_gets_nothing_that_could_change_what_it_shows() {
+fn control_characters_are_escaped_on_a_terminal() {
     for (said, shown) in [
         ("tab\tquote\"back\\slash é 日本".as_bytes(), "tab\tquote\"back\\slash é 日本"),
         (b"colour \x1b[31mred", r"colour \u{1b}[31mred"),

@@ -33,7 +33,7 @@ struct Soak {
 }
 
 #[test]
-fn whatever_is_done_in_whatever_order_the_tree_is_what_a_small_model_says() {
+fn random_commands_match_the_model() {
     require_root!();
     let seconds = std::env::var(SECONDS).map_or(60, |text| text.parse().expect("a number"));
     let end = Instant::now() + Duration::from_secs(seconds);

@@ -4,7 +4,7 @@ use hermes_s6::slot::layout::ServiceDir;
 use hermes_tests::{Svscan, eventually, is_alive, pid, processes_naming};
 
 #[test]
-fn a_second_gateway_by_hand_names_the_first_and_harms_nothing() {
+fn a_second_gateway_is_refused() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_serving("coder");
@@ -18,7 +18,7 @@ fn a_second_gateway_by_hand_names_the_first_and_harms_nothing() {
 }
 
 #[test]
-fn a_gateway_that_lost_its_supervisor_is_an_orphan_and_stop_ends_it() {
+fn stop_ends_an_orphan() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_running("lone", "exec sleep 600");
@@ -37,7 +37,7 @@ fn a_gateway_that_lost_its_supervisor_is_an_orphan_and_stop_ends_it() {
 }
 
 #[test]
-fn restart_replaces_an_orphan_by_a_supervised_gateway() {
+fn restart_replaces_an_orphan() {
     let tree = Svscan::start();
     tree.env.profile_serving("coder");
     tree.env.hermes(["gateway", "start", "coder"]).ok();
@@ -50,7 +50,7 @@ fn restart_replaces_an_orphan_by_a_supervised_gateway() {
 }
 
 #[test]
-fn an_orphan_does_not_outlive_its_profile() {
+fn delete_ends_an_orphan() {
     let tree = Svscan::start();
     tree.env.profile_serving("coder");
     tree.env.hermes(["gateway", "start", "coder"]).ok();
@@ -62,7 +62,7 @@ fn an_orphan_does_not_outlive_its_profile() {
 }
 
 #[test]
-fn what_a_gateway_leaves_of_its_group_ends_with_a_stop() {
+fn stop_ends_the_process_group() {
     let tree = Svscan::start();
     let env = &tree.env;
     // One child does not mind a SIGTERM, and one has nothing of its gateway's environment.
@@ -81,7 +81,7 @@ fn what_a_gateway_leaves_of_its_group_ends_with_a_stop() {
 }
 
 #[test]
-fn a_process_that_stopped_its_own_gateway_lives_on_until_somebody_else_looks() {
+fn a_process_may_stop_its_own_gateway() {
     let tree = Svscan::start();
     let env = &tree.env;
     let go = env.path().join("go");
@@ -104,7 +104,7 @@ fn a_process_that_stopped_its_own_gateway_lives_on_until_somebody_else_looks() {
 }
 
 #[test]
-fn a_logger_that_lost_its_supervisor_gives_way_to_the_next_one() {
+fn an_orphaned_logger_is_replaced() {
     let tree = Svscan::start();
     let env = &tree.env;
     let log = ServiceDir::new(env.slot("coder")).log();

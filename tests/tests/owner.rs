@@ -56,7 +56,7 @@ fn first() -> Up {
 }
 
 #[test]
-fn the_file_says_whose_the_home_is() {
+fn the_owner_file_names_the_owner() {
     let up = first();
     let text = fs::read_to_string(up.env.home().join("hermes-owner.lock")).unwrap();
     let scandir = format!("scandir={:?}", up.env.scandir());
@@ -66,7 +66,7 @@ fn the_file_says_whose_the_home_is() {
 }
 
 #[test]
-fn a_second_tree_that_waits_in_vain_names_the_first() {
+fn a_waiting_tree_names_the_owner() {
     let up = first();
     let gateway = pid(&up.status("coder"));
     let second = Second::start(&up, ("HERMES_OWNER_WAIT", "1"));
@@ -106,7 +106,7 @@ fn a_second_tree_takes_over_when_the_first_is_killed() {
 }
 
 #[test]
-fn a_client_supervises_nothing_and_says_who_does() {
+fn a_client_supervises_nothing() {
     let up = first();
     let svscan = format!("s6-svscan {}", up.svscan());
     let commands = [
@@ -135,7 +135,7 @@ fn a_client_supervises_nothing_and_says_who_does() {
 }
 
 #[test]
-fn a_link_to_the_scan_directory_leads_to_the_same_tree() {
+fn a_linked_scan_directory_is_the_same_tree() {
     let up = first();
     let link = up.env.path().join("link");
     std::os::unix::fs::symlink(up.env.scandir(), &link).unwrap();

@@ -49,7 +49,7 @@ fn in_a_long_wait(env: &TestEnv, status: impl Fn() -> Value) -> Value {
 }
 
 #[test]
-fn a_stop_ends_the_wait_at_once() {
+fn stop_ends_the_wait() {
     let tree = Svscan::start();
     let before = in_a_long_wait(&tree.env, || tree.status("looper"));
     tree.env.hermes(["gateway", "stop", "looper", "--timeout", "60"]).ok();
@@ -60,7 +60,7 @@ fn a_stop_ends_the_wait_at_once() {
 }
 
 #[test]
-fn a_start_ends_the_wait_at_once_and_forgets_the_deaths_before() {
+fn start_ends_the_wait_and_forgets_deaths() {
     let tree = Svscan::start();
     let before = in_a_long_wait(&tree.env, || tree.status("looper"));
     let old = lives(&tree.env);
@@ -82,7 +82,7 @@ fn a_start_ends_the_wait_at_once_and_forgets_the_deaths_before() {
 }
 
 #[test]
-fn the_end_of_a_tree_does_not_wait_for_a_wait() {
+fn a_trees_end_cancels_the_wait() {
     let up = Up::start();
     let status = in_a_long_wait(&up.env, || up.status("looper"));
     let before = lives(&up.env);
@@ -93,7 +93,7 @@ fn the_end_of_a_tree_does_not_wait_for_a_wait() {
 }
 
 #[test]
-fn ten_restarts_by_the_operator_and_one_crash_do_not_park() {
+fn operator_restarts_do_not_park() {
     let tree = hasty();
     tree.env.profile_serving("coder");
     tree.env.hermes(["gateway", "start", "coder"]).ok();

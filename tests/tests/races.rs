@@ -12,7 +12,7 @@ use hermes_tests::{
 use proptest::sample::select;
 
 #[test]
-fn of_two_gateways_on_one_port_that_start_at_once_one_is_refused_and_names_the_other() {
+fn concurrent_starts_on_one_port_leave_one_up() {
     let tree = Svscan::start();
     let env = &tree.env;
     let port = free_port().to_string();
@@ -33,7 +33,7 @@ fn of_two_gateways_on_one_port_that_start_at_once_one_is_refused_and_names_the_o
 }
 
 #[test]
-fn a_profile_whose_gateway_runs_in_another_tree_is_not_deleted() {
+fn delete_refuses_a_gateway_of_another_tree() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_serving("coder");
@@ -50,7 +50,7 @@ fn a_profile_whose_gateway_runs_in_another_tree_is_not_deleted() {
 }
 
 #[test]
-fn a_wrong_port_is_mended_by_writing_another() {
+fn a_wrong_port_can_be_replaced() {
     let env = TestEnv::new();
     env.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();
     let config = env.profile("a").join("config.yaml");
@@ -61,7 +61,7 @@ fn a_wrong_port_is_mended_by_writing_another() {
 }
 
 #[test]
-fn profiles_that_come_and_go_at_once_leave_nothing() {
+fn concurrent_creates_and_deletes_leave_nothing() {
     let tree = Svscan::start();
     let env = &tree.env;
     std::thread::scope(|scope| {
@@ -110,7 +110,7 @@ fn is_explained(outcome: &Outcome) -> bool {
 }
 
 #[test]
-fn commands_on_the_same_profiles_at_once_end_as_if_they_had_come_one_after_the_other() {
+fn concurrent_commands_serialize() {
     let tree = Svscan::start();
     let env = &tree.env;
     for name in PROFILES {

@@ -38,7 +38,7 @@ fn one_asks(tree: &Svscan) {
 }
 
 #[test]
-fn a_program_is_ready_when_its_address_answers_and_again_after_a_death() {
+fn readiness_follows_the_address_after_a_death() {
     let tree = Svscan::start();
     slow(&tree);
     let env = &tree.env;
@@ -59,7 +59,7 @@ fn a_program_is_ready_when_its_address_answers_and_again_after_a_death() {
 }
 
 #[test]
-fn who_asks_ends_with_the_gateway() {
+fn the_prober_ends_with_the_gateway() {
     let tree = Svscan::start();
     slow(&tree);
     tree.env.hermes(["gateway", "start", "outer", "--timeout", "1"]).fails_with(6);
@@ -69,7 +69,7 @@ fn who_asks_ends_with_the_gateway() {
 }
 
 #[test]
-fn an_address_that_cannot_be_asked_parks_with_a_reason() {
+fn an_unusable_ready_url_parks() {
     let tree = Svscan::start();
     tree.env.profile_running("outer", "exec sleep 600");
     let config = tree.env.profile("outer").join("config.yaml");

@@ -73,7 +73,7 @@ fn states<const N: usize>(tree: &Svscan, profiles: [&str; N]) -> [Value; N] {
 }
 
 #[test]
-fn an_empty_scan_directory_gets_every_profile_and_a_second_boot_changes_nothing() {
+fn boot_fills_an_empty_scan_directory() {
     let tree = Svscan::start_with(populated(), &[]);
     let env = &tree.env;
     let first = boot(env, &[]);
@@ -103,7 +103,7 @@ fn an_empty_scan_directory_gets_every_profile_and_a_second_boot_changes_nothing(
 }
 
 #[test]
-fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+fn a_dry_run_changes_nothing() {
     let tree = Svscan::start_with(populated(), &[]);
     let env = &tree.env;
     env.make_directory(&env.scandir().join(".hermes-left"));
@@ -131,7 +131,7 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
 }
 
 #[test]
-fn leftovers_of_interrupted_commands_are_cleared_and_their_supervisors_ended() {
+fn leftovers_are_cleared_with_their_supervisors() {
     let tree = Svscan::start_with(populated(), &[]);
     let env = &tree.env;
     boot(env, &[]);
@@ -159,7 +159,7 @@ fn leftovers_of_interrupted_commands_are_cleared_and_their_supervisors_ended() {
 }
 
 #[test]
-fn a_bad_profile_is_said_and_passed_over_and_the_others_come_up() {
+fn a_bad_profile_is_skipped_with_a_warning() {
     let tree = Svscan::start_with(populated(), &[]);
     let env = &tree.env;
     for name in ["broken", "rubbish", "locked"] {
@@ -197,7 +197,7 @@ fn a_bad_profile_is_said_and_passed_over_and_the_others_come_up() {
 }
 
 #[test]
-fn a_profile_that_cannot_be_read_now_keeps_its_gateway() {
+fn an_unreadable_profile_keeps_its_gateway() {
     let tree = Svscan::start_with(populated(), &[]);
     let env = &tree.env;
     boot(env, &[]);
@@ -210,7 +210,7 @@ fn a_profile_that_cannot_be_read_now_keeps_its_gateway() {
 }
 
 #[test]
-fn the_slot_of_a_deleted_profile_is_removed_with_its_gateway() {
+fn a_slot_without_a_profile_is_removed() {
     let tree = Svscan::start_with(populated(), &[]);
     let env = &tree.env;
     boot(env, &[]);
@@ -227,7 +227,7 @@ fn the_slot_of_a_deleted_profile_is_removed_with_its_gateway() {
 }
 
 #[test]
-fn files_of_gateways_that_are_not_up_are_removed() {
+fn pid_files_of_dead_gateways_are_removed() {
     let tree = Svscan::start_with(populated(), &[]);
     let env = &tree.env;
     boot(env, &[]);
@@ -245,7 +245,7 @@ fn files_of_gateways_that_are_not_up_are_removed() {
 }
 
 #[test]
-fn of_two_that_name_one_port_the_first_comes_up_or_else_the_one_that_is_up() {
+fn one_of_two_on_a_port_comes_up() {
     let env = TestEnv::new();
     let config = format!("gateway:\n  port: {}\n", free_port());
     for name in ["a", "b"] {
@@ -269,7 +269,7 @@ fn of_two_that_name_one_port_the_first_comes_up_or_else_the_one_that_is_up() {
 }
 
 #[test]
-fn a_restart_brings_back_what_was_wanted() {
+fn a_new_tree_starts_the_running_intents() {
     for clean in [true, false] {
         let tree = Svscan::start_with(populated(), &[]);
         boot(&tree.env, &[]);
@@ -302,7 +302,7 @@ fn a_restart_brings_back_what_was_wanted() {
 }
 
 #[test]
-fn what_is_not_wanted_stays_down_when_its_supervisor_dies() {
+fn a_stopped_gateway_outlives_its_supervisor() {
     let tree = Svscan::start_with(populated(), &[]);
     let env = &tree.env;
     boot(env, &[]);
@@ -318,7 +318,7 @@ fn what_is_not_wanted_stays_down_when_its_supervisor_dies() {
 }
 
 #[test]
-fn a_slot_that_nobody_supervises_is_made_anew_in_one_line() {
+fn an_unsupervised_slot_is_replaced() {
     let tree = Svscan::start_with(populated(), &[]);
     let env = &tree.env;
     // As after a crash between the rename and the trigger: s6-svscan does not know it.
@@ -332,7 +332,7 @@ fn a_slot_that_nobody_supervises_is_made_anew_in_one_line() {
 }
 
 #[test]
-fn a_slot_that_cannot_be_read_costs_only_its_own_profile() {
+fn an_unreadable_slot_costs_one_profile() {
     let tree = Svscan::start_with(populated(), &[]);
     let env = &tree.env;
     env.hermes(["gateway", "register", "idle"]).ok();
@@ -345,7 +345,7 @@ fn a_slot_that_cannot_be_read_costs_only_its_own_profile() {
 }
 
 #[test]
-fn a_slot_of_another_version_is_named_and_left_as_it_is() {
+fn a_slot_of_another_version_stays() {
     let tree = Svscan::start_with(populated(), &[]);
     let env = &tree.env;
     boot(env, &[]);

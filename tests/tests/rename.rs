@@ -29,7 +29,7 @@ fn is_untouched(env: &TestEnv, others: &[&str]) {
 }
 
 #[test]
-fn one_that_is_up_is_up_again_under_its_new_name_with_all_that_is_its() {
+fn a_running_gateway_runs_under_the_new_name() {
     let tree = Svscan::start();
     let env = &tree.env;
     let port = env.profile_serving("a");
@@ -62,7 +62,7 @@ fn one_that_is_up_is_up_again_under_its_new_name_with_all_that_is_its() {
 }
 
 #[test]
-fn one_that_is_down_stays_down_and_one_without_a_slot_gets_one() {
+fn a_stopped_gateway_stays_down() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_running("a", SILENT);
@@ -77,7 +77,7 @@ fn one_that_is_down_stays_down_and_one_without_a_slot_gets_one() {
 }
 
 #[test]
-fn one_that_is_wanted_and_can_not_run_is_renamed_and_not_waited_for() {
+fn a_crashing_gateway_is_not_waited_for() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_running("a", "exit 78");
@@ -90,7 +90,7 @@ fn one_that_is_wanted_and_can_not_run_is_renamed_and_not_waited_for() {
 }
 
 #[test]
-fn what_can_not_be_renamed_is_refused_with_its_exit_code_and_goes_on() {
+fn refused_renames_change_nothing() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_running("a", SILENT);
@@ -127,7 +127,7 @@ fn what_can_not_be_renamed_is_refused_with_its_exit_code_and_goes_on() {
 }
 
 #[test]
-fn a_tree_that_can_not_be_reached_changes_nothing() {
+fn an_unreachable_tree_changes_nothing() {
     let env = TestEnv::new();
     alone(&env, ["profile", "create", "a"]).ok();
     let refused = env.hermes(["profile", "rename", "a", "b"]).fails_with(5);
@@ -136,7 +136,7 @@ fn a_tree_that_can_not_be_reached_changes_nothing() {
 }
 
 #[test]
-fn where_nothing_supervises_it_succeeds_and_says_what_to_do_next() {
+fn rename_works_without_a_tree() {
     let env = TestEnv::new();
     alone(&env, ["profile", "create", "a"]).ok();
     alone(&env, ["profile", "use", "a"]).ok();
@@ -149,7 +149,7 @@ fn where_nothing_supervises_it_succeeds_and_says_what_to_do_next() {
 }
 
 #[test]
-fn a_gateway_that_was_started_by_hand_keeps_its_profile() {
+fn a_gateway_run_by_hand_keeps_its_profile() {
     let env = TestEnv::new();
     let port = free_port().to_string();
     alone(&env, ["profile", "create", "a", "--port", &port]).ok();
@@ -168,7 +168,7 @@ fn a_gateway_that_was_started_by_hand_keeps_its_profile() {
 }
 
 #[test]
-fn a_full_scan_directory_leaves_everything_as_it_was() {
+fn a_full_scan_directory_changes_nothing() {
     let tree = Svscan::start_with(TestEnv::new(), &["-c", "3"]);
     let env = &tree.env;
     env.profile_running("a", SILENT);
@@ -189,7 +189,7 @@ fn a_full_scan_directory_leaves_everything_as_it_was() {
 }
 
 #[test]
-fn one_that_dies_under_its_new_name_is_up_again_under_its_old_one() {
+fn a_death_under_the_new_name_is_undone() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_running("a", "test $HERMES_PROFILE = a && exec sleep 600; echo only a; exit 1");
@@ -209,7 +209,7 @@ fn one_that_dies_under_its_new_name_is_up_again_under_its_old_one() {
 }
 
 #[test]
-fn one_that_could_not_come_up_again_is_not_stopped() {
+fn a_taken_port_is_seen_before_the_stop() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_serving("a");
@@ -224,7 +224,7 @@ fn one_that_could_not_come_up_again_is_not_stopped() {
 }
 
 #[test]
-fn a_journal_that_makes_no_sense_is_told_and_the_others_come_up() {
+fn an_invalid_journal_holds_up_nobody() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_for_later("a", SILENT, "running");
@@ -241,7 +241,7 @@ fn a_journal_that_makes_no_sense_is_told_and_the_others_come_up() {
 }
 
 #[test]
-fn a_dry_boot_tells_of_an_interrupted_rename_and_a_start_settles_it() {
+fn start_settles_an_interrupted_rename() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_for_later("a", SILENT, "running");
@@ -260,7 +260,7 @@ fn a_dry_boot_tells_of_an_interrupted_rename_and_a_start_settles_it() {
 }
 
 #[test]
-fn renames_in_opposite_directions_starts_stops_and_boots_at_once_lose_nothing() {
+fn concurrent_renames_and_commands_lose_nothing() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_running("a", SILENT);

@@ -104,7 +104,7 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn killed_at_any_step_it_is_finished_or_undone_by_the_next_boot() {
+fn boot_settles_a_killed_rename() {
     let mut scene = Scene::new();
     let steps = at_every(&CHANGES, "signal=KILL", |injection| {
         let renamed = scene.rename(&[injection]);
@@ -126,7 +126,7 @@ fn killed_at_any_step_it_is_finished_or_undone_by_the_next_boot() {
 }
 
 #[test]
-fn killed_while_it_is_being_undone_it_is_finished_or_undone_by_the_next_boot() {
+fn boot_settles_a_killed_undo() {
     let mut scene = Scene::new();
     // The first is for the events of the stop, the second is in the new slot: all else was moved.
     let fails = "mknodat:error=EIO:when=2";
@@ -153,7 +153,7 @@ fn killed_while_it_is_being_undone_it_is_finished_or_undone_by_the_next_boot() {
 }
 
 #[test]
-fn a_step_that_fails_undoes_those_before_it_and_what_ran_runs_again() {
+fn a_failed_step_is_undone() {
     let mut scene = Scene::new();
     let mut failures = 0;
     // What is printed may well fail.
@@ -189,7 +189,7 @@ fn a_step_that_fails_undoes_those_before_it_and_what_ran_runs_again() {
 }
 
 #[test]
-fn one_that_was_down_is_registered_and_down_again() {
+fn undo_registers_a_stopped_gateway() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_serving("a");
@@ -203,7 +203,7 @@ fn one_that_was_down_is_registered_and_down_again() {
 }
 
 #[test]
-fn what_can_not_be_undone_is_told_and_finished_by_boot() {
+fn boot_finishes_a_failed_undo() {
     let mut scene = Scene::new();
     // The new slot is not published, and nothing can be moved back.
     let refused = scene.rename(&["renameat2:error=EIO:when=3+"]);
@@ -219,7 +219,7 @@ fn what_can_not_be_undone_is_told_and_finished_by_boot() {
 }
 
 #[test]
-fn without_a_backend_a_step_that_fails_is_undone_and_what_can_not_be_is_told() {
+fn without_a_backend_a_failed_step_is_undone() {
     let env = TestEnv::new();
     alone(&env, ["profile", "create", "a"]).ok();
     let rename = |injection: &str| {

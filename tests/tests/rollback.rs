@@ -69,7 +69,7 @@ fn without_an_s6_svscan() {
 }
 
 #[test]
-fn when_the_holder_of_the_scan_directory_does_not_read_its_fifo() {
+fn when_s6_svscan_does_not_read_its_fifo() {
     let env = TestEnv::new();
     env.profile_for_later("coder", SILENT, "running");
     let own = env.scandir().join(".s6-svscan");
@@ -109,7 +109,7 @@ fn when_the_fifo_may_not_be_written() {
 }
 
 #[test]
-fn a_full_scan_directory_is_said_to_be_full_and_goes_on_working() {
+fn a_full_scan_directory_is_reported() {
     let tree = Svscan::start_with(TestEnv::new(), &["-c", "3"]);
     let env = &tree.env;
     for name in ["a", "b", "c"] {
@@ -157,7 +157,7 @@ fn when_supervision_does_not_come_in_time() {
 }
 
 #[test]
-fn when_supervision_comes_while_it_is_being_rolled_back() {
+fn when_supervision_comes_during_the_rollback() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_running("coder", SILENT);
@@ -259,7 +259,7 @@ fn the_gateways_of_another_home_are_not_touched() {
 }
 
 #[test]
-fn a_name_that_s6_cannot_carry_is_refused_before_anything_is_written() {
+fn a_name_too_long_is_refused_first() {
     let tree = Svscan::start();
     let env = &tree.env;
     let (longest, too_long) = ("a".repeat(243), "a".repeat(244));

@@ -205,7 +205,7 @@ fn killed_and_dying_again_and_again() {
 }
 
 #[test]
-fn a_command_of_ours_does_what_s6_svc_does() {
+fn commands_match_s6_svc() {
     let tree = Svscan::start();
     let env = &tree.env;
     // Whoever started the tests may have told their children to ignore it.
@@ -267,7 +267,7 @@ fn after_death(tree: &Svscan, profile: &str, old: u64) -> Value {
 }
 
 #[test]
-fn a_scan_command_of_ours_does_what_s6_svscanctl_does() {
+fn scan_commands_match_s6_svscanctl() {
     let tree = Svscan::start();
     let scandir = ScanDir::new(tree.env.scandir());
     let supervised = |path: &Path| tree.s6("s6-svok").arg(path).status().unwrap().success();
@@ -293,7 +293,7 @@ fn a_scan_command_of_ours_does_what_s6_svscanctl_does() {
 }
 
 #[test]
-fn supervised_is_what_s6_svok_says() {
+fn supervised_matches_s6_svok() {
     let tree = Svscan::start();
     tree.env.profile_running("coder", SILENT);
     tree.env.hermes(["gateway", "start", "coder"]).ok();

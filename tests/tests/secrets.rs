@@ -89,7 +89,7 @@ fn files_with_one(directory: &Path) -> BTreeSet<PathBuf> {
 }
 
 #[test]
-fn it_is_in_its_own_gateway_and_in_its_own_file_alone() {
+fn a_secret_stays_in_its_gateway_and_file() {
     let up = tree();
     let env = &up.env;
     let said = |outcome: Outcome| {

@@ -53,7 +53,7 @@ fn intent(env: &TestEnv, profile: &str) -> String {
 }
 
 #[test]
-fn the_end_of_a_tree_loses_no_line_and_tells_each_gateway_once() {
+fn a_tree_ends_with_one_sigterm_and_no_lost_line() {
     let env = TestEnv::new();
     let all = ["a", "b", "c"];
     for name in all {
@@ -71,7 +71,7 @@ fn the_end_of_a_tree_loses_no_line_and_tells_each_gateway_once() {
 }
 
 #[test]
-fn a_killed_up_loses_no_line_either() {
+fn a_killed_up_loses_no_line() {
     let env = TestEnv::new();
     env.profile_for_later("a", &talkative(), "running");
     give_time(&env, "a");
@@ -85,7 +85,7 @@ fn a_killed_up_loses_no_line_either() {
 }
 
 #[test]
-fn neither_a_stop_nor_an_unregistration_loses_a_line() {
+fn stop_and_unregister_lose_no_line() {
     let up = Up::start();
     for (name, verb) in [("a", "stop"), ("b", "unregister")] {
         up.env.profile_running(name, &talkative());
@@ -103,7 +103,7 @@ fn neither_a_stop_nor_an_unregistration_loses_a_line() {
 }
 
 #[test]
-fn one_stop_budget_holds_from_the_configuration_to_the_kill() {
+fn the_configured_stop_budget_decides_the_kill() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_running("deaf", "trap '' TERM; exec sleep 600");
@@ -120,7 +120,7 @@ fn one_stop_budget_holds_from_the_configuration_to_the_kill() {
 }
 
 #[test]
-fn a_gateway_that_ignores_sigterm_does_not_outlive_its_trees_budget() {
+fn a_deaf_gateway_ends_with_its_tree() {
     let env = TestEnv::new();
     env.profile_for_later("deaf", "trap '' TERM; echo begun; exec sleep 600", "running");
     budget(&env, "deaf", 4);
@@ -141,7 +141,7 @@ fn taking(tenths: u32) -> String {
 }
 
 #[test]
-fn a_gateway_may_use_its_budget_and_one_that_wants_more_is_killed_in_its_own() {
+fn each_gateway_has_its_own_stop_budget() {
     let env = TestEnv::new();
     // The kill is due 2 s before the end of the budget: with 5 s to spare on a slow machine, and never.
     for (name, seconds, tenths) in [("patient", 12, 50), ("greedy", 4, 6000)] {
@@ -175,7 +175,7 @@ fn a_gateway_may_use_its_budget_and_one_that_wants_more_is_killed_in_its_own() {
 }
 
 #[test]
-fn a_signal_while_gateways_are_being_started_starts_none_after_it() {
+fn a_signal_during_startup_starts_no_more() {
     let env = TestEnv::new();
     let all: Vec<_> = (0..16).map(|number| format!("p{number}")).collect();
     let once =

@@ -38,7 +38,7 @@ impl Widowed {
 }
 
 #[test]
-fn where_no_s6_svscan_is_left_commands_say_so_and_do_no_harm() {
+fn without_s6_svscan_commands_do_no_harm() {
     let widowed = widowed();
     for verb in ["start", "stop", "restart", "status"] {
         let outcome = widowed.env.hermes(["gateway", verb, "coder"]).fails_with(5);
@@ -49,7 +49,7 @@ fn where_no_s6_svscan_is_left_commands_say_so_and_do_no_harm() {
 }
 
 #[test]
-fn a_stop_under_a_new_one_ends_it_and_the_new_one_takes_over() {
+fn stop_under_a_new_tree_ends_a_stray() {
     let (tree, widowed) = widowed().remarried();
     tree.env.hermes(["gateway", "status", "coder"]).fails_with(3);
     let doctor = tree.env.hermes(["doctor"]).fails_with(1);
@@ -62,7 +62,7 @@ fn a_stop_under_a_new_one_ends_it_and_the_new_one_takes_over() {
 }
 
 #[test]
-fn a_start_under_a_new_one_replaces_it() {
+fn start_under_a_new_tree_replaces_a_stray() {
     let (tree, widowed) = widowed().remarried();
     tree.env.hermes(["gateway", "start", "coder"]).ok();
     widowed.all_ended();
@@ -70,7 +70,7 @@ fn a_start_under_a_new_one_replaces_it() {
 }
 
 #[test]
-fn a_boot_under_a_new_one_replaces_it() {
+fn boot_under_a_new_tree_replaces_a_stray() {
     let (tree, widowed) = widowed().remarried();
     tree.env.hermes(["boot"]).ok();
     widowed.all_ended();
@@ -78,7 +78,7 @@ fn a_boot_under_a_new_one_replaces_it() {
 }
 
 #[test]
-fn it_does_not_outlive_its_profile() {
+fn delete_ends_a_stray() {
     let (tree, widowed) = widowed().remarried();
     tree.env.hermes(["profile", "delete", "coder", "-y"]).ok();
     widowed.all_ended();
@@ -86,7 +86,7 @@ fn it_does_not_outlive_its_profile() {
 }
 
 #[test]
-fn a_number_in_the_record_of_a_dead_supervisor_ends_nobody() {
+fn a_recorded_pid_is_never_trusted() {
     let widowed = widowed();
     widowed.supervisors.iter().for_each(|pid| kill(*pid));
     kill(widowed.gateway);

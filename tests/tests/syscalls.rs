@@ -60,7 +60,7 @@ fn cost_of_a_pair(few: &BTreeMap<String, usize>, many: &BTreeMap<String, usize>)
 }
 
 #[test]
-fn a_profile_more_costs_the_same_few_calls_at_any_size_and_no_process() {
+fn each_profile_costs_a_constant_number_of_calls() {
     let tree = Svscan::start();
     // Each with what a pair may cost: a few calls more than it does.
     let commands = [
@@ -81,7 +81,7 @@ fn a_profile_more_costs_the_same_few_calls_at_any_size_and_no_process() {
 }
 
 #[test]
-fn one_profile_costs_the_same_among_few_and_among_many() {
+fn one_profile_costs_the_same_among_many() {
     let tree = Svscan::start();
     let env = &tree.env;
     let status = |env: &TestEnv| calls(env, &["gateway", "status", "runs-0"]);
@@ -104,7 +104,7 @@ fn one_profile_costs_the_same_among_few_and_among_many() {
 }
 
 #[test]
-fn every_process_is_looked_at_for_what_a_gateway_left_and_only_once() {
+fn each_process_is_read_once() {
     let tree = Svscan::start();
     let env = &tree.env;
     grow(&tree, 0..SIZES[1]);

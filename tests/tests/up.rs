@@ -50,7 +50,7 @@ fn nobody_is_left(env: &TestEnv) {
 }
 
 #[test]
-fn it_starts_what_is_wanted_and_every_command_works_meanwhile() {
+fn up_serves_every_command() {
     let up = Up::start_in(populated());
     let env = &up.env;
     for name in ["a", "b"] {
@@ -72,7 +72,7 @@ fn it_starts_what_is_wanted_and_every_command_works_meanwhile() {
 }
 
 #[test]
-fn a_signal_ends_it_in_order_and_changes_no_intent() {
+fn a_signal_changes_no_intent() {
     let mut env = populated();
     env.profile_for_later("dying", "exit 3", "running");
     for (round, signal) in [Signal::TERM, Signal::INT].into_iter().enumerate() {
@@ -92,7 +92,7 @@ fn a_signal_ends_it_in_order_and_changes_no_intent() {
 }
 
 #[test]
-fn a_signal_ends_it_also_while_a_gateway_is_still_starting() {
+fn a_signal_ends_it_during_a_start() {
     let env = TestEnv::new();
     env.profile_for_later("slow", "echo begun; exec sleep 600", "running");
     let config = env.profile("slow").join("config.yaml");
@@ -109,7 +109,7 @@ fn a_signal_ends_it_also_while_a_gateway_is_still_starting() {
 }
 
 #[test]
-fn when_it_is_killed_the_tree_ends_by_itself_in_order() {
+fn the_tree_ends_when_up_is_killed() {
     let up = Up::start_in(populated());
     await_words(&up.env, "begun", 1);
     let (env, code) = up.end(Signal::KILL);
@@ -122,7 +122,7 @@ fn when_it_is_killed_the_tree_ends_by_itself_in_order() {
 }
 
 #[test]
-fn a_second_one_says_whose_the_tree_is_and_does_no_harm() {
+fn a_second_up_is_refused() {
     let up = Up::start_in(populated());
     let before = pid(&up.status("a"));
     let outcome = up.env.hermes(["up"]).run();
@@ -137,7 +137,7 @@ fn a_second_one_says_whose_the_tree_is_and_does_no_harm() {
 }
 
 #[test]
-fn of_many_at_once_one_runs_the_tree_and_the_others_do_no_harm() {
+fn concurrent_ups_make_one_tree() {
     for _ in 0..5 {
         let env = populated();
         let mut rivals: Vec<_> = (0..4).map(|_| env.hermes(["up"]).spawn()).collect();
@@ -197,7 +197,7 @@ fn gateways_keep_the_limits_and_the_home_of_the_user() {
 }
 
 #[test]
-fn a_scan_directory_that_others_may_write_is_refused() {
+fn a_scan_directory_open_to_others_is_refused() {
     let env = populated();
     let scandir = env.scandir();
     let refused = |why: &str| is_refused(&env, why);
@@ -250,7 +250,7 @@ fn ended_or_stopped(env: &TestEnv, mut up: hermes_tests::Running) -> hermes_test
 }
 
 #[test]
-fn what_a_killed_s6_svscan_left_is_ended_before_a_new_one_starts() {
+fn strays_end_before_a_new_tree_starts() {
     let tree = Svscan::start_with(populated(), &[]);
     tree.env.hermes(["boot"]).ok();
     await_words(&tree.env, "begun", 1);
@@ -272,7 +272,7 @@ fn what_a_killed_s6_svscan_left_is_ended_before_a_new_one_starts() {
 }
 
 #[test]
-fn when_its_s6_svscan_is_killed_it_says_so_and_leaves_nobody() {
+fn a_killed_s6_svscan_ends_up() {
     let up = Up::start_in(populated());
     await_words(&up.env, "begun", 1);
     kill(up.svscan());
@@ -285,7 +285,7 @@ fn when_its_s6_svscan_is_killed_it_says_so_and_leaves_nobody() {
 }
 
 #[test]
-fn without_a_named_scan_directory_every_command_finds_the_users_own() {
+fn commands_find_the_users_scan_directory() {
     let env = populated();
     let runtime = env.path().join("runtime");
     env.make_directory(&runtime);
@@ -321,7 +321,7 @@ fn without_a_named_scan_directory_every_command_finds_the_users_own() {
 }
 
 #[test]
-fn it_says_which_profiles_it_passed_over() {
+fn skipped_profiles_are_reported() {
     let env = populated();
     let bad = env.home().join("profiles/Bad");
     env.make_directory(&bad);
@@ -335,7 +335,7 @@ fn it_says_which_profiles_it_passed_over() {
 }
 
 #[test]
-fn processes_that_left_their_gateway_are_named_and_ended_with_the_tree() {
+fn runaway_processes_end_with_the_tree() {
     let env = TestEnv::new();
     // One in the gateway's group, and two in sessions of their own, which hold its pipe; one of them
     // does not mind a SIGTERM.

@@ -135,7 +135,7 @@ fn nothing_is_written_through_a_link_or_over_anything() {
 }
 
 #[test]
-fn what_is_neither_file_nor_directory_nor_link_is_refused() {
+fn special_files_are_refused() {
     for kind in *b"346" {
         refused(
             &Tar::new().special(kind).gz(),
@@ -224,7 +224,7 @@ fn a_bomb_is_refused_before_it_goes_off() {
 }
 
 #[test]
-fn what_is_damaged_cut_off_or_something_else_is_refused() {
+fn damaged_archives_are_refused() {
     let whole = Tar::new().file("a/f", &[b'x'; 5000]).end();
     for packed in [gz(&whole), zst(&whole)] {
         accepted(&packed);
@@ -254,7 +254,7 @@ fn what_is_damaged_cut_off_or_something_else_is_refused() {
 }
 
 #[test]
-fn what_has_the_names_that_matter_must_be_fit_for_them() {
+fn well_known_names_need_the_right_type() {
     let tar = || Tar::default().dir("a/");
     refused(&tar().dir("a/SOUL.md").gz(), "`SOUL.md` in it is no file");
     refused(&tar().symlink("a/SOUL.md", "nowhere").gz(), "`SOUL.md` in it is no file");

@@ -123,7 +123,7 @@ impl Drop for Ends<'_> {
 }
 
 #[test]
-fn what_changes_meanwhile_is_stored_as_one_or_the_other() {
+fn a_changing_file_is_stored_whole() {
     let env = TestEnv::new();
     let coder = env.create("coder");
     let home = coder.home.path();
@@ -150,7 +150,7 @@ fn what_changes_meanwhile_is_stored_as_one_or_the_other() {
 }
 
 #[test]
-fn a_link_that_takes_a_files_place_is_never_followed() {
+fn a_link_in_a_files_place_is_not_followed() {
     let env = TestEnv::new();
     let coder = env.create("coder");
     let home = coder.home.path();

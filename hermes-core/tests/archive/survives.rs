@@ -64,7 +64,7 @@ fn a_profile_survives_but_for_secrets_and_traces() {
 }
 
 #[test]
-fn an_archive_appears_whole_or_not_at_all_and_is_its_owners_alone() {
+fn an_archive_appears_whole_and_private() {
     let env = TestEnv::new();
     let coder = env.create("coder");
     // In the very home that is exported: it doesn't hold itself.
@@ -87,7 +87,7 @@ fn an_archive_appears_whole_or_not_at_all_and_is_its_owners_alone() {
 }
 
 #[test]
-fn default_exports_its_own_entries_and_comes_back_under_another_name() {
+fn default_is_imported_under_another_name() {
     let env = TestEnv::new();
     env.create("other");
     let root = env.root();
@@ -130,7 +130,7 @@ fn default_exports_its_own_entries_and_comes_back_under_another_name() {
 }
 
 #[test]
-fn a_port_of_another_profile_is_replaced_and_the_rest_of_the_text_kept() {
+fn a_taken_port_is_replaced() {
     let env = TestEnv::new();
     let coder = env.create("coder");
     let text = "# mine\nmodel: x\ngateway:\n  port: 8642 # here\n";
@@ -151,7 +151,7 @@ fn a_port_of_another_profile_is_replaced_and_the_rest_of_the_text_kept() {
 }
 
 #[test]
-fn names_that_are_taken_or_reserved_are_refused_and_nothing_changes() {
+fn import_refuses_taken_and_reserved_names() {
     let env = TestEnv::new();
     let coder = env.create("coder");
     write(coder.home.path(), "SOUL.md", "one");

@@ -37,7 +37,7 @@ fn token(container: &Container) -> String {
 const SAYS: &str = "the dashboard is at ";
 
 #[test]
-fn it_is_off_unless_it_is_turned_on() {
+fn it_is_off_by_default() {
     for start in [Start::new(), Start::new().env("HERMES_DASHBOARD", "0")] {
         let container = start.booted();
         eventually("its slot is down", || {
@@ -50,7 +50,7 @@ fn it_is_off_unless_it_is_turned_on() {
 }
 
 #[test]
-fn turned_on_it_serves_and_comes_back_when_it_is_killed() {
+fn it_serves_and_is_restarted() {
     let container = Start::new().env("HERMES_DASHBOARD", "1").booted();
     container.await_says(SAYS, 1);
     assert_eq!(slot(&container, "up,wantedup"), "true true");
@@ -74,7 +74,7 @@ fn turned_on_it_serves_and_comes_back_when_it_is_killed() {
 }
 
 #[test]
-fn port_and_host_can_be_changed_and_other_machines_need_the_token() {
+fn port_and_host_can_be_changed() {
     let container = Start::new()
         .env("HERMES_DASHBOARD", "1")
         .env("HERMES_DASHBOARD_PORT", "9120")
@@ -117,7 +117,7 @@ fn what_it_refuses_for_good_is_not_tried_again() {
 }
 
 #[test]
-fn the_container_is_healthy_while_what_is_wanted_is_up() {
+fn health_follows_the_intents() {
     let quick = ["--health-interval=1s", "--health-start-period=0s", "--health-retries=1"];
     let container = Start::new().options(quick).booted();
     let is = |health: &str| {

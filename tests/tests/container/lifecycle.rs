@@ -59,7 +59,7 @@ fn a_gateway_lives_and_ends_as_hermes() {
 }
 
 #[test]
-fn a_gateway_gets_the_containers_environment_and_its_own_home() {
+fn a_gateway_gets_the_containers_environment() {
     let container =
         Start::new().env("FROM_OUTSIDE", "a b\nc").env("FROM_OUTSIDE_TOO", "/usr/sbin:$x").booted();
     container.profile_running("coder", "pwd; env -0 | tr '\\0\\n' '\\n/'; exec sleep 600");
@@ -111,7 +111,7 @@ fn hermes_may_use_s6s_own_tools_on_the_gateways() {
 }
 
 #[test]
-fn a_profile_made_on_the_host_comes_up_when_it_is_started() {
+fn a_profile_made_on_the_host_can_be_started() {
     let container = Start::new().booted();
     let make = "mkdir /opt/data/profiles/made && cd /opt/data/profiles/made && : >SOUL.md \
                 && echo 'gateway: {command: [sleep, \"600\"]}' >config.yaml";
@@ -121,7 +121,7 @@ fn a_profile_made_on_the_host_comes_up_when_it_is_started() {
 }
 
 #[test]
-fn output_is_in_the_containers_and_in_the_files_with_the_profiles_name() {
+fn output_is_in_both_logs_with_its_profile() {
     let container = Start::new().booted();
     container.profile_running("coder", "echo to stdout; echo to stderr >&2; exec sleep 600");
     container.hermes(["gateway", "start", "coder"]).ok();

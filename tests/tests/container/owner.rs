@@ -36,7 +36,7 @@ fn a_second_container_takes_over_when_the_first_is_killed() {
 }
 
 #[test]
-fn a_client_works_on_profiles_and_supervises_none() {
+fn a_client_container_supervises_nothing() {
     let volume = Volume::new();
     let first = first(&volume);
     let client = Start::new().home(&volume).env("HERMES_ROLE", "client");

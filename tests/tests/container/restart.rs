@@ -47,14 +47,14 @@ fn came_back(container: &Container) {
 }
 
 #[test]
-fn a_restarted_container_has_what_was_wanted() {
+fn intents_outlive_a_restart() {
     let container = scene();
     container.docker("restart");
     came_back(&container);
 }
 
 #[test]
-fn a_killed_container_has_what_was_wanted() {
+fn intents_outlive_a_kill() {
     let container = scene();
     container.docker("kill");
     container.docker("start");

@@ -32,7 +32,7 @@ fn said_everything_once(container: &Container, said: &str, profile: &str) {
 }
 
 #[test]
-fn docker_stop_tells_each_gateway_once_and_loses_nothing() {
+fn docker_stop_sends_one_sigterm_and_loses_no_line() {
     let container = Start::new().booted();
     let all = ["a", "b", "c"];
     for name in all {
@@ -58,7 +58,7 @@ fn docker_stop_tells_each_gateway_once_and_loses_nothing() {
 }
 
 #[test]
-fn the_command_is_told_too_and_its_exit_code_kept() {
+fn docker_stop_keeps_the_commands_exit_code() {
     let script = "trap 'echo told; exit 3' TERM; echo ready; while :; do sleep 0.1; done";
     let container = Start::new().command(["sh", "-c", script]).detached();
     container.await_says("ready", 1);

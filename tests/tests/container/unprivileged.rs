@@ -31,7 +31,7 @@ fn what_hermes_plants_never_runs_as_root() {
 }
 
 #[test]
-fn no_process_of_root_executes_what_hermes_may_write() {
+fn root_executes_nothing_that_hermes_may_write() {
     let container = Start::new().booted();
     container.profile_running("coder", "exec sleep 600");
     container.hermes(["gateway", "start", "coder"]).ok();

@@ -32,7 +32,7 @@ fn hermes_can_be_any_user() {
 }
 
 #[test]
-fn a_home_that_was_anothers_is_given_to_the_new_user_and_no_link_followed() {
+fn a_changed_owner_follows_no_link() {
     let container = Start::new().env("HERMES_UID", "1000").booted();
     container
         .shell("ln -s /etc/shadow /opt/data/link; mkdir /opt/data/kept; : >/opt/data/kept/f")
@@ -47,7 +47,7 @@ fn a_home_that_was_anothers_is_given_to_the_new_user_and_no_link_followed() {
 }
 
 #[test]
-fn numbers_that_are_none_are_refused() {
+fn invalid_ids_are_refused() {
     for wrong in ["0", "-1", "hermes", "1 2"] {
         let outcome = Start::new().env("PUID", wrong).command(["echo", "it ran"]).run();
         assert_ne!(outcome.code(), Some(0), "{outcome}");
@@ -83,7 +83,7 @@ fn another_user_is_refused_with_guidance() {
 }
 
 #[test]
-fn a_run_that_is_not_the_users_is_told() {
+fn a_run_of_roots_is_reported() {
     let outcome = Start::new().options(["--user", "10000:10000"]).command(["echo", "it ran"]).run();
     if base() != Base::Plain {
         // s6-overlay tells it, too; where its `preinit` is set-user-ID, it puts that right and goes on.
@@ -96,7 +96,7 @@ fn a_run_that_is_not_the_users_is_told() {
 }
 
 #[test]
-fn a_run_where_somebody_could_plant_roots_programs_is_refused() {
+fn a_run_of_the_users_is_refused() {
     let outcome = Start::new()
         .options(["--tmpfs", "/run:exec,uid=10000,gid=10000,mode=755"])
         .command(["echo", "it ran"])
@@ -148,7 +148,7 @@ fn the_root_file_system_may_be_read_only() {
 }
 
 #[test]
-fn a_command_that_root_runs_becomes_the_homes_owner() {
+fn roots_commands_become_the_owner() {
     let container = Start::new().env("HERMES_UID", "1234").booted();
     let reason = "what is shown is what a root `hermes` becomes";
     let root = |line: &'static str| container.exec_as_root_because(reason, line.split(' '));
@@ -168,7 +168,7 @@ fn a_command_that_root_runs_becomes_the_homes_owner() {
 }
 
 #[test]
-fn whether_hermes_could_become_root_is_told() {
+fn ways_to_become_root_are_reported() {
     let container = Start::new().booted();
     let report = container.hermes(["doctor", "--json"]).run().json();
     let checks = report["checks"].as_array().expect("a list");

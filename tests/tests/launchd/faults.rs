@@ -5,7 +5,7 @@ use hermes_tests::pid;
 use crate::mac::Mac;
 
 #[test]
-fn a_program_that_exits_with_78_is_parked_and_a_start_tries_again() {
+fn exit_78_parks_and_start_tries_again() {
     let mac = Mac::new();
     mac.running("broken", "exit 78");
     let outcome = mac.hermes(["gateway", "start", "broken"]).fails_with(1);
@@ -22,7 +22,7 @@ fn a_program_that_exits_with_78_is_parked_and_a_start_tries_again() {
 }
 
 #[test]
-fn a_configuration_that_makes_no_sense_is_parked_in_its_own_words() {
+fn an_invalid_configuration_parks_with_its_reason() {
     let mac = Mac::new();
     mac.running("broken", "exec sleep 600");
     mac.env.write(&mac.env.profile("broken").join("config.yaml"), "gateway: {port: many}\n");
@@ -56,7 +56,7 @@ fn ten_deaths_park_a_gateway() {
 }
 
 #[test]
-fn a_name_that_is_still_being_removed_is_waited_for() {
+fn a_label_being_removed_is_waited_for() {
     let mac = Mac::new();
     mac.running("coder", "exec sleep 600");
     mac.hermes(["gateway", "start", "coder"]).ok();
@@ -80,7 +80,7 @@ fn a_stop_is_over_when_launchd_has_let_go() {
 }
 
 #[test]
-fn a_launchd_that_refuses_is_told_of_truthfully() {
+fn launchds_refusal_is_reported() {
     let mac = Mac::new();
     mac.running("coder", "exec sleep 600");
     for (code, words) in [("5", "Bootstrap failed: 5: Input/output error"), ("119", "119: refused")]
@@ -98,7 +98,7 @@ fn a_launchd_that_refuses_is_told_of_truthfully() {
 }
 
 #[test]
-fn a_launchd_that_gives_no_answer_is_waited_for_in_vain_and_not_for_ever() {
+fn an_unresponsive_launchd_times_out() {
     let mac = Mac::new();
     mac.running("coder", "exec sleep 600");
     mac.replace_launchctl("#!/bin/sh\nexec sleep 600\n");
@@ -107,7 +107,7 @@ fn a_launchd_that_gives_no_answer_is_waited_for_in_vain_and_not_for_ever() {
 }
 
 #[test]
-fn a_property_list_of_another_home_is_not_touched() {
+fn another_homes_property_list_stays() {
     let mac = Mac::new();
     mac.hermes(["profile", "create", "coder"]).ok();
     mac.env.make_directory(&mac.agents());
@@ -127,7 +127,7 @@ fn a_property_list_of_another_home_is_not_touched() {
 }
 
 #[test]
-fn a_start_installs_and_a_profile_that_is_none_has_no_job() {
+fn start_installs_and_needs_a_profile() {
     let mac = Mac::new();
     mac.hermes(["profile", "create", "coder"]).ok();
     mac.configure("coder", "exec sleep 600", 8);

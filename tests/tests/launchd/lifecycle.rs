@@ -5,7 +5,7 @@ use hermes_tests::{eventually, is_alive, kill, pid, processes_naming};
 use crate::mac::Mac;
 
 #[test]
-fn installed_started_killed_restarted_stopped_and_uninstalled() {
+fn from_install_to_uninstall() {
     let mac = Mac::new();
     mac.serving("coder");
     assert!(mac.agent("coder").exists());
@@ -55,7 +55,7 @@ fn installed_started_killed_restarted_stopped_and_uninstalled() {
 }
 
 #[test]
-fn a_login_brings_up_what_is_wanted_and_nothing_else() {
+fn login_starts_the_running_intents() {
     let mac = Mac::new();
     let trace = |name: &str| mac.env.path().join(name);
     for name in ["wanted", "unwanted"] {
@@ -93,7 +93,7 @@ fn installing_what_is_wanted_starts_it() {
 }
 
 #[test]
-fn a_gateway_that_does_not_hear_is_killed_when_its_budget_is_over() {
+fn a_deaf_gateway_is_killed() {
     let mac = Mac::new();
     mac.running("deaf", "exec sleep 600");
     mac.configure("deaf", "trap '' TERM; sleep 600 & while :; do wait; done", 4);

@@ -26,7 +26,7 @@ fn a_rename_that_launchd_refuses_is_undone() {
 }
 
 #[test]
-fn a_profile_without_job_is_renamed_and_still_has_none() {
+fn rename_installs_no_job() {
     let mac = Mac::new();
     mac.hermes(["profile", "create", "old"]).ok();
     mac.hermes(["profile", "rename", "old", "new"]).ok();
@@ -34,7 +34,7 @@ fn a_profile_without_job_is_renamed_and_still_has_none() {
 }
 
 #[test]
-fn a_property_list_whose_profile_is_gone_runs_nothing() {
+fn a_job_without_a_profile_runs_nothing() {
     let mac = Mac::new();
     mac.serving("coder");
     fs::remove_dir_all(mac.env.profile("coder")).unwrap();
@@ -48,7 +48,7 @@ fn a_property_list_whose_profile_is_gone_runs_nothing() {
 }
 
 #[test]
-fn no_secret_gets_into_a_property_list_or_an_argument() {
+fn property_lists_hold_no_secret() {
     const CANARY: &str = "canary-8f1e0c";
     let mac = Mac::new();
     mac.serving("coder");

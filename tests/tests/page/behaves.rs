@@ -197,7 +197,7 @@ fn a_log_is_followed_searched_and_paused() {
 }
 
 #[test]
-fn profiles_are_made_and_removed_with_their_names_typed() {
+fn delete_asks_for_the_typed_name() {
     let scene = Scene::of(Svscan::start());
     let (browser, env) = (&scene.browser, &scene.tree.env);
     browser.click("#new");

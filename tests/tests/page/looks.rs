@@ -17,7 +17,7 @@ fn crowd(env: &TestEnv, count: usize) {
 }
 
 #[test]
-fn with_450_profiles_rows_are_changed_and_never_made_anew() {
+fn rows_of_450_profiles_are_updated_in_place() {
     let tree = Svscan::start();
     crowd(&tree.env, 450);
     let scene = Scene::of(tree);

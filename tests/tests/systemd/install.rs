@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::suite::{UNITS, host};
 
 #[test]
-fn the_unit_is_what_systemd_takes_and_twice_is_as_once() {
+fn systemd_accepts_the_unit() {
     let host = host();
     host.profile("my-coder");
     let unit = "hermes-gateway@my-coder.service";
@@ -45,7 +45,7 @@ fn the_unit_is_what_systemd_takes_and_twice_is_as_once() {
 }
 
 #[test]
-fn a_longer_stop_budget_gets_into_the_unit_when_it_is_needed() {
+fn a_longer_stop_budget_updates_the_unit() {
     let host = host();
     host.profile("coder");
     let stop =
@@ -59,7 +59,7 @@ fn a_longer_stop_budget_gets_into_the_unit_when_it_is_needed() {
 }
 
 #[test]
-fn a_unit_that_is_not_ours_is_never_touched() {
+fn a_foreign_unit_stays() {
     let host = host();
     host.profile("coder");
     let template = format!("{UNITS}/hermes-gateway@.service");
@@ -98,7 +98,7 @@ fn another_home_has_units_of_its_own() {
 }
 
 #[test]
-fn what_the_machine_lacks_is_told_with_what_mends_it() {
+fn missing_requirements_are_reported_with_a_remedy() {
     let host = host();
     host.profile("coder");
     let root = |script: &str| {
