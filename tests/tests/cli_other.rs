@@ -228,7 +228,7 @@ fn missing_s6_is_told_with_the_ways_to_install_it() {
         [vec!["up"], vec!["gateway", "status"], vec!["profile", "create", "a"], vec!["boot"]]
     {
         let outcome = env.hermes(args).env("PATH", "/nonexistent").fails_with(5);
-        let told = "error: s6 is not installed: no s6-svscan was found in /command or on PATH\n\
+        let told = "error: failed to use s6\n  s6 is not installed: no s6-svscan was found in /command or on PATH\n\
             hint: install it with one of: apt install s6 · apk add s6 · brew install s6 · \
             pacman -S s6\n";
         assert_eq!(outcome.stderr, told);

@@ -209,9 +209,9 @@ fn a_log_goes_on_for_one_who_follows_it() {
     let also = dashboard.events("/api/v1/gateways/coder/log?follow");
     assert_eq!(dashboard.ask("GET", "/api/v1/gateways/nobody/log?follow", None).status, 404);
     assert_eq!(dashboard.ask("GET", "/api/v1/gateways/talker/log?lines=x", None).status, 400);
-    tree.world.hermes(["profile", "create", "gone"]).ok();
+    tree.env.hermes(["profile", "create", "gone"]).ok();
     let gone = dashboard.events("/api/v1/gateways/gone/log?follow");
-    tree.world.hermes(["profile", "delete", "gone", "-y"]).ok();
+    tree.env.hermes(["profile", "delete", "gone", "-y"]).ok();
     gone.await_end();
     // Nobody who listens holds up the end.
     assert_eq!(dashboard.end(Signal::TERM), Some(0));

@@ -46,7 +46,10 @@ use crate::output;
 
 /// The tree that `up` is about.
 fn tree(app: &App) -> Result<Tree, CliError> {
-    Ok(Tree::of_user(app.hermes.environment())?)
+    Tree::of_user(app.hermes.environment()).map_err(|source| {
+        let kind = hermes_s6::KIND;
+        hermes::Error::Backend { kind, source }.into()
+    })
 }
 
 pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
