@@ -5,6 +5,7 @@
 //! tested on planted mistakes.
 
 mod circles;
+mod confined;
 mod crates;
 mod manifests;
 mod prose;
@@ -100,6 +101,7 @@ fn tree(root: &Path) -> Result<Vec<Finding>> {
         }
         if path.ends_with(".rs") {
             findings.extend(rules::rust(&path, &text));
+            findings.extend(confined::check(&path, &text));
             sources.insert(path, text);
         }
     }

@@ -21,15 +21,6 @@ const BANNED: &[(&str, &str)] = &[
     (concat!("#![al", "low("), "say `expect`, with a reason"),
 ];
 
-/// The YAML library, which one module hides from all others.
-const YAML: &str = concat!("serde", "_yaml");
-const YAML_HOME: &str = "hermes-core/src/config";
-
-/// What runs a program in a container, as a word of its own, and the one file that may say it: there it
-/// becomes `hermes`, whom production runs as, and root has to be asked for.
-const ENTER: &[&str] = &[concat!("\"ex", "ec\""), concat!("docker ex", "ec")];
-const ENTER_HOME: &str = "tests/src/container.rs";
-
 /// Checks a Rust source.
 pub(super) fn rust(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = line_ends(path, text);
@@ -56,13 +47,6 @@ pub(super) fn rust(path: &str, text: &str) -> Vec<Finding> {
         }
         for (word, why) in BANNED.iter().filter(|(word, _)| has_word(line, word)) {
             find(Some(number), format!("`{word}`: {why}"));
-        }
-        let code = line.split("//").next().unwrap_or_default();
-        if ENTER.iter().any(|word| code.contains(word)) && path != ENTER_HOME {
-            find(Some(number), format!("enters a container: only {ENTER_HOME} does"));
-        }
-        if has_word(line, YAML) && !path.starts_with(YAML_HOME) {
-            find(Some(number), format!("`{YAML}`: only {YAML_HOME}* names it"));
         }
     }
     findings
@@ -118,7 +102,7 @@ pub(super) fn shellcheck_findings(path: &str, output: &str) -> Vec<Finding> {
 }
 
 /// Whether `line` has `word`, not as a part of a longer one.
-fn has_word(line: &str, word: &str) -> bool {
+pub(super) fn has_word(line: &str, word: &str) -> bool {
     let letter = |c: char| c.is_alphanumeric() || c == '_';
     let joined = |a: Option<char>, b: Option<char>| a.is_some_and(letter) && b.is_some_and(letter);
     line.match_indices(word).any(|(start, _)| {
@@ -178,27 +162,6 @@ mod tests {
         let text = "//! Purpose.\n".repeat(MAX_LINES);
         assert_eq!(check("a.rs", &text), [""; 0]);
         assert_eq!(check("a.rs", &(text + "//! More.\n")), ["a.rs: 401 lines, 400 are allowed"]);
-    }
-
-    #[test]
-    fn yaml_has_one_home() {
-        let text = format!("//! Purpose.\nuse {YAML}::Value;\n");
-        for path in ["hermes-core/src/config.rs", "hermes-core/src/config/edit.rs"] {
-            assert_eq!(check(path, &text), [""; 0]);
-        }
-        let expected = format!("tests/src/lib.rs:2: `{YAML}`: only {YAML_HOME}* names it");
-        assert_eq!(check("tests/src/lib.rs", &text), [expected]);
-    }
-
-    #[test]
-    fn containers_have_one_way_in() {
-        for word in ENTER {
-            let text = format!("//! Purpose; docker exec is a word.\nlet x = [{word}];\n");
-            assert_eq!(check(ENTER_HOME, &text), [""; 0]);
-            let expected =
-                format!("tests/src/lib.rs:2: enters a container: only {ENTER_HOME} does");
-            assert_eq!(check("tests/src/lib.rs", &text), [expected]);
-        }
     }
 
     #[test]
