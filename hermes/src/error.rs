@@ -51,10 +51,10 @@ pub enum Error {
         value: String,
     },
     /// Another machine or container runs the gateways.
-    #[error("{}={} supervises nothing: {why}", env::ROLE, env::ROLE_CLIENT)]
+    #[error("{}={} supervises nothing", env::ROLE, env::ROLE_CLIENT)]
     Client {
-        /// Who does.
-        why: String,
+        /// Who runs them.
+        source: DriverError,
     },
     /// The system's service manager is meant, and the backend in charge has none.
     #[error("`--system` means the system's systemd, and the backend here is {kind}")]
@@ -104,8 +104,9 @@ impl Error {
             | Self::Role { .. }
             | Self::NoSystemManager { .. } => Class::Usage,
             Self::Program { .. } => Class::Failed,
-            Self::Client { .. } => Class::Unreachable,
-            Self::Backend { source, .. } | Self::Unreachable { source } => source.class().clone(),
+            Self::Backend { source, .. }
+            | Self::Unreachable { source }
+            | Self::Client { source } => source.class().clone(),
             Self::Manager(error) => error.class(),
             Self::Store(error) => error.class(),
         }
@@ -121,10 +122,9 @@ impl Error {
             Self::Role { .. } => Some(
                 "use `owner`, which supervises gateways, or `client`, which does not".to_owned(),
             ),
-            Self::Client { .. } => Some("run the command there".to_owned()),
-            Self::Backend { source, .. } | Self::Unreachable { source } => {
-                source.hint().map(str::to_owned)
-            }
+            Self::Backend { source, .. }
+            | Self::Unreachable { source }
+            | Self::Client { source } => source.hint().map(str::to_owned),
             Self::Manager(error) => error.hint(),
             Self::Store(error) => error.hint(),
             _ => None,

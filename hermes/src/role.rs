@@ -1,6 +1,7 @@
 //! Whether another machine or container runs the gateways of a home: `HERMES_ROLE`.
 
 use hermes_core::RootHome;
+use hermes_core::driver::DriverError;
 use hermes_core::home::env;
 use hermes_s6::tree::owner;
 
@@ -20,7 +21,8 @@ pub(crate) fn refuse_client(root: &RootHome) -> Result<(), Error> {
         Ok(None) => format!("the gateways of `{home}` are run elsewhere, and by nobody now"),
         Err(error) => format!("the owner of `{home}` can't be read: {error}"),
     };
-    Err(Error::Client { why })
+    let source = DriverError::unreachable(why).with_hint("run the command there");
+    Err(Error::Client { source })
 }
 
 /// Whether this process supervises nothing.

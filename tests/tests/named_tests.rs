@@ -12,6 +12,8 @@ use serde_json::Value;
 const RELIABILITY: &str = "docs/reliability.md";
 /// Names tests by function, in the last column of its tables.
 const SECURITY: &str = "docs/security.md";
+/// Likewise.
+const ARCHITECTURE: &str = "ARCHITECTURE.md";
 /// The head of that column.
 const COLUMN: &str = "tested by";
 /// How many failures of other systems the first page answers for, beside R1.
@@ -88,17 +90,21 @@ fn cells(page: &str) -> Vec<&str> {
 
 #[test]
 fn pages_name_existing_tests() {
-    let [reliability, security] = [RELIABILITY, SECURITY].map(read);
-    let in_cell = |cell| -> Vec<&str> {
-        let names: Vec<_> = str::split(cell, '`').skip(1).step_by(2).collect();
-        assert!(!names.is_empty(), "{SECURITY}: no test for: {cell}");
-        names
+    let [reliability, security, architecture] = [RELIABILITY, SECURITY, ARCHITECTURE].map(read);
+    let in_cells = |page, text| -> Vec<&str> {
+        let in_cell = |cell| -> Vec<&str> {
+            let names: Vec<_> = str::split(cell, '`').skip(1).step_by(2).collect();
+            assert!(!names.is_empty(), "{page}: no test for: {cell}");
+            names
+        };
+        cells(text).into_iter().flat_map(in_cell).collect()
     };
-    let in_cells: Vec<_> = cells(&security).into_iter().flat_map(in_cell).collect();
     let tests = tests();
-    for (page, names, at_least) in
-        [(RELIABILITY, named(&reliability), 80), (SECURITY, in_cells, 30)]
-    {
+    for (page, names, at_least) in [
+        (RELIABILITY, named(&reliability), 80),
+        (SECURITY, in_cells(SECURITY, &security), 30),
+        (ARCHITECTURE, in_cells(ARCHITECTURE, &architecture), 20),
+    ] {
         assert!(names.len() >= at_least, "{page}: {} names were found", names.len());
         let exists = |name: &str| {
             let path = name.replace('/', "::");
