@@ -174,7 +174,7 @@ fn a_failed_step_is_undone() {
         } else {
             failures += 1;
             is_one_clear_error(&renamed);
-            let done = renamed.stderr.contains(&format!("it is called `{to}` now"));
+            let done = renamed.stderr.contains(&format!("is called `{to}` now"));
             if !done {
                 scene.is_whole(true, &seen);
                 assert_eq!(scene.name, from, "{seen}");
@@ -210,7 +210,7 @@ fn boot_finishes_a_failed_undo() {
     assert_eq!(refused.code(), Some(1), "{refused}");
     is_one_clear_error(&refused);
     for said in
-        ["failed to register the gateway of `b`", "could not all be undone", "`hermes boot`"]
+        ["failed to register the gateway of `b`", "not everything could be undone", "`hermes boot`"]
     {
         assert!(refused.stderr.contains(said), "{said}\n{refused}");
     }

@@ -6,6 +6,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use thiserror::Error;
+
 use crate::error_chain::is_denied;
 use crate::error_class::Class;
 use crate::intent::IntentError;
@@ -63,6 +65,13 @@ impl DriverError {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// The same as the cause of a step that failed: ``register the gateway of `coder` ``.
+    #[must_use]
+    pub fn in_step(self, step: impl Into<String>) -> Self {
+        let cause = FailedStep { step: step.into(), source: self.cause };
+        Self { cause: Box::new(cause), ..self }
+    }
+
     /// Which class of failure it is.
     pub fn class(&self) -> &Class {
         &self.class
@@ -76,6 +85,14 @@ impl DriverError {
     fn of_class(self, class: Class) -> Self {
         Self { class, ..self }
     }
+}
+
+/// A step of a sequence that failed.
+#[derive(Debug, Error)]
+#[error("failed to {step}")]
+struct FailedStep {
+    step: String,
+    source: Cause,
 }
 
 impl fmt::Display for DriverError {

@@ -112,10 +112,15 @@ impl Supervisor {
     }
 
     fn carry_over(&self, target: &RenameTarget<'_>, prior: PriorState) -> Result<(), DriverError> {
-        self.driver.remove(&target.old)?;
-        target.renaming.move_files()?;
-        self.create_again(&target.new, prior)?;
-        if prior.ran { self.driver.up(&target.new) } else { Ok(()) }
+        let RenameTarget { renaming, old, new } = target;
+        let step = |verb: &str, name| format!("{verb} the gateway of `{name}`");
+        let removed = self.driver.remove(old);
+        removed.map_err(|error| error.in_step(step("unregister", old.name())))?;
+        renaming.move_files()?;
+        let created = self.create_again(new, prior);
+        created.map_err(|error| error.in_step(step("register", new.name())))?;
+        let started = if prior.ran { self.driver.up(new) } else { Ok(()) };
+        started.map_err(|error| error.in_step(step("start", new.name())))
     }
 
     fn undo(&self, target: &RenameTarget<'_>, prior: PriorState) -> Result<(), DriverError> {
