@@ -1,14 +1,15 @@
-//! The backends of a host: systemd and launchd.
+//! The drivers of a host's service managers: systemd and launchd.
 //!
-//! On a host a gateway is *installed* and not registered while the machine runs, so both keep the
-//! refusing methods of [`hermes_core::ProfileRegistrar`] and have those of [`hermes_core::Backend`].
+//! On a host a gateway is *installed* for every start of the machine, and not registered while it runs.
 //!
 //! # Example
 //!
 //! A program that installs a gateway in its user's systemd and starts it:
 //!
 //! ```no_run
-//! use hermes_core::{RootHome, ServiceManager, wait::Timeouts};
+//! use std::sync::Arc;
+//!
+//! use hermes_core::{RootHome, ServiceManager, Store, Supervisor, wait::Timeouts};
 //! use hermes_host::{Account, Scope, Systemd, systemd::Setup};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,8 +23,9 @@
 //!     is_root: false,
 //!     timeouts: Timeouts::default(),
 //! };
-//! let systemd = Systemd::new(home, Scope::User, setup, "/usr/bin".as_ref());
-//! let status = systemd.start(&"coder".parse()?)?;
+//! let systemd = Systemd::new(home.clone(), Scope::User, setup, "/usr/bin".as_ref());
+//! let supervisor = Supervisor::new(Arc::new(systemd), Store::new(home));
+//! let status = supervisor.start(&"coder".parse()?)?;
 //! assert!(status.state.is_running());
 //! # Ok(())
 //! # }

@@ -46,10 +46,13 @@ impl ProfileView {
     /// The profile now, of which `status` is known. `chosen` is the profile that commands mean which name
     /// none.
     pub fn new(profile: &Profile, status: Option<&Status>, chosen: &ProfileName) -> Self {
-        let gateway = Gateway::new(profile.clone());
-        let (port, wrong_config) = match gateway.port() {
-            Ok(port) => (port, None),
-            Err(error) => (None, Some(error.to_string())),
+        // The status has a port only if the configuration could be read.
+        let (port, wrong_config) = match status.and_then(|status| status.port) {
+            Some(port) => (Some(port), None),
+            None => match Gateway::new(profile.clone()).port() {
+                Ok(port) => (port, None),
+                Err(error) => (None, Some(error.to_string())),
+            },
         };
         // Where the status has no intent, the reason is reported here.
         let known = status.and_then(|status| status.intent);
