@@ -17,8 +17,8 @@ use crate::status::Status;
 
 /// Starting, stopping and asking about gateways by profile.
 ///
-/// Every method blocks at most until the deadlines its backend was built with, and then answers
-/// [`ManagerError::TimedOut`]. "Done" means seen, not asked for.
+/// Every method blocks until the deadlines that its backend was built with at most, and then fails with the
+/// class [`Class::TimedOut`]. "Done" means observed, not requested.
 pub trait ServiceManager {
     /// What kind of backend this is. Never blocks.
     fn kind(&self) -> Kind;
