@@ -44,11 +44,6 @@ impl App {
         })
     }
 
-    /// The same, found anew.
-    pub(crate) fn again(&self) -> Result<Self, CliError> {
-        Ok(Self { hermes: self.hermes.again()?, ..self.clone() })
-    }
-
     /// The root home's profiles.
     pub(crate) fn store(&self) -> &Store {
         self.hermes.store()
@@ -80,10 +75,10 @@ impl App {
     /// The profile that a command means which names none: the one named on the line or by
     /// `HERMES_HOME`, else the chosen one, else `default`.
     pub(crate) fn profile(&self) -> Result<ProfileName, CliError> {
-        if let Some(profile) = self.profile_option.as_ref().or(self.hermes.home_profile()) {
-            return Ok(profile.clone());
+        match &self.profile_option {
+            Some(profile) => Ok(profile.clone()),
+            None => Ok(self.hermes.profile()?),
         }
-        Ok(self.store().active()?.unwrap_or_else(ProfileName::default_profile))
     }
 
     /// The profile of a gateway's own process, of which there is one: the one among `names`, named by

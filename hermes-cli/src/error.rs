@@ -3,11 +3,13 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use hermes_core::driver::{Cause, Class, DriverError};
+use hermes::view::{ErrorView, code};
+use hermes_core::driver::{Cause, DriverError};
 use hermes_core::error_chain::{chain, in_one_line, is_denied};
 use hermes_core::manager::ManagerError;
 use hermes_core::store::StoreError;
 use hermes_core::supervisor::ProfileError;
+use hermes_dashboard::DashboardError;
 use hermes_gateway::GatewayError;
 
 /// Exit codes. `SUCCESS` is also that of a stop of what was stopped.
@@ -79,6 +81,17 @@ impl CliError {
         format!("{self}{}", causes.collect::<String>())
     }
 
+    /// The error as an object.
+    pub(crate) fn view(&self) -> ErrorView {
+        ErrorView {
+            profile: None,
+            error: self.to_string(),
+            causes: self.causes().collect(),
+            hint: self.hint.clone(),
+            code: self.code,
+        }
+    }
+
     /// The causes, outermost first.
     pub(crate) fn causes(&self) -> impl Iterator<Item = String> + '_ {
         self.cause.iter().flat_map(|cause| chain(&**cause)).map(ToString::to_string)
@@ -91,23 +104,12 @@ impl fmt::Display for CliError {
     }
 }
 
-/// The exit code of a class of failures.
-fn code_of(class: &Class) -> u8 {
-    match class {
-        Class::Usage => exit::USAGE,
-        Class::NoSuchProfile(_) => exit::NOT_FOUND,
-        Class::Unreachable | Class::Denied => exit::OUT_OF_REACH,
-        Class::TimedOut(_) => exit::OUT_OF_TIME,
-        _ => exit::FAILURE,
-    }
-}
-
 /// An error of a library, with its class and its hint.
 macro_rules! from_library {
     ($($error:ty),*) => {
         $(impl From<$error> for CliError {
             fn from(error: $error) -> Self {
-                let (code, hint) = (code_of(&error.class()), error.hint().map(Into::into));
+                let (code, hint) = (code(&error.class()), error.hint().map(Into::into));
                 Self { code, hint, ..Self::of(error) }
             }
         })*
@@ -124,7 +126,7 @@ impl From<ProfileError> for CliError {
 
 impl From<DriverError> for CliError {
     fn from(error: DriverError) -> Self {
-        let (code, hint) = (code_of(error.class()), error.hint().map(str::to_owned));
+        let (code, hint) = (code(error.class()), error.hint().map(str::to_owned));
         Self { code, hint, ..Self::of(error) }
     }
 }
@@ -140,11 +142,45 @@ impl From<GatewayError> for CliError {
     }
 }
 
+impl From<DashboardError> for CliError {
+    fn from(error: DashboardError) -> Self {
+        let code = if error.is_permanent() { exit::CONFIG } else { exit::FAILURE };
+        let hint = error.hint().map(str::to_owned);
+        Self { code, hint, ..Self::of(error) }
+    }
+}
+
 impl CliError {
     /// An error of ours: its own line, and its causes below.
     pub(crate) fn of(error: impl StdError + Send + Sync + 'static) -> Self {
         let message = error.to_string();
         let cause = error.source().map(|cause| Cause::from(in_one_line(cause)));
         Self { code: exit::FAILURE, message, cause, hint: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hermes_core::ProfileName;
+    use hermes_core::driver::Class;
+
+    use super::*;
+
+    #[test]
+    fn every_class_of_the_library_has_its_exit_code() {
+        let name = ProfileName::default_profile;
+        for (class, expected) in [
+            (Class::Usage, exit::USAGE),
+            (Class::NoSuchProfile(name()), exit::NOT_FOUND),
+            (Class::Unreachable, exit::OUT_OF_REACH),
+            (Class::Denied, exit::OUT_OF_REACH),
+            (Class::TimedOut(Duration::ZERO), exit::OUT_OF_TIME),
+            (Class::AlreadyRegistered(name()), exit::FAILURE),
+            (Class::Failed, exit::FAILURE),
+        ] {
+            assert_eq!(code(&class), expected, "{class:?}");
+        }
     }
 }

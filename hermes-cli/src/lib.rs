@@ -9,13 +9,12 @@
 //! }
 //! ```
 //!
-//! `args` is the command line, `app` what it means here (home, profile, backend), `commands` what is done,
-//! `dashboard` the page. Only this crate prints.
+//! `args` is the command line, `app` what it means here (home, profile, backend), `commands` what is done.
+//! Only this crate prints.
 
 mod app;
 mod args;
 mod commands;
-mod dashboard;
 mod error;
 mod escape;
 mod output;

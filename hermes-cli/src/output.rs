@@ -199,18 +199,8 @@ pub(crate) fn error(error: &CliError, json: bool) {
     }
     if json {
         // It was told above; that it can't be printed twice is not worth another error.
-        let _ = self::json(&as_json(error));
+        let _ = self::json(&error.view());
     }
-}
-
-/// An error as an object.
-pub(crate) fn as_json(error: &CliError) -> serde_json::Value {
-    serde_json::json!({
-        "error": error.to_string(),
-        "causes": error.causes().collect::<Vec<_>>(),
-        "hint": error.hint(),
-        "code": error.code(),
-    })
 }
 
 /// One line on stderr. Where nobody takes it, there is nobody to be told of that, either.

@@ -185,6 +185,11 @@ impl Store {
         Ok(listing)
     }
 
+    /// The names of all profiles, in the order of [`list`](Self::list).
+    pub fn names(&self) -> Result<Vec<ProfileName>, StoreError> {
+        Ok(self.list()?.profiles.into_iter().map(|profile| profile.name).collect())
+    }
+
     /// The profile called `name`, or `None`.
     pub fn find(&self, name: &ProfileName) -> Result<Option<Profile>, StoreError> {
         let home = self.root.profile(name);

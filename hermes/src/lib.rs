@@ -119,6 +119,15 @@ impl Hermes {
         self.home_profile.as_ref()
     }
 
+    /// The profile that a command means which names none: the one whose home `HERMES_HOME` is, else the chosen
+    /// one, else `default`.
+    pub fn profile(&self) -> Result<ProfileName, Error> {
+        match &self.home_profile {
+            Some(profile) => Ok(profile.clone()),
+            None => Ok(self.store.active()?.unwrap_or_else(ProfileName::default_profile)),
+        }
+    }
+
     /// What the backend in charge is called; [`Kind::NONE`] if none is.
     pub fn kind(&self) -> Result<Kind, Error> {
         let backend = backends::in_charge(&self.backends, self.facts())?;

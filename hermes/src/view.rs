@@ -1,9 +1,15 @@
-//! What commands print and the dashboard serves of a gateway and of a profile.
+//! What commands print and the dashboard serves of a gateway, of a profile and of an error.
 
+use std::error::Error as _;
+
+use hermes_core::driver::Class;
+use hermes_core::error_chain::in_one_line;
 use hermes_core::store::Profile;
 use hermes_core::{Gateway, Intent, ProfileName, State, Status};
 use jiff::Timestamp;
 use serde::Serialize;
+
+use crate::error::Error;
 
 /// A gateway's status, with how long its process has run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -69,5 +75,44 @@ impl ProfileView {
             state: status.map(|status| status.state),
             problem: wrong_config.or(wrong_intent),
         }
+    }
+}
+
+/// An error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErrorView {
+    /// The profile, in an answer about several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileName>,
+    /// What failed.
+    pub error: String,
+    /// The causes, outermost first.
+    pub causes: Vec<String>,
+    /// What the user can do about it.
+    pub hint: Option<String>,
+    /// The exit code of a command that fails with it.
+    pub code: u8,
+}
+
+impl From<Error> for ErrorView {
+    fn from(error: Error) -> Self {
+        Self {
+            profile: None,
+            error: error.to_string(),
+            causes: error.source().map(in_one_line).into_iter().collect(),
+            hint: error.hint(),
+            code: code(&error.class()),
+        }
+    }
+}
+
+/// The exit code of a command that fails with an error of this class.
+pub fn code(class: &Class) -> u8 {
+    match class {
+        Class::Usage => 2,
+        Class::NoSuchProfile(_) => 4,
+        Class::Unreachable | Class::Denied => 5,
+        Class::TimedOut(_) => 6,
+        _ => 1,
     }
 }

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod boot;
+mod dashboard;
 mod docs;
 mod doctor;
 mod gateway;
@@ -10,10 +11,10 @@ pub(crate) mod status;
 mod up;
 
 use hermes_core::driver::Backend;
+use hermes_dashboard::Place;
 
 use crate::app::App;
 use crate::args::{Arguments, Command};
-use crate::dashboard;
 use crate::error::CliError;
 use crate::privilege;
 
@@ -45,8 +46,8 @@ pub(crate) fn run(arguments: Arguments, backends: &[Backend]) -> Result<u8, CliE
         Command::Doctor { health: true, .. } => doctor::health(&app()?),
         Command::Doctor { fix, .. } => doctor::run(&app()?, fix),
         Command::Dashboard { host, port, origin } => {
-            let place = dashboard::Place::of(host, port, origin)?;
-            dashboard::run(&app()?, &place)
+            let place = Place::new(host, port, origin)?;
+            dashboard::run(&app()?, place)
         }
         Command::Completions { shell } => docs::completions(shell),
         Command::Man { directory } => docs::man(directory.as_deref()),

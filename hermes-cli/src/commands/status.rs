@@ -185,7 +185,7 @@ fn describe(view: &StatusView) -> Result<(), CliError> {
 /// The profiles a command is about: those it names, all of them, or the one it runs for.
 pub(crate) fn names(app: &App, which: &ProfileSelector) -> Result<Vec<ProfileName>, CliError> {
     if which.all {
-        return Ok(app.store().list()?.profiles.into_iter().map(|profile| profile.name).collect());
+        return Ok(app.store().names()?);
     }
     if which.names.is_empty() {
         return Ok(vec![app.profile()?]);

@@ -16,13 +16,6 @@ use modules::{Edge, Modules};
 /// The circles that are still there. What is gone from the tree has to go from here, so that the list only shrinks.
 pub(super) const KNOWN: &[&[&str]] = &[
     &["hermes-cli/src/commands/doctor/backend.rs", "hermes-cli/src/commands/doctor/homes.rs"],
-    &[
-        "hermes-cli/src/dashboard/api.rs",
-        "hermes-cli/src/dashboard/follow.rs",
-        "hermes-cli/src/dashboard/guard.rs",
-        "hermes-cli/src/dashboard/metrics.rs",
-        "hermes-cli/src/dashboard/server.rs",
-    ],
     &["tests/src/test_env.rs", "tests/src/tree.rs"],
 ];
 

@@ -4,7 +4,7 @@ mod launchd;
 
 use std::collections::BTreeMap;
 
-use hermes::view::StatusView;
+use hermes::view::{ErrorView, StatusView};
 use hermes_core::manager::ManagerError;
 use hermes_core::parallel;
 use hermes_core::{
@@ -138,9 +138,8 @@ fn each(
                 output::error(&error, false);
                 code = if code == exit::SUCCESS { error.code() } else { code };
                 if app.json {
-                    let mut report = output::as_json(&error);
-                    report["profile"] = name.as_str().into();
-                    reports.push(report);
+                    let report = ErrorView { profile: Some(name), ..error.view() };
+                    reports.push(serde_json::json!(report));
                 }
             }
         }

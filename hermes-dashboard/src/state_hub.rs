@@ -1,4 +1,4 @@
-//! What was last seen of all gateways, and who is told when that changes.
+//! The last observation of all gateways, and the listeners that are sent its changes.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,19 +6,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::body::Bytes;
+use hermes::view::ErrorView;
 use hermes_core::ProfileName;
 use rustix::event::EventfdFlags;
-use serde::Serialize;
-use serde_json::Value;
 use tokio::sync::broadcast::{self, Receiver};
 
-use super::gateway_view::GatewayView;
+use crate::gateway_view::GatewayView;
+use crate::sse::event;
 
-/// How far behind a listener may be before it is told everything anew.
+/// How many events a listener may be behind before it is sent everything anew.
 const BEHIND: usize = 256;
 
-/// The state_hub.
-pub(super) struct StateHub {
+/// The last observation, and its listeners.
+pub(crate) struct StateHub {
     seen: Mutex<Seen>,
     feed: broadcast::Sender<Bytes>,
     /// Wakes the watcher.
@@ -28,8 +28,8 @@ pub(super) struct StateHub {
 #[derive(Default)]
 struct Seen {
     views: BTreeMap<ProfileName, GatewayView>,
-    /// Why the gateways can't be looked at.
-    problem: Option<Value>,
+    /// Why the gateways can't be observed.
+    problem: Option<ErrorView>,
     /// How often a gateway was seen with another process than before.
     restarts: BTreeMap<ProfileName, u64>,
     /// The last process of each.
@@ -39,8 +39,8 @@ struct Seen {
 }
 
 impl StateHub {
-    /// An empty one.
-    pub(super) fn new() -> io::Result<Self> {
+    /// One without an observation and without listeners.
+    pub(crate) fn new() -> io::Result<Self> {
         let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self { seen: Mutex::default(), feed: broadcast::Sender::new(BEHIND), wake })
     }
@@ -49,8 +49,8 @@ impl StateHub {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All there is to tell at the moment, and whatever changes from then on.
-    pub(super) fn listen(&self) -> (Option<Bytes>, Receiver<Bytes>) {
+    /// The last observation, if there is one, and every change from then on.
+    pub(crate) fn listen(&self) -> (Option<Bytes>, Receiver<Bytes>) {
         let seen = self.seen();
         let feed = self.feed.subscribe();
         // Nobody looked while nobody listened.
@@ -59,34 +59,34 @@ impl StateHub {
     }
 
     /// Everything anew, for a listener that is behind.
-    pub(super) fn again(&self) -> (Bytes, Receiver<Bytes>) {
+    pub(crate) fn again(&self) -> (Bytes, Receiver<Bytes>) {
         let seen = self.seen();
         (snapshot(&seen), self.feed.subscribe())
     }
 
     /// Whether anybody listens.
-    pub(super) fn is_watched(&self) -> bool {
+    pub(crate) fn is_watched(&self) -> bool {
         self.feed.receiver_count() > 0
     }
 
     /// Has the watcher look again.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         // It fails only where it was woken so often that it is awake.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
     /// What becomes readable when the watcher is to look.
-    pub(super) fn wake_fd(&self) -> BorrowedFd<'_> {
+    pub(crate) fn wake_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
 
     /// Takes in that the watcher was woken; whether it was.
-    pub(super) fn was_woken(&self) -> bool {
+    pub(crate) fn was_woken(&self) -> bool {
         rustix::io::read(&self.wake, &mut [0; 8]).is_ok()
     }
 
     /// Records all that was seen, or why nothing was.
-    pub(super) fn record_all(&self, all: Result<Vec<(ProfileName, GatewayView)>, Value>) {
+    pub(crate) fn record_all(&self, all: Result<Vec<(ProfileName, GatewayView)>, ErrorView>) {
         let mut seen = self.seen();
         let first = !std::mem::replace(&mut seen.looked, true);
         match all {
@@ -117,13 +117,13 @@ impl StateHub {
     }
 
     /// Records what was seen of one, `None` if it is gone.
-    pub(super) fn record(&self, name: ProfileName, gateway_view: Option<GatewayView>) {
+    pub(crate) fn record(&self, name: ProfileName, gateway_view: Option<GatewayView>) {
         let mut seen = self.seen();
         seen.put(name, gateway_view).into_iter().for_each(|news| self.tell(news));
     }
 
     /// How often a gateway was started again since the dashboard was.
-    pub(super) fn restarts(&self, name: &ProfileName) -> u64 {
+    pub(crate) fn restarts(&self, name: &ProfileName) -> u64 {
         self.seen().restarts.get(name).copied().unwrap_or_default()
     }
 
@@ -164,10 +164,4 @@ fn snapshot(seen: &Seen) -> Bytes {
             "problem": seen.problem,
         }),
     )
-}
-
-/// An event as `text/event-stream` has it (HTML Standard, 9.2.6). JSON has no line ends of its own.
-pub(super) fn event(name: &str, data: &impl Serialize) -> Bytes {
-    let data = serde_json::to_string(data).unwrap_or_else(|_| "null".to_owned());
-    format!("event: {name}\ndata: {data}\n\n").into()
 }

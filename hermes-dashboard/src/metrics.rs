@@ -1,11 +1,11 @@
-//! `GET /metrics`: the same for Prometheus, in its text format (OpenMetrics 1.0).
+//! `GET /metrics`: the gateways in numbers for Prometheus, in its text format (OpenMetrics 1.0).
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use hermes_core::{Intent, State as Of};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use hermes_core::{Intent, State as GatewayState};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -14,11 +14,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::AtomicU64;
 
-use super::Dashboard;
-use super::api::Refusal;
-use super::gateway_view::{self, GatewayView};
-use super::state_hub::StateHub;
-use crate::error::CliError;
+use crate::answer::{Answer, Refusal};
+use crate::gateway_view::{self, GatewayView};
+use crate::shared::Shared;
+use crate::state_hub::StateHub;
 
 const KIND: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -28,22 +27,24 @@ struct ProfileLabel {
 }
 
 /// All gateways in numbers.
-pub(super) async fn answer(State(dashboard): State<Arc<Dashboard>>) -> Result<Response, Refusal> {
-    let _place = dashboard.limits.to_read().await;
-    let state_hub = dashboard.state_hub.clone();
-    let text = dashboard.blocking(move |app| {
-        let services = app.reachable()?;
-        let all = gateway_view::all(app, &services)?;
+pub(crate) async fn answer(State(shared): State<Arc<Shared>>) -> Answer {
+    let _place = shared.limits.to_read().await;
+    let seen = shared.blocking(|hermes| {
+        let services = hermes.reachable()?;
         // Only a tree of s6 has a boot of ours.
         let boot = services.boot_duration().ok().flatten();
-        let all = all.iter().map(|(_, gateway_view)| gateway_view);
-        told(all, &state_hub, boot.map(|took| took.as_secs_f64()))
-            .map_err(|error| CliError::new("failed to write down the metrics").because(error))
+        Ok((gateway_view::all(&services)?, boot))
     });
-    Ok(([(header::CONTENT_TYPE, KIND)], text.await?).into_response())
+    let (all, boot) = seen.await?;
+    let all = all.iter().map(|(_, gateway_view)| gateway_view);
+    let text = text(all, &shared.state_hub, boot.map(|took| took.as_secs_f64()));
+    let text = text.map_err(|error| {
+        Refusal::new(StatusCode::CONFLICT, "failed to write down the metrics").because(error)
+    })?;
+    Ok(([(header::CONTENT_TYPE, KIND)], text).into_response())
 }
 
-fn told<'a>(
+fn text<'a>(
     views: impl Iterator<Item = &'a GatewayView>,
     state_hub: &StateHub,
     boot: Option<f64>,
@@ -54,9 +55,9 @@ fn told<'a>(
     for view in views.filter_map(GatewayView::view) {
         let status = &view.status;
         let whose = ProfileLabel { profile: status.profile.to_string() };
-        up.get_or_create(&whose).set((status.state == Of::Up).into());
+        up.get_or_create(&whose).set((status.state == GatewayState::Up).into());
         wanted.get_or_create(&whose).set((status.intent == Some(Intent::Running)).into());
-        parked.get_or_create(&whose).set((status.state == Of::Parked).into());
+        parked.get_or_create(&whose).set((status.state == GatewayState::Parked).into());
         deaths.get_or_create(&whose).set(status.deaths.into());
         restarts.get_or_create(&whose).inc_by(state_hub.restarts(&status.profile));
         if let Some(seconds) = view.uptime_seconds {

@@ -18,7 +18,7 @@ const READERS: usize = 4;
 const LISTENERS: usize = 64;
 
 /// What is left.
-pub(super) struct Limits {
+pub(crate) struct Limits {
     actions: Arc<Semaphore>,
     readers: Arc<Semaphore>,
     listeners: Arc<Semaphore>,
@@ -44,7 +44,7 @@ impl Default for Limits {
 
 /// Why an action may not begin.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(crate) enum Refused {
     /// Another one on the same profile has not ended.
     Busy,
     /// There were too many; the next may come after this.
@@ -52,7 +52,7 @@ pub(super) enum Refused {
 }
 
 /// An action that may begin; it ends with this value.
-pub(super) struct Action {
+pub(crate) struct Action {
     name: ProfileName,
     busy: Arc<Mutex<BTreeSet<ProfileName>>>,
 }
@@ -65,7 +65,7 @@ impl Drop for Action {
 
 impl Limits {
     /// Begins an action on a profile, of which there is one at a time.
-    pub(super) fn begin(&self, name: &ProfileName) -> Result<Action, Refused> {
+    pub(crate) fn begin(&self, name: &ProfileName) -> Result<Action, Refused> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if busy.contains(name) {
             return Err(Refused::Busy);
@@ -88,22 +88,22 @@ impl Limits {
     }
 
     /// Waits for a place among those that act.
-    pub(super) async fn to_act(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn to_act(&self) -> Option<OwnedSemaphorePermit> {
         self.actions.clone().acquire_owned().await.ok()
     }
 
     /// Waits for a place among those that read.
-    pub(super) async fn to_read(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn to_read(&self) -> Option<OwnedSemaphorePermit> {
         self.readers.clone().acquire_owned().await.ok()
     }
 
     /// A place among those that listen, if there is one.
-    pub(super) fn to_listen(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) fn to_listen(&self) -> Option<OwnedSemaphorePermit> {
         self.listeners.clone().try_acquire_owned().ok()
     }
 
     /// A place among those that follow a log, if there is one.
-    pub(super) fn to_follow(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) fn to_follow(&self) -> Option<OwnedSemaphorePermit> {
         self.followers.clone().try_acquire_owned().ok()
     }
 }

@@ -1,16 +1,12 @@
-//! The page and its parts. They hold nothing that is anybody's, and are open to all.
-
-use std::sync::Arc;
+//! The page and its parts: static assets without user data, served without the token.
 
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
 
-use super::Dashboard;
-
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// Where a part is, what it is, and its text.
+/// The path of a part, its media type and its text.
 type Part = (&'static str, &'static str, &'static str);
 
 const PARTS: [Part; 10] = [
@@ -26,13 +22,13 @@ const PARTS: [Part; 10] = [
     ("/words.js", SCRIPT, include_str!("assets/words.js")),
 ];
 
-/// Whether what is at a path needs no token.
-pub(super) fn is_open(path: &str) -> bool {
+/// Whether `path` is served without the token.
+pub(crate) fn is_open(path: &str) -> bool {
     PARTS.iter().any(|(of_part, ..)| *of_part == path)
 }
 
-/// Answers with the parts.
-pub(super) fn router() -> Router<Arc<Dashboard>> {
+/// Serves the parts.
+pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     PARTS.into_iter().fold(Router::new(), |router, (path, kind, text)| {
         router.route(path, get(move || async move { ([(header::CONTENT_TYPE, kind)], text) }))
     })

@@ -1,4 +1,5 @@
-//! The token: what whoever uses the dashboard has to know. Made once, and for its owner's eyes alone.
+//! The token: the secret that every request but those for the page carries. It is created once, in a file
+//! that only its owner can read.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
@@ -9,21 +10,18 @@ use fs_err as fs;
 use hermes_core::fsutil;
 use rustix::fs::OFlags;
 
-use crate::error::{CliError, exit};
+use crate::error::{DashboardError, UnusableToken};
 
-/// How many bytes of chance one has.
+/// How many random bytes one has.
 const BYTES: usize = 32;
 /// Shorter ones could be guessed.
 const SHORTEST: usize = 32;
 const MODE: u32 = 0o600;
 
-/// The token in the file at `path`, and whether it was made just now. One that others may read, or could
-/// guess, is refused: that does not come right by itself.
-pub(super) fn read_or_make(path: &Path) -> Result<(String, bool), CliError> {
-    let failed = |error: io::Error| {
-        let message = format!("failed to make the dashboard's token in `{}`", path.display());
-        CliError::new(message).because(error).with_code(exit::FAILURE)
-    };
+/// The token in the file at `path`, and whether it was created just now. One that others may read, or could
+/// guess, is refused.
+pub(crate) fn read_or_make(path: &Path) -> Result<(String, bool), DashboardError> {
+    let failed = |source| DashboardError::MakeToken { path: path.to_owned(), source };
     if let Some(home) = path.parent() {
         fs::create_dir_all(home).map_err(failed)?;
     }
@@ -33,13 +31,8 @@ pub(super) fn read_or_make(path: &Path) -> Result<(String, bool), CliError> {
     if made {
         return Ok((fresh, true));
     }
-    let token = read(path).map_err(|why| {
-        CliError::new(format!("the dashboard's token in `{}` is of no use", path.display()))
-            .because(why)
-            .with_hint("remove the file, and the next start makes another")
-            .with_code(exit::CONFIG)
-    })?;
-    Ok((token, false))
+    let unusable = |source| DashboardError::Token { path: path.to_owned(), source };
+    Ok((read(path).map_err(unusable)?, false))
 }
 
 fn fresh() -> io::Result<String> {
@@ -48,33 +41,32 @@ fn fresh() -> io::Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn read(path: &Path) -> Result<String, String> {
+fn read(path: &Path) -> Result<String, UnusableToken> {
     let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(no_link).open(path);
-    let file = file.map_err(|error| error.to_string())?;
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    let file = OpenOptions::new().read(true).custom_flags(no_link).open(path)?;
+    let metadata = file.metadata()?;
     let mode = metadata.mode() & 0o777;
     if !metadata.is_file() {
-        return Err("it is no file".to_owned());
+        return Err(UnusableToken::NotAFile);
     }
     if mode & 0o077 != 0 {
-        return Err(format!("others may use it: its mode is {mode:04o} and not {MODE:04o}"));
+        return Err(UnusableToken::OpenToOthers { mode });
     }
-    let me = rustix::process::geteuid().as_raw();
-    if metadata.uid() != me {
-        return Err(format!("it belongs to uid {} and not to {me}", metadata.uid()));
+    let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner != me {
+        return Err(UnusableToken::Foreign { owner, me });
     }
     let mut text = String::new();
-    file.take(4096).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    file.take(4096).read_to_string(&mut text)?;
     let token = text.trim_ascii();
     if token.len() < SHORTEST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("it is not {SHORTEST} letters and digits or more"));
+        return Err(UnusableToken::Weak { shortest: SHORTEST });
     }
     Ok(token.to_owned())
 }
 
-/// Whether two texts are the same, in a time that does not tell where they differ.
-pub(super) fn is_same(one: &str, other: &str) -> bool {
+/// Whether two texts are the same, in a time that does not depend on where they differ.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
     let differ = |all: u8, (a, b): (u8, u8)| std::hint::black_box(all | (a ^ b));
     one.len() == other.len() && one.bytes().zip(other.bytes()).fold(0, differ) == 0
 }
@@ -113,16 +105,17 @@ mod tests {
         ] {
             fs::write(&path, format!("{text}\n")).unwrap();
             fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let read = read_or_make(&path).map_err(|error| error.code());
-            let expected = if fits { Ok((good.clone(), false)) } else { Err(exit::CONFIG) };
-            assert_eq!(read, expected, "{text:?} {mode:o}");
+            match read_or_make(&path) {
+                Ok(read) => assert!(fits && read == (good.clone(), false), "{text:?} {mode:o}"),
+                Err(error) => assert!(!fits && error.is_permanent(), "{text:?} {mode:o}: {error}"),
+            }
             fs::remove_file(&path).unwrap();
         }
         let elsewhere = dir.path().join("elsewhere");
         fs::write(&elsewhere, &good).unwrap();
         fs::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o600)).unwrap();
         symlink(&elsewhere, &path).unwrap();
-        assert_eq!(read_or_make(&path).unwrap_err().code(), exit::CONFIG);
+        assert!(read_or_make(&path).unwrap_err().is_permanent());
     }
 
     #[test]

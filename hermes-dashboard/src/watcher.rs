@@ -1,35 +1,34 @@
-//! The one thread that looks at the gateways, for all who listen.
+//! The one thread that observes the gateways, for all listeners.
 //!
-//! Under s6 it is told what changed, and looks at that. What nothing announces (a supervisor that was
-//! killed, an orphan), and any other kind of backend, it looks at from time to time, as long as somebody
-//! listens.
+//! s6 announces which gateways changed, and the thread observes those. What nothing announces (a supervisor
+//! that was killed, an orphan), and any other backend, it polls for as long as somebody listens.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use hermes::view::ErrorView;
 use hermes_core::Supervisor;
 use hermes_core::changes::{Changed, Changes};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::Dashboard;
-use super::gateway_view::{self, GatewayView};
-use crate::error::CliError;
-use crate::output;
+use crate::error::DashboardError;
+use crate::gateway_view::{self, GatewayView};
+use crate::shared::Shared;
 
-/// How often all is looked at where changes are told, and where they are not.
-const TOLD: Duration = Duration::from_secs(10);
-const UNTOLD: Duration = Duration::from_secs(3);
+/// How often all gateways are observed where a backend announces changes, and where none does.
+const ANNOUNCED: Duration = Duration::from_secs(10);
+const UNANNOUNCED: Duration = Duration::from_secs(3);
 
 /// Starts the thread, which lives as long as the process.
-pub(super) fn start(dashboard: &Arc<Dashboard>) -> Result<(), CliError> {
-    let dashboard = dashboard.clone();
+pub(crate) fn start(shared: &Arc<Shared>) -> Result<(), DashboardError> {
+    let shared = shared.clone();
     let thread = std::thread::Builder::new().name("watcher".to_owned());
-    let started = thread.spawn(move || Watcher { dashboard, changes: None }.run());
-    started.map(drop).map_err(|error| CliError::new("failed to start watching").because(error))
+    let started = thread.spawn(move || Watcher { shared, changes: None }.run());
+    started.map(drop).map_err(|source| DashboardError::Watch { source })
 }
 
 struct Watcher {
-    dashboard: Arc<Dashboard>,
+    shared: Arc<Shared>,
     changes: Option<Box<dyn Changes>>,
 }
 
@@ -56,10 +55,12 @@ impl Watcher {
 
     /// Blocks until there may be something to see; whether that is more than was told.
     fn wait(&self) -> bool {
-        let state_hub = &self.dashboard.state_hub;
+        let state_hub = &self.shared.state_hub;
         let changes = self.changes.as_ref().map(|changes| changes.fd());
         let pause = match state_hub.is_watched() {
-            true => Timespec::try_from(if changes.is_some() { TOLD } else { UNTOLD }).ok(),
+            true => {
+                Timespec::try_from(if changes.is_some() { ANNOUNCED } else { UNANNOUNCED }).ok()
+            }
             false => None,
         };
         let mut fds = vec![PollFd::from_borrowed_fd(state_hub.wake_fd(), PollFlags::IN)];
@@ -69,24 +70,24 @@ impl Watcher {
     }
 
     fn look_at_all(&mut self) {
-        let seen = self.dashboard.app().and_then(|app| {
-            let services = app.reachable()?;
+        let seen = self.shared.hermes().and_then(|hermes| {
+            let services = hermes.reachable()?;
             self.watch(&services);
-            gateway_view::all(&app, &services)
+            gateway_view::all(&services)
         });
         if seen.is_err() {
             // Another tree may come, on another scan directory.
             self.changes = None;
         }
-        self.dashboard.state_hub.record_all(seen.map_err(|error| output::as_json(&error)));
+        self.shared.state_hub.record_all(seen.map_err(ErrorView::from));
     }
 
     fn look_at(&mut self, told: &Changed) {
-        let services = self.dashboard.app().and_then(|app| app.reachable());
+        let services = self.shared.hermes().and_then(|hermes| hermes.reachable());
         let Ok(services) = services else { return self.look_at_all() };
         for name in &told.profiles {
             let gateway_view = GatewayView::of(&services, name);
-            self.dashboard.state_hub.record(name.clone(), gateway_view);
+            self.shared.state_hub.record(name.clone(), gateway_view);
         }
     }
 

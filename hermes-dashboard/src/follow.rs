@@ -12,10 +12,10 @@ use hermes_core::log::{Event, Follow, line};
 use jiff::tz::TimeZone;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::server::{ALIVE, HEARTBEAT};
+use crate::sse::{self, ALIVE, HEARTBEAT};
 
 /// How many lines are sent at once.
 const LINES: usize = 500;
@@ -33,8 +33,8 @@ struct Followed {
     _place: OwnedSemaphorePermit,
 }
 
-/// The events of `log`, which is that of `name`, until the profile is gone.
-pub(super) fn body(
+/// The events of `log`, the log of `name`, until the profile is deleted or renamed. `shutdown` ends it, too.
+pub(crate) fn body(
     name: ProfileName,
     log: Box<dyn Follow>,
     shutdown: Arc<OwnedFd>,
@@ -97,7 +97,7 @@ impl Followed {
         }
         Ok(match lines.is_empty() {
             true => Bytes::new(),
-            false => format!("event: lines\ndata: {}\n\n", Value::from(lines)).into(),
+            false => sse::event("lines", &lines),
         })
     }
 }

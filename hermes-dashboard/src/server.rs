@@ -1,39 +1,36 @@
-//! ProfileSelector address answers what; listening, and its end.
+//! Which path answers what; listening, and its end.
 
 use std::future::IntoFuture;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, delete, get, post};
 use axum::serve::ListenerExt;
 use axum::{Router, middleware};
-use hermes_core::{end_signals, listeners};
+use hermes_core::end_signals;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
 
-use super::{Dashboard, Place, api, guard, metrics, page, watcher};
-use crate::error::{CliError, exit};
-use crate::output;
+use crate::error::DashboardError;
+use crate::guard::{self, Guard};
+use crate::place::Place;
+use crate::shared::Shared;
+use crate::{api, metrics, page, watcher};
 
-/// A stream says something at least this often, so that either side finds out that the other is gone.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
-/// A comment, which means nothing.
-pub(super) const ALIVE: Bytes = Bytes::from_static(b": alive\n\n");
-
-/// How long requests may go on once the end was asked for. Those that listen never end by themselves.
+/// How long requests may go on once a signal has asked for the end. Streams never end by themselves.
 const DRAIN: Duration = Duration::from_secs(1);
 /// How long what was begun may go on after that.
 const LAST: Duration = Duration::from_secs(5);
-/// More than anything that is asked for here.
+/// More than the largest body that makes sense.
 const LARGEST_BODY: usize = 4 << 10;
 
 /// A method and a path, and what answers.
-type Route = (&'static str, &'static str, MethodRouter<Arc<Dashboard>>);
+type Route = (&'static str, &'static str, MethodRouter<Arc<Shared>>);
 
-/// All there is but the page. `openapi.json` describes it, and a test holds the two together.
+/// All routes but those of the page. `openapi.json` describes them, and a test holds the two together.
 fn routes() -> Vec<Route> {
     vec![
         ("get", "/api/v1/openapi.json", get(api::openapi)),
@@ -50,48 +47,55 @@ fn routes() -> Vec<Route> {
     ]
 }
 
-fn router(dashboard: &Arc<Dashboard>) -> Router {
+fn router(shared: &Arc<Shared>, guard: Guard) -> Router {
     let api = routes().into_iter().fold(Router::new(), |all, (_, path, of)| all.route(path, of));
     api.merge(page::router())
         .fallback(api::nothing)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(middleware::from_fn_with_state(dashboard.clone(), guard::check))
-        .with_state(dashboard.clone())
+        .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
+        .with_state(shared.clone())
 }
 
-/// Serves until a signal asks for the end. `told` is said once it listens.
-pub(super) fn serve(dashboard: Arc<Dashboard>, place: &Place, told: &str) -> Result<(), CliError> {
-    let failed = |error: io::Error| CliError::new("the dashboard failed").because(error);
+/// Serves at `place` until a signal asks for the end. Reports the address, and that the token is at
+/// `token_path`, once it listens.
+pub(crate) fn serve(
+    shared: &Arc<Shared>,
+    guard: Guard,
+    place: &Place,
+    token_path: &Path,
+) -> Result<(), DashboardError> {
+    let failed = |source: io::Error| DashboardError::Serve { source };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let served = runtime.block_on(async {
         // Before it is ready, so that no signal after that finds it deaf.
         let end = end_signals::register(&end_signals::SERVER).map_err(failed)?;
         let end = pipe::Receiver::from_owned_fd(end).map_err(failed)?;
-        let listener = TcpListener::bind((place.host.as_str(), place.port))
-            .await
-            .map_err(|error| not_listening(place, error))?;
+        let listener =
+            TcpListener::bind((place.host.as_str(), place.port)).await.map_err(|source| {
+                DashboardError::Listen { host: place.host.clone(), port: place.port, source }
+            })?;
         let at = listener.local_addr().map_err(failed)?;
-        watcher::start(&dashboard)?;
-        output::message(format_args!("the dashboard is at http://{at}/; {told}"));
+        watcher::start(shared)?;
+        let token = token_path.display();
+        log::info!("the dashboard is at http://{at}/; its token is in `{token}`");
         if !at.ip().is_loopback() {
-            output::warning(
-                "it can be reached from other machines, and what is sent is not encrypted",
-            );
+            log::warn!("it can be reached from other machines, and what is sent is not encrypted");
         }
         // What is live is small, and late if it waits for more.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let (ends, ended) = tokio::sync::oneshot::channel::<()>();
-        let served = axum::serve(listener, router(&dashboard)).with_graceful_shutdown(async move {
-            let _ = end.readable().await;
-            drop(ends);
-        });
+        let served =
+            axum::serve(listener, router(shared, guard)).with_graceful_shutdown(async move {
+                let _ = end.readable().await;
+                drop(ends);
+            });
         let mut served = std::pin::pin!(served.into_future());
         tokio::select! {
             served = &mut served => served.map_err(failed),
             _ = ended => {
                 // It fails only where it was told so already.
-                let _ = rustix::io::write(&dashboard.shutdown, &1_u64.to_ne_bytes());
+                let _ = rustix::io::write(&shared.shutdown, &1_u64.to_ne_bytes());
                 match tokio::time::timeout(DRAIN, &mut served).await {
                     Ok(served) => served.map_err(failed),
                     Err(_) => Ok(()),
@@ -101,15 +105,6 @@ pub(super) fn serve(dashboard: Arc<Dashboard>, place: &Place, told: &str) -> Res
     });
     runtime.shutdown_timeout(LAST);
     served
-}
-
-fn not_listening(place: &Place, error: io::Error) -> CliError {
-    let Place { host, port, .. } = place;
-    let code = if listeners::is_permanent(&error) { exit::CONFIG } else { exit::FAILURE };
-    CliError::new(format!("failed to listen on {host} port {port}"))
-        .because(error)
-        .with_hint("--host and --port, or HERMES_DASHBOARD_HOST and HERMES_DASHBOARD_PORT, name another place")
-        .with_code(code)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What every request has to pass, and what every answer carries.
+//! The gates that every request passes, and the headers that every response carries.
 //!
 //! - **Host**: an address, `localhost`, the name that it listens on, or the origin's: a name of somebody
 //!   else's that leads here (DNS rebinding) is refused.
@@ -15,10 +15,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::Dashboard;
-use super::api::refusal;
-use super::token;
-use crate::error::CliError;
+use crate::answer::Refusal;
+use crate::place::Place;
+use crate::{page, token};
 
 /// Scripts, styles and answers of its own, and nothing else: nothing inline, no frame around it.
 const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -33,26 +32,29 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Who may ask.
-pub(super) struct Guard {
+/// The gates.
+pub(crate) struct Guard {
     token: String,
     host: String,
     origin: Option<String>,
 }
 
 impl Guard {
-    /// A guard of what listens on `host`, and is found at `origin`, too.
-    pub(super) fn new(token: String, host: &str, origin: Option<&str>) -> Self {
-        Self { token, host: host.to_owned(), origin: origin.map(str::to_owned) }
+    /// The gates of what listens at `place`, for those who know `token`.
+    pub(crate) fn new(token: String, place: &Place) -> Self {
+        Self { token, host: place.host.clone(), origin: place.origin.clone() }
     }
 
     /// Why a request is refused, if it is.
-    fn objection(&self, headers: &HeaderMap, needs_token: bool) -> Option<Response> {
+    fn objection(&self, headers: &HeaderMap, needs_token: bool) -> Option<Refusal> {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let Some(host) = text(header::HOST).filter(|host| self.is_ours(host)) else {
-            let error = CliError::new("this is not the host that was asked for")
-                .with_hint("open it by its address, or name its origin with --origin");
-            return Some(refusal(StatusCode::MISDIRECTED_REQUEST, &error));
+            let refusal = Refusal::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                "this is not the host that was asked for",
+            );
+            let hint = "open it by its address, or name its origin with --origin";
+            return Some(refusal.with_hint(hint));
         };
         if !needs_token {
             return None;
@@ -65,17 +67,17 @@ impl Guard {
             || text(HeaderName::from_static("sec-fetch-site"))
                 .is_some_and(|site| !["same-origin", "none"].contains(&site));
         if from_elsewhere {
-            let error = CliError::new("a page of another origin may not ask");
-            return Some(refusal(StatusCode::FORBIDDEN, &error));
+            return Some(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "a page of another origin may not ask",
+            ));
         }
         let given = text(header::AUTHORIZATION).and_then(|given| given.strip_prefix("Bearer "));
         if !given.is_some_and(|given| token::is_same(given, &self.token)) {
-            let error = CliError::new("the token is missing or wrong")
-                .with_hint("it is in `dashboard.token` in the root home");
-            let mut response = refusal(StatusCode::UNAUTHORIZED, &error);
-            let challenge = HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-            return Some(response);
+            let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "the token is missing or wrong")
+                .with_hint("it is in `dashboard.token` in the root home")
+                .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return Some(refusal);
         }
         None
     }
@@ -95,14 +97,14 @@ impl Guard {
 }
 
 /// Lets a request through, or refuses it.
-pub(super) async fn check(
-    State(dashboard): State<Arc<Dashboard>>,
+pub(crate) async fn check(
+    State(guard): State<Arc<Guard>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let needs_token = !super::page::is_open(request.uri().path());
-    let mut response = match dashboard.guard.objection(request.headers(), needs_token) {
-        Some(refused) => refused,
+    let needs_token = !page::is_open(request.uri().path());
+    let mut response = match guard.objection(request.headers(), needs_token) {
+        Some(refusal) => refusal.into_response(),
         None => next.run(request).await.into_response(),
     };
     for (name, value) in HEADERS {
@@ -115,17 +117,22 @@ pub(super) async fn check(
 mod tests {
     use super::*;
 
+    fn guard(token: &str, host: &str, origin: Option<&str>) -> Guard {
+        let (host, origin) = (host.to_owned(), origin.map(str::to_owned));
+        Guard::new(token.to_owned(), &Place { host, port: 0, origin })
+    }
+
     fn asked(guard: &Guard, headers: &[(&'static str, &str)]) -> u16 {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
-        let refused = guard.objection(&headers.collect(), true);
-        refused.map_or(200, |refused| refused.status().as_u16())
+        let refusal = guard.objection(&headers.collect(), true);
+        refusal.map_or(200, |refusal| refusal.status().as_u16())
     }
 
     #[test]
     fn a_name_of_somebody_elses_that_leads_here_is_refused() {
-        let guard = Guard::new("t".into(), "box", Some("https://hermes.example:444"));
+        let guard = guard("t", "box", Some("https://hermes.example:444"));
         for host in [
             "127.0.0.1:9119",
             "[::1]:9119",
@@ -159,7 +166,7 @@ mod tests {
 
     #[test]
     fn only_its_own_pages_and_the_origin_named_may_ask() {
-        let guard = Guard::new("t".into(), "127.0.0.1", Some("https://hermes.example"));
+        let guard = guard("t", "127.0.0.1", Some("https://hermes.example"));
         let asked = |name, value| {
             let own = [("host", "127.0.0.1:9119"), ("authorization", "Bearer t"), (name, value)];
             asked(&guard, &own)
@@ -180,7 +187,7 @@ mod tests {
 
     #[test]
     fn nothing_but_the_whole_token_will_do() {
-        let guard = Guard::new("secret".into(), "127.0.0.1", None);
+        let guard = guard("secret", "127.0.0.1", None);
         let asked = |given: Option<&str>| {
             let given = given.map(|given| ("authorization", given));
             asked(&guard, &[("host", "localhost")].into_iter().chain(given).collect::<Vec<_>>())

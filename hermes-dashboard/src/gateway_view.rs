@@ -1,0 +1,77 @@
+//! What is served of a gateway: what `hermes gateway status --json` prints, and when it died.
+
+use hermes::view::{ErrorView, StatusView};
+use hermes_core::manager::ManagerError;
+use hermes_core::{ProfileName, ServiceManager, Status, Supervisor};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// A gateway, or why its status can't be read.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub(crate) enum GatewayView {
+    Seen(Box<Seen>),
+    Unreadable(ErrorView),
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Seen {
+    #[serde(flatten)]
+    view: StatusView,
+    /// When it died in the last hour.
+    died: Vec<Timestamp>,
+}
+
+impl GatewayView {
+    /// The gateway of `name` now; `None` if there is no such profile.
+    pub(crate) fn of(services: &Supervisor, name: &ProfileName) -> Option<Self> {
+        Self::new(services, name, services.status(name))
+    }
+
+    fn new(
+        services: &Supervisor,
+        name: &ProfileName,
+        status: Result<Status, ManagerError>,
+    ) -> Option<Self> {
+        match status {
+            Ok(status) => Some(Self::Seen(Box::new(Seen {
+                view: StatusView::from(status),
+                died: services.recent_deaths(name).unwrap_or_default(),
+            }))),
+            Err(ManagerError::NoSuchProfile { .. }) => None,
+            Err(error) => {
+                let error = ErrorView::from(hermes::Error::from(error));
+                Some(Self::Unreadable(ErrorView { profile: Some(name.clone()), ..error }))
+            }
+        }
+    }
+
+    /// Whether nothing but the time has changed.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Seen(one), Self::Seen(two)) => {
+                one.view.status == two.view.status && one.died == two.died
+            }
+            (Self::Unreadable(one), Self::Unreadable(two)) => one == two,
+            _ => false,
+        }
+    }
+
+    /// The status, if it could be read.
+    pub(crate) fn view(&self) -> Option<&StatusView> {
+        match self {
+            Self::Seen(seen) => Some(&seen.view),
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
+/// The gateways of all profiles, `default` first.
+pub(crate) fn all(services: &Supervisor) -> Result<Vec<(ProfileName, GatewayView)>, hermes::Error> {
+    let names = services.store().names()?;
+    let statuses = services.statuses(&names)?;
+    let gateway_view = |(name, status): (ProfileName, _)| {
+        Some((name.clone(), GatewayView::new(services, &name, status)?))
+    };
+    Ok(names.into_iter().zip(statuses).filter_map(gateway_view).collect())
+}
