@@ -40,6 +40,12 @@ impl Intent {
         }
     }
 
+    /// Whether the operator wants the gateway up. An intent that can't be read (`None`) counts as wanted: nobody
+    /// can say that it is met.
+    pub fn is_wanted(intent: Option<Self>) -> bool {
+        intent != Some(Self::Stopped)
+    }
+
     /// Records the intent durably; returns when it is on disk. Idempotent.
     pub fn write(self, home: &ProfileHome) -> Result<(), IntentError> {
         let path = home.intent();

@@ -33,6 +33,19 @@ pub enum State {
 }
 
 impl State {
+    /// Every state.
+    pub const ALL: [Self; 9] = [
+        Self::Up,
+        Self::Starting,
+        Self::Backoff,
+        Self::Stopping,
+        Self::Down,
+        Self::Parked,
+        Self::Orphan,
+        Self::Stray,
+        Self::Unsupervised,
+    ];
+
     /// Whether a gateway process runs that nobody told to stop.
     pub fn is_running(self) -> bool {
         matches!(self, Self::Up | Self::Starting)
@@ -140,6 +153,79 @@ impl Status {
             parked: None,
             backoff: None,
             port: None,
+        }
+    }
+
+    /// Whether the operator wants the gateway up; see [`Intent::is_wanted`].
+    pub fn is_wanted(&self) -> bool {
+        Intent::is_wanted(self.intent)
+    }
+
+    /// Whether the gateway is up, and ready if it reports readiness.
+    pub fn is_healthy(&self) -> bool {
+        self.state == State::Up && self.ready != Some(false)
+    }
+
+    /// Whether the gateway is wanted and not healthy: `gateway status --all`, `doctor --health` and an alert
+    /// on the metrics report the same gateways.
+    pub fn is_missing(&self) -> bool {
+        self.is_wanted() && !self.is_healthy()
+    }
+
+    /// Whether an operator should look at the gateway: it failed, or it is missing and nothing brings it up.
+    /// One that starts or stops needs no attention yet.
+    pub fn needs_attention(&self) -> bool {
+        match self.state {
+            State::Backoff | State::Parked | State::Orphan | State::Stray => true,
+            State::Down | State::Unsupervised => self.is_wanted(),
+            State::Up | State::Starting | State::Stopping => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTENTS: [Option<Intent>; 3] = [Some(Intent::Running), Some(Intent::Stopped), None];
+
+    #[test]
+    fn the_list_of_states_has_every_state_once() {
+        let place = |state| match state {
+            State::Up => 0,
+            State::Starting => 1,
+            State::Backoff => 2,
+            State::Stopping => 3,
+            State::Down => 4,
+            State::Parked => 5,
+            State::Orphan => 6,
+            State::Stray => 7,
+            State::Unsupervised => 8,
+        };
+        assert_eq!(State::ALL.map(place), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn what_is_wanted_healthy_and_needs_attention_agree_in_every_state() {
+        for (state, intent) in State::ALL.into_iter().flat_map(|state| INTENTS.map(|i| (state, i)))
+        {
+            for ready in [Some(true), Some(false), None] {
+                let name = ProfileName::default_profile();
+                let status = Status { state, intent, ready, ..Status::unsupervised(&name) };
+                let case = format!("{state} {intent:?} {ready:?}");
+                let wanted = intent != Some(Intent::Stopped);
+                assert_eq!(status.is_wanted(), wanted, "{case}");
+                let healthy = state == State::Up && ready != Some(false);
+                assert_eq!(status.is_healthy(), healthy, "{case}");
+                assert_eq!(status.is_missing(), wanted && !healthy, "{case}");
+                if healthy {
+                    assert!(!status.needs_attention(), "{case}");
+                }
+                if status.is_missing() && !status.needs_attention() {
+                    let passing = [State::Up, State::Starting, State::Stopping];
+                    assert!(passing.contains(&state), "{case}");
+                }
+            }
         }
     }
 }

@@ -57,6 +57,11 @@ impl GatewayView {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn seen(status: Status) -> Self {
+        Self::Seen(Box::new(Seen { view: StatusView::from(status), died: Vec::new() }))
+    }
+
     /// The status, if it could be read.
     pub(crate) fn view(&self) -> Option<&StatusView> {
         match self {

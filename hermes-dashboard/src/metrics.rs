@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use hermes_core::{Intent, State as GatewayState};
+use hermes_core::State as GatewayState;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -55,8 +55,8 @@ fn text<'a>(
     for view in views.filter_map(GatewayView::view) {
         let status = &view.status;
         let whose = ProfileLabel { profile: status.profile.to_string() };
-        up.get_or_create(&whose).set((status.state == GatewayState::Up).into());
-        wanted.get_or_create(&whose).set((status.intent == Some(Intent::Running)).into());
+        up.get_or_create(&whose).set(view.healthy.into());
+        wanted.get_or_create(&whose).set(view.wanted.into());
         parked.get_or_create(&whose).set((status.state == GatewayState::Parked).into());
         deaths.get_or_create(&whose).set(status.deaths.into());
         restarts.get_or_create(&whose).inc_by(state_hub.restarts(&status.profile));
@@ -83,4 +83,30 @@ fn text<'a>(
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use hermes_core::{Intent, ProfileName, Status};
+
+    use super::*;
+
+    #[test]
+    fn an_alert_is_about_the_gateways_that_the_commands_report() {
+        let name = ProfileName::default_profile();
+        for state in GatewayState::ALL {
+            for intent in [Some(Intent::Running), Some(Intent::Stopped), None] {
+                let status = Status { state, intent, ..Status::unsupervised(&name) };
+                let view = GatewayView::seen(status.clone());
+                let text = text([&view].into_iter(), &StateHub::new().unwrap(), None).unwrap();
+                let is_set = |metric: &str| {
+                    let line = format!("hermes_gateway_{metric}{{profile=\"default\"}} 1");
+                    text.lines().any(|told| told == line)
+                };
+                let alert = is_set("wanted") && !is_set("up");
+                assert_eq!(alert, status.is_missing(), "{state} {intent:?}");
+                assert_eq!(is_set("parked"), state == GatewayState::Parked, "{state}");
+            }
+        }
+    }
 }

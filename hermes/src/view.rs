@@ -11,12 +11,18 @@ use serde::Serialize;
 
 use crate::error::Error;
 
-/// A gateway's status, with how long its process has run.
+/// A gateway's status, how it is judged, and how long its process has run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StatusView {
     /// The status.
     #[serde(flatten)]
     pub status: Status,
+    /// [`Status::is_wanted`].
+    pub wanted: bool,
+    /// [`Status::is_healthy`].
+    pub healthy: bool,
+    /// [`Status::needs_attention`].
+    pub attention: bool,
     /// For how long the process has run, in seconds.
     pub uptime_seconds: Option<i64>,
 }
@@ -25,7 +31,9 @@ impl From<Status> for StatusView {
     fn from(status: Status) -> Self {
         let since = status.since.filter(|_| status.pid.is_some());
         let uptime_seconds = since.map(|since| Timestamp::now().duration_since(since).as_secs());
-        Self { status, uptime_seconds }
+        let (wanted, healthy) = (status.is_wanted(), status.is_healthy());
+        let attention = status.needs_attention();
+        Self { status, wanted, healthy, attention, uptime_seconds }
     }
 }
 

@@ -3,7 +3,7 @@
 use hermes::view::StatusView;
 use hermes_core::manager::ManagerError;
 use hermes_core::status::{Backoff, Status};
-use hermes_core::{Intent, ProfileName, ServiceManager, Supervisor};
+use hermes_core::{ProfileName, ServiceManager, Supervisor};
 use jiff::Timestamp;
 
 use crate::app::App;
@@ -34,7 +34,7 @@ fn row(view: &StatusView) -> Vec<String> {
 const HEADER: [&str; 9] =
     ["PROFILE", "STATE", "PID", "SINCE", "INTENT", "READY", "DEATHS", "PORT", "LAST EXIT"];
 
-/// `status`: 0 if it runs, 3 if not; with `--all` 1 if a wanted gateway does not run.
+/// `status`: 0 if it runs, 3 if not; with `--all` 1 if a wanted gateway is not up and ready.
 pub(crate) fn status(app: &App, which: ProfileSelector) -> Result<u8, CliError> {
     let services = app.reachable()?;
     let names = names(app, &which)?;
@@ -62,11 +62,9 @@ pub(crate) fn status(app: &App, which: ProfileSelector) -> Result<u8, CliError> 
     if let Some(code) = failed {
         return Ok(code);
     }
-    let down = |view: &StatusView| !view.status.state.is_running();
-    let wanted = |view: &StatusView| view.status.intent == Some(Intent::Running);
     Ok(match which.all {
-        true if views.iter().any(|view| down(view) && wanted(view)) => exit::FAILURE,
-        false if views.iter().any(down) => exit::NOT_RUNNING,
+        true if views.iter().any(|view| view.status.is_missing()) => exit::FAILURE,
+        false if views.iter().any(|view| !view.status.state.is_running()) => exit::NOT_RUNNING,
         _ => exit::SUCCESS,
     })
 }

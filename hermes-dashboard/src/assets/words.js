@@ -47,9 +47,9 @@ export function exit(last) {
 
 /** Which of the three groups a gateway belongs to. */
 export function group(gateway) {
-  const { state, intent } = gateway;
-  if (!state || ["parked", "backoff", "orphan", "stray"].includes(state)) return "attention";
-  if (intent === "running" && ["down", "unsupervised"].includes(state)) return "attention";
+  const { state, attention } = gateway;
+  // Without a state there is only the error why it can't be read.
+  if (!state || attention) return "attention";
   return ["up", "starting", "stopping"].includes(state) ? "running" : "down";
 }
 
@@ -73,7 +73,7 @@ export function next({ state }, verb) {
 
 /** Why a gateway is as it is, where there is something to say. */
 export function why(gateway) {
-  const { state, intent, parked, backoff, error, causes } = gateway;
+  const { state, intent, wanted, parked, backoff, error, causes } = gateway;
   if (error) return [error, ...(causes ?? [])].join(": ");
   if (parked) return parked.reason;
   if (backoff) {
@@ -84,8 +84,9 @@ export function why(gateway) {
   if (state === "backoff") return "died, and starts again";
   if (state === "orphan") return "runs, but not as its supervisor’s process: restart it, or stop it";
   if (state === "stray") return "its supervisor outlived its tree: restart it, or stop it";
-  if (state === "unsupervised") return intent === "running" ? "wanted, and nobody looks after it: start it" : "has no service yet";
-  if (state === "down" && intent === "running") return "wanted, and down: start it";
+  if (wanted && !intent && ["down", "unsupervised"].includes(state)) return "down, and its intent can’t be read: start it, or stop it";
+  if (state === "unsupervised") return wanted ? "wanted, and nobody looks after it: start it" : "has no service yet";
+  if (state === "down" && wanted) return "wanted, and down: start it";
   return "";
 }
 

@@ -1,13 +1,11 @@
 //! `doctor --health`: in one line, whether every wanted gateway is up. What a container's health check runs.
 
-use hermes_core::{Intent, ProfileName, ServiceManager, State};
+use hermes_core::{Intent, ProfileName, ServiceManager};
 use serde::Serialize;
 
 use hermes::view::StatusView;
 
-use super::super::status;
 use crate::app::App;
-use crate::args::ProfileSelector;
 use crate::error::{CliError, exit};
 use crate::output;
 
@@ -28,9 +26,9 @@ pub(crate) fn run(app: &App) -> Result<u8, CliError> {
         output::message("healthy: nothing is supervised here");
         return Ok(exit::SUCCESS);
     }
-    let mut wanted = status::names(app, &ProfileSelector { names: Vec::new(), all: true })?;
-    // An intent that can't be read is one that nobody can say is met.
-    wanted.retain(|name| !matches!(Intent::read(&app.root().profile(name)), Ok(Intent::Stopped)));
+    let mut wanted = app.store().names()?;
+    // Read here, since no supervisor is needed where nothing is wanted.
+    wanted.retain(|name| Intent::is_wanted(Intent::read(&app.root().profile(name)).ok()));
     // There are two answers: what can't be seen is not known to be well.
     let missing = match missing(app, &wanted) {
         Ok(missing) => missing,
@@ -59,7 +57,7 @@ fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<StatusView>, CliErro
     let services = app.reachable()?;
     for status in services.statuses(wanted)? {
         let status = status?;
-        if status.state != State::Up {
+        if status.is_missing() {
             missing.push(StatusView::from(status));
         }
     }
