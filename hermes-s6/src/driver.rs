@@ -52,7 +52,7 @@ impl S6Driver {
         self.tree.scandir.slot(name)
     }
 
-    /// The status of one gateway, whose slot `svscan_view` judges.
+    /// The status of one gateway. `svscan_view` tells whether its supervisors are strays.
     fn status_under(
         &self,
         svscan_view: &SvscanView<'_>,
@@ -73,9 +73,9 @@ impl S6Driver {
             }
         }
         let orphan = other_holder(&gateway.home().gateway_lock(), status.pid)?;
-        // A gateway that was started again in between is nobody's orphan.
-        let still = || slot.record().ok().and_then(|record| record.gateway());
-        if let Some(pid) = orphan.filter(|pid| still() != Some(*pid)) {
+        // A gateway that was restarted in between is not an orphan.
+        let supervised = || slot.record().ok().and_then(|record| record.gateway());
+        if let Some(pid) = orphan.filter(|pid| supervised() != Some(*pid)) {
             (status.state, status.pid, status.ready) = (State::Orphan, Some(pid), None);
         }
         Ok(status)
@@ -83,7 +83,7 @@ impl S6Driver {
 }
 
 impl Driver for S6Driver {
-    /// A scan directory is named, or s6 is the init system, or this user runs a tree.
+    /// True if a scan directory is named, s6 is the init system, or this user runs a tree.
     fn detect(facts: &Facts) -> bool {
         facts.named_scandir.is_some() || facts.s6_in_charge() || facts.user_scandir.is_some()
     }
@@ -146,7 +146,7 @@ impl Driver for S6Driver {
     }
 
     fn up(&self, gateway: &Gateway) -> Result<(), DriverError> {
-        // What a stray supervises would not end with the tree.
+        // A gateway under a stray would not end with the tree.
         if !self.tree.strays(&self.slot(gateway.name()))?.is_empty() {
             self.down(gateway)?;
         }
@@ -171,7 +171,7 @@ impl Driver for S6Driver {
         Ok(parallel::compute(gateways.iter().collect(), status))
     }
 
-    /// Those whose record names a process.
+    /// The gateways whose record names a process.
     fn running(&self, gateways: &[Gateway]) -> Result<Vec<ProfileName>, DriverError> {
         let runs = |name: &&ProfileName| {
             self.slot(name).record().is_ok_and(|record| record.gateway().is_some())
@@ -221,8 +221,8 @@ impl Driver for S6Driver {
     }
 }
 
-/// What the supervisor says of a service that has one. Asked of every gateway there is, so that no file
-/// is opened which can't matter in the state that the record tells.
+/// Fills in the status of a supervised service. It runs for every gateway, so it opens only the files that
+/// matter in the recorded state.
 fn read_supervised(status: &mut Status, gateway: &Gateway, slot: &ServiceDir) -> io::Result<()> {
     let record = slot.record()?;
     let deaths = slot.deaths()?;
@@ -240,14 +240,14 @@ fn read_supervised(status: &mut Status, gateway: &Gateway, slot: &ServiceDir) ->
     Ok(())
 }
 
-/// When the service died in the last hour without having been asked to, oldest first.
+/// The times of the service's deaths in the last hour that no operator requested, oldest first.
 fn recent_crashes(slot: &ServiceDir, deaths: Vec<Death>) -> io::Result<Vec<Timestamp>> {
     let an_hour_ago = Timestamp::now().saturating_sub(AN_HOUR).unwrap_or(Timestamp::MIN);
     let crashes = policy::crashes(slot, deaths)?.into_iter().map(|death| death.at);
     Ok(crashes.filter(|at| *at >= an_hour_ago).collect())
 }
 
-/// What a record means, given whether the gateway ever says that it is ready, and whether it ever died.
+/// The state that a record means. `notifies`: the gateway reports readiness; `died`: it has died before.
 fn state(record: &Record, notifies: bool, died: bool, parked: bool) -> State {
     match (record.gateway(), record.want_up) {
         (Some(_), false) => State::Stopping,

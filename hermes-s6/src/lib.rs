@@ -1,25 +1,25 @@
-//! The s6 backend: everything that Hermes knows of s6, and nothing else.
+//! The s6 backend. No other crate depends on how s6 works.
 //!
-//! s6's protocols are spoken directly. This is what Hermes relies on, and where it is spoken:
+//! Hermes speaks s6's protocols itself instead of running s6's command-line tools:
 //!
-//! | protocol | of | file |
+//! | protocol | source | file |
 //! |---|---|---|
 //! | service directory and scan directory, by name and mode | `servicedir.html`, `scandir.html` | [`slot::layout`], [`slot::stage`] |
 //! | commands as bytes in a FIFO | `s6-svc.html`, `s6-svscanctl.html` | [`protocol::control`] |
 //! | the binary status record and the death tally | `s6_svstatus_unpack.c`, `s6_dtally_unpack.c` | [`protocol::record`] |
-//! | "supervised" as a lock that is held | `s6_svc_ok.c` | [`protocol::scandir`] |
-//! | events as characters in a FIFO of one's own | `fifodir.html` | [`protocol::events`] |
-//! | log directories, as files that change their names | `s6-log.html`, `s6-log.c` | [`hermes_core::log`] |
-//! | "no restart" as exit 125 of `finish` | `servicedir.html` | [`slot::policy`] |
+//! | "supervised" means that a lock is held | `s6_svc_ok.c` | [`protocol::scandir`] |
+//! | events as characters in the listener's FIFO | `fifodir.html` | [`protocol::events`] |
+//! | log directories and their rotated files | `s6-log.html`, `s6-log.c` | [`hermes_core::log`] |
+//! | exit 125 of `finish` means no restart | `servicedir.html` | [`slot::policy`] |
 //!
 //! A *slot* is the service directory of one gateway: [`slot`] creates, starts, stops and removes it. A
-//! *tree* is an s6-svscan with the supervisors below it: [`tree`] runs one, finds one, and knows what a dead
-//! one leaves. [`S6Driver`] is the backend over one tree; the sequences over it are
-//! [`hermes_core::Supervisor`]'s.
+//! *tree* is an s6-svscan with its supervisors: [`tree`] starts and finds trees and cleans up after dead
+//! ones. [`S6Driver`] provides the backend's primitives over one tree; [`hermes_core::Supervisor`] composes
+//! them.
 //!
 //! # Example
 //!
-//! A program that starts a gateway on a scan directory of its choice:
+//! Start a gateway on a given scan directory:
 //!
 //! ```no_run
 //! use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Commands to s6-supervise and s6-svscan: single bytes written to a FIFO.
 //!
-//! Sources: `s6-svc.html`, `s6-svscanctl.html`, `src/libs6/s6_svc_write.c`. The FIFO is opened for
-//! writing without blocking; no reader (`ENXIO`) and no FIFO (`ENOENT`) mean that nobody supervises,
-//! which is an answer and not an error.
+//! Sources: `s6-svc.html`, `s6-svscanctl.html`, `src/libs6/s6_svc_write.c`. The FIFO is opened
+//! for writing without blocking. No reader (`ENXIO`) or no FIFO (`ENOENT`) means that no supervisor runs:
+//! a regular result ([`Sent::NoReader`]), not an error.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -16,38 +16,38 @@ use thiserror::Error;
 
 /// Commands to s6-supervise (`s6-svc`).
 pub mod service {
-    /// `-U`: up, and remove `down`, so that a new supervisor starts it too.
+    /// `-U`: up; also removes the `down` file, so that a new supervisor starts the service too.
     pub const UP_FOR_GOOD: u8 = b'U';
-    /// `-D`: down, and make `down`, so that a new supervisor leaves it down.
+    /// `-D`: down; also creates the `down` file, so that a new supervisor leaves the service down.
     pub const DOWN_FOR_GOOD: u8 = b'D';
-    /// `-d`: down, leaving `down` as it is.
+    /// `-d`: down; the `down` file stays as it is.
     pub const DOWN: u8 = b'd';
     /// `-k`: SIGKILL.
     pub const KILL: u8 = b'k';
-    /// `-h`: SIGHUP, which ends an s6-log even under its option `-p`.
+    /// `-h`: SIGHUP, which ends s6-log even with its option `-p`.
     pub const HANGUP: u8 = b'h';
-    /// `-x`: end with the service, as soon as it is down.
+    /// `-x`: the supervisor exits as soon as its service is down.
     pub const EXIT: u8 = b'x';
 }
 
 /// Commands to s6-svscan (`s6-svscanctl`).
 pub mod scan {
-    /// `-a`: look for new services.
+    /// `-a`: scan for new services.
     pub const ALARM: u8 = b'a';
-    /// `-n`: end the supervisors whose entry the last scan did not find.
+    /// `-n`: end the supervisors whose directory the last scan did not find.
     pub const NUKE: u8 = b'n';
 }
 
-/// Whether anybody took a command.
+/// Whether a command reached its reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
-    /// A reader has it.
+    /// A process has the FIFO open for reading.
     Delivered,
-    /// Nobody reads the FIFO, or there is none.
+    /// No process reads the FIFO, or it does not exist.
     NoReader,
 }
 
-/// Writes `commands` to the FIFO at `path`. Returns at once; what was sent takes effect later.
+/// Writes `commands` to the FIFO at `path`. Returns at once; the reader executes them later.
 pub fn send(path: &Path, commands: &[u8]) -> Result<Sent, ControlError> {
     let failed = |source| ControlError::Io { path: path.to_owned(), source };
     let opened = OpenOptions::new()
@@ -88,7 +88,7 @@ impl From<ControlError> for DriverError {
 /// A command that could not be sent.
 #[derive(Debug, Error)]
 pub enum ControlError {
-    /// The system refused.
+    /// Opening or writing failed.
     #[error("failed to write to the control FIFO `{}`", path.display())]
     Io {
         /// The FIFO.
@@ -96,10 +96,10 @@ pub enum ControlError {
         /// Why.
         source: io::Error,
     },
-    /// Something else stands where the FIFO should be.
+    /// The file is not a FIFO.
     #[error("`{}` is not a FIFO", path.display())]
     NotAFifo {
-        /// What stands there.
+        /// The file.
         path: PathBuf,
     },
 }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_listening_is_an_answer() {
+    fn a_missing_reader_is_not_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control");
         assert_eq!(send(&path, b"a").unwrap(), Sent::NoReader, "no FIFO");
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_or_a_link_in_its_place_is_an_error_and_stays_as_it_is() {
+    fn files_and_links_are_refused_and_stay_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let (file, link) = (dir.path().join("file"), dir.path().join("link"));
         std::fs::write(&file, "text").unwrap();

@@ -1,4 +1,4 @@
-//! s6's protocols, one file each, spoken directly and not through s6's programs.
+//! s6's protocols, one file each. Hermes speaks them itself and does not run s6's tools for them.
 
 pub mod control;
 pub mod events;

@@ -1,26 +1,26 @@
-//! The binary status record of s6-supervise, and its record of deaths.
+//! Parses the binary files of s6-supervise: the status record and the death tally.
 //!
-//! Sources: `src/libs6/s6_svstatus_unpack.c` and `s6_dtally_unpack.c`. Both are big-endian and have
-//! no version byte, so the length decides: 35 bytes, or 43 in s6 2.13, where a process group stands
-//! between pid and wait status. The files are replaced by rename, so a wrong length is corruption
-//! and not a race. What `s6-svstat` prints for people is never read: its wording changes.
+//! Sources: `src/libs6/s6_svstatus_unpack.c` and `s6_dtally_unpack.c`. Both are big-endian
+//! and have no version byte, so the length decides: 35 bytes, or 43 in s6 2.13, which adds a process group
+//! between pid and wait status. s6-supervise replaces the files by rename, so a wrong length is corruption,
+//! not a race. Hermes does not parse the output of `s6-svstat`, because its wording changes.
 
 use std::io;
 
 use hermes_core::status::Exit;
 use jiff::Timestamp;
 
-/// The two sizes of the record.
+/// The two sizes of the status record.
 const SIZES: [usize; 2] = [35, 43];
 const STAMP: usize = 12;
 const DEATH: usize = STAMP + 2;
 
-/// What s6-supervise last wrote down of its service.
+/// The status of a service as s6-supervise last recorded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {
     /// When the service last started or ended.
     pub stamp: Timestamp,
-    /// When it last became ready, or was down for good.
+    /// When the service last became ready, or went down for good.
     pub ready_stamp: Timestamp,
     /// The process of `run`, or of `finish` while [`finishing`](Self::finishing).
     pub pid: Option<u32>,
@@ -32,7 +32,7 @@ pub struct Record {
     pub finishing: bool,
     /// Whether the service is wanted up.
     pub want_up: bool,
-    /// Whether the service said that it is ready; set, too, in every down state.
+    /// Whether the service has reported readiness; also set whenever the service is down.
     pub ready: bool,
 }
 
@@ -41,7 +41,7 @@ impl Record {
     pub fn parse(bytes: &[u8]) -> io::Result<Self> {
         if !SIZES.contains(&bytes.len()) {
             return Err(corrupt(&format!(
-                "it has {} bytes instead of {} or {}",
+                "{} bytes instead of {} or {}",
                 bytes.len(),
                 SIZES[0],
                 SIZES[1]
@@ -49,8 +49,7 @@ impl Record {
         }
         let flags = bytes[bytes.len() - 1];
         let wait_status = &bytes[bytes.len() - 3..bytes.len() - 1];
-        let pid =
-            u32::try_from(u64_at(bytes, 2 * STAMP)).map_err(|_| corrupt("its pid is no pid"))?;
+        let pid = u32::try_from(u64_at(bytes, 2 * STAMP)).map_err(|_| corrupt("invalid pid"))?;
         Ok(Self {
             stamp: timestamp(&bytes[..STAMP])?,
             ready_stamp: timestamp(&bytes[STAMP..2 * STAMP])?,
@@ -63,7 +62,7 @@ impl Record {
         })
     }
 
-    /// The gateway's process: there is one only while `run` runs.
+    /// The gateway's process; `None` unless `run` runs.
     pub fn gateway(&self) -> Option<u32> {
         self.pid.filter(|_| !self.finishing)
     }
@@ -77,16 +76,16 @@ impl Record {
 /// One death of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Death {
-    /// When.
+    /// When the service died.
     pub at: Timestamp,
-    /// How.
+    /// Its exit code or signal.
     pub exit: Exit,
 }
 
-/// Reads the deaths in `supervise/death_tally`, oldest first.
+/// Parses `supervise/death_tally`: the last deaths, oldest first.
 pub fn parse_deaths(bytes: &[u8]) -> io::Result<Vec<Death>> {
     if !bytes.len().is_multiple_of(DEATH) {
-        return Err(corrupt("its length is no multiple of a death's"));
+        return Err(corrupt("the length is not a multiple of a death's"));
     }
     bytes
         .chunks_exact(DEATH)
@@ -101,17 +100,16 @@ pub fn parse_deaths(bytes: &[u8]) -> io::Result<Vec<Death>> {
         .collect()
 }
 
-/// Reads a TAI64N stamp as skalibs writes it: 2^62, plus 37 s by which TAI is ahead of UTC, plus
-/// the seconds of the Unix clock.
+/// Parses a TAI64N stamp as skalibs writes it: 2^62 + 37 s (TAI is ahead of UTC) + Unix seconds.
 fn timestamp(stamp: &[u8]) -> io::Result<Timestamp> {
     const UNIX_EPOCH_IN_TAI: u64 = (1 << 62) + 37;
     let nanoseconds = u32::from_be_bytes([stamp[8], stamp[9], stamp[10], stamp[11]]);
     let seconds = i64::try_from(u64_at(stamp, 0))
         .ok()
         .and_then(|tai| tai.checked_sub(UNIX_EPOCH_IN_TAI.cast_signed()))
-        .ok_or_else(|| corrupt("a time stamp is out of range"))?;
+        .ok_or_else(|| corrupt("timestamp out of range"))?;
     let nanoseconds = i32::try_from(nanoseconds).unwrap_or(i32::MAX);
-    Timestamp::new(seconds, nanoseconds).map_err(|_| corrupt("a time stamp is out of range"))
+    Timestamp::new(seconds, nanoseconds).map_err(|_| corrupt("timestamp out of range"))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
@@ -120,8 +118,8 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_be_bytes(word)
 }
 
-fn corrupt(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("corrupt record: {what}"))
+fn corrupt(reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("corrupt record: {reason}"))
 }
 
 #[cfg(test)]
@@ -130,7 +128,7 @@ mod tests {
 
     use super::*;
 
-    /// A record as s6 of either size writes it.
+    /// A status record of `size` bytes.
     fn bytes(size: usize, unix: i64, pid: u64, wait_status: u16, flags: u8) -> Vec<u8> {
         let mut bytes = Vec::new();
         for _ in 0..2 {
@@ -174,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn deaths_by_exit_and_by_signal_are_told_apart() {
+    fn exit_codes_and_signals_are_distinguished() {
         let stamp = &bytes(35, 7, 0, 0, 0)[..STAMP];
         let tally = [stamp, &[78, 0], stamp, &[137, 9]].concat();
         let deaths = parse_deaths(&tally).unwrap();
@@ -193,7 +191,7 @@ mod tests {
         }
 
         #[test]
-        fn records_of_both_sizes_bring_nothing_down(bytes in prop::collection::vec(any::<u8>(), 43)) {
+        fn no_record_of_either_size_panics(bytes in prop::collection::vec(any::<u8>(), 43)) {
             let _ = Record::parse(&bytes);
             let _ = Record::parse(&bytes[..35]);
         }

@@ -1,8 +1,8 @@
-//! A scan directory: who holds it, what is in it, and who supervises each slot.
+//! A scan directory: its s6-svscan, its slots, and their supervisors.
 //!
-//! Sources: `scandir.html`, `s6-svscan.html`, `src/libs6/s6_svc_ok.c`. That something is held or
-//! supervised is a lock, queried and never taken: `fcntl(2)` with `F_GETLK`, for which read
-//! permission suffices, and which names the holder.
+//! Sources: `scandir.html`, `s6-svscan.html`, `src/libs6/s6_svc_ok.c`. Each s6-svscan and
+//! s6-supervise holds a lock. Hermes only queries these locks with `fcntl(2)` and `F_GETLK`, which needs read
+//! permission and returns the holder.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,22 +34,22 @@ impl ScanDir {
         ServiceDir::new(self.0.join(layout::slot_name(profile)))
     }
 
-    /// The file that s6-svscan locks for as long as it lives.
+    /// The file that s6-svscan keeps locked while it runs.
     pub fn svscan_lock(&self) -> PathBuf {
         self.0.join(".s6-svscan/lock")
     }
 
-    /// The FIFO that s6-svscan takes commands from.
+    /// The FIFO from which s6-svscan reads commands.
     pub fn svscan_control(&self) -> PathBuf {
         self.0.join(".s6-svscan/control")
     }
 
-    /// The lock of commands that change the directory.
+    /// The lock that commands hold while they change the directory.
     pub fn command_lock(&self) -> PathBuf {
         self.0.join(SCANDIR_LOCK)
     }
 
-    /// The s6-svscan that holds the directory, or `None`.
+    /// The s6-svscan that holds the directory, or `None`. Does not wait.
     pub fn svscan(&self) -> io::Result<Option<Holder>> {
         process_lock::holder(&self.svscan_lock())
     }
@@ -59,7 +59,7 @@ impl ScanDir {
         control::send(&self.svscan_control(), commands)
     }
 
-    /// The profiles that have a slot, sorted. Dot names and strangers are passed over.
+    /// The profiles that have a slot, sorted. Other services and hidden directories are skipped.
     pub fn profiles(&self) -> io::Result<Vec<ProfileName>> {
         let mut profiles: Vec<_> = self
             .directories()?
@@ -70,7 +70,7 @@ impl ScanDir {
         Ok(profiles)
     }
 
-    /// Directories of ours that were never published, or are being removed.
+    /// Hermes's hidden directories, sorted: slots not yet published, or being removed.
     pub fn hidden(&self) -> io::Result<Vec<PathBuf>> {
         let mut hidden = self.directories()?;
         hidden.retain(|path| name_of(path).starts_with(HIDDEN_PREFIX));
@@ -78,14 +78,14 @@ impl ScanDir {
         Ok(hidden)
     }
 
-    /// The services that s6-svscan looks after, whoever they belong to.
+    /// All services that s6-svscan supervises, not only Hermes's slots.
     pub fn services(&self) -> io::Result<Vec<PathBuf>> {
         let mut services = self.directories()?;
         services.retain(|path| !name_of(path).starts_with('.'));
         Ok(services)
     }
 
-    /// How many entries there are that a service might be: not fewer than there are services.
+    /// The number of entries that may be services: an upper bound on the number of services.
     pub(crate) fn visible_entries(&self) -> io::Result<u64> {
         fs::read_dir(&self.0)?.try_fold(0, |count, entry| {
             let hidden = entry?.file_name().as_encoded_bytes().starts_with(b".");
@@ -97,7 +97,7 @@ impl ScanDir {
         let mut directories = Vec::new();
         for entry in fs::read_dir(&self.0)? {
             let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
-            // A service may be a link to its directory.
+            // A service may be a symbolic link to its directory.
             if entry.is_ok_and(|kind| kind.is_dir()) || path.is_dir() {
                 directories.push(path);
             }
@@ -111,7 +111,7 @@ fn name_of(path: &Path) -> std::borrow::Cow<'_, str> {
 }
 
 impl ServiceDir {
-    /// The s6-supervise of this service directory, or `None`.
+    /// The s6-supervise of this service directory, or `None`. Does not wait.
     pub fn supervisor(&self) -> io::Result<Option<Holder>> {
         process_lock::holder(&self.lock())
     }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_slots_are_listed_and_only_ours_are_hidden() {
+    fn only_slots_are_profiles_and_only_hermes_directories_are_hidden() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["gateway-b", "gateway-a", "gateway-A", "dashboard", ".hermes-x", ".s6-svscan"]
         {
