@@ -99,7 +99,7 @@ const EXPLAINED: [(i32, &str); 3] = [
     // A profile's lock was held all the time by others, on a slow machine.
     (6, "another command held the lock"),
     // On a machine so slow that a gateway takes half a minute.
-    (6, "it runs and has not said that it is ready"),
+    (6, "running, not ready"),
 ];
 
 fn is_explained(outcome: &Outcome) -> bool {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use hermes_core::Gateway;
 use hermes_core::driver::DriverError;
-use hermes_core::driver::startup::{self, SETTLED};
+use hermes_core::driver::startup::{self, NOT_READY, NOT_SETTLED, SETTLED, STOPPED_MEANWHILE};
 use hermes_core::fsutil;
 use hermes_core::home::ProfileHome;
 use hermes_core::process_lock::other_holder;
@@ -117,8 +117,8 @@ impl ManagedJob<'_> {
             };
             if let Some(later @ (Poll::Wait | Poll::WaitUntil(_))) = up {
                 saw = match self.gateway.notifies_readiness() {
-                    true => "it runs and has not said that it is ready",
-                    false => "it has not been up for a second",
+                    true => NOT_READY,
+                    false => NOT_SETTLED,
                 };
                 return Ok(later);
             }
@@ -157,7 +157,7 @@ impl ManagedJob<'_> {
     fn gone(&self) -> DriverError {
         match self.parked() {
             Some(parked) => startup::died(self.gateway, "launchd", Some(&parked), None, None),
-            None => DriverError::new("it was told to stop meanwhile"),
+            None => DriverError::new(STOPPED_MEANWHILE),
         }
     }
 

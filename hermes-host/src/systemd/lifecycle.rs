@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use hermes_core::config::StopTimeout;
 use hermes_core::driver::DriverError;
-use hermes_core::driver::startup::{self, SETTLED, Settling};
+use hermes_core::driver::startup::{self, NOT_READY, NOT_SETTLED, SETTLED, Settling};
 use hermes_core::process::Process;
 use hermes_core::process_lock::other_holder;
 use hermes_core::restart;
@@ -132,7 +132,7 @@ impl Systemd {
                 return Err(self.death(gateway, &seen, &said));
             }
             if seen.active != "active" {
-                saw = "it runs and has not said that it is ready";
+                saw = NOT_READY;
                 return Ok(match said.status {
                     None => Poll::Done(false),
                     Some(_) => Poll::Wait,
@@ -141,7 +141,7 @@ impl Systemd {
             if notifies {
                 return Ok(Poll::Done(true));
             }
-            saw = "it has not been up for a second";
+            saw = NOT_SETTLED;
             let Some(pid) = seen.pid else { return Ok(Poll::Wait) };
             Ok(match settling.poll(pid) {
                 Poll::Done(()) => Poll::Done(true),

@@ -1,27 +1,27 @@
-//! Every name and mode in a slot and in a scan directory, once.
+//! The names and modes of all files in a slot and in a scan directory.
 //!
-//! Sources: `servicedir.html` and `scandir.html` of s6 for what s6 defines, `src/include/s6/supervise.h`
-//! for the fixed names. `data/` is ours: s6 promises never to touch it.
+//! Sources: s6's `servicedir.html`, `scandir.html` and `src/include/s6/supervise.h`. `data/` holds Hermes's
+//! own files: s6 guarantees never to touch it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use hermes_core::{ProfileName, fsutil};
 
-/// What a slot's name begins with; the profile's name follows.
+/// The prefix of a slot's name; the profile's name follows.
 pub const SLOT_PREFIX: &str = "gateway-";
-/// The longest profile name of which s6 can carry a slot: s6-svscan takes names up to 251 bytes.
+/// The longest profile name whose slot s6-svscan accepts: its limit is 251 bytes for the slot's name.
 pub const MAX_PROFILE_LEN: usize = 251 - SLOT_PREFIX.len();
-/// What the names of our unpublished directories begin with. s6-svscan skips dot names.
+/// The prefix of Hermes's hidden directories. s6-svscan skips names that begin with a dot.
 pub const HIDDEN_PREFIX: &str = ".hermes-";
-/// The lock of commands that change the scan directory.
+/// The lock that commands hold while they change the scan directory.
 pub const SCANDIR_LOCK: &str = ".hermes.lock";
-/// The lock of a tree that begins, or is cleared away.
+/// The lock held while a tree starts or a former tree is cleared.
 pub const TREE_LOCK: &str = ".hermes.tree.lock";
 
-/// The descriptor on which a gateway says that it is ready (`notification-fd`).
+/// The descriptor on which a gateway reports readiness (`notification-fd`).
 pub const NOTIFICATION_FD: i32 = 3;
-/// Which generation of scripts this version renders; raised with every change of `render`.
+/// The generation of the scripts that this version renders; raise it with every change in `render`.
 pub const GENERATION: u32 = 1;
 
 pub(crate) const EVENT: &str = "event";
@@ -37,12 +37,12 @@ pub fn slot_name(profile: &ProfileName) -> String {
     format!("{SLOT_PREFIX}{profile}")
 }
 
-/// The profile whose slot is called `name`; `None` for hidden names and strangers.
+/// The profile whose slot is called `name`; `None` for hidden directories and other services.
 pub fn profile_of(name: &str) -> Option<ProfileName> {
     name.strip_prefix(SLOT_PREFIX)?.parse().ok()
 }
 
-/// A service directory: a slot, or its logger.
+/// A service directory: a slot, or its logger's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceDir(PathBuf);
 
@@ -62,22 +62,22 @@ impl ServiceDir {
         Self(self.0.join("log"))
     }
 
-    /// The service proper and its logger: each has a supervisor of its own.
+    /// The service and its logger, each of which has its own supervisor.
     pub fn parts(&self) -> [Self; 2] {
         [self.clone(), self.log()]
     }
 
-    /// Where s6-supervise announces changes.
+    /// The directory of the FIFOs to which s6-supervise writes its events.
     pub fn event(&self) -> PathBuf {
         self.0.join(EVENT)
     }
 
-    /// The FIFO that s6-supervise takes commands from.
+    /// The FIFO from which s6-supervise reads commands.
     pub fn control(&self) -> PathBuf {
         self.0.join(SUPERVISE).join("control")
     }
 
-    /// The file that s6-supervise locks for as long as it lives.
+    /// The file that s6-supervise keeps locked while it runs.
     pub fn lock(&self) -> PathBuf {
         self.0.join(SUPERVISE).join("lock")
     }
@@ -87,33 +87,33 @@ impl ServiceDir {
         self.0.join(SUPERVISE).join("status")
     }
 
-    /// The record of the last deaths.
+    /// The binary record of the last deaths.
     pub fn death_tally(&self) -> PathBuf {
         self.0.join(SUPERVISE).join("death_tally")
     }
 
-    /// Present if s6-supervise is to leave the service down when it starts.
+    /// If this file exists, a new s6-supervise does not start the service.
     pub fn down(&self) -> PathBuf {
         self.0.join("down")
     }
 
-    /// Milliseconds after which s6-supervise kills a service that was told to stop.
+    /// Milliseconds between SIGTERM and SIGKILL when s6-supervise stops the service.
     pub fn timeout_kill(&self) -> PathBuf {
         self.0.join("timeout-kill")
     }
 
-    /// Why the gateway is parked; absent unless it is.
+    /// Since when and why the gateway is parked; absent unless it is.
     pub fn parked(&self) -> PathBuf {
         self.0.join("data/parked")
     }
 
-    /// How long the gateway waits to be started again; absent unless it does.
+    /// The pending restart's count and time; absent unless the gateway is in backoff.
     pub fn backoff(&self) -> PathBuf {
         self.0.join("data/backoff")
     }
 
-    /// When those deaths were that somebody asked for.
-    pub fn asked_for(&self) -> PathBuf {
+    /// The times of the deaths that an operator requested.
+    pub fn requested_deaths(&self) -> PathBuf {
         self.0.join("data/asked-for")
     }
 
@@ -122,15 +122,15 @@ impl ServiceDir {
         self.0.join("data/since")
     }
 
-    /// The generation that rendered the slot's scripts.
+    /// The [`GENERATION`] of the slot's scripts.
     pub fn generation(&self) -> PathBuf {
         self.0.join("data/generation")
     }
 
-    /// Replaces the file at `path` in a slot by `bytes`, durably ([`fsutil::write_durably`]). It is written
-    /// in the scan directory first, so that boot looks there alone for what crashes left in all slots.
+    /// Durably replaces the file at `path` in a slot with `bytes` ([`fsutil::write_durably`]). The temporary
+    /// file is in the scan directory, so that boot finds all leftovers there without searching every slot.
     pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        // The working directory of `finish` is a slot, whatever that is called by now.
+        // `finish` runs in its slot, which may have been renamed: only a relative path is right.
         fsutil::write_durably_by_way_of(&self.0.join(".."), path, bytes, FILE_MODE)
     }
 }
@@ -140,13 +140,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_and_its_profile_name_each_other() {
+    fn slot_names_and_profiles_map_to_each_other() {
         let coder = "coder".parse().unwrap();
         assert_eq!(slot_name(&coder), "gateway-coder");
         assert_eq!(profile_of("gateway-coder"), Some(coder));
-        for stranger in ["gateway-", "gateway-A", "gateway-.x", ".gateway-a", "coder", ".hermes-x"]
-        {
-            assert_eq!(profile_of(stranger), None, "{stranger}");
+        for other in ["gateway-", "gateway-A", "gateway-.x", ".gateway-a", "coder", ".hermes-x"] {
+            assert_eq!(profile_of(other), None, "{other}");
         }
     }
 }

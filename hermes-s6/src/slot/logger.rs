@@ -1,8 +1,8 @@
-//! Ending loggers whose end would not come by itself.
+//! Ends loggers that do not end by themselves.
 //!
-//! A logger ends at the end of its pipe. Some process that outlived its gateway may hold that open. And a
-//! logger whose own supervisor was killed lives on as long as s6-svscan holds its pipe, and keeps the log
-//! directory's lock (`s6-log.html`), for which its successor then asks once a second.
+//! A logger ends when its pipe is closed. A process that outlives its gateway may hold the pipe open. And a
+//! logger whose supervisor was killed runs on while s6-svscan holds its pipe. It keeps the lock of the log
+//! directory (`s6-log.html`), so its successor fails to take the lock once a second.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -16,21 +16,21 @@ use crate::protocol::events::{self, Poll, Process};
 use crate::slot::layout::ServiceDir;
 use crate::tree::Tree;
 
-/// How long a logger may outlive its service before it is told to end: some process that outlived
-/// the gateway holds its pipe. Less where there is less time in all.
+/// How long a logger may outlive its service before it is ended, since a process that outlived the gateway
+/// may hold its pipe open. Half the timeout if that is shorter.
 pub(crate) const LOGGER_GRACE: Duration = Duration::from_secs(2);
 
-/// Tells the logger of `slot` to end although its pipe is open: s6-log, told to protect its lines,
-/// takes no SIGTERM.
+/// Ends the logger of `slot` although its pipe is open. Does not wait. With `-p`, s6-log ignores SIGTERM,
+/// so this sends SIGHUP.
 pub(crate) fn end_logger(slot: &ServiceDir) -> Result<Sent, ControlError> {
     control::send(&slot.log().control(), &[service::EXIT, service::HANGUP])
 }
 
-/// Ends the logger of `profile` that has no supervisor, if there is one, and blocks until it is gone. It
-/// loses no line: what it has not read stays in the pipe for its successor. Idempotent.
+/// Ends the logger of `profile` if it has no supervisor, and blocks until it has ended. No line is lost:
+/// unread lines stay in the pipe for its successor. Idempotent.
 pub(crate) fn end_lone_logger(tree: &Tree, profile: &ProfileName) -> Result<(), DriverError> {
     let Some(logger) = lone_logger(tree, profile)? else { return Ok(()) };
-    // s6-log, told to protect its lines, takes no SIGTERM.
+    // With `-p`, s6-log ignores SIGTERM.
     logger.signal(Signal::HUP)?;
     let timeout = tree.timeouts.supervise;
     let done =
@@ -38,8 +38,8 @@ pub(crate) fn end_lone_logger(tree: &Tree, profile: &ProfileName) -> Result<(), 
             Ok(if logger.has_ended() { Poll::Done(()) } else { Poll::Wait })
         })?;
     done.ok_or_else(|| {
-        let saw = format!("{} still logs, and nobody supervises it", tree.proc.title(logger.pid));
-        DriverError::timed_out(timeout, saw).with_hint("it may wait for a full disk")
+        let last_seen = format!("{} still runs without a supervisor", tree.proc.title(logger.pid));
+        DriverError::timed_out(timeout, last_seen).with_hint("a full disk may block it")
     })
 }
 
@@ -49,7 +49,7 @@ fn lone_logger(tree: &Tree, profile: &ProfileName) -> io::Result<Option<Process>
     let Some(process) = holder()?.map(Process::open).transpose()?.flatten() else {
         return Ok(None);
     };
-    // Only now does the number mean one process for sure.
+    // Now that the process is open, its number can't be reused.
     let parent = tree.proc.parent(process.pid).and_then(|parent| tree.proc.arguments(parent));
     let supervised = parent.is_ok_and(|words| words[0].ends_with("s6-supervise"));
     Ok(Some(process)

@@ -1,4 +1,4 @@
-//! A slot: the service directory of one gateway and its logger.
+//! Slots: creates, starts, stops and removes the service directory of a gateway and its logger.
 
 pub mod layout;
 pub mod lifecycle;

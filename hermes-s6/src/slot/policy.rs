@@ -1,8 +1,8 @@
-//! What follows a death: whether the gateway is started again, and when, or parked.
+//! The restart policy: after a death, restarts the gateway with a delay, or parks it.
 //!
-//! The restarting is s6's; the decision is ours. `finish` asks for it by way of a hidden command, which
-//! waits as long as the gateway is to wait and exits with what `finish` exits with: s6-supervise leaves
-//! a service down whose `finish` exits with 125 (`servicedir.html`).
+//! s6 restarts; Hermes decides. `finish` runs the hidden command `gateway after-death`, which waits for the
+//! delay and returns the exit code of `finish`: if that is 125, s6-supervise leaves the service down
+//! (`servicedir.html`).
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -10,27 +10,27 @@ use std::time::{Duration, Instant};
 use hermes_core::fsutil;
 use hermes_core::restart::{DEATHS, EXIT_CONFIG, EXIT_RESTART, WINDOW, crash_loop, hopeless};
 use hermes_core::status::{Backoff, Exit, Parked};
+use hermes_core::wait::{self, Poll};
 use jiff::Timestamp;
 
 use crate::protocol::record::Death;
 use crate::slot::layout::ServiceDir;
-use hermes_core::wait::{self, Poll};
 
-/// The exit code of `finish` that leaves the service down for good.
+/// The exit code of `finish` after which s6-supervise leaves the service down.
 pub const EXIT_PARK: u8 = 125;
 
-/// How restarts are delayed and when they end.
+/// The delays of restarts, and when a gateway is parked.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// The delay after a first death; it doubles with each that follows.
+    /// The delay after the first death; it doubles with each further one.
     pub first_delay: Duration,
     /// The longest delay.
     pub longest_delay: Duration,
-    /// After this long up, the next death is a first one again.
+    /// After a run of this length, the next death counts as the first again.
     pub healthy: Duration,
-    /// Deaths longer ago than this are not counted for parking.
+    /// Only deaths within this time before the last one count for parking.
     pub window: Duration,
-    /// How many deaths within the window park the gateway.
+    /// The number of deaths within `window` that parks the gateway.
     pub deaths: usize,
 }
 
@@ -47,7 +47,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The same policy with every delay divided by `factor`, for tests that can't wait.
+    /// The same policy with every delay divided by `factor`, for tests.
     pub fn faster(self, factor: u32) -> Self {
         Self {
             first_delay: self.first_delay / factor,
@@ -56,8 +56,8 @@ impl Policy {
         }
     }
 
-    /// Decides what follows the last of `deaths` (oldest first), of which those before `since`, the
-    /// operator's last start, don't count. `fault` is what the gateway said of it, if anything.
+    /// Decides what follows the last of `deaths` (oldest first). Deaths before `since`, the operator's last
+    /// start, don't count. `fault` is the reason that the gateway recorded, if any.
     pub fn decide(
         &self,
         deaths: &[Death],
@@ -85,18 +85,18 @@ impl Policy {
         Verdict::Restart { after, count }
     }
 
-    /// How many of the last deaths came one after the other without a healthy time between them.
+    /// The number of deaths since the last run that was at least `healthy` long.
     fn in_a_row(&self, deaths: &[&Death]) -> u32 {
         let mut count = 0;
-        let mut before: Option<&Death> = None;
+        let mut previous: Option<&Death> = None;
         for death in deaths {
-            // What passed between two deaths is the delay after the first, and the life that ended.
-            let lived = before.map(|before| elapsed(before.at, death.at));
-            if lived.is_some_and(|lived| lived.saturating_sub(self.delay(count)) >= self.healthy) {
+            // The time between two deaths is the delay after the first plus the run.
+            let between = previous.map(|previous| elapsed(previous.at, death.at));
+            if between.is_some_and(|time| time.saturating_sub(self.delay(count)) >= self.healthy) {
                 count = 0;
             }
             count += 1;
-            before = Some(death);
+            previous = Some(death);
         }
         count
     }
@@ -111,31 +111,31 @@ fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
-/// What follows a death.
+/// The decision after a death.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The gateway starts again.
+    /// s6 restarts the gateway.
     Restart {
-        /// When.
+        /// The delay.
         after: Duration,
-        /// How many deaths in a row this was.
+        /// The number of deaths in a row, this one included.
         count: u32,
     },
     /// The gateway stays down, for this reason.
     Park(String),
 }
 
-/// Runs in `finish` of the service in `slot`: decides, waits, and answers what `finish` exits with. The
-/// wait ends at once when the service is not wanted up any more, or an operator starts it.
+/// Decides what follows the last death of the service in `slot`, records the decision, blocks for the delay,
+/// and returns the exit code for `finish`. The wait ends early when an operator stops or starts the service.
 pub fn after_death(slot: &ServiceDir, policy: &Policy, fault: Option<String>) -> io::Result<u8> {
     if !slot.record()?.want_up {
-        noted(note_asked_for(slot));
+        warn_if_unrecorded(record_requested_death(slot));
         return Ok(0);
     }
     let since = since(slot)?;
     match policy.decide(&crashes(slot, slot.deaths()?)?, since, fault) {
         Verdict::Park(reason) => {
-            noted(park(slot, &reason));
+            warn_if_unrecorded(park(slot, &reason));
             Ok(EXIT_PARK)
         }
         Verdict::Restart { after, count } => {
@@ -147,36 +147,37 @@ pub fn after_death(slot: &ServiceDir, policy: &Policy, fault: Option<String>) ->
     }
 }
 
-/// Those of `deaths`, which the supervisor of `slot` has seen, that nobody asked for.
+/// Those of `deaths` of the service in `slot` that no operator requested.
 pub fn crashes(slot: &ServiceDir, mut deaths: Vec<Death>) -> io::Result<Vec<Death>> {
     if !deaths.is_empty() {
-        let asked_for = asked_for(slot)?;
-        deaths.retain(|death| !asked_for.contains(&death.at));
+        let requested = requested_deaths(slot)?;
+        deaths.retain(|death| !requested.contains(&death.at));
     }
     Ok(deaths)
 }
 
-/// Notes that the last death was asked for; s6's tally does not tell.
-fn note_asked_for(slot: &ServiceDir) -> io::Result<()> {
+/// Records that an operator requested the last death, which s6's death tally does not show.
+fn record_requested_death(slot: &ServiceDir) -> io::Result<()> {
     let deaths = slot.deaths()?;
-    let before = asked_for(slot)?;
-    // Those that the tally has forgotten are forgotten here too.
+    let before = requested_deaths(slot)?;
+    // Drops the deaths that have left the tally.
     let kept = deaths.iter().map(|death| death.at).filter(|at| before.contains(at));
     let last = deaths.last().map(|death| death.at);
     let lines = kept.chain(last).map(|at| format!("{at}\n"));
-    slot.write(&slot.asked_for(), lines.collect::<String>().as_bytes())
+    slot.write(&slot.requested_deaths(), lines.collect::<String>().as_bytes())
 }
 
-/// When those deaths were that somebody asked for.
-fn asked_for(slot: &ServiceDir) -> io::Result<Vec<Timestamp>> {
-    let bytes = fsutil::read_if_there(&slot.asked_for())?.unwrap_or_default();
+/// The times of the deaths that an operator requested.
+fn requested_deaths(slot: &ServiceDir) -> io::Result<Vec<Timestamp>> {
+    let bytes = fsutil::read_if_there(&slot.requested_deaths())?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&bytes).lines().filter_map(|line| line.parse().ok()).collect())
 }
 
-/// What can't be written down is done all the same: a full disk starts no crash loop.
-fn noted(written: io::Result<()>) {
+/// Warns of a decision that could not be recorded. It is carried out all the same, so that a full disk causes
+/// no crash loop.
+fn warn_if_unrecorded(written: io::Result<()>) {
     if let Err(error) = written {
-        log::warn!("what follows this death can't be written down: {error}");
+        log::warn!("failed to record the decision about this death: {error}");
     }
 }
 
@@ -184,19 +185,19 @@ fn back_off(
     slot: &ServiceDir,
     after: Duration,
     count: u32,
-    started: Option<Timestamp>,
+    last_start: Option<Timestamp>,
 ) -> io::Result<()> {
     let until = Timestamp::now() + after;
     let text = format!("{count} {until}\n");
-    noted(slot.write(&slot.backoff(), text.as_bytes()));
+    warn_if_unrecorded(slot.write(&slot.backoff(), text.as_bytes()));
     wait::until(Instant::now() + after, || {
-        let asked = !slot.record()?.want_up || since(slot)? != started;
-        Ok::<_, io::Error>(if asked { Poll::Done(()) } else { Poll::Wait })
+        let commanded = !slot.record()?.want_up || since(slot)? != last_start;
+        Ok::<_, io::Error>(if commanded { Poll::Done(()) } else { Poll::Wait })
     })?;
     fsutil::remove_file_if_there(&slot.backoff()).map(drop)
 }
 
-/// How long the service in `slot` waits to be started again, if it does.
+/// The pending restart of the service in `slot`; `None` if it is not in backoff.
 pub fn backoff(slot: &ServiceDir) -> io::Result<Option<Backoff>> {
     let Some(bytes) = fsutil::read_if_there(&slot.backoff())? else {
         return Ok(None);
@@ -208,8 +209,9 @@ pub fn backoff(slot: &ServiceDir) -> io::Result<Option<Backoff>> {
     Ok(parsed)
 }
 
-/// Records that an operator starts the service in `slot`: what it died of before counts no more.
-pub fn started(slot: &ServiceDir) -> io::Result<Timestamp> {
+/// Records that an operator starts the service in `slot`, so that earlier deaths no longer count. Returns the
+/// recorded time.
+pub fn record_start(slot: &ServiceDir) -> io::Result<Timestamp> {
     unpark(slot)?;
     let now = Timestamp::now();
     slot.write(&slot.since(), format!("{now}\n").as_bytes())?;
@@ -221,20 +223,20 @@ fn since(slot: &ServiceDir) -> io::Result<Option<Timestamp>> {
     Ok(String::from_utf8_lossy(&bytes).trim().parse().ok())
 }
 
-/// Leaves the service in `slot` down, with reason and time in `data/parked`. `finish` then exits
-/// with [`EXIT_PARK`].
+/// Records time and reason in `data/parked` and creates the `down` file. `finish` must then exit with
+/// [`EXIT_PARK`].
 fn park(slot: &ServiceDir, reason: &str) -> io::Result<()> {
     let text = format!("{}\n{reason}\n", Timestamp::now());
     slot.write(&slot.parked(), text.as_bytes())?;
     slot.write(&slot.down(), b"")
 }
 
-/// Forgets why the service in `slot` was parked. Idempotent.
+/// Removes the record that the service in `slot` is parked. Idempotent.
 pub fn unpark(slot: &ServiceDir) -> io::Result<()> {
     fsutil::remove_file_if_there(&slot.parked()).map(drop)
 }
 
-/// Why the service in `slot` is parked, if it is.
+/// Why and since when the service in `slot` is parked; `None` if it is not.
 pub fn parked(slot: &ServiceDir) -> io::Result<Option<Parked>> {
     let Some(bytes) = fsutil::read_if_there(&slot.parked())? else {
         return Ok(None);
@@ -250,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    /// Deaths at these seconds, all with this exit.
+    /// Deaths at `seconds`, all with the same exit.
     fn deaths(exit: Exit, seconds: &[i64]) -> Vec<Death> {
         let at = |second: &i64| Timestamp::from_second(*second).unwrap();
         seconds.iter().map(|second| Death { at: at(second), exit }).collect()
@@ -294,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_configuration_parks_at_once_and_in_its_own_words() {
+    fn exit_78_parks_at_once_with_the_gateways_reason() {
         let Verdict::Park(reason) = decide(Exit::Code(78), &[0]) else { panic!("not parked") };
         assert!(reason.contains("exit 78"), "{reason}");
         let fault = Some("no port".to_owned());
@@ -303,12 +305,12 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_that_the_gateway_asked_for_comes_at_once() {
+    fn exit_75_restarts_without_delay() {
         assert_eq!(decide(Exit::Code(75), &[0]), restart(0, 1));
     }
 
     #[test]
-    fn deaths_before_the_operators_last_start_do_not_count() {
+    fn deaths_before_the_last_start_do_not_count() {
         let seconds: Vec<_> = (0..20).collect();
         let since = Timestamp::from_second(19).unwrap();
         let verdict = Policy::default().decide(&deaths(CRASH, &seconds), Some(since), None);
@@ -316,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recorded_is_read() {
+    fn records_round_trip() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("data")).unwrap();
         let slot = ServiceDir::new(dir.path());
@@ -324,7 +326,7 @@ mod tests {
         park(&slot, "because").unwrap();
         assert!(slot.down().exists());
         assert_eq!(parked(&slot).unwrap().unwrap().reason, "because");
-        let now = started(&slot).unwrap();
+        let now = record_start(&slot).unwrap();
         assert_eq!((parked(&slot).unwrap(), since(&slot).unwrap()), (None, Some(now)));
         fs::write(slot.backoff(), "3 2026-01-01T00:00:00Z\n").unwrap();
         assert_eq!(backoff(&slot).unwrap().unwrap().count, 3);

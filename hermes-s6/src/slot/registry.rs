@@ -1,18 +1,18 @@
-//! Making a slot and removing one, each whole or not at all.
+//! Creates and removes slots, completely or not at all.
 //!
-//! *Register*: stage, publish by rename, tell s6-svscan to scan, wait until the supervisors of
-//! service and logger hold their locks and belong to that s6-svscan. *Retire*: move the slot to a dot
-//! name, *then* tell s6-svscan to scan and prune, because it ends only supervisors whose entry the
-//! last scan did not find; wait until both are gone; only then remove the files. Nothing is removed
-//! under a live supervisor.
+//! *Register*: stage the slot, publish it by rename, make s6-svscan scan, and wait until the supervisors of
+//! service and logger hold their locks as children of that s6-svscan. *Retire*: rename the slot to a hidden
+//! name, make s6-svscan scan and prune, wait until both supervisors have ended, and remove the files. The
+//! rename comes first because s6-svscan ends only supervisors whose directory the last scan did not find.
+//! No file is removed under a live supervisor.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
 
-use hermes_core::DriverError;
 use hermes_core::ProfileName;
 use hermes_core::config::StopTimeout;
+use hermes_core::driver::{DriverError, UP};
 use hermes_core::error_chain::in_one_line;
 use hermes_core::fsutil;
 use hermes_core::process_lock::Holder;
@@ -27,22 +27,22 @@ use crate::tree::Tree;
 use crate::tree::capacity::Capacity;
 use crate::tree::svscan_view::SvscanView;
 
-/// How long s6-svscan may take over a scan before it is told again: one dangling entry delays it.
+/// How long a scan may take before it is requested again: one dangling link delays s6-svscan.
 const RESCAN_AFTER: Duration = Duration::from_secs(1);
 
-/// How a slot is made.
+/// The options of a new slot.
 #[derive(Debug, Clone, Default)]
 pub struct Registration {
-    /// Variables for the gateway's environment.
+    /// Additional variables for the gateway's environment.
     pub extra_env: BTreeMap<String, String>,
-    /// Whether the gateway starts as soon as it is supervised.
+    /// Whether the supervisor starts the gateway at once.
     pub up: bool,
     /// The gateway's stop budget.
     pub stop_timeout: StopTimeout,
 }
 
-/// Makes the slot of `profile` and blocks until both its supervisors run. The caller holds the
-/// profile's lock. On failure nothing is left.
+/// Creates the slot of `profile` and blocks until both its supervisors run. The caller holds the profile's
+/// lock. A slot that exists already is an error. A failed registration is undone.
 pub fn register(
     tree: &Tree,
     profile: &ProfileName,
@@ -65,15 +65,15 @@ pub fn register(
         match retire(tree, &slot) {
             Ok(()) => error,
             Err(rollback) => error.with_hint(format!(
-                "what is left could not be removed ({}); `hermes boot` removes it",
+                "failed to remove the new slot: {}; `hermes boot` removes it",
                 in_one_line(&rollback)
             )),
         }
     })
 }
 
-/// Check, publish, trigger: what happens under the lock on the scan directory. The outer error left
-/// nothing behind; after the inner one the slot is there.
+/// Checks, publishes and triggers a scan, under the lock on the scan directory. After the outer error the
+/// slot does not exist; after the inner one it does.
 fn publish(
     tree: &Tree,
     slot: &ServiceDir,
@@ -87,12 +87,13 @@ fn publish(
     }
     let full = Capacity::exhausted(&tree.scandir, &tree.proc, svscan.pid);
     if let Some(capacity) = full? {
-        let why =
-            format!("the scan directory `{}` is full: {capacity}", tree.scandir.path().display());
-        let hint = "`hermes up` makes room for 5,000; `hermes doctor` shows what limits this tree";
-        return Err(DriverError::new(why).with_hint(hint));
+        let scandir = tree.scandir.path().display();
+        let reason = format!("the scan directory `{scandir}` is full: {capacity}");
+        let hint =
+            "`hermes up` has room for 5,000 services; `hermes doctor` shows this tree's limits";
+        return Err(DriverError::new(reason).with_hint(hint));
     }
-    // Nothing is written before it is known that s6-svscan can be told of it.
+    // Fails before any file is written if s6-svscan does not read its FIFO.
     trigger(tree, &[])?;
     let staged = Staged::build(&tree.scandir, spec)?;
     let events: io::Result<Vec<_>> =
@@ -106,7 +107,7 @@ fn publish(
     Ok(trigger(tree, &[scan::ALARM]).map(|()| events))
 }
 
-/// Blocks until `svscan` looks after service and logger of `slot`, telling it to scan now and then.
+/// Blocks until `svscan` supervises service and logger of `slot`, and requests a scan now and then.
 pub(crate) fn await_supervisors(
     tree: &Tree,
     slot: &ServiceDir,
@@ -129,12 +130,12 @@ pub(crate) fn await_supervisors(
         Ok(Poll::WaitUntil(rescan))
     })?;
     done.ok_or_else(|| {
-        let hint = "the output of s6-svscan says what holds it up; `hermes doctor` shows the rest";
+        let hint = "see the output of s6-svscan; `hermes doctor` examines the tree";
         DriverError::timed_out(timeout, missing).with_hint(hint)
     })
 }
 
-/// What is not supervised yet by `svscan`, in words; `None` if all is.
+/// Describes the part of `slot` that `svscan` does not supervise yet; `None` if it supervises both.
 fn unsupervised_part(tree: &Tree, slot: &ServiceDir, svscan: Holder) -> io::Result<Option<String>> {
     for part in slot.parts() {
         let Some(supervisor) = part.supervisor()? else {
@@ -148,7 +149,7 @@ fn unsupervised_part(tree: &Tree, slot: &ServiceDir, svscan: Holder) -> io::Resu
                 part.path().display()
             )));
         }
-        // It writes its first record right after it has the lock.
+        // s6-supervise writes its first record right after it takes the lock.
         if part.record().is_err() {
             return Ok(Some(format!("`{}` has no status yet", part.path().display())));
         }
@@ -156,8 +157,8 @@ fn unsupervised_part(tree: &Tree, slot: &ServiceDir, svscan: Holder) -> io::Resu
     Ok(None)
 }
 
-/// Takes a slot (or what is hidden of one) out of the scan directory, blocks until its supervisors
-/// are gone, and removes it. The service should be down; one that is not is told to end.
+/// Hides a slot, unless it is hidden already, blocks until its supervisors have ended, and removes it. The
+/// service should be down; one that is up is stopped.
 pub fn retire(tree: &Tree, slot: &ServiceDir) -> Result<(), DriverError> {
     let (hidden, supervisors) = unpublish(tree, slot)?;
     await_release(tree, &hidden, &supervisors)?;
@@ -165,7 +166,7 @@ pub fn retire(tree: &Tree, slot: &ServiceDir) -> Result<(), DriverError> {
     Ok(())
 }
 
-/// Move, trigger: what happens under the lock on the scan directory.
+/// Hides the slot and triggers a scan, under the lock on the scan directory.
 fn unpublish(tree: &Tree, slot: &ServiceDir) -> Result<(ServiceDir, Vec<Process>), DriverError> {
     let _lock = tree.lock_scandir()?;
     let name = slot.path().file_name().unwrap_or_default().to_string_lossy();
@@ -174,7 +175,7 @@ fn unpublish(tree: &Tree, slot: &ServiceDir) -> Result<(ServiceDir, Vec<Process>
     let supervisors = supervisors(&hidden)?;
     let sent = tree.scandir.send(&[scan::ALARM, scan::NUKE])?;
     if sent == Sent::NoReader || name.starts_with('.') {
-        // Nobody else ends them: there is no s6-svscan, or they may be a former one's.
+        // No s6-svscan ends these supervisors: none runs, or they may be children of a former one.
         for part in hidden.parts() {
             control::send(&part.control(), &[service::DOWN, service::EXIT])?;
         }
@@ -190,26 +191,27 @@ fn await_release(
     let started = Instant::now();
     let timeout = tree.timeouts.supervise;
     let mut logger_since = None;
-    let mut held = String::new();
+    let mut last_seen = String::new();
     let done = events::until(&mut [], supervisors, started + timeout, || {
         if hidden.supervisor()?.is_some() {
-            held = format!("s6-supervise still holds `{}`", hidden.path().display());
+            last_seen = format!("s6-supervise still holds `{}`", hidden.path().display());
             return Ok(Poll::Wait);
         }
         if hidden.log().supervisor()?.is_none() {
             return Ok(Poll::Done(()));
         }
-        held = format!("the logger of `{}` still runs", hidden.path().display());
-        let nudge = *logger_since.get_or_insert_with(Instant::now) + LOGGER_GRACE.min(timeout / 2);
-        if Instant::now() >= nudge {
+        last_seen = format!("the logger of `{}` still runs", hidden.path().display());
+        let end_at = *logger_since.get_or_insert_with(Instant::now) + LOGGER_GRACE.min(timeout / 2);
+        if Instant::now() >= end_at {
             end_logger(hidden)?;
             logger_since = None;
         }
-        Ok(Poll::WaitUntil(nudge))
+        Ok(Poll::WaitUntil(end_at))
     })?;
     done.ok_or_else(|| {
-        let hint = "nothing was removed; `hermes boot` finishes it when the supervisor is gone";
-        DriverError::timed_out(timeout, held).with_hint(hint)
+        let hint =
+            "no file was removed; `hermes boot` removes the slot once its supervisor has ended";
+        DriverError::timed_out(timeout, last_seen).with_hint(hint)
     })
 }
 
@@ -230,6 +232,6 @@ fn trigger(tree: &Tree, commands: &[u8]) -> Result<(), DriverError> {
             "no s6-svscan reads `{}`",
             tree.scandir.svscan_control().display()
         ))
-        .with_hint("`hermes up` runs a supervision tree for this user")),
+        .with_hint(UP)),
     }
 }

@@ -1,9 +1,8 @@
-//! The three scripts of a slot, as text.
+//! Renders the three scripts of a slot.
 //!
-//! `HERMES_HOME` stays an expansion in all of them: the tree that runs a slot says where the home
-//! is, the renderer never does. A service keeps its user where that is not root; as root it becomes
-//! the user `hermes`. Under `hermes up` it keeps user and `HOME` alike, since that tree is the
-//! user's own.
+//! The scripts expand `${HERMES_HOME}` when they run, so the tree that runs a slot decides where the home
+//! is. A script run by root switches to the user `hermes`; other users stay. Under `hermes up` a script
+//! keeps its user and `HOME`, since that tree belongs to the user.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ use crate::slot::layout::NOTIFICATION_FD;
 /// The unprivileged user of a container's gateways.
 pub const USER: &str = "hermes";
 
-/// Where the scripts find the programs they run.
+/// The programs that the scripts run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptPrograms {
     /// s6.
@@ -28,7 +27,7 @@ pub struct ScriptPrograms {
 }
 
 impl ScriptPrograms {
-    /// A programs of s6's programs and the `hermes` program at `hermes`.
+    /// The s6 programs `s6` and the `hermes` program at `hermes`.
     pub fn new(s6: S6Programs, hermes: &Path) -> Self {
         Self { s6, hermes: hermes.to_owned() }
     }
@@ -60,7 +59,7 @@ pub fn scripts(
     };
     let exports = exports(extra_env)?;
     let (home, up) = (env::HOME, env::UP);
-    // What every script does first. It leaves in "$@" what a command has to be put behind.
+    // The beginning of every script. It leaves the prefix for a command in "$@".
     let begin = format!(
         r#"exec 2>&1
 : "${{{home}:?is not set in this supervision tree}}"

@@ -1,9 +1,9 @@
-//! Building a slot out of s6-svscan's sight and publishing it whole.
+//! Builds a slot in a hidden directory and publishes it with one rename.
 //!
-//! A slot is made under a dot name, which s6-svscan skips, and appears under its own by one rename
-//! that replaces nothing. The skeleton of `supervise/` and `event/` is made beforehand because
-//! s6-supervise keeps what it finds (`src/supervision/s6-supervise.c`, `EEXIST`): so the directory's
-//! owner controls the service even where the supervisor runs as root.
+//! s6-svscan skips names that begin with a dot, so it never sees an incomplete slot; the rename replaces
+//! nothing. `supervise/` and `event/` are created in advance because s6-supervise keeps existing ones
+//! (`src/supervision/s6-supervise.c`, `EEXIST`): the directory's owner then controls the service even if
+//! the supervisor runs as root.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -22,16 +22,16 @@ use crate::slot::layout::{
 };
 use crate::slot::render::Scripts;
 
-/// What a slot is made from.
+/// The contents of a new slot.
 #[derive(Debug)]
 pub struct SlotSpec<'a> {
-    /// The profile it is for.
+    /// The profile of its gateway.
     pub profile: &'a ProfileName,
     /// Its scripts.
     pub scripts: &'a Scripts,
-    /// Whether its gateway starts as soon as it is supervised.
+    /// Whether the supervisor starts the gateway at once.
     pub up: bool,
-    /// What `timeout-kill` says, in milliseconds.
+    /// The content of `timeout-kill`, in milliseconds.
     pub kill_after_ms: u128,
 }
 
@@ -42,38 +42,38 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Builds a slot under a dot name in `scandir`.
+    /// Builds a slot in a hidden directory of `scandir`.
     pub fn build(scandir: &ScanDir, spec: &SlotSpec<'_>) -> io::Result<Self> {
         let dir = hidden_directory(scandir)?;
         fill(&ServiceDir::new(dir.path()), spec)?;
-        // Made private by its maker; s6-svstat and `status` of other users look inside.
+        // tempfile creates it 0700, but other users' `hermes gateway status` and s6-svstat read it.
         chmod(dir.path(), 0o755)?;
         Ok(Self { dir })
     }
 
-    /// The slot as long as it is staged.
+    /// The slot in its hidden directory.
     pub fn service(&self) -> ServiceDir {
         ServiceDir::new(self.dir.path())
     }
 
-    /// Publishes the slot as `slot`, which must not exist (`AlreadyExists`).
+    /// Publishes the slot as `slot`; `AlreadyExists` if that exists.
     pub fn publish(self, slot: &ServiceDir) -> io::Result<()> {
         fsutil::rename_exclusively(self.dir.path(), slot.path())?;
-        // It goes on under its own name: there is nothing left to remove.
+        // The directory has moved, so there is nothing to remove on drop.
         let _ = self.dir.keep();
         Ok(())
     }
 }
 
-/// Moves the directory at `path` out of s6-svscan's sight and answers where it is now.
+/// Renames the directory at `path` to a hidden name, which s6-svscan skips, and returns it.
 pub fn hide(scandir: &ScanDir, path: &Path) -> io::Result<ServiceDir> {
-    let grave = hidden_directory(scandir)?;
-    // rename(2) puts a directory in the place of an empty one.
-    fs::rename(path, grave.path())?;
-    Ok(ServiceDir::new(grave.keep()))
+    let target = hidden_directory(scandir)?;
+    // rename(2) replaces an empty directory.
+    fs::rename(path, target.path())?;
+    Ok(ServiceDir::new(target.keep()))
 }
 
-/// A new directory with a dot name that does not tell the profile's, which may be too long for it.
+/// Creates a hidden directory. Its name does not contain the profile's, which may be too long for that.
 fn hidden_directory(scandir: &ScanDir) -> io::Result<TempDir> {
     tempfile::Builder::new().prefix(HIDDEN_PREFIX).tempdir_in(scandir.path())
 }
@@ -100,7 +100,7 @@ fn fill(slot: &ServiceDir, spec: &SlotSpec<'_>) -> io::Result<()> {
     file("type", "longrun\n", FILE_MODE)?;
     file("notification-fd", &format!("{NOTIFICATION_FD}\n"), FILE_MODE)?;
     file("timeout-kill", &format!("{}\n", spec.kill_after_ms), FILE_MODE)?;
-    // 0 is "for ever": the policy waits in `finish`.
+    // 0 means no limit: `finish` waits for the restart delay.
     file("timeout-finish", "0\n", FILE_MODE)?;
     file("run", &spec.scripts.run, SCRIPT_MODE)?;
     file("finish", &spec.scripts.finish, SCRIPT_MODE)?;
@@ -114,12 +114,12 @@ fn fill(slot: &ServiceDir, spec: &SlotSpec<'_>) -> io::Result<()> {
 fn directory(path: &Path, mode: u32) -> io::Result<()> {
     match fs::create_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => made?,
+        created => created?,
     }
     chmod(path, mode)
 }
 
-/// Sets a mode that the umask has no say in.
+/// Sets a mode exactly, whatever the umask is.
 fn chmod(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn hiding_takes_a_slot_out_of_the_list() {
+    fn a_hidden_slot_is_not_listed() {
         let dir = tempfile::tempdir().unwrap();
         let scandir = ScanDir::new(dir.path());
         let slot = scandir.slot(&"coder".parse().unwrap());

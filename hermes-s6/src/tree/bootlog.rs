@@ -1,9 +1,7 @@
-//! `logs/container-boot.log`: one line per profile at a tree's first boot, later only for what
-//! changed.
+//! Writes `logs/container-boot.log`: one line per profile at a tree's first boot, and one per change later.
 //!
-//! The file is rotated at 256 KiB to `.1`. Which tree was booted already is told by a mark in the
-//! scan directory: a container's restart may leave the directory as it was, but never its
-//! s6-svscan.
+//! The file is rotated at 256 KiB to `.1`. A mark file in the scan directory names the s6-svscan of the first
+//! boot, because a restarted container may keep its scan directory but gets a new s6-svscan.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,10 +21,10 @@ use crate::slot::layout::FILE_MODE;
 use crate::tree::Tree;
 
 const ROTATE_AT: u64 = 256 * 1024;
-/// In the scan directory: which s6-svscan this home was booted under, and in how many milliseconds.
+/// The mark file: the s6-svscan of the first boot, and the boot's duration in milliseconds.
 const MARK: &str = ".hermes.booted";
 
-/// Appends a line per outcome worth one.
+/// Appends a line per outcome: at the first boot for all, later for those that changed something.
 pub(crate) fn write(
     tree: &Tree,
     svscan: Holder,
@@ -37,7 +35,7 @@ pub(crate) fn write(
     let now = Timestamp::now();
     let profiles = outcomes.iter().map(|outcome| outcome.action.profile()).enumerate();
     let last: BTreeMap<_, _> = profiles.filter_map(|(i, profile)| Some((profile?, i))).collect();
-    // What prepares a profile's slot is told by what became of the slot, unless it failed.
+    // Apart from renames, a successful action followed by another of the same profile has no line.
     let prepares = |i: usize| {
         let Outcome { action, error, .. } = &outcomes[i];
         let renames = matches!(action, Action::FinishRename { .. } | Action::UndoRename { .. });
@@ -61,7 +59,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// How long the first boot under this s6-svscan took; `None` if there has been none.
+/// The duration of the first boot under this s6-svscan; `None` before that.
 pub(crate) fn took_under(tree: &Tree, svscan: Holder) -> io::Result<Option<Duration>> {
     let mark = tree.scandir.path().join(MARK);
     let text = fsutil::read_if_there(&mark)?.unwrap_or_default();
@@ -70,7 +68,7 @@ pub(crate) fn took_under(tree: &Tree, svscan: Holder) -> io::Result<Option<Durat
     Ok(took.map(|took| Duration::from_millis(took.trim().parse().unwrap_or_default())))
 }
 
-/// The first line of the mark.
+/// The first line of the mark file: s6-svscan's process id and start time.
 fn identity(tree: &Tree, svscan: Holder) -> String {
     let pid = svscan.pid.unwrap_or_default();
     let started = tree.proc.start_time(pid).unwrap_or_default();
@@ -84,7 +82,7 @@ fn append(path: &Path, lines: &str) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|metadata| metadata.len() >= ROTATE_AT) {
         fs::rename(path, path.with_added_extension("1"))?;
     }
-    // A FIFO would keep the boot waiting for its reader.
+    // Opening a FIFO would block the boot until a process reads it.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let mut options = fs::OpenOptions::new();
     let mut file = options.create(true).append(true).custom_flags(flags).open(path)?;
@@ -111,7 +109,7 @@ fn line(now: Timestamp, outcome: &Outcome) -> String {
     let profile = outcome.action.profile().map_or("-", |profile| profile.as_str());
     let prior = outcome.prior.map_or_else(|| "unknown".to_owned(), |prior| prior.to_string());
     let mut line = format!("{now} profile={profile} prior={prior} action={verb} detail=");
-    // A detail may quote a file name, and a name may hold anything but must not make a line.
+    // A detail may quote a file name, and a newline in that must not start a new line.
     let _ = writeln!(line, "\"{}\"", detail.escape_debug());
     line
 }
@@ -123,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_says_who_what_and_why_and_stays_one_line() {
+    fn an_outcome_is_one_line() {
         let skip = Action::Skip { what: "/p/a\nprofile=x".into(), detail: "bad".into() };
         let start = Action::Start { profile: "coder".parse().unwrap() };
         let outcomes = [
@@ -139,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_rotated_once_it_is_full() {
+    fn a_full_log_is_rotated() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("logs/boot.log");
         append(&path, &"x".repeat(ROTATE_AT as usize)).unwrap();

@@ -1,10 +1,10 @@
-//! How many services a scan directory can hold.
+//! Computes how many services a scan directory can hold.
 //!
-//! Sources: `s6-svscan.html` of 2.11, 2.12 and 2.15. Past its limit s6 2.11 skips a service in
-//! silence and later versions stop scanning altogether, so the room is counted before a slot is
-//! published. s6-svscan's own limit is on its command line (`-c`: services, each with or without a
-//! logger; `-C`: supervisors, so a logged service counts twice); without either it is 500 services
-//! before 2.12 and 1,000 supervisors from it. It also keeps two descriptors for each logged service.
+//! Sources: `s6-svscan.html` of 2.11, 2.12 and 2.15. Beyond its limit, s6 2.11 silently skips services and
+//! later versions stop scanning, so Hermes checks the limit before it publishes a slot. The limit is on
+//! s6-svscan's command line (`-c`: services, each with or without a logger; `-C`: supervisors, so a logged
+//! service counts twice). The default is 500 services before s6 2.12, and 1,000 supervisors since. s6-svscan
+//! also keeps two descriptors open per logged service.
 
 use std::fmt;
 use std::io;
@@ -15,37 +15,37 @@ use serde::Serialize;
 use crate::protocol::scandir::ScanDir;
 use hermes_core::proc::Proc;
 
-/// s6-svscan's limit on services where its command line names none, before s6 2.12.
+/// s6-svscan's default limit on services, before s6 2.12.
 const DEFAULT_SERVICES: u64 = 500;
-/// s6-svscan's limit on supervisors where its command line names none, from s6 2.12.
+/// s6-svscan's default limit on supervisors, since s6 2.12.
 const DEFAULT_SUPERVISORS: u64 = 1000;
-/// Descriptors of s6-svscan itself: standard ones, lock, FIFO, signals, directory, and some air.
+/// Descriptors of s6-svscan itself: standard streams, lock, FIFO, signals, directory, and a reserve.
 const OWN_DESCRIPTORS: u64 = 16;
 
-/// What limits a scan directory, and how much of it is used.
+/// The limits of a scan directory, and its use of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Capacity {
-    /// How many services there may be.
+    /// The limit on services; `None` if there is none.
     pub max_services: Option<u64>,
-    /// How many services and loggers there may be together.
+    /// The limit on services and loggers together; `None` if there is none.
     pub max_supervisors: Option<u64>,
-    /// For how many loggers s6-svscan has descriptors.
+    /// The number of loggers for which s6-svscan has descriptors; `None` if unknown.
     pub max_loggers: Option<u64>,
-    /// How many services there are.
+    /// The number of services.
     pub services: u64,
-    /// How many of them have a logger.
+    /// The number of services with a logger.
     pub loggers: u64,
 }
 
 impl Capacity {
-    /// Counts what is in `scandir` and asks the s6-svscan `pid` for its limits. Without a pid, or
-    /// where that can't be read, the defaults of both generations apply.
+    /// Counts the services in `scandir` and reads the limits of the s6-svscan `pid`. Without a pid, or if its
+    /// command line can't be read, both default limits apply.
     pub fn of(scandir: &ScanDir, proc: &Proc, pid: Option<u32>) -> io::Result<Self> {
         Self::limits_of(proc, pid).counting(scandir)
     }
 
-    /// The same, but only if not one more logged service fits. Far from the limit no service is looked
-    /// at: of many that are registered one after the other, each would else look at all before it.
+    /// The same, but `None` if one more logged service fits. Far from the limit this only counts directory
+    /// entries; otherwise registering many services would take quadratic time.
     pub fn exhausted(scandir: &ScanDir, proc: &Proc, pid: Option<u32>) -> io::Result<Option<Self>> {
         let limits = Self::limits_of(proc, pid);
         let entries = scandir.visible_entries()?;
@@ -80,12 +80,12 @@ impl Capacity {
         }
     }
 
-    /// How many more logged services fit.
+    /// The number of further logged services that fit.
     pub fn room(&self) -> u64 {
-        let left = |max: Option<u64>, used| max.unwrap_or(u64::MAX).saturating_sub(used);
-        left(self.max_services, self.services)
-            .min(left(self.max_supervisors, self.services + self.loggers) / 2)
-            .min(left(self.max_loggers, self.loggers))
+        let free = |max: Option<u64>, used| max.unwrap_or(u64::MAX).saturating_sub(used);
+        free(self.max_services, self.services)
+            .min(free(self.max_supervisors, self.services + self.loggers) / 2)
+            .min(free(self.max_loggers, self.loggers))
     }
 }
 
@@ -105,12 +105,12 @@ impl fmt::Display for Capacity {
     }
 }
 
-/// The number given to the option `short` or `long`, before the operand.
+/// The value of the option `short` or `long` on s6-svscan's command line.
 fn option(arguments: &[String], short: char, long: Option<&str>) -> Option<u64> {
     let short = format!("-{short}");
     let is_svscan = |name: &str| Path::new(name).file_name().is_some_and(|n| n == "s6-svscan");
     let mut rest = arguments.iter().skip_while(|argument| !is_svscan(argument)).skip(1);
-    let mut found = None;
+    let mut number = None;
     while let Some(argument) = rest.next() {
         if argument == "--" || !argument.starts_with('-') {
             break;
@@ -126,10 +126,10 @@ fn option(arguments: &[String], short: char, long: Option<&str>) -> Option<u64> 
         };
         let value = value.or_else(|| rest.next().map(String::as_str));
         if name == short || Some(name) == long {
-            found = value.and_then(|value| value.parse().ok());
+            number = value.and_then(|value| value.parse().ok());
         }
     }
-    found
+    number
 }
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_decides_else_both_defaults() {
+    fn limits_come_from_the_command_line_or_are_both_defaults() {
         let cases = [
             ("s6-svscan /run/service", Some(500), Some(1000)),
             ("s6-svscan -d4 -- /run/service", Some(500), Some(1000)),
@@ -164,10 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_service_takes_no_room() {
+    fn files_do_not_count_as_services() {
         let dir = tempfile::tempdir().unwrap();
         let proc = Proc::default();
-        // Nobody's limits are the defaults: 500 logged services.
+        // Without an s6-svscan both defaults apply: 500 logged services.
         let exhausted = || Capacity::exhausted(&ScanDir::new(dir.path()), &proc, None).unwrap();
         for i in 0..499 {
             std::fs::create_dir_all(dir.path().join(format!("s{i}/log"))).unwrap();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_of_all_limits_is_the_room() {
+    fn the_smallest_limit_is_the_room() {
         let used =
             |limits: Capacity, services, loggers| Capacity { services, loggers, ..limits }.room();
         assert_eq!(used(limits("s6-svscan /x", None), 0, 0), 500);

@@ -1,10 +1,9 @@
-//! Being told which gateways may have changed, by inotify(7): their records, their profiles, and what
-//! is wanted of them.
+//! Watches gateways for changes with inotify(7): their status records, profiles and intents.
 //!
 //! s6-supervise replaces `supervise/status` and `supervise/death_tally` by rename at every change
-//! (`src/supervision/s6-supervise.c`), the store does so with what it writes, and slots and profiles
-//! come and go by rename. What is a lock alone (a supervisor that was killed, an orphan) is announced by
-//! nothing: whoever needs to know looks again from time to time.
+//! (`src/supervision/s6-supervise.c`). The store replaces its files by rename, and slots and profiles appear
+//! and disappear by rename. inotify does not report locks, so killed supervisors and orphans cause no event:
+//! callers must also poll from time to time.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -22,7 +21,7 @@ use rustix::io::Errno;
 use crate::slot::layout;
 use crate::tree::Tree;
 
-/// Watches every gateway of a tree, those that come included.
+/// Watches every gateway of a tree, including ones created later.
 #[derive(Debug)]
 pub(crate) struct TreeChanges {
     inotify: OwnedFd,
@@ -30,16 +29,16 @@ pub(crate) struct TreeChanges {
     places: HashMap<i32, Place>,
 }
 
-/// What a watched directory is.
+/// The kind of a watched directory.
 #[derive(Debug, Clone)]
 enum Place {
-    /// Homes come and go in it.
+    /// It contains the homes of profiles.
     Profiles,
-    /// Slots come and go in it.
+    /// It contains the slots.
     Scandir,
-    /// A profile's home; the agent writes other files there.
+    /// A profile's home. The agent writes other files there, which are ignored.
     Home(ProfileName),
-    /// The supervisor's records of a slot, or ours.
+    /// A slot's `supervise/` or `data/`.
     Records(ProfileName),
 }
 
@@ -51,15 +50,15 @@ impl Changes for TreeChanges {
     fn take(&mut self) -> io::Result<Changed> {
         let mut changed = Changed::default();
         for (place, name) in self.events(&mut changed)? {
-            self.understand(&place, &name, &mut changed)?;
+            self.handle(&place, &name, &mut changed)?;
         }
         Ok(changed)
     }
 }
 
 impl TreeChanges {
-    /// Watches the gateways of `tree` and `store` from now on. A scan directory that is not there is an
-    /// error, and so are more directories than `fs.inotify.max_user_watches` allows.
+    /// Starts watching the gateways of `tree` and `store`. Fails if the scan directory does not exist, or if
+    /// there are more directories than `fs.inotify.max_user_watches` allows.
     pub(crate) fn begin(tree: &Tree, store: &Store) -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         let mut changes = Self { inotify, tree: tree.clone(), places: HashMap::new() };
@@ -78,15 +77,15 @@ impl TreeChanges {
         Ok(changes)
     }
 
-    /// Where something happened, and the name of what it happened to.
+    /// The pending events: the watched directory, and the name of the changed entry in it.
     fn events(&mut self, changed: &mut Changed) -> io::Result<Vec<(Place, Vec<u8>)>> {
-        let mut happened = Vec::new();
+        let mut entries = Vec::new();
         let mut buffer = [MaybeUninit::uninit(); 16 << 10];
         let mut events = Reader::new(&self.inotify, &mut buffer);
         loop {
             let event = match events.next() {
                 Ok(event) => event,
-                Err(Errno::AGAIN) => return Ok(happened),
+                Err(Errno::AGAIN) => return Ok(entries),
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(errno.into()),
             };
@@ -97,11 +96,11 @@ impl TreeChanges {
             }
             let Some(place) = self.places.get(&event.wd()) else { continue };
             let name = event.file_name().map(|name| name.to_bytes().to_vec());
-            happened.push((place.clone(), name.unwrap_or_default()));
+            entries.push((place.clone(), name.unwrap_or_default()));
         }
     }
 
-    fn understand(&mut self, place: &Place, name: &[u8], changed: &mut Changed) -> io::Result<()> {
+    fn handle(&mut self, place: &Place, name: &[u8], changed: &mut Changed) -> io::Result<()> {
         let root = self.tree.root.clone();
         let text = str::from_utf8(name).unwrap_or_default();
         match place {
@@ -149,7 +148,7 @@ impl TreeChanges {
         Ok(())
     }
 
-    /// Watches the directory at `path`; `false` if there is none.
+    /// Watches the directory at `path`; `false` if it does not exist.
     fn watch(&mut self, path: &Path, place: Place) -> io::Result<bool> {
         let flags = WatchFlags::CREATE
             | WatchFlags::DELETE

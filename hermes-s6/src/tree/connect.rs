@@ -1,4 +1,4 @@
-//! Which scan directory holds a home's gateways, and whether it can be trusted.
+//! Finds the scan directory of a home's gateways, and checks that other users can't write to it.
 
 use std::fs::{DirBuilder, Metadata};
 use std::io;
@@ -13,17 +13,17 @@ use crate::protocol::scandir::ScanDir;
 use crate::slot::render::ScriptPrograms;
 use crate::tree::Tree;
 
-/// The scan directory of a machine where s6 is in charge.
+/// The scan directory of a machine whose init system is s6.
 const SYSTEM_SCANDIR: &str = "/run/service";
-/// What to do about a scan directory that can't be used.
-const ELSEWHERE: &str = "--scandir or HERMES_SCANDIR names another place";
-/// What to do where s6 is missing.
+/// The hint for an unusable scan directory.
+const ELSEWHERE: &str = "set another directory with --scandir or HERMES_SCANDIR";
+/// The hint for a machine without s6.
 const INSTALL: &str =
     "install it with one of: apt install s6 · apk add s6 · brew install s6 · pacman -S s6";
 
 impl Tree {
-    /// The tree that holds the gateways of this environment: on the scan directory that was named, else on
-    /// the system's if s6 is in charge, else on this user's own.
+    /// The tree that runs the gateways of this environment: on the scan directory named there, else on the
+    /// system's if s6 is the init system, else on this user's. Fails if s6 is not installed.
     pub fn in_charge(environment: &Environment) -> Result<Self, DriverError> {
         let facts = &environment.facts;
         let system = || facts.s6_in_charge().then(|| PathBuf::from(SYSTEM_SCANDIR));
@@ -33,7 +33,8 @@ impl Tree {
         }
     }
 
-    /// The tree that `hermes up` runs: on the scan directory that was named, else on this user's own.
+    /// The tree that `hermes up` runs: on the scan directory named in the environment, else on this user's.
+    /// Fails if s6 is not installed.
     pub fn of_user(environment: &Environment) -> Result<Self, DriverError> {
         let named = environment.facts.named_scandir.clone();
         let scandir = named.unwrap_or_else(|| user_scandir(environment.runtime_dir().as_deref()));
@@ -54,8 +55,8 @@ impl Tree {
     }
 }
 
-/// The scan directory of this user's own `hermes up`: below the runtime directory, which is the user's
-/// alone and gone after a restart.
+/// The scan directory of this user's `hermes up`: below the runtime directory, which is private to the user
+/// and cleared at a restart of the machine; without one, below `/tmp`.
 pub fn user_scandir(runtime_dir: Option<&Path>) -> PathBuf {
     match runtime_dir {
         Some(dir) => dir.join("hermes/service"),
@@ -66,9 +67,8 @@ pub fn user_scandir(runtime_dir: Option<&Path>) -> PathBuf {
     }
 }
 
-/// Whether an s6-svscan holds `scandir`, and both it and its parent are this user's. Where others may write
-/// in the parent's parent, somebody else may have been first; a link of theirs may lead to another tree of
-/// this user's.
+/// Whether an s6-svscan holds `scandir`, and this user owns both the directory and its parent. In `/tmp`
+/// another user may create the parent first, or a link that leads to another tree of this user.
 pub fn is_held_by_user(scandir: &Path) -> bool {
     let me = rustix::process::geteuid().as_raw();
     let is_mine =
@@ -78,30 +78,33 @@ pub fn is_held_by_user(scandir: &Path) -> bool {
         && matches!(ScanDir::new(scandir).svscan(), Ok(Some(_)))
 }
 
-/// Creates the scan directory, and refuses one into which somebody else could put a service: whoever may
-/// write there can run programs as this user. Idempotent.
+/// Creates the scan directory. Refuses one in which another user could create a service, and so run programs
+/// as this user. Idempotent.
 pub fn prepare_scandir(scandir: &Path) -> Result<(), DriverError> {
     let failed = |error: io::Error| {
-        let why = format!("failed to create the scan directory `{}`: {error}", scandir.display());
-        DriverError::unreachable(why).with_hint(ELSEWHERE)
+        let scandir = scandir.display();
+        DriverError::unreachable(format!(
+            "failed to create the scan directory `{scandir}`: {error}"
+        ))
+        .with_hint(ELSEWHERE)
     };
     DirBuilder::new().recursive(true).mode(0o700).create(scandir).map_err(failed)?;
     let me = rustix::process::geteuid().as_raw();
     for directory in [Some(scandir), scandir.parent()].into_iter().flatten() {
         let metadata = fs::symlink_metadata(directory).map_err(failed)?;
         if !is_closed(&metadata, me, directory != scandir) {
-            let why = format!(
-                "`{}` belongs to, or is open to, others: whoever may write there can run programs as this user",
+            let reason = format!(
+                "another user owns `{}` or may write to it, and could run programs as this user",
                 directory.display()
             );
-            return Err(DriverError::unreachable(why).with_hint(ELSEWHERE));
+            return Err(DriverError::unreachable(reason).with_hint(ELSEWHERE));
         }
     }
     Ok(())
 }
 
-/// Whether only `user` and root may replace entries in the directory. In a sticky parent others may create
-/// entries, but not replace those of this user.
+/// Whether only `user` and root may replace entries in the directory. In a sticky parent, others may create
+/// entries but not replace this user's.
 fn is_closed(metadata: &Metadata, user: u32, is_parent: bool) -> bool {
     let is_sticky = metadata.mode() & 0o1000 != 0 && is_parent;
     [user, 0].contains(&metadata.uid()) && (metadata.mode() & 0o022 == 0 || is_sticky)

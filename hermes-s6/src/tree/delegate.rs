@@ -1,9 +1,9 @@
-//! What root hands over, so that `hermes` can use a scan directory that root's s6-svscan watches.
+//! Gives a scan directory of root's s6-svscan to another user, so that `hermes` can use it without root.
 //!
-//! Plain s6 makes `.s6-svscan` 0700 and its `control` and `lock` 0600, all root's. Handed over are the
-//! scan directory itself, those two files, and the search bit of the directory between. Every step
-//! works on a descriptor that was opened without following a link, since the new owner may write in
-//! there: a name that is swapped for a link, symbolic or hard, is refused, never followed.
+//! Plain s6 creates `.s6-svscan` with mode 0700 and its `control` and `lock` with 0600, owned by root. This
+//! changes the owner of the scan directory and of those two files, and makes `.s6-svscan` searchable. The new
+//! owner may write in the directory, so every step works on a descriptor that was opened without following
+//! links: a name replaced with a symbolic or hard link is refused.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,7 +12,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use thiserror::Error;
 
-/// Hands `scandir` over to the user `uid` and the group `gid`. Needs root. Idempotent.
+/// Gives `scandir` to the user `uid` and the group `gid`. Needs root. Idempotent. Does not wait. The
+/// completed steps of a failed call stay done.
 pub fn delegate(scandir: &Path, uid: u32, gid: u32) -> Result<(), DelegateError> {
     let failed = |what: &str| {
         let what = what.to_owned();
@@ -26,37 +27,37 @@ pub fn delegate(scandir: &Path, uid: u32, gid: u32) -> Result<(), DelegateError>
         .map_err(failed(&format!("open `{shown}/.s6-svscan`")))?;
     let mode = Mode::from_raw_mode(rustix::fs::fstat(&svscan).map_err(failed("stat"))?.st_mode);
     rustix::fs::fchmod(&svscan, mode | Mode::XUSR | Mode::XGRP | Mode::XOTH)
-        .map_err(failed(&format!("open the way to `{shown}/.s6-svscan`")))?;
+        .map_err(failed(&format!("make `{shown}/.s6-svscan` searchable")))?;
     for (name, kind) in [("control", FileType::Fifo), ("lock", FileType::RegularFile)] {
         give(&svscan, name, kind, uid, gid).map_err(|source| DelegateError {
-            what: format!("hand over `{shown}/.s6-svscan/{name}`"),
+            what: format!("change the owner of `{shown}/.s6-svscan/{name}`"),
             source,
         })?;
     }
-    // Last: from here on somebody else may change what is in it.
+    // Last, because from here on the new owner may change the directory.
     rustix::fs::fchown(&directory, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
-        .map_err(failed(&format!("hand over `{shown}`")))
+        .map_err(failed(&format!("change the owner of `{shown}`")))
 }
 
 fn give(directory: &OwnedFd, name: &str, kind: FileType, uid: u32, gid: u32) -> io::Result<()> {
-    // O_PATH opens a FIFO without waiting for its other end, and a link as a link.
+    // O_PATH opens a FIFO without waiting for its other end. O_NOFOLLOW opens a link itself.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory, name, flags, Mode::empty())?;
     let stat = rustix::fs::fstat(&file)?;
     let refused = |message| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     let found = FileType::from_raw_mode(stat.st_mode);
     if found != kind {
-        return refused(format!("it is a {found:?} and not a {kind:?}"));
+        return refused(format!("it is a {found:?}, not a {kind:?}"));
     }
-    // The other name may be that of a file which is not to be given away.
+    // A hard link may be another name of a file that must stay root's.
     if stat.st_nlink != 1 {
-        return refused("it has another name: it is a hard link".to_owned());
+        return refused("it has more than one hard link".to_owned());
     }
     let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     Ok(rustix::fs::chownat(&file, "", uid, gid, AtFlags::EMPTY_PATH)?)
 }
 
-/// A step of the hand-over that failed; the steps before it stay done.
+/// The failed step of [`delegate`].
 #[derive(Debug, Error)]
 #[error("failed to {what}")]
 pub struct DelegateError {
@@ -83,7 +84,7 @@ mod tests {
         dir
     }
 
-    /// Root hands over to somebody else; anybody may hand over to themselves.
+    /// Root delegates to another user; other users can delegate only to themselves.
     fn receiver() -> (u32, u32) {
         if rustix::process::geteuid().is_root() {
             return (10_000, 10_000);
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_receiver_owns_what_is_needed_and_twice_is_as_once() {
+    fn the_receiver_owns_the_files_and_delegation_is_idempotent() {
         let (dir, (uid, gid)) = (scandir(), receiver());
         for _ in 0..2 {
             delegate(dir.path(), uid, gid).unwrap();
@@ -118,7 +119,7 @@ mod tests {
             let after = fs::metadata(&target).unwrap();
             assert_eq!((before.uid(), before.mode()), (after.uid(), after.mode()), "{name}");
         }
-        // A hard link gives nothing away either.
+        // A hard link is refused too.
         let (dir, elsewhere) = (scandir(), tempfile::NamedTempFile::new().unwrap());
         let lock = dir.path().join(".s6-svscan/lock");
         fs::remove_file(&lock).unwrap();

@@ -1,5 +1,5 @@
-//! One supervision tree: the scan directory, the home whose gateways it runs, the programs that
-//! its scripts call, and how patient commands are with it.
+//! A supervision tree: its scan directory, the home whose gateways it runs, the programs that its scripts
+//! run, and how long commands wait for it.
 
 pub(crate) mod bootlog;
 pub mod capacity;
@@ -18,7 +18,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use fs_err as fs;
-use hermes_core::DriverError;
+use hermes_core::driver::{DriverError, UP};
 use hermes_core::home::env;
 use hermes_core::lock::Lock;
 use hermes_core::process_lock::Holder;
@@ -32,23 +32,23 @@ use crate::tree::capacity::Capacity;
 use crate::tree::shutdown::Shutdown;
 use hermes_core::proc::{Proc, same_directory};
 
-/// Where s6-overlay keeps the environment that `with-contenv` gives to a service.
+/// The directory of the variables that s6-overlay's `with-contenv` passes to a service, one file each.
 const CONTAINER_ENVIRONMENT: &str = "/run/s6/container_environment";
 
-/// A supervision tree and what is needed to work with it.
+/// A supervision tree, with the settings to work with it.
 #[derive(Debug, Clone)]
 pub struct Tree {
     /// The scan directory that holds the slots.
     pub scandir: ScanDir,
     /// The home whose gateways the tree runs.
     pub root: RootHome,
-    /// The programs that rendered scripts call.
+    /// The programs that rendered scripts run.
     pub programs: ScriptPrograms,
     /// How long commands wait.
     pub timeouts: Timeouts,
     /// The proc file system.
     pub proc: Proc,
-    /// Whether this process stops the tree.
+    /// Whether this process is stopping the tree.
     pub shutdown: Shutdown,
 }
 
@@ -64,11 +64,11 @@ impl Tree {
         let path = self.scandir.path().display();
         self.scandir.svscan()?.ok_or_else(|| {
             DriverError::unreachable(format!("no s6-svscan holds the scan directory `{path}`"))
-                .with_hint("`hermes up` runs a supervision tree for this user")
+                .with_hint(UP)
         })
     }
 
-    /// Refuses a tree that runs another home's gateways, where its home can be known.
+    /// Refuses a tree that runs another home's gateways. A tree whose home can't be read is accepted.
     pub fn require_same_home(&self, svscan: Holder) -> Result<(), DriverError> {
         let Some(home) = self.home_of(svscan) else {
             return Ok(());
@@ -78,7 +78,7 @@ impl Tree {
         }
         let (theirs, ours) = (home.display(), self.root.path().display());
         Err(DriverError::unreachable(format!(
-            "this tree runs the gateways of `{theirs}`, and the home here is `{ours}`"
+            "this tree runs the gateways of `{theirs}`, not of `{ours}`"
         ))
         .with_hint(format!(
             "set {}={theirs}, or name the tree of `{ours}` with --scandir",
@@ -86,7 +86,7 @@ impl Tree {
         )))
     }
 
-    /// Refuses the tree of another home, if there is a tree.
+    /// Refuses a tree that runs another home's gateways. Succeeds if no tree runs.
     pub fn refuse_other_home(&self) -> Result<(), DriverError> {
         match self.scandir.svscan()? {
             Some(svscan) => self.require_same_home(svscan),
@@ -94,47 +94,48 @@ impl Tree {
         }
     }
 
-    /// The home that services of this tree get, if a plain user may know it.
+    /// The home whose gateways the tree runs; `None` if this user can't read it.
     pub fn home_of(&self, svscan: Holder) -> Option<PathBuf> {
         self.variable(svscan, env::HOME).map(PathBuf::from)
     }
 
-    /// A variable that services of this tree get, if a plain user may know it.
+    /// A variable in the environment of the tree's services; `None` if unset or unreadable for this user.
     pub fn variable(&self, svscan: Holder, name: &str) -> Option<OsString> {
-        let contained = self.programs.s6.with_contenv.is_some().then(|| {
+        let in_container = self.programs.s6.with_contenv.is_some().then(|| {
             let text = fs::read_to_string(format!("{CONTAINER_ENVIRONMENT}/{name}")).ok()?;
             Some(OsString::from(text.trim_end_matches('\n')))
         });
-        contained.flatten().or_else(|| self.proc.variable(svscan.pid?, name).ok()?)
+        in_container.flatten().or_else(|| self.proc.variable(svscan.pid?, name).ok()?)
     }
 
-    /// Refuses a name that s6 can't carry, before anything is written.
+    /// Refuses a name that is too long for a slot ([`MAX_PROFILE_LEN`]).
     pub fn require_short_name(&self, profile: &ProfileName) -> Result<(), DriverError> {
         let len = profile.as_str().len();
         if len <= MAX_PROFILE_LEN {
             return Ok(());
         }
-        let why = format!("the name has {len} bytes, and s6 carries at most {MAX_PROFILE_LEN}");
-        Err(DriverError::new(why))
+        let reason = format!("the name has {len} bytes, and s6 carries at most {MAX_PROFILE_LEN}");
+        Err(DriverError::new(reason))
     }
 
-    /// What limits the scan directory and how much of it is used.
+    /// The limits of the scan directory and its use of them.
     pub fn capacity(&self, svscan: Holder) -> std::io::Result<Capacity> {
         Capacity::of(&self.scandir, &self.proc, svscan.pid)
     }
 
-    /// Takes the lock of `profile`, which every command holds that changes it.
+    /// Takes the lock of `profile`, which every command that changes the profile holds. Blocks until the lock
+    /// timeout at most.
     pub fn lock_profile(&self, profile: &ProfileName) -> Result<Lock, DriverError> {
         self.lock(self.root.profile_lock(profile))
     }
 
-    /// Takes the lock on the scan directory. A profile's lock is taken before it, never after.
+    /// Takes the lock on the scan directory. Lock order: the profile's lock before this one, never after.
     pub(crate) fn lock_scandir(&self) -> Result<Lock, DriverError> {
         self.lock(self.scandir.command_lock())
     }
 
-    /// Takes the lock under which an s6-svscan is started on the scan directory, and what a former one
-    /// left is cleared away: of two at once, the second would clear what the first has just begun.
+    /// Takes the lock that `hermes up` holds while it clears a former tree and starts s6-svscan. Otherwise a
+    /// second `hermes up` could clear the tree that the first is just starting.
     pub fn lock_tree(&self) -> Result<Lock, DriverError> {
         self.lock(self.scandir.path().join(TREE_LOCK))
     }

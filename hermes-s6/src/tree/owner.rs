@@ -1,9 +1,9 @@
 //! One owner per home: the tree that runs its gateways.
 //!
-//! Two containers on one volume would each start every gateway. So the s6-svscan that runs a home's
-//! gateways holds an `fcntl(2)` lock on the home, taken just before its exec as `s6-setlock` does: the
-//! lock dies exactly with it, and no supervisor or gateway inherits it. The lock is what counts; the
-//! file says for people whose it is.
+//! Two containers on one volume would each start every gateway. So the s6-svscan that runs a home's gateways
+//! holds an `fcntl(2)` lock on the home. `hermes up` takes the lock just before it executes s6-svscan, as
+//! `s6-setlock` does: the kernel releases it when s6-svscan ends, and no child inherits it. Only the lock
+//! decides; the content of the lock file describes the owner to people.
 
 use std::fmt;
 use std::io;
@@ -25,13 +25,12 @@ use crate::tree::Tree;
 pub struct Owner {
     /// Its s6-svscan.
     pub svscan: Holder,
-    /// What it wrote of itself: host, container, boot id, scan directory, since when.
+    /// The owner's description of itself: host, container, boot id, scan directory, start time.
     pub about: String,
 }
 
 impl Owner {
-    /// Whether it is a tree on `scandir`, under whichever of its paths, on this machine and to be seen from
-    /// here.
+    /// Whether the owner is a tree on `scandir`, by whatever path, in this process's pid namespace.
     pub fn runs(&self, scandir: &Path) -> bool {
         self.svscan.pid.is_some() && self.about.contains(&scandir_field(scandir))
     }
@@ -48,7 +47,7 @@ impl fmt::Display for Owner {
     }
 }
 
-/// The tree that runs the gateways of `root` now, if one does.
+/// The tree that runs the gateways of `root`; `None` if there is none. Does not wait.
 pub fn owner(root: &RootHome) -> io::Result<Option<Owner>> {
     let lock = root.owner_lock();
     let Some(svscan) = process_lock::holder(&lock)? else { return Ok(None) };
@@ -56,50 +55,51 @@ pub fn owner(root: &RootHome) -> io::Result<Option<Owner>> {
     Ok(Some(Owner { svscan, about: String::from_utf8_lossy(&about).trim_end().to_owned() }))
 }
 
-/// Makes this process the owner of the tree's home for the rest of its life, exec included. Blocks while
-/// another one is, at most `timeout`; then it is named.
+/// Makes this process the owner of the tree's home until it ends, also across exec. Blocks while another
+/// process is the owner, until `timeout` at most; the error then names that owner.
 pub fn claim(tree: &Tree, timeout: Duration) -> Result<(), DriverError> {
     let lock = tree.root.owner_lock();
     match process_lock::hold(&lock, &about(tree), timeout) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(svscan)) => {
-            let seen = owner(&tree.root)?;
-            let owner = seen.unwrap_or(Owner { svscan, about: "just gone".to_owned() });
-            Err(taken(&owner))
+            let current = owner(&tree.root)?;
+            let gone = || Owner { svscan, about: "it has just ended".to_owned() };
+            Err(taken(&current.unwrap_or_else(gone)))
         }
         Err(error) if has_no_locks(&error) => {
-            let saw = format!("the file system of `{}` has no locks: {error}", lock.display());
+            let lock = lock.display();
+            let reason = format!("the file system of `{lock}` does not support locks: {error}");
             let hint = format!(
-                "{}=off goes on without; then nothing keeps two trees off one home",
+                "{}=off disables the lock; make sure that no second tree runs these gateways",
                 env::OWNER_LOCK
             );
-            Err(DriverError::unreachable(saw).with_hint(hint))
+            Err(DriverError::unreachable(reason).with_hint(hint))
         }
         Err(error) => Err(DriverError::from(error)),
     }
 }
 
-/// That another tree is the owner.
+/// The error that another tree is the owner.
 pub fn taken(owner: &Owner) -> DriverError {
     let hint = format!(
-        "end that tree, or set {}={} where gateways are not to be supervised",
+        "stop that tree, or set {}={} to supervise no gateways here",
         env::ROLE,
         env::ROLE_CLIENT
     );
-    DriverError::unreachable(format!("its gateways are run by {owner}")).with_hint(hint)
+    DriverError::unreachable(format!("another tree runs its gateways: {owner}")).with_hint(hint)
 }
 
 fn has_no_locks(error: &io::Error) -> bool {
-    let none = [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL];
-    none.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    let unsupported = [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL];
+    unsupported.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Who this is, in one line.
+/// Describes this process in one line.
 fn about(tree: &Tree) -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let boot = "/proc/sys/kernel/random/boot_id";
     let boot = std::fs::read_to_string(boot).unwrap_or_default();
-    // Docker and Podman leave these marks; a container's host name is what it is called by.
+    // Docker and Podman create these files; a container's host name identifies it.
     let contained =
         ["/.dockerenv", "/run/.containerenv"].iter().any(|mark| Path::new(mark).exists());
     format!(
@@ -111,7 +111,7 @@ fn about(tree: &Tree) -> String {
     )
 }
 
-/// Two processes may know the directory under two names; in the image one is a link.
+/// The field with the canonical path, because processes may use different paths: in the image one is a link.
 fn scandir_field(scandir: &Path) -> String {
     let path = std::fs::canonicalize(scandir).unwrap_or_else(|_| scandir.to_owned());
     format!("scandir={path:?}")

@@ -1,19 +1,19 @@
-//! What is left of gateways that were told to stop: an orphan, processes of their groups, processes
-//! that left those.
+//! Finds and ends the processes that outlive a stopped gateway: orphans, processes of its process group, and
+//! processes that left the group.
 //!
-//! s6-supervise starts a service as the leader of a session of its own (`s6-supervise.c`, `setsid`) and
-//! signals that one process alone. As long as one of its group lives, the kernel gives the leader's
-//! number to no other process, so the group can be told apart from any other after its leader's end.
-//! Once the group is empty the number may be given away, to a leader that started at another time. A
-//! process that left for a session of its own is known by the environment that its gateway gave it.
+//! s6-supervise starts a service as the leader of a new session (`s6-supervise.c`, `setsid`) and signals only
+//! that process. While any process of the group lives, the kernel does not reuse the leader's number, so the
+//! number identifies the group even after the leader has ended. Once the group is empty the number may be
+//! reused, by a leader with another start time. A process that left for a session of its own is recognised by
+//! the environment variables that its gateway gave it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use hermes_core::DriverError;
 use hermes_core::ProfileName;
+use hermes_core::driver::{DriverError, startup};
 use hermes_core::home::{ProfileHome, env};
 use hermes_core::parallel;
 use hermes_core::process_lock::{self, other_holder};
@@ -25,7 +25,8 @@ use crate::tree::Tree;
 use crate::tree::owner;
 use hermes_core::proc::same_directory;
 
-/// The processes that are left of a gateway whose service is down, those included that left its group.
+/// The processes that outlive the gateway of `profile`, whose service is down, including those that left its
+/// group. Does not wait.
 pub fn left_of(tree: &Tree, profile: &ProfileName) -> io::Result<Vec<u32>> {
     let tracker = ProcessTracker::of(tree, std::slice::from_ref(profile));
     if tracker.are_clean() {
@@ -35,36 +36,36 @@ pub fn left_of(tree: &Tree, profile: &ProfileName) -> io::Result<Vec<u32>> {
     Ok(left.into_iter().map(|(process, _)| process.pid).collect())
 }
 
-/// The gateway that the supervisor of `slot` runs. A record without supervisor, or of a former one,
-/// names nobody: its number may mean any process by now.
+/// The gateway that the supervisor of `slot` runs. A record without a supervisor, or of a former one, is
+/// ignored: its process id may have been reused.
 fn supervised(tree: &Tree, slot: &ServiceDir) -> Option<u32> {
     let supervisor = slot.supervisor().ok()??.pid?;
     let gateway = slot.record().ok()?.gateway()?;
     tree.proc.is_child(gateway, supervisor).then_some(gateway)
 }
 
-/// By what the processes of some profiles' gateways are known, read while the gateways still run.
+/// Identifies the processes of some profiles' gateways. Created while the gateways still run.
 #[derive(Debug, Default)]
 pub(crate) struct ProcessTracker {
     profiles: Vec<(ProfileName, ProfileHome)>,
-    /// The groups' leaders, and when each started.
+    /// The leaders of the process groups, and their start times.
     groups: BTreeMap<u32, u64>,
 }
 
-/// Why a process counts as a gateway's.
+/// Why a process belongs to a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tie {
     /// It holds the profile's lock.
     Gateway,
-    /// It is of the gateway's group.
+    /// It is in the gateway's process group.
     Group,
-    /// It has the gateway's environment and has left its group.
+    /// It has the gateway's environment variables, but has left its group.
     Environment,
 }
 
 impl ProcessTracker {
-    /// The tracker of the gateways of `profiles`. Where another tree runs the home's gateways now, those
-    /// that are supervised here alone.
+    /// The tracker of the gateways of `profiles`. If another tree is the home's owner, only the gateways that
+    /// this tree supervises count.
     pub(crate) fn of(tree: &Tree, profiles: &[ProfileName]) -> Self {
         let mut tracker = Self::default();
         let owner = owner::owner(&tree.root).ok().flatten();
@@ -74,7 +75,7 @@ impl ProcessTracker {
             let supervised = supervised(tree, &tree.scandir.slot(profile));
             let holder = other_holder(&home.gateway_lock(), None).ok().flatten().filter(|_| ours);
             for leader in supervised.into_iter().chain(holder) {
-                // One that has just ended leaves a group without it, or none.
+                // A leader that has just ended has no start time, but its group may remain.
                 let start = tree.proc.start_time(leader).unwrap_or_default();
                 tracker.groups.insert(leader, start);
             }
@@ -85,8 +86,8 @@ impl ProcessTracker {
         tracker
     }
 
-    /// Ends what is left: SIGTERM at once, SIGKILL at `deadline`. Blocks until all of it is gone. For
-    /// gateways whose supervised processes are down and stay down.
+    /// Ends the remaining processes: SIGTERM at once, SIGKILL at `deadline`. Blocks until they have ended.
+    /// The gateways' services must be down and stay down.
     pub(crate) fn end(&self, tree: &Tree, deadline: Instant) -> Result<(), DriverError> {
         if self.are_clean() {
             return Ok(());
@@ -94,8 +95,8 @@ impl ProcessTracker {
         let started = Instant::now();
         let timeout =
             deadline.saturating_duration_since(started) + tree.timeouts.stop_beyond_budget;
-        let mut told = BTreeSet::new();
-        // Nobody ends themselves, nor who waits for them.
+        let mut signalled = BTreeSet::new();
+        // This process and its ancestors are not ended.
         let mut spared = tree.proc.ancestry(std::process::id());
         let mut living = String::new();
         let done = events::until(&mut [], &[], started + timeout, || {
@@ -105,15 +106,15 @@ impl ProcessTracker {
             }
             let kill = Instant::now() >= deadline;
             for (process, tie) in &left {
-                let first = told.insert(process.pid);
+                let first = signalled.insert(process.pid);
                 if first && *tie == Tie::Environment {
                     let title = tree.proc.title(process.pid);
-                    log::warn!("{title} had left its gateway's process group, and is ended");
+                    log::warn!("{title} had left its gateway's process group; ending it");
                 }
                 let signal = if kill { Signal::KILL } else { Signal::TERM };
                 if (first || kill) && process.signal(signal).is_err() {
                     let title = tree.proc.title(process.pid);
-                    log::warn!("{title} outlived its gateway and may not be ended by this user");
+                    log::warn!("{title} outlived its gateway; this user may not end it");
                     spared.insert(process.pid);
                 }
             }
@@ -121,23 +122,19 @@ impl ProcessTracker {
             living = titles.collect::<Vec<_>>().join(", ");
             Ok(Poll::WaitUntil(deadline))
         })?;
-        done.ok_or_else(|| {
-            let hint =
-                "a process that the kernel can't kill waits for a disk or a network file system";
-            DriverError::timed_out(timeout, format!("{living} still runs")).with_hint(hint)
-        })?;
-        // One of the spared may be left.
+        done.ok_or_else(|| startup::not_ended(timeout, format!("{living} still runs")))?;
+        // A spared process may belong to a gateway.
         if spared.iter().all(|pid| self.tie(tree, *pid, &BTreeSet::new()).is_none()) {
             for (_, home) in &self.profiles {
-                // Where that can't be written the next stop looks once more.
+                // Without this mark the next stop only searches again.
                 let _ = process_lock::mark_clean(&home.gateway_lock());
             }
         }
         Ok(())
     }
 
-    /// Whether nothing can be left, since no gateway has run since the last look. A gateway takes its lock
-    /// before anything else.
+    /// Whether no gateway has run since the last search, so that no process can be left. A gateway takes its
+    /// lock before anything else, which removes the mark.
     fn are_clean(&self) -> bool {
         let clean = |(_, home): &(_, ProfileHome)| process_lock::is_clean(&home.gateway_lock());
         self.groups.is_empty() && self.profiles.iter().all(clean)
@@ -146,19 +143,19 @@ impl ProcessTracker {
     fn find(&self, tree: &Tree, spared: &BTreeSet<u32>) -> io::Result<Vec<(Process, Tie)>> {
         let holders = self.holders()?;
         let mut found = Vec::new();
-        // There may be thousands, of which hardly one is tied to a gateway.
+        // There may be thousands of processes, few of which belong to a gateway.
         let ties = parallel::compute(tree.proc.processes()?, |pid| {
             let tie = (!spared.contains(&pid)).then(|| self.tie(tree, pid, &holders));
             Some((pid, tie.flatten()?))
         });
         for (pid, tie) in ties.into_iter().flatten() {
             let Some(process) = Process::open(pid)? else { continue };
-            // Only now does the number mean one process for sure.
+            // Now that the process is open, its number can't be reused.
             let tie = match tie {
                 Tie::Gateway => self.tie(tree, pid, &self.holders()?),
                 Tie::Group | Tie::Environment => self.tie(tree, pid, &holders),
             };
-            // A zombie has nothing left to end.
+            // A zombie has ended already.
             if let Some(tie) = tie.filter(|_| !process.has_ended()) {
                 found.push((process, tie));
             }
@@ -166,7 +163,7 @@ impl ProcessTracker {
         Ok(found)
     }
 
-    /// Who holds the profiles' locks.
+    /// The processes that hold the profiles' locks.
     fn holders(&self) -> io::Result<BTreeSet<u32>> {
         let mut holders = BTreeSet::new();
         for (_, home) in &self.profiles {
@@ -175,12 +172,12 @@ impl ProcessTracker {
         Ok(holders)
     }
 
-    /// What ties `pid` to one of the gateways; one that can't be read is another user's.
+    /// Why `pid` belongs to one of the gateways; `None` if it does not, or can't be read (another user's).
     fn tie(&self, tree: &Tree, pid: u32, holders: &BTreeSet<u32>) -> Option<Tie> {
         if holders.contains(&pid) {
             return Some(Tie::Gateway);
         }
-        // Without a leader it is still the same group.
+        // The group of an ended leader is still the same group.
         if !self.groups.is_empty()
             && let group = tree.proc.group(pid).ok()?
             && let Some(started) = self.groups.get(&group)

@@ -1,29 +1,28 @@
-//! The end of a tree, as those of the same process see it who start things in it.
+//! The shutdown flag of a tree: once set, this process starts no gateway in it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hermes_core::DriverError;
 
-/// Whether the tree is being stopped. Clones are one and the same.
+/// Whether this process is stopping the tree. Clones share the flag.
 ///
-/// Who stops a tree tells every service to go down; a boot that goes on in another thread must not tell
-/// one to come up after that.
+/// The thread that stops a tree sends every service the command to go down. A boot in another thread must not
+/// send a service the command to come up after that.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown(Arc<Mutex<bool>>);
 
 impl Shutdown {
-    /// Says that the tree is being stopped. When this returns, nothing is being started, and nothing
-    /// will be.
+    /// Sets the flag. Blocks while a start is in progress; after that no other one begins. Idempotent.
     pub fn begin(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
     }
 
-    /// Whether it is being stopped.
+    /// Whether the flag is set.
     pub fn has_begun(&self) -> bool {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something that starts a gateway, which must not take long, unless the tree is being stopped.
+    /// Runs `act`, which starts a gateway and must not take long, or fails if the flag is set.
     pub(crate) fn unless_begun<T>(
         &self,
         act: impl FnOnce() -> Result<T, DriverError>,

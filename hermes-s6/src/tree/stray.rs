@@ -1,8 +1,7 @@
-//! Strays: supervisors that no s6-svscan looks after.
+//! Finds and ends strays: supervisors that are not children of their scan directory's s6-svscan.
 //!
-//! When s6-svscan is killed its supervisors live on. A new one can neither adopt nor stop them: it
-//! starts another supervisor for the same slot once a second, which fails for the lock
-//! (`s6-supervise.c`). Their parent tells them from others.
+//! When s6-svscan is killed, its supervisors run on. A new s6-svscan can neither adopt nor stop them: once a
+//! second it starts another supervisor for the slot, which fails to take the lock (`s6-supervise.c`).
 
 use std::io;
 use std::time::Instant;
@@ -16,7 +15,7 @@ use crate::slot::logger::{LOGGER_GRACE, end_logger};
 use crate::tree::Tree;
 
 impl Tree {
-    /// The supervisors of `slot`, service first, that no s6-svscan looks after.
+    /// The stray supervisors of `slot`, service first. Does not wait.
     pub fn strays(&self, slot: &ServiceDir) -> io::Result<Vec<(ServiceDir, Process)>> {
         let mut strays = Vec::new();
         let svscan_view = self.svscan_view()?;
@@ -32,8 +31,8 @@ impl Tree {
     }
 }
 
-/// Ends the strays of a slot whose service is down, and blocks until they are gone. The logger ends
-/// at the end of its pipe, or is told to where some process holds that open.
+/// Ends the strays of a slot whose service is down, and blocks until they have ended. If a process holds the
+/// logger's pipe open, the logger is ended too.
 pub(crate) fn end(tree: &Tree, slot: &ServiceDir) -> Result<(), DriverError> {
     let strays = tree.strays(slot)?;
     if strays.is_empty() {
@@ -46,23 +45,23 @@ pub(crate) fn end(tree: &Tree, slot: &ServiceDir) -> Result<(), DriverError> {
     let timeout = tree.timeouts.supervise;
     let grace = started + LOGGER_GRACE.min(timeout / 2);
     let (parts, processes): (Vec<_>, Vec<_>) = strays.into_iter().unzip();
-    let mut nudged = false;
+    let mut logger_ended = false;
     let done = events::until(&mut [], &processes, started + timeout, || {
         if processes.iter().all(Process::has_ended) {
             return Ok(Poll::Done(()));
         }
-        if !nudged && Instant::now() >= grace {
+        if !logger_ended && Instant::now() >= grace {
             if parts.contains(&slot.log()) {
                 end_logger(slot)?;
             }
-            nudged = true;
+            logger_ended = true;
         }
         Ok(Poll::WaitUntil(grace))
     })?;
     done.ok_or_else(|| {
         let living = processes.iter().filter(|process| !process.has_ended());
         let living = living.map(|process| tree.proc.title(process.pid)).collect::<Vec<_>>();
-        let saw = format!("{} still supervises it, and no s6-svscan that", living.join(", "));
-        DriverError::timed_out(timeout, saw).with_hint("`hermes doctor` shows what is left")
+        let last_seen = format!("stray supervisors still run: {}", living.join(", "));
+        DriverError::timed_out(timeout, last_seen).with_hint("`hermes doctor` lists strays")
     })
 }

@@ -1,4 +1,4 @@
-//! What boot decides on: the slots that there are, and what interrupted commands left beside them.
+//! Collects the facts for boot: the slots of the scan directory, and the leftovers of interrupted commands.
 
 use std::io;
 use std::path::Path;
@@ -18,48 +18,48 @@ use crate::slot::registry;
 use crate::tree::Tree;
 use crate::tree::svscan_view::SvscanView;
 
-/// Reads every slot once. A slot that can't be read costs no other.
+/// Reads every slot once. A slot that can't be read is reported and does not affect the others.
 pub(crate) fn survey(tree: &Tree) -> io::Result<Survey> {
     let scandir = &tree.scandir;
-    let mut found = Survey {
-        // A file that is being written in the scan directory is unfinished, too.
+    let mut survey = Survey {
+        // A temporary file in the scan directory is a leftover too.
         leftovers: [scandir.hidden()?, fsutil::unfinished(scandir.path())?].concat(),
         ..Survey::default()
     };
     let svscan_view = tree.svscan_view_of_many()?;
     let slots = parallel::compute(scandir.profiles()?, |profile| {
         let slot = scandir.slot(&profile);
-        // Listeners are all that can be left in a slot. One that can't be read is reported by what it
-        // concerns.
+        // Only listeners can be left in a slot. An unreadable slot is reported by slot_fact.
         let listeners = fsutil::unfinished(&slot.event()).unwrap_or_default();
         let fact = slot_fact(tree, &svscan_view, &slot, &profile);
         (fact.map_err(|error| (profile, in_one_line(&error))), listeners)
     });
     for (slot, listeners) in slots {
-        found.leftovers.extend(listeners);
+        survey.leftovers.extend(listeners);
         match slot {
-            Ok(fact) => found.services.push(fact),
-            Err(reason) => found.unreadable.push(reason),
+            Ok(fact) => survey.services.push(fact),
+            Err(reason) => survey.unreadable.push(reason),
         }
     }
-    Ok(found)
+    Ok(survey)
 }
 
-/// Removes the leftover at `path`: a hidden slot with its supervisors, or an unfinished file.
+/// Removes the leftover at `path`: a hidden slot with its supervisors, or a temporary file. Blocks until the
+/// supervisors have ended. Does nothing while a command holds the profile's lock. Idempotent.
 pub(crate) fn clear(tree: &Tree, path: &Path) -> Result<(), DriverError> {
-    // Whoever works on it holds its profile's lock.
+    // A command that uses the leftover holds its profile's lock.
     let _lock = match lock_of(tree, path) {
         Some(Err(LockError::Busy { .. })) => return Ok(()),
         lock => lock.transpose()?,
     };
     match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => registry::retire(tree, &ServiceDir::new(path)),
+        Ok(metadata) if metadata.is_dir() => registry::retire(tree, &ServiceDir::new(path)),
         Ok(_) => Ok(fsutil::remove_unfinished(path)?),
         Err(_) => Ok(()),
     }
 }
 
-/// Whether no command works on the leftover at `path`, and nothing runs in it.
+/// Whether no command uses the leftover at `path`, and no gateway runs in it.
 pub(crate) fn is_abandoned(tree: &Tree, path: &Path) -> bool {
     let busy = matches!(lock_of(tree, path), Some(Err(LockError::Busy { .. })));
     !busy && !is_up(&ServiceDir::new(path))
@@ -70,8 +70,8 @@ fn is_up(slot: &ServiceDir) -> bool {
     supervised && slot.record().is_ok_and(|record| record.gateway().is_some())
 }
 
-/// The lock of the profile whose slot the leftover at `path` is, or lies in, if no command holds it now;
-/// `None` if no slot names its profile.
+/// Takes the lock of the profile to whose slot the leftover at `path` belongs, without waiting; `None` if the
+/// profile is unknown.
 fn lock_of(tree: &Tree, path: &Path) -> Option<Result<Lock, LockError>> {
     let slot = path.ancestors().find(|path| path.parent() == Some(tree.scandir.path()))?;
     let name = fsutil::read_to_string(&slot.join("data/profile")).ok()?;
@@ -90,7 +90,7 @@ fn slot_fact(
         |holder: Option<Holder>| holder.is_some_and(|holder| !svscan_view.is_stray(holder));
     let supervised = is_kept(supervisor) && is_kept(slot.log().supervisor()?);
     let record = if supervised { slot.record().ok() } else { None };
-    // A record may be a former supervisor's; its gateway is then nobody's child here.
+    // A record may be a former supervisor's, whose gateway is not a child of the current one.
     let child_of = |pid| tree.proc.parent(pid).ok();
     let gateway = record.and_then(|record| record.gateway());
     let want_up = record.is_some_and(|record| record.want_up);
@@ -110,12 +110,12 @@ fn slot_fact(
 }
 
 impl ServiceDir {
-    /// The generation of the slot's scripts; `None` if it can't be told.
+    /// The generation of the slot's scripts; `None` if it can't be read.
     pub fn rendered_by(&self) -> Option<u32> {
         fsutil::read_to_string(&self.generation()).ok()?.trim().parse().ok()
     }
 
-    /// Whether the slot's scripts are those that this version renders.
+    /// Whether this version renders the same scripts ([`GENERATION`]).
     pub fn is_current(&self) -> bool {
         self.rendered_by() == Some(GENERATION)
     }

@@ -1,8 +1,8 @@
-//! Running a supervision tree of one's own: what `hermes up` needs of s6-svscan.
+//! Runs and stops s6-svscan for `hermes up`.
 //!
 //! Sources: `s6-svscan.html`, `s6-svscanctl.html`. SIGTERM ends s6-svscan, its supervisors and their
-//! services; loggers end at the end of their pipe. The services are told to go down *before* that,
-//! all at once, so that none that is about to be started again holds up the end.
+//! services; loggers end when their pipes are closed. Before that, all services get the command to go down
+//! at the same time, so that none in backoff delays the shutdown.
 
 use std::io;
 use std::path::Path;
@@ -25,14 +25,15 @@ use crate::slot::registry;
 use crate::tree::Tree;
 use crate::tree::process_tracker::ProcessTracker;
 
-/// For how many services, loggers not counted, a tree of one's own has room.
+/// The limit of a tree of `hermes up` on services, not counting loggers.
 pub const MAX_SERVICES: u64 = 5000;
-/// How many slots of a former tree are ended at once.
+/// How many slots of a former tree are removed in parallel.
 const JOBS: usize = 32;
-/// How many descriptors that takes: two per logged service, and some for s6-svscan itself.
+/// The descriptors that s6-svscan needs for these: two per logged service, and some for itself.
 pub const DESCRIPTORS: u64 = 2 * MAX_SERVICES + 64;
 
-/// s6-svscan on `scandir`, with room for [`MAX_SERVICES`].
+/// The command that runs s6-svscan on `scandir` with room for [`MAX_SERVICES`]. Runs s6-svscan once to detect
+/// its options.
 pub fn command(s6: &S6Programs, scandir: &Path) -> io::Result<Command> {
     let mut command = Command::new(s6.program("s6-svscan"));
     if counts_loggers(s6, scandir)? {
@@ -44,8 +45,8 @@ pub fn command(s6: &S6Programs, scandir: &Path) -> io::Result<Command> {
     Ok(command)
 }
 
-/// Whether s6-svscan takes `-C`, as it does from s6 2.12 on; `-c` is gone in 2.15. No version can be
-/// asked for, but one that knows the option gets as far as the directory, which is not there.
+/// Whether s6-svscan has the option `-C` (since s6 2.12; 2.15 no longer has `-c`). It can't print its
+/// version, so this runs it on a directory that does not exist: without `-C` it reports a usage error.
 fn counts_loggers(s6: &S6Programs, scandir: &Path) -> io::Result<bool> {
     const USAGE: i32 = 100;
     let status = Command::new(s6.program("s6-svscan"))
@@ -57,68 +58,66 @@ fn counts_loggers(s6: &S6Programs, scandir: &Path) -> io::Result<bool> {
     Ok(status.code() != Some(USAGE))
 }
 
-/// Ends what a former tree left in the scan directory: its supervisors, which a new s6-svscan could
-/// neither adopt nor stop, and their slots. Does nothing where an s6-svscan holds the directory; the
-/// caller holds the tree's lock. One slot that can't be ended keeps no other from it; the first error is
-/// the answer.
+/// Ends the supervisors of a former tree, which a new s6-svscan could neither adopt nor stop, and removes
+/// their slots. Does nothing if an s6-svscan holds the scan directory. The caller holds the tree's lock.
+/// Blocks until all have ended; a slot that fails does not stop the others, and the first error is returned.
+/// Idempotent.
 pub fn clear(tree: &Tree) -> Result<(), DriverError> {
     if tree.scandir.svscan()?.is_some() || !tree.scandir.path().is_dir() {
         return Ok(());
     }
     let profiles = tree.scandir.profiles()?;
-    let mut ended = parallel::map(profiles, JOBS, |profile| {
+    let mut results = parallel::map(profiles, JOBS, |profile| {
         let _lock = tree.lock_profile(&profile)?;
         let slot = tree.scandir.slot(&profile);
         bring_down(tree, &profile, budget_of(&slot))?;
         registry::retire(tree, &slot)
     });
     let hidden = tree.scandir.hidden()?;
-    ended.extend(parallel::map(hidden, JOBS, |hidden| {
+    results.extend(parallel::map(hidden, JOBS, |hidden| {
         registry::retire(tree, &ServiceDir::new(hidden))
     }));
-    ended.into_iter().collect()
+    results.into_iter().collect()
 }
 
-/// Blocks until the s6-svscan that was started as `process` holds the scan directory and reads its
-/// commands.
+/// Blocks until `process`, a new s6-svscan, holds the scan directory and reads its commands.
 pub fn await_ready(tree: &Tree, process: &Process) -> Result<(), DriverError> {
     let started = Instant::now();
     let timeout = tree.timeouts.supervise;
     let done = events::until(&mut [], std::slice::from_ref(process), started + timeout, || {
         if process.has_ended() {
-            let hint = "its own output, above, says why";
+            let hint = "see its output above";
             return Err(DriverError::unreachable("s6-svscan ended at once").with_hint(hint));
         }
         let holder = tree.scandir.svscan()?;
-        // It makes its FIFO after it has the lock, and an empty command is taken by a reader alone.
+        // s6-svscan creates its FIFO after it takes the lock. An empty command shows whether it reads it.
         let reads = || tree.scandir.send(&[]).is_ok_and(|sent| sent == control::Sent::Delivered);
         let ready = holder.is_some_and(|holder| holder.pid == Some(process.pid)) && reads();
         Ok(if ready { Poll::Done(()) } else { Poll::Wait })
     })?;
     done.ok_or_else(|| {
-        let saw = "it does not hold the scan directory".to_owned();
-        DriverError::timed_out(timeout, saw).with_hint("`hermes doctor` shows who does")
+        let last_seen = "s6-svscan does not hold the scan directory";
+        DriverError::timed_out(timeout, last_seen).with_hint("`hermes doctor` shows the holder")
     })
 }
 
-/// Stops every gateway in parallel, each with all its processes and inside its stop budget, then
-/// s6-svscan, and blocks until it has ended. No intent changes.
+/// Stops every gateway in parallel, each with all its processes and within its stop budget, then s6-svscan,
+/// and blocks until that has ended. No intent changes.
 pub fn stop(tree: &Tree, svscan: &Process) -> Result<(), DriverError> {
-    let (slots, left) = stop_gateways(tree, Some(svscan))?;
-    // What a gateway leaves holds its logger's pipe, and with it the end of the tree. If it can't be
-    // ended, s6-svscan is told all the same.
+    let (slots, tracked) = stop_gateways(tree, Some(svscan))?;
+    // A process that outlives its gateway holds the logger's pipe open, which delays s6-svscan. If that
+    // process can't be ended, s6-svscan is stopped all the same.
     end(tree, svscan, &slots, longest_budget(&slots))?;
-    left
+    tracked
 }
 
-/// Stops every gateway in parallel, as [`stop`] does, on a scan directory whose s6-svscan is somebody
-/// else's to end.
+/// Stops every gateway in parallel, as [`stop`] does, but not s6-svscan, which another supervisor runs.
 pub fn stop_all(tree: &Tree) -> Result<(), DriverError> {
-    let (_, left) = stop_gateways(tree, None)?;
-    left
+    let (_, tracked) = stop_gateways(tree, None)?;
+    tracked
 }
 
-/// The slots whose gateways are down now, or killed, and how the end of what they leave went.
+/// Stops all gateways. Returns the slots, and whether the processes that outlived their gateways ended.
 fn stop_gateways(
     tree: &Tree,
     svscan: Option<&Process>,
@@ -127,9 +126,9 @@ fn stop_gateways(
     let profiles = tree.scandir.profiles().unwrap_or_default();
     let tracker = ProcessTracker::of(tree, &profiles);
     let slots: Vec<_> = profiles.iter().map(|profile| tree.scandir.slot(profile)).collect();
-    slots.iter().for_each(tell_down);
+    slots.iter().for_each(send_down);
     let deadline = Instant::now() + longest_budget(&slots);
-    // One that is not down by then is killed by `timeout-kill`, and s6-svscan waits for it.
+    // A service that is not down by then is killed after `timeout-kill`, and s6-svscan waits for it.
     let processes = svscan.map_or(&[][..], std::slice::from_ref);
     events::until(&mut [], processes, deadline, || {
         let down = |slot: &ServiceDir| slot.record().map_or(true, |record| record.is_down());
@@ -137,16 +136,17 @@ fn stop_gateways(
         let done = ended || slots.iter().all(down);
         Ok::<_, DriverError>(if done { Poll::Done(()) } else { Poll::Wait })
     })?;
-    let left = tracker.end(tree, deadline);
-    Ok((slots, left))
+    let tracked = tracker.end(tree, deadline);
+    Ok((slots, tracked))
 }
 
-/// Tells a service to go down. One whose supervisor is only just coming finds that it is to stay down.
-fn tell_down(slot: &ServiceDir) {
-    let tell = || control::send(&slot.control(), &[service::DOWN]);
-    // What can't be told at all is told by its s6-supervise, which s6-svscan ends.
-    if !matches!(tell(), Ok(Sent::Delivered)) && keep_down(slot).is_ok_and(|came| came) {
-        let _ = tell();
+/// Sends a service the command to go down. If its supervisor is just starting, the `down` file has the same
+/// effect.
+fn send_down(slot: &ServiceDir) {
+    let send = || control::send(&slot.control(), &[service::DOWN]);
+    // If sending fails, the service goes down with its supervisor, which s6-svscan ends.
+    if !matches!(send(), Ok(Sent::Delivered)) && keep_down(slot).is_ok_and(|started| started) {
+        let _ = send();
     }
 }
 
@@ -160,17 +160,17 @@ fn end(
     let started = Instant::now();
     let timeout = budget + tree.timeouts.stop_beyond_budget;
     let grace = LOGGER_GRACE.min(timeout / 2);
-    let mut alone: Vec<Option<Instant>> = vec![None; slots.len()];
+    let mut logger_alone: Vec<Option<Instant>> = vec![None; slots.len()];
     let done = events::until(&mut [], std::slice::from_ref(svscan), started + timeout, || {
         if svscan.has_ended() {
             return Ok::<_, DriverError>(Poll::Done(()));
         }
-        for (slot, alone) in slots.iter().zip(&mut alone) {
-            // As long as its service is there a logger has something to hear.
+        for (slot, alone) in slots.iter().zip(&mut logger_alone) {
+            // While its service is supervised, a logger may still get lines.
             if slot.supervisor().is_ok_and(|supervisor| supervisor.is_some()) {
                 continue;
             }
-            // Some process that could not be found holds the pipe of one that stays for so long.
+            // If the logger runs on for so long, a process that was not found holds its pipe open.
             if alone.get_or_insert_with(Instant::now).elapsed() >= grace {
                 let _ = logger::end_logger(slot);
                 *alone = None;
@@ -179,14 +179,14 @@ fn end(
         Ok(Poll::Wait)
     })?;
     done.ok_or_else(|| {
-        let saw = format!("s6-svscan still runs as {}", svscan.pid);
-        DriverError::timed_out(timeout, saw)
-            .with_hint("`hermes doctor` shows which supervisors are left")
+        let last_seen = format!("s6-svscan still runs as {}", svscan.pid);
+        DriverError::timed_out(timeout, last_seen)
+            .with_hint("`hermes doctor` lists the remaining supervisors")
     })
 }
 
-/// How long the end of a tree may take: its gateways stop at the same time, and then it ends.
-pub fn timeout_of_shutdown(tree: &Tree) -> Duration {
+/// How long [`stop`] may take: the gateways stop in parallel, then s6-svscan ends.
+pub fn shutdown_timeout(tree: &Tree) -> Duration {
     let profiles = tree.scandir.profiles().unwrap_or_default();
     let slots: Vec<_> = profiles.iter().map(|profile| tree.scandir.slot(profile)).collect();
     2 * (longest_budget(&slots) + tree.timeouts.stop_beyond_budget)
@@ -196,7 +196,7 @@ fn longest_budget(slots: &[ServiceDir]) -> Duration {
     slots.iter().map(|slot| budget_of(slot).budget()).max().unwrap_or_default()
 }
 
-/// The budget that a slot was made with: `timeout-kill` is what it leaves to the gateway.
+/// The stop budget of a slot, computed from its `timeout-kill`.
 fn budget_of(slot: &ServiceDir) -> StopTimeout {
     let text = fsutil::read_to_string(&slot.timeout_kill()).unwrap_or_default();
     let kill_after = text.trim().parse().map(Duration::from_millis);

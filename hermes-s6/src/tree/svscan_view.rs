@@ -1,4 +1,4 @@
-//! Which supervisors the s6-svscan of a scan directory looks after: its children, and no others.
+//! Tells strays from the supervisors of a scan directory's s6-svscan, which are its children.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -8,13 +8,13 @@ use hermes_core::process_lock::Holder;
 
 use crate::tree::Tree;
 
-/// The s6-svscan that holds a scan directory, if one does, looked at once for any number of slots.
+/// The s6-svscan that holds a scan directory, if any, read once for any number of slots.
 #[derive(Debug, Clone)]
 pub(crate) struct SvscanView<'a> {
     proc: &'a Proc,
     svscan: Option<Holder>,
-    /// Of many supervisors, those that need not be asked for their parents: the kernel takes its time
-    /// over each.
+    /// Known children of the s6-svscan. For many supervisors, one list is faster than reading each one's
+    /// parent.
     children: BTreeSet<u32>,
 }
 
@@ -23,15 +23,15 @@ impl<'a> SvscanView<'a> {
         Self { proc, svscan, children: BTreeSet::new() }
     }
 
-    /// Whether `supervisor` is no child of that s6-svscan. What lives in another pid namespace can't be
-    /// told, and counts as none.
+    /// Whether `supervisor` is not a child of the s6-svscan. `false` if either is in another pid namespace,
+    /// where that can't be known.
     pub(crate) fn is_stray(&self, supervisor: Holder) -> bool {
         let Some(supervisor) = supervisor.pid else { return false };
         match self.svscan {
             None => true,
             Some(Holder { pid: None }) => false,
             Some(_) if self.children.contains(&supervisor) => false,
-            // One that ended in between is gone, not stray.
+            // A supervisor that ended in between is not a stray.
             Some(Holder { pid: Some(svscan) }) => {
                 self.proc.parent(supervisor).is_ok_and(|parent| parent != svscan)
             }
@@ -40,12 +40,12 @@ impl<'a> SvscanView<'a> {
 }
 
 impl Tree {
-    /// Who looks after a slot.
+    /// The view for one slot.
     pub(crate) fn svscan_view(&self) -> io::Result<SvscanView<'_>> {
         Ok(SvscanView::new(&self.proc, self.scandir.svscan()?))
     }
 
-    /// Who looks after many slots.
+    /// The view for many slots.
     pub(crate) fn svscan_view_of_many(&self) -> io::Result<SvscanView<'_>> {
         let svscan_view = self.svscan_view()?;
         let svscan = svscan_view.svscan.and_then(|svscan| svscan.pid);

@@ -53,7 +53,7 @@ pub fn start_waits_for_the_ready_url(machine: &impl Machine) {
     let url = format!("  ready_url: http://127.0.0.1:{}/health\n", port.trim());
     machine.profile_running("late", "exec sleep 600", &url);
     let outcome = machine.hermes(&["gateway", "start", "late", "--timeout", "3"]).fails_with(6);
-    assert!(outcome.stderr.contains("has not said that it is ready"), "{outcome}");
+    assert!(outcome.stderr.contains("running, not ready"), "{outcome}");
     let status = machine.status("late");
     assert_eq!((&status["state"], &status["ready"]), (&json!("starting"), &json!(false)));
     let before = pid(&status);

@@ -44,7 +44,7 @@ fn ten_deaths_park_a_gateway() {
     let trace = mac.env.path().join("trace");
     mac.running("crashes", &format!("echo x >> {}; exit 3", trace.display()));
     let outcome = mac.hermes(["gateway", "start", "crashes"]).fails_with(1);
-    assert!(outcome.stderr.contains("launchd goes on trying"), "{outcome}");
+    assert!(outcome.stderr.contains("launchd keeps restarting it"), "{outcome}");
     let status = mac.await_state("crashes", "parked");
     assert!(
         status["parked"]["reason"].as_str().unwrap().starts_with("it died 10 times"),

@@ -33,7 +33,7 @@ pub(crate) fn stop(app: &App) -> Result<u8, CliError> {
         return refused("its `hermes up` has just ended");
     };
     process.signal(Signal::TERM).map_err(failed)?;
-    let deadline = Instant::now() + svscan::timeout_of_shutdown(&tree);
+    let deadline = Instant::now() + svscan::shutdown_timeout(&tree);
     let ended = process::wait_until(std::slice::from_ref(&process), deadline, || {
         Ok::<_, CliError>(if process.has_ended() { Poll::Done(()) } else { Poll::Wait })
     })?;

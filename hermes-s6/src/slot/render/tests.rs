@@ -1,4 +1,4 @@
-//! What the scripts say, and that a real shell understands it as it is meant.
+//! Snapshots of the scripts, and tests that a real shell parses and quotes them as intended.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// s6-overlay's layout, and a plain one.
+/// s6-overlay's layout, and that of a Linux package.
 fn layouts() -> [ScriptPrograms; 2] {
     let programs = |dir: &str, with_contenv: Option<&str>| {
         let s6 = S6Programs { dir: dir.into(), with_contenv: with_contenv.map(PathBuf::from) };
@@ -141,7 +141,7 @@ fn the_home_stays_an_expansion() {
 }
 
 #[test]
-fn a_variable_that_no_shell_or_tree_could_have_is_refused() {
+fn invalid_and_reserved_variables_are_refused() {
     let cases = [
         ("", "x", "not a shell identifier"),
         ("1A", "x", "not a shell identifier"),
@@ -170,7 +170,7 @@ fn every_script_is_what_a_shell_and_shellcheck_accept() {
                 std::fs::write(&path, &script).unwrap();
                 let sh = Command::new("sh").arg("-n").arg(&path).status().unwrap();
                 assert!(sh.success(), "{script}");
-                // The two excluded ask whether what stands in single quotes is meant literally.
+                // The two excluded checks warn of literal text in single quotes, which is intended.
                 let shellcheck = Command::new("shellcheck")
                     .args(["--shell=sh", "--severity=style", "--exclude=SC1003,SC2016"])
                     .arg(&path)
