@@ -1,4 +1,4 @@
-//! What the arguments mean here: home and backend, which the library finds, and the profile.
+//! Resolves the global arguments: finds home and backend with the library, and selects the profile.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use hermes_core::{ProfileName, RootHome, Store, Supervisor};
 use crate::args::Global;
 use crate::error::{CliError, exit};
 
-/// Everything a command needs to know of where it runs.
+/// The context of a command: home, backend, profile and output format.
 #[derive(Debug, Clone)]
 pub(crate) struct App {
     /// Home and backend.
     pub(crate) hermes: Hermes,
     /// Whether to print JSON.
     pub(crate) json: bool,
-    /// How long to wait for anything, if an option says so.
+    /// The timeout that `--timeout` sets.
     pub(crate) timeout: Option<Duration>,
     /// Whether `--system` asks for the system's manager.
     system: bool,
@@ -29,7 +29,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Finds home and backend; `backends` come before those that are built in.
+    /// Finds home and backend. `backends` come before the built-in ones.
     pub(crate) fn new(global: Global, backends: &[Backend]) -> Result<Self, CliError> {
         let timeout = global.timeout.map(Duration::from_secs);
         let settings = Settings { scandir: global.scandir.clone(), system: global.system, timeout };
@@ -54,12 +54,12 @@ impl App {
         self.hermes.root()
     }
 
-    /// The backend in charge, whether it answers or not.
+    /// The backend in charge, which may not answer.
     pub(crate) fn supervisor(&self) -> Result<Supervisor, CliError> {
         Ok(self.hermes.supervisor()?)
     }
 
-    /// The backend in charge, which answers.
+    /// The backend in charge; an error if it does not answer.
     pub(crate) fn reachable(&self) -> Result<Supervisor, CliError> {
         Ok(self.hermes.reachable()?)
     }
@@ -72,8 +72,8 @@ impl App {
         format!("hermes {command}{scandir}{system}")
     }
 
-    /// The profile that a command means which names none: the one named on the line or by
-    /// `HERMES_HOME`, else the chosen one, else `default`.
+    /// The profile of a command whose arguments name none: that of `-p` or `HERMES_HOME`, else the one that
+    /// `profile use` set, else `default`.
     pub(crate) fn profile(&self) -> Result<ProfileName, CliError> {
         match &self.profile_option {
             Some(profile) => Ok(profile.clone()),
@@ -81,8 +81,8 @@ impl App {
         }
     }
 
-    /// The profile of a gateway's own process, of which there is one: the one among `names`, named by
-    /// `-p` or by `HERMES_HOME`, else `default`. A chosen one never decides that.
+    /// The profile of a gateway's own process: that of `names` or `-p`, else of `HERMES_HOME`, else
+    /// `default`. `profile use` has no effect here. Two different profiles are an error.
     pub(crate) fn single_profile(
         &self,
         mut names: Vec<ProfileName>,

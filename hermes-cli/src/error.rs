@@ -1,4 +1,4 @@
-//! Errors as the user meets them: one line, the cause below it, a hint, an exit code.
+//! The errors that commands print: one line, the causes below it, a hint, and an exit code.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -12,13 +12,13 @@ use hermes_core::supervisor::ProfileError;
 use hermes_dashboard::DashboardError;
 use hermes_gateway::GatewayError;
 
-/// Exit codes. `SUCCESS` is also that of a stop of what was stopped.
+/// Exit codes. To stop a stopped gateway is a `SUCCESS`.
 pub(crate) mod exit {
     /// Done.
     pub(crate) const SUCCESS: u8 = 0;
-    /// It failed.
+    /// Any other failure.
     pub(crate) const FAILURE: u8 = 1;
-    /// The command line makes no sense (clap's own code).
+    /// An invalid command line (clap's own code).
     pub(crate) const USAGE: u8 = 2;
     /// `status`: the gateway does not run.
     pub(crate) const NOT_RUNNING: u8 = 3;
@@ -26,13 +26,13 @@ pub(crate) mod exit {
     pub(crate) const NOT_FOUND: u8 = 4;
     /// The supervisor or owner is out of reach, or permission was denied.
     pub(crate) const OUT_OF_REACH: u8 = 5;
-    /// The time ran out.
+    /// A timeout.
     pub(crate) const OUT_OF_TIME: u8 = 6;
-    /// `gateway start --foreground`: the configuration can't become right by itself.
+    /// `gateway start --foreground`: the configuration is wrong, so a restart can't help.
     pub(crate) const CONFIG: u8 = 78;
 }
 
-/// What a command failed with.
+/// The error of a command.
 #[derive(Debug)]
 pub(crate) struct CliError {
     code: u8,
@@ -42,12 +42,12 @@ pub(crate) struct CliError {
 }
 
 impl CliError {
-    /// A failure with the exit code 1.
+    /// An error with the exit code 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { code: exit::FAILURE, message: message.into(), cause: None, hint: None }
     }
 
-    /// Names the cause; permission denied decides the exit code, too.
+    /// Adds the cause. If that is a denied permission, the exit code becomes 5.
     pub(crate) fn because(mut self, cause: impl Into<Cause>) -> Self {
         let cause = cause.into();
         if is_denied(&*cause) {
@@ -151,7 +151,7 @@ impl From<DashboardError> for CliError {
 }
 
 impl CliError {
-    /// An error of ours: its own line, and its causes below.
+    /// An error with its own line and its causes, with the exit code 1.
     pub(crate) fn of(error: impl StdError + Send + Sync + 'static) -> Self {
         let message = error.to_string();
         let cause = error.source().map(|cause| Cause::from(in_one_line(cause)));

@@ -1,32 +1,32 @@
-//! Text that can do nothing to a terminal but be read, in the order in which it stands.
+//! Escapes text for a terminal, so that it can neither control the terminal nor hide or reorder text.
 //!
-//! Shown and not sent: control characters (C0, DEL, C1), whatever turns the direction of what
-//! follows, breaks lines in places where none ends, or takes no room; and bytes that are no UTF-8.
-//! A backslash stays one, so what was escaped is for people, and not for programs to undo.
+//! Escaped are control characters (C0, DEL, C1), characters that change the text direction, separate lines or
+//! have no width, and bytes that are not valid UTF-8. Backslashes are not escaped, so the result is for
+//! people: programs can't undo it.
 
 use std::fmt::Write;
 
-/// `text` with everything shown that is no plain character, tabs included.
+/// Escapes all unsafe characters of `text`, including tabs and line breaks.
 pub(crate) fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     push(&mut shown, text, |c| c.is_control() || is_treacherous(c));
     shown
 }
 
-/// The same of a line of a log, in which tabs are plain and bytes may be no UTF-8.
+/// The same for a line of a log: tabs stay, and invalid UTF-8 is escaped byte by byte.
 pub(crate) fn escaped_line(line: &[u8]) -> String {
     let mut shown = String::with_capacity(line.len());
     for chunk in line.utf8_chunks() {
         push(&mut shown, chunk.valid(), |c| c != '\t' && (c.is_control() || is_treacherous(c)));
         for byte in chunk.invalid() {
-            // Writing to a string does not fail.
+            // Writing to a String can't fail.
             let _ = write!(shown, "\\x{byte:02x}");
         }
     }
     shown
 }
 
-/// JSON that means the same, all of it as plain characters.
+/// Equivalent JSON without unsafe characters.
 pub(crate) fn escaped_json(json: &str) -> String {
     let mut plain = String::with_capacity(json.len());
     for c in json.chars() {
@@ -41,18 +41,18 @@ pub(crate) fn escaped_json(json: &str) -> String {
     plain
 }
 
-fn push(shown: &mut String, text: &str, is_shown: impl Fn(char) -> bool) {
+fn push(shown: &mut String, text: &str, is_unsafe: impl Fn(char) -> bool) {
     for c in text.chars() {
         match c {
-            c if !is_shown(c) => shown.push(c),
+            c if !is_unsafe(c) => shown.push(c),
             '\t' | '\r' | '\n' => shown.extend(c.escape_default()),
             c => shown.extend(c.escape_unicode()),
         }
     }
 }
 
-/// Marks and overrides of direction, line and paragraph separators, and what has no width: from the
-/// soft hyphen to the tags, all of Unicode's format characters and its invisible fillers.
+/// Whether `c` changes the text direction, separates lines or paragraphs, or has no width: all of Unicode's
+/// format characters and invisible fillers.
 fn is_treacherous(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'

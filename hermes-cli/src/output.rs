@@ -1,7 +1,7 @@
 //! Everything that Hermes prints: data on stdout, messages on stderr.
 //!
-//! Styles go through `anstream`, which drops them where there is no terminal and where `NO_COLOR`
-//! is set. A reader that closed the pipe has had enough, which is no failure.
+//! `anstream` removes styles if the stream is not a terminal or `NO_COLOR` is set. A pipe that its reader has
+//! closed is not an error.
 
 use std::fmt::{self, Display};
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
@@ -32,7 +32,7 @@ pub(crate) fn line(text: impl Display) -> Result<(), CliError> {
     raw(format!("{text}\n").as_bytes())
 }
 
-/// Prints lines of data, all at once.
+/// Prints lines of data with one write.
 pub(crate) fn lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(), CliError> {
     let text: String = lines.into_iter().map(|line| format!("{line}\n")).collect();
     raw(text.as_bytes())
@@ -43,7 +43,7 @@ pub(crate) fn judged(judgement: Severity, text: &str) -> Result<(), CliError> {
     let (style, word) = (judgement.style(), judgement.word());
     let line = format!("{style}{word}{style:#}{}\n", escaped(text));
     let mut stdout = anstream::stdout();
-    is_taken(stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush())).map(drop)
+    has_reader(stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush())).map(drop)
 }
 
 /// How something was found to be.
@@ -84,13 +84,13 @@ impl Severity {
     }
 }
 
-/// Prints data as it is.
+/// Prints data unchanged.
 pub(crate) fn raw(bytes: &[u8]) -> Result<(), CliError> {
     let mut stdout = io::stdout();
-    is_taken(stdout.write_all(bytes).and_then(|()| stdout.flush())).map(drop)
+    has_reader(stdout.write_all(bytes).and_then(|()| stdout.flush())).map(drop)
 }
 
-/// Data as it comes, line by line and in bulk.
+/// Buffered output of lines of data.
 pub(crate) struct Bulk(BufWriter<Stdout>);
 
 impl Bulk {
@@ -98,19 +98,19 @@ impl Bulk {
         Self(BufWriter::new(io::stdout()))
     }
 
-    /// Prints a line that is the concatenation of `parts`; `false` if nobody reads it any more.
+    /// Prints `parts` as one line; `false` if stdout has no reader any more.
     pub(crate) fn line(&mut self, parts: &[&[u8]]) -> Result<bool, CliError> {
         let mut parts = parts.iter().copied().chain([b"\n".as_slice()]);
-        is_taken(parts.try_for_each(|part| self.0.write_all(part)))
+        has_reader(parts.try_for_each(|part| self.0.write_all(part)))
     }
 
-    /// Lets go of what was held back; `false` if nobody reads it any more.
+    /// Writes the buffered lines; `false` if stdout has no reader any more.
     pub(crate) fn flush(&mut self) -> Result<bool, CliError> {
-        is_taken(self.0.flush())
+        has_reader(self.0.flush())
     }
 }
 
-fn is_taken(printed: io::Result<()>) -> Result<bool, CliError> {
+fn has_reader(printed: io::Result<()>) -> Result<bool, CliError> {
     match printed {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
@@ -123,7 +123,7 @@ pub(crate) fn is_on_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// What stands before the lines of the `index`th of several; coloured where colours are wanted.
+/// The prefix of the lines of the `index`th of several profiles, coloured if stdout has colours.
 pub(crate) fn prefix(name: &str, width: usize, index: usize) -> String {
     let text = format!("{name:width$} | ");
     match anstream::AutoStream::choice(&io::stdout()) {
@@ -142,7 +142,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
     line(text)
 }
 
-/// Prints a table without borders. Nothing is cut where stdout is no terminal.
+/// Prints a table without borders. Cells are neither wrapped nor cut.
 pub(crate) fn table(
     header: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
@@ -156,17 +156,17 @@ pub(crate) fn table(
     lines(table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()))
 }
 
-/// Prints what a person should know while something happens.
+/// Prints a message about progress or an outcome.
 pub(crate) fn message(text: impl Display) {
-    tell(format_args!("{text}"));
+    print_to_stderr(format_args!("{text}"));
 }
 
 /// Prints a warning.
 pub(crate) fn warning(text: impl Display) {
-    tell(format_args!("{WARNING}warning:{WARNING:#} {}", escaped(&text.to_string())));
+    print_to_stderr(format_args!("{WARNING}warning:{WARNING:#} {}", escaped(&text.to_string())));
 }
 
-/// From now on prints what the libraries report beside their results: warnings, and information as messages.
+/// From now on prints the log records of Hermes's libraries: warnings as warnings, information as messages.
 pub(crate) fn print_records_of_libraries() {
     struct Printer;
     impl log::Log for Printer {
@@ -182,34 +182,34 @@ pub(crate) fn print_records_of_libraries() {
         }
         fn flush(&self) {}
     }
-    // There is one `main`, and no logger before this one.
+    // Fails only if another logger is set already, as in a program that embeds this crate.
     if log::set_logger(&Printer).is_ok() {
         log::set_max_level(log::LevelFilter::Info);
     }
 }
 
-/// Prints an error, its causes and its hint; as an object on stdout, too, where JSON was asked for.
+/// Prints an error, its causes and its hint; with `json` also as an object on stdout.
 pub(crate) fn error(error: &CliError, json: bool) {
-    tell(format_args!("{ERROR}error:{ERROR:#} {}", escaped(&error.to_string())));
+    print_to_stderr(format_args!("{ERROR}error:{ERROR:#} {}", escaped(&error.to_string())));
     for cause in error.causes() {
-        tell(format_args!("  {}", escaped(&cause)));
+        print_to_stderr(format_args!("  {}", escaped(&cause)));
     }
     if let Some(hint) = error.hint() {
-        tell(format_args!("{HINT}hint:{HINT:#} {}", escaped(hint)));
+        print_to_stderr(format_args!("{HINT}hint:{HINT:#} {}", escaped(hint)));
     }
     if json {
-        // It was told above; that it can't be printed twice is not worth another error.
+        // stderr has the error already, so a failure to print it again is ignored.
         let _ = self::json(&error.view());
     }
 }
 
-/// One line on stderr. Where nobody takes it, there is nobody to be told of that, either.
-fn tell(line: fmt::Arguments<'_>) {
-    // In one piece: stderr has no buffer, and others may write to it, too.
+/// Prints one line to stderr. A failure is ignored, since there is no place to report it.
+fn print_to_stderr(line: fmt::Arguments<'_>) {
+    // In one write: stderr is unbuffered, and other processes may write to it too.
     let _ = anstream::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Asks for a line; `None` if there is nobody to ask.
+/// Prints a question and blocks until a line is read; `None` if stdin is not a terminal or can't be read.
 pub(crate) fn ask(question: &str) -> Option<String> {
     if !io::stdin().is_terminal() {
         return None;
@@ -220,12 +220,12 @@ pub(crate) fn ask(question: &str) -> Option<String> {
     Some(answer.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// A value, or a dash where there is none.
+/// A value, or a dash for none.
 pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-/// How long ago `since` was, as people say it.
+/// How long ago `since` was, for people ("2h 3m").
 pub(crate) fn age(since: Timestamp) -> String {
     let seconds = Timestamp::now().duration_since(since).as_secs().max(0);
     format!("{:#}", SignedDuration::from_secs(seconds))

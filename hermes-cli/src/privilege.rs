@@ -1,11 +1,11 @@
-//! What root gives up: a command run by root for a home that is somebody else's becomes that owner.
+//! Drops root: a command that root runs for another user's home switches to that user.
 //!
-//! `docker exec` is root's where nobody says otherwise. Files that it made would be root's in a home
-//! that `hermes` works in, and every later command would fail on them. So the program starts itself
-//! once more as the owner, before anything but the home's own metadata was looked at.
+//! `docker exec` runs commands as root by default. Their files would belong to root in a home that `hermes`
+//! uses, and later commands would fail on them. So the program executes itself again as the owner, before it
+//! reads anything but the home's metadata.
 //!
-//! A home that looks like root's may be one that somebody else has put there: a link to a directory of
-//! root's. Root stays root only where nobody else decides what the way to the home leads to.
+//! A path that leads to a directory of root's may be a link that another user created. Root stays root only
+//! if no other user can change where the home's path leads.
 
 use std::env;
 use std::io;
@@ -21,25 +21,27 @@ use hermes_core::home::env as names;
 use crate::error::{CliError, exit};
 use hermes_core::trusted_path::{self, UntrustedOwner};
 
-/// Returns where this process may go on as it is; elsewhere it becomes the home's owner, from its
-/// beginning.
+/// Returns if this process may continue as its user; otherwise it executes itself again as the home's owner,
+/// and returns only on failure.
 pub(crate) fn become_owner(root: &RootHome) -> Result<(), CliError> {
     if !rustix::process::geteuid().is_root() || hermes::variable(names::AS_ROOT).is_some() {
         return Ok(());
     }
-    // A home that is not there yet will be its maker's, and one that can't be seen is told later.
+    // A home that does not exist will belong to the user who creates it. Other errors are reported later.
     let Ok(metadata) = fs::metadata(root.path()) else { return Ok(()) };
     let (uid, gid) = match (metadata.uid(), trusted_path::untrusted_owner(root.path())) {
         (0, Ok(None)) => return Ok(()),
-        // Whoever can make it fail could let it lead elsewhere a moment later.
-        (0, Err(error)) => return Err(unseen(root, error)),
+        // A user who can cause this error could also redirect the path a moment later.
+        (0, Err(error)) => return Err(unchecked(root, error)),
         (0, Ok(Some(UntrustedOwner { owner: Some(owner), .. }))) => owner,
-        (0, Ok(Some(UntrustedOwner { at, owner: None }))) => return Err(open_to_all(root, &at)),
+        (0, Ok(Some(UntrustedOwner { at, owner: None }))) => {
+            return Err(writable_by_all(root, &at));
+        }
         (uid, _) => (uid, metadata.gid()),
     };
     let program = env::current_exe()
         .map_err(|error| CliError::new("failed to find the `hermes` program").because(error))?;
-    // The uid takes root's supplementary groups along (std drops them with it).
+    // std also drops root's supplementary groups when it sets the uid.
     let error = Command::new(program)
         .args(env::args_os().skip(1))
         .uid(uid)
@@ -47,32 +49,32 @@ pub(crate) fn become_owner(root: &RootHome) -> Result<(), CliError> {
         .env("HOME", root.path())
         .exec();
     let home = root.path().display();
-    Err(CliError::new(format!("failed to become uid {uid}, whose `{home}` is"))
+    Err(CliError::new(format!("failed to become uid {uid}, the owner of `{home}`"))
         .because(error)
         .with_hint(format!("{}=1 stays root", names::AS_ROOT))
         .with_code(exit::OUT_OF_REACH))
 }
 
-fn unseen(root: &RootHome, error: io::Error) -> CliError {
-    CliError::new(format!("failed to see who decides about `{}`", root.path().display()))
+fn unchecked(root: &RootHome, error: io::Error) -> CliError {
+    CliError::new(format!("failed to check the ownership of `{}`", root.path().display()))
         .because(error)
-        .with_hint(format!("{}=1 stays root all the same", names::AS_ROOT))
+        .with_hint(format!("{}=1 stays root without this check", names::AS_ROOT))
         .with_code(exit::OUT_OF_REACH)
 }
 
-fn open_to_all(root: &RootHome, at: &Path) -> CliError {
+fn writable_by_all(root: &RootHome, at: &Path) -> CliError {
     let (home, at) = (root.path().display(), at.display());
-    CliError::new(format!("root does not work in `{home}`: everybody may write in `{at}`"))
-        .because("whoever does decides what a command of root's would read, remove and run")
+    CliError::new(format!("root does not work in `{home}`: every user may write in `{at}`"))
+        .because("any user could choose what a command of root reads, removes and runs")
         .with_hint(format!(
-            "`chmod o-w {at}` closes it; {}=1 stays root all the same",
+            "`chmod o-w {at}` forbids that; {}=1 stays root without this check",
             names::AS_ROOT
         ))
         .with_code(exit::OUT_OF_REACH)
 }
 
-/// For a command about the system's service manager, which root alone may change: acts as the home's
-/// owner but for what that manager is told. A home that is not there yet is refused: whose would it be?
+/// For a command that changes the system's service manager, which only root may: acts as the home's owner
+/// except when it calls that manager. A home that does not exist is refused, since its owner is unknown.
 pub(crate) fn act_as_owner(root: &RootHome) -> Result<(), CliError> {
     if !rustix::process::geteuid().is_root() || hermes::variable(names::AS_ROOT).is_some() {
         return Ok(());
@@ -80,7 +82,7 @@ pub(crate) fn act_as_owner(root: &RootHome) -> Result<(), CliError> {
     let home = root.path().display();
     let metadata = fs::metadata(root.path()).map_err(|error| {
         CliError::new(format!("failed to find the owner of `{home}`")).because(error).with_hint(
-            format!("{} names the home; make it as the user whose it is to be", names::HOME),
+            format!("create the home as the user who will own it; {} sets its path", names::HOME),
         )
     })?;
     hermes_host::privilege::lower(metadata.uid(), metadata.gid()).map_err(|error| {

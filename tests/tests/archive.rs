@@ -75,8 +75,8 @@ fn a_copy_runs_beside_the_original() {
     let (first, rest) = outcome.stderr.split_once('\n').unwrap();
     assert!(first.starts_with("exported profile `coder` to `coder.tar.zst`, 2 files, "), "{first}");
     insta::assert_snapshot!(rest, @r"
-    secrets are not in it: `.env`
-    warning: its gateway runs: databases that it writes to may be stored half changed; stop it for an exact copy
+    left out, secrets: `.env`
+    warning: its gateway runs, so databases in the archive may be inconsistent; stop it for an exact copy
     ");
     assert_eq!(outcome.stdout, "");
     assert_eq!(tree.status("coder")["state"], "up", "nobody was disturbed");
@@ -95,7 +95,7 @@ fn a_copy_runs_beside_the_original() {
     let made = outcome.json();
     assert_eq!((&made["intent"], &made["state"]), (&json!("running"), &json!("up")), "{outcome}");
     assert_ne!(made["port"], json!(port));
-    let told = format!("the archive's port {port} is another profile's\n");
+    let told = format!("the archive's port {port} belongs to another profile\n");
     assert!(outcome.stderr.contains(&told), "{outcome}");
     for name in ["coder", "two"] {
         assert_eq!(tree.status(name)["state"], "up");
@@ -190,7 +190,7 @@ fn default_is_exported_and_never_overwritten() {
     let outcome = alone(&env, ["profile", "export", "default", "-o", "d.tgz", "--json"]).ok();
     insta::assert_snapshot!(outcome.stderr, @r"
     exported profile `default` to `d.tgz`, 1 file, 9 bytes
-    what is not the profile's own is not in it: `notes.txt`, `profiles`
+    left out, not part of the profile: `notes.txt`, `profiles`
     ");
     let told = outcome.json();
     assert_eq!((&told["file"], &told["files"]), (&json!("d.tgz"), &json!(1)));
@@ -281,7 +281,7 @@ fn archives_go_through_pipes() {
 #[track_caller]
 fn is_usage_error_with_json(env: &TestEnv) {
     let outcome = alone(env, ["profile", "export", "coder", "-o", "-", "--json"]).fails_with(2);
-    assert!(outcome.stderr.contains("it has the JSON"), "{outcome}");
+    assert!(outcome.stderr.contains("--json prints to stdout too"), "{outcome}");
 }
 
 #[test]

@@ -247,7 +247,7 @@ fn up_refuses_a_second_and_is_ended_by_stop() {
     let gateway = pid(&env.hermes(["gateway", "status", "a", "--json"]).json());
     let outcome = env.hermes(["up"]).fails_with(1);
     let told = short(env, &outcome.stderr);
-    assert!(told.starts_with("error: a tree runs on `W/service` already\n"), "{outcome}");
+    assert!(told.starts_with("error: a tree already runs on `W/service`\n"), "{outcome}");
     assert!(told.contains("for `W/home`\nhint: `hermes up --stop` ends it"), "{outcome}");
     let outcome = env.hermes(["up", "--stop"]).ok();
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", "the tree is down\n"));

@@ -151,7 +151,7 @@ fn port_keeps_the_rest_of_the_file() {
     env.write(&config, text);
     let wrote = alone(&env, ["profile", "port", "a", "9100"]).ok();
     assert_eq!(wrote.stdout, "9100\n");
-    let told = "wrote it into `W/home/profiles/a/config.yaml`; `hermes gateway restart a` makes a gateway that runs use it\n";
+    let told = "wrote it to `W/home/profiles/a/config.yaml`; `hermes gateway restart a` applies it to a running gateway\n";
     assert_eq!(short(&env, &wrote.stderr), told);
     assert_eq!(fs::read_to_string(&config).unwrap(), text.replace("9000", "9100"));
     env.write(&config, "model: x # no port\n");
@@ -212,9 +212,9 @@ fn list_warns_of_bad_directories() {
     ");
     let warnings = short(&env, &outcome.stderr);
     for said in [
-        "warning: `W/home/profiles/Bad` is passed over: invalid profile name `Bad`",
-        "warning: `W/home/profiles/default` is passed over: the profile `default` lives in",
-        "warning: `W/home/profiles/locked` is passed over: it can't be read: Permission denied",
+        "warning: skipped `W/home/profiles/Bad`: invalid profile name `Bad`",
+        "warning: skipped `W/home/profiles/default`: the profile `default` lives in",
+        "warning: skipped `W/home/profiles/locked`: it can't be read: Permission denied",
         "warning: invalid `gateway.port` in `W/home/profiles/good/config.yaml` line 2 column 9",
     ] {
         assert!(warnings.contains(said), "{said}\n{outcome}");
@@ -232,7 +232,7 @@ fn the_named_profile_wins_then_home_then_choice() {
     let show = || alone(&env, ["profile", "show", "--json"]);
     assert_eq!(shown(show()), "default");
     let outcome = alone(&env, ["profile", "use", "a"]).ok();
-    assert_eq!(outcome.stderr, "commands that name no profile now mean `a`\n");
+    assert_eq!(outcome.stderr, "default profile is now `a`\n");
     assert_eq!(outcome.stdout, "");
     assert_eq!(shown(show()), "a");
     let home = env.profile("b");
@@ -266,7 +266,7 @@ fn delete_asks_and_removes_all_or_keeps_the_logs() {
     }
     let outcome = env.hermes(["profile", "delete", "a"]).fails_with(2);
     insta::assert_snapshot!(outcome.stderr, @r"
-    error: `a` was not deleted: nobody is here to be asked
+    error: `a` was not deleted: stdin is not a terminal
     hint: `-y` deletes without asking
     ");
     assert_eq!(tree.status("a")["state"], "up");

@@ -77,7 +77,7 @@ fn root_runs_nothing_of_an_open_home() {
         let outcome = run();
         assert_eq!(outcome.code(), Some(5), "{outcome}");
         hermes_tests::is_one_clear_error(&outcome);
-        assert!(outcome.stderr.contains("everybody may write"), "{outcome}");
+        assert!(outcome.stderr.contains("every user may write"), "{outcome}");
         assert!(!proof.exists(), "mode {mode:o}");
     }
     // Root's alone it is root's to run.

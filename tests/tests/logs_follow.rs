@@ -229,7 +229,7 @@ fn a_signal_or_a_closed_pipe_ends_it_quietly() {
     assert_eq!(stderr, "0\n");
     let (stdout, stderr, code) = follow(&env, &["coder", "--timeout", "5"]).ended();
     assert!(stdout.ends_with("  one\n"), "{stdout}");
-    assert_eq!((stderr.as_str(), code), ("error: the log was followed for 5 s\n", Some(6)));
+    assert_eq!((stderr.as_str(), code), ("error: stopped following the log after 5 s\n", Some(6)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! `hermes gateway logs`: prints the lines of gateways, and with `--follow` the ones to come.
+//! `hermes gateway logs`: prints the lines of gateways' logs, and with `--follow` new lines as they come.
 //!
-//! The backend reads the logs ([`Logs`]). Here it is decided which profiles are meant, how their lines are
-//! printed, and when a follower has to end.
+//! The backend reads the logs ([`Logs`]). This module selects the profiles, prints the lines, and decides
+//! when `--follow` ends.
 
 mod follow;
 mod print;
@@ -15,15 +15,15 @@ use crate::args::ProfileSelector;
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// Which lines to print, and how.
+/// The options for printing.
 pub(crate) struct Print {
-    /// Only so many of the last lines of each.
+    /// How many of the last lines of each log to print.
     pub(crate) last: Option<usize>,
-    /// Nothing escaped.
+    /// Whether lines are printed unescaped, also on a terminal.
     pub(crate) raw: bool,
 }
 
-/// Prints the lines that the logs hold.
+/// Prints the lines in the logs.
 pub(crate) fn read(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
     let names = existing(app, which)?;
     let apart = is_apart(&names, which);
@@ -52,14 +52,14 @@ pub(crate) fn read(app: &App, which: &ProfileSelector, print: Print) -> Result<u
     })
 }
 
-/// Prints the lines that the logs hold and the ones to come.
+/// Prints the last lines in the logs, and new ones as they come.
 pub(crate) fn follow(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
     let names = existing(app, which)?;
     let apart = is_apart(&names, which);
     app.hermes.with_logs(|logs| follow::follow(app, logs, names, apart, print))
 }
 
-/// The profiles that `which` names, each once, all of which exist.
+/// The profiles that `which` selects, each once. One that does not exist is an error.
 fn existing(app: &App, which: &ProfileSelector) -> Result<Vec<ProfileName>, CliError> {
     let mut existing: Vec<ProfileName> = Vec::new();
     for name in names(app, which)? {
@@ -76,7 +76,7 @@ fn is_apart(names: &[ProfileName], which: &ProfileSelector) -> bool {
     names.len() > 1 || which.all
 }
 
-/// Reports that a profile has no lines: an error if no other profile was asked for.
+/// Reports that a profile's log has no lines: an error if the command names only that profile.
 fn report_nothing(name: &ProfileName, apart: bool) -> Result<(), CliError> {
     if apart {
         output::message(nothing_yet(name));

@@ -59,7 +59,7 @@ impl Tree {
         Self { scandir, root, programs, timeouts, proc, shutdown }
     }
 
-    /// The s6-svscan that holds the scan directory; without one the error is of the class [`Class::Unreachable`](hermes_core::driver::Class::Unreachable).
+    /// The s6-svscan that holds the scan directory; unreachable if there is none.
     pub fn require_svscan(&self) -> Result<Holder, DriverError> {
         let path = self.scandir.path().display();
         self.scandir.svscan()?.ok_or_else(|| {

@@ -1,5 +1,5 @@
-//! `gateway start --foreground --launchd LABEL`: the gateway as launchd's job, which judges before it becomes
-//! the gateway whether it may, and has its job removed where it must not (`hermes_host::launchd`).
+//! `gateway start --foreground --launchd LABEL`: the process of a launchd job. It checks whether it may
+//! become the gateway, and removes its job if not (`hermes_host::launchd`).
 
 use hermes_core::error_chain::in_one_line;
 use hermes_core::{Driver, ProfileName, fsutil};
@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// Becomes the gateway of the profile, or leaves launchd. The profile may be gone: then, too, it leaves.
+/// Becomes the gateway of the profile, or removes its job, also if the profile does not exist any more.
 pub(super) fn run(app: &App, name: &ProfileName, label: &str) -> Result<u8, CliError> {
     let home = app.root().profile(name);
     let launchd = Launchd::connect(app.hermes.environment())?;
@@ -22,11 +22,11 @@ pub(super) fn run(app: &App, name: &ProfileName, label: &str) -> Result<u8, CliE
             launcher.leave()?;
             return Ok(exit::SUCCESS);
         }
-        // That launchd gives no answer is no reason not to run.
+        // The gateway runs even if launchd does not answer.
         Err(error) => output::warning(CliError::from(error).in_one_line()),
     }
     let readiness = home.readiness();
-    // One that is left of another process names that one.
+    // A leftover readiness file names another process.
     let _ = fsutil::remove_file_if_there(&readiness);
     let notification = Notification::to_file(readiness, std::process::id());
     match hermes_gateway::run(app.store(), name, notification) {

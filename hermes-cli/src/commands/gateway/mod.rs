@@ -1,4 +1,4 @@
-//! `hermes gateway`: which command does what, and those that change many profiles' gateways.
+//! `hermes gateway`: dispatches its commands, and runs those that change gateways for many profiles.
 
 mod launchd;
 
@@ -19,7 +19,7 @@ use crate::args::{Gateway, ProfileSelector};
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// How many gateways a command works on at once.
+/// How many gateways a command changes in parallel.
 const JOBS: usize = 8;
 
 pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
@@ -85,7 +85,7 @@ fn register(
     refresh: bool,
 ) -> Result<u8, CliError> {
     let options = RegisterOptions { extra_env: extra_env.clone(), start_now: start };
-    // With --all, only those that another version created: the others would be stopped for nothing.
+    // With --all, refresh only the slots that another version created, and do not stop the others.
     let outdated = match refresh && which.all {
         true => Some(app.reachable()?.outdated()?),
         false => None,
@@ -102,13 +102,13 @@ fn register(
         services.register_profile_gateway(name, &options)?;
         if start { services.start(name).map(drop) } else { Ok(()) }
     };
-    // A refresh stops gateways that run, so it takes one after the other.
+    // A refresh stops running gateways, so it handles one after the other.
     let jobs = if refresh { 1 } else { JOBS };
     each(app, which, jobs, "registered", register)
 }
 
-/// Does the same to every profile that `which` names and tells each outcome. A single profile's
-/// failure is the command's own; of several, each is told and the first decides the exit code.
+/// Calls `act` for every profile that `which` selects and reports each outcome. The failure of a single
+/// profile is the command's error; of several failures, the first decides the exit code.
 fn each(
     app: &App,
     which: &ProfileSelector,
@@ -152,14 +152,14 @@ fn each(
     Ok(code)
 }
 
-/// What the supervisor says afterwards. A slot that was taken away may have had no profile any more.
+/// The status after the change. An unregistered slot may not have a profile any more.
 fn report(services: &Supervisor, name: &ProfileName) -> serde_json::Value {
     let status = services.status(name).map(StatusView::from);
     let report = status.ok().and_then(|view| serde_json::to_value(view).ok());
     report.unwrap_or_else(|| serde_json::json!({ "profile": name, "registered": false }))
 }
 
-/// Runs before a unit's gateway: whether the operator wants it. What can't be read is wanted by nobody.
+/// Runs before a unit's gateway: succeeds if the intent is `running`. An unreadable intent is a failure.
 fn wanted(app: &App) -> Result<u8, CliError> {
     let profile = app.store().get(&app.single_profile(Vec::new())?).map_err(CliError::from);
     let intent = profile.and_then(|profile| Intent::read(&profile.home).map_err(CliError::of));

@@ -1,5 +1,5 @@
-//! `--follow`: prints lines as they come, until a signal, a closed reader, the time or the last profile
-//! ends it. It waits without looking in vain.
+//! `--follow`: prints lines as they come, until a signal arrives, the reader of stdout closes it, the timeout
+//! passes, or the last profile is gone. It waits for events and polls only where a log has none.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,10 +18,10 @@ use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// How many lines come first, unless `--lines` is given.
+/// How many existing lines are printed first, unless `--lines` is given.
 const LAST: usize = 10;
 
-/// Follows the logs of `names`. With `--all` these are all profiles that exist at the beginning.
+/// Follows the logs of `names`. With `--all` these are the profiles that exist at the start.
 pub(super) fn follow(
     app: &App,
     logs: &dyn Logs,
@@ -38,17 +38,17 @@ pub(super) fn follow(
         }
     }
     let mut printer = Printer::new(app, names.clone(), apart, print.raw);
-    let mut left = names.len();
+    let mut remaining = names.len();
     loop {
         while let Some((place, event)) = followed.next()? {
             let is_read = match event {
                 Event::Line(line) => printer.line(place, &line)?,
                 Event::Removed(removed) => printer.removed(place, removed)?,
                 Event::Ended => {
-                    left -= 1;
+                    remaining -= 1;
                     let is_read = printer.flush()?;
                     if is_read {
-                        report_end(&names, place, left)?;
+                        report_end(&names, place, remaining)?;
                     }
                     is_read
                 }
@@ -60,30 +60,30 @@ pub(super) fn follow(
         if !printer.flush()? {
             return Ok(exit::SUCCESS);
         }
-        let rest = deadline.map(|(_, at)| at.saturating_duration_since(Instant::now()));
+        let time_left = deadline.map(|(_, at)| at.saturating_duration_since(Instant::now()));
         if let Some((timeout, _)) = deadline
-            && rest == Some(Duration::ZERO)
+            && time_left == Some(Duration::ZERO)
         {
-            let error = format!("the log was followed for {} s", timeout.as_secs());
+            let error = format!("stopped following the log after {} s", timeout.as_secs());
             return Err(CliError::new(error).with_code(exit::OUT_OF_TIME));
         }
-        let pause = rest.into_iter().chain(followed.max_wait()).min();
+        let pause = time_left.into_iter().chain(followed.max_wait()).min();
         if !signals.await_change(followed.fds(), pause)? {
             return Ok(exit::SUCCESS);
         }
     }
 }
 
-/// Reports that the log at `place` has ended, and `left` have not: an error for the last one.
-fn report_end(names: &[ProfileName], place: usize, left: usize) -> Result<(), CliError> {
+/// Reports that the log at `place` has ended and `remaining` have not: an error for the last one.
+fn report_end(names: &[ProfileName], place: usize, remaining: usize) -> Result<(), CliError> {
     let name = &names[place];
     let ended = format!("the profile `{name}` was deleted or renamed, and its log ends here");
     if names.len() == 1 {
         return Err(CliError::new(ended).with_code(exit::NOT_FOUND));
     }
     output::warning(ended);
-    if left == 0 {
-        let error = CliError::new("none of the profiles is left whose logs were followed");
+    if remaining == 0 {
+        let error = CliError::new("all followed profiles were deleted or renamed");
         return Err(error.with_code(exit::NOT_FOUND));
     }
     Ok(())
@@ -101,7 +101,7 @@ impl Signals {
             |error: io::Error| CliError::new("failed to listen for signals").because(error);
         let came = Arc::new(AtomicBool::new(false));
         for signal in FOREGROUND {
-            // A second one ends it even while it waits for somebody to read what it prints.
+            // The second signal ends the process even while a write to stdout blocks.
             signal_hook::flag::register_conditional_default(signal, came.clone())
                 .and_then(|_| signal_hook::flag::register(signal, came.clone()))
                 .map_err(failed)?;
@@ -113,15 +113,15 @@ impl Signals {
         self.came.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// Blocks until one of `fds` is readable, or for `pause`; `false` after a signal or without a reader
-    /// of stdout.
+    /// Blocks until one of `fds` is readable, or for `pause`. `false` after a signal, or if stdout has no
+    /// reader any more.
     fn await_change(
         &self,
         fds: Vec<BorrowedFd<'_>>,
         pause: Option<Duration>,
     ) -> Result<bool, CliError> {
         let stdout = io::stdout();
-        // Without a request of its own, stdout reports one thing alone: that its reader is gone.
+        // With no requested events, poll(2) reports on stdout only that its reader has closed it.
         let mut polled = vec![
             PollFd::new(&self.pipe, PollFlags::IN),
             PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::empty()),

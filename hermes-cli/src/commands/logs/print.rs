@@ -1,4 +1,4 @@
-//! Prints the lines of logs: as they are, escaped for a terminal, or as JSON objects.
+//! Prints the lines of logs: unchanged, escaped for a terminal, or as JSON objects.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ pub(super) struct Printer {
     logs: Vec<Log>,
 }
 
-/// One profile, and what stands before its lines.
+/// A profile, and the prefix of its lines.
 struct Log {
     name: ProfileName,
     prefix: String,
@@ -27,7 +27,7 @@ struct Log {
 
 #[derive(Debug, Clone, Copy)]
 enum Form {
-    AsItIs,
+    Raw,
     Escaped,
     Json,
 }
@@ -37,7 +37,7 @@ impl Printer {
     pub(super) fn new(app: &App, names: Vec<ProfileName>, apart: bool, raw: bool) -> Self {
         let form = match app.json {
             true => Form::Json,
-            false if raw || !output::is_on_terminal() => Form::AsItIs,
+            false if raw || !output::is_on_terminal() => Form::Raw,
             false => Form::Escaped,
         };
         let width = names.iter().map(|name| name.as_str().len()).max().unwrap_or_default();
@@ -46,15 +46,15 @@ impl Printer {
             Log { prefix: prefix.unwrap_or_default(), name }
         };
         let logs = names.into_iter().enumerate().map(log).collect();
-        // Lines are stamped with the time of the machine's zone.
+        // s6-log stamps lines with the machine's local time.
         Self { out: Bulk::new(), form, zone: TimeZone::system(), logs }
     }
 
-    /// Prints a line of the profile at `place`; `false` if nobody reads it any more.
+    /// Prints a line of the profile at `place`; `false` if stdout has no reader any more.
     pub(super) fn line(&mut self, place: usize, line: &[u8]) -> Result<bool, CliError> {
         let Log { name, prefix } = &self.logs[place];
         let (prefix, line) = match self.form {
-            Form::AsItIs => (prefix.as_str(), Cow::Borrowed(line)),
+            Form::Raw => (prefix.as_str(), Cow::Borrowed(line)),
             Form::Escaped => (prefix.as_str(), escaped_line(line).into_bytes().into()),
             Form::Json => {
                 let object = line::to_json(name, line, &self.zone).to_string();
@@ -64,15 +64,15 @@ impl Printer {
         self.out.line(&[prefix.as_bytes(), &line])
     }
 
-    /// Prints a warning that lines are missing here; `false` if nobody reads the lines any more.
+    /// Prints a warning that lines are missing here; `false` if stdout has no reader any more.
     pub(super) fn removed(&mut self, place: usize, removed: Removed) -> Result<bool, CliError> {
-        // In its place among the lines, as far as both go to the same terminal.
+        // Flushed first, so that on a terminal the warning stands between the right lines.
         let is_read = self.flush()?;
         output::warning(removed.warning(&self.logs[place].name));
         Ok(is_read)
     }
 
-    /// Writes the lines that are still in the buffer; `false` if nobody reads them any more.
+    /// Writes the buffered lines; `false` if stdout has no reader any more.
     pub(super) fn flush(&mut self) -> Result<bool, CliError> {
         self.out.flush()
     }

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// How many of what was left out are named on one line.
+/// How many of the files left out are named in a message.
 const NAMED: usize = 5;
 
 pub(super) fn export(
@@ -30,14 +30,14 @@ pub(super) fn export(
         return export_to_stdout(app, &profile);
     }
     let format = Format::of_name(&to).ok_or_else(|| {
-        CliError::new(format!("`{}` is no name for an archive", to.display()))
-            .with_hint("it ends in .tar.zst or .tar.gz")
+        CliError::new(format!("invalid archive name `{}`", to.display()))
+            .with_hint("the name must end in .tar.zst or .tar.gz")
             .with_code(exit::USAGE)
     })?;
     let packed = app.store().export(&profile, &to, format, force)?;
     let path = to.display();
     output::message(format_args!("exported profile `{name}` to `{path}`, {}", amount(&packed)));
-    tell_left_out(&packed.left_out);
+    report_left_out(&packed.left_out);
     warn(&profile);
     if app.json {
         let left_out = |left: &LeftOut| serde_json::json!({ "path": left.path.to_string_lossy(), "why": left.to_string() });
@@ -54,19 +54,19 @@ pub(super) fn export(
 
 fn export_to_stdout(app: &App, profile: &Profile) -> Result<u8, CliError> {
     let mut stdout = io::stdout().lock();
-    let refused = |why: &'static str| {
-        let error = CliError::new("standard output takes no archive here").because(why);
+    let refused = |reason: &'static str| {
+        let error = CliError::new("failed to write the archive to stdout").because(reason);
         Err(error.with_hint("`-o FILE` names a file").with_code(exit::USAGE))
     };
     if app.json {
-        return refused("it has the JSON");
+        return refused("--json prints to stdout too");
     }
     if stdout.is_terminal() {
-        return refused("it is a terminal");
+        return refused("stdout is a terminal");
     }
     match app.store().export_to(profile, &mut stdout, Format::Zstd) {
-        Ok(packed) => tell_left_out(&packed.left_out),
-        // Whoever reads it has had enough, and knows so.
+        Ok(packed) => report_left_out(&packed.left_out),
+        // The reader has closed the pipe on purpose.
         Err(StoreError::Export { source: ArchiveError::Write { source, .. }, .. })
             if source.kind() == io::ErrorKind::BrokenPipe => {}
         Err(error) => return Err(error.into()),
@@ -75,8 +75,8 @@ fn export_to_stdout(app: &App, profile: &Profile) -> Result<u8, CliError> {
     Ok(exit::SUCCESS)
 }
 
-/// Tells what is not in the archive, but for what nobody will miss.
-fn tell_left_out(left_out: &[LeftOut]) {
+/// Reports the files that are not in the archive, except runtime files such as locks.
+fn report_left_out(left_out: &[LeftOut]) {
     let of = |why: Why| left_out.iter().filter(move |left| left.why == why);
     let named = |all: Vec<&LeftOut>| {
         let mut text = all
@@ -92,12 +92,11 @@ fn tell_left_out(left_out: &[LeftOut]) {
     };
     let secrets: Vec<_> = of(Why::Secret).collect();
     if !secrets.is_empty() {
-        output::message(format_args!("secrets are not in it: {}", named(secrets)));
+        output::message(format_args!("left out, secrets: {}", named(secrets)));
     }
     let others: Vec<_> = of(Why::NotOwn).collect();
     if !others.is_empty() {
-        let what = "what is not the profile's own is not in it";
-        output::message(format_args!("{what}: {}", named(others)));
+        output::message(format_args!("left out, not part of the profile: {}", named(others)));
     }
     for left in left_out {
         if matches!(left.why, Why::Special | Why::Refused(_)) {
@@ -106,17 +105,16 @@ fn tell_left_out(left_out: &[LeftOut]) {
     }
 }
 
-/// What the user would want to know before the archive is given away, or relied upon.
+/// Warns of what matters before the archive is given away or relied upon.
 fn warn(profile: &Profile) {
     if let Ok(Some(_)) = process_lock::holder(&profile.home.gateway_lock()) {
         output::warning(
-            "its gateway runs: databases that it writes to may be stored half changed; stop it for \
-             an exact copy",
+            "its gateway runs, so databases in the archive may be inconsistent; stop it for an exact copy",
         );
     }
     let env = config::load(&profile.home.config()).map(|loaded| loaded.gateway.env);
     if env.is_ok_and(|env| !env.is_empty()) {
-        output::warning("`config.yaml` is in it, with the values under `gateway.env`");
+        output::warning("the archive contains `config.yaml` with the values under `gateway.env`");
     }
 }
 
@@ -147,7 +145,7 @@ pub(super) fn import(
         Some(name) => name,
         None => archive.top().parse().map_err(|error| {
             CliError::new(format!("failed to import `{}`", file.display()))
-                .because(format!("its directory can't name a profile: {error}"))
+                .because(format!("its directory does not name a profile: {error}"))
                 .with_hint("`--name NAME` gives it another name")
         })?,
     };
@@ -158,17 +156,18 @@ pub(super) fn import(
     let port = port.map_or_else(|| "no port".to_owned(), |port| format!("port {port}"));
     output::message(format_args!("imported profile `{name}`, {port}"));
     if let Some(taken) = imported.taken_port {
-        output::message(format_args!("the archive's port {taken} is another profile's"));
+        output::message(format_args!("the archive's port {taken} belongs to another profile"));
     }
     new::finish(app, &supervisor, &imported.profile, registered, start)
 }
 
-/// Opens an archive. What is no file might keep it waiting for ever.
+/// Opens an archive. Other kinds of files are refused, because reading them could block for ever.
 fn open(file: &Path) -> Result<Box<dyn Read>, CliError> {
     if file == Path::new("-") {
         let stdin = io::stdin();
         if stdin.is_terminal() {
-            return Err(CliError::new("no archive comes from a terminal").with_code(exit::USAGE));
+            let error = CliError::new("failed to read the archive").because("stdin is a terminal");
+            return Err(error.with_code(exit::USAGE));
         }
         return Ok(Box::new(stdin.lock()));
     }
@@ -177,7 +176,7 @@ fn open(file: &Path) -> Result<Box<dyn Read>, CliError> {
     };
     let opened = fsutil::open_to_read(file).map_err(failed)?;
     if !opened.metadata().map_err(failed)?.is_file() {
-        let error = CliError::new(format!("`{}` is no file", file.display()));
+        let error = CliError::new(format!("`{}` is not a file", file.display()));
         return Err(error.with_hint("`-` reads an archive from standard input"));
     }
     Ok(Box::new(opened))

@@ -1,5 +1,5 @@
-//! `hermes profile`: create, delete, rename, list, show, use, port. In `archive`: export, import; in `new`:
-//! what follows the creation of a profile.
+//! `hermes profile`: create, delete, rename, list, show, use, port. `archive` has export and import, `new`
+//! the last step of create and import.
 
 mod archive;
 mod new;
@@ -45,15 +45,17 @@ fn delete(app: &App, name: &ProfileName, yes: bool, keep_logs: bool) -> Result<u
     if !yes {
         let home = profile.home.path().display();
         let question =
-            format!("This removes `{home}` with all that is in it. Type `{name}` to go on:");
+            format!("This removes `{home}` and everything in it. Type `{name}` to confirm:");
         match output::ask(&question) {
             Some(answer) if answer == name.as_str() => {}
             Some(_) => {
-                return Err(CliError::new(format!("nothing was deleted: that is not `{name}`")));
+                return Err(CliError::new(format!(
+                    "`{name}` was not deleted: the answer was not `{name}`"
+                )));
             }
             None => {
                 let error =
-                    CliError::new(format!("`{name}` was not deleted: nobody is here to be asked"));
+                    CliError::new(format!("`{name}` was not deleted: stdin is not a terminal"));
                 return Err(error.with_hint("`-y` deletes without asking").with_code(exit::USAGE));
             }
         }
@@ -104,11 +106,7 @@ fn list(app: &App) -> Result<u8, CliError> {
         output::table(&["", "PROFILE", "PORT", "INTENT", "STATE", "HOME"], views.iter().map(row))?;
     }
     for skipped in listing.skipped {
-        output::warning(format_args!(
-            "`{}` is passed over: {}",
-            skipped.path.display(),
-            skipped.reason
-        ));
+        output::warning(format_args!("skipped `{}`: {}", skipped.path.display(), skipped.reason));
     }
     for view in views {
         if let Some(problem) = view.problem {
@@ -156,19 +154,19 @@ fn show(app: &App, name: Option<ProfileName>) -> Result<u8, CliError> {
 
 fn choose(app: &App, name: &ProfileName) -> Result<u8, CliError> {
     app.store().set_active(name)?;
-    output::message(format_args!("commands that name no profile now mean `{name}`"));
+    output::message(format_args!("default profile is now `{name}`"));
     Ok(exit::SUCCESS)
 }
 
 fn set_port(app: &App, name: &ProfileName, port: Option<u16>) -> Result<u8, CliError> {
     let profile = app.store().get(name)?;
     let path = profile.home.config();
-    // A port that is given may mend a file that can't be read as it is.
-    let named = match port {
+    // A given port may repair a file that can't be parsed.
+    let existing = match port {
         Some(_) => None,
         None => app.store().port(&profile).map_err(StoreError::from)?,
     };
-    let (port, written) = match named {
+    let (port, written) = match existing {
         Some(port) => (port, false),
         None => (app.store().set_port(&profile, port)?, true),
     };
@@ -180,7 +178,7 @@ fn set_port(app: &App, name: &ProfileName, port: Option<u16>) -> Result<u8, CliE
     if written {
         let path = path.display();
         output::message(format_args!(
-            "wrote it into `{path}`; `hermes gateway restart {}` makes a gateway that runs use it",
+            "wrote it to `{path}`; `hermes gateway restart {}` applies it to a running gateway",
             profile.name
         ));
     }

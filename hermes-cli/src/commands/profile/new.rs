@@ -1,4 +1,4 @@
-//! What follows the creation of a profile, made anew or from an archive.
+//! The last step of `profile create` and `profile import`: starts the gateway and prints the profile.
 
 use hermes::view::ProfileView;
 use hermes_core::store::Profile;
@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// Starts the gateway of a new profile if that was asked for, and prints what became of it.
+/// Starts the gateway of a new profile if `start` is set, and prints the outcome.
 pub(super) fn finish(
     app: &App,
     supervisor: &Supervisor,

@@ -1,7 +1,7 @@
-//! The process that becomes s6-svscan.
+//! Starts the process that becomes s6-svscan.
 //!
-//! `up` starts itself once more (`--become-svscan`), and that process becomes s6-svscan: only from inside
-//! can it ask the kernel for a signal when `up` dies, and raise its own limit on descriptors.
+//! `up` starts `hermes up --become-svscan`, which executes s6-svscan. Only that process itself can ask the
+//! kernel for a signal when `up` dies, and raise its own descriptor limit.
 
 use std::env;
 use std::os::unix::process::CommandExt;
@@ -20,7 +20,7 @@ pub(super) fn spawn(tree: &Tree, service: bool) -> Result<Child, CliError> {
     let failed = |error| CliError::new("failed to start s6-svscan").because(error);
     let nofile = rustix::process::getrlimit(Resource::Nofile).current;
     let mut command = Command::new(env::current_exe().map_err(failed)?);
-    // Without it the slots' scripts take the tree for a machine's own: HOME is then the root home.
+    // Without HERMES_UP the slots' scripts treat the tree as the machine's: HOME is then the root home.
     match service {
         true => command.env_remove(names::UP),
         false => command.env(names::UP, "1"),
@@ -32,24 +32,25 @@ pub(super) fn spawn(tree: &Tree, service: bool) -> Result<Child, CliError> {
         .arg(tree.scandir.path())
         .env(names::HOME, tree.root.path())
         .env(names::SCANDIR, tree.scandir.path())
-        // An agent may run `up`: its tree is not part of its gateway.
+        // An agent may run `up`; its tree does not belong to its gateway.
         .env_remove(names::SUPERVISED_CHILD)
         .env_remove(names::PROFILE)
         .env(names::UP_NOFILE, nofile.map_or_else(String::new, |n| n.to_string()))
         .stdin(Stdio::null())
-        // What a terminal sends on Ctrl-C is for `up` alone, which then ends the tree in order.
+        // Only `up` gets the terminal's SIGINT on Ctrl-C; it then stops the tree in order.
         .process_group(0)
         .spawn()
         .map_err(failed)
 }
 
-/// The process that `up` starts: becomes s6-svscan, and is told to end when `parent` dies.
+/// Runs in the process that `up` starts: becomes s6-svscan, which gets SIGTERM when `parent` dies. Returns
+/// only on failure.
 pub(crate) fn become_svscan(app: &App, parent: u32) -> Result<u8, CliError> {
     let failed = |error: std::io::Error| CliError::new("failed to become s6-svscan").because(error);
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
         .map_err(|errno| failed(errno.into()))?;
     if std::os::unix::process::parent_id() != parent {
-        return Err(CliError::new("`hermes up` died before its tree was there"));
+        return Err(CliError::new("`hermes up` died before it started s6-svscan"));
     }
     raise_descriptor_limit();
     let tree = super::tree(app)?;
@@ -58,11 +59,11 @@ pub(crate) fn become_svscan(app: &App, parent: u32) -> Result<u8, CliError> {
     Err(failed(command.exec()))
 }
 
-/// Goes as far as it may: what is missing is then the capacity that `register` checks.
+/// Raises the limit as far as allowed. `register` checks the resulting capacity.
 fn raise_descriptor_limit() {
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
-    let wanted = svscan::DESCRIPTORS;
-    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let needed = svscan::DESCRIPTORS;
+    let allowed = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
     if limit.current.is_some_and(|current| current < allowed) {
         limit.current = Some(allowed);
         let _ = rustix::process::setrlimit(Resource::Nofile, limit);

@@ -1,13 +1,14 @@
-//! `hermes up`: an s6 supervision tree in the foreground, for the current user; and what else knows s6.
+//! `hermes up`: an s6 supervision tree in the foreground, for the current user; and the other commands that
+//! work only with s6.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `owner` | one tree for each home: waiting for another owner, becoming the owner |
-//! | `child` | the process that becomes s6-svscan |
+//! | `owner` | one tree per home: waits for another owner, becomes the owner |
+//! | `child` | starts the process that becomes s6-svscan |
 //! | `stop` | `up --stop` |
-//! | `slot` | what slots and the image call: `gateway after-death`, `boot --delegate` |
+//! | `slot` | called by slots and the image: `gateway after-death`, `boot --delegate` |
 //!
-//! No other part of the program names hermes-s6.
+//! No other part of the program depends on hermes-s6.
 
 mod child;
 mod owner;
@@ -44,7 +45,7 @@ use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// The tree that `up` is about.
+/// The tree that `up` runs.
 fn tree(app: &App) -> Result<Tree, CliError> {
     Tree::of_user(app.hermes.environment()).map_err(|source| {
         let kind = hermes_s6::KIND;
@@ -57,8 +58,8 @@ pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
     let tree = tree(app)?;
     connect::prepare_scandir(tree.scandir.path())?;
     fs::create_dir_all(app.root().path())
-        .map_err(|error| CliError::new("failed to make the home").because(error))?;
-    // From here on a signal ends the tree in order, also while it is still coming up.
+        .map_err(|error| CliError::new("failed to create the home").because(error))?;
+    // From here on a signal stops the tree in order, also while it is starting.
     let signals = register_signals()?;
     if owner::await_turn(&tree, &signals, || refuse_second(&tree))? == Awaited::Interrupted {
         return Ok(exit::SUCCESS);
@@ -75,11 +76,11 @@ pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
         Err(error) => (Err(error.into()), stop_tree(&tree, &process)),
     };
     if stopped.is_err() {
-        // It did not end in time. What it leaves is ended below, one by one.
+        // The tree did not end in time. Its remaining supervisors are ended below, slot by slot.
         let _ = process.signal(Signal::KILL);
     }
     child.wait().map_err(|error| CliError::new("failed to wait for s6-svscan").because(error))?;
-    // Nothing is left of a tree that ended in order; the slots of one that did not are ended here.
+    // A tree that ended in order leaves no slots; those of any other are removed here.
     if tree.scandir.path().is_dir() {
         clear(&tree)?;
     }
@@ -89,12 +90,12 @@ pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
     Ok(exit::SUCCESS)
 }
 
-/// `up --adopt`: looks after the gateways on a scan directory whose s6-svscan another supervisor runs, as
-/// the home's owner: boots them, and stops them when a signal asks for it. That s6-svscan goes on.
+/// `up --adopt`: runs the gateways on a scan directory whose s6-svscan another supervisor runs. Becomes the
+/// home's owner, boots the gateways, and stops them on a signal. That s6-svscan keeps running.
 pub(crate) fn adopt(app: &App) -> Result<u8, CliError> {
     app.hermes.refuse_client()?;
     let tree = tree(app)?;
-    let svscan = tree.require_svscan().during("look after its gateways")?;
+    let svscan = tree.require_svscan().during("adopt its gateways")?;
     let notification = Notification::inherited();
     let signals = register_signals()?;
     if owner::await_turn(&tree, &signals, || Ok(()))? == Awaited::Interrupted {
@@ -103,7 +104,8 @@ pub(crate) fn adopt(app: &App) -> Result<u8, CliError> {
     owner::claim(&tree)?;
     let failed = |error| CliError::new("failed to watch s6-svscan").because(error);
     let process = svscan.pid.map(Process::open).transpose().map_err(failed)?.flatten();
-    let process = process.ok_or_else(|| CliError::new("s6-svscan can't be seen from here"))?;
+    let process =
+        process.ok_or_else(|| CliError::new("s6-svscan has ended or runs in another container"))?;
     notification.ready();
     let stop = |tree: &Tree, _: &Process| {
         let scandir = tree.scandir.path().display();
@@ -116,8 +118,8 @@ pub(crate) fn adopt(app: &App) -> Result<u8, CliError> {
     Ok(exit::SUCCESS)
 }
 
-/// Starts s6-svscan on a scan directory that is clear of former trees, and blocks until it takes
-/// commands, or is seen not to.
+/// Clears former trees from the scan directory, starts s6-svscan on it, and blocks until s6-svscan reads
+/// commands or has failed to.
 fn start(
     tree: &Tree,
     service: bool,
@@ -144,8 +146,8 @@ fn stop_tree(tree: &Tree, process: &Process) -> Done {
 
 type Done = Result<(), CliError>;
 
-/// Boots the profiles, blocks until a signal asks for the end or s6-svscan is gone, and stops the tree.
-/// Answers why it ended, and how the stop went.
+/// Boots the profiles, blocks until a signal arrives or s6-svscan has ended, and stops the tree. Returns how
+/// the tree ended, and the result of the stop.
 fn supervise(
     app: &App,
     tree: &Tree,
@@ -157,7 +159,7 @@ fn supervise(
     let driver = Arc::new(S6Driver::new(tree.clone()));
     let supervisor = Supervisor::new(driver, app.store().clone());
     thread::scope(|scope| {
-        // A boot takes as long as its slowest gateway, and a signal is not to wait for that.
+        // In a thread, because a signal must not wait for the slowest gateway of a boot.
         scope.spawn(|| match supervisor.boot(DEFAULT_JOBS) {
             Ok(booted) if !shutdown.has_begun() => report(tree, &booted),
             Ok(_) => {}
@@ -190,12 +192,12 @@ fn await_end(process: &Process, signals: &OwnedFd) -> Done {
         }
         if process.has_ended() {
             return Err(CliError::new("s6-svscan ended, and the tree with it")
-                .with_hint("its own output, above, says why"));
+                .with_hint("see its output above"));
         }
     }
 }
 
-/// Ends what a former tree left in the scan directory, under the tree's lock.
+/// Removes the leftovers of a former tree from the scan directory, under the tree's lock.
 fn clear(tree: &Tree) -> Result<(), CliError> {
     let _lock = tree.lock_tree().during("end the tree")?;
     clear_locked(tree)
@@ -209,21 +211,19 @@ fn clear_locked(tree: &Tree) -> Result<(), CliError> {
 fn refuse_second(tree: &Tree) -> Result<(), CliError> {
     let scandir = tree.scandir.path().display();
     let holder = tree.scandir.svscan().map_err(|error| {
-        CliError::new(format!("failed to see who holds `{scandir}`")).because(error)
+        CliError::new(format!("failed to find the s6-svscan of `{scandir}`")).because(error)
     })?;
     let Some(holder) = holder else { return Ok(()) };
     let pid = holder.pid.map_or_else(|| "in another container".to_owned(), |pid| pid.to_string());
     let home = holder.pid.and_then(|pid| tree.proc.variable(pid, names::HOME).ok().flatten());
-    let home = home.map_or_else(
-        || "a home that is not told".to_owned(),
-        |home| format!("`{}`", home.display()),
-    );
-    Err(CliError::new(format!("a tree runs on `{scandir}` already"))
+    let home =
+        home.map_or_else(|| "an unknown home".to_owned(), |home| format!("`{}`", home.display()));
+    Err(CliError::new(format!("a tree already runs on `{scandir}`"))
         .because(format!("its s6-svscan is {pid}, for {home}"))
-        .with_hint("`hermes up --stop` ends it; --scandir names another place"))
+        .with_hint("`hermes up --stop` ends it; --scandir sets another directory"))
 }
 
-/// A descriptor that becomes readable when a signal asks for the end.
+/// A descriptor that becomes readable when a signal to end arrives.
 fn register_signals() -> Result<OwnedFd, CliError> {
     end_signals::register(&end_signals::FOREGROUND)
         .map_err(|error| CliError::new("failed to listen for signals").because(error))

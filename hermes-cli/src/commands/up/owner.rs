@@ -1,4 +1,4 @@
-//! One tree for each home: waiting for another owner, and becoming the owner.
+//! One tree per home: waits for another owner, and becomes the owner.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -14,12 +14,13 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// How long `up` waits for another owner of its home unless the environment says otherwise.
+/// How long `up` waits for another owner of its home, unless `HERMES_OWNER_WAIT` is set.
 const OWNER_WAIT: Duration = Duration::from_secs(60);
-/// How long a tree waits to become the owner, once `up` has seen none: another one may have been faster.
+/// How long s6-svscan's process waits for the owner's lock after `up` has found none: another tree may have
+/// taken it in between.
 const CLAIM_WAIT: Duration = Duration::from_secs(2);
 
-/// Makes this process the owner of the tree's home for the rest of its life, exec included, unless
+/// Makes this process the owner of the tree's home until it ends, also across exec, unless
 /// `HERMES_OWNER_LOCK=off`.
 pub(super) fn claim(tree: &Tree) -> Result<(), ManagerError> {
     match locks() {
@@ -29,7 +30,7 @@ pub(super) fn claim(tree: &Tree) -> Result<(), ManagerError> {
     }
 }
 
-/// Whether a tree locks its home for itself.
+/// Whether a tree locks its home.
 fn locks() -> bool {
     hermes::variable(env::OWNER_LOCK).is_none_or(|value| value != "off")
 }
@@ -39,7 +40,7 @@ fn wait_time() -> Result<Duration, CliError> {
     let Some(value) = hermes::text(env::OWNER_WAIT) else { return Ok(OWNER_WAIT) };
     value.parse().map(Duration::from_secs).map_err(|_| {
         CliError::new(format!("invalid value `{value}` for {}", env::OWNER_WAIT))
-            .with_hint("it is a number of seconds")
+            .with_hint("set a number of seconds")
             .with_code(exit::USAGE)
     })
 }
@@ -50,8 +51,8 @@ pub(super) enum Awaited {
     Interrupted,
 }
 
-/// Blocks while another tree runs the gateways of this home, until a signal asks for the end or the time
-/// is over, which is an error that names the owner. A tree on the same scan directory is one at once.
+/// Blocks while another tree runs the gateways of this home, until a signal to end arrives. A timeout is an
+/// error that names the owner. `refuse` fails at once if the other tree is on the same scan directory.
 pub(super) fn await_turn(
     tree: &Tree,
     signals: &OwnedFd,
@@ -63,7 +64,8 @@ pub(super) fn await_turn(
     }
     let timeout = wait_time()?;
     let home = tree.root.path().display();
-    let failed = |error| CliError::new(format!("failed to see who owns `{home}`")).because(error);
+    let failed =
+        |error| CliError::new(format!("failed to find the owner of `{home}`")).because(error);
     let mut seen = None;
     let done = wait::until(Instant::now() + timeout, || {
         let Some(owner) = s6_owner::owner(&tree.root).map_err(failed)? else {
@@ -78,8 +80,9 @@ pub(super) fn await_turn(
         }
         seen = Some(owner);
         let mut fds = [PollFd::new(signals, PollFlags::IN)];
-        let asked = rustix::event::poll(&mut fds, Some(&Timespec::default())).is_ok_and(|n| n > 0);
-        Ok(if asked { Poll::Done(Awaited::Interrupted) } else { Poll::Wait })
+        let signalled =
+            rustix::event::poll(&mut fds, Some(&Timespec::default())).is_ok_and(|n| n > 0);
+        Ok(if signalled { Poll::Done(Awaited::Interrupted) } else { Poll::Wait })
     })?;
     match (done, seen) {
         (None, Some(owner)) => {

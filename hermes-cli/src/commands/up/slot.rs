@@ -1,4 +1,4 @@
-//! What slots and the image call: `gateway after-death` and `boot --delegate`.
+//! The commands that slots and the image call: `gateway after-death` and `boot --delegate`.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -13,19 +13,19 @@ use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// Runs as a slot's `finish`, in the service directory. How the gateway ended it reads from there.
+/// Runs as a slot's `finish`, in the service directory, and reads there how the gateway ended.
 pub(crate) fn after_death(app: &App, faster: u32) -> Result<u8, CliError> {
     let fault = restart::fault(&app.root().profile(&app.single_profile(Vec::new())?).fault());
     let slot = ServiceDir::new(Path::new("."));
     let code = policy::after_death(&slot, &Policy::default().faster(faster), fault)
-        .map_err(|error| CliError::new("failed to decide what follows a death").because(error))?;
+        .map_err(|error| CliError::new("failed to apply the restart policy").because(error))?;
     if let Ok(Some(parked)) = policy::parked(&slot) {
         output::message(format_args!("parked: {}", parked.reason));
     }
     Ok(code)
 }
 
-/// As root: gives the scan directory to the owner of the home.
+/// `boot --delegate`, run by root: gives the scan directory to the owner of the home.
 pub(crate) fn delegate(app: &App) -> Result<u8, CliError> {
     let home = app.root().path();
     let owner = fs::metadata(home)
@@ -33,6 +33,7 @@ pub(crate) fn delegate(app: &App) -> Result<u8, CliError> {
     let tree = Tree::in_charge(app.hermes.environment())?;
     let scandir = tree.scandir.path();
     hermes_s6::tree::delegate::delegate(scandir, owner.uid(), owner.gid()).map_err(CliError::of)?;
-    output::message(format_args!("`{}` belongs to uid {} now", scandir.display(), owner.uid()));
+    let uid = owner.uid();
+    output::message(format_args!("changed the owner of `{}` to uid {uid}", scandir.display()));
     Ok(exit::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! `up --stop`.
+//! `hermes up --stop`: stops the tree of a running `hermes up`.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// `up --stop`: asks the `hermes up` of the tree to end it, and blocks until it has.
+/// Sends SIGTERM to the `hermes up` that runs the tree, and blocks until it has ended.
 pub(crate) fn stop(app: &App) -> Result<u8, CliError> {
     let tree = super::tree(app)?;
     let holder = tree.require_svscan().during("stop the tree")?;
@@ -22,10 +22,10 @@ pub(crate) fn stop(app: &App) -> Result<u8, CliError> {
         Err(CliError::new("failed to stop the tree").because(why).with_code(exit::OUT_OF_REACH))
     };
     let Some(pid) = holder.pid else {
-        return refused("its s6-svscan lives in another container");
+        return refused("its s6-svscan runs in another container");
     };
     if tree.proc.variable(pid, names::UP).map_err(failed)?.is_none() {
-        return refused("it was not begun by `hermes up`, whose tree alone this ends");
+        return refused("it was not started by `hermes up`");
     }
     // `up` starts s6-svscan itself, and s6-svscan ends when `up` does.
     let parent = tree.proc.parent(pid).map_err(failed)?;
@@ -38,7 +38,7 @@ pub(crate) fn stop(app: &App) -> Result<u8, CliError> {
         Ok::<_, CliError>(if process.has_ended() { Poll::Done(()) } else { Poll::Wait })
     })?;
     ended.ok_or_else(|| {
-        CliError::new(format!("process {} has not ended the tree in time", process.pid))
+        CliError::new(format!("process {} did not stop the tree in time", process.pid))
             .with_hint("--timeout waits longer")
             .with_code(exit::OUT_OF_TIME)
     })?;
