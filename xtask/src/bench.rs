@@ -1,15 +1,16 @@
-//! `cargo xtask bench`: Hermes beside the Python implementation, s6's own tools and the floor of the machine,
+//! `cargo xtask bench`: measures Hermes, a minimal program (the floor), s6's own tools and the Python implementation
 //! in one run.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `jobs` | what is measured, of whom, and what must be reached |
-//! | `sample` | takes samples in turn, and what they come to |
-//! | `scene` | homes, trees, commands |
+//! | `jobs` | the jobs, the programs that do each, and the limits that Hermes must keep |
+//! | `sample` | takes samples of the programs in turn; medians and quartiles |
+//! | `testbed` | temporary homes, live supervision trees, the commands that are timed |
 //! | `peer`, `peer.py` | the Python implementation |
 //! | `gateway` | readiness and memory of one gateway |
-//! | `user` | a plain user |
-//! | `report`, `plot` | `bench/latest.json`, `bench/latest.svg`, the tables in the pages |
+//! | `user` | switches root to an unprivileged user |
+//! | `about` | the machine and the versions |
+//! | `report`, `plot` | `bench/latest.json`, `bench/latest.svg`, the table in `docs/performance.md` |
 
 mod about;
 mod gateway;
@@ -18,7 +19,7 @@ mod peer;
 mod plot;
 mod report;
 mod sample;
-mod scene;
+mod testbed;
 mod user;
 
 use std::fmt::Display;
@@ -38,31 +39,33 @@ use jobs::{Bench, Job, Rule};
 use peer::Peer;
 use report::About;
 use sample::Side;
-use scene::Scene;
+use testbed::Testbed;
 use user::PlainUser;
 
-/// The pages with figures.
-const README: &str = "README.md";
+/// The page with the table.
 const PAGE: &str = "docs/performance.md";
 const BOOT: &str = "boot, empty scan directory";
 
-/// What is measured.
+/// Options of `cargo xtask bench`.
 #[derive(Args)]
 pub(crate) struct BenchOptions {
     /// Numbers of profiles, separated by commas
     #[arg(long, value_delimiter = ',', default_value = "10,100,1000")]
     profiles: Vec<usize>,
-    /// Install the Python implementation, and measure it too
+    /// Install the Python implementation and measure it, too
     #[arg(long)]
     peer: bool,
-    /// How many samples are taken of each side of a job: 24 are all orders of four sides
+    /// Number of samples per program and job; 24 covers every order of four programs
     #[arg(long, default_value_t = 24)]
     runs: usize,
 }
 
-/// Measures, and writes what was measured.
+/// Takes the measurements and writes the reports.
 pub(crate) fn run(options: &BenchOptions, no_install: bool) -> Result<()> {
-    ensure!(options.runs > 0 && options.profiles.iter().all(|n| *n > 1), "too little to measure");
+    ensure!(
+        options.runs > 0 && options.profiles.iter().all(|n| *n > 1),
+        "--runs must be at least 1, and each number of --profiles at least 2"
+    );
     install::ensure(install::FOR_DEMO, no_install)?;
     let peer = options.peer.then(|| Peer::install(no_install)).transpose()?;
     let shell = Shell::new()?;
@@ -76,7 +79,7 @@ pub(crate) fn run(options: &BenchOptions, no_install: bool) -> Result<()> {
     }
     let mut facts = about::facts(&shell, options.runs, peer.is_some())?;
     let jobs = {
-        let _user = PlainUser::become_one()?;
+        let _user = PlainUser::switch()?;
         measure(options, peer.as_ref(), &crate::root().join("target/release"), &interrupted)?
     };
     facts.insert("load afterwards", about::load());
@@ -90,9 +93,9 @@ fn measure(
     interrupted: &AtomicBool,
 ) -> Result<Vec<Job>> {
     raise_descriptor_limit()?;
-    let scene = Scene::new(built)?;
-    let bench = Bench { scene: &scene, peer, runs: options.runs, interrupted };
-    let mut jobs = bench.alone()?;
+    let testbed = Testbed::new(built)?;
+    let bench = Bench { testbed: &testbed, peer, runs: options.runs, interrupted };
+    let mut jobs = bench.single()?;
     for profiles in &options.profiles {
         jobs.extend(bench.with_profiles(*profiles)?);
     }
@@ -101,7 +104,7 @@ fn measure(
     Ok(jobs)
 }
 
-/// What a boot costs for each profile must not grow with their number.
+/// Requires that the cost of a boot per profile does not grow with the number of profiles.
 fn demand_flat_boot(jobs: &mut [Job]) {
     let cost = |job: &Job| Some((job.figures.get(&Side::Hermes)?.median, job.profiles?));
     let boots = || jobs.iter().filter(|job| job.name == BOOT).filter_map(cost);
@@ -113,17 +116,16 @@ fn demand_flat_boot(jobs: &mut [Job]) {
     }
 }
 
-/// An s6-svscan needs two for each gateway.
+/// s6-svscan needs two descriptors for each gateway.
 fn raise_descriptor_limit() -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
-        .context("failed to raise the limit on descriptors")
+        .context("failed to raise the limit on open files")
 }
 
 fn write(about: &About) -> Result<()> {
     let root = crate::root();
     let most = about.jobs.iter().filter_map(|job| job.profiles).max();
-    let shown = |job: &Job| job.profiles == most || job.profiles.is_none();
     let plotted: Vec<_> =
         about.jobs.iter().filter(|job| job.profiles == most && job.unit == "ms").collect();
     let title = format!("Wall time with {} profiles", most.unwrap_or_default());
@@ -131,20 +133,16 @@ fn write(about: &About) -> Result<()> {
     fs::create_dir_all(root.join("bench"))?;
     fs::write(root.join("bench/latest.json"), format!("{:#}\n", about.json()))?;
     fs::write(root.join("bench/latest.svg"), plot::plot(&title, &plotted))?;
-    for (page, table) in [(README, about.table(false, shown)), (PAGE, about.table(true, |_| true))]
-    {
-        let path = root.join(page);
-        let text = fs::read_to_string(&path)?;
-        let figures = format!("{table}\n{}", about.line());
-        fs::write(&path, report::fill(&text, &figures).with_context(|| page.to_owned())?)?;
-    }
-    say(about.table(true, |_| true));
-    say(about.line());
-    say("wrote bench/latest.json and bench/latest.svg, README.md and docs/performance.md");
+    let path = root.join(PAGE);
+    let text = fs::read_to_string(&path)?;
+    let figures = format!("{}\n{}", about.table(), about.line());
+    fs::write(&path, report::fill(&text, &figures).with_context(|| PAGE.to_owned())?)?;
+    print(figures);
+    print(format_args!("wrote bench/latest.json, bench/latest.svg and {PAGE}"));
     Ok(())
 }
 
 /// Prints a line.
-fn say(line: impl Display) {
+fn print(line: impl Display) {
     println!("{line}");
 }

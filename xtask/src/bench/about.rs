@@ -1,4 +1,4 @@
-//! Where figures are from: the machine, the versions, the noise.
+//! Facts about a measurement: the machine, the versions, the load.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::Result;
 use xshell::{Shell, cmd};
 
-/// What can be told before anything is measured, by name.
+/// The facts that are known before the measurement, by name.
 pub(super) fn facts(
     shell: &Shell,
     runs: usize,
@@ -28,14 +28,14 @@ pub(super) fn facts(
         ("samples", format!("medians of {runs}")),
         ("load before", load()),
     ]);
-    // Where there is no dpkg the version of s6 is not told; s6 itself tells none.
+    // s6's programs print no version, so only dpkg knows it.
     let s6 = shell.cmd("dpkg-query").args(["-W", "-f", "${Version}", "s6"]).ignore_stderr().read();
     facts.extend(s6.ok().map(|version| ("s6", version)));
     facts.extend(peer.then(|| ("Python", crate::agent::REQUIREMENTS.join(", "))));
     Ok(facts)
 }
 
-/// How many processes want to run, averaged over the last minute.
+/// The load average of the last minute.
 pub(super) fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()

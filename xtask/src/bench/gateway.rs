@@ -1,4 +1,4 @@
-//! One idle gateway: how soon it is ready, and how much memory is its own.
+//! One gateway: the time until it is ready, and its memory while idle.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::scene::{milliseconds, until};
+use super::testbed::{milliseconds, until};
 
-/// What answers a request for its health.
+/// The request that a ready gateway answers with 200.
 const REQUEST: &[u8] = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
-/// A memory that has not grown for so long is that of an idle gateway.
+/// A gateway is idle once its memory has not changed for this long.
 const SETTLED: Duration = Duration::from_millis(500);
-/// In kilobytes, what counts as not grown.
+/// A smaller difference, in kilobytes, is no change.
 const SLACK: f64 = 64.0;
 
-/// A gateway that runs in the foreground, a child of ours. Dropping it ends it.
+/// A gateway that runs as a child of this process, killed on drop.
 pub(super) struct Gateway {
     child: Child,
     /// Milliseconds from its start until it answered.
@@ -26,14 +26,14 @@ pub(super) struct Gateway {
 
 /// The memory of a process, in kilobytes.
 pub(super) struct Memory {
-    /// What it shares is counted by how many share it.
+    /// PSS: each shared page counts by the number of processes that share it.
     pub(super) proportional: f64,
-    /// What would be free without it.
+    /// The pages that no other process shares.
     pub(super) private: f64,
 }
 
 impl Gateway {
-    /// Starts one, and returns once it answers on `port`.
+    /// Starts a gateway, and returns once it answers on `port`.
     pub(super) fn start(mut command: Command, port: u16) -> Result<Self> {
         let start = Instant::now();
         let child = command.stderr(Stdio::null()).spawn()?;
@@ -46,7 +46,7 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Its memory, once that has settled.
+    /// Its memory once it is idle.
     pub(super) fn memory(&self) -> Result<Memory> {
         let mut last = self.memory_now()?;
         let mut since = Instant::now();

@@ -1,8 +1,8 @@
-//! The jobs: what is measured, of whom, and what Hermes must reach.
+//! The jobs that are measured, the programs that do each, and the limits for Hermes.
 
-mod alone;
-mod asking;
-mod changing;
+mod queries;
+mod registration;
+mod single;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,34 +13,34 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 
 use super::peer::{Functions, Peer};
-use super::sample::{Figure, Side, Taker, take};
-use super::scene::{Home, ONE_RUNS_OF, Scene, run, time};
+use super::sample::{Figure, Sampler, Side, take};
+use super::testbed::{Home, ONE_RUNS_OF, Testbed, run, time};
 
-/// What Hermes must reach.
+/// A limit for the median of Hermes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Rule {
-    /// At most so many times the median of that side.
+    /// At most this many times the median of another side.
     Times(Side, f64),
-    /// At most so much, in the job's unit.
+    /// At most this, in the job's unit.
     AtMost(f64),
-    /// The same: what a smaller number of profiles costs, times how many more there are.
+    /// At most this, extrapolated in proportion from the smallest number of profiles.
     Flat(f64),
 }
 
-/// A job, and what its sides came to.
+/// A job, and the results of its sides.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) name: &'static str,
-    /// How many profiles there were; none where that doesn't matter.
+    /// The number of profiles; none if it does not matter.
     pub(super) profiles: Option<usize>,
     pub(super) unit: &'static str,
     pub(super) figures: BTreeMap<Side, Figure>,
     pub(super) rules: Vec<Rule>,
 }
 
-/// What is needed to measure.
+/// Everything that a measurement needs.
 pub(super) struct Bench<'a> {
-    pub(super) scene: &'a Scene,
+    pub(super) testbed: &'a Testbed,
     pub(super) peer: Option<&'a Peer>,
     pub(super) runs: usize,
     pub(super) interrupted: &'a AtomicBool,
@@ -52,36 +52,36 @@ impl Bench<'_> {
         name: &'static str,
         profiles: Option<usize>,
         rules: &[Rule],
-        sides: Vec<Taker<'_>>,
+        sides: Vec<Sampler<'_>>,
     ) -> Result<Job> {
         let of = profiles.map_or_else(String::new, |profiles| format!(", {profiles} profiles"));
-        super::say(format_args!("{name}{of}"));
+        super::print(format_args!("{name}{of}"));
         let figures = take(self.runs, self.interrupted, sides)
             .with_context(|| format!("failed to measure `{name}`"))?;
         Ok(Job { name, profiles, unit: "ms", figures, rules: rules.to_vec() })
     }
 
-    /// Everything about a home of so many profiles.
+    /// Measures all jobs on a home with this many profiles.
     pub(super) fn with_profiles(&self, profiles: usize) -> Result<Vec<Job>> {
         let (home, idle) = (format!("home-{profiles}"), format!("idle-{profiles}"));
-        let home = self.scene.home(&home, profiles, true)?;
+        let home = self.testbed.home(&home, profiles, true)?;
         let mut jobs = Vec::new();
         {
             let tree = home.tree()?;
-            let at_once = (profiles / ONE_RUNS_OF + 1).to_string();
-            run(&mut self.scene.hermes(&home, &["boot", "--at-once", &at_once]), &[0])?;
+            let jobs_option = (profiles / ONE_RUNS_OF + 1).to_string();
+            run(&mut self.testbed.hermes(&home, &["boot", "--jobs", &jobs_option]), &[0])?;
             let scripts = self.scripts(&home)?;
-            jobs.extend(self.asking(&home, profiles)?);
-            jobs.extend(self.changing(&home, &tree, &scripts, profiles)?);
+            jobs.extend(self.queries(&home, profiles)?);
+            jobs.extend(self.registration(&home, &tree, &scripts, profiles)?);
         }
-        let scripts = self.scene.path().join("scripts");
-        jobs.push(self.boot(&self.scene.home(&idle, profiles, false)?, &scripts)?);
+        let scripts = self.testbed.path().join("scripts");
+        jobs.push(self.boot(&self.testbed.home(&idle, profiles, false)?, &scripts)?);
         Ok(jobs)
     }
 
-    /// The scripts of a slot of Hermes', for the slots that others make.
+    /// Saves the scripts of one of Hermes's service directories, for those that the other programs create.
     fn scripts(&self, home: &Home) -> Result<PathBuf> {
-        let scripts = self.scene.path().join("scripts");
+        let scripts = self.testbed.path().join("scripts");
         fs::create_dir_all(&scripts)?;
         for (file, name) in [("run", "run"), ("finish", "finish"), ("log/run", "log-run")] {
             let text = fs::read_to_string(home.slot("agent0").join(file))?;
@@ -90,22 +90,22 @@ impl Bench<'_> {
         Ok(scripts)
     }
 
-    fn hermes<'b>(&'b self, home: &'b Home, args: &'b [&'b str], codes: &'b [i32]) -> Taker<'b> {
-        (Side::Hermes, Box::new(move || time(self.scene.hermes(home, args), codes)))
+    fn hermes<'b>(&'b self, home: &'b Home, args: &'b [&'b str], codes: &'b [i32]) -> Sampler<'b> {
+        (Side::Hermes, Box::new(move || time(self.testbed.hermes(home, args), codes)))
     }
 
-    fn floor<'b>(&'b self, home: &'b Home, args: &'b [&'b str]) -> Taker<'b> {
-        (Side::Floor, Box::new(move || time(self.scene.floor(home, args), &[0])))
+    fn floor<'b>(&'b self, home: &'b Home, args: &'b [&'b str]) -> Sampler<'b> {
+        (Side::Floor, Box::new(move || time(self.testbed.floor(home, args), &[0])))
     }
 
-    fn peer<'b>(&'b self, home: &'b Home, args: &'b [&'b str]) -> Option<Taker<'b>> {
+    fn peer<'b>(&'b self, home: &'b Home, args: &'b [&'b str]) -> Option<Sampler<'b>> {
         let peer = self.peer?;
         Some((Side::Peer, Box::new(move || time(peer.command(home, args), &[0]))))
     }
 
     fn functions(&self, home: &Home) -> Result<Option<RefCell<Functions>>> {
-        let scripts = self.scene.path().join("scripts");
-        let start = |peer: &Peer| peer.functions(self.scene, home, &scripts).map(RefCell::new);
+        let scripts = self.testbed.path().join("scripts");
+        let start = |peer: &Peer| peer.functions(self.testbed, home, &scripts).map(RefCell::new);
         self.peer.map(start).transpose()
     }
 }

@@ -1,6 +1,6 @@
-"""The Python implementation's own functions, called as its commands call them.
+"""Calls the Python implementation's functions as its commands call them.
 
-Reads one request per line, answers each with the milliseconds that it took, imports not counted.
+Reads one request per line and prints the milliseconds that each took, without the time of the imports.
 Usage: peer.py HOME SCANDIR SCRIPTS S6_PROGRAMS
 """
 
@@ -15,7 +15,7 @@ programs = sys.argv[4]
 
 from hermes_cli import container_boot, service_manager  # noqa: E402
 
-# Its scripts are for its image. Those of the others are put in their place, so that all slots cost the same.
+# Its own scripts only run in its image. With Hermes's scripts in their place, all services cost the same.
 service_manager._S6_BIN_DIR = programs
 manager = service_manager.S6ServiceManager
 script = {name: (scripts / name).read_text() for name in ("run", "finish", "log-run")}
@@ -28,7 +28,7 @@ manager = manager(scandir)
 
 
 def supervised(profiles):
-    """Both supervisors of each run: they write their first records once they hold their locks."""
+    """Waits for both supervisors of each profile: each writes its status file once it holds its lock."""
     records = [
         scandir / f"gateway-{profile}" / part / "supervise" / "status"
         for profile in profiles
@@ -55,7 +55,7 @@ def boot():
     actions = container_boot.reconcile_profile_gateways(
         hermes_home=home, scandir=scandir, container_argv=()
     )
-    # Its image boots before there is an s6-svscan, which looks once for all.
+    # Its image creates the services before s6-svscan starts, which then scans once.
     subprocess.run([f"{programs}/s6-svscanctl", "-a", str(scandir)], check=True)
     supervised([action.profile for action in actions])
 

@@ -1,4 +1,4 @@
-//! The Python implementation: its commands, and its functions through `peer.py`.
+//! The Python implementation: its commands, and its functions by way of `peer.py`.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -7,22 +7,22 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::scene::{Home, Scene};
+use super::testbed::{Home, Testbed};
 use crate::agent;
 
-/// Where it is installed.
+/// The installed Python implementation.
 pub(super) struct Peer {
     bin: PathBuf,
 }
 
 impl Peer {
-    /// Installs it if need be.
+    /// Installs it unless it is installed.
     pub(super) fn install(no_install: bool) -> Result<Self> {
         agent::ensure(no_install)?;
         Ok(Self { bin: agent::place()?.join("bin") })
     }
 
-    /// Its command about a home, as the README has it run.
+    /// Its command on a home, with the environment that README.md recommends.
     pub(super) fn command(&self, home: &Home, args: &[&str]) -> Command {
         let mut command = home.command(&self.bin.join("hermes"));
         command
@@ -34,23 +34,25 @@ impl Peer {
         command
     }
 
-    /// A process that calls its functions about the tree of `home`; `scripts` are those of its slots.
+    /// Starts a process that calls its functions on the tree of `home`, with `scripts` for its service directories.
     pub(super) fn functions(
         &self,
-        scene: &Scene,
+        testbed: &Testbed,
         home: &Home,
         scripts: &Path,
     ) -> Result<Functions> {
-        let program = scene.path().join("peer.py");
+        let program = testbed.path().join("peer.py");
         fs::write(&program, include_str!("peer.py"))?;
         let mut command = home.command(&self.bin.join("python"));
         command.arg(program).args([&home.path, &home.scandir]).arg(scripts).arg(s6_programs()?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().context("failed to run peer.py")?;
-        let (asked, said) = child.stdin.take().zip(child.stdout.take()).context("pipes")?;
-        let mut functions = Functions { child, asked: Some(asked), said: BufReader::new(said) };
+        let (requests, answers) =
+            child.stdin.take().zip(child.stdout.take()).context("both are pipes")?;
+        let mut functions =
+            Functions { child, requests: Some(requests), answers: BufReader::new(answers) };
         let ready = functions.answer()?;
-        ensure!(ready == "ready", "peer.py says `{ready}`");
+        ensure!(ready == "ready", "peer.py printed `{ready}` instead of `ready`");
         Ok(functions)
     }
 }
@@ -62,33 +64,33 @@ fn s6_programs() -> Result<PathBuf> {
     directories.find(|dir| dir.join("s6-svc").exists()).context("no s6-svc on PATH")
 }
 
-/// A running `peer.py`. Dropping it ends it.
+/// A running `peer.py`, stopped on drop.
 pub(super) struct Functions {
     child: Child,
-    asked: Option<ChildStdin>,
-    said: BufReader<ChildStdout>,
+    requests: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
 }
 
 impl Functions {
-    /// Calls one of its functions and answers how many milliseconds it took.
+    /// Calls one of its functions and returns how many milliseconds it took.
     pub(super) fn call(&mut self, request: &str) -> Result<f64> {
-        let asked = self.asked.as_mut().context("it has ended")?;
-        writeln!(asked, "{request}").context("peer.py has ended")?;
+        let requests = self.requests.as_mut().context("peer.py has ended")?;
+        writeln!(requests, "{request}").context("peer.py has ended")?;
         let answer = self.answer()?;
-        answer.parse().with_context(|| format!("peer.py says `{answer}` to `{request}`"))
+        answer.parse().with_context(|| format!("peer.py answered `{answer}` to `{request}`"))
     }
 
     fn answer(&mut self) -> Result<String> {
         let mut line = String::new();
-        self.said.read_line(&mut line)?;
+        self.answers.read_line(&mut line)?;
         Ok(line.trim_end().to_owned())
     }
 }
 
 impl Drop for Functions {
     fn drop(&mut self) {
-        // It ends with its input.
-        self.asked = None;
+        // It exits at the end of its input.
+        self.requests = None;
         let _ = self.child.wait();
     }
 }

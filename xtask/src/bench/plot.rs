@@ -1,7 +1,7 @@
-//! The plot: for each job a bar per side, on a logarithmic scale.
+//! The plot: one bar per job and side, on a logarithmic scale.
 //!
-//! Written by hand: the plotting libraries know one background, and a README has two. The colours are
-//! chosen by the style sheet in the file, which follows the reader's.
+//! The SVG is written by hand, because plotting libraries draw for one background and a page has a light and a dark one.
+//! The file's style sheet picks the colours by the reader's colour scheme.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ line { stroke: #d1d9e0 }
 }
 ";
 
-/// The plot of `jobs`, all of them in milliseconds.
+/// Plots `jobs`, whose unit must be milliseconds.
 pub(super) fn plot(title: &str, jobs: &[&Job]) -> String {
     let figures = || jobs.iter().flat_map(|job| job.figures.values());
     let least = figures().map(|figure| figure.median).fold(f64::INFINITY, f64::min);
@@ -88,7 +88,7 @@ pub(super) fn plot(title: &str, jobs: &[&Job]) -> String {
 
 fn legend() -> String {
     let mut text = String::new();
-    let names = ["Hermes", "floor of the machine", "s6’s tools", "Python implementation"];
+    let names = ["Hermes", "floor", "s6 tools", "Python implementation"];
     let mut x = LABELS;
     for (side, name) in Side::ALL.into_iter().zip(names) {
         let class = side.name();
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_ten_times_as_long_in_time_is_one_step_longer() {
+    fn bars_have_a_logarithmic_scale() {
         let figure = |median| Figure { median, low: median, high: median, runs: 1 };
         let figures = BTreeMap::from([(Side::Hermes, figure(1.0)), (Side::Peer, figure(100.0))]);
         let job = Job { name: "a < b", profiles: None, unit: "ms", figures, rules: Vec::new() };

@@ -1,6 +1,6 @@
-//! What was measured, as `bench/latest.json`, and as tables in the pages that show it.
+//! Renders the measurements as JSON for `bench/latest.json` and as a table for `docs/performance.md`.
 //!
-//! The tables are written between two marks in a page, so that no figure in it is anybody's memory.
+//! The table replaces the text between two marks in the page, so that every figure there is from a measurement.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,18 +14,18 @@ use super::sample::{Figure, Side};
 const BEGIN: &str = "<!-- figures: written by `cargo xtask bench` -->";
 const END: &str = "<!-- end of figures -->";
 
-/// Where and when it was measured.
+/// All measurements of a run, and where and when they were taken.
 pub(super) struct About {
-    /// Each fact by its name.
+    /// Facts about machine and versions, by name.
     pub(super) facts: BTreeMap<&'static str, String>,
     pub(super) jobs: Vec<Job>,
 }
 
-/// Whether a rule is kept, as far as that can be told.
+/// Whether a rule holds.
 pub(super) struct Verdict {
-    /// What is demanded.
+    /// The rule as text.
     pub(super) rule: String,
-    /// What was measured, divided by what is allowed. None where the other side was not measured.
+    /// The measured value divided by the allowed one. None if the other side was not measured.
     pub(super) of_allowed: Option<f64>,
 }
 
@@ -56,7 +56,7 @@ impl Job {
         let sides: BTreeMap<_, _> =
             self.figures.iter().map(|(side, f)| (side.name(), figure(f))).collect();
         let ours = self.figures.get(&Side::Hermes).map(|figure| figure.median);
-        // How many times as long the others take.
+        // The time of each other side, divided by Hermes's.
         let others = self.figures.iter().filter(|(side, _)| **side != Side::Hermes);
         let ratios: BTreeMap<_, _> =
             others.map(|(side, f)| (side.name(), ours.map(|ours| f.median / ours))).collect();
@@ -80,50 +80,50 @@ impl About {
         json!({"about": self.facts, "jobs": self.jobs.iter().map(Job::json).collect::<Vec<_>>()})
     }
 
-    /// The table of the jobs that `shown` picks; with the quartiles, or short.
-    pub(super) fn table(&self, quartiles: bool, shown: impl Fn(&Job) -> bool) -> String {
+    /// All jobs as a table, with medians and quartiles.
+    pub(super) fn table(&self) -> String {
         let mut text = String::from(
-            "| job | profiles | Hermes | floor | s6 tools | Python | must be | reached |\n\
+            "| job | profiles | Hermes | floor | s6 tools | Python | limit | kept |\n\
              |---|--:|--:|--:|--:|--:|---|---|\n",
         );
-        for job in self.jobs.iter().filter(|job| shown(job)) {
+        for job in &self.jobs {
             let profiles = job.profiles.map_or_else(String::new, |profiles| profiles.to_string());
             let _ = write!(text, "| {} | {profiles} |", job.name);
             for side in Side::ALL {
-                let figure = job.figures.get(&side).map(|figure| cell(figure, job.unit, quartiles));
+                let figure = job.figures.get(&side).map(|figure| cell(figure, job.unit));
                 let _ = write!(text, " {} |", figure.unwrap_or_default());
             }
-            let (rules, found): (Vec<_>, Vec<_>) =
-                job.verdicts().iter().map(|v| (v.rule.clone(), told(v))).unzip();
-            let _ = writeln!(text, " {} | {} |", rules.join("; "), found.join("; "));
+            let (rules, kept): (Vec<_>, Vec<_>) =
+                job.verdicts().iter().map(|v| (v.rule.clone(), shown(v))).unzip();
+            let _ = writeln!(text, " {} | {} |", rules.join("; "), kept.join("; "));
         }
         text
     }
 
-    /// One line about where the figures are from.
+    /// The facts in one line.
     pub(super) fn line(&self) -> String {
         let facts = self.facts.iter().map(|(name, fact)| format!("{name}: {fact}"));
         facts.collect::<Vec<_>>().join(" · ")
     }
 }
 
-fn cell(figure: &Figure, unit: &str, quartiles: bool) -> String {
+fn cell(figure: &Figure, unit: &str) -> String {
     let median = format!("{} {unit}", short(figure.median));
-    match quartiles && figure.runs > 1 {
+    match figure.runs > 1 {
         true => format!("{median} ({}–{})", short(figure.low), short(figure.high)),
         false => median,
     }
 }
 
-fn told(verdict: &Verdict) -> String {
+fn shown(verdict: &Verdict) -> String {
     match verdict.of_allowed {
         None => "not measured".to_owned(),
         Some(part) if part <= 1.0 => "yes".to_owned(),
-        Some(part) => format!("**no: {} times that**", short(part)),
+        Some(part) => format!("no: {} × the limit", short(part)),
     }
 }
 
-/// Three digits that count.
+/// The value with three significant digits.
 pub(super) fn short(value: f64) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "the logarithm of a figure")]
     let before_point = value.abs().max(0.001).log10().floor() as i32 + 1;
@@ -135,10 +135,10 @@ pub(super) fn short(value: f64) -> String {
     }
 }
 
-/// `page` with `figures` in the place of what stood between its marks.
+/// Replaces the text between the marks in `page` with `figures`.
 pub(super) fn fill(page: &str, figures: &str) -> Result<String> {
-    let (before, rest) = page.split_once(BEGIN).context("the page has no mark for figures")?;
-    let (_, after) = rest.split_once(END).context("the page's figures have no end")?;
+    let (before, rest) = page.split_once(BEGIN).context("missing mark: begin of the figures")?;
+    let (_, after) = rest.split_once(END).context("missing mark: end of the figures")?;
     Ok(format!("{before}{BEGIN}\n\n{figures}\n\n{END}{after}"))
 }
 
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_kept_or_missed_by_so_much_or_not_measured() {
+    fn a_verdict_is_yes_or_the_excess_or_not_measured() {
         let rules = vec![
             Rule::Times(Side::Floor, 2.0),
             Rule::AtMost(1.0),
@@ -161,12 +161,12 @@ mod tests {
             Rule::Flat(4.0),
         ];
         let verdicts = job(rules).verdicts();
-        let told: Vec<_> = verdicts.iter().map(|v| format!("{} {}", v.rule, told(v))).collect();
+        let shown: Vec<_> = verdicts.iter().map(|v| format!("{} {}", v.rule, shown(v))).collect();
         assert_eq!(
-            told,
+            shown,
             [
                 "≤ 2 × floor yes",
-                "≤ 1 ms **no: 3 times that**",
+                "≤ 1 ms no: 3 × the limit",
                 "≤ python / 100 not measured",
                 "≤ flat: 4 ms yes"
             ]
@@ -174,21 +174,21 @@ mod tests {
     }
 
     #[test]
-    fn a_side_that_was_not_measured_has_an_empty_cell() {
+    fn an_unmeasured_side_has_an_empty_cell() {
         let about = About { facts: BTreeMap::new(), jobs: vec![job(Vec::new())] };
-        let row = about.table(true, |_| true).lines().last().unwrap().to_owned();
+        let row = about.table().lines().last().unwrap().to_owned();
         assert_eq!(row, "| profile list | 10 | 3 ms (2.7–3.3) | 2 ms (1.8–2.2) |  |  |  |  |");
         assert!(about.json()["jobs"][0]["sides"].get("python").is_none());
     }
 
     #[test]
-    fn three_digits_count() {
+    fn figures_have_three_significant_digits() {
         let shown = [0.01234, 1.0, 1.2345, 12.345, 123.45, 1234.5, 20.0, 0.0].map(short);
         assert_eq!(shown, ["0.0123", "1", "1.23", "12.3", "123", "1234", "20", "0"]);
     }
 
     #[test]
-    fn a_page_keeps_what_is_around_its_figures() {
+    fn filling_keeps_the_text_around_the_marks() {
         let page = format!("a\n{BEGIN}\nold\n{END}\nb\n");
         assert_eq!(fill(&page, "new").unwrap(), format!("a\n{BEGIN}\n\nnew\n\n{END}\nb\n"));
         fill("a", "new").unwrap_err();

@@ -1,15 +1,15 @@
-//! Taking samples of several sides in turn, and what they come to.
+//! Takes samples of several programs in turn, and computes medians and quartiles.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, ensure};
 
-/// Who does a job.
+/// The program that does a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Side {
     Hermes,
-    /// The least that a program could do.
+    /// The minimal program.
     Floor,
     /// s6's own tools.
     S6,
@@ -20,7 +20,7 @@ pub(super) enum Side {
 impl Side {
     pub(super) const ALL: [Self; 4] = [Self::Hermes, Self::Floor, Self::S6, Self::Peer];
 
-    /// What it is called in the report.
+    /// Its name in the report.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Hermes => "hermes",
@@ -31,7 +31,7 @@ impl Side {
     }
 }
 
-/// What one side of a job came to; the unit is the job's.
+/// The result of one side of a job, in the job's unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Figure {
     pub(super) median: f64,
@@ -42,7 +42,7 @@ pub(super) struct Figure {
 }
 
 impl Figure {
-    /// Of at least one sample.
+    /// None without samples.
     pub(super) fn of(mut samples: Vec<f64>) -> Option<Self> {
         samples.sort_by(f64::total_cmp);
         Some(Self {
@@ -54,29 +54,24 @@ impl Figure {
     }
 }
 
-/// Between the two nearest of `sorted`, in proportion.
+/// Interpolates between the two nearest values of `sorted`.
 fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a number of samples")]
     let at = part * sorted.len().checked_sub(1)? as f64;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "0 to their number"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
     let (below, above) = (at.floor() as usize, at.ceil() as usize);
     Some(sorted[below] + (sorted[above] - sorted[below]) * at.fract())
 }
 
-/// One side, and what takes a sample of it.
-pub(super) type Taker<'a> = (Side, Box<dyn FnMut() -> Result<f64> + 'a>);
+/// A side, and the function that takes one sample of it.
+pub(super) type Sampler<'a> = (Side, Box<dyn FnMut() -> Result<f64> + 'a>);
 
-/// Takes `runs` samples of each side. The sides take turns, each time in another order, so that noise hits
-/// all alike, and so do the caches that a large one leaves to whoever comes next; a first round warms up
-/// and does not count.
+/// Takes `runs` samples of each side. The sides take turns in changing order, so that noise, and caches that one side
+/// leaves to the next, affect all of them alike. A first round warms up and does not count.
 pub(super) fn take(
     runs: usize,
     interrupted: &AtomicBool,
-    mut sides: Vec<Taker<'_>>,
+    mut sides: Vec<Sampler<'_>>,
 ) -> Result<BTreeMap<Side, Figure>> {
     let mut samples = BTreeMap::<Side, Vec<f64>>::new();
     for run in 0..=runs {
@@ -93,7 +88,7 @@ pub(super) fn take(
     Ok(figures.filter_map(|(side, samples)| Some((side, Figure::of(samples)?))).collect())
 }
 
-/// The order of that number of `items`: of so many as there are, each comes once in a while.
+/// The permutation of `items` indices with this number; consecutive numbers give every permutation in turn.
 fn order(mut number: usize, items: usize) -> Vec<usize> {
     let mut rest: Vec<_> = (0..items).collect();
     let mut order = Vec::new();
@@ -112,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_of_the_samples_lie_between_the_quartiles() {
+    fn quartiles_enclose_half_of_the_samples() {
         let figure = Figure::of(vec![5.0, 1.0, 2.0, 4.0, 3.0]).unwrap();
         assert_eq!(figure, Figure { median: 3.0, low: 2.0, high: 4.0, runs: 5 });
         assert_eq!(Figure::of(vec![1.0, 2.0]).map(|figure| figure.median), Some(1.5));
@@ -120,9 +115,9 @@ mod tests {
     }
 
     #[test]
-    fn sides_take_turns_and_the_first_round_does_not_count() {
+    fn sides_take_turns_and_the_first_round_is_dropped() {
         let order = RefCell::new(Vec::new());
-        let side = |side: Side, value: f64| -> Taker<'_> {
+        let side = |side: Side, value: f64| -> Sampler<'_> {
             let order = &order;
             (
                 side,
@@ -145,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn each_follows_each_other_as_often() {
+    fn every_order_is_used_equally_often() {
         let orders: BTreeSet<_> = (0..24).map(|number| order(number, 4)).collect();
         assert_eq!(orders.len(), 24);
         for (before, after) in [(0, 1), (1, 0), (3, 0), (2, 3)] {

@@ -1,29 +1,29 @@
-//! A plain user: what is measured is never root's, as in production.
+//! Switches from root to an unprivileged user, since in production no measured program runs as root.
 
 use anyhow::{Context, Result};
 use rustix::fs::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-/// Who everything runs as where root runs the bench.
+/// The user and group that measured programs run as if root runs the bench.
 const USER: u32 = 10_000;
 
-/// As long as it lives, this thread (with the files that it makes and the processes that it starts) is a
-/// plain user's. Nothing changes where it is one already.
+/// Makes this thread, its new files and its child processes an unprivileged user's until it is dropped. Does nothing if
+/// the thread does not run as root.
 pub(super) struct PlainUser {
     was_root: bool,
 }
 
 impl PlainUser {
-    /// Not by a user of each command's own: a process that changes its user is started in a slower way.
-    pub(super) fn become_one() -> Result<Self> {
+    /// The whole thread switches, and not each command: std starts a process that changes its user in a slower way.
+    pub(super) fn switch() -> Result<Self> {
         let was_root = rustix::process::geteuid().is_root();
         if was_root {
             let (uid, gid) = (Uid::from_raw(USER), Gid::from_raw(USER));
             set_thread_groups(&[])
                 .and_then(|()| set_thread_res_gid(gid, gid, Gid::ROOT))
-                // The saved user is the way back. It is not handed down to what is executed.
+                // The saved user id is the way back. exec does not pass it on.
                 .and_then(|()| set_thread_res_uid(uid, uid, Uid::ROOT))
-                .context("failed to become a plain user")?;
+                .with_context(|| format!("failed to switch to uid {USER}"))?;
         }
         Ok(Self { was_root })
     }

@@ -1,4 +1,4 @@
-//! Jobs that don't depend on how many profiles there are: one process, one gateway, one file.
+//! Jobs that do not depend on the number of profiles: one process, one gateway, the size of the program.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,16 +6,16 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use super::super::gateway::Gateway;
-use super::super::sample::{Figure, Side, Taker};
+use super::super::sample::{Figure, Sampler, Side};
 use super::{Bench, Job, Rule};
 
-/// Where the gateways listen; the peer's one higher.
+/// The port of the gateways; the Python implementation gets the next one.
 const GATEWAY_PORT: u16 = 18_642;
 
 impl Bench<'_> {
-    /// What doesn't depend on how many profiles there are.
-    pub(in crate::bench) fn alone(&self) -> Result<Vec<Job>> {
-        let home = self.scene.home("home", 0, false)?;
+    /// Measures the jobs that do not depend on the number of profiles.
+    pub(in crate::bench) fn single(&self) -> Result<Vec<Job>> {
+        let home = self.testbed.home("home", 0, false)?;
         home.add("agent0", 0, "stopped")?;
         home.serve("agent0", GATEWAY_PORT)?;
         let sides = vec![self.hermes(&home, &["--version"], &[0]), self.floor(&home, &["nothing"])];
@@ -23,7 +23,7 @@ impl Bench<'_> {
 
         let hermes = || {
             let line = ["-p", "agent0", "gateway", "start", "--foreground"];
-            Gateway::start(self.scene.hermes(&home, &line), GATEWAY_PORT)
+            Gateway::start(self.testbed.hermes(&home, &line), GATEWAY_PORT)
         };
         let peer = self.peer.map(|peer| {
             let home = &home;
@@ -37,10 +37,10 @@ impl Bench<'_> {
                 Gateway::start(command, port)
             }
         });
-        let mut sides: Vec<Taker<'_>> = vec![(Side::Hermes, Box::new(|| Ok(hermes()?.ready)))];
+        let mut sides: Vec<Sampler<'_>> = vec![(Side::Hermes, Box::new(|| Ok(hermes()?.ready)))];
         sides.extend(
             peer.as_ref()
-                .map(|start| -> Taker<'_> { (Side::Peer, Box::new(|| Ok(start()?.ready))) }),
+                .map(|start| -> Sampler<'_> { (Side::Peer, Box::new(|| Ok(start()?.ready))) }),
         );
         jobs.push(self.job("gateway, from start to ready", None, &[Rule::AtMost(50.0)], sides)?);
         let twentieth = [Rule::Times(Side::Peer, 0.05)];
@@ -49,15 +49,15 @@ impl Bench<'_> {
                 let memory = gateway.memory()?;
                 Ok(if private { memory.private } else { memory.proportional })
             };
-            let mut sides: Vec<Taker<'_>> = vec![(Side::Hermes, Box::new(|| of(hermes()?)))];
+            let mut sides: Vec<Sampler<'_>> = vec![(Side::Hermes, Box::new(|| of(hermes()?)))];
             sides.extend(
                 peer.as_ref()
-                    .map(|start| -> Taker<'_> { (Side::Peer, Box::new(move || of(start()?))) }),
+                    .map(|start| -> Sampler<'_> { (Side::Peer, Box::new(move || of(start()?))) }),
             );
             jobs.push(Job { unit: "kB", ..self.job(name, None, &twentieth, sides)? });
         }
         #[expect(clippy::cast_precision_loss, reason = "a file's size")]
-        let size = fs::metadata(&self.scene.hermes)?.len() as f64 / 1e6;
+        let size = fs::metadata(&self.testbed.hermes)?.len() as f64 / 1e6;
         let figures = BTreeMap::from([(Side::Hermes, Figure::of(vec![size]).context("a sample")?)]);
         let rules = vec![Rule::AtMost(8.0)];
         jobs.push(Job {

@@ -1,4 +1,4 @@
-//! Jobs that change nothing: lists, statuses, a boot with nothing to do.
+//! Jobs that change nothing: lists, states, a boot with nothing to do.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -7,16 +7,16 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::super::peer::Functions;
-use super::super::sample::{Side, Taker};
-use super::super::scene::{Home, time};
+use super::super::sample::{Sampler, Side};
+use super::super::testbed::{Home, time};
 use super::{Bench, Job, Rule};
 
 /// The exit code of `status` of a gateway that is not running.
 const NOT_RUNNING: i32 = 3;
 
 impl Bench<'_> {
-    /// What changes nothing.
-    pub(super) fn asking(&self, home: &Home, profiles: usize) -> Result<Vec<Job>> {
+    /// Measures the jobs that change nothing.
+    pub(super) fn queries(&self, home: &Home, profiles: usize) -> Result<Vec<Job>> {
         let [path, scandir] = [&home.path, &home.scandir].map(|path| path.to_string_lossy());
         let [list, all, plan] = ["list", "status", "plan"].map(|job| [job, &*path, &*scandir]);
         let one = ["status", &*path, &*scandir, "agent1"];
@@ -68,7 +68,7 @@ impl Bench<'_> {
     }
 }
 
-fn call<'a>(functions: &'a RefCell<Functions>, request: &'a str) -> Taker<'a> {
+fn call<'a>(functions: &'a RefCell<Functions>, request: &'a str) -> Sampler<'a> {
     (Side::Peer, Box::new(move || functions.borrow_mut().call(request)))
 }
 

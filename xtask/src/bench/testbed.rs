@@ -1,4 +1,4 @@
-//! Homes with so many profiles, live trees on them, and the commands that are measured there.
+//! The test bed of a measurement: homes with many profiles, live supervision trees on them, and timed commands.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -10,25 +10,25 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::event::Timespec;
 use tempfile::TempDir;
 
-/// What a tree may take to begin or to end; a slow machine needs its time.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// One gateway in so many runs, the others are stopped.
+/// How long any wait may take; generous, for slow machines.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// One of this many gateways runs, the others are stopped.
 pub(super) const ONE_RUNS_OF: usize = 10;
-/// For how many services there is room in a tree.
-const ROOM: &str = "10000";
-/// Where scan directories are made: in memory, as `/run` is, if a plain user has a place there.
+/// The capacity of a tree, in services.
+const CAPACITY: &str = "10000";
+/// Where scan directories are created: in memory like `/run`, if an unprivileged user may write there.
 const MEMORY: &str = "/dev/shm";
 
-/// The programs that are measured, where a plain user may run them, and a place for homes and trees.
-pub(super) struct Scene {
+/// Copies of the measured programs that an unprivileged user may run, and a directory for homes and trees.
+pub(super) struct Testbed {
     dir: TempDir,
     scandirs: TempDir,
     pub(super) hermes: PathBuf,
     pub(super) floor: PathBuf,
 }
 
-impl Scene {
-    /// With copies of the programs in `built`.
+impl Testbed {
+    /// Copies the programs from the directory `built`.
     pub(super) fn new(built: &Path) -> Result<Self> {
         let mut place = tempfile::Builder::new();
         place.prefix("hermes-bench-");
@@ -47,7 +47,7 @@ impl Scene {
         self.dir.path()
     }
 
-    /// A home with profiles `agent0`, `agent1`, …; one of ten is to run if `some_run`.
+    /// Creates a home with profiles `agent0`, `agent1`, …; if `some_run`, every tenth has the intent `running`.
     pub(super) fn home(&self, name: &str, profiles: usize, some_run: bool) -> Result<Home> {
         let path = self.path().join(name);
         let home = Home { scandir: self.scandirs.path().join(name), path, profiles };
@@ -58,14 +58,14 @@ impl Scene {
         Ok(home)
     }
 
-    /// `hermes` about `home`.
+    /// `hermes` with `args`, on `home`.
     pub(super) fn hermes(&self, home: &Home, args: &[&str]) -> Command {
         let mut command = home.command(&self.hermes);
         command.args(args);
         command
     }
 
-    /// The floor program; `args` say where.
+    /// The floor program with `args`, on `home`.
     pub(super) fn floor(&self, home: &Home, args: &[&str]) -> Command {
         let mut command = home.command(&self.floor);
         command.args(args);
@@ -73,7 +73,7 @@ impl Scene {
     }
 }
 
-/// A home of profiles, and where the tree of its gateways is.
+/// A home with profiles, and the scan directory of its gateways.
 pub(super) struct Home {
     pub(super) path: PathBuf,
     pub(super) scandir: PathBuf,
@@ -81,7 +81,7 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Adds a profile as `hermes profile create` makes it, but for its gateway, which is a `sleep`.
+    /// Adds a profile like `hermes profile create` does, with `sleep` as its gateway.
     pub(super) fn add(&self, name: &str, number: usize, intent: &str) -> Result<()> {
         let home = self.path.join("profiles").join(name);
         fs::create_dir_all(home.join("logs"))?;
@@ -101,13 +101,13 @@ impl Home {
         Ok(())
     }
 
-    /// Gives a profile the built-in gateway, on this port.
+    /// Gives a profile the built-in gateway, on `port`.
     pub(super) fn serve(&self, name: &str, port: u16) -> Result<()> {
         let config = self.path.join("profiles").join(name).join("config.yaml");
         Ok(fs::write(config, format!("gateway:\n  port: {port}\n"))?)
     }
 
-    /// A program about this home; nothing of the caller's own Hermes reaches it.
+    /// A program on this home, with an environment of its own.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command
@@ -128,27 +128,27 @@ impl Home {
         self.scandir.join(format!("gateway-{profile}"))
     }
 
-    /// Starts an s6-svscan on the scan directory, which it makes anew.
+    /// Creates the scan directory anew and starts s6-svscan on it.
     pub(super) fn tree(&self) -> Result<Tree<'_>> {
         if self.scandir.exists() {
             fs::remove_dir_all(&self.scandir)?;
         }
         fs::create_dir(&self.scandir)?;
         let mut svscan = self.command(Path::new("s6-svscan"));
-        // -C came with s6 2.12, -c left with 2.15.
+        // s6 2.12 added -C, and 2.15 removed -c.
         let probe = svscan.args(["-C", "4", "--", "/nonexistent"]).output()?;
-        let room = if probe.status.code() == Some(100) { "-c" } else { "-C" };
+        let option = if probe.status.code() == Some(100) { "-c" } else { "-C" };
         let mut svscan = self.command(Path::new("s6-svscan"));
-        svscan.args([room, ROOM, "--"]).arg(&self.scandir).stderr(Stdio::null());
-        // Ctrl-C is for the bench, which then ends its trees.
+        svscan.args([option, CAPACITY, "--"]).arg(&self.scandir).stderr(Stdio::null());
+        // Only the bench gets Ctrl-C; it then stops its trees.
         svscan.process_group(0);
         let tree = Tree { home: self, child: svscan.spawn().context("failed to run s6-svscan")? };
-        until("s6-svscan takes commands", || Ok(tree.tell("-z").is_ok()))?;
+        until("s6-svscan takes commands", || Ok(tree.control("-z").is_ok()))?;
         Ok(tree)
     }
 }
 
-/// A live tree. Dropping it ends it.
+/// A live supervision tree, stopped on drop.
 pub(super) struct Tree<'a> {
     home: &'a Home,
     child: Child,
@@ -156,20 +156,20 @@ pub(super) struct Tree<'a> {
 
 impl Tree<'_> {
     /// Sends a command to s6-svscan, as `s6-svscanctl` does.
-    pub(super) fn tell(&self, option: &str) -> Result<()> {
+    pub(super) fn control(&self, option: &str) -> Result<()> {
         let mut command = self.home.command(Path::new("s6-svscanctl"));
         run(command.arg(option).arg(&self.home.scandir), &[0])
     }
 
-    /// How many supervisors s6-svscan has.
+    /// The number of supervisors below s6-svscan.
     pub(super) fn supervisors(&self) -> Result<usize> {
         let pid = self.child.id();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
         Ok(children.split_ascii_whitespace().count())
     }
 
-    fn end(&mut self) -> Result<()> {
-        if let Err(error) = self.tell("-t") {
+    fn stop(&mut self) -> Result<()> {
+        if let Err(error) = self.control("-t") {
             self.child.kill()?;
             self.child.wait()?;
             return Err(error);
@@ -180,22 +180,22 @@ impl Tree<'_> {
 
 impl Drop for Tree<'_> {
     fn drop(&mut self) {
-        if let Err(error) = self.end() {
-            super::say(format_args!("failed to end a tree: {error:#}"));
+        if let Err(error) = self.stop() {
+            super::print(format_args!("failed to stop a tree: {error:#}"));
         }
     }
 }
 
-/// Runs a command, which must end with one of `codes`.
+/// Runs a command, which must exit with one of `codes`.
 pub(super) fn run(command: &mut Command, codes: &[i32]) -> Result<()> {
     let output = command.output().with_context(|| format!("failed to run {command:?}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     let code = output.status.code();
-    ensure!(code.is_some_and(|code| codes.contains(&code)), "{command:?}: {code:?}\n{said}");
+    ensure!(code.is_some_and(|code| codes.contains(&code)), "{command:?}: {code:?}\n{stderr}");
     Ok(())
 }
 
-/// How long a command takes from its start to its end, in milliseconds.
+/// Runs a command, which must exit with one of `codes`, and returns how many milliseconds it took.
 pub(super) fn time(mut command: Command, codes: &[i32]) -> Result<f64> {
     command.stderr(Stdio::null());
     let start = Instant::now();
@@ -210,15 +210,15 @@ pub(super) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Looks every quarter of a millisecond until `look` says yes.
-pub(super) fn until(what: &str, mut look: impl FnMut() -> Result<bool>) -> Result<()> {
+/// Calls `check` every quarter of a millisecond until it returns true.
+pub(super) fn until(what: &str, mut check: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
-    while !look()? {
-        if start.elapsed() > PATIENCE {
-            bail!("not within {} s: {what}", PATIENCE.as_secs());
+    while !check()? {
+        if start.elapsed() > TIMEOUT {
+            bail!("{what}: not within {} s", TIMEOUT.as_secs());
         }
         let pause = Timespec { tv_sec: 0, tv_nsec: 250_000 };
-        // An interrupted pause only looks a little earlier.
+        // A pause that a signal interrupts only makes the next check earlier.
         let _ = rustix::event::poll(&mut [], Some(&pause));
     }
     Ok(())
