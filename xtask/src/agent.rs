@@ -1,7 +1,7 @@
-//! Installs the Python agent, whose gateway the tests run as the README says it is run.
+//! Installs the Python agent, whose gateway the tests run with the configuration in README.md.
 //!
-//! Into a virtual environment at `target/python-agent`, once. The tests run it as a plain user: where
-//! root builds in a directory that only root can enter, `target/python-agent` is a link out of it.
+//! It is installed once, in a virtual environment at `target/python-agent`. The tests run it as an unprivileged user: if
+//! root builds in a directory that only root may enter, `target/python-agent` is a symbolic link to a place outside.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -14,12 +14,12 @@ use xshell::Shell;
 
 use crate::venv;
 
-/// What is installed; `aiohttp` in the version that the agent's own extras name.
+/// The packages; `aiohttp` in the version that the agent's extras require.
 pub(crate) const REQUIREMENTS: &[&str] = &["hermes-agent==0.19.0", "aiohttp==3.14.1"];
-/// Where root installs if its build directory is closed to others.
+/// The directory for root, if other users have no access to the build directory.
 const ELSEWHERE: &str = "/var/cache/hermes-python-agent";
 
-/// Returns once the agent is there.
+/// Installs the agent unless it is installed; with `no_install` a missing one is an error.
 pub(crate) fn ensure(no_install: bool) -> Result<()> {
     let target = venv::target()?;
     let at = place()?;
@@ -34,7 +34,7 @@ pub(crate) fn ensure(no_install: bool) -> Result<()> {
     venv::remove(&at)?;
     let real = if is_open(&target) { at.clone() } else { ELSEWHERE.into() };
     venv::remove(&real)?;
-    // The programs in it are for everybody, whatever this shell's umask.
+    // All users may run its programs, whatever this shell's umask.
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     venv::create(&Shell::new()?, &real, REQUIREMENTS)
         .with_context(|| format!("failed to install {}", REQUIREMENTS.join(" and ")))?;
@@ -46,12 +46,12 @@ pub(crate) fn ensure(no_install: bool) -> Result<()> {
     Ok(())
 }
 
-/// Where it is, once it is installed.
+/// The directory of the installed agent.
 pub(crate) fn place() -> Result<PathBuf> {
     Ok(venv::target()?.join("python-agent"))
 }
 
-/// Whether users who are not in the owner's group can get to what is in `dir`, or none has to.
+/// Whether other users may enter `dir`. Always true unless this is root, since then the tests run as this user.
 fn is_open(dir: &Path) -> bool {
     let open = |dir: &Path| {
         fs::metadata(dir).is_ok_and(|metadata| metadata.permissions().mode() & 0o001 != 0)
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_below_a_closed_one_is_closed_to_others() {
+    fn a_directory_below_a_closed_one_is_closed() {
         let dir = tempfile::tempdir().unwrap();
         let below = dir.path().join("below");
         fs::create_dir(&below).unwrap();

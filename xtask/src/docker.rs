@@ -1,9 +1,9 @@
-//! The Docker engine: whether one answers, and commands that it is given.
+//! The Docker engine: a check that one answers, and the `docker` commands that several tasks run.
 
 use anyhow::{Context, Result, bail};
 use xshell::{Cmd, Shell};
 
-/// Fails where no engine answers.
+/// Fails if no engine answers.
 pub(crate) fn require(shell: &Shell) -> Result<()> {
     let info = ["info", "--format", "{{.ServerVersion}}"];
     let output = shell.cmd("docker").args(info).quiet().ignore_status().output();
@@ -14,28 +14,28 @@ pub(crate) fn require(shell: &Shell) -> Result<()> {
     };
     bail!(
         "no Docker engine answers: {why}; install one (on Debian: apt-get install docker.io), start it, \
-         and let this user use it"
+         and give this user access"
     )
 }
 
-/// `docker` with arguments, told before it runs.
-pub(crate) fn told<'a>(shell: &'a Shell, args: &[&str]) -> Cmd<'a> {
+/// Prints a `docker` command and returns it.
+pub(crate) fn printed<'a>(shell: &'a Shell, args: &[&str]) -> Cmd<'a> {
     println!("$ docker {}", args.join(" "));
     shell.cmd("docker").args(args).quiet()
 }
 
-/// Whether the engine has an image of that name.
+/// Whether the engine has an image with this name.
 pub(crate) fn has_image(shell: &Shell, image: &str) -> bool {
     let inspect = shell.cmd("docker").args(["image", "inspect", image]).quiet();
     inspect.ignore_stdout().ignore_stderr().run().is_ok()
 }
 
-/// Removes the name `image`, and what only that name kept.
+/// Removes the image's name, and the image if it has no other name.
 pub(crate) fn remove_image(shell: &Shell, image: &str) -> Result<()> {
     Ok(shell.cmd("docker").args(["rmi", image]).quiet().ignore_stdout().run()?)
 }
 
-/// Removes what carries `label`: containers first, then volumes.
+/// Removes the containers, then the volumes, that have `label`.
 pub(crate) fn remove_labelled(shell: &Shell, label: &str) -> Result<()> {
     let filter = format!("label={label}");
     for (list, remove) in [
@@ -43,7 +43,8 @@ pub(crate) fn remove_labelled(shell: &Shell, label: &str) -> Result<()> {
         (&["volume", "ls", "--quiet"], &["volume", "rm", "--force"]),
     ] {
         let found = shell.cmd("docker").args(list).arg("--filter").arg(&filter).quiet().read();
-        let found = found.with_context(|| format!("failed to list what is labelled {label}"))?;
+        let found =
+            found.with_context(|| format!("failed to list objects with the label {label}"))?;
         let found: Vec<_> = found.lines().collect();
         if !found.is_empty() {
             shell.cmd("docker").args(remove).args(found).quiet().ignore_stdout().run()?;

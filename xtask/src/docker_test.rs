@@ -1,8 +1,8 @@
-//! `cargo xtask docker-test`: the image, built and tried in containers.
+//! `cargo xtask docker-test`: builds the image and runs the container tests.
 //!
-//! The tests themselves are the targets `container` and `systemd` of the crate `tests`. They are told the image and a
-//! label, and whatever carries that label is removed in the end, also when they were killed. Image and
-//! label are this run's own, so that two runs on one engine don't disturb each other.
+//! The tests are the targets `container` and `systemd` of the crate `tests`. Environment variables name the image and a
+//! label for them. At the end everything with that label is removed, also if the tests were killed. Each run has an image
+//! and a label of its own, so that two runs on one engine do not disturb each other.
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -11,19 +11,19 @@ use xshell::{Cmd, Shell};
 use crate::image::ImageOptions;
 use crate::{docker, image, systemd_image};
 
-/// How many containers with a systemd run at once.
-const SYSTEMS_AT_ONCE: &str = "3";
+/// How many containers with systemd run at the same time.
+const SYSTEMD_THREADS: &str = "3";
 
-/// What to test, and how.
+/// Options of `cargo xtask docker-test`.
 #[derive(Args, Default)]
 pub(crate) struct TestOptions {
-    /// The base image of the image that is tested, with or without s6-overlay
+    /// The base image to build on, with or without s6-overlay
     #[arg(long, value_name = "IMAGE")]
     base: Option<String>,
-    /// Keep the containers of tests that fail
+    /// Keep the containers of failed tests
     #[arg(long)]
     keep: bool,
-    /// Only tests whose names contain this
+    /// Run only tests whose names contain this
     #[arg(value_name = "FILTER")]
     filter: Option<String>,
 }
@@ -55,7 +55,7 @@ pub(crate) fn run(test: &TestOptions, no_install: bool) -> Result<()> {
     done.and(removed)
 }
 
-/// Runs the tests of what a host's systemd does, which is the same whatever the image's base is.
+/// Runs the tests under systemd. They do not depend on the image's base.
 fn systemd(
     shell: &Shell,
     test: &TestOptions,
@@ -66,14 +66,14 @@ fn systemd(
     systemd_image::build(shell, tag, no_install)?;
     println!("docker-test: running the tests under systemd");
     let tests = tests(shell, test, "systemd", label).env("HERMES_TEST_SYSTEMD_IMAGE", tag);
-    // Each has a system of its own, which is much for a small machine.
-    let tests = tests.env("RUST_TEST_THREADS", SYSTEMS_AT_ONCE);
+    // Each test runs a systemd of its own, which is much for a small machine.
+    let tests = tests.env("RUST_TEST_THREADS", SYSTEMD_THREADS);
     tests.run().context("a test under systemd failed")
 }
 
 /// The command that runs the tests of one target.
 fn tests<'a>(shell: &'a Shell, test: &TestOptions, target: &str, label: &str) -> Cmd<'a> {
-    // The whole workspace: its dependencies are then built with the features that every other test has.
+    // With the whole workspace, dependencies have the same features as in all other tests and are not built again.
     let args = ["test", "--locked", "--workspace", "--features", "hermes-tests/docker"];
     shell
         .cmd(crate::cargo())
@@ -85,7 +85,7 @@ fn tests<'a>(shell: &'a Shell, test: &TestOptions, target: &str, label: &str) ->
         .quiet()
 }
 
-/// Runs the tests; `supervision` is the HERMES_SUPERVISION of all containers.
+/// Runs the container tests, with `supervision` as HERMES_SUPERVISION of all containers.
 fn suite(
     shell: &Shell,
     test: &TestOptions,
@@ -94,12 +94,9 @@ fn suite(
     supervision: Option<&str>,
 ) -> Result<()> {
     let mode = supervision.map(|mode| format!(" with HERMES_SUPERVISION={mode}"));
-    println!(
-        "docker-test: running the container tests{}; each starts containers of its own",
-        mode.unwrap_or_default()
-    );
+    println!("docker-test: running the container tests{}", mode.unwrap_or_default());
     let tests = tests(shell, test, "container", label)
-        // What can't hold under root's s6-svscan.
+        // These can't pass under root's s6-svscan.
         .args(supervision.map(|_| "--skip=unprivileged::"))
         .env("HERMES_TEST_IMAGE", tag)
         .envs(supervision.map(|mode| ("HERMES_TEST_SUPERVISION", mode)));

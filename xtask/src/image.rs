@@ -1,8 +1,7 @@
-//! `cargo xtask image`: the program in its release build, in an image.
+//! `cargo xtask image`: builds the program for release and the container image with it.
 //!
-//! The base is the one that is named, else the distribution's own image, and where no registry has that,
-//! one made from its packages. It has to be of the distribution this machine runs, whose C library the
-//! program is linked to.
+//! The base is the image of `--base`, else the distribution's own image, else, if that can't be pulled, one made from the
+//! distribution's packages. It must be of this machine's distribution, since the program is linked to its C library.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -15,13 +14,13 @@ use xshell::Shell;
 
 use crate::{docker, install};
 
-/// What an image is made of, and called.
+/// Options of `cargo xtask image`.
 #[derive(Args)]
 pub(crate) struct ImageOptions {
-    /// The base image; otherwise this machine's distribution, pulled or made from its packages
+    /// The base image [default: this machine's distribution, pulled or made from its packages]
     #[arg(long, value_name = "IMAGE")]
     pub(crate) base: Option<String>,
-    /// What the image is called
+    /// The name of the image
     #[arg(long, value_name = "TAG", default_value = "hermes:latest")]
     pub(crate) tag: String,
 }
@@ -39,8 +38,8 @@ pub(crate) fn run(image: &ImageOptions, no_install: bool) -> Result<()> {
     let context = context(&program)?;
     println!("image: `{}` from `{base}`", image.tag);
     let base = format!("BASE_IMAGE={base}");
-    let directory = context.path().to_str().context("a path in UTF-8")?;
-    docker::told(&shell, &["build", "--build-arg", &base, "--tag", &image.tag, directory])
+    let directory = context.path().to_str().context("a path is not valid UTF-8")?;
+    docker::printed(&shell, &["build", "--build-arg", &base, "--tag", &image.tag, directory])
         .run()
         .context("failed to build the image")?;
     println!("image: `{}` is built", image.tag);
@@ -48,7 +47,7 @@ pub(crate) fn run(image: &ImageOptions, no_install: bool) -> Result<()> {
 }
 
 pub(crate) fn release_build(shell: &Shell) -> Result<PathBuf> {
-    println!("image: building `hermes`, optimised; the first time takes minutes");
+    println!("image: building `hermes` for release; the first build takes minutes");
     let args = ["build", "--release", "--locked", "--package", "hermes-cli"];
     shell.cmd(crate::cargo()).args(args).quiet().run().context("failed to build `hermes`")?;
     let metadata = MetadataCommand::new()
@@ -59,29 +58,30 @@ pub(crate) fn release_build(shell: &Shell) -> Result<PathBuf> {
     Ok(metadata.target_directory.join("release/hermes").into_std_path_buf())
 }
 
-/// A base of this machine's own distribution.
+/// The name of a base image of this machine's distribution, which is pulled or made if it is missing.
 fn base(shell: &Shell, no_install: bool) -> Result<String> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let Some(distribution) = Distribution::of(&release) else {
-        bail!("this machine runs neither Debian nor Ubuntu; --base names a base image")
+        bail!("this machine runs neither Debian nor Ubuntu; name a base image with --base")
     };
     let made = distribution.made();
     let public = distribution.public();
-    if let Some(there) = [&public, &made].into_iter().find(|image| docker::has_image(shell, image))
+    if let Some(present) =
+        [&public, &made].into_iter().find(|image| docker::has_image(shell, image))
     {
-        return Ok(there.clone());
+        return Ok(present.clone());
     }
     println!("image: pulling the base image `{public}`");
-    if docker::told(shell, &["pull", &public]).run().is_ok() {
+    if docker::printed(shell, &["pull", &public]).run().is_ok() {
         return Ok(public);
     }
-    println!("image: it can't be pulled; making `{made}` from packages, which takes a minute");
+    println!("image: failed to pull it; making `{made}` from packages, which takes a minute");
     install::ensure(install::FOR_BASE, no_install)?;
     debootstrap(shell, &distribution, "s6,execline", &made)?;
     Ok(made)
 }
 
-/// Makes an image of the distribution's essential packages and `packages`.
+/// Makes an image from the distribution's essential packages and `packages`.
 pub(crate) fn debootstrap(
     shell: &Shell,
     distribution: &Distribution<'_>,
@@ -90,20 +90,20 @@ pub(crate) fn debootstrap(
 ) -> Result<()> {
     let dir = shell.create_temp_dir()?;
     let archive = dir.path().join("base.tar");
-    let archive = archive.to_str().context("a path in UTF-8")?;
+    let archive = archive.to_str().context("a path is not valid UTF-8")?;
     let include = format!("--include={packages}");
     let args = ["--variant=minbase", &include, distribution.codename, archive];
     println!("$ mmdebstrap {}", args.join(" "));
     shell
-        .cmd(install::find("mmdebstrap").context("mmdebstrap was just found")?)
+        .cmd(install::find("mmdebstrap").context("missing: mmdebstrap")?)
         .args(args)
         .quiet()
         .run()
         .context("failed to make a base image from packages")?;
-    Ok(docker::told(shell, &["import", archive, image]).run()?)
+    Ok(docker::printed(shell, &["import", archive, image]).run()?)
 }
 
-/// A distribution whose packages make a base.
+/// A distribution whose packages can make a base image.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Distribution<'a> {
     name: &'a str,
@@ -111,7 +111,7 @@ pub(crate) struct Distribution<'a> {
 }
 
 impl<'a> Distribution<'a> {
-    /// The one that `/etc/os-release` says.
+    /// Parses `/etc/os-release`; none for other distributions.
     pub(crate) fn of(release: &'a str) -> Option<Self> {
         let value = |key: &str| {
             let line = release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
@@ -121,19 +121,19 @@ impl<'a> Distribution<'a> {
         Some(Self { name, codename: value("VERSION_CODENAME")? })
     }
 
-    /// What registries call it.
+    /// Its image's name in registries.
     fn public(&self) -> String {
         let slim = if self.name == "debian" { "-slim" } else { "" };
         format!("{}:{}{slim}", self.name, self.codename)
     }
 
-    /// What one made from packages is called here.
+    /// The name of an image made from packages.
     fn made(&self) -> String {
         format!("hermes-base:{}", self.codename)
     }
 }
 
-/// What the Dockerfile copies from, with modes that don't depend on who checked the tree out.
+/// Creates the build context. Its file modes do not depend on the umask of whoever checked out the repository.
 fn context(program: &Path) -> Result<xshell::TempDir> {
     let context = Shell::new()?.create_temp_dir()?;
     copy(&crate::root().join("docker"), context.path())

@@ -1,7 +1,7 @@
-//! Finds the programs and Python modules that the other tasks need, and installs what is missing.
+//! Finds the programs and Python modules that the other tasks need, and installs missing ones.
 //!
-//! It installs only where `apt-get` exists and needs no answer (as root, or through `sudo -n`), and prints every
-//! command before it runs. Everywhere else it prints the command to run and fails.
+//! It installs with `apt-get`, as root or through `sudo -n`, and prints every command before it runs. If neither works, it
+//! fails and prints the command for a person to run.
 
 use std::env;
 use std::fs;
@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use xshell::Shell;
 
-/// Programs and Python modules that belong together, and the packages that bring them, by their names
-/// in Debian.
+/// Programs and Python modules, and the Debian packages that contain them.
 pub(crate) struct Tool {
     programs: &'static [&'static str],
     modules: &'static [&'static str],
@@ -27,15 +26,15 @@ const S6: Tool = Tool {
 const SHELLCHECK: Tool =
     Tool { programs: &["shellcheck"], modules: &[], packages: &["shellcheck"] };
 const STRACE: Tool = Tool { programs: &["strace"], modules: &[], packages: &["strace"] };
-/// What tells how a `.env` is read.
+/// The reference for reading a `.env`.
 const DOTENV: Tool = Tool { programs: &[], modules: &["dotenv"], packages: &["python3-dotenv"] };
-/// What the Python agent is installed with.
+/// Creates the virtual environment of the Python agent.
 const VENV: Tool = Tool { programs: &[], modules: &["ensurepip"], packages: &["python3-venv"] };
-/// What reads a property list of launchd's on a machine that is no Mac.
+/// Reads launchd's property lists on a machine that is not a Mac.
 const PLISTUTIL: Tool =
     Tool { programs: &["plistutil"], modules: &[], packages: &["libplist-utils"] };
 
-/// The browser that looks at the dashboard, and what drives it.
+/// The browser for the dashboard's tests, and its WebDriver.
 const BROWSER: Tool = Tool {
     programs: &["chromium", "chromedriver"],
     modules: &[],
@@ -45,14 +44,14 @@ const BROWSER: Tool = Tool {
 const MMDEBSTRAP: Tool =
     Tool { programs: &["mmdebstrap"], modules: &[], packages: &["mmdebstrap"] };
 
-/// What makes a base image where none can be pulled.
+/// Tools that make a base image if none can be pulled.
 pub(crate) const FOR_BASE: &[Tool] = &[MMDEBSTRAP];
-/// What `cargo xtask demo` needs.
+/// Tools of `cargo xtask demo`.
 pub(crate) const FOR_DEMO: &[Tool] = &[S6];
-/// What `cargo xtask test` needs.
+/// Tools of `cargo xtask test`.
 pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK, STRACE, DOTENV, VENV, PLISTUTIL, BROWSER];
 
-/// Returns once every program of `tools` is there.
+/// Installs each missing one of `tools`; with `no_install` a missing one is an error.
 pub(crate) fn ensure(tools: &[Tool], no_install: bool) -> Result<()> {
     let lacking = lacking(tools);
     if lacking.is_empty() {
@@ -72,7 +71,7 @@ pub(crate) fn ensure(tools: &[Tool], no_install: bool) -> Result<()> {
     }
     let Some(prefix) = host.unattended() else {
         bail!(
-            "missing: {missing}, and this user may not install without being asked; run: {by_hand}"
+            "missing: {missing}; installing them needs root or a sudo without password; run: {by_hand}"
         );
     };
 
@@ -81,7 +80,7 @@ pub(crate) fn ensure(tools: &[Tool], no_install: bool) -> Result<()> {
     let install =
         apt(prefix, &[&["install", "--yes", "--no-install-recommends"], &packages[..]].concat());
     if run(&shell, &install).is_err() {
-        println!("the package lists may be missing or old");
+        println!("updating the package lists, which may be missing or old");
         run(&shell, &apt(prefix, &["update"]))
             .and_then(|()| run(&shell, &install))
             .with_context(|| format!("failed to install {}", packages.join(", ")))?;
@@ -110,8 +109,8 @@ fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-/// A Python that has `module`, the system's own before others: those of version managers may be for
-/// their user alone.
+/// A Python that has `module`. The system's own comes first: other users may have no access to that of a version
+/// manager.
 pub(crate) fn python_with(module: &str) -> Option<PathBuf> {
     let shell = Shell::new().ok()?;
     let system = Some(PathBuf::from("/usr/bin/python3")).filter(|path| is_executable(path));
@@ -134,30 +133,30 @@ fn missing(tools: &[&Tool]) -> Vec<String> {
     programs.map(ToString::to_string).chain(modules).collect()
 }
 
-/// What another package manager calls a package of Debian's.
+/// The name of a Debian package in another package manager.
 fn name_in<'a>(manager: &str, package: &'a str) -> &'a str {
     match (manager, package) {
         ("apk", "python3-dotenv") => "py3-dotenv",
         ("pacman", "python3-dotenv") => "python-dotenv",
         ("apk", "libplist-utils") => "libplist-util",
         ("brew" | "pacman", "libplist-utils") => "libplist",
-        // Elsewhere it comes with Python itself.
+        // Part of Python itself there.
         ("apk" | "brew", "python3-venv") => "python3",
         ("pacman", "python3-venv") => "python",
         ("apk", "chromium-driver") => "chromium-chromedriver",
-        // Elsewhere the browser brings it.
+        // Part of the browser's package there.
         ("pacman", "chromium-driver") => "chromium",
         ("brew", "chromium-driver") => "chromedriver",
         _ => package,
     }
 }
 
-/// What decides how packages get onto this machine.
+/// How packages are installed on this machine.
 struct Host {
-    /// The package manager, by the name of its program.
+    /// The program of the package manager.
     manager: Option<&'static str>,
     root: bool,
-    /// `sudo` is there and asks for no password.
+    /// Whether `sudo` works without a password.
     sudo: bool,
 }
 
@@ -175,7 +174,7 @@ impl Host {
         Self { manager, root, sudo }
     }
 
-    /// The command a person types, if the package manager is one we know.
+    /// The command for a person to type, if the package manager is known.
     fn by_hand(&self, packages: &[&str]) -> Option<String> {
         let manager = self.manager?;
         let verb = match manager {
@@ -188,7 +187,7 @@ impl Host {
         Some(format!("{sudo}{manager} {verb} {}", packages.join(" ")))
     }
 
-    /// What to put before `apt-get` where it can run without a question.
+    /// The words before `apt-get` that let it run without a question; none if it can't.
     fn unattended(&self) -> Option<&'static [&'static str]> {
         match self {
             Self { manager: Some("apt-get"), root: true, .. } => Some(&[]),
@@ -199,11 +198,11 @@ impl Host {
 }
 
 fn apt<'a>(prefix: &[&'a str], args: &[&'a str]) -> Vec<&'a str> {
-    // `env` and not the child's environment: sudo would drop that, and the printed command is all there is.
+    // `env` instead of the child's environment, which sudo drops; and so the printed command is complete.
     [prefix, &["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"], args].concat()
 }
 
-/// Runs a command and shows it.
+/// Prints a command and runs it.
 pub(crate) fn run(shell: &Shell, command: &[&str]) -> Result<()> {
     let (program, args) = command.split_first().context("an empty command")?;
     println!("$ {}", command.join(" "));
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_asks_nothing() {
+    fn apt_is_noninteractive() {
         let command = apt(&["sudo", "-n"], &["update"]);
         assert_eq!(command.join(" "), "sudo -n env DEBIAN_FRONTEND=noninteractive apt-get update");
     }

@@ -1,13 +1,13 @@
-//! `cargo xtask load`: the load test at full size, with its figures.
+//! `cargo xtask load`: runs the load test at full size and prints its figures.
 //!
-//! Some minutes and 4,000 processes: too much for every run of the checks, which have a small one.
+//! It takes minutes and 4,000 processes. The normal checks run it at a small size.
 
 use anyhow::{Context, Result};
 use xshell::Shell;
 
 use crate::install;
 
-/// Runs the load test with 450 gateways under s6-svscan as s6 has it, and with 1,000 under `hermes up`.
+/// Runs the load test with 450 gateways under a plain s6-svscan, and with 1,000 under `hermes up`.
 pub(crate) fn run(no_install: bool) -> Result<()> {
     install::ensure(install::FOR_TEST, no_install)?;
     let shell = Shell::new()?;

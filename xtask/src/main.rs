@@ -1,9 +1,9 @@
-//! `cargo xtask`: what a developer or CI does with the tree beyond building it.
+//! `cargo xtask`: the tasks of developers and CI beyond building: checks, demo, image, measurements.
 //!
-//! A thin dispatcher; each task is a file of its own. Nothing here depends on a crate of the product,
-//! so the checks run, and say what is wrong, also while the product does not compile.
+//! This file parses the command line; each task has a file of its own. xtask depends on no crate of the product, so
+//! the checks also run while the product does not compile.
 #![expect(clippy::print_stderr, reason = "`main` prints the error that ends a task")]
-#![expect(clippy::print_stdout, reason = "xtask talks to the person, or the CI log, that runs it")]
+#![expect(clippy::print_stdout, reason = "tasks print their progress")]
 
 mod agent;
 mod bench;
@@ -34,7 +34,7 @@ enum Xtask {
     Test {
         #[command(flatten)]
         tools: Tools,
-        /// Fail if no Docker engine answers, or if a test could not run for lack of root
+        /// Fail if no Docker engine answers, or if a test did not run because it needs root
         #[arg(long)]
         docker: bool,
     },
@@ -44,7 +44,7 @@ enum Xtask {
     Deny(Tools),
     /// Show the product's main job live, in a temporary home
     Demo(Tools),
-    /// Measure Hermes beside the Python implementation, s6's tools and the floor of the machine
+    /// Measure Hermes, s6's tools, the Python implementation and a minimal program
     Bench {
         #[command(flatten)]
         bench: bench::BenchOptions,
@@ -67,21 +67,21 @@ enum Xtask {
     },
     /// Run the load test at full size: 450 gateways under a plain s6-svscan, 1,000 under `hermes up`
     Load(Tools),
-    /// Do random things to a live tree, and compare it with a model after each
+    /// Run random commands and faults on a live tree, and compare it with a model after each
     Soak {
         #[command(flatten)]
         soak: soak::SoakOptions,
         #[command(flatten)]
         tools: Tools,
     },
-    /// Install what the other tasks need: programs, the Python agent, cargo-deny
+    /// Install the tools of the other tasks: programs, the Python agent, cargo-deny
     Install(Tools),
 }
 
-/// What a task may do about missing programs.
+/// How a task treats missing programs.
 #[derive(Args)]
 struct Tools {
-    /// Fail and name the command instead of installing missing programs
+    /// Do not install missing programs; fail and print the command that does
     #[arg(long)]
     no_install: bool,
 }
@@ -99,7 +99,7 @@ fn main() -> ExitCode {
         Xtask::Soak { soak, tools } => soak::run(&soak, tools.no_install),
         Xtask::Install(tools) => test::for_test(tools.no_install),
     };
-    // Not `-> Result`: that prints a backtrace where `RUST_BACKTRACE` is set.
+    // `main` does not return a `Result`, since that prints a backtrace if `RUST_BACKTRACE` is set.
     if let Err(error) = done {
         eprintln!("error: {error}");
         error.chain().skip(1).for_each(|cause| eprintln!("  caused by: {cause}"));

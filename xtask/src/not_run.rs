@@ -1,7 +1,7 @@
-//! Tests that passed without having run, collected from the lines that they print.
+//! Collects the tests that report that they did not run.
 //!
-//! libtest has no result for a test that can't run here. One that needs root, and has it not, prints
-//! `not run: NAME: needs root` to standard error, past libtest's capture, and returns.
+//! libtest has no such result. A test that needs root, and runs as another user, prints `not run: NAME: needs root` to
+//! standard error, past libtest's capture, and returns.
 
 use std::io::{self, BufRead, BufReader, IsTerminal, PipeReader, Write};
 use std::process::{Command, ExitStatus};
@@ -9,10 +9,10 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 
-/// What ends the output. The end of the pipe may never come: a process that a test left behind holds it open.
+/// Marks the end of the output. The pipe itself may stay open in a process that a test left behind.
 const END: &[u8] = b"\0end of the output\n";
 
-/// A test that did not run.
+/// A test that did not run, and why.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NotRun {
     name: String,
@@ -28,9 +28,9 @@ impl NotRun {
     }
 }
 
-/// Runs a command, passes its standard error on line by line, and returns the tests that it did not run.
+/// Runs a command, passes on its standard error line by line, and returns the tests that did not run.
 pub(crate) fn collect(command: &mut Command) -> Result<(ExitStatus, Vec<NotRun>)> {
-    // cargo colours its messages for a terminal, and its standard error is a pipe here.
+    // cargo colours messages only if its standard error is a terminal, and here that is a pipe.
     if io::stderr().is_terminal() && std::env::var_os("CARGO_TERM_COLOR").is_none() {
         command.env("CARGO_TERM_COLOR", "always");
     }
@@ -68,7 +68,7 @@ fn pass_on(reader: PipeReader, mut to: impl Write) -> io::Result<Vec<NotRun>> {
     Ok(not_run)
 }
 
-/// The tests as a person reads them, if there are any.
+/// The tests as a list to print; none if all ran.
 pub(crate) fn list(not_run: &[NotRun]) -> Option<String> {
     let head = match not_run.len() {
         0 => return None,
@@ -101,7 +101,7 @@ mod tests {
         not run: it: was not needed\n";
 
     #[test]
-    fn the_tests_are_collected_and_everything_is_passed_on() {
+    fn tests_are_collected_and_the_output_is_passed_on() {
         let (passed_on, not_run) = read(OUTPUT);
         assert_eq!(passed_on, OUTPUT);
         assert_eq!(
@@ -119,9 +119,9 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_stays_does_not_hold_up_the_end() {
+    fn a_remaining_process_does_not_block_the_end() {
         let (reader, writer) = io::pipe().unwrap();
-        // `cat` has the standard error of its parent, and stays until `writer` is closed.
+        // `cat` inherits the standard error, and runs until `writer` is closed.
         let script = "exec 3<&0; cat <&3 & echo 'not run: a: needs root' >&2; exit 3";
         let (status, not_run) =
             collect_to(Command::new("sh").args(["-c", script]).stdin(reader), io::sink()).unwrap();

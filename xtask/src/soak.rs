@@ -1,6 +1,6 @@
-//! `cargo xtask soak`: random commands and faults on a live tree for as long as one likes.
+//! `cargo xtask soak`: runs random commands and faults on a live tree for a given time.
 //!
-//! The test itself is the target `model` of the crate `tests`, which `cargo xtask test` runs for a minute.
+//! The test is the target `model` of the crate `tests`, which `cargo xtask test` runs for a minute.
 
 use anyhow::Result;
 use clap::Args;
@@ -8,18 +8,18 @@ use xshell::Shell;
 
 use crate::install;
 
-/// How long, and which chance.
+/// Options of `cargo xtask soak`.
 #[derive(Args)]
 pub(crate) struct SoakOptions {
-    /// For how many minutes
+    /// How long to run, in minutes
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
-    /// What a failure has named; otherwise another one each time
+    /// The seed of the random numbers, as a failure prints it [default: a new one]
     #[arg(long)]
     seed: Option<u64>,
 }
 
-/// Runs it.
+/// Runs the test.
 pub(crate) fn run(soak: &SoakOptions, no_install: bool) -> Result<()> {
     install::ensure(install::FOR_DEMO, no_install)?;
     let shell = Shell::new()?;

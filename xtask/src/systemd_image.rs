@@ -1,7 +1,6 @@
-//! The image for tests under systemd: process 1 is systemd, and `hermes` a user who lingers.
+//! The image for tests under systemd: process 1 is systemd, and lingering is on for the user `hermes`.
 //!
-//! No registry's image has systemd as process 1, so the base is always made from packages. The program is
-//! the one that the other image has been built with.
+//! Registries have no image with systemd as process 1, so the base is always made from packages.
 
 use std::fs;
 
@@ -11,10 +10,10 @@ use xshell::Shell;
 use crate::image::{self, Distribution};
 use crate::{docker, install};
 
-/// What a system with logins needs besides the essential packages.
+/// The packages of a system with logins, beside the essential ones.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd";
 
-/// What makes a host of the base: the journal is kept, and the user's manager is there from the start.
+/// Makes the journal persistent, and starts the user's systemd manager at boot.
 const DOCKERFILE: &str = "\
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
@@ -25,7 +24,7 @@ COPY hermes /usr/local/bin/hermes
 CMD [\"/lib/systemd/systemd\"]
 ";
 
-/// Builds it under the name `tag`.
+/// Builds the image with the name `tag`.
 pub(crate) fn build(shell: &Shell, tag: &str, no_install: bool) -> Result<()> {
     let base = base(shell, no_install)?;
     let context = shell.create_temp_dir()?;
@@ -33,17 +32,18 @@ pub(crate) fn build(shell: &Shell, tag: &str, no_install: bool) -> Result<()> {
         .and_then(|()| fs::write(context.path().join("Dockerfile"), DOCKERFILE))
         .context("failed to prepare the build context")?;
     let base = format!("BASE_IMAGE={base}");
-    let directory = context.path().to_str().context("a path in UTF-8")?;
-    docker::told(shell, &["build", "--build-arg", &base, "--tag", tag, directory])
+    let directory = context.path().to_str().context("a path is not valid UTF-8")?;
+    docker::printed(shell, &["build", "--build-arg", &base, "--tag", tag, directory])
         .run()
         .context("failed to build the image with systemd")
 }
 
-/// The base, kept by the engine from one run to the next.
+/// The name of the base image, which is made if the engine does not have it.
 fn base(shell: &Shell, no_install: bool) -> Result<String> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let distribution = Distribution::of(&release)
-        .context("this machine runs neither Debian nor Ubuntu, of which the image is made")?;
+    let distribution = Distribution::of(&release).context(
+        "this machine runs neither Debian nor Ubuntu, whose packages the image is made from",
+    )?;
     let base = format!("hermes-systemd-base:{}", distribution.codename);
     if !docker::has_image(shell, &base) {
         println!("docker-test: making `{base}` from packages, which takes a minute");

@@ -1,7 +1,8 @@
-//! `cargo xtask test`: every check there is, one after the other, on a machine that may lack the tools.
+//! `cargo xtask test`: installs missing tools, then runs every check, one after the other.
 //!
-//! A step that fails does not stop those after it; the end names each that failed and the command to run it alone. CI
-//! runs exactly this with `--docker`, which demands the image's tests: elsewhere they run where an engine answers.
+//! A step that fails does not stop the steps after it; the end lists each failed step with the command that runs it
+//! alone. CI runs `cargo xtask test --docker`, which requires the container tests. Without `--docker` they run if a Docker
+//! engine answers.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -46,7 +47,7 @@ struct Step {
 }
 
 impl Step {
-    /// The command as a person types it.
+    /// The command line, for a person to type.
     fn alone(&self) -> String {
         let env =
             self.rustdocflags.map(|flags| format!("RUSTDOCFLAGS='{flags}' ")).unwrap_or_default();
@@ -59,17 +60,17 @@ impl Step {
     }
 }
 
-/// Runs all checks; those of the image where a Docker engine answers, or in any case with `docker`.
+/// Runs all checks; the container tests if a Docker engine answers, or always with `docker`.
 pub(crate) fn run(no_install: bool, docker: bool) -> Result<()> {
     let shell = Shell::new()?;
     shell.change_dir(crate::root());
     let start = Instant::now();
 
     let mut report = Report::default();
-    // Without its tools every later step would fail for that reason only.
+    // Without its tools every later step would fail, too.
     report.step("tools", "cargo xtask install", || for_test(no_install));
     report.end()?;
-    // In the order in which a mistake is cheapest to find.
+    // The cheapest checks come first.
     report.cargo(&FMT, &shell);
     report.cargo(&CLIPPY, &shell);
     report.step("tidy", "cargo xtask tidy", tidy::run);
@@ -84,7 +85,7 @@ pub(crate) fn run(no_install: bool, docker: bool) -> Result<()> {
     });
     report.cargo(&DOC, &shell);
     let engine = if docker { Ok(()) } else { docker::require(&shell) };
-    let left_out = match engine {
+    let skipped = match engine {
         Ok(()) => {
             report.step("docker-test", "cargo xtask docker-test", || {
                 docker_test::run(&TestOptions::default(), no_install)
@@ -92,8 +93,8 @@ pub(crate) fn run(no_install: bool, docker: bool) -> Result<()> {
             ""
         }
         Err(why) => {
-            println!("docker-test: left out: {why}");
-            ", but for the image's, which were left out"
+            println!("docker-test: skipped: {why}");
+            ", without the skipped container tests"
         }
     };
     if let Some(list) = not_run::list(&not_run) {
@@ -103,25 +104,25 @@ pub(crate) fn run(no_install: bool, docker: bool) -> Result<()> {
         }
     }
     report.end()?;
-    println!("all checks passed in {}{left_out}", seconds(start.elapsed()));
+    println!("all checks passed in {}{skipped}", seconds(start.elapsed()));
     Ok(())
 }
 
-/// Returns once everything is there that the checks need.
+/// Installs all tools that the checks need.
 pub(crate) fn for_test(no_install: bool) -> Result<()> {
     install::ensure(install::FOR_TEST, no_install)?;
     deny::ensure(no_install)?;
     agent::ensure(no_install)
 }
 
-/// The steps that failed so far, each with the command to run it alone.
+/// The failed steps, each with the command that runs it alone.
 #[derive(Default)]
 struct Report {
     failed: Vec<(String, String)>,
 }
 
 impl Report {
-    /// Runs a step and prints how it went.
+    /// Runs a step and prints its result.
     fn step(&mut self, name: &str, alone: &str, run: impl FnOnce() -> Result<()>) {
         println!("{name}: {alone}");
         let start = Instant::now();
@@ -144,7 +145,7 @@ impl Report {
         self.failed.push((name.to_owned(), alone.to_owned()));
     }
 
-    /// Fails if a step did, and names all that did.
+    /// Fails if a step failed, and lists all failed steps.
     fn end(&self) -> Result<()> {
         let lines = self.failed.iter().map(|(name, alone)| format!("\n  {name}: {alone}"));
         match self.failed.len() {
@@ -164,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_step_runs_and_the_end_names_those_that_failed() {
+    fn every_step_runs_and_the_end_lists_the_failed_ones() {
         let mut report = Report::default();
         let mut ran = 0;
         for (step, passes) in [(&FMT, false), (&CLIPPY, true), (&DOC, false)] {
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_failed_is_no_error() {
+    fn passed_steps_are_no_error() {
         let mut report = Report::default();
         report.step(FMT.name, &FMT.alone(), || Ok(()));
         report.end().unwrap();

@@ -1,4 +1,4 @@
-//! What pip installs: each in a virtual environment of its own below the build directory.
+//! Virtual environments below the build directory, one for each installation with pip.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,39 +8,38 @@ use xshell::Shell;
 
 use crate::install;
 
-/// The file that is written last, so that a half-done installation is done again.
+/// The file that is written last, so that an interrupted installation is repeated.
 const STAMP: &str = "installed-by-xtask";
-/// What `cargo install --root` leaves in a directory.
+/// The file that `cargo install --root` writes.
 const CARGO_ROOT: &str = ".crates.toml";
 
-/// The build directory that this program is in.
+/// The build directory of this program.
 pub(crate) fn target() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     let target = program.ancestors().nth(2).context("target/<profile>/xtask")?;
     Ok(target.to_owned())
 }
 
-/// Whether `dir` has what `stamp` names.
+/// Whether `stamp` is recorded in `dir`.
 pub(crate) fn has(dir: &Path, stamp: &str) -> bool {
     fs::read_to_string(dir.join(STAMP)).is_ok_and(|found| found == stamp)
 }
 
-/// Records that `dir` has what `stamp` names.
+/// Records `stamp` in `dir`, once the installation is complete.
 pub(crate) fn record(dir: &Path, stamp: &str) -> Result<()> {
     Ok(fs::write(dir.join(STAMP), stamp)?)
 }
 
-/// Creates a virtual environment and has its pip install what `args` name.
+/// Creates a virtual environment and runs `pip install` with `args` in it.
 pub(crate) fn create(shell: &Shell, dir: &Path, args: &[&str]) -> Result<()> {
-    let python =
-        install::python_with("ensurepip").context("there is no python3 with `ensurepip`")?;
+    let python = install::python_with("ensurepip").context("missing: python3 with `ensurepip`")?;
     install::run(shell, &[text(&python)?, "-m", "venv", text(dir)?])?;
     let python = dir.join("bin/python");
     let pip = [text(&python)?, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
     install::run(shell, &[&pip, args].concat())
 }
 
-/// Removes a link, a virtual environment, or what cargo installed.
+/// Removes a symbolic link, a virtual environment, or a directory of `cargo install`.
 pub(crate) fn remove(path: &Path) -> Result<()> {
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
     if !metadata.is_dir() {
@@ -52,7 +51,7 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     Ok(fs::remove_dir_all(path)?)
 }
 
-/// A path for a command line that is printed, too.
+/// A path as text, for a command line that is printed.
 pub(crate) fn text(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("`{}` is not valid UTF-8", path.display()))
 }
@@ -64,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_installed_and_links_are_removed() {
+    fn only_installations_and_links_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let (venv, link) = (dir.path().join("venv"), dir.path().join("link"));
         for file in ["pyvenv.cfg", CARGO_ROOT] {

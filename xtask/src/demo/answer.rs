@@ -1,9 +1,9 @@
-//! What `hermes` answers to the demo: an exit code with its output, and a gateway's status read from JSON.
+//! The results of `hermes` commands in the demo: exit code and output, and a gateway's status from JSON.
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use serde_json::Value;
 
-/// What a command behind the scenes said.
+/// The result of a command that the demo runs for itself.
 pub(super) struct Answer {
     pub(super) line: String,
     pub(super) code: Option<i32>,
@@ -19,7 +19,7 @@ impl Answer {
     }
 }
 
-/// A gateway, as its status says.
+/// A gateway's status.
 #[derive(Debug)]
 pub(super) struct Gateway {
     pub(super) state: String,
@@ -31,7 +31,7 @@ pub(super) struct Gateway {
 
 impl Gateway {
     pub(super) fn parse(text: &str) -> Result<Self> {
-        let json: Value = serde_json::from_str(text).context("that is not JSON")?;
+        let json: Value = serde_json::from_str(text).context("the output is not JSON")?;
         let string = |key: &str| {
             Ok::<_, Error>(json[key].as_str().with_context(|| format!("no `{key}`"))?.to_owned())
         };
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_without_a_state_is_none() {
+    fn a_status_without_its_fields_is_an_error() {
         for text in ["", "[]", "{}", r#"{"state":"up"}"#] {
             assert!(Gateway::parse(text).is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! The least HTTP that asks a gateway for its health. Not a client: one request, one answer, the connection closes.
+//! A minimal HTTP request for a gateway's health: one request, one answer, then the connection closes.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -41,10 +41,10 @@ fn fetch(port: u16, path: &str) -> Result<String> {
 
 fn body(answer: &str) -> Result<Value> {
     let (head, body) =
-        answer.split_once("\r\n\r\n").context("the answer has no end of its head")?;
+        answer.split_once("\r\n\r\n").context("the answer has no end of its headers")?;
     let status = head.lines().next().unwrap_or_default();
     ensure!(status.starts_with("HTTP/1.1 200"), "the answer is `{status}`");
-    serde_json::from_str(body).with_context(|| format!("the answer is no JSON: {body}"))
+    serde_json::from_str(body).with_context(|| format!("the answer is not JSON: {body}"))
 }
 
 #[cfg(test)]
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listener_is_asked_and_its_absence_is_seen() {
+    fn a_listener_answers_and_a_closed_port_refuses() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = thread::spawn(move || {
@@ -68,7 +68,7 @@ mod tests {
         });
         assert_eq!(get_json(port, "/health").unwrap()["pid"], 7);
         assert!(server.join().unwrap().starts_with("GET /health HTTP/1.1\r\n"));
-        // A test that starts a process right now may hold a copy of the listener until its exec.
+        // A process that another test starts may hold a copy of the listener until its exec.
         let end = Instant::now() + TIMEOUT;
         while !is_refused(port) {
             assert!(Instant::now() < end, "port {port} still answers");
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_full_success_is_one() {
+    fn only_a_complete_answer_with_status_200_is_accepted() {
         for answer in [
             "",
             "HTTP/1.1 200 OK\r\n",

@@ -1,4 +1,4 @@
-//! The act of the demo in which a gateway is parked.
+//! The step of the demo in which a gateway is parked.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use super::stage::say;
 use super::{Demo, Profile};
 
 impl Demo {
-    /// Bob's configuration goes wrong, and is mended.
+    /// Breaks Bob's configuration, checks that the gateway is parked, and repairs the configuration.
     pub(super) fn park(&self) -> Result<()> {
         let Profile { name, port } = &self.profiles[1];
         let path = self.home(name).join("config.yaml");

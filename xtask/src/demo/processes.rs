@@ -1,7 +1,7 @@
-//! Which processes belong to the demo, told by `/proc` and not by what Hermes says.
+//! Finds the demo's processes in `/proc`, independently of Hermes.
 //!
-//! All of them carry the path of the demo's temporary directory in their command line, environment or working
-//! directory, and no other process does; only such processes are ever signalled.
+//! They and no others have the path of the demo's temporary directory in their command line, environment or working
+//! directory. Only such processes are ever signalled.
 
 use std::fmt;
 use std::fs;
@@ -11,17 +11,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A process, as `/proc` has it.
+/// A process in `/proc`.
 pub(super) struct Process {
     pub(super) pid: u32,
     parent: u32,
     args: Vec<String>,
-    /// `KEY=value` each, and the working directory.
+    /// The environment as `KEY=value`, and the working directory.
     surroundings: Vec<String>,
 }
 
 impl Process {
-    /// Reads one; none where it is gone, a zombie, or another user's.
+    /// Reads one; none if it is gone, a zombie, or another user's.
     fn read(pid: u32) -> Option<Self> {
         let dir = proc(pid);
         let list = |name| {
@@ -44,7 +44,7 @@ impl Process {
         self.args.iter().chain(&self.surroundings).any(|word| word.contains(&*dir))
     }
 
-    /// Whether this is a supervisor, a logger, a gateway or a command of the profile.
+    /// Whether it is a supervisor, a logger, a gateway or a command of the profile.
     pub(super) fn is_about(&self, profile: &str) -> bool {
         let marks = [
             format!("gateway-{profile}"),
@@ -60,7 +60,7 @@ impl Process {
                 .any(|word| marks.iter().any(|mark| word.contains(mark)))
     }
 
-    /// Whether this is `ancestor` or comes from it through processes of `all`.
+    /// Whether it is `ancestor` or one of its descendants in `all`.
     pub(super) fn is_below(&self, ancestor: u32, all: &[Self]) -> bool {
         let parent = || all.iter().find(|process| process.pid == self.parent);
         self.pid == ancestor || parent().is_some_and(|parent| parent.is_below(ancestor, all))
@@ -93,7 +93,7 @@ pub(super) fn exists(pid: u32) -> bool {
     proc(pid).exists()
 }
 
-/// Sends a signal to a process that was found here, or is our child. One that has ended meanwhile is no error.
+/// Sends a signal to a process that was found here, or is a child. One that has ended meanwhile is not an error.
 pub(super) fn signal(pid: u32, signal: Signal) -> Result<()> {
     let raw = i32::try_from(pid)
         .ok()
@@ -125,7 +125,7 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // A process amid its exec has no environment yet: one that answers is past it.
+        // During its exec a process has no environment. One that answers is past it.
         child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
         child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
         let found = mentioning(dir.path()).unwrap();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn profiles_are_told_apart_from_users_of_the_same_name() {
+    fn a_profile_differs_from_a_user_of_the_same_name() {
         let process = |args: &[&str], env: &str| Process {
             pid: 2,
             parent: 1,

@@ -1,7 +1,7 @@
-//! The demo's stage: a temporary home, the commands that run in it, and the `hermes up` that this demo started.
+//! The demo's stage: a temporary home, the commands that run in it, and the demo's `hermes up`.
 //!
-//! Every wait ends at a deadline or at Ctrl-C. Between two looks it listens to what `hermes up` says and prints
-//! it, so only one thread writes to the terminal. Dropping the stage ends the tree and removes the directory.
+//! Every wait ends at a deadline or at Ctrl-C. Between two checks the wait prints the lines of `hermes up`, so that only
+//! one thread writes to the terminal. Dropping the stage stops the tree and removes the directory.
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -26,12 +26,12 @@ use tempfile::TempDir;
 use super::answer::{Answer, Gateway};
 use super::processes;
 
-/// The time between two looks.
-const LOOK: Duration = Duration::from_millis(20);
-/// What one command may take; Hermes' own deadlines are shorter.
-const COMMAND: Duration = Duration::from_secs(60);
-/// What the last resort may take to end what is left.
-const LAST_RESORT: Duration = Duration::from_secs(10);
+/// The time between two checks.
+const POLL: Duration = Duration::from_millis(20);
+/// How long one command may take; its own deadlines are shorter.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long it may take to kill remaining processes.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Prints a line. A closed standard output must not keep the demo from cleaning up.
 pub(super) fn say(line: impl Display) {
@@ -44,9 +44,9 @@ pub(super) struct Stage {
     dir: Option<TempDir>,
     path: PathBuf,
     up: RefCell<Option<Child>>,
-    /// What `hermes up` says. The stage keeps a sender, so that the channel lasts.
-    said: Receiver<String>,
-    saying: Sender<String>,
+    /// The lines of `hermes up`. The stage keeps a sender, so that the channel stays open.
+    lines: Receiver<String>,
+    sender: Sender<String>,
     interrupted: Arc<AtomicBool>,
 }
 
@@ -60,15 +60,23 @@ impl Stage {
         let dir = tempfile::Builder::new()
             .prefix("hermes-demo-")
             .tempdir()
-            .context("failed to make a directory")?;
+            .context("failed to create a temporary directory")?;
         let path =
             dir.path().canonicalize().context("failed to resolve the temporary directory")?;
-        let (saying, said) = channel();
-        fs::create_dir(path.join("home")).context("failed to make the home")?;
-        Ok(Self { hermes, dir: Some(dir), path, up: RefCell::default(), said, saying, interrupted })
+        let (sender, lines) = channel();
+        fs::create_dir(path.join("home")).context("failed to create the home")?;
+        Ok(Self {
+            hermes,
+            dir: Some(dir),
+            path,
+            up: RefCell::default(),
+            lines,
+            sender,
+            interrupted,
+        })
     }
 
-    /// The directory whose path marks all processes of this demo.
+    /// The directory whose path identifies all processes of this demo.
     pub(super) fn dir(&self) -> &Path {
         &self.path
     }
@@ -81,15 +89,15 @@ impl Stage {
         self.path.join("service")
     }
 
-    /// Runs a command as a user would; it must succeed.
+    /// Prints and runs a command, which must succeed.
     pub(super) fn show(&self, args: &[&str]) -> Result<()> {
         self.show_ending(args, 0)
     }
 
-    /// Runs a command as a user would; it must exit with `code`.
+    /// Prints and runs a command, which must exit with `code`.
     pub(super) fn show_ending(&self, args: &[&str], code: i32) -> Result<()> {
         let line = format!("hermes {}", args.join(" "));
-        self.listen(Duration::ZERO, None);
+        self.print_lines(Duration::ZERO, None);
         say(format_args!("$ {line}"));
         let mut child =
             self.command(args).spawn().with_context(|| format!("failed to run `{line}`"))?;
@@ -98,7 +106,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Runs a command behind the scenes.
+    /// Runs a command without printing it.
     pub(super) fn ask(&self, args: &[&str]) -> Result<Answer> {
         let line = format!("hermes {}", args.join(" "));
         let mut child = self
@@ -107,7 +115,7 @@ impl Stage {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("failed to run `{line}`"))?;
-        // A report of this demo's size fits into the pipe, so the command ends before it is read.
+        // The output of a demo fits into the pipe's buffer, so the command can end before it is read.
         let status = self.finish(&mut child, &line)?;
         let (mut stdout, mut stderr) = (String::new(), String::new());
         child.stdout.take().context("a pipe")?.read_to_string(&mut stdout)?;
@@ -115,18 +123,18 @@ impl Stage {
         Ok(Answer { line, code: status.code(), stdout, stderr })
     }
 
-    /// What `hermes gateway status NAME --json` says.
+    /// The output of `hermes gateway status NAME --json`.
     pub(super) fn gateway(&self, name: &str) -> Result<Gateway> {
         let answer = self.ask(&["gateway", "status", name, "--json"])?;
-        // 3 is "not running", which is a status too.
+        // 3 means that the gateway does not run; the output is valid.
         if answer.code != Some(3) {
             answer.success()?;
         }
         Gateway::parse(&answer.stdout)
-            .with_context(|| format!("`{}` said:\n{}", answer.line, answer.stdout))
+            .with_context(|| format!("`{}` printed:\n{}", answer.line, answer.stdout))
     }
 
-    /// Looks until `check` succeeds and returns what it found; its last error says what was wrong at the deadline.
+    /// Calls `check` until it succeeds and returns its result; at the deadline, its last error.
     pub(super) fn eventually<T>(
         &self,
         what: &str,
@@ -136,7 +144,7 @@ impl Stage {
         let bar = ProgressBar::new_spinner().with_message(format!("waiting until {what}"));
         let found = self.poll(deadline, Some(&bar), &self.interrupted, check);
         bar.finish_and_clear();
-        found.with_context(|| format!("not so: {what}"))
+        found.with_context(|| format!("not reached: {what}"))
     }
 
     /// Starts `hermes up` in the background.
@@ -146,7 +154,7 @@ impl Stage {
             .command(&["up"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C is for the demo, which then stops the tree in order.
+            // Only the demo gets Ctrl-C; it then stops the tree in order.
             .process_group(0)
             .spawn()
             .context("failed to run `hermes up`")?;
@@ -156,7 +164,7 @@ impl Stage {
         Ok(())
     }
 
-    /// How `hermes up` ended, if it did.
+    /// The exit status of `hermes up`, if it has ended.
     pub(super) fn up_ended(&self) -> Result<Option<ExitStatus>> {
         self.up.borrow_mut().as_mut().map_or(Ok(None), |child| Ok(child.try_wait()?))
     }
@@ -165,38 +173,38 @@ impl Stage {
         self.up.borrow().as_ref().map(Child::id)
     }
 
-    /// Asks `hermes up` to end, as a terminal or a machine's shutdown does, and waits for it.
+    /// Sends SIGTERM to `hermes up` and waits until it has ended.
     pub(super) fn stop_up(&self, deadline: Duration) -> Result<()> {
         let pid = self.up_pid().context("`hermes up` does not run")?;
         say(format_args!("$ kill {pid}    # hermes up"));
         let status = self.stop_tree(deadline, &self.interrupted)?;
-        // An orderly end is 0, or the signal itself passed on.
+        // An orderly end is 0, or the signal itself.
         ensure!(
             status.success() || [15, 143].contains(&code_or_signal(status)),
-            "`hermes up` failed, {status}"
+            "`hermes up` failed: {status}"
         );
         Ok(())
     }
 
-    /// Ends what still runs and removes the directory. Does nothing the second time.
+    /// Ends the remaining processes and removes the directory. A second call does nothing.
     pub(super) fn end(&mut self) -> Result<()> {
         let Some(dir) = self.dir.take() else {
             return Ok(());
         };
         if self.up_pid().is_some() {
-            // An interrupt has already brought us here; it must not end this wait too.
-            if let Err(error) = self.stop_tree(super::TREE, &AtomicBool::new(false)) {
+            // An earlier interrupt must not end this wait, too.
+            if let Err(error) = self.stop_tree(super::TREE_TIMEOUT, &AtomicBool::new(false)) {
                 say(format_args!("{error:#}"));
             }
             if let Some(mut child) = self.up.borrow_mut().take() {
                 child.kill().and_then(|()| child.wait()).context("failed to kill `hermes up`")?;
             }
         }
-        self.poll(LAST_RESORT, None, &AtomicBool::new(false), || {
-            // A supervisor that dies late may have started another process: look again until there is none.
+        self.poll(KILL_TIMEOUT, None, &AtomicBool::new(false), || {
+            // A supervisor may start another process before it dies, so this repeats until there is none.
             let left = processes::mentioning(&self.path)?;
             for process in &left {
-                say(format_args!("killing what is left: {process:?}"));
+                say(format_args!("killing a remaining process: {process:?}"));
                 processes::signal(process.pid, Signal::KILL)?;
             }
             ensure!(left.is_empty(), "left: {left:?}");
@@ -205,7 +213,7 @@ impl Stage {
         dir.close().context("failed to remove the temporary directory")
     }
 
-    /// SIGTERM, then the wait; the child is ours and not reaped, so the pid is its own.
+    /// Sends SIGTERM and waits. The child is not reaped yet, so its pid can't belong to another process.
     fn stop_tree(&self, deadline: Duration, interrupted: &AtomicBool) -> Result<ExitStatus> {
         let pid = self.up_pid().context("`hermes up` does not run")?;
         if self.up_ended()?.is_none() {
@@ -220,7 +228,7 @@ impl Stage {
         Ok(status)
     }
 
-    /// `hermes` with the demo's environment: nothing of the caller's own Hermes reaches it.
+    /// `hermes` with the demo's environment, without the variables of the caller's own Hermes.
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.hermes);
         for (key, _) in std::env::vars_os().filter(|(key, _)| is_ours(key)) {
@@ -235,10 +243,11 @@ impl Stage {
         command
     }
 
-    /// Waits for a command; one that is out of time, or in the way of an interrupt, is killed.
+    /// Waits for a command, and kills it at the deadline or at an interrupt.
     fn finish(&self, child: &mut Child, line: &str) -> Result<ExitStatus> {
-        let ended =
-            self.poll(COMMAND, None, &self.interrupted, || child.try_wait()?.context("still runs"));
+        let ended = self.poll(COMMAND_TIMEOUT, None, &self.interrupted, || {
+            child.try_wait()?.context("still runs")
+        });
         if ended.is_err() {
             child
                 .kill()
@@ -267,14 +276,15 @@ impl Stage {
             if start.elapsed() >= deadline {
                 return Err(error.context(format!("gave up after {} s", deadline.as_secs())));
             }
-            self.listen(LOOK, bar);
+            self.print_lines(POLL, bar);
         }
     }
 
-    /// Prints what `hermes up` says within `time`.
-    fn listen(&self, time: Duration, bar: Option<&ProgressBar>) {
+    /// Prints the lines of `hermes up` for `time`.
+    fn print_lines(&self, time: Duration, bar: Option<&ProgressBar>) {
         let end = Instant::now() + time;
-        while let Ok(line) = self.said.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now()))
+        {
             match bar {
                 Some(bar) => bar.suspend(|| say(format_args!("up | {line}"))),
                 None => say(format_args!("up | {line}")),
@@ -285,13 +295,13 @@ impl Stage {
         }
     }
 
-    /// Reads lines in a thread of its own until the last holder of the pipe is gone.
+    /// Reads lines in a thread of its own until the last writer closes the pipe.
     fn forward(&self, pipe: Option<impl Read + Send + 'static>) {
         let Some(pipe) = pipe else { return };
-        let saying = self.saying.clone();
+        let sender = self.sender.clone();
         thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                if saying.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
                     break;
                 }
             }
