@@ -1,11 +1,10 @@
-//! Reading small files and asking who holds a lock, in as few calls as there can be.
+//! Reads and writes small files and finds holders of locks, with the fewest possible system calls.
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, Pid};
 
-/// Reads at most what fits into `buffer`, in one call, and answers how much that was; 0 where there is no
-/// such file.
+/// Reads into `buffer` with one call and returns the number of bytes; 0 if the file does not exist.
 pub(crate) fn read(path: &str, buffer: &mut [u8]) -> Result<usize, Errno> {
     match rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => rustix::io::read(&file, buffer),
@@ -14,14 +13,14 @@ pub(crate) fn read(path: &str, buffer: &mut [u8]) -> Result<usize, Errno> {
     }
 }
 
-/// Writes a new file.
+/// Creates and writes a file, which must not exist.
 pub(crate) fn write(path: &str, bytes: &[u8], mode: u32) -> Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     let file = rustix::fs::openat(CWD, path, flags, Mode::from_raw_mode(mode))?;
     rustix::io::write(&file, bytes).map(drop)
 }
 
-/// Who holds the `fcntl(2)` lock on the file, if anybody does.
+/// The process that holds the `fcntl(2)` lock on the file, if any.
 pub(crate) fn holder(path: &str) -> Result<Option<Pid>, Errno> {
     match rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => {
@@ -33,7 +32,7 @@ pub(crate) fn holder(path: &str) -> Result<Option<Pid>, Errno> {
     }
 }
 
-/// Writes bytes into a FIFO that somebody reads.
+/// Writes bytes into a FIFO, which must have a reader.
 pub(crate) fn send(path: &str, bytes: &[u8]) -> Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fifo = rustix::fs::openat(CWD, path, flags, Mode::empty())?;

@@ -1,13 +1,12 @@
-//! The floor of the machine: what Hermes is measured against by `cargo xtask bench`.
+//! The floor: a minimal program that `cargo xtask bench` compares Hermes with.
 //!
-//! Each command makes the system calls that its job can't do without, one after the other in one
-//! thread, and nothing else: no argument parser, no YAML, no JSON, no locks against other commands, no
-//! undo, and hardly an error message. It is no alternative to `hermes`; it is the time below which no
-//! program can get here.
+//! Each command makes only the system calls that its job needs, one after the other in one thread: no argument parser, no
+//! YAML, no JSON, no locks against other commands, no undo, and an error number as its only message. It is not an
+//! alternative to `hermes`; its time is the least that any program can take on this machine.
 
 mod files;
-mod look;
 mod slot;
+mod state;
 
 use std::env;
 use std::ffi::OsString;
@@ -20,10 +19,10 @@ fn main() -> ExitCode {
     let args: Vec<_> = args.iter().flatten().map(String::as_str).collect();
     let done = match args.as_slice() {
         ["nothing"] => Ok(()),
-        ["list", home, scandir] => look::all(home, scandir, look::LIST),
-        ["status", home, scandir] => look::all(home, scandir, look::STATUS),
-        ["status", home, scandir, name] => look::one(home, scandir, name),
-        ["plan", home, scandir] => look::all(home, scandir, look::PLAN),
+        ["list", home, scandir] => state::all(home, scandir, state::LIST),
+        ["status", home, scandir] => state::all(home, scandir, state::STATUS),
+        ["status", home, scandir, name] => state::one(home, scandir, name),
+        ["plan", home, scandir] => state::all(home, scandir, state::PLAN),
         ["register", scandir, scripts, name] => slot::register(scandir, scripts, &[name]),
         ["unregister", scandir, name] => slot::unregister(scandir, name),
         ["boot", home, scandir, scripts] => boot(home, scandir, scripts),
@@ -35,9 +34,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// A slot for every profile, with one scan for all of them.
+/// Creates a slot for every profile, with one scan for all.
 fn boot(home: &str, scandir: &str, scripts: &str) -> Result<(), Errno> {
-    let names = look::profiles(home)?;
+    let names = state::profiles(home)?;
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     slot::register(scandir, scripts, &names)
 }

@@ -1,4 +1,4 @@
-//! Making the files of a slot, making s6-svscan see them, and the way back.
+//! Creates a slot and waits for its supervisors; removes a slot.
 
 use std::time::{Duration, Instant};
 
@@ -9,17 +9,17 @@ use rustix::process::PidfdFlags;
 
 use crate::files;
 
-/// What any wait may take; a slow machine needs its time.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// What stands for the profile's name in the scripts.
+/// How long any wait may take; generous, for slow machines.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// The placeholder for the profile's name in the scripts.
 const NAME: &str = "@PROFILE@";
 /// The service and its logger.
 const PARTS: [&str; 2] = ["", "/log"];
-/// The names below each part that s6-supervise makes when it starts, or keeps.
+/// The files in `supervise` of each part.
 const SUPERVISE: [&str; 4] = ["lock", "status", "death_tally", "control"];
 
-/// Makes a slot for each of `names` and returns when every supervisor holds its lock and has written its
-/// record. `scripts` is a directory with `run`, `finish` and `log-run`.
+/// Creates a slot for each of `names` and returns when every supervisor holds its lock and has written its status file.
+/// `scripts` is a directory with `run`, `finish` and `log-run`.
 pub(crate) fn register(scandir: &str, scripts: &str, names: &[&str]) -> Result<(), Errno> {
     let mut buffer = vec![0; 16 * 1024];
     let mut read = |name| {
@@ -36,7 +36,7 @@ pub(crate) fn register(scandir: &str, scripts: &str, names: &[&str]) -> Result<(
         waiting.extend(PARTS.map(|part| [&slot, part].concat()));
     }
     files::send(&[scandir, "/.s6-svscan/control"].concat(), b"a")?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
         let mut rest = Vec::new();
         for part in waiting {
@@ -64,7 +64,7 @@ fn make(slot: &str, scripts: &[String; 3], name: &str) -> Result<(), Errno> {
         let directory = |below: &str, mode| {
             let path = [slot, part, below].concat();
             rustix::fs::mkdir(&path, Mode::from_raw_mode(mode))?;
-            // The umask bites.
+            // mkdir applies the umask.
             rustix::fs::chmod(&path, Mode::from_raw_mode(mode))
         };
         directory("", 0o755)?;
@@ -92,8 +92,7 @@ fn make(slot: &str, scripts: &[String; 3], name: &str) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Takes away a slot whose gateway ran and was stopped, and returns when its supervisors are gone and it is
-/// removed.
+/// Removes a slot whose gateway ran and was stopped, and returns when its supervisors and files are gone.
 pub(crate) fn unregister(scandir: &str, name: &str) -> Result<(), Errno> {
     let slot = [scandir, "/gateway-", name].concat();
     let hidden = [scandir, "/.floor-", name].concat();
@@ -107,8 +106,8 @@ pub(crate) fn unregister(scandir: &str, name: &str) -> Result<(), Errno> {
     files::send(&[scandir, "/.s6-svscan/control"].concat(), b"an")?;
     for supervisor in &supervisors {
         let ended = rustix::event::PollFd::new(supervisor, rustix::event::PollFlags::IN);
-        let patience = Timespec::try_from(PATIENCE).map_err(|_| Errno::INVAL)?;
-        if rustix::event::poll(&mut [ended], Some(&patience))? == 0 {
+        let timeout = Timespec::try_from(TIMEOUT).map_err(|_| Errno::INVAL)?;
+        if rustix::event::poll(&mut [ended], Some(&timeout))? == 0 {
             return Err(Errno::TIMEDOUT);
         }
     }
@@ -129,7 +128,7 @@ fn remove(slot: &str) -> Result<(), Errno> {
     own.iter().try_for_each(|name| file(&["/", name].concat()))?;
     let scripts = ["/data/profile", "/data/generation", "/run", "/finish", "/log/run"];
     scripts.into_iter().try_for_each(file)?;
-    // Where the gateway ran and was stopped: the scripts' own notes.
+    // The scripts create these when the gateway runs and stops.
     ["/data/since", "/data/asked-for"].into_iter().try_for_each(file)?;
     ["/data", "/log", ""].into_iter().try_for_each(directory)
 }

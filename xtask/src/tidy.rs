@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: what the compiler does not check. It is also an ordinary test, so `cargo test` runs it.
+//! `cargo xtask tidy`: checks what the compiler does not. It is also an ordinary test, so `cargo test` runs it.
 //!
 //! Collects all findings, prints them, then fails. This file reads the tree; the rules themselves are pure
 //! functions over text in `rules`, `manifests`, `prose` and `circles`, and over the dependency graph in `crates`. They are
@@ -23,11 +23,11 @@ use xshell::Shell;
 use crate::install;
 use crates::Member;
 
-/// One thing that is not as it should be.
+/// One violation of a rule.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Finding {
     path: String,
-    /// 1-based; none where the finding is about the whole file.
+    /// 1-based; none if the finding is about the whole file.
     line: Option<usize>,
     what: String,
 }
@@ -47,7 +47,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Prints what is untidy; fails if anything is.
+/// Prints all findings, and fails if there is one.
 pub(crate) fn run() -> Result<()> {
     let mut findings = tree(&crate::root())?;
     findings.sort();
@@ -75,7 +75,7 @@ fn tree(root: &Path) -> Result<Vec<Finding>> {
     }
     let mut sources = BTreeMap::new();
     for path in tracked(&shell)? {
-        // Listed but deleted, a directory (a submodule) or a link: nothing to read.
+        // Skip deleted files, submodules and symbolic links.
         if !fs::symlink_metadata(root.join(&path)).is_ok_and(|meta| meta.is_file()) {
             continue;
         }
@@ -84,12 +84,12 @@ fn tree(root: &Path) -> Result<Vec<Finding>> {
         }
         let bytes =
             fs::read(root.join(&path)).with_context(|| format!("failed to read `{path}`"))?;
-        // An archive or a picture of the image has no lines.
+        // Skip archives and pictures.
         let Ok(text) = String::from_utf8(bytes) else {
             continue;
         };
         findings.extend(prose::check(&path, &text));
-        // The changelog states what versions of the past needed.
+        // The changelog has the requirements of past versions.
         if path.ends_with(".md") && path != "CHANGELOG.md" {
             findings.extend(manifests::rust_version(&path, &text, &workspace));
         }
@@ -110,7 +110,7 @@ fn tree(root: &Path) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// The names of all files that are, or are about to be, in the repository, relative to its root.
+/// The paths of all files in the repository, tracked or not ignored, relative to its root.
 fn tracked(shell: &Shell) -> Result<Vec<String>> {
     let list = shell
         .cmd("git")
@@ -135,7 +135,7 @@ fn members(root: &Path) -> Result<Vec<Member>> {
         let dir = package.manifest_path.parent().context("a manifest has a directory")?;
         let dir = relative(dir.as_std_path())
             .with_context(|| format!("`{dir}` is outside of the workspace"))?;
-        // All kinds: an edge of a test or of a build script is an edge.
+        // All kinds of dependencies, those of tests and build scripts, too.
         let edges = package
             .dependencies
             .iter()
@@ -160,7 +160,7 @@ fn shellcheck(shell: &Shell, path: &str, dialect: Option<&str>) -> Result<Vec<Fi
         .ignore_status()
         .output()
         .with_context(|| format!("failed to check `{path}`"))?;
-    // 0 is clean and 1 has findings; anything else did not check.
+    // 0 is clean and 1 has findings; with any other code the check failed.
     match output.status.code() {
         Some(0 | 1) => {
             Ok(rules::shellcheck_findings(path, &String::from_utf8_lossy(&output.stdout)))
@@ -190,7 +190,6 @@ mod tests {
         assert_none(&tree(&crate::root()).unwrap());
     }
 
-    /// Design, "Crates and the edges they may have".
     #[test]
     fn the_crate_edges_are_the_ones_in_architecture_md() {
         assert_none(&crates::edges(&members(&crate::root()).unwrap()));

@@ -1,8 +1,8 @@
-//! The rule about circles: no two files of a crate name things of each other, directly or through others.
+//! The rule about circles: no two files of a crate use items of each other, directly or through other files.
 //!
-//! An edge leads from a file to the file that *defines* what it names, in a `use` or in a path: a re-export on the way
-//! counts for nothing. What is built for tests alone counts for nothing either, and neither does what a file names of a
-//! module that it is a part of: a module and those in it are one unit, and a parent can't be read without its children.
+//! An edge leads from a file to the file that *defines* an item that it names, in a `use` or in a path. Re-exports are
+//! followed. Code that is only built for tests does not count. Neither does an item of a parent module: a module and its
+//! children are one unit, since a parent can't be understood without its children.
 
 mod modules;
 mod source;
@@ -13,13 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Finding;
 use modules::{Edge, Modules};
 
-/// The circles that are still there. What is gone from the tree has to go from here, so that the list only shrinks.
+/// The remaining circles. An entry without a circle is a finding, so the list only shrinks.
 pub(super) const KNOWN: &[&[&str]] = &[
     &["hermes-cli/src/commands/doctor/backend.rs", "hermes-cli/src/commands/doctor/homes.rs"],
     &["tests/src/test_env.rs", "tests/src/tree.rs"],
 ];
 
-/// Circles that are not `known`, and what is known and no circle. `files` are the Rust sources, `crates` their directories.
+/// Finds circles that are not `known`, and entries of `known` that are not circles any more. `files` has the Rust sources,
+/// `crates` their directories.
 pub(super) fn check(
     crates: &[&str],
     files: &BTreeMap<String, String>,
@@ -43,7 +44,7 @@ pub(super) fn check(
     for files in known.iter().filter(|files| !found.contains_key(&files.iter().copied().collect()))
     {
         let what =
-            format!("`{}` is no circle any more: remove it from tidy's list", files.join(" "));
+            format!("`{}` is not a circle any more: remove it from tidy's list", files.join(" "));
         findings.push(Finding::new(files[0], None, what));
     }
     findings
@@ -64,7 +65,7 @@ fn is_root(crates: &[&str], path: &str) -> bool {
     })
 }
 
-/// The sets of files that lead to one another.
+/// The sets of files that reach one another.
 fn circles<'a>(edges: &BTreeSet<Edge<'a>>) -> BTreeSet<BTreeSet<&'a str>> {
     let mut next = BTreeMap::<_, Vec<_>>::new();
     for edge in edges {
@@ -78,7 +79,7 @@ fn circles<'a>(edges: &BTreeSet<Edge<'a>>) -> BTreeSet<BTreeSet<&'a str>> {
     next.keys().map(|file| circle(file)).filter(|files| files.len() > 1).collect()
 }
 
-/// The files that `file` leads to, itself among them only if it is in a circle.
+/// The files that `file` reaches; itself only if it is in a circle.
 fn reach<'a>(file: &str, next: &BTreeMap<&'a str, Vec<&'a str>>) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut open: Vec<_> = next.get(file).cloned().unwrap_or_default();
@@ -105,7 +106,7 @@ fn describe(circle: &BTreeSet<&str>, edges: &BTreeSet<Edge<'_>>) -> String {
 mod tests {
     use super::*;
 
-    /// What is found in the crate `a`, whose files are given without `a/src/`.
+    /// The findings in the crate `a`, whose files are given without `a/src/`.
     fn found(files: &[(&str, &str)], known: &[&[&str]]) -> Vec<String> {
         let file = |(path, text): &(&str, &str)| (format!("a/src/{path}"), (*text).to_owned());
         let files = files.iter().map(file).collect();
@@ -129,13 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_through_other_files_has_them_all() {
+    fn a_circle_names_all_its_files() {
         let files = [
             ("main.rs", "mod b; mod c; mod d; mod e;"),
             ("b.rs", "use crate::c::C; pub struct B;"),
             ("c/mod.rs", "pub struct C(crate::d::D);"),
             ("d.rs", "use crate::b; pub struct D(b::B);"),
-            // It leads into the circle, and nothing leads back.
+            // It leads into the circle, but the circle does not lead back.
             ("e.rs", "use crate::b::B;"),
         ];
         let expected = "a/src/b.rs: a circle of 3 files:\n    \
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_re_export_is_looked_through() {
+    fn a_re_export_is_followed() {
         for (parent, b) in [
             ("mod b; mod c; pub use c::C;", "use crate::C; pub struct B;"),
             ("mod b; mod c; pub use self::c::C as D;", "pub struct B; use super::D;"),
@@ -169,7 +170,7 @@ mod tests {
             ("b/d.rs", "use crate::b::B; pub fn h() {}"),
         ];
         assert_eq!(found(&files, &[]), [""; 0]);
-        // But who is no part of the module may not lead back into it.
+        // But a file outside of the module may not lead back into it.
         let e = ("e.rs", "use crate::b::B;");
         let files = [
             ("lib.rs", "mod b; mod e;"),
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_comments_and_other_crates_are_no_edges() {
+    fn tests_comments_and_other_crates_make_no_edges() {
         let files = [
             ("lib.rs", "mod b; mod c; mod log;"),
             ("b.rs", "use crate::c::C; pub struct B;"),
@@ -204,8 +205,7 @@ mod tests {
         let files = [("lib.rs", "mod b; mod c;"), ("b.rs", "pub struct B(crate::c::C);"), c];
         assert_eq!(found(&files, known), [""; 0]);
         let files = [("lib.rs", "mod b; mod c;"), ("b.rs", "pub struct B;"), c];
-        let expected =
-            "a/src/b.rs: `a/src/b.rs a/src/c.rs` is no circle any more: remove it from tidy's list";
+        let expected = "a/src/b.rs: `a/src/b.rs a/src/c.rs` is not a circle any more: remove it from tidy's list";
         assert_eq!(found(&files, known), [expected]);
     }
 

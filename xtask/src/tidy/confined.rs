@@ -1,17 +1,16 @@
-//! The rules about words that only some files may say: each names what it keeps in its place, and why.
+//! The rules about words that only some files may contain.
 //!
-//! `ARCHITECTURE.md` has the invariants that they hold. The words are put together here, so that this file has
-//! none.
+//! They hold invariants of `ARCHITECTURE.md`. The words are written in parts, so that this file does not contain them.
 
 use super::Finding;
 use super::rules::has_word;
 
-/// Words that stand in some places and nowhere else.
+/// Words that only the allowed files may contain.
 struct Confined {
     words: &'static [&'static str],
-    /// The files that the rule is about, by the beginnings of their paths; empty means all.
+    /// Prefixes of the paths that the rule applies to; empty means all.
     scope: &'static [&'static str],
-    /// The files in it that may say them, likewise.
+    /// Prefixes of the paths within it that may contain the words.
     allowed: &'static [&'static str],
     why: &'static str,
 }

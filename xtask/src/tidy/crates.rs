@@ -1,10 +1,10 @@
-//! The rule about crates: which may depend on which.
+//! The rule about crates: which crate may depend on which.
 //!
-//! `ARCHITECTURE.md` explains the edges; the table here is what fails when one is added.
+//! `ARCHITECTURE.md` explains the edges. An edge that is not in the table here is a finding.
 
 use super::Finding;
 
-/// Who may depend on whom, by directory. An edge that is not here does not exist.
+/// The allowed dependencies of each crate, by directory.
 const EDGES: &[(&str, &[&str])] = &[
     ("hermes-core", &[]),
     ("hermes-s6", &["hermes-core"]),
@@ -30,13 +30,13 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// A member of the workspace.
 pub(super) struct Member {
-    /// Its directory below the root, which names it.
+    /// Its directory below the root, used as its name.
     pub(super) dir: String,
-    /// The directories of the members it depends on, whatever the kind of dependency.
+    /// The directories of the members it depends on, with all kinds of dependencies.
     pub(super) edges: Vec<String>,
 }
 
-/// Edges and members that the table does not have, and rows without a member.
+/// Finds edges and members that are not in the table, and rows without a member.
 pub(super) fn edges(members: &[Member]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for Member { dir, edges } in members {
@@ -50,7 +50,7 @@ pub(super) fn edges(members: &[Member]) -> Vec<Finding> {
             continue;
         };
         for edge in edges.iter().filter(|edge| !allowed.contains(&edge.as_str())) {
-            let what = format!("depends on `{edge}`, an edge that ARCHITECTURE.md does not have");
+            let what = format!("depends on `{edge}`, which is not in tidy's table of edges");
             findings.push(Finding::new(&manifest, None, what));
         }
     }
@@ -59,7 +59,7 @@ pub(super) fn edges(members: &[Member]) -> Vec<Finding> {
         findings.push(Finding::new(
             "Cargo.toml",
             None,
-            format!("`{dir}` has a row in tidy's table but is no member"),
+            format!("`{dir}` has a row in tidy's table but is not a member"),
         ));
     }
     findings
@@ -93,7 +93,7 @@ mod tests {
                     member.edges.push((*to).to_owned());
                 });
                 let expected = format!(
-                    "{from}/Cargo.toml: depends on `{to}`, an edge that ARCHITECTURE.md does not have"
+                    "{from}/Cargo.toml: depends on `{to}`, which is not in tidy's table of edges"
                 );
                 assert_eq!(findings, [expected]);
             }
@@ -107,7 +107,7 @@ mod tests {
             findings,
             [
                 "hermes-extra/Cargo.toml: a crate without a row in tidy's table of edges",
-                "Cargo.toml: `hermes-core` has a row in tidy's table but is no member",
+                "Cargo.toml: `hermes-core` has a row in tidy's table but is not a member",
             ]
         );
     }

@@ -1,13 +1,13 @@
-//! The rules about manifests: what each must say, and what stands once for all of them.
+//! The rules about manifests: required fields of each, and values that the workspace's manifest has for all.
 
 use super::Finding;
 
-/// What every member takes from `[workspace.package]`.
+/// The fields that every member inherits from `[workspace.package]`.
 const INHERITED: &[&str] = &["version", "edition", "rust-version", "license", "readme"];
-/// What a member that may be published takes from there, too: a registry lists it by these.
+/// The fields that a published member inherits, too; registries list it by them.
 const LISTED: &[&str] = &["keywords", "categories"];
 
-/// Checks that a member describes itself, and inherits the lints, every version and what all members share.
+/// Checks that a member has a description, and inherits the lints, all versions and the shared fields.
 pub(super) fn manifest(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut section = String::new();
@@ -16,11 +16,11 @@ pub(super) fn manifest(path: &str, text: &str) -> Vec<Finding> {
     for (number, statement) in statements(text) {
         if statement.starts_with('[') {
             section = statement.trim_matches(['[', ']']).to_owned();
-            // `[dependencies.x]` hides from the check below, and no member needs it.
+            // The check below does not see `[dependencies.x]`, and no member needs it.
             let parent = section.rsplit_once('.').map_or("", |(parent, _)| parent);
             if is_dependencies(parent) {
                 let what = format!(
-                    "`{statement}` stands on its own; write `x.workspace = true` in the list"
+                    "`{statement}` is a section of its own; write `x.workspace = true` in the list"
                 );
                 findings.push(Finding::new(path, number, what));
             }
@@ -33,7 +33,7 @@ pub(super) fn manifest(path: &str, text: &str) -> Vec<Finding> {
         }
         if is_dependencies(&section) && !is_inherited(&compact) {
             let name = statement.split(['.', '=']).next().unwrap_or_default().trim();
-            let what = format!("dependency `{name}` is not taken as `workspace = true`");
+            let what = format!("dependency `{name}` does not have `workspace = true`");
             findings.push(Finding::new(path, number, what));
         }
     }
@@ -44,7 +44,7 @@ pub(super) fn manifest(path: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// What the statements of `[package]`, without white space, lack.
+/// The missing fields of `[package]`, whose statements are given without white space.
 fn lacking(package: &[String]) -> impl Iterator<Item = String> {
     let has = |statement: &str| package.iter().any(|found| found == statement);
     let described = package.iter().any(|statement| {
@@ -60,7 +60,7 @@ fn lacking(package: &[String]) -> impl Iterator<Item = String> {
     description.into_iter().chain(fields)
 }
 
-/// Checks that dependencies by path in the workspace's manifest have its version: cargo publishes none without.
+/// Checks that dependencies by path in the workspace's manifest have a version, which `cargo publish` requires.
 pub(super) fn workspace(path: &str, text: &str) -> Vec<Finding> {
     let Some(version) = shared(text, "version") else {
         return vec![Finding::new(path, None, "lacks a `version` in `[workspace.package]`")];
@@ -74,14 +74,14 @@ pub(super) fn workspace(path: &str, text: &str) -> Vec<Finding> {
         if pairs.clone().any(|pair| pair.starts_with("path="))
             && !pairs.any(|pair| pair == expected)
         {
-            let what = format!("`{}` has a path and not `version = \"{version}\"`", name.trim());
+            let what = format!("`{}` has a path without `version = \"{version}\"`", name.trim());
             findings.push(Finding::new(path, number, what));
         }
     }
     findings
 }
 
-/// Checks that a page names no other Rust version than `rust-version` in the workspace's manifest.
+/// Checks that each Rust version in a page is the `rust-version` of the workspace's manifest.
 pub(super) fn rust_version(path: &str, page: &str, manifest: &str) -> Vec<Finding> {
     let version = shared(manifest, "rust-version").unwrap_or_default();
     let mut findings = Vec::new();
@@ -132,7 +132,7 @@ fn is_inherited(statement: &str) -> bool {
     }
 }
 
-/// The manifest's statements and the lines they begin in; comments go, and brackets that span lines are joined.
+/// The manifest's statements with their first lines, without comments; brackets over several lines are joined.
 fn statements(text: &str) -> Vec<(usize, String)> {
     let mut statements: Vec<(usize, String)> = Vec::new();
     let mut open = 0;
@@ -172,13 +172,13 @@ mod tests {
         edition.workspace = true\nrust-version.workspace = true\nlicense.workspace = true\n\
         readme.workspace = true\nkeywords.workspace = true\ncategories.workspace = true\n";
 
-    /// What is found in a manifest whose `[package]` has everything.
+    /// The findings in a manifest whose `[package]` is complete.
     fn check(text: &str) -> Vec<String> {
         texts(&manifest("a/Cargo.toml", &format!("{text}{PACKAGE}")))
     }
 
     #[test]
-    fn a_package_that_lacks_what_all_have_is_found() {
+    fn a_missing_field_is_found() {
         const LINTS: &str = "[lints]\nworkspace = true\n";
         for field in INHERITED.iter().chain(LISTED) {
             let inherited = format!("{field}.workspace = true");
@@ -197,14 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_published_needs_no_keywords() {
+    fn an_unpublished_crate_needs_no_keywords() {
         let text = PACKAGE.replace("keywords.workspace = true", "publish = false");
         let text = text.replace("categories.workspace = true", "[lints]\nworkspace = true");
         assert_eq!(texts(&manifest("a/Cargo.toml", &text)), [""; 0]);
     }
 
     #[test]
-    fn a_path_has_the_version_of_the_workspace() {
+    fn a_path_needs_the_version_of_the_workspace() {
         let check = |dependency: &str| {
             texts(&workspace(
                 "Cargo.toml",
@@ -217,7 +217,7 @@ mod tests {
         };
         assert_eq!(check("{ path = \"a\", version = \"0.2.0\" }"), [""; 0]);
         for mistake in ["{ path = \"a\" }", "{ path = \"a\", version = \"0.1.0\" }"] {
-            let expected = "Cargo.toml:6: `a` has a path and not `version = \"0.2.0\"`";
+            let expected = "Cargo.toml:6: `a` has a path without `version = \"0.2.0\"`";
             assert_eq!(check(mistake), [expected]);
         }
     }
@@ -249,14 +249,12 @@ mod tests {
             [target.x86_64-unknown-linux-gnu.build-dependencies]\ng = \"1\"\n";
         let mut expected: Vec<_> = [("a", 4), ("b", 5), ("c", 6), ("d", 7), ("e", 9), ("g", 13)]
             .map(|(name, line)| {
-                format!(
-                    "a/Cargo.toml:{line}: dependency `{name}` is not taken as `workspace = true`"
-                )
+                format!("a/Cargo.toml:{line}: dependency `{name}` does not have `workspace = true`")
             })
             .into();
         expected.insert(
             5,
-            "a/Cargo.toml:10: `[build-dependencies.f]` stands on its own; write `x.workspace = true` in the list"
+            "a/Cargo.toml:10: `[build-dependencies.f]` is a section of its own; write `x.workspace = true` in the list"
                 .to_owned(),
         );
         assert_eq!(check(text), expected);

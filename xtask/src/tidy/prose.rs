@@ -1,19 +1,19 @@
-//! The rule about prose: phrases that no comment, message or page has, since readers stumble over them.
+//! The rule about prose: phrases that no comment, message or page may contain, because they are hard to read.
 //!
-//! A phrase is found across the lines of a comment or a paragraph, and whatever punctuation stands around it.
+//! A phrase is found across the lines of a comment or a paragraph, with any punctuation around it.
 
 use super::Finding;
 
-/// This file, which has them all.
+/// This file, which is not checked, since it lists the phrases.
 const HOME: &str = "xtask/src/tidy/prose.rs";
 
-/// A phrase that is not written.
+/// A banned phrase.
 struct Phrase {
-    /// Its words. One with a capital letter is found only as it is: at the beginning of a sentence.
+    /// Its words. A word with a capital letter must match exactly, so that the phrase is found only where a sentence begins.
     words: &'static str,
     why: &'static str,
     better: &'static str,
-    /// Whether it is reported. What is not yet stands in too many places.
+    /// Whether it is reported. The others are still in too many places.
     enforced: bool,
 }
 
@@ -25,8 +25,8 @@ const fn later(words: &'static str, why: &'static str, better: &'static str) -> 
     Phrase { words, why, better, enforced: false }
 }
 
-const UNIX: &str = "every Unix tool says it otherwise";
-const HEADLESS: &str = "a clause where a noun exists";
+const UNIX: &str = "not the words of Unix tools";
+const HEADLESS: &str = "a clause instead of a noun";
 const FOREIGN: &str = "not English";
 const UNCLEAR: &str = "a reader has to guess";
 
@@ -70,10 +70,10 @@ const PHRASES: &[Phrase] = &[
     later("What is told", HEADLESS, "the message, the event"),
 ];
 
-/// What stands before the text of a comment, or behind a line of a string that goes on.
+/// Marks before the text of a comment, or at the end of a line of a string that continues.
 const MARKS: &[&str] = &["//", "///", "//!", "#", "\\"];
 
-/// Finds the phrases that are enforced, in any file but this one.
+/// Finds the enforced phrases, in any file but this one.
 pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     if path == HOME {
         return Vec::new();
@@ -97,7 +97,7 @@ fn find<'a>(path: &str, text: &str, phrases: impl Iterator<Item = &'a Phrase>) -
 /// A word with the punctuation around it.
 struct Word<'a> {
     text: &'a str,
-    /// Its letters if a phrase begins with it, behind quotes and brackets.
+    /// Its letters without quotes and brackets before them; compared with the first word of a phrase.
     head: &'a str,
     line: usize,
 }
@@ -119,7 +119,7 @@ fn is_around(c: char) -> bool {
     !c.is_alphanumeric() && !"_'-".contains(c)
 }
 
-/// Whether these words are the phrase; around it there may be quotes, brackets and the end of a sentence.
+/// Whether these words are the phrase, with optional quotes, brackets and the end of a sentence around it.
 fn is(here: &[Word<'_>], phrase: &[&str]) -> bool {
     let last = phrase.len() - 1;
     let mut pairs = here.iter().zip(phrase).enumerate();

@@ -1,24 +1,24 @@
 //! The rules about the text of a file: Rust sources, and what a container's shell or init reads.
 //!
-//! Pure functions from text to findings. The words they look for are put together here, so that this file has none.
+//! Pure functions from text to findings. The banned words are written in parts, so that this file does not contain them.
 
 use super::Finding;
 
-/// No source file is longer.
+/// The longest source file, in lines.
 const MAX_LINES: usize = 400;
 
-/// What no Rust source says, and why. Letters at either end match whole words only.
+/// Words that no Rust source may contain, and why. A letter at either end matches whole words only.
 const BANNED: &[(&str, &str)] = &[
     (concat!("to", "do!"), "unfinished"),
     (concat!("un", "implemented!"), "unfinished"),
     (concat!("d", "bg!"), "left over from debugging"),
-    (concat!("#[ig", "nore"), "a test that does not run is no test"),
+    (concat!("#[ig", "nore"), "a test must run"),
     (concat!("FIX", "ME"), "unfinished"),
     (concat!("X", "XX"), "unfinished"),
     (concat!("TO", "DO"), "unfinished"),
     (concat!("thread", "::sleep"), "wait for an event, or poll with a deadline"),
-    (concat!("#[al", "low("), "say `expect`, with a reason"),
-    (concat!("#![al", "low("), "say `expect`, with a reason"),
+    (concat!("#[al", "low("), "use `expect`, with a reason"),
+    (concat!("#![al", "low("), "use `expect`, with a reason"),
 ];
 
 /// Checks a Rust source.
@@ -29,7 +29,7 @@ pub(super) fn rust(path: &str, text: &str) -> Vec<Finding> {
 
     let first = text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default();
     if first.strip_prefix("//!").is_none_or(|purpose| purpose.trim().is_empty()) {
-        find(Some(1), "does not begin with `//!` and what the file is for".to_owned());
+        find(Some(1), "the first line is not a `//!` header with the file's purpose".to_owned());
     }
     let lines = text.lines().count();
     if lines > MAX_LINES {
@@ -52,17 +52,17 @@ pub(super) fn rust(path: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// Whether any rule is about the file: sources, pages, and what a container's shell or init reads.
+/// Whether any rule applies to the file: sources, pages, and files that a container's shell or init reads.
 pub(super) fn is_read(path: &str) -> bool {
     path.ends_with(".rs") || path.ends_with(".md") || is_for_unix(path)
 }
 
-/// Whether a Unix shell or init reads the file, so that it must have Unix line ends.
+/// Whether a shell or init reads the file, so that it must have Unix line ends.
 pub(super) fn is_for_unix(path: &str) -> bool {
     path.ends_with(".sh") || path.starts_with("docker/") || path.starts_with(".ci/")
 }
 
-/// Checks what makes `/bin/sh\r` or `\u{feff}#!` out of a first line.
+/// Finds carriage returns and byte order marks, which make a first line `/bin/sh\r` or `\u{feff}#!`.
 pub(super) fn line_ends(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     if text.starts_with('\u{feff}') {
@@ -74,9 +74,9 @@ pub(super) fn line_ends(path: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// Whether shellcheck reads the file (the outer option), and as which shell if the file does not say it itself.
+/// Whether shellcheck checks the file (the outer option), and the shell to assume if the file does not name one.
 ///
-/// The shell is stated for `#!/command/with-contenv sh`, which shellcheck does not know.
+/// shellcheck does not know the interpreter of `#!/command/with-contenv sh`.
 pub(super) fn shell_dialect<'a>(path: &str, text: &'a str) -> Option<Option<&'a str>> {
     let interpreter = text.lines().next().and_then(|line| line.strip_prefix("#!"));
     let shell = interpreter
@@ -89,7 +89,7 @@ pub(super) fn shell_dialect<'a>(path: &str, text: &'a str) -> Option<Option<&'a 
     }
 }
 
-/// Reads shellcheck's `--format=gcc`: `path:line:column: level: text [code]`.
+/// Parses the output of shellcheck's `--format=gcc`: `path:line:column: level: text [code]`.
 pub(super) fn shellcheck_findings(path: &str, output: &str) -> Vec<Finding> {
     let finding = |line: &str| {
         let rest = line.strip_prefix(path)?.strip_prefix(':')?;
@@ -101,7 +101,7 @@ pub(super) fn shellcheck_findings(path: &str, output: &str) -> Vec<Finding> {
     lines.map(|line| finding(line).unwrap_or_else(|| Finding::new(path, None, line))).collect()
 }
 
-/// Whether `line` has `word`, not as a part of a longer one.
+/// Whether `line` contains `word` as a whole word.
 pub(super) fn has_word(line: &str, word: &str) -> bool {
     let letter = |c: char| c.is_alphanumeric() || c == '_';
     let joined = |a: Option<char>, b: Option<char>| a.is_some_and(letter) && b.is_some_and(letter);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_longer_word_is_not_the_word() {
+    fn a_part_of_a_longer_word_does_not_match() {
         let marks = ["X"; 6].concat();
         assert_eq!(check("a.rs", &format!("//! mkdtemp fills in {marks}\n")), [""; 0]);
         assert!(has_word("std::dbg (1)", "dbg") && !has_word("my_dbg (1)", "dbg"));
@@ -143,9 +143,12 @@ mod tests {
     #[test]
     fn the_form_of_a_source_is_checked() {
         for (text, expected) in [
-            ("", "a.rs:1: does not begin with `//!` and what the file is for"),
-            ("//!\n//! Late.\n", "a.rs:1: does not begin with `//!` and what the file is for"),
-            ("// no\n", "a.rs:1: does not begin with `//!` and what the file is for"),
+            ("", "a.rs:1: the first line is not a `//!` header with the file's purpose"),
+            (
+                "//!\n//! Late.\n",
+                "a.rs:1: the first line is not a `//!` header with the file's purpose",
+            ),
+            ("// no\n", "a.rs:1: the first line is not a `//!` header with the file's purpose"),
             ("//! Purpose. \n", "a.rs:1: white space at the end of the line"),
             ("//! Purpose.\n  \t x\n", "a.rs:2: indented with a tab"),
             ("//! Purpose.\r\n", "a.rs:1: has a carriage return"),
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn files_for_unix_are_told_by_their_place() {
+    fn files_for_unix_are_known_by_their_path() {
         for path in [".ci/run", "docker/Dockerfile", "docker/rootfs/init", "tools/x.sh"] {
             assert!(is_for_unix(path), "{path}");
         }
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn shells_are_told_by_the_first_line() {
+    fn shells_are_known_by_the_first_line() {
         for (path, text, expected) in [
             (".ci/run", "#!/usr/bin/env bash\n", Some(Some("bash"))),
             ("docker/init", "#!/bin/sh -e\n", Some(Some("sh"))),

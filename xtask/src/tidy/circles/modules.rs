@@ -1,10 +1,10 @@
-//! The modules of a crate, and the file that a path leads to.
+//! The modules of a crate, and the resolution of paths to the files that define them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{Import, Path, Source};
 
-/// How many imports may lead from one to the next; longer chains are of names that lead to themselves.
+/// How many imports are followed; a longer chain leads back to itself.
 const MAX_IMPORTS: usize = 8;
 
 /// The modules of one crate, the root first.
@@ -22,7 +22,7 @@ struct Module<'a> {
     paths: Vec<Path>,
 }
 
-/// That one file names something of another's.
+/// One file names an item of another one.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Edge<'a> {
     pub(super) from: &'a str,
@@ -41,7 +41,7 @@ impl<'a> Modules<'a> {
         modules
     }
 
-    /// Adds a module and those in it, whose files are in `dir`.
+    /// Adds a module and its children, whose files are in `dir`.
     fn add(
         &mut self,
         file: &'a str,
@@ -70,7 +70,7 @@ impl<'a> Modules<'a> {
         at
     }
 
-    /// What each file names of others.
+    /// The items that each file names of others.
     pub(super) fn edges(&self) -> BTreeSet<Edge<'a>> {
         let mut edges = BTreeSet::new();
         for (at, module) in self.modules.iter().enumerate() {
@@ -79,8 +79,8 @@ impl<'a> Modules<'a> {
             for (path, public) in imports.chain(paths) {
                 let Some(to) = self.resolve(at, path, 0) else { continue };
                 let target = self.modules[to].file;
-                // A module and those in it are one unit: they are cut along its files to be short, may use its
-                // private names, and no reader takes one without the other.
+                // A module and its children are one unit: files only keep it short, and children may use private items
+                // of their parents.
                 let inside = self.has_ancestor(at, target);
                 let re_export = public && self.has_ancestor(to, module.file);
                 if target != module.file && !inside && !re_export {
@@ -97,7 +97,7 @@ impl<'a> Modules<'a> {
         parents.skip(1).any(|at| self.modules[at].file == file)
     }
 
-    /// The module that defines what `path` means in the module `at`; none where that is in another crate.
+    /// The module that defines the item of `path`, as seen in the module `at`; none if another crate defines it.
     fn resolve(&self, at: usize, path: &[String], depth: usize) -> Option<usize> {
         let (first, rest) = path.split_first()?;
         match first.as_str() {
@@ -123,11 +123,12 @@ impl<'a> Modules<'a> {
             let to = self.resolve(at, &glob.path, depth + 1)?;
             self.lookup(to, first, rest, depth + 1)
         });
-        // A name that a macro declares is found nowhere, and is the module's.
+        // A macro declares the name, so the module has it.
         found.unwrap_or(Some(at))
     }
 
-    /// The same for a name that the module `at` has, and what is behind it; the outer option is none if it has none.
+    /// The same for `name` in the module `at`, followed by `rest`; the outer option is none if the module has no such
+    /// name.
     fn lookup(
         &self,
         at: usize,
@@ -144,7 +145,7 @@ impl<'a> Modules<'a> {
         }
         let import = module.imports.iter().find(|import| import.name.as_deref() == Some(name))?;
         let path = [&import.path, rest].concat();
-        // `use log;` is no import of what it imports.
+        // `use log;` names another crate and must not resolve to itself.
         let other = depth < MAX_IMPORTS && import.path != [name];
         Some(if other { self.resolve(at, &path, depth + 1) } else { None })
     }

@@ -1,20 +1,20 @@
-//! Reads from the tokens of a source what it declares and which paths it names.
+//! Parses the tokens of a source into the items that it declares and the paths that it names.
 
 use super::tokens;
 
-/// What is declared before a name, and makes it one of the module's own.
+/// The keywords that declare an item of the module.
 const ITEMS: &[&str] =
     &["fn", "struct", "enum", "union", "trait", "type", "const", "static", "macro_rules"];
 
 /// A path, by its segments.
 pub(super) type Path = Vec<String>;
 
-/// A module as its source says it is; what is said in the bodies of functions is said in the module.
+/// A module, parsed. Paths in the bodies of functions count for the module.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Source {
-    /// Modules whose text is in other files.
+    /// Child modules in other files.
     pub(super) children: Vec<String>,
-    /// Modules whose text is here.
+    /// Child modules in this file.
     pub(super) inline: Vec<(String, Source)>,
     pub(super) items: Vec<String>,
     pub(super) imports: Vec<Import>,
@@ -26,9 +26,9 @@ pub(super) struct Source {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Import {
     pub(super) path: Path,
-    /// What it is called here; nothing where all names of a module are imported.
+    /// Its name in this module; none for a glob import.
     pub(super) name: Option<String>,
-    /// It is one of the module's own names, for others to import.
+    /// Whether other modules may import it from here.
     pub(super) public: bool,
 }
 
@@ -39,7 +39,7 @@ impl Source {
         source
     }
 
-    /// Reads tokens; only at the `top` of a module do names belong to it.
+    /// Parses tokens. Items belong to the module only at its `top`.
     fn read(&mut self, tokens: &[&str], top: bool) {
         let mut at = 0;
         let mut public = false;
@@ -132,7 +132,7 @@ impl Source {
                     name = tokens.get(at + 1).map(|name| (*name).to_owned());
                     break;
                 }
-                // The module itself, in braces behind it.
+                // `a::{self}` is the module `a` itself.
                 "self" if !path.is_empty() => {}
                 token if is_name(token) => path.push(token.to_owned()),
                 _ => {}
@@ -146,7 +146,7 @@ impl Source {
     }
 }
 
-/// What commas separate, outside of braces.
+/// Splits at commas outside of braces.
 fn branches<'a, 'b>(tokens: &'a [&'b str]) -> Vec<&'a [&'b str]> {
     let mut branches = Vec::new();
     let mut start = 0;
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_module_declares_is_its_own() {
+    fn declared_items_belong_to_the_module() {
         assert_eq!(
             shown("mod a; pub mod b { mod c; fn d() {} } pub const fn e() {} impl F { fn g() {} }"),
             "a b{} e"
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_read_wherever_they_stand() {
+    fn paths_are_read_everywhere() {
         assert_eq!(
             shown("fn f(a: super::A) -> crate::b::C { d::e(self::g::<u8>()); h }"),
             "f super::A crate::b::C d::e self::g"

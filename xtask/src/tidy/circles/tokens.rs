@@ -1,6 +1,7 @@
-//! Splits Rust source into tokens, and removes what only tests are built with.
+//! Splits Rust source into tokens, and removes code that is only built for tests.
 //!
-//! A token is a name, `::`, a number or one character. Comments and literals of text are gone: no path stands in them.
+//! A token is a name, `::`, a number or one other character. Comments and string literals are removed: they contain no
+//! paths.
 
 /// The tokens of a source, without those of items behind `#[cfg(test)]`.
 pub(super) fn of(text: &str) -> Vec<&str> {
@@ -24,7 +25,7 @@ fn split(text: &str) -> Vec<&str> {
 }
 
 fn token(rest: &str, first: char) -> usize {
-    // `r#type` is the name `type`; the two characters before it are a token that nothing looks at.
+    // `r#type` is the name `type`; `r#` becomes a token without a meaning.
     if rest.starts_with("::") || rest.starts_with("r#") {
         2
     } else if is_letter(first) {
@@ -38,7 +39,7 @@ fn is_letter(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The length of the white space or comment that `rest` begins with.
+/// The length of the white space or comment at the start of `rest`.
 fn blank(rest: &str) -> Option<usize> {
     if rest.starts_with("//") {
         return Some(rest.find('\n').unwrap_or(rest.len()));
@@ -73,7 +74,7 @@ fn block_comment(rest: &str) -> usize {
     at
 }
 
-/// The length of the string, byte string or character that `rest` begins with.
+/// The length of the string, byte string or character at the start of `rest`.
 fn literal(rest: &str) -> Option<usize> {
     let prefix = ["br", "cr", "b", "c", "r", ""].into_iter().find(|prefix| {
         let quoted = rest.strip_prefix(prefix).map(|rest| rest.trim_start_matches('#'));
@@ -130,21 +131,21 @@ fn is_test_attribute(tokens: &[&str]) -> bool {
     attribute.contains(&"test") && !attribute.contains(&"not")
 }
 
-/// How many tokens an item has, with the attributes that it begins with.
+/// The number of tokens of an item, with its attributes.
 fn item(tokens: &[&str]) -> usize {
     let mut at = 0;
     while tokens.get(at) == Some(&"#") {
         at += 1 + group(&tokens[at + 1..]);
     }
     let head = tokens[at..].iter().take_while(|token| ![";", "{"].contains(token));
-    // Braces end any other item.
+    // The braces of a `use` do not end it; those of any other item do.
     let is_use = head.into_iter().any(|token| *token == "use");
     while let Some(token) = tokens.get(at) {
         match *token {
             ";" => return at + 1,
             "{" if !is_use => return at + group(&tokens[at..]),
             "{" | "(" | "[" => at += group(&tokens[at..]),
-            // The end of what the item stands in: it was a field or an arm.
+            // The end of the surrounding group: the item is a field or an arm.
             "}" | ")" => return at,
             _ => at += 1,
         }
@@ -152,7 +153,7 @@ fn item(tokens: &[&str]) -> usize {
     at
 }
 
-/// How many tokens the bracket at the beginning and all up to its partner are.
+/// The number of tokens from the bracket at the start to its partner.
 pub(super) fn group(tokens: &[&str]) -> usize {
     let mut depth = 0_usize;
     for (index, token) in tokens.iter().enumerate() {
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_paths_are_tokens_and_text_is_none() {
+    fn names_and_paths_are_tokens_and_literals_are_not() {
         assert_eq!(joined("use a::b_1; // c::d\n/* e /* f */ g */ h"), "use a :: b_1 ; h");
         assert_eq!(joined(r##"f("a\"b", r#"c"d"#, b"e", 'g', '\'', 1)"##), "f ( , , , , , 1 )");
         assert_eq!(
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_tests_are_built_with_is_removed() {
+    fn code_for_tests_is_removed() {
         for (text, left) in [
             ("a; #[cfg(test)] mod tests { use b; { c } } d", "a ; d"),
             ("#[cfg(test)] mod tests; d", "d"),

@@ -1,4 +1,4 @@
-//! What has to be read to tell how gateways are.
+//! Reads and prints the state of gateways.
 
 use std::io;
 
@@ -7,15 +7,14 @@ use rustix::io::Errno;
 
 use crate::files;
 
-/// Which files matter beside those that every job reads: marker, intent, configuration, the lock of each
-/// supervisor, the record.
+/// The files to read beside those that every job reads: marker file, intent, configuration, supervisors' locks, status.
 #[derive(Clone, Copy)]
 pub(crate) struct Depth {
-    /// The deaths, and who else may be the gateway.
+    /// The death tally.
     deaths: bool,
-    /// Why it is parked, who else may be the gateway.
+    /// The holder of the gateway's lock.
     state: bool,
-    /// Whether it stays down, which version made it, what lies about.
+    /// The `down` file, the generation, and leftover files.
     upkeep: bool,
 }
 
@@ -28,21 +27,21 @@ pub(crate) const PLAN: Depth = Depth { deaths: false, state: false, upkeep: true
 
 /// Prints one line for each profile.
 pub(crate) fn all(home: &str, scandir: &str, depth: Depth) -> Result<(), Errno> {
-    let mut look = Look::new(scandir)?;
+    let mut reader = Reader::new(scandir)?;
     for name in profiles(home)? {
-        look.at(&profile(home, &name), &slot(scandir, &name), &name, depth)?;
+        reader.profile(&home_of(home, &name), &slot(scandir, &name), &name, depth)?;
     }
-    look.print()
+    reader.print()
 }
 
 /// Prints one line for one profile.
 pub(crate) fn one(home: &str, scandir: &str, name: &str) -> Result<(), Errno> {
-    let mut look = Look::new(scandir)?;
-    look.at(&profile(home, name), &slot(scandir, name), name, STATUS)?;
-    look.print()
+    let mut reader = Reader::new(scandir)?;
+    reader.profile(&home_of(home, name), &slot(scandir, name), name, STATUS)?;
+    reader.print()
 }
 
-/// The names of the directories in which profiles are.
+/// The names of the profiles' directories.
 pub(crate) fn profiles(home: &str) -> Result<Vec<String>, Errno> {
     let path = [home, "/profiles"].concat();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -57,7 +56,7 @@ pub(crate) fn profiles(home: &str) -> Result<Vec<String>, Errno> {
     Ok(names)
 }
 
-fn profile(home: &str, name: &str) -> String {
+fn home_of(home: &str, name: &str) -> String {
     [home, "/profiles/", name].concat()
 }
 
@@ -65,19 +64,19 @@ fn slot(scandir: &str, name: &str) -> String {
     [scandir, "/gateway-", name].concat()
 }
 
-struct Look {
+struct Reader {
     buffer: [u8; 4096],
     out: Vec<u8>,
 }
 
-impl Look {
+impl Reader {
     fn new(scandir: &str) -> Result<Self, Errno> {
-        // Without an s6-svscan there is nothing to tell.
+        // Without an s6-svscan there is no state.
         files::holder(&[scandir, "/.s6-svscan/lock"].concat())?.ok_or(Errno::SRCH)?;
         Ok(Self { buffer: [0; 4096], out: Vec::new() })
     }
 
-    fn at(&mut self, home: &str, slot: &str, name: &str, depth: Depth) -> Result<(), Errno> {
+    fn profile(&mut self, home: &str, slot: &str, name: &str, depth: Depth) -> Result<(), Errno> {
         rustix::fs::stat([home, "/SOUL.md"].concat())?;
         self.out.extend(name.as_bytes());
         self.copy(&[home, "/gateway.intent"].concat())?;
@@ -103,8 +102,8 @@ impl Look {
         if depth.upkeep {
             self.copy(&[slot, "/data/generation"].concat())?;
             for path in [[slot, "/down"], [home, "/gateway.pid"], [home, "/processes.json"]] {
-                let there = rustix::fs::stat(path.concat()).is_ok();
-                self.out.push(b'0' + u8::from(there));
+                let exists = rustix::fs::stat(path.concat()).is_ok();
+                self.out.push(b'0' + u8::from(exists));
             }
         }
         self.out.push(b'\n');
