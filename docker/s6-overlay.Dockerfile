@@ -3,7 +3,7 @@
 #   docker build -t hermes-overlay -f docker/s6-overlay.Dockerfile docker
 #   cargo xtask image --base hermes-overlay
 #
-# The archives come from the internet; what they must be is pinned here.
+# The archives are downloaded; their checksums are pinned here.
 ARG BASE_IMAGE=debian:bookworm-slim
 FROM ${BASE_IMAGE}
 
@@ -18,7 +18,7 @@ RUN set -eu; \
   case "$(uname -m)" in \
     x86_64) arch=x86_64; sum=a93f02882c6ed46b21e7adb5c0add86154f01236c93cd82c7d682722e8840563 ;; \
     aarch64) arch=aarch64; sum=0952056ff913482163cc30e35b2e944b507ba1025d78f5becbb89367bf344581 ;; \
-    *) echo "no archive for $(uname -m) is pinned here" >&2; exit 1 ;; \
+    *) echo "no checksum for $(uname -m)" >&2; exit 1 ;; \
   esac; \
   cd /tmp; \
   { \

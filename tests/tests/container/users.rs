@@ -51,7 +51,7 @@ fn invalid_ids_are_refused() {
     for wrong in ["0", "-1", "hermes", "1 2"] {
         let outcome = Start::new().env("PUID", wrong).command(["echo", "it ran"]).run();
         assert_ne!(outcome.code(), Some(0), "{outcome}");
-        assert!(outcome.stderr.contains("HERMES_UID is `"), "{outcome}");
+        assert!(outcome.stderr.contains("` for HERMES_UID"), "{outcome}");
         assert!(!outcome.stdout.contains("it ran"), "{outcome}");
     }
 }
