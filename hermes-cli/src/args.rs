@@ -1,4 +1,4 @@
-//! What may be typed. Nothing here is looked up or decided.
+//! The command line: commands, options and their help texts. It is only parsed here; `commands` acts on it.
 
 use std::path::PathBuf;
 
@@ -19,16 +19,16 @@ pub(crate) struct Arguments {
 /// Options that every command takes, anywhere on the line.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// The profile, where a command names none
+    /// The profile, if the command names none
     #[arg(short, long, global = true, value_name = "NAME")]
     pub(crate) profile: Option<ProfileName>,
-    /// The s6 scan directory that holds the gateways' slots
+    /// The s6 scan directory with the gateways' service directories
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) scandir: Option<PathBuf>,
-    /// The system's service manager, and not this user's own (systemd)
+    /// Use the system's systemd instead of this user's own
     #[arg(long, global = true)]
     pub(crate) system: bool,
-    /// How long to wait for anything, in seconds
+    /// The deadline of every wait, in seconds
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: Option<u64>,
     /// Print JSON
@@ -38,75 +38,75 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Create, delete and look at profiles
+    /// Create, list, rename, delete, export and import profiles
     #[command(subcommand)]
     Profile(Profile),
-    /// Start, stop and look at gateways
+    /// Start, stop and inspect gateways
     #[command(subcommand)]
     Gateway(Gateway),
     /// Run a supervision tree in the foreground, for the current user
     Up {
-        /// End the tree that runs on the scan directory
+        /// Stop the tree that runs on the scan directory
         #[arg(long)]
         stop: bool,
-        /// Be a service of another supervisor, as in the image: gateways get the root home as HOME,
-        /// and standard input, if it is a pipe, is told when the tree takes commands
+        /// Run as a service of another supervisor, as in the image: gateways get the root home as
+        /// HOME, and a newline is written to standard input, if it is a pipe, once the tree is ready
         #[arg(long, conflicts_with = "stop")]
         service: bool,
-        /// As `--service`, on the s6-svscan that holds the scan directory already
+        /// Like `--service`, but use the s6-svscan that already holds the scan directory
         #[arg(long, conflicts_with_all = ["stop", "service"])]
         adopt: bool,
-        /// Become s6-svscan: what `up` starts itself as
+        /// Become s6-svscan; `up` starts itself with this option
         #[arg(long, hide = true, value_name = "PARENT", conflicts_with = "stop")]
         become_svscan: Option<u32>,
     },
-    /// Bring the slots in line with the profiles, and start what is wanted
+    /// Bring the services in line with the profiles, and start each gateway whose intent is `running`
     Boot {
-        /// Only say what would be done
+        /// Print the plan and change nothing
         #[arg(long)]
         dry_run: bool,
-        /// How many gateways to start at once
+        /// Maximum number of gateways that start at the same time
         #[arg(long, value_name = "N", default_value_t = hermes_core::supervisor::DEFAULT_JOBS)]
         jobs: usize,
-        /// As root: give the scan directory to the owner of the home, and do nothing else
+        /// As root: give the scan directory to the owner of the home, and nothing else
         #[arg(long, conflicts_with = "dry_run")]
         delegate: bool,
     },
-    /// Check what the gateways need, and say how to mend it
+    /// Check the installation, and print a fix for each problem
     ///
-    /// Exits with 1 if something is wrong that keeps a gateway, a command or a profile from working,
-    /// and with 0 otherwise: warnings and checks that could not be made alone are no failure.
+    /// Exits with 1 if it finds an error: a problem that keeps a gateway, a command or a profile from
+    /// working. Warnings, and checks that could not be made, leave the exit code at 0.
     Doctor {
-        /// First mend what can be mended without stopping a gateway that runs: leftovers, missing and
-        /// unused slots, outdated slots that are down, wanted gateways that are down, open .env files
+        /// First make the repairs that stop no running gateway: leftovers, missing and unused slots,
+        /// outdated slots of stopped gateways, gateways that should run, .env files that others can read
         #[arg(long)]
         fix: bool,
-        /// Only say, in one line, whether every wanted gateway is up; exits with 1 if one is not. What a
-        /// container's health check runs
+        /// Only check that every gateway whose intent is `running` is up and ready: one line, exit code
+        /// 0 or 1. For health checks of containers
         #[arg(long, conflicts_with = "fix")]
         health: bool,
     },
-    /// Serve a page that shows all gateways, live, and starts and stops them
+    /// Serve a web page that shows all gateways live, and starts and stops them
     Dashboard {
-        /// The address to listen on; otherwise HERMES_DASHBOARD_HOST, else 127.0.0.1
+        /// The address to listen on [default: HERMES_DASHBOARD_HOST, else 127.0.0.1]
         #[arg(long, value_name = "ADDRESS")]
         host: Option<String>,
-        /// The port to listen on, 0 for any; otherwise HERMES_DASHBOARD_PORT, else 9119
+        /// The port to listen on, 0 for any free one [default: HERMES_DASHBOARD_PORT, else 9119]
         #[arg(long, value_name = "PORT")]
         port: Option<u16>,
-        /// Where browsers find it behind a proxy, like `https://hermes.example`; otherwise
-        /// HERMES_DASHBOARD_ORIGIN
+        /// The origin that browsers use behind a proxy, like `https://hermes.example` [default:
+        /// HERMES_DASHBOARD_ORIGIN]
         #[arg(long, value_name = "URL")]
         origin: Option<String>,
     },
-    /// Print a shell's completions
+    /// Print the completion script of a shell
     Completions {
         /// The shell
         shell: Shell,
     },
-    /// Print the manual page, or write all of them
+    /// Print the manual page, or write the pages of all commands
     Man {
-        /// Write a page per command into this directory
+        /// Write one page per command into this directory
         #[arg(value_name = "DIR")]
         directory: Option<PathBuf>,
     },
@@ -114,76 +114,86 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Profile {
-    /// Make a profile and register its gateway
+    /// Create a profile and register its gateway
     Create {
+        /// The profile
         name: ProfileName,
-        /// The port of its gateway; otherwise the lowest that no profile names, from 8642 up
+        /// The port of its gateway [default: the lowest from 8642 up that no profile uses]
         #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
         port: Option<u16>,
         /// Start its gateway
         #[arg(long)]
         start: bool,
     },
-    /// Stop and unregister a profile's gateway and remove all of it
+    /// Stop and unregister a profile's gateway, and remove its home and logs
     Delete {
+        /// The profile
         name: ProfileName,
-        /// Don't ask
+        /// Do not ask for confirmation
         #[arg(short, long)]
         yes: bool,
         /// Keep the logs of its gateway
         #[arg(long)]
         keep_logs: bool,
     },
-    /// Give a profile another name, with its gateway, its logs and what was wanted of it
+    /// Rename a profile, with its home, logs, gateway and intent
     Rename {
-        /// Its name
+        /// The present name
         #[arg(value_name = "OLD")]
         from: ProfileName,
-        /// What it is to be called
+        /// The new name
         #[arg(value_name = "NEW")]
         to: ProfileName,
     },
     /// List all profiles
     List,
     /// Show one profile
-    Show { name: Option<ProfileName> },
-    /// Choose the profile that interactive commands mean when they name none
-    Use { name: ProfileName },
-    /// Show a profile's port, or write it into its config.yaml
-    Port {
+    Show {
+        /// The profile
+        name: Option<ProfileName>,
+    },
+    /// Set the default profile of interactive commands
+    Use {
+        /// The profile
         name: ProfileName,
-        /// The port; without it a profile that has none gets the lowest that no other names
+    },
+    /// Print a profile's port, or write it into its config.yaml
+    Port {
+        /// The profile
+        name: ProfileName,
+        /// The port [default: the profile's own, else the lowest free one]
         #[arg(value_parser = clap::value_parser!(u16).range(1..))]
         port: Option<u16>,
     },
-    /// Write a profile into an archive, without its secrets
+    /// Write a profile to an archive, without its secrets
     Export {
+        /// The profile
         name: ProfileName,
-        /// The archive, which ends in .tar.zst or .tar.gz; `-` is standard output. Otherwise it is
-        /// NAME.tar.zst, here
+        /// The archive, ending in .tar.zst or .tar.gz; `-` is standard output [default: NAME.tar.zst in
+        /// the working directory]
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// Replace a file that is there
+        /// Replace an existing file
         #[arg(long)]
         force: bool,
     },
-    /// Make a profile of an archive and register its gateway
+    /// Create a profile from an archive and register its gateway
     Import {
         /// The archive, a tar.zst or tar.gz; `-` is standard input
         file: PathBuf,
-        /// What to call the profile; otherwise as the directory in the archive
+        /// The profile's name [default: the name of the directory in the archive]
         #[arg(long, value_name = "NAME")]
         name: Option<ProfileName>,
         /// Start its gateway
         #[arg(long)]
         start: bool,
-        /// How much it may be when it is unpacked, in bytes or with K, M, G or T behind; otherwise 10G
+        /// Maximum unpacked size in bytes (suffixes K, M, G, T) [default: 10G]
         #[arg(long, value_name = "SIZE", value_parser = size)]
         max_size: Option<u64>,
     },
 }
 
-/// A number of bytes.
+/// Parses a number of bytes.
 fn size(text: &str) -> Result<u64, String> {
     let (digits, shift) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
         Some(digits) if text.ends_with('K') => (digits, 10),
@@ -192,11 +202,11 @@ fn size(text: &str) -> Result<u64, String> {
         Some(digits) => (digits, 40),
         None => (text, 0),
     };
-    let number: u64 = digits.parse().map_err(|_| "it is no size, like 500M or 20G".to_owned())?;
-    number.checked_mul(1 << shift).ok_or_else(|| "it is too large".to_owned())
+    let number: u64 = digits.parse().map_err(|_| "not a size, like 500M or 20G".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
 }
 
-/// ProfileSelector profiles a command is about.
+/// The profiles that a command works on.
 #[derive(Debug, Args)]
 pub(crate) struct ProfileSelector {
     /// The profiles
@@ -209,21 +219,21 @@ pub(crate) struct ProfileSelector {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Gateway {
-    /// Start gateways, and have them started after every restart
+    /// Start gateways, now and after every restart of the machine or container
     Start {
         #[command(flatten)]
         which: ProfileSelector,
-        /// Be the gateway, instead of having it supervised
+        /// Run the gateway in this process, without a supervisor
         #[arg(long, conflicts_with = "all")]
         foreground: bool,
-        /// As launchd's job of this name
+        /// Run as launchd's job with this label
         #[arg(long, hide = true, requires = "foreground", value_name = "LABEL")]
         launchd: Option<String>,
     },
-    /// The same as `start --foreground`
+    /// An alias of `start --foreground`
     #[command(hide = true)]
     Run,
-    /// Stop gateways, and leave them down after every restart
+    /// Stop gateways; they stay down after a restart of the machine or container
     Stop {
         #[command(flatten)]
         which: ProfileSelector,
@@ -233,86 +243,86 @@ pub(crate) enum Gateway {
         #[command(flatten)]
         which: ProfileSelector,
     },
-    /// Show what the supervisor says
+    /// Show the state of gateways
     Status {
         #[command(flatten)]
         which: ProfileSelector,
     },
     /// List the gateways that have a service
     List,
-    /// Print what gateways said; that of several in the order of time, each line with its profile
+    /// Print the logs of gateways; several are merged by time, each line with its profile
     ///
-    /// On a terminal whatever could change what it shows is escaped. With --json each line is an
-    /// object of its own: profile, time, line; what is not UTF-8 in a line is replaced.
+    /// On a terminal, control characters and escape sequences are escaped. With --json each line is an
+    /// object with `profile`, `time` and `line`; bytes that are not valid UTF-8 are replaced.
     Logs {
         #[command(flatten)]
         which: ProfileSelector,
-        /// Only the last N lines of each; with --follow 10 if not said
+        /// Print only the last N lines of each log [default: all, with --follow 10]
         #[arg(short = 'n', long, value_name = "N")]
         lines: Option<usize>,
-        /// Go on with what is said from now on, until interrupted, or for --timeout
+        /// Keep printing new lines, until interrupted or until --timeout
         #[arg(short, long)]
         follow: bool,
-        /// Escape nothing on a terminal
+        /// Print control characters and escape sequences as they are
         #[arg(long)]
         raw: bool,
     },
-    /// Make the service of a profile; its recorded intent decides whether it comes up
+    /// Create the services of profiles; the intent decides whether a gateway starts
     Register {
         #[command(flatten)]
         which: ProfileSelector,
-        /// A variable for the gateway's environment, until it is registered anew; `gateway.env` in
-        /// config.yaml lasts
+        /// Set a variable in the gateway's environment until the next registration; `gateway.env` in
+        /// config.yaml is permanent
         #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
         env: Vec<(String, String)>,
-        /// Start the gateway
+        /// Start the gateways, too
         #[arg(long)]
         start: bool,
-        /// Make anew what was registered before, one after the other; with --all, what another version
-        /// made
+        /// Replace existing services, one after the other; with --all, only those that another version
+        /// of Hermes rendered
         #[arg(long)]
         refresh: bool,
     },
-    /// Stop a gateway and remove its service; the recorded intent stays
+    /// Stop gateways and remove their services; the intent stays
     Unregister {
         #[command(flatten)]
         which: ProfileSelector,
     },
-    /// Install gateways in this machine's service manager: it brings up what is wanted when it starts
+    /// Install gateways as services of the host (systemd, launchd), started with the machine
     Install {
         #[command(flatten)]
         which: ProfileSelector,
-        /// Start the gateway
+        /// Start the gateways, too
         #[arg(long)]
         start: bool,
     },
-    /// Stop gateways and remove what was installed of them; the recorded intent stays
+    /// Stop gateways and remove their services from the host; the intent stays
     Uninstall {
         #[command(flatten)]
         which: ProfileSelector,
     },
-    /// Exit with 0 if the gateway is wanted, with 1 if not: what a unit asks before it starts
+    /// Exit with 0 if the intent is `running`, else with 1; each unit runs this before it starts
     #[command(hide = true)]
     Wanted,
-    /// Ask a gateway's address until it is ready: what `start --foreground` starts beside a program
+    /// Poll a gateway's ready_url until it answers; `start --foreground` runs this beside a program
     #[command(hide = true)]
     AwaitReady {
-        /// The address
+        /// The ready_url
         url: String,
         /// The gateway's process
         #[arg(long)]
         pid: u32,
-        /// Tell of it in this file
+        /// Report readiness in this file
         #[arg(long)]
         file: Option<PathBuf>,
-        /// Start the process that asks, and end
+        /// Poll in a background process, and exit
         #[arg(long)]
         detach: bool,
     },
-    /// Decide what follows a death: what a slot's `finish` calls
+    /// Decide what follows a death; a slot's `finish` script runs this
     #[command(hide = true)]
     AfterDeath {
-        /// Divides every delay of the policy, for tests that can't wait
+        /// Divide every delay of the restart policy, for tests
         #[arg(long, env = hermes_core::home::env::TEST_FASTER, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         faster: u32,
     },
@@ -328,7 +338,7 @@ pub(crate) enum Shell {
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
+    let (name, value) = text.split_once('=').ok_or("not of the form NAME=VALUE")?;
     hermes_core::shell::check_variable(name, value).map_err(|error| error.to_string())?;
     Ok((name.to_owned(), value.to_owned()))
 }
