@@ -18,7 +18,7 @@ pub(super) fn get_json(port: u16, path: &str) -> Result<Value> {
         .with_context(|| format!("failed to fetch http://127.0.0.1:{port}{path}"))
 }
 
-/// Whether nobody listens on a port of this machine.
+/// Whether a port of this machine refuses connections.
 pub(super) fn is_refused(port: u16) -> bool {
     connect(port).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }

@@ -21,7 +21,7 @@ impl Demo {
         self.stage.show_ending(&["gateway", "status", name], 3)?;
         let gateway = self.stage.gateway(name)?;
         ensure!(gateway.state == "parked", "{name} is not parked: {gateway:?}");
-        ensure!(gateway.intent == "running", "nobody stopped {name}: {gateway:?}");
+        ensure!(gateway.intent == "running", "parking changed the intent of {name}: {gateway:?}");
 
         say(format_args!("$ sed -i 's/port: high/port: {port}/' {}", path.display()));
         fs::write(&path, good).context("failed to write config.yaml")?;
