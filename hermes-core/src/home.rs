@@ -1,7 +1,7 @@
-//! Where things are: every path below a home and every environment variable, named once.
+//! Every path below a home and the name of every environment variable, each defined once.
 //!
-//! The *root home* (`HERMES_HOME`) is the home of the profile `default`; every other profile lives
-//! in `profiles/<name>` below it.
+//! The *root home* (`HERMES_HOME`) is the home of the profile `default`; the home of every other
+//! profile is `profiles/<name>` below it.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -10,53 +10,53 @@ use thiserror::Error;
 
 use crate::name::{NameError, ProfileName};
 
-/// The names of environment variables that Hermes reads or sets.
+/// The names of the environment variables that Hermes reads or sets.
 pub mod env {
-    /// The root home, or a profile's home below it. A gateway gets its profile's home here.
+    /// The root home, or a profile's home below it. For a gateway: its profile's home.
     pub const HOME: &str = "HERMES_HOME";
-    /// The profile that a gateway runs for.
+    /// The gateway's profile.
     pub const PROFILE: &str = "HERMES_PROFILE";
     /// The scan directory that holds the gateways' slots.
     pub const SCANDIR: &str = "HERMES_SCANDIR";
-    /// The backend to use, by its name, whatever detection would pick.
+    /// The name of the backend to use. Overrides detection.
     pub const BACKEND: &str = "HERMES_BACKEND";
-    /// Set (to anything) by `hermes up` in its tree: services keep the user and `HOME` they have.
+    /// Set by `hermes up` (to any value) in its tree: services keep their user and their `HOME`.
     pub const UP: &str = "HERMES_UP";
-    /// The soft limit on descriptors that `hermes up` found, for its gateways to return to.
+    /// The soft limit on descriptors before `hermes up` raised it; gateways restore it.
     pub const UP_NOFILE: &str = "HERMES_UP_NOFILE";
-    /// Tells the Python agent that it is supervised, so that it doesn't hand itself over.
+    /// Set for the Python agent: it is supervised and must not delegate itself to a supervisor.
     pub const SUPERVISED_CHILD: &str = "HERMES_S6_SUPERVISED_CHILD";
 
-    /// `client` where the gateways of the home are another tree's to run, on another machine or in
-    /// another container; `owner`, or nothing, anywhere else.
+    /// `client` if a tree on another machine or in another container runs the home's gateways;
+    /// otherwise `owner` or unset.
     pub const ROLE: &str = "HERMES_ROLE";
-    /// The value of [`ROLE`] that supervises nothing.
+    /// The value of [`ROLE`] for a machine or container that supervises nothing.
     pub const ROLE_CLIENT: &str = "client";
-    /// For how many seconds `hermes up` waits for another tree that runs the home's gateways.
+    /// How many seconds `hermes up` waits for another tree that runs the home's gateways.
     pub const OWNER_WAIT: &str = "HERMES_OWNER_WAIT";
-    /// `off` where the home lies on a file system without locks.
+    /// `off` if the home's file system has no locks.
     pub const OWNER_LOCK: &str = "HERMES_OWNER_LOCK";
 
-    /// Set (to `1`) where a command that root runs is to stay root's, whoever owns the home.
+    /// `1` if a command of root stays root's even if another user owns the home.
     pub const AS_ROOT: &str = "HERMES_AS_ROOT";
 
-    /// `1` has the image run the dashboard as a service.
+    /// `1` if the image runs the dashboard as a service.
     pub const DASHBOARD: &str = "HERMES_DASHBOARD";
     /// The port that the dashboard listens on.
     pub const DASHBOARD_PORT: &str = "HERMES_DASHBOARD_PORT";
     /// The address that the dashboard listens on.
     pub const DASHBOARD_HOST: &str = "HERMES_DASHBOARD_HOST";
-    /// Where browsers find the dashboard behind a proxy.
+    /// The dashboard's public origin behind a proxy.
     pub const DASHBOARD_ORIGIN: &str = "HERMES_DASHBOARD_ORIGIN";
 
-    /// Divides the delays of the restart policy, for tests that can't wait for them.
+    /// A divisor for the delays of the restart policy, for tests.
     pub const TEST_FASTER: &str = "HERMES_TEST_FASTER";
 
-    /// The program that is launchctl for tests, where there is no launchd.
+    /// The program that tests run in place of launchctl, on machines without launchd.
     pub const TEST_LAUNCHCTL: &str = "HERMES_TEST_LAUNCHCTL";
 
-    /// Variables that decide which tree, home and profile a process belongs to, and as what. No
-    /// profile may set them for its gateway.
+    /// Variables that decide the tree, home, profile and role of a process. No profile may set them
+    /// for its gateway.
     pub const DECIDING: [&str; 9] =
         [HOME, PROFILE, SCANDIR, ROLE, OWNER_WAIT, OWNER_LOCK, UP, UP_NOFILE, SUPERVISED_CHILD];
 }
@@ -64,7 +64,7 @@ pub mod env {
 /// The root home inside a container.
 pub const CONTAINER_ROOT: &str = "/opt/data";
 const PROFILES: &str = "profiles";
-/// Short, because a profile's name may have 251 of the 255 bytes that a file's name may have.
+/// Short: a profile name may take 251 of the 255 bytes of a file name.
 const RENAME_JOURNAL: &str = ".mv-";
 
 /// The root home: `<root>`.
@@ -72,7 +72,7 @@ const RENAME_JOURNAL: &str = ".mv-";
 pub struct RootHome(PathBuf);
 
 impl RootHome {
-    /// The root home at `path`, which should be absolute. Nothing is read or made.
+    /// The root home at `path`, which should be absolute. Reads and creates nothing.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
@@ -82,7 +82,7 @@ impl RootHome {
         &self.0
     }
 
-    /// Where the homes of all profiles but `default` are.
+    /// The directory with the homes of all profiles but `default`.
     pub fn profiles(&self) -> PathBuf {
         self.0.join(PROFILES)
     }
@@ -96,7 +96,7 @@ impl RootHome {
         })
     }
 
-    /// The name that `profile use` chose, for interactive commands only.
+    /// The file with the name that `profile use` chose, for interactive commands only.
     pub fn active_profile(&self) -> PathBuf {
         self.0.join("active_profile")
     }
@@ -106,54 +106,53 @@ impl RootHome {
         self.0.join("hermes-owner.lock")
     }
 
-    /// What whoever uses the dashboard has to know, mode 0600. Not an entry that an archive of
-    /// `default` takes along.
+    /// The token that users of the dashboard present, mode 0600. An archive of `default` omits it.
     pub fn dashboard_token(&self) -> PathBuf {
         self.0.join("dashboard.token")
     }
 
-    /// Locks of commands that change a profile. A dot name, so that it is never taken for a profile.
+    /// The directory of the locks. Its dot name can't be a profile's.
     pub fn locks(&self) -> PathBuf {
         self.profiles().join(".locks")
     }
 
-    /// The lock of one profile.
+    /// The lock of one profile, held by commands that change it.
     pub fn profile_lock(&self, profile: &ProfileName) -> PathBuf {
         self.locks().join(profile.as_str())
     }
 
-    /// The lock of gateways that are about to listen on `port`.
+    /// The lock that a command holds while a gateway claims `port`.
     pub fn port_lock(&self, port: u16) -> PathBuf {
         self.locks().join(format!(".port-{port}"))
     }
 
-    /// The lock that is held while a free port is looked for and written down.
+    /// The lock that a command holds while it creates or removes a profile or assigns a port.
     pub fn ports_lock(&self) -> PathBuf {
         self.locks().join(".ports")
     }
 
-    /// The lock of what the services of all profiles have in common.
+    /// The lock of the files that the services of all profiles share.
     pub fn services_lock(&self) -> PathBuf {
         self.locks().join(".services")
     }
 
-    /// The journal of a rename of `profile`: there from before its first step until after its last. A
-    /// dot name, so that it is never taken for a profile.
+    /// The journal of a rename of `profile`, written before the first step and removed after the last.
+    /// Its dot name can't be a profile's.
     pub fn rename_journal(&self, profile: &ProfileName) -> PathBuf {
         self.profiles().join(format!("{RENAME_JOURNAL}{profile}"))
     }
 
-    /// The profile's old name as a journal's file name has it; `None` if it is no journal's.
+    /// The profile's old name, from a journal's file name; `None` if the file is not a journal.
     pub fn renamed_in(file_name: &str) -> Option<&str> {
         file_name.strip_prefix(RENAME_JOURNAL)
     }
 
-    /// Where a profile's lines are kept where no service manager has a journal.
+    /// The log directory of a profile's gateway, under backends without a journal of their own.
     pub fn gateway_logs(&self, profile: &ProfileName) -> PathBuf {
         self.0.join("logs/gateways").join(profile.as_str())
     }
 
-    /// One line per profile and boot.
+    /// The log of `hermes boot`: one line per profile and boot.
     pub fn boot_log(&self) -> PathBuf {
         self.0.join("logs/container-boot.log")
     }
@@ -169,7 +168,7 @@ impl ProfileHome {
         &self.0
     }
 
-    /// The agent's persona. Its presence is what makes a directory a profile.
+    /// The agent's persona. A directory is a profile if this file exists.
     pub fn soul(&self) -> PathBuf {
         self.0.join("SOUL.md")
     }
@@ -189,7 +188,7 @@ impl ProfileHome {
         self.0.join("logs")
     }
 
-    /// What the operator wants of the gateway.
+    /// The file with the operator's intent.
     pub fn intent(&self) -> PathBuf {
         self.0.join("gateway.intent")
     }
@@ -199,33 +198,33 @@ impl ProfileHome {
         self.0.join("hermes-gateway.lock")
     }
 
-    /// Why the gateway could not start last time, in its own words; absent if it could.
+    /// The gateway's own message about its last failed start; absent after a successful one.
     pub fn fault(&self) -> PathBuf {
         self.0.join("gateway.fault")
     }
 
-    /// The process that said it is ready, where no supervisor is there to be told.
+    /// The process ID of the ready gateway, under supervisors without readiness.
     pub fn readiness(&self) -> PathBuf {
         self.0.join("gateway.ready")
     }
 
-    /// What launchd does not remember of the gateway: its deaths, and why it was parked.
+    /// The gateway's deaths and the reason why it is parked, which launchd does not record.
     pub fn launchd_record(&self) -> PathBuf {
         self.0.join("gateway.launchd")
     }
 
-    /// The state file of the Python implementation, read where there is no intent file.
+    /// The state file of the Python implementation, read if there is no intent file.
     pub fn legacy_state(&self) -> PathBuf {
         self.0.join("gateway_state.json")
     }
 
-    /// Files that a gateway of the Python implementation leaves behind when it is killed.
+    /// Files that a killed gateway of the Python implementation leaves behind.
     pub fn stale_when_down(&self) -> [PathBuf; 2] {
         [self.0.join("gateway.pid"), self.0.join("processes.json")]
     }
 }
 
-/// What the root home is decided from.
+/// The facts from which [`locate`] decides the root home.
 #[derive(Debug, Clone, Default)]
 pub struct HomeFacts {
     /// `HERMES_HOME`, if set and not empty.
@@ -262,24 +261,24 @@ pub fn locate(facts: &HomeFacts) -> Result<(RootHome, Option<ProfileName>), Home
     Ok((RootHome::new(root), Some(profile)))
 }
 
-/// Why there is no root home.
+/// Why the root home could not be decided.
 #[derive(Debug, Error)]
 pub enum HomeError {
-    /// Neither `HERMES_HOME` nor a home directory is known.
+    /// `HERMES_HOME` is not set, and the user has no home directory.
     #[error("no home: HERMES_HOME is not set, and the user has no home directory")]
     Unknown,
-    /// `HERMES_HOME` depends on the working directory.
+    /// `HERMES_HOME` is not absolute.
     #[error("HERMES_HOME is `{}`, which is not an absolute path", home.display())]
     Relative {
         /// The value of `HERMES_HOME`.
         home: PathBuf,
     },
-    /// `HERMES_HOME` is below `profiles/` but names no profile.
-    #[error("HERMES_HOME is `{}`, which is no profile's home", home.display())]
+    /// `HERMES_HOME` is below `profiles/` but not named like a profile.
+    #[error("HERMES_HOME is `{}`, which is not a profile's home", home.display())]
     Name {
         /// The value of `HERMES_HOME`.
         home: PathBuf,
-        /// What is wrong with the name.
+        /// The rule that the name breaks.
         source: NameError,
     },
 }
@@ -311,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_under_s6_has_its_root_in_opt_data() {
+    fn a_container_under_s6_has_opt_data_as_its_root() {
         let mut facts = facts(None);
         facts.s6_in_charge = true;
         assert_eq!(locate(&facts).unwrap().0, RootHome::new("/opt/data"));
@@ -320,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn default_lives_in_the_root_itself() {
+    fn the_root_home_is_the_home_of_default() {
         let root = RootHome::new("/d");
         assert_eq!(root.profile(&ProfileName::default_profile()).path(), Path::new("/d"));
         let coder = "coder".parse().unwrap();
@@ -328,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_of_the_longest_name_has_a_file_name_that_says_whose_it_is() {
+    fn the_journal_of_the_longest_name_has_a_valid_file_name() {
         let longest: ProfileName = "a".repeat(251).parse().unwrap();
         let journal = RootHome::new("/d").rename_journal(&longest);
         let name = journal.file_name().unwrap().to_str().unwrap();

@@ -1,28 +1,28 @@
-//! Profiles, their configuration and the operator's intent, and the two service traits that every
-//! backend implements.
+//! Profiles, their configuration, the operator's intent, and the two service traits that every
+//! backend provides.
 //!
-//! This crate starts no process, reads no environment variable and prints nothing: whoever uses it
-//! passes in the root home and the facts ([`detect::Facts`]) it decides on.
+//! This crate starts no process, reads no environment variable and prints nothing: its caller passes
+//! in the root home and the facts ([`detect::Facts`]) for its decisions.
 //!
-//! | module | what it knows |
+//! | module | contents |
 //! |---|---|
-//! | [`name`], [`home`] | what a profile may be called; every path and every environment variable |
+//! | [`name`], [`home`] | valid profile names; every path and every environment variable |
 //! | [`store`], [`archive`] | create, delete, rename, list, show, choose, export and import profiles |
-//! | [`config`], [`dotenv`], [`intent`] | `config.yaml`, `.env`, and what the operator wants |
+//! | [`config`], [`dotenv`], [`intent`] | `config.yaml`, `.env`, and the operator's intent |
 //! | [`gateway`] | a profile with its configuration, read once |
 //! | [`manager`] | the two public service traits and their errors |
-//! | [`driver`] | what a backend must be able to do: the trait of primitives |
-//! | [`supervisor`] | every sequence over a driver: the service traits, implemented once |
-//! | [`reconcile`] | which actions bring services in line with profiles, as a pure function |
-//! | [`kind`], [`detect`], [`status`] | what a backend is called, which one is in charge, what it reports |
-//! | [`diagnostics`] | what a look at the machine found |
-//! | [`log`], [`changes`] | gateways' logs, whatever backend keeps them; which gateways may have changed |
-//! | [`proc`], [`process`], [`process_lock`] | processes, how to wait for them, and which one holds a lock |
-//! | [`end_signals`], [`listeners`] | the signals that end a process, as a descriptor; who listens on a port |
-//! | [`restart`] | the rules of restarting that hold under every backend |
+//! | [`driver`] | the primitives that a backend implements |
+//! | [`supervisor`] | the service traits, implemented once over a driver |
+//! | [`reconcile`] | the actions that bring services in line with profiles, as a pure function |
+//! | [`kind`], [`detect`], [`status`] | a backend's name, its detection, and the status it reports |
+//! | [`diagnostics`] | the findings of `hermes doctor` |
+//! | [`log`], [`changes`] | the gateways' logs under any backend; which gateways may have changed |
+//! | [`proc`], [`process`], [`process_lock`] | processes, waiting for them, and the holder of a lock |
+//! | [`end_signals`], [`listeners`] | termination signals as a descriptor; the process on a port |
+//! | [`restart`] | the restart rules of every backend |
 //! | [`lock`], [`wait`], [`parallel`] | locks and waits with a deadline; the same work on many items |
-//! | [`fsutil`], [`trusted_path`], [`shell`] | durable file changes, paths that others decide, quoting |
-//! | [`error_chain`] | the causes of an error |
+//! | [`fsutil`], [`trusted_path`], [`shell`] | durable file changes, owners of paths, quoting |
+//! | [`error_chain`], [`error_class`] | the causes of an error, and its class |
 
 pub mod archive;
 pub mod changes;

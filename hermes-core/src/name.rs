@@ -1,8 +1,8 @@
-//! What a profile may be called: one validated type with one door.
+//! Valid profile names: a type that can only be made by parsing.
 //!
-//! A name ends up as a directory, as part of an s6 service name and of a systemd instance, and as a
-//! command-line argument, so the alphabet is the one that means the same in all four places.
-//! Behind [`ProfileName`] nothing validates again.
+//! A name becomes a directory, a part of an s6 service name and of a systemd instance, and a
+//! command-line argument. Its alphabet needs no quoting in any of the four.
+//! Code that receives a [`ProfileName`] does not validate again.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -11,10 +11,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The longest name, in bytes. A backend may carry less and then refuses the rest itself.
+/// The maximum length of a name, in bytes. A backend may have a lower limit, which it checks itself.
 pub const MAX_LEN: usize = 251;
 
-/// Names that `profile create` does not give away: they would shadow a user, a program or a habit.
+/// Names that `profile create` refuses: each could be mistaken for a user, a program or a directory.
 const RESERVED: [&str; 5] = ["hermes", "test", "tmp", "root", "sudo"];
 
 /// A valid profile name: `[a-z0-9][a-z0-9_-]*`, at most [`MAX_LEN`] bytes.
@@ -36,12 +36,12 @@ impl ProfileName {
         self.0 == Self::DEFAULT
     }
 
-    /// The order of lists: `default` first, then by name.
+    /// The order in lists: `default` first, then by name.
     pub fn cmp_for_listing(&self, other: &Self) -> Ordering {
         (!self.is_default(), self).cmp(&(!other.is_default(), other))
     }
 
-    /// Whether `profile create` refuses the name. `default` is refused there for existing already.
+    /// Whether `profile create` refuses the name. It refuses `default` because that already exists.
     pub fn is_reserved(&self) -> bool {
         RESERVED.contains(&self.as_str())
     }
@@ -56,7 +56,7 @@ impl FromStr for ProfileName {
     type Err = NameError;
 
     fn from_str(name: &str) -> Result<Self, NameError> {
-        // What is no name may be any file's text.
+        // An invalid name may be the text of any file, so messages show only its beginning.
         let shown = || {
             let mut length = 0;
             let too_many = |(_, c): &(usize, char)| {
@@ -78,7 +78,7 @@ impl FromStr for ProfileName {
             '_' => return Err(refused(Reason::LeadingUnderscore)),
             _ => {}
         }
-        if let Some(reason) = name.chars().find_map(reason_against) {
+        if let Some(reason) = name.chars().find_map(broken_rule) {
             return Err(refused(reason));
         }
         if name.len() > MAX_LEN {
@@ -88,7 +88,7 @@ impl FromStr for ProfileName {
     }
 }
 
-fn reason_against(c: char) -> Option<Reason> {
+fn broken_rule(c: char) -> Option<Reason> {
     match c {
         'a'..='z' | '0'..='9' | '_' | '-' => None,
         '/' => Some(Reason::Slash),
@@ -132,13 +132,13 @@ pub struct NameError {
 /// The rule that a name breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Reason {
-    /// Nothing there.
+    /// No character.
     #[error("it is empty")]
     Empty,
     /// `.` or `..`.
-    #[error("`.` and `..` are directories of their own")]
+    #[error("`.` and `..` have a meaning of their own as directories")]
     Dots,
-    /// A leading `-`, which s6 and every other program would read as an option.
+    /// A leading `-`.
     #[error("it must not begin with `-`, which programs read as an option")]
     LeadingDash,
     /// A leading `_`.
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rule_has_its_own_reason_through_both_doors() {
+    fn parsing_and_deserializing_report_the_broken_rule() {
         let long = "a".repeat(MAX_LEN + 1);
         let cases = [
             ("", Reason::Empty),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_of_a_refused_name_reach_no_terminal() {
+    fn messages_escape_control_characters() {
         let error = "a\u{1b}[31m".parse::<ProfileName>().unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -213,10 +213,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_name_is_shown_as_far_as_one_goes() {
-        // A sign that no terminal shows is told by eight others.
-        for (sign, shown) in [("[", "["), ("\u{feff}", "\\u{feff}")] {
-            let error = sign.repeat(1_000_000).parse::<ProfileName>().unwrap_err().to_string();
+    fn messages_truncate_long_names() {
+        // The escape of an invisible character takes eight visible ones.
+        for (character, shown) in [("[", "["), ("\u{feff}", "\\u{feff}")] {
+            let error = character.repeat(1_000_000).parse::<ProfileName>().unwrap_err().to_string();
             let most = shown.repeat((MAX_LEN + 1) / shown.len());
             assert!(error.contains(&format!("`{most}…`")), "{error}");
             assert!(error.len() < 400, "{}", error.len());
@@ -233,11 +233,11 @@ mod tests {
     proptest! {
         #[test]
         fn exactly_the_alphabet_is_accepted(name in "\\PC{0,8}|[a-z0-9_-]{0,8}|[a-z0-9][a-z0-9_-]{0,255}") {
-            let by_hand = !name.is_empty()
+            let valid = !name.is_empty()
                 && name.len() <= MAX_LEN
                 && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
                 && !name.starts_with(['-', '_']);
-            prop_assert_eq!(name.parse::<ProfileName>().is_ok(), by_hand);
+            prop_assert_eq!(name.parse::<ProfileName>().is_ok(), valid);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The profiles of one root home: create, delete, rename, list, show, choose, export, import.
 //!
-//! A profile appears and disappears by one rename each, so nobody ever sees half of one. What a
-//! crash leaves behind has a dot name and is removed by [`Store::remove_leftovers`].
+//! A profile appears and disappears by one rename(2), so no process ever sees a partial profile.
+//! Leftovers of a crash have a dot name; [`Store::remove_leftovers`] removes them.
 
 mod delete;
 mod error;
@@ -28,12 +28,12 @@ pub use leftovers::Cleared;
 pub use rename::{Interrupted, Renaming, Settled};
 pub use transfer::Imported;
 
-/// The first port that is given to a profile, and the one that `default` falls back to.
+/// The first port that the store assigns, and the port of `default` if its configuration has none.
 pub const FIRST_PORT: u16 = 8642;
 
-/// How profiles being made or removed are called; a dot name is never a profile's.
+/// The name prefix of profiles being created or removed; a dot name can't be a profile's.
 const HIDDEN: &str = ".hermes-";
-/// How long commands wait for each other where nobody says otherwise.
+/// How long commands wait for each other by default.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The profiles of one root home.
@@ -53,38 +53,38 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// The port that its gateway listens on, whose configuration is `config`: the one that is named
-    /// there, and for `default` alone else [`FIRST_PORT`].
+    /// The port that its gateway listens on: `gateway.port` in `config`; if that is unset,
+    /// [`FIRST_PORT`] for `default` and no port for any other profile.
     pub fn port(&self, config: &GatewayConfig) -> Option<u16> {
         config.port.or(self.name.is_default().then_some(FIRST_PORT))
     }
 }
 
-/// What [`Store::list`] found.
+/// The result of [`Store::list`].
 #[derive(Debug, Default)]
 pub struct Listing {
     /// The profiles, `default` first, then by name.
     pub profiles: Vec<Profile>,
-    /// Directories that look like profiles and can't be one.
+    /// Directories that look like profiles but are not valid ones.
     pub skipped: Vec<Skipped>,
 }
 
-/// A directory below `profiles/` that is passed over, and why.
+/// A skipped directory below `profiles/`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Skipped {
     /// The directory.
     pub path: PathBuf,
-    /// Why it is no profile.
+    /// Why it is not a profile.
     pub reason: String,
 }
 
 impl Store {
-    /// The profiles below `root`. Nothing is read yet. Commands wait for each other, at most 15 s.
+    /// The profiles below `root`. Reads nothing yet. Commands wait for each other at most 15 s.
     pub fn new(root: RootHome) -> Self {
         Self { root, timeout: TIMEOUT }
     }
 
-    /// The same, and commands wait for each other at most `timeout`.
+    /// The same store; its commands wait for each other at most `timeout`.
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
@@ -94,8 +94,8 @@ impl Store {
         self.timeout
     }
 
-    /// Takes the lock of `profile`, which every command holds that changes it or its service. Blocks while
-    /// another one does, at most as long as the store's timeout.
+    /// Takes the lock of `profile`, which a command holds while it changes the profile or its service.
+    /// Blocks while another command holds the lock, at most for the store's timeout.
     pub fn lock_profile(&self, profile: &ProfileName) -> Result<Lock, LockError> {
         Lock::acquire(&self.root.profile_lock(profile), self.timeout)
     }
@@ -105,10 +105,10 @@ impl Store {
         &self.root
     }
 
-    /// Makes a profile with the given port (or the lowest free one from [`FIRST_PORT`] up) and
-    /// intent. Not idempotent: an existing name is [`StoreError::Exists`]. Nothing half-made is
-    /// ever visible, and nothing is left on failure. Blocks while another profile is being made,
-    /// at most as long as the store's timeout.
+    /// Creates a profile with the given port (or the lowest free one from [`FIRST_PORT`] up) and
+    /// intent. Not idempotent: an existing name is [`StoreError::Exists`]. A partial profile is never
+    /// visible, and a failure leaves nothing behind. Blocks while another command creates a profile,
+    /// at most for the store's timeout.
     pub fn create(
         &self,
         name: &ProfileName,
@@ -133,13 +133,13 @@ impl Store {
             .tempdir_in(self.root.profiles())
             .map_err(failed)?;
         populate_home(staged.path(), name, port, intent).map_err(failed)?;
-        // The staging directory is private to its maker; a profile is as open as its root home.
+        // tempfile creates the directory with mode 0700; a profile is as open as its root home.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(staged.path(), mode).map_err(failed)?;
         self.publish(staged, name, failed)
     }
 
-    /// Makes a staged home that of `name`, by one rename that replaces nothing.
+    /// Makes a staged home the home of `name`, by one rename that replaces nothing.
     fn publish(
         &self,
         staged: TempDir,
@@ -147,7 +147,7 @@ impl Store {
         failed: impl Fn(io::Error) -> StoreError,
     ) -> Result<Profile, StoreError> {
         let home = self.root.profile(name);
-        // What is left of a former profile of this name is not to become this one's.
+        // The new profile must not inherit leftovers of a deleted profile of the same name.
         self.finish_deletion_of(name)?;
         match fsutil::rename_exclusively(staged.path(), home.path()) {
             Ok(()) => {}
@@ -156,13 +156,13 @@ impl Store {
             }
             Err(error) => return Err(failed(error)),
         }
-        // Published under its name: there is no staged directory left to remove.
+        // The staged directory has been renamed: there is nothing to remove on drop.
         let _ = staged.keep();
         fsutil::sync_directory(&self.root.profiles()).map_err(failed)?;
         Ok(Profile { name: name.clone(), home })
     }
 
-    /// All profiles. `default` is among them if the root home exists, which is its own.
+    /// All profiles. `default` is among them if the root home exists.
     pub fn list(&self) -> Result<Listing, StoreError> {
         let mut listing = Listing::default();
         listing.profiles.extend(self.find(&ProfileName::default_profile())?);
@@ -194,11 +194,11 @@ impl Store {
     pub fn find(&self, name: &ProfileName) -> Result<Option<Profile>, StoreError> {
         let home = self.root.profile(name);
         let failed = |source| StoreError::List { path: home.soul(), source };
-        let there = match name.is_default() {
+        let exists = match name.is_default() {
             true => home.path().is_dir(),
             false => has_soul(home.path()).map_err(failed)?,
         };
-        Ok(there.then(|| Profile { name: name.clone(), home }))
+        Ok(exists.then(|| Profile { name: name.clone(), home }))
     }
 
     /// The profile called `name`, or [`StoreError::Absent`].
@@ -206,7 +206,7 @@ impl Store {
         self.find(name)?.ok_or_else(|| StoreError::Absent { name: name.clone() })
     }
 
-    /// The profile that interactive commands mean when they name none, if one was chosen.
+    /// The profile chosen for interactive commands that name no profile, if any.
     pub fn active(&self) -> Result<Option<ProfileName>, StoreError> {
         let path = self.root.active_profile();
         let bytes = fsutil::read_if_there(&path)
@@ -231,7 +231,7 @@ impl Store {
         self.write_active(name)
     }
 
-    /// Under the lock on the profiles.
+    /// Needs the lock on the profiles.
     fn write_active(&self, name: &ProfileName) -> Result<(), StoreError> {
         let path = self.root.active_profile();
         let written = if name.is_default() {
@@ -243,13 +243,14 @@ impl Store {
         written.map_err(|source| StoreError::Active { path, source })
     }
 
-    /// The port that a profile's gateway listens on, as its `config.yaml` says now ([`Profile::port`]).
+    /// The port of a profile's gateway ([`Profile::port`]), read from its current `config.yaml`.
     pub fn port(&self, profile: &Profile) -> Result<Option<u16>, ConfigError> {
         Ok(profile.port(&config::load(&profile.home.config())?.gateway))
     }
 
-    /// Writes `port` (or the lowest free one) into the profile's `config.yaml`, keeps the rest of
-    /// its text, and returns the port. Idempotent. Blocks while another profile gets its port.
+    /// Writes `port` (or the lowest free one) into the profile's `config.yaml`, keeps the rest of the
+    /// text, and returns the port. Idempotent. Blocks while another command assigns a port, at most for
+    /// the store's timeout.
     pub fn set_port(&self, profile: &Profile, port: Option<u16>) -> Result<u16, StoreError> {
         let path = profile.home.config();
         let failed = |source| StoreError::Port { path: path.clone(), source };
@@ -262,8 +263,8 @@ impl Store {
         Ok(port)
     }
 
-    /// Takes the lock under which profiles are made, removed and given ports. What the file system has
-    /// against it is `failed`'s to tell.
+    /// Takes the lock on the profiles, held while one is created, removed or given a port. `failed`
+    /// turns an error of the file system into the caller's.
     fn lock_ports(&self, failed: impl Fn(io::Error) -> StoreError) -> Result<Lock, StoreError> {
         Lock::acquire(&self.root.ports_lock(), self.timeout).map_err(|error| match error {
             LockError::Io { source, .. } => failed(source),
@@ -272,16 +273,16 @@ impl Store {
     }
 
     /// The lowest port from [`FIRST_PORT`] up that no other profile's `config.yaml` names.
-    fn free_port(&self, but: &ProfileName) -> Result<u16, StoreError> {
-        let taken = self.named_ports(but)?;
+    fn free_port(&self, except: &ProfileName) -> Result<u16, StoreError> {
+        let taken = self.ports_of_others(except)?;
         (FIRST_PORT..=u16::MAX).find(|port| !taken.contains(port)).ok_or(StoreError::NoPort)
     }
 
     /// The ports that the `config.yaml` of any other profile names.
-    fn named_ports(&self, but: &ProfileName) -> Result<Vec<u16>, StoreError> {
+    fn ports_of_others(&self, except: &ProfileName) -> Result<Vec<u16>, StoreError> {
         let listing = self.list()?;
-        let others = listing.profiles.iter().filter(|profile| profile.name != *but);
-        // A config that can't be read names no port; `doctor` and `start` say so.
+        let others = listing.profiles.iter().filter(|profile| profile.name != *except);
+        // `doctor` and `start` report a configuration that can't be read.
         let port = |profile: &Profile| config::load(&profile.home.config()).ok()?.gateway.port;
         Ok(others.filter_map(port).collect())
     }
@@ -291,7 +292,7 @@ impl Store {
         if name.starts_with('.') {
             return Ok(None);
         }
-        if !has_soul(path).map_err(|error| format!("it can't be read: {error}"))? {
+        if !has_soul(path).map_err(|error| format!("failed to read it: {error}"))? {
             return Ok(None);
         }
         let name: ProfileName = name.parse().map_err(|error| format!("{error}"))?;
@@ -302,7 +303,7 @@ impl Store {
     }
 }
 
-/// Whether the directory at `path` is marked as a profile. A file is not.
+/// Whether `path` is a directory with a `SOUL.md`, which marks it as a profile.
 fn has_soul(path: &Path) -> io::Result<bool> {
     match path.join("SOUL.md").try_exists() {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
@@ -312,8 +313,8 @@ fn has_soul(path: &Path) -> io::Result<bool> {
 
 const CONFIG_MODE: u32 = 0o644;
 
-/// Writes the files of a new profile into the staged directory `at`; of an imported one, those that
-/// its archive had none of. The intent is always the one given.
+/// Writes the files of a new profile into the staged directory `at`. Keeps files that exist, which come
+/// from an archive, but always writes the intent.
 fn populate_home(at: &Path, name: &ProfileName, port: u16, intent: Intent) -> io::Result<()> {
     let config = format!(
         "# Profile `{name}`. Hermes reads the keys under `gateway`; all others are the agent's.\n\
@@ -326,11 +327,11 @@ fn populate_home(at: &Path, name: &ProfileName, port: u16, intent: Intent) -> io
         (home.config(), config.as_bytes(), CONFIG_MODE),
         (home.dotenv(), dotenv, 0o600),
     ] {
-        if !is_there(&path)? {
+        if !exists(&path)? {
             fsutil::write_durably(&path, bytes, mode)?;
         }
     }
-    if !is_there(&home.logs())? {
+    if !exists(&home.logs())? {
         fs::create_dir(home.logs())?;
     }
     intent.write(&home).map_err(io::Error::other)
@@ -350,8 +351,8 @@ fn write_port(path: &Path, port: u16) -> Result<(), StoreError> {
     fsutil::write_durably(path, new.as_bytes(), mode).map_err(failed)
 }
 
-/// Whether anything is there, be it a link to nowhere.
-fn is_there(path: &Path) -> io::Result<bool> {
+/// Whether `path` exists; a dangling link does.
+fn exists(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         found => found.map(|_| true),

@@ -201,7 +201,7 @@ fn default_is_exported_and_never_overwritten() {
         let outcome = alone(&env, args.iter().copied()).fails_with(1);
         insta::allow_duplicates! {
             insta::assert_snapshot!(outcome.stderr, @r"
-            error: the profile `default` is the root home itself and is never imported over
+            error: the profile `default` is the root home itself and can't be replaced by an import
             hint: `--name NAME` gives it another name
             ");
         }

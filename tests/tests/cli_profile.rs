@@ -214,7 +214,7 @@ fn list_warns_of_bad_directories() {
     for said in [
         "warning: skipped `W/home/profiles/Bad`: invalid profile name `Bad`",
         "warning: skipped `W/home/profiles/default`: the profile `default` lives in",
-        "warning: skipped `W/home/profiles/locked`: it can't be read: Permission denied",
+        "warning: skipped `W/home/profiles/locked`: failed to read it: Permission denied",
         "warning: invalid `gateway.port` in `W/home/profiles/good/config.yaml` line 2 column 9",
     ] {
         assert!(warnings.contains(said), "{said}\n{outcome}");

@@ -102,7 +102,7 @@ fn refused_renames_change_nothing() {
     env.make_directory(&env.slot("stale"));
     let long = "a".repeat(244);
     for (from, to, code, said) in [
-        ("default", "b", 1, "never deleted or renamed"),
+        ("default", "b", 1, "can't be deleted or renamed"),
         ("nope", "b", 4, "profile `nope` does not exist"),
         ("a", "a", 1, "profile `a` already exists"),
         ("a", "taken", 1, "profile `taken` already exists"),

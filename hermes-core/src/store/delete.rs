@@ -1,8 +1,8 @@
-//! Removing a profile: its home, the logs of its gateway and the sticky choice of it.
+//! Deletion of a profile: its home, the logs of its gateway and the sticky choice of it.
 //!
-//! The home goes by one rename into a hidden grave, in which a note says beforehand whose it is and
-//! whether its logs are kept. From then on the profile is gone, and what is left to be done can be done
-//! by anybody: after a crash by the next boot, or by whoever makes a profile.
+//! One rename moves the home into a hidden directory, the grave. A note in the grave, written before,
+//! records the profile's name and whether to keep its logs. After the rename the profile no longer
+//! exists; if a crash interrupts the deletion, the next boot or `create` completes it.
 
 use std::path::Path;
 
@@ -12,12 +12,12 @@ use super::{HIDDEN, Profile, Store, StoreError};
 use crate::fsutil;
 use crate::name::ProfileName;
 
-/// In a grave: whose it is. Written before the home is moved.
+/// The name of a grave's [`Note`].
 const NOTE: &str = "deleted.json";
-/// In a grave: the profile's home.
+/// The name of the profile's home in a grave.
 const HOME: &str = "home";
 
-/// What a grave's note says.
+/// The note in a grave, written before the home is moved.
 #[derive(Debug, Serialize, Deserialize)]
 struct Note {
     profile: ProfileName,
@@ -34,13 +34,14 @@ impl Store {
     }
 
     /// Removes a profile's home, its gateway's logs unless `keep_logs`, and the sticky choice of
-    /// it. Its gateway must be gone. Not idempotent: an absent profile is [`StoreError::Absent`].
-    /// Interrupted by a crash it is not begun, or finished by [`Store::remove_leftovers`].
+    /// it. Its gateway must have ended. Not idempotent: an absent profile is [`StoreError::Absent`].
+    /// After a crash the profile is either unchanged, or [`Store::remove_leftovers`] completes the
+    /// deletion.
     pub fn delete(&self, name: &ProfileName, keep_logs: bool) -> Result<(), StoreError> {
         self.settle_renames_of(name, self.timeout)?;
         let profile = self.deletable(name)?;
         let failed = |source| StoreError::Delete { name: name.clone(), source };
-        // Held against `remove_leftovers`, which would take the grave for one.
+        // Without the lock `remove_leftovers` could take the grave for a leftover.
         let _ports = self.lock_ports(failed)?;
         let grave = tempfile::Builder::new()
             .prefix(HIDDEN)
@@ -51,13 +52,13 @@ impl Store {
         fsutil::write_durably(&grave.path().join(NOTE), &text, 0o644).map_err(failed)?;
         fsutil::rename_exclusively(profile.home.path(), &grave.path().join(HOME))
             .map_err(failed)?;
-        // From here on it is gone, and what is left is not undone by dropping the grave.
+        // The profile no longer exists: a later failure must not remove the grave with its note.
         let grave = grave.keep();
         fsutil::sync_directory(&self.root.profiles()).map_err(failed)?;
         self.finish_deletion(&grave, &note)
     }
 
-    /// Finishes a deletion of `name` that a crash interrupted. Under the lock on the profiles.
+    /// Completes a deletion of `name` that a crash interrupted. Needs the lock on the profiles.
     pub(super) fn finish_deletion_of(&self, name: &ProfileName) -> Result<(), StoreError> {
         let failed = |source| StoreError::List { path: self.root.profiles(), source };
         for path in self.hidden().map_err(failed)? {
@@ -68,8 +69,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what a crash left at `path` among the profiles, and finishes what it is left of. Under
-    /// the lock on the profiles.
+    /// Removes the leftover at `path` among the profiles; if it is a grave, completes the deletion.
+    /// Needs the lock on the profiles.
     pub(super) fn remove_hidden(&self, path: &Path) -> Result<(), StoreError> {
         if let Some(note) = note_of(path) {
             return self.finish_deletion(path, &note);
@@ -84,21 +85,21 @@ impl Store {
     fn finish_deletion(&self, grave: &Path, note: &Note) -> Result<(), StoreError> {
         let Note { profile: name, keep_logs } = note;
         let failed = |source| StoreError::Delete { name: name.clone(), source };
-        // What makes no sense chooses nobody.
+        // An invalid choice chooses no profile.
         if self.active().is_ok_and(|active| active.as_ref() == Some(name)) {
             self.write_active(&ProfileName::default_profile())?;
         }
         if !keep_logs {
             fsutil::remove_tree_if_there(&self.root.gateway_logs(name)).map_err(failed)?;
         }
-        // The note goes last: without it nobody would know what is left to be done.
+        // The note is removed last: after a crash it describes the remaining steps.
         fsutil::remove_tree_if_there(&grave.join(HOME)).map_err(failed)?;
         fsutil::remove_tree_if_there(grave).map_err(failed)?;
         Ok(())
     }
 }
 
-/// What the note in a grave says; `None` if it is no grave, or one whose profile was not moved there.
+/// The note of a grave; `None` if `grave` is not one, or if no home was moved into it.
 fn note_of(grave: &Path) -> Option<Note> {
     let moved = grave.join(HOME).is_dir();
     let bytes = fsutil::read_if_there(&grave.join(NOTE)).ok().flatten().filter(|_| moved)?;

@@ -1,4 +1,4 @@
-//! Why the store did not do what it was asked to.
+//! [`StoreError`]: why an operation of the store failed.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,40 +14,40 @@ use crate::intent::IntentError;
 use crate::lock::LockError;
 use crate::name::ProfileName;
 
-/// Why the store did not do what it was asked to.
+/// Why an operation of the store failed.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The name is taken.
+    /// A profile of this name exists.
     #[error("profile `{name}` already exists")]
     Exists {
         /// The name.
         name: ProfileName,
     },
-    /// The name is not given away.
+    /// The name is reserved.
     #[error("the name `{name}` is reserved")]
     Reserved {
         /// The name.
         name: ProfileName,
     },
-    /// No such profile.
+    /// The profile does not exist.
     #[error("profile `{name}` does not exist")]
     Absent {
         /// The name.
         name: ProfileName,
     },
-    /// The root profile stays.
-    #[error("the profile `default` is the root home itself and is never deleted or renamed")]
+    /// The root profile can't be deleted or renamed.
+    #[error("the profile `default` is the root home itself and can't be deleted or renamed")]
     Default,
-    /// Nothing replaces the root profile.
-    #[error("the profile `default` is the root home itself and is never imported over")]
+    /// An import can't replace the root profile.
+    #[error("the profile `default` is the root home itself and can't be replaced by an import")]
     OntoDefault,
-    /// An export never replaces a file by itself.
+    /// The file to export to exists.
     #[error("`{}` already exists", path.display())]
     FileExists {
         /// The file.
         path: PathBuf,
     },
-    /// The archive was not made; nothing is left of it.
+    /// The archive could not be written; nothing is left of it.
     #[error("failed to export profile `{name}`")]
     Export {
         /// The name.
@@ -55,7 +55,7 @@ pub enum StoreError {
         /// Why.
         source: ArchiveError,
     },
-    /// The archive was refused, or not unpacked; nothing is left of it.
+    /// The archive was refused or could not be unpacked; nothing is left of it.
     #[error("failed to import profile `{name}`")]
     Import {
         /// The name.
@@ -63,7 +63,7 @@ pub enum StoreError {
         /// Why.
         source: ArchiveError,
     },
-    /// What was unpacked did not become a profile; nothing is left of it.
+    /// The unpacked files could not be made a profile; nothing is left of them.
     #[error("failed to import profile `{name}`")]
     Unfit {
         /// The name.
@@ -71,10 +71,10 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
-    /// Every port is named by some profile.
-    #[error("no free port from {FIRST_PORT} up is left")]
+    /// Every port belongs to some profile.
+    #[error("no free port from {FIRST_PORT} up")]
     NoPort,
-    /// Making the profile failed; nothing is left of it.
+    /// Creating the profile failed; nothing is left of it.
     #[error("failed to create profile `{name}`")]
     Create {
         /// The name.
@@ -82,7 +82,7 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
-    /// Removing the profile failed.
+    /// Deleting the profile failed.
     #[error("failed to delete profile `{name}`")]
     Delete {
         /// The name.
@@ -90,21 +90,21 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
-    /// What an interrupted command left could not be removed.
-    #[error("failed to remove what an interrupted command left at `{}`", path.display())]
+    /// A leftover of an interrupted command could not be removed.
+    #[error("failed to remove the leftover of an interrupted command at `{}`", path.display())]
     Leftover {
-        /// Where it is.
+        /// The file or directory.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// What would be in the way of a rename. Nothing was changed.
+    /// A file or directory of the new name exists. Nothing was changed.
     #[error("`{}` is in the way of the new name", path.display())]
     InTheWay {
-        /// What is there already.
+        /// The existing file or directory.
         path: PathBuf,
     },
-    /// The profile's gateway runs, under a supervisor that is not asked here.
+    /// The profile's gateway runs, but not under the supervisor that this process talks to.
     #[error("`{name}` was not renamed: its gateway runs {}", match pid {
         Some(pid) => format!("as {pid}"),
         None => "elsewhere".to_owned(),
@@ -118,25 +118,25 @@ pub enum StoreError {
     /// Renaming the profile failed.
     #[error("failed to rename profile `{from}` to `{to}`")]
     Rename {
-        /// Its name.
+        /// The old name.
         from: ProfileName,
-        /// What it was to be called.
+        /// The new name.
         to: ProfileName,
         /// Why.
         source: io::Error,
     },
-    /// Renaming the profile failed, and so did going back. The journal stays.
-    #[error("{failed}, and could not be undone")]
+    /// Renaming the profile failed, and so did undoing the rename. The journal stays.
+    #[error("{failed}, and the rename could not be undone")]
     Torn {
-        /// What failed first.
+        /// Why the rename failed.
         failed: Box<StoreError>,
         /// Why it could not be undone.
         source: Box<StoreError>,
     },
     /// The profiles can't be read.
-    #[error("failed to look for profiles at `{}`", path.display())]
+    #[error("failed to read the profiles at `{}`", path.display())]
     List {
-        /// Where.
+        /// The directory or file.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -157,7 +157,7 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
-    /// The configuration is wrong.
+    /// A `config.yaml` can't be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The intent can't be read or recorded.
@@ -179,7 +179,7 @@ impl StoreError {
         }
     }
 
-    /// What the user can do about it, where that is known.
+    /// What the user can do about it, if known.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Absent { name } => format!(
@@ -189,9 +189,9 @@ impl StoreError {
             Self::Reserved { .. } => "choose another name".to_owned(),
             Self::InTheWay { .. } => "move it away, or choose another name".to_owned(),
             Self::Runs { .. } => ELSEWHERE.to_owned(),
-            Self::Torn { .. } => "`hermes boot` completes it".to_owned(),
-            Self::Busy(_) => "try again when it is done".to_owned(),
-            error if is_denied(error) => "run it as the user who owns the home".to_owned(),
+            Self::Torn { .. } => "`hermes boot` completes the interrupted rename".to_owned(),
+            Self::Busy(_) => "try again when that command has ended".to_owned(),
+            error if is_denied(error) => "run the command as the owner of the home".to_owned(),
             Self::FileExists { .. } => "`--force` replaces it".to_owned(),
             Self::OntoDefault => "`--name NAME` gives it another name".to_owned(),
             Self::Export { source, .. } | Self::Import { source, .. } => source.hint()?.to_owned(),
@@ -202,6 +202,6 @@ impl StoreError {
     }
 }
 
-/// What to do about a gateway that runs where this command can't reach it.
-const ELSEWHERE: &str = "it belongs to another supervision tree, or was started by hand: name its tree \
-     with --scandir, or end it";
+/// The hint about a gateway that this command can't stop.
+const ELSEWHERE: &str = "the gateway belongs to another supervision tree, or was started by hand: name \
+     its tree with --scandir, or end the process";

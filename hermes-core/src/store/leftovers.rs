@@ -1,4 +1,5 @@
-//! What a crash left of profiles that were being made, removed, changed or chosen.
+//! Leftovers: files of commands that a crash interrupted while they created, deleted, changed or chose
+//! a profile.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,29 +9,29 @@ use fs_err as fs;
 use super::{HIDDEN, Store, StoreError};
 use crate::{fsutil, lock, parallel};
 
-/// What became of what crashes had left.
+/// The result of [`Store::remove_leftovers`].
 #[derive(Debug, Default)]
 pub struct Cleared {
-    /// How much was removed.
+    /// The number of removed leftovers.
     pub removed: usize,
-    /// What could not be, and why. It stands in nobody's way.
+    /// Leftovers that could not be removed, and why. They are harmless.
     pub failed: Vec<(PathBuf, StoreError)>,
 }
 
 impl Store {
-    /// Removes what a crash left of profiles being made, removed, changed or chosen, and finishes the
-    /// removals among them. Locks of commands that were killed go uncounted. Idempotent.
+    /// Removes all leftovers, and completes interrupted deletions. Lock files of killed commands are
+    /// removed too, but not counted. Idempotent. Blocks while another command creates or deletes a
+    /// profile, at most for the store's timeout.
     pub fn remove_leftovers(&self) -> Result<Cleared, StoreError> {
         let mut cleared = Cleared::default();
         let profiles = self.root.profiles();
         if !profiles.is_dir() {
             return Ok(cleared);
         }
-        // Whoever makes a profile holds this lock, so what is found now belongs to nobody, but for
-        // what its writer has marked as its own.
+        // Commands hold this lock while they create files here, or lock each file until it is published.
         let failed = |source| StoreError::List { path: profiles.clone(), source };
         let _ports = self.lock_ports(failed)?;
-        for path in self.left().map_err(failed)? {
+        for path in self.find_leftovers().map_err(failed)? {
             match self.remove_hidden(&path) {
                 Ok(()) => cleared.removed += 1,
                 Err(error) => cleared.failed.push((path, error)),
@@ -42,40 +43,40 @@ impl Store {
         Ok(cleared)
     }
 
-    /// What a crash left of profiles being made, removed, changed or chosen. Changes nothing; where there
-    /// is something to see it blocks until nobody makes or removes one, at most as long as the store's timeout.
+    /// All leftovers. Changes nothing. If there seem to be any, blocks while another command creates or
+    /// deletes a profile, at most for the store's timeout.
     pub fn leftovers(&self) -> Result<Vec<PathBuf>, StoreError> {
         let profiles = self.root.profiles();
         let failed = |source| StoreError::List { path: profiles.clone(), source };
-        if !profiles.is_dir() || self.left().map_err(failed)?.is_empty() {
+        if !profiles.is_dir() || self.find_leftovers().map_err(failed)?.is_empty() {
             return Ok(Vec::new());
         }
         let _ports = self.lock_ports(failed)?;
-        self.left().map_err(failed)
+        self.find_leftovers().map_err(failed)
     }
 
-    /// What is being made or removed, or was left by a crash, but for what somebody has marked as
-    /// their own; and of files in the homes what was left.
-    fn left(&self) -> io::Result<Vec<PathBuf>> {
+    /// Unlocked hidden entries among the profiles, and unlocked temporary files in the homes. Without
+    /// the lock on the profiles, a running command's may be among them.
+    fn find_leftovers(&self) -> io::Result<Vec<PathBuf>> {
         let (hidden, mut homes): (Vec<_>, Vec<_>) =
             self.entries()?.into_iter().partition(|path| is_hidden(path));
         homes.push(self.root.path().to_owned());
-        let left_in = |home: PathBuf| {
-            // A home that can't be read is told of by what concerns it.
-            let left = fsutil::unfinished(&home).unwrap_or_default();
-            // Hardly ever is anything found, so that only then it is asked whether that is a home.
+        let leftovers_in = |home: PathBuf| {
+            // Commands on a profile whose home can't be read report that.
+            let unfinished = fsutil::unfinished(&home).unwrap_or_default();
+            // Checked second, because there hardly ever are any files.
             let is_home =
                 || home == self.root.path() || self.profile_at(&home).is_ok_and(|p| p.is_some());
-            if left.is_empty() || is_home() { left } else { Vec::new() }
+            if unfinished.is_empty() || is_home() { unfinished } else { Vec::new() }
         };
-        let in_homes = parallel::compute(homes, left_in).into_iter().flatten();
-        let mut left: Vec<_> =
+        let in_homes = parallel::compute(homes, leftovers_in).into_iter().flatten();
+        let mut leftovers: Vec<_> =
             hidden.into_iter().filter(|path| !fsutil::is_in_use(path)).chain(in_homes).collect();
-        left.sort();
-        Ok(left)
+        leftovers.sort();
+        Ok(leftovers)
     }
 
-    /// What of it is among the profiles.
+    /// The leftovers among the profiles: unlocked entries with a hidden name.
     pub(super) fn hidden(&self) -> io::Result<Vec<PathBuf>> {
         let mut hidden = self.entries()?;
         hidden.retain(|path| is_hidden(path) && !fsutil::is_in_use(path));

@@ -1,13 +1,13 @@
-//! Giving a profile another name: its home, the logs of its gateway and the sticky choice of it.
+//! Renames of profiles: the home, the logs of its gateway and the sticky choice of it.
 //!
-//! A rename is written down before its first step, in a journal that goes after its last. After a
-//! crash the place of the home decides: where it has its old name nothing was moved yet, and where it
-//! has the new one the rest follows. Home, logs and choice are moved in this order and moved back in
-//! the opposite one, each durably before the next, so there is no third case. Whoever holds both
-//! names' locks and finds a journal has found one that nobody works on.
+//! A rename writes a journal before its first step and removes it after the last. After a crash the
+//! name of the home decides: with the old name, nothing was moved, and the rename is undone; with the
+//! new name, the rest is moved too. There is no third case, because home, logs and choice move in this
+//! order, and back in the opposite one, each durably before the next. A process that holds both names'
+//! locks and finds a journal knows that no other process works on that rename.
 //!
-//! Services are not known here: a backend that registers them goes through the steps of [`Renaming`]
-//! with its own in between, and any other calls [`Store::rename`].
+//! The store does not know services: a backend that registers them takes the steps of [`Renaming`] with
+//! its own in between, any other backend calls [`Store::rename`].
 
 use std::io;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::lock::{Lock, LockError};
 use crate::name::ProfileName;
 use crate::process_lock;
 
-/// A rename under way. Its two names are locked until it is dropped, which undoes nothing.
+/// A rename in progress. Holds the locks of both names until it is dropped, which undoes nothing.
 #[derive(Debug)]
 pub struct Renaming<'a> {
     store: &'a Store,
@@ -31,35 +31,35 @@ pub struct Renaming<'a> {
     _locks: [Lock; 2],
 }
 
-/// A journal that was found: of a rename that goes on, or that a crash interrupted.
+/// A journal: of a rename that a crash interrupted, or that is still in progress.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Interrupted {
     /// The journal.
     pub path: PathBuf,
-    /// The old name and the new one, or what is wrong with the journal.
+    /// The old name and the new one, or why the journal is invalid.
     pub names: Result<(ProfileName, ProfileName), String>,
 }
 
-/// What became of an interrupted rename.
+/// The result of settling an interrupted rename.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// The profile has its new name, and all of it was moved.
+    /// The profile has its new name, and everything was moved.
     Finished {
-        /// Logs that stay under the old name, because there are some under the new one.
+        /// Logs that stay under the old name, because logs of the new name exist.
         left: Option<PathBuf>,
     },
-    /// The profile has its old name: nothing had been moved yet.
+    /// The profile has its old name, and nothing was moved.
     Undone,
 }
 
 impl Store {
-    /// Whether `from` can be renamed to `to`, while no other rename goes on.
+    /// Checks that `from` can be renamed to `to`. Needs the locks of both.
     fn check_rename(&self, from: &ProfileName, to: &ProfileName) -> Result<(), StoreError> {
         self.get(from)?;
         if self.find(to)?.is_some() {
             return Err(StoreError::Exists { name: to.clone() });
         }
-        // Logs that were kept of a former profile are not to become this one's.
+        // The profile must not inherit the kept logs of a deleted one.
         for path in [self.root.profile(to).path().to_owned(), self.root.gateway_logs(to)] {
             if path.symlink_metadata().is_ok() {
                 return Err(StoreError::InTheWay { path });
@@ -68,10 +68,9 @@ impl Store {
         Ok(())
     }
 
-    /// Renames a profile whose gateway has no service that would have to be renamed, too. All or
-    /// nothing. A gateway that runs is [`StoreError::Runs`], and what else is refused
-    /// [`Store::begin_rename`] says. Not idempotent. Blocks while another command changes one of the
-    /// two, at most as long as the store's timeout.
+    /// Renames a profile whose gateway has no service. All or nothing. Fails like
+    /// [`Store::begin_rename`], and with [`StoreError::Runs`] if the gateway runs. Not idempotent.
+    /// Blocks while another command changes one of the two, at most for the store's timeout.
     pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<Profile, StoreError> {
         let renaming = self.begin_rename(from, to, self.timeout)?;
         renaming.record()?;
@@ -89,11 +88,11 @@ impl Store {
         self.get(to)
     }
 
-    /// Takes the locks of both names and checks that the one can become the other:
+    /// Takes the locks of both names and checks that `from` can be renamed to `to`:
     /// [`StoreError::Default`], [`StoreError::Reserved`], [`StoreError::Absent`],
-    /// [`StoreError::Exists`] or [`StoreError::InTheWay`] if not. Nothing is changed but what an
-    /// interrupted rename of one of them left, which is settled. Blocks while another command holds one
-    /// of the locks, at most `timeout` for each.
+    /// [`StoreError::Exists`] or [`StoreError::InTheWay`] if not. Settles interrupted renames of both
+    /// names, and changes nothing else. Blocks while another command holds one of the locks, at most
+    /// `timeout` for each.
     pub fn begin_rename(
         &self,
         from: &ProfileName,
@@ -108,20 +107,20 @@ impl Store {
         }
         self.settle_renames_of(from, timeout)?;
         self.settle_renames_of(to, timeout)?;
-        // A lock makes directories, which is too much where there is no profile. All else may be a
-        // rename half-way, as long as the locks are not held.
+        // Taking a lock creates directories, so an absent profile is refused before. All other checks
+        // need the locks: without them they could see a rename half-way.
         self.get(from)?;
         if from == to {
             return Err(StoreError::Exists { name: to.clone() });
         }
         let locks = self.lock_both(from, to, timeout)?;
         self.check_rename(from, to)?;
-        // What makes no sense chooses nobody.
+        // An invalid choice chooses no profile.
         let chosen = self.active().is_ok_and(|active| active.as_ref() == Some(from));
         Ok(Renaming { store: self, from: from.clone(), to: to.clone(), chosen, _locks: locks })
     }
 
-    /// The journals that there are. Changes nothing and does not wait.
+    /// All journals. Changes nothing and does not block.
     pub fn interrupted_renames(&self) -> Result<Vec<Interrupted>, StoreError> {
         let profiles = self.root.profiles();
         let failed = |source| StoreError::List { path: profiles.clone(), source };
@@ -130,7 +129,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(failed(error)),
         };
-        let mut found = Vec::new();
+        let mut journals = Vec::new();
         for entry in entries {
             let path = entry.map_err(failed)?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -139,17 +138,17 @@ impl Store {
                 Ok(from) => self.read_journal(&from).map(|to| to.map(|to| (from, to))),
                 Err(error) => Err(format!("{error}")),
             };
-            // One that has gone in between was of a rename that has ended.
+            // A journal that has disappeared meanwhile belonged to a rename that has ended.
             if let Some(names) = names.transpose() {
-                found.push(Interrupted { names, path });
+                journals.push(Interrupted { names, path });
             }
         }
-        found.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(found)
+        journals.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(journals)
     }
 
-    /// Finishes a rename that a crash interrupted, or undoes it. `None` if there is none any more. One
-    /// that goes on holds its locks: blocks until it has ended, at most `timeout`, and is then
+    /// Completes or undoes a rename that a crash interrupted. `None` if there is no such journal any
+    /// more. Blocks while another command holds the locks, at most `timeout` for each; then
     /// [`StoreError::Busy`]. Idempotent.
     pub fn settle_rename(
         &self,
@@ -161,11 +160,11 @@ impl Store {
         if self.read_journal(from) != Ok(Some(to.clone())) {
             return Ok(None);
         }
-        let there = |name| self.root.profile(name).path().symlink_metadata().is_ok();
+        let exists = |name| self.root.profile(name).path().symlink_metadata().is_ok();
         let chosen = self.active().is_ok_and(|active| active.as_ref() == Some(from));
         let failed = |source| failed(from, to, source);
-        // Where neither home is there, somebody removed the profile by hand.
-        let settled = if there(from) || !there(to) {
+        // If neither home exists, the profile was removed by hand.
+        let settled = if exists(from) || !exists(to) {
             Settled::Undone
         } else {
             let left = Some(self.root.gateway_logs(from)).filter(|logs| logs.exists());
@@ -182,15 +181,15 @@ impl Store {
         Ok(Some(settled))
     }
 
-    /// Settles what an interrupted rename left of the profile called `name`, old name or new one.
-    /// For whoever is about to change it, before its lock is taken. As [`Store::settle_rename`].
+    /// Settles every interrupted rename from or to `name`, like [`Store::settle_rename`]. A command calls
+    /// it before it takes the lock of `name`.
     pub fn settle_renames_of(
         &self,
         name: &ProfileName,
         timeout: Duration,
     ) -> Result<(), StoreError> {
         for Interrupted { names, .. } in self.interrupted_renames()? {
-            // One that makes no sense names nobody; boot says so.
+            // `hermes boot` reports invalid journals.
             if let Ok((from, to)) = names
                 && (from == *name || to == *name)
             {
@@ -200,7 +199,7 @@ impl Store {
         Ok(())
     }
 
-    /// In the order of the names: two renames that go in opposite directions never wait for each other.
+    /// Takes the locks in the order of the names, so that two opposite renames can't deadlock.
     fn lock_both(
         &self,
         a: &ProfileName,
@@ -219,13 +218,13 @@ impl Store {
     /// The new name in the journal of `from`; `None` if there is no journal.
     fn read_journal(&self, from: &ProfileName) -> Result<Option<ProfileName>, String> {
         let bytes = fsutil::read_if_there(&self.root.rename_journal(from));
-        let Some(bytes) = bytes.map_err(|error| format!("it can't be read: {error}"))? else {
+        let Some(bytes) = bytes.map_err(|error| format!("failed to read it: {error}"))? else {
             return Ok(None);
         };
         let text = String::from_utf8_lossy(&bytes);
         let to: ProfileName = text.trim_end().parse().map_err(|error| format!("{error}"))?;
         match from.is_default() || to.is_default() || to == *from {
-            true => Err(format!("`{from}` is never renamed to `{to}`")),
+            true => Err(format!("`{from}` can't be renamed to `{to}`")),
             false => Ok(Some(to)),
         }
     }
@@ -233,7 +232,7 @@ impl Store {
     fn move_logs(&self, from: &ProfileName, to: &ProfileName) -> io::Result<()> {
         let logs = self.root.gateway_logs(from);
         match fsutil::rename_exclusively(&logs, &self.root.gateway_logs(to)) {
-            // Nothing was ever logged.
+            // The gateway never logged anything.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
             Ok(()) => logs.parent().map_or(Ok(()), fsutil::sync_directory),
@@ -262,23 +261,23 @@ impl Store {
 }
 
 impl Renaming<'_> {
-    /// Writes the journal, durably. The first step; what comes after it is settled after a crash. On
-    /// failure there is none.
+    /// The first step: writes the journal, durably. From then on a crash is settled. On failure there is
+    /// no journal.
     pub fn record(&self) -> Result<(), StoreError> {
         let failed = |source| failed(&self.from, &self.to, source);
-        // Held against `remove_leftovers`, which would take a journal that is not whole for one.
+        // Without the lock `remove_leftovers` could take the temporary file for a leftover.
         let _ports = self.store.lock_ports(failed)?;
         let journal = self.store.root.rename_journal(&self.from);
         let text = format!("{}\n", self.to);
         fsutil::write_durably(&journal, text.as_bytes(), 0o644).map_err(|error| {
-            // It may be there and not be known to be on disk. What was not begun needs no journal.
+            // The journal may exist without being durable, but nothing was moved yet.
             let _ = self.forget();
             failed(error)
         })
     }
 
-    /// Moves home, logs and sticky choice. The gateway must have ended: one that still runs is
-    /// [`StoreError::Runs`]. What a failure leaves is for [`Renaming::move_back`].
+    /// Moves home, logs and sticky choice. The gateway must have ended: if it still runs,
+    /// [`StoreError::Runs`]. After a failure the caller calls [`Renaming::move_back`].
     pub fn move_files(&self) -> Result<(), StoreError> {
         let Self { store, from, to, .. } = self;
         let failed = |source| failed(from, to, source);
@@ -294,8 +293,8 @@ impl Renaming<'_> {
         if self.chosen { store.choose(to, failed) } else { Ok(()) }
     }
 
-    /// Undoes [`Renaming::move_files`], however far it came, and removes the journal. The service must
-    /// be gone. Idempotent.
+    /// Undoes [`Renaming::move_files`], complete or not, and removes the journal. The service must be
+    /// removed before. Idempotent.
     pub fn move_back(&self) -> Result<(), StoreError> {
         let Self { store, from, to, .. } = self;
         let failed = |source| failed(to, from, source);
@@ -303,7 +302,7 @@ impl Renaming<'_> {
             if self.chosen {
                 store.choose(from, failed)?;
             }
-            // What the gateway said under its new name belongs to it, too.
+            // The gateway may have logged under its new name.
             if !store.root.gateway_logs(from).exists() {
                 store.move_logs(to, from).map_err(failed)?;
             }
@@ -312,7 +311,7 @@ impl Renaming<'_> {
         self.forget()
     }
 
-    /// Removes the journal, durably: the last step.
+    /// The last step: removes the journal, durably.
     pub fn forget(&self) -> Result<(), StoreError> {
         let failed = |source| failed(&self.from, &self.to, source);
         self.store.forget_rename(&self.from).map_err(failed)

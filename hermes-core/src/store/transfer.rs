@@ -1,8 +1,8 @@
-//! Profiles that leave as an archive, and those that come as one.
+//! Export and import of profiles as archives.
 //!
-//! An import may take long, so the lock under which profiles are made is not held while it unpacks.
-//! Its staged directory is marked instead, by a lock of its own that ends with the process:
-//! [`Store::remove_leftovers`] takes away those that nobody holds.
+//! An import may take long, so it does not hold the lock on the profiles while it unpacks. Instead it
+//! holds a lock on its staging directory, which the kernel drops with the process:
+//! [`Store::remove_leftovers`] removes only staging directories without a holder.
 
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::{HIDDEN, Profile, Store, StoreError, is_there, populate_home, write_port};
+use super::{HIDDEN, Profile, Store, StoreError, exists, populate_home, write_port};
 use crate::archive::{self, Archive, ArchiveError, Format, Packed, Whose};
 use crate::config;
 use crate::fsutil;
@@ -18,23 +18,23 @@ use crate::home::{ProfileHome, RootHome};
 use crate::intent::Intent;
 use crate::name::ProfileName;
 
-/// A profile that was made from an archive.
+/// The result of [`Store::import`].
 #[derive(Debug)]
 pub struct Imported {
     /// The profile.
     pub profile: Profile,
-    /// The port that the archive's `config.yaml` named, if another profile names it and this one
-    /// got a free one instead.
+    /// The port in the archive's `config.yaml`, if another profile has it and the import replaced it
+    /// by a free one.
     pub taken_port: Option<u16>,
 }
 
 impl Store {
-    /// Writes the profile into a new file at `to`, which is its owner's alone, as a conversation is.
-    /// One that is there already is [`StoreError::FileExists`] unless it is to be replaced. Until the
-    /// archive is whole and on disk there is none at `to`. Blocks until then.
+    /// Writes the profile to a new file at `to` with mode 0600, since it holds conversations. An
+    /// existing file is [`StoreError::FileExists`] unless `replace` is set. The archive appears at `to`
+    /// only when it is complete and on disk; blocks until then.
     ///
-    /// The gateway may go on running; databases that it writes to meanwhile may be stored half
-    /// changed.
+    /// The gateway may keep running, but a database that it writes to meanwhile may be stored in an
+    /// inconsistent state.
     pub fn export(
         &self,
         profile: &Profile,
@@ -46,9 +46,9 @@ impl Store {
             name: profile.name.clone(),
             source: ArchiveError::Write { entry: to.display().to_string(), source },
         };
-        let in_the_way = || StoreError::FileExists { path: to.to_owned() };
-        if !replace && is_there(to).map_err(failed)? {
-            return Err(in_the_way());
+        let file_exists = || StoreError::FileExists { path: to.to_owned() };
+        if !replace && exists(to).map_err(failed)? {
+            return Err(file_exists());
         }
         let directory = match to.parent() {
             Some(parent) if parent != Path::new("") => parent,
@@ -59,8 +59,8 @@ impl Store {
             .tempfile_in(directory)
             .map_err(failed)?;
         let metadata = staged.as_file().metadata().map_err(failed)?;
-        let itself = (metadata.dev(), metadata.ino());
-        let packed = self.pack(profile, format, staged.as_file_mut(), Some(itself))?;
+        let own_file = (metadata.dev(), metadata.ino());
+        let packed = self.pack(profile, format, staged.as_file_mut(), Some(own_file))?;
         staged.as_file().sync_all().map_err(failed)?;
         let published = match replace {
             true => staged.persist(to),
@@ -68,10 +68,10 @@ impl Store {
         };
         match published {
             Ok(_) => fsutil::sync_directory(directory).map_err(failed)?,
-            Err(refused) if !replace && refused.error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(in_the_way());
+            Err(persist) if !replace && persist.error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(file_exists());
             }
-            Err(refused) => return Err(failed(refused.error)),
+            Err(persist) => return Err(failed(persist.error)),
         }
         Ok(packed)
     }
@@ -91,21 +91,20 @@ impl Store {
         profile: &Profile,
         format: Format,
         out: &mut dyn Write,
-        but: Option<(u64, u64)>,
+        except: Option<(u64, u64)>,
     ) -> Result<Packed, StoreError> {
         let whose = if profile.name.is_default() { Whose::Root } else { Whose::Own };
-        archive::pack(profile.home.path(), whose, profile.name.as_str(), format, out, but)
+        archive::pack(profile.home.path(), whose, profile.name.as_str(), format, out, except)
             .map_err(|source| StoreError::Export { name: profile.name.clone(), source })
     }
 
-    /// Makes the profile `name` of an archive. Not idempotent: an existing name is
-    /// [`StoreError::Exists`], and `default` is never imported over. Nothing half-made is ever
-    /// visible, and nothing is left on failure. Blocks until the archive is unpacked, and while
-    /// another profile is being made, at most as long as the store's timeout.
+    /// Creates the profile `name` from an archive. Not idempotent: an existing name is
+    /// [`StoreError::Exists`], `default` is [`StoreError::OntoDefault`]. A partial profile is never
+    /// visible, and a failure leaves nothing behind. Blocks until the archive is unpacked, and while
+    /// another command creates a profile, at most for the store's timeout.
     ///
-    /// What [`Store::create`] would make and the archive has not is added. A port that another
-    /// profile names is replaced by a free one, and the rest of `config.yaml` is kept; one that it
-    /// doesn't name is not added.
+    /// Adds the files of [`Store::create`] that the archive lacks. Replaces a port that another
+    /// profile has by a free one and keeps the rest of `config.yaml`; adds no port if there is none.
     pub fn import(
         &self,
         archive: Archive<'_>,
@@ -120,8 +119,8 @@ impl Store {
         }
         self.settle_renames_of(name, self.timeout)?;
         let failed = |source| StoreError::Unfit { name: name.clone(), source };
-        // Whatever is there, it would only be seen when all is unpacked.
-        if is_there(self.root.profile(name).path()).map_err(failed)? {
+        // The final rename would detect this too, but only after all the unpacking.
+        if exists(self.root.profile(name).path()).map_err(failed)? {
             return Err(StoreError::Exists { name: name.clone() });
         }
         let (staged, _in_use) = {
@@ -141,24 +140,24 @@ impl Store {
         let home = RootHome::new(staged.path()).profile(&ProfileName::default_profile());
         populate_home(home.path(), name, self.free_port(name)?, intent).map_err(failed)?;
         check(&home).map_err(failed)?;
-        let taken_port = self.give_free_port(&home, name)?;
+        let taken_port = self.replace_taken_port(&home, name)?;
         fsutil::sync_all_below(home.path()).map_err(failed)?;
         let profile = self.publish(staged, name, failed)?;
         Ok(Imported { profile, taken_port })
     }
 
-    /// Writes a free port into the `config.yaml` of the staged `home` if another profile names the one
-    /// that it has, and says which that was.
-    fn give_free_port(
+    /// If another profile has the port of the staged `home`, writes a free one into its `config.yaml`
+    /// and returns the old one.
+    fn replace_taken_port(
         &self,
         home: &ProfileHome,
         name: &ProfileName,
     ) -> Result<Option<u16>, StoreError> {
         let path = home.config();
-        // What can't be read is as it was; `list`, `start` and `doctor` say so.
+        // `list`, `start` and `doctor` report a configuration that can't be read.
         let port = config::load(&path).ok().and_then(|loaded| loaded.gateway.port);
         let Some(port) = port else { return Ok(None) };
-        if !self.named_ports(name)?.contains(&port) {
+        if !self.ports_of_others(name)?.contains(&port) {
             return Ok(None);
         }
         write_port(&path, self.free_port(name)?)?;
@@ -166,18 +165,19 @@ impl Store {
     }
 }
 
-/// Archives may have anything by the names that matter.
+/// Checks that the archive's entries have the file types of a profile's.
 fn check(home: &ProfileHome) -> io::Result<()> {
-    let unfit = |path: &Path, what: &str| {
+    let unfit = |path: &Path, file_type: &str| {
         let name = path.file_name().unwrap_or_default().display();
-        Err(io::Error::new(io::ErrorKind::InvalidData, format!("`{name}` in it is no {what}")))
+        let message = format!("`{name}` in the archive is not a {file_type}");
+        Err(io::Error::new(io::ErrorKind::InvalidData, message))
     };
     for path in [home.soul(), home.config()] {
-        if !fs::metadata(&path).is_ok_and(|found| found.is_file()) {
+        if !fs::metadata(&path).is_ok_and(|metadata| metadata.is_file()) {
             return unfit(&path, "file");
         }
     }
-    match fs::metadata(home.logs()).is_ok_and(|found| found.is_dir()) {
+    match fs::metadata(home.logs()).is_ok_and(|metadata| metadata.is_dir()) {
         true => Ok(()),
         false => unfit(&home.logs(), "directory"),
     }
