@@ -1,19 +1,18 @@
-//! A profile's `config.yaml`: reads the keys under `gateway` that are ours, and writes the port.
+//! A profile's `config.yaml`: reads Hermes's keys under `gateway`, and writes the port.
 //!
-//! The file is shared with the Python agent, whose PyYAML (YAML 1.1) reads it too, while our
-//! library follows YAML 1.2. So a value counts only if both readers see the same in it; anything
-//! else is refused with its place in the file. Every key that is not ours belongs to the agent: it
-//! is neither checked nor touched.
+//! The Python agent reads the same file with PyYAML (YAML 1.1), while our library follows YAML 1.2. So
+//! a value is accepted only if both read it alike; any other is refused with its place in the file. All
+//! other keys belong to the agent: Hermes neither checks nor changes them.
 //!
-//! How a value's place and spelling are known: the library's own values have neither. But its
-//! strings borrow from the input, so where a string lies in memory is where it stands in the file,
-//! and asking for a string gives a scalar's text as it is written. `yaml` uses that to turn the
-//! text into a small tree with places; everything else works on the tree.
+//! The library's values have no place and no original spelling. But a string that it deserializes
+//! borrows from the input, so its address gives its place in the file, and a scalar deserialized as a
+//! string has its original spelling. `yaml` uses that to turn the text into a small tree with places;
+//! the other files work on the tree.
 //!
-//! | file | what it does |
+//! | file | contents |
 //! |---|---|
-//! | `yaml` | text to tree; alone in naming the library |
-//! | `pyyaml` | what PyYAML takes an unquoted scalar for |
+//! | `yaml` | text to tree; the only file that uses the library |
+//! | `pyyaml` | the type that PyYAML gives an unquoted scalar |
 //! | `keys` | the names of our keys |
 //! | `read` | tree to [`GatewayConfig`], with errors and warnings |
 //! | `edit` | [`with_port`] |
@@ -40,7 +39,7 @@ pub use edit::with_port;
 pub use error::{ConfigError, Place};
 pub use fill::{MissingPort, Placeholders};
 
-/// Where a gateway listens unless `gateway.host` says otherwise.
+/// The default of `gateway.host`.
 pub const DEFAULT_HOST: &str = "127.0.0.1";
 
 /// The largest `config.yaml` that is read, in bytes.
@@ -49,23 +48,23 @@ pub const MAX_SIZE: usize = 1024 * 1024;
 /// Our keys under `gateway`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayConfig {
-    /// `host`: where the gateway listens.
+    /// `host`: the address that the gateway listens on.
     pub host: String,
-    /// `port`: absent, the profile claims none.
+    /// `port`; `None` claims no port.
     pub port: Option<u16>,
-    /// `command`: the program with its arguments; absent, the built-in gateway.
+    /// `command`: the program and its arguments; `None` for the built-in gateway.
     pub command: Option<Vec<String>>,
     /// `env`: variables added to the gateway's environment.
     pub env: BTreeMap<String, String>,
-    /// `ready_url`: answers once the gateway is ready.
+    /// `ready_url`: answers with success once the gateway is ready.
     pub ready_url: Option<String>,
     /// `stop_timeout`: how long a stop may take.
     pub stop_timeout: StopTimeout,
 }
 
 impl GatewayConfig {
-    /// Whether somebody tells when this gateway is ready: itself, if it is the built-in one, or
-    /// whoever asks its `ready_url`.
+    /// Whether the supervisor is notified when this gateway is ready: the built-in gateway notifies it
+    /// itself, for any other the probe of the `ready_url` does.
     pub fn notifies_readiness(&self) -> bool {
         self.command.is_none() || self.ready_url.is_some()
     }
@@ -114,19 +113,19 @@ impl Default for GatewayConfig {
     }
 }
 
-/// How long a stop may take, in whole seconds: the one number that every stop budget comes from.
+/// How long a stop may take, in whole seconds. All deadlines of a stop derive from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StopTimeout(u64);
 
 impl StopTimeout {
-    /// The shortest that leaves every part of a stop some time.
+    /// The minimum: each part of a stop has at least a second.
     pub const MIN: u64 = 4;
-    /// The longest, an hour.
+    /// The maximum, an hour.
     pub const MAX: u64 = 3600;
 
-    /// What the supervisor needs, after the kill, to see the end and write the last lines.
+    /// How long the supervisor needs, after the kill, to notice the end and write the last log lines.
     const AFTER_KILL: u64 = 2;
-    /// What a gateway needs to exit once its open requests are finished.
+    /// How long a gateway needs to exit after its last open request.
     const AFTER_DRAIN: u64 = 1;
 
     /// `None` outside of [`StopTimeout::MIN`] to [`StopTimeout::MAX`].
@@ -134,61 +133,61 @@ impl StopTimeout {
         (Self::MIN..=Self::MAX).contains(&seconds).then_some(Self(seconds))
     }
 
-    /// The one whose [`kill_after`](Self::kill_after) is `kill_after`, or the nearest allowed.
+    /// The timeout with this [`kill_after`](Self::kill_after), or the nearest valid one.
     pub fn killing_after(kill_after: Duration) -> Self {
         let seconds = kill_after.as_secs().saturating_add(Self::AFTER_KILL);
         Self(seconds.clamp(Self::MIN, Self::MAX))
     }
 
-    /// The number as it stands in the file.
+    /// The number of seconds, as in the file.
     pub fn seconds(self) -> u64 {
         self.0
     }
 
-    /// All the time from asking for a stop until nothing is left.
+    /// The time from the request to stop until no process of the gateway remains.
     pub fn budget(self) -> Duration {
         Duration::from_secs(self.0)
     }
 
-    /// When a gateway that is still there is killed (s6's `timeout-kill`).
+    /// The time from the request to stop until the supervisor kills the gateway (s6's `timeout-kill`).
     pub fn kill_after(self) -> Duration {
         Duration::from_secs(self.0 - Self::AFTER_KILL)
     }
 
-    /// What the gateway itself may use to finish open requests.
+    /// The time that the gateway has to finish open requests.
     pub fn drain(self) -> Duration {
         Duration::from_secs(self.0 - Self::AFTER_KILL - Self::AFTER_DRAIN)
     }
 }
 
 impl Default for StopTimeout {
-    /// Leaves `docker stop`, which waits 10 s, time to spare.
+    /// Fits in the 10 s that `docker stop` waits.
     fn default() -> Self {
         Self(8)
     }
 }
 
-/// What a `config.yaml` says to us.
+/// The content of a `config.yaml`, as far as Hermes reads it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loaded {
     /// Our keys, or their defaults.
     pub gateway: GatewayConfig,
-    /// Keys that look like one of ours misspelt, in the order of the file.
+    /// Keys that are probably one of ours misspelt, in the order of the file.
     pub warnings: Vec<Warning>,
 }
 
-/// A key under `gateway` that is not ours but looks like it.
+/// A key under `gateway` that is probably one of ours misspelt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The file.
     pub path: PathBuf,
-    /// The key as it is written, without `gateway.`.
+    /// The key as written, without `gateway.`.
     pub key: String,
     /// The key of ours that was probably meant.
     pub suggestion: &'static str,
-    /// Where the key stands, from 1; `None` only for a key written with escapes.
+    /// The key's line, from 1; `None` only for a key written with escapes.
     pub line: Option<usize>,
-    /// Likewise, in characters.
+    /// The key's column, from 1, in characters; `None` together with `line`.
     pub column: Option<usize>,
 }
 
@@ -200,9 +199,9 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Reads the file; one that does not exist says nothing.
+/// Reads the file at `path`; a missing file gives the defaults. Does not block on a FIFO.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-    // One byte more than allowed tells a file that is too large from one that just fits.
+    // One byte more than allowed distinguishes a file that is too large.
     match fsutil::read_up_to(path, MAX_SIZE as u64 + 1) {
         Ok(bytes) => parse(error::utf8(&bytes, path)?, path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Loaded::default()),
@@ -210,7 +209,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     }
 }
 
-/// Reads `text`; `path` only serves in messages.
+/// Reads `text`; `path` is only used in messages.
 pub fn parse(text: &str, path: &Path) -> Result<Loaded, ConfigError> {
     let root = yaml::read(text, yaml::Scope::Ours, path)?;
     read::loaded(&root, text, path)

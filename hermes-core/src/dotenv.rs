@@ -208,7 +208,7 @@ impl DotenvError {
             Self::NoFile { directory: true, .. } => {
                 Some("a container engine makes one where the file to mount does not exist")
             }
-            Self::NotUtf8 { .. } => Some("save the file with the encoding UTF-8"),
+            Self::NotUtf8 { .. } => Some("save the file as UTF-8"),
             Self::Read(_) | Self::NoFile { .. } | Self::TooLarge { .. } => None,
         }
     }

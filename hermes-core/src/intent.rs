@@ -1,8 +1,8 @@
-//! What the operator wants of a gateway: `running` or `stopped`.
+//! The operator's intent for a gateway: `running` or `stopped`.
 //!
-//! The intent has a file of its own in the profile's home, written by operator commands alone and
-//! durably, before the command acts. A gateway's state, a signal or a container's stop never
-//! changes it, so after a restart of the machine the operator finds what they had asked for.
+//! The intent is a file in the profile's home. Only operator commands write it, durably, before they
+//! act. A gateway's state, a signal or a container's stop never changes it, so after a restart of the
+//! machine the gateways that the operator had started are started again.
 
 use std::fmt;
 use std::io;
@@ -14,19 +14,19 @@ use thiserror::Error;
 use crate::fsutil;
 use crate::home::ProfileHome;
 
-/// What the operator wants of a gateway.
+/// The operator's intent for a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Intent {
-    /// The gateway is to run, and to be brought back after a restart.
+    /// The gateway runs, and is started again after a restart of the machine.
     Running,
-    /// The gateway is to stay down.
+    /// The gateway stays down.
     Stopped,
 }
 
 impl Intent {
-    /// Reads the intent of the profile at `home`. Where there is no intent file, the state file of
-    /// the Python implementation is read; where that is missing too, the intent is `stopped`.
+    /// Reads the intent of the profile at `home`. Without an intent file it reads the state file of the
+    /// Python implementation; without that too, the intent is `stopped`.
     pub fn read(home: &ProfileHome) -> Result<Self, IntentError> {
         let path = home.intent();
         let failed = |kind| IntentError { path: path.clone(), kind };
@@ -46,7 +46,7 @@ impl Intent {
         intent != Some(Self::Stopped)
     }
 
-    /// Records the intent durably; returns when it is on disk. Idempotent.
+    /// Records the intent durably; blocks until it is on disk. Idempotent.
     pub fn write(self, home: &ProfileHome) -> Result<(), IntentError> {
         let path = home.intent();
         fsutil::write_durably(&path, format!("{self}\n").as_bytes(), 0o644)
@@ -61,9 +61,9 @@ impl Intent {
         };
         let state: LegacyState =
             serde_json::from_slice(&bytes).map_err(|e| failed(Kind::Json(e)))?;
-        let word = state.desired_state.or(state.gateway_state);
-        Ok(match word.as_deref() {
-            // A hard kill leaves the state the gateway was passing through.
+        let state = state.desired_state.or(state.gateway_state);
+        Ok(match state.as_deref() {
+            // A killed gateway leaves the state that it was in.
             Some("running" | "starting" | "draining" | "degraded") => Self::Running,
             _ => Self::Stopped,
         })
@@ -79,14 +79,14 @@ impl fmt::Display for Intent {
     }
 }
 
-/// The two words of `gateway_state.json` that say something about intent.
+/// The two keys of `gateway_state.json` that the intent is derived from.
 #[derive(Deserialize)]
 struct LegacyState {
     desired_state: Option<String>,
     gateway_state: Option<String>,
 }
 
-/// An intent that can't be read or recorded.
+/// Why an intent can't be read or recorded.
 #[derive(Debug, Error)]
 #[error("{} `{}`", match kind {
     Kind::Write(_) => "failed to record the intent in",
@@ -101,11 +101,11 @@ pub struct IntentError {
 impl IntentError {
     /// What the user can do.
     pub fn hint(&self) -> Option<&'static str> {
-        let anew = "`hermes gateway start` or `hermes gateway stop` records it anew";
-        self.is_corruption().then_some(anew)
+        let hint = "`hermes gateway start` or `hermes gateway stop` records it again";
+        self.is_corruption().then_some(hint)
     }
 
-    /// Whether the file was there and made no sense, so that recording an intent mends it.
+    /// Whether the file exists but its content is invalid, so that recording an intent repairs it.
     pub fn is_corruption(&self) -> bool {
         match &self.kind {
             Kind::Neither | Kind::Json(_) => true,
@@ -121,9 +121,9 @@ enum Kind {
     Read(#[source] io::Error),
     #[error("{0}")]
     Write(#[source] io::Error),
-    #[error("it says neither `running` nor `stopped`")]
+    #[error("the file holds neither `running` nor `stopped`")]
     Neither,
-    #[error("not the state file of a gateway: {0}")]
+    #[error("the file is not the state file of a gateway: {0}")]
     Json(serde_json::Error),
 }
 
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn a_written_intent_is_read() {
         let (_dir, home) = home();
         for intent in [Intent::Running, Intent::Stopped, Intent::Running] {
             intent.write(&home).unwrap();
@@ -150,9 +150,9 @@ mod tests {
     }
 
     #[test]
-    fn the_state_of_the_python_implementation_counts_where_there_is_no_intent() {
+    fn without_an_intent_file_the_legacy_state_counts() {
         let (_dir, home) = home();
-        assert_eq!(Intent::read(&home).unwrap(), Intent::Stopped, "nothing there");
+        assert_eq!(Intent::read(&home).unwrap(), Intent::Stopped, "no file");
         let cases = [
             (r#"{"gateway_state":"running"}"#, Intent::Running),
             (r#"{"gateway_state":"starting"}"#, Intent::Running),
@@ -171,11 +171,11 @@ mod tests {
         }
         Intent::Stopped.write(&home).unwrap();
         fs::write(home.legacy_state(), r#"{"desired_state":"running"}"#).unwrap();
-        assert_eq!(Intent::read(&home).unwrap(), Intent::Stopped, "ours wins");
+        assert_eq!(Intent::read(&home).unwrap(), Intent::Stopped, "the intent file wins");
     }
 
     #[test]
-    fn what_makes_no_sense_is_an_error_and_mended_by_a_write() {
+    fn an_invalid_file_is_an_error_and_a_write_repairs_it() {
         let (_dir, home) = home();
         for broken in ["", "run", "running stopped", "\u{0}"] {
             fs::write(home.intent(), broken).unwrap();

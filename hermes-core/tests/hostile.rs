@@ -1,9 +1,9 @@
-//! Files that anybody may have written: whatever is in them, reading one ends, without a panic, with a
-//! value or with an error that names the file and says no more than a screenful.
+//! Fuzz tests of untrusted files: reading any content terminates, without a panic, with a value or with an
+//! error that names the file and fits on a screen.
 //!
-//! Inputs are those of `corpus/`, changed at random, a few seconds long. libFuzzer works on a stable compiler
-//! (`-Cpasses=sancov-module`), but brings C++, unsafe code and a build of everything of its own into each
-//! run of the checks; as a trial outside of the workspace it found nothing that this does not.
+//! Inputs are random changes of the files in `corpus/`, for a few seconds. libFuzzer works on a stable
+//! compiler (`-Cpasses=sancov-module`), but would bring C++, unsafe code and a separate build into each run
+//! of the checks; a trial outside of the workspace found nothing more.
 
 mod kit;
 
@@ -28,7 +28,7 @@ enum Change {
     Splice(prop::sample::Index, prop::sample::Index),
 }
 
-/// What readers of these formats stumble over.
+/// Tokens with a meaning in these formats.
 const TOKENS: [&str; 30] = [
     "gateway:",
     "port: ",
@@ -103,7 +103,7 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
     }
 }
 
-/// Something of the corpus `name`, changed.
+/// A changed file of the corpus `name`.
 fn hostile(name: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
     let files = kit::entries(&directory);
@@ -117,8 +117,11 @@ fn hostile(name: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
     })
 }
 
-/// An error is worth reading, and names the file at `path`.
-fn told(error: &(dyn std::error::Error + 'static), path: &Path) -> Result<(), TestCaseError> {
+/// Checks that an error is readable and names the file at `path`.
+fn check_message(
+    error: &(dyn std::error::Error + 'static),
+    path: &Path,
+) -> Result<(), TestCaseError> {
     let text = hermes_core::error_chain::in_one_line(error);
     prop_assert!(text.contains(path.to_str().expect("UTF-8")), "{text}");
     prop_assert!(text.len() < SCREENFUL, "{} bytes", text.len());
@@ -138,18 +141,18 @@ fn home_with(file: &str, bytes: &[u8]) -> (tempfile::TempDir, hermes_core::Profi
 fn deep_documents_are_refused() {
     let parse =
         |text: &str| config::parse(text, Path::new("/x")).map_err(|error| error.to_string());
-    // Each would take it a minute and more, the longer the deeper, though nobody reads `a`.
+    // Without the limit, the library would take minutes for each, although `a` is skipped.
     for bracket in ["{a: ", "[", "- {? [", "a: {"] {
         let text = format!("a:\n  {}", bracket.repeat(config::MAX_SIZE / bracket.len() - 8));
         assert!(parse(&text).unwrap_err().contains("nested too deeply"), "{bracket}");
     }
-    // What is closed again is not deep, in quotes or out of them.
+    // Closed brackets are not deep, in quotes or outside.
     let shallow = "{a: [']']}, ".repeat(10_000);
     let (open, close) = ("[".repeat(400), "]".repeat(400));
     parse(&format!("a: [{shallow}]\nb: {open}1{close}")).unwrap();
     assert_eq!(
         parse(&format!("a: 1\nb: {}", "[".repeat(600))).unwrap_err(),
-        "invalid YAML in `/x` line 2 column 504: nested too deeply, or an alias of what it is in"
+        "invalid YAML in `/x` line 2 column 504: nested too deeply, or a recursive alias"
     );
 }
 
@@ -169,7 +172,7 @@ proptest! {
                 for warning in &loaded.warnings {
                     prop_assert!(warning.to_string().len() < SCREENFUL);
                 }
-                // What can be read can be given a port, and keeps the rest.
+                // A readable file can get a port.
                 let text = String::from_utf8(bytes).unwrap();
                 if let Ok(new) = config::with_port(&text, 1, &path) {
                     prop_assert_eq!(config::parse(&new, &path).unwrap().gateway.port, Some(1));
@@ -177,7 +180,7 @@ proptest! {
             }
             Err(error) => {
                 prop_assert!(!matches!(error, ConfigError::Read(_)));
-                told(&error, &path)?;
+                check_message(&error, &path)?;
             }
         }
     }
@@ -189,7 +192,7 @@ proptest! {
             Ok(intent) => prop_assert!(bytes.trim_ascii() == intent.to_string().as_bytes()),
             Err(error) => {
                 prop_assert!(error.is_corruption() && error.hint().is_some());
-                told(&error, &home.intent())?;
+                check_message(&error, &home.intent())?;
             }
         }
     }
@@ -199,8 +202,7 @@ proptest! {
         let (_dir, home) = home_with("gateway_state.json", &bytes);
         if let Err(error) = Intent::read(&home) {
             prop_assert!(error.is_corruption() && error.hint().is_some());
-            // It is told by the name of the file that is missing.
-            told(&error, &home.legacy_state())?;
+            check_message(&error, &home.legacy_state())?;
         }
     }
 
@@ -218,7 +220,7 @@ proptest! {
                     prop_assert!(fit && !name.is_empty() && name != "gateway", "{name:?}");
                 }
             }
-            Err(error) => told(&error, &home.dotenv())?,
+            Err(error) => check_message(&error, &home.dotenv())?,
         }
     }
 

@@ -1,9 +1,8 @@
-//! Writing `gateway.port` into a text of which every other byte stays.
+//! Writes `gateway.port` into a text and keeps every other byte.
 //!
-//! No attempt is made to know every way in which YAML can be written. From the places in the tree
-//! follow a few candidates, each one insertion or replacement, the best looking first. The first
-//! candidate wins whose text, read again, differs from the old one in the port alone; if none does,
-//! the user is asked to do it.
+//! This does not handle every spelling of YAML. The places in the tree give a few candidates, each
+//! one insertion or replacement, the most readable first. The first candidate is used whose text, read
+//! again, differs from the old one in the port alone; if there is none, the user has to edit the file.
 
 use std::ops::Range;
 use std::path::Path;
@@ -13,12 +12,12 @@ use super::keys::GATEWAY;
 use super::read;
 use super::yaml::{self, Node, Scalar, Scope};
 
-/// `text` with `gateway.port` set to `port`; `path` only serves in messages. The text of a file
-/// that does not exist is empty. Our other keys must be right, the old port need not be.
+/// `text` with `gateway.port` set to `port`; `path` is only used in messages. The text of a missing
+/// file is empty. Our other keys must be valid; the old port may be invalid.
 pub fn with_port(text: &str, port: u16, path: &Path) -> Result<String, ConfigError> {
     yaml::read(text, Scope::Ours, path)?;
     let by_hand = || ConfigError::Uneditable { place: Place::new(path, text, None), port };
-    // What only the agent reads may be such that it can't be compared.
+    // A part that only the agent reads may be invalid for our library.
     let root = yaml::read(text, Scope::Whole, path).map_err(|_| by_hand())?;
     let mut rest = root.clone();
     remove_port(&mut rest);
@@ -37,7 +36,7 @@ pub fn with_port(text: &str, port: u16, path: &Path) -> Result<String, ConfigErr
     texts.find(|new| is_right(new)).ok_or_else(by_hand)
 }
 
-/// `insert` in the place of the bytes `at`.
+/// Replaces the bytes `at` by `insert`.
 struct Edit {
     at: Range<usize>,
     insert: String,
@@ -49,7 +48,7 @@ impl Edit {
     }
 }
 
-/// What may be tried, in this order.
+/// The edits to try, in this order.
 fn candidates(text: &str, root: &Node, port: u16) -> Vec<Edit> {
     let source = Source { text, line_end: if text.contains("\r\n") { "\r\n" } else { "\n" } };
     let Some((key, gateway)) = entry(root, GATEWAY) else {
@@ -74,7 +73,7 @@ impl Source<'_> {
         let indent = first.map_or("", |first| self.indent(first));
         let block = format!("{indent}{GATEWAY}:{eol}{indent}  port: {port}");
         let body = self.text.trim_start_matches('\u{feff}');
-        // Where the last line has no end, the new last line has none either.
+        // If the last line has no line end, the new last line has none either.
         let lines = if body.is_empty() || body.ends_with('\n') {
             format!("{block}{eol}")
         } else {
@@ -117,11 +116,11 @@ impl Source<'_> {
         edits
     }
 
-    /// For a `port` (or a `gateway` that holds nothing) with a value.
+    /// For an existing `port`, or an empty `gateway`.
     fn new_value(&self, key: &Node, value: &Node, new: &str) -> Vec<Edit> {
         let mut edits = Vec::new();
         if let Node::Scalar(Scalar { span: Some(span), plain, .. }) = value
-            // Where there is no value, only the colon says where one would go.
+            // A missing value has no place of its own: it goes after the colon.
             && !(*plain && span.is_empty())
         {
             let quote = usize::from(!plain);
@@ -131,7 +130,7 @@ impl Source<'_> {
         let Some(value_start) = self.value_start(key) else { return edits };
         let after = &self.text[value_start..];
         if after.starts_with('*') {
-            // An alias: what it stands for may be used elsewhere, so the alias is what goes.
+            // The alias is replaced and not its anchor, which other keys may use.
             let ends = |c: char| c.is_whitespace() || matches!(c, ',' | ']' | '}');
             let end = value_start + after.find(ends).unwrap_or(after.len());
             edits.push(Edit { at: value_start..end, insert: new.to_owned() });
@@ -150,7 +149,7 @@ impl Source<'_> {
         }
     }
 
-    /// Where the value of `key` starts, if on the same line.
+    /// The offset of the value of `key`, if on the same line.
     fn value_start(&self, key: &Node) -> Option<usize> {
         let after = self.colon_after(key)? + 1;
         Some(self.text.len() - self.text[after..].trim_start_matches([' ', '\t']).len())
@@ -169,7 +168,7 @@ impl Source<'_> {
         &line[..line.len() - line.trim_start_matches(' ').len()]
     }
 
-    /// Where the line of `offset` starts: after a byte order mark in the first one.
+    /// The start of the line of `offset`; in the first line, after a byte order mark.
     fn line_start(&self, offset: usize) -> usize {
         let before = &self.text[..offset];
         let mark = before.len() - before.trim_start_matches('\u{feff}').len();
@@ -181,7 +180,7 @@ fn insertion(at: usize, insert: String) -> Edit {
     Edit { at: at..at, insert }
 }
 
-/// The last entry called `name`; if there are more, the text is refused later.
+/// The last entry with the key `name`. A text with duplicates is refused later.
 fn entry<'a>(node: &'a Node, name: &str) -> Option<(&'a Node, &'a Node)> {
     let Node::Map(entries) = node else { return None };
     entries.iter().rev().find(|(key, _)| is(key, name)).map(|(key, value)| (key, value))
@@ -196,14 +195,13 @@ fn first_key(node: &Node) -> Option<&Node> {
     entries.first().map(|(key, _)| key)
 }
 
-/// Where a scalar starts, its quote included.
+/// The offset of a scalar, including its quote.
 fn start(node: &Node) -> Option<usize> {
     let Node::Scalar(Scalar { span: Some(span), plain, .. }) = node else { return None };
     Some(span.start - usize::from(!plain))
 }
 
-/// Removes the port, then a `gateway` that holds nothing else. What is left of a document without
-/// anything is an empty mapping.
+/// Removes the port, then an empty `gateway`. An empty document becomes an empty mapping.
 fn remove_port(root: &mut Node) {
     if is_null(root) {
         *root = Node::Map(Vec::new());
@@ -224,7 +222,7 @@ fn is_null(node: &Node) -> bool {
     matches!(node, Node::Scalar(scalar) if scalar.kind == yaml::Kind::Null)
 }
 
-/// For comparing trees of different texts.
+/// Removes the places, to compare trees of different texts.
 pub(super) fn forget_places(node: &mut Node) {
     match node {
         Node::Scalar(scalar) => scalar.span = None,

@@ -1,4 +1,4 @@
-//! What can be wrong with a `config.yaml`, and where.
+//! [`ConfigError`]: why a `config.yaml` can't be used, with the place in the file.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use super::MAX_SIZE;
 /// Why a `config.yaml` can't be used. Displayed as one line that names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file can't be read; the error names it.
+    /// The file can't be read. The I/O error names the file.
     #[error("{0}")]
     Read(#[source] io::Error),
     /// The file is larger than [`MAX_SIZE`].
@@ -18,28 +18,28 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
-    /// The file holds something else than UTF-8.
+    /// The file is not valid UTF-8.
     #[error("invalid UTF-8 in {place}")]
     NotUtf8 {
-        /// The first such byte.
+        /// The first invalid byte.
         place: Place,
     },
-    /// The file is no YAML, or none that holds settings.
+    /// The file is not valid YAML, or its top level is not a mapping.
     #[error("invalid YAML in {place}: {problem}")]
     Yaml {
-        /// Where it went wrong.
+        /// The place of the problem.
         place: Place,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// One of our keys has a wrong type or value, or stands there twice.
+    /// One of our keys has an invalid type or value, or is set twice.
     #[error("invalid `{key}` in {place}: {problem}")]
     Invalid {
         /// The full name, such as `gateway.port`.
         key: String,
-        /// The value, or the key where the value's own place is unknown.
+        /// The place of the value, or of the key if the value's place is unknown.
         place: Place,
-        /// What is wrong and what to write instead.
+        /// The problem, and what to write instead.
         problem: String,
     },
     /// The port can't be written without a risk to other settings. Nothing was changed.
@@ -55,10 +55,10 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// What the user can do, where the message does not say it.
+    /// What the user can do, if the message does not say it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotUtf8 { .. } => Some("save the file with the encoding UTF-8".to_owned()),
+            Self::NotUtf8 { .. } => Some("save the file as UTF-8".to_owned()),
             Self::TooLarge { .. } => Some("keep data out of `config.yaml`".to_owned()),
             Self::Read(_) | Self::Yaml { .. } | Self::Invalid { .. } | Self::Uneditable { .. } => {
                 None
@@ -67,7 +67,7 @@ impl ConfigError {
     }
 }
 
-/// A file and, where it is known, a place in it.
+/// A file and, if known, a place in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The file.
@@ -93,10 +93,10 @@ impl fmt::Display for Place {
     }
 }
 
-/// `bytes` as text, if they are UTF-8 and not too many.
+/// `bytes` as text, if they are valid UTF-8 and at most [`MAX_SIZE`].
 pub(super) fn utf8<'a>(bytes: &'a [u8], path: &Path) -> Result<&'a str, ConfigError> {
     if bytes.len() > MAX_SIZE {
-        // Before the check for UTF-8: the bytes may end inside a character.
+        // Checked before UTF-8: the bytes may end inside a character.
         return Err(ConfigError::TooLarge { path: path.to_owned() });
     }
     std::str::from_utf8(bytes).map_err(|error| {

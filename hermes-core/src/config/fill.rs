@@ -1,15 +1,15 @@
-//! Placeholders in `gateway.command` and `gateway.env`.
+//! Placeholders in `gateway.command`, `gateway.env` and `gateway.ready_url`.
 
-/// What the placeholders stand for.
+/// The values of the placeholders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placeholders<'a> {
     /// `{profile}`: the profile's name.
     pub profile: &'a str,
     /// `{home}`: the profile's home.
     pub home: &'a str,
-    /// `{host}`: where the gateway listens.
+    /// `{host}`: the address that the gateway listens on.
     pub host: &'a str,
-    /// `{port}`: its port, if the profile has one.
+    /// `{port}`: the gateway's port, if the profile has one.
     pub port: Option<u16>,
 }
 
@@ -22,8 +22,8 @@ pub struct MissingPort {
 }
 
 impl Placeholders<'_> {
-    /// `text`, the value of `key`, with every placeholder replaced. One pass: what was filled in is
-    /// not looked at again. Other braces stay as they are, because an argument may hold JSON.
+    /// `text`, the value of `key`, with every placeholder replaced. One pass: placeholders in the
+    /// replacements stay. Other braces stay too, because an argument may be JSON.
     pub(super) fn fill(&self, key: &str, text: &str) -> Result<String, MissingPort> {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;

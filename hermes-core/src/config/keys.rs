@@ -1,6 +1,6 @@
 //! The names of our keys in `config.yaml`; every other key belongs to the Python agent.
 
-/// The top-level key that our keys stand under.
+/// The top-level key above our keys.
 pub(super) const GATEWAY: &str = "gateway";
 
 /// Our keys under [`GATEWAY`].

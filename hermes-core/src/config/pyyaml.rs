@@ -1,9 +1,9 @@
-//! What PyYAML's `safe_load` takes an unquoted scalar for (its `resolver.py`, YAML 1.1).
+//! The type that PyYAML's `safe_load` gives an unquoted scalar (its `resolver.py`, YAML 1.1).
 //!
-//! Only the question that we have is answered: is it a string, and if not, what is it in words that
-//! a user understands? The patterns are PyYAML's regular expressions, written out by hand.
+//! Only distinguishes strings from other types, which it names for messages. The functions are PyYAML's
+//! regular expressions, written out by hand.
 
-/// `None` for a string, else what it is.
+/// `None` for a string, else the name of the type.
 pub(super) fn not_a_string(plain: &str) -> Option<&'static str> {
     match plain {
         "" | "~" | "null" | "Null" | "NULL" => return Some("nothing"),
@@ -11,8 +11,8 @@ pub(super) fn not_a_string(plain: &str) -> Option<&'static str> {
         | "False" | "FALSE" | "on" | "On" | "ON" | "off" | "Off" | "OFF" => {
             return Some("a boolean");
         }
-        // Tags of YAML 1.1 that no longer exist; `safe_load` fails on both.
-        "=" | "<<" => return Some("a special sign"),
+        // Special keys of YAML 1.1; as values `safe_load` fails on both.
+        "=" | "<<" => return Some("a special key"),
         _ => {}
     }
     if is_integer(plain) || is_float(plain) {
@@ -72,8 +72,8 @@ fn is_float(plain: &str) -> bool {
     digits_fit && digits.chars().all(digit_or_underscore) && exponent.is_none_or(signed)
 }
 
-/// A date, or a date with a time after `T` or blanks. Whether the month exists is not asked, nor by
-/// PyYAML, which then fails to load the file.
+/// A date, or a date with a time after `T` or blanks. The month may be out of range: PyYAML accepts it
+/// as a date, and then fails to load the file.
 fn is_timestamp(plain: &str) -> bool {
     let mut rest = plain;
     let date = digits(&mut rest, 4, 4)
@@ -142,15 +142,15 @@ fn is_below_60(text: &str) -> bool {
     matches!(text.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9'])
 }
 
-/// Takes as many digits as there are, up to `most`; `None` if fewer than `least`.
-fn digits(rest: &mut &str, least: usize, most: usize) -> Option<usize> {
-    let count = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
+/// Skips at most `max` digits and returns how many; `None` if fewer than `min`.
+fn digits(rest: &mut &str, min: usize, max: usize) -> Option<usize> {
+    let count = rest.bytes().take(max).take_while(u8::is_ascii_digit).count();
     *rest = &rest[count..];
-    (count >= least).then_some(count)
+    (count >= min).then_some(count)
 }
 
-fn skip(rest: &mut &str, sign: char) -> Option<()> {
-    *rest = rest.strip_prefix(sign)?;
+fn skip(rest: &mut &str, character: char) -> Option<()> {
+    *rest = rest.strip_prefix(character)?;
     Some(())
 }
 
@@ -160,11 +160,11 @@ mod tests {
 
     /// Checked by hand against PyYAML 6.0.3.
     #[test]
-    fn as_pyyaml_has_it() {
+    fn types_are_those_of_pyyaml() {
         let table = [
             ("nothing", " ~ null Null NULL"),
             ("a boolean", "yes Yes NO on Off TRUE false"),
-            ("a special sign", "= <<"),
+            ("a special key", "= <<"),
             ("a number", "0 8642 +1 -1 8_642 017 0_ 0b1 0x21c2 0x_ 1:30 1:5:59 190:20:30"),
             ("a number", "1. 1.5 -1.5 1_0.5 1.5e+3 .5 .5e-3 1:30.5 .inf -.Inf .nan"),
             ("a date", "2001-12-14 2001-1-2T3:04:05 2001-12-14t21:59:43.10-05:00"),

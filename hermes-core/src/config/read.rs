@@ -1,7 +1,7 @@
-//! From the tree to [`Loaded`]: types, ranges, and what the agent's reader would differ on.
+//! Tree to [`Loaded`]: checks types and ranges, and refuses values that PyYAML would read differently.
 //!
-//! A key of ours without a value (`port:`) is not set. Values of `env` are never shown in an error:
-//! they may be secrets.
+//! A key of ours without a value (`port:`) is not set. Errors never show values of `env`, which may be
+//! secrets.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use super::pyyaml::not_a_string;
 use super::yaml::{Kind, Node, Scalar};
 use super::{Loaded, StopTimeout, Warning};
 
-/// What the document `root` says. `text` is what it was read from, `path` where that stands.
+/// The settings in the document `root`, which was parsed from `text`. `path` is only used in messages.
 pub(super) fn loaded(root: &Node, text: &str, path: &Path) -> Result<Loaded, ConfigError> {
     let reader = Reader { text, path };
     let mut loaded = Loaded::default();
@@ -55,7 +55,7 @@ pub(super) fn loaded(root: &Node, text: &str, path: &Path) -> Result<Loaded, Con
 
 /// One key with its value.
 struct Field<'a> {
-    /// In full, for messages.
+    /// The full name of the key, for messages.
     name: String,
     key: &'a Node,
     value: &'a Node,
@@ -66,7 +66,7 @@ impl<'a> Field<'a> {
         matches!(self.value, Node::Scalar(scalar) if scalar.kind == Kind::Null)
     }
 
-    /// A part of the value, which is told under the same key.
+    /// A part of the value, reported under the same key.
     fn part(&self, value: &'a Node) -> Self {
         Self { name: self.name.clone(), key: self.key, value }
     }
@@ -78,7 +78,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The entries with one of `names`, each of them once, in the order of the file.
+    /// The entries whose key is one of `names`, in the order of the file. Refuses duplicates.
     fn ours<'a>(
         &self,
         entries: &'a [(Node, Node)],
@@ -88,9 +88,9 @@ impl Reader<'_> {
         let mut found: Vec<(&'static str, &Node, &Node)> = Vec::new();
         for (key, value) in entries {
             if is_merge(key) {
-                if let Some(name) = names.iter().find(|name| brings(value, name)) {
+                if let Some(name) = names.iter().find(|name| sets(value, name)) {
                     let field = Field { name: format!("{above}{name}"), key, value: key };
-                    let problem = "must not come in through a merge key (`<<`): write it out";
+                    let problem = "must not be set by a merge key (`<<`): write it out";
                     return Err(self.invalid(&field, problem));
                 }
                 continue;
@@ -118,7 +118,7 @@ impl Reader<'_> {
         })
     }
 
-    /// A number that both readers take for the same: 017, 0x11, 1:30, 1_000 and "17" are not.
+    /// A number that both readers read alike. Refused, for example: 017, 0x11, 1:30, 1_000 and "17".
     fn number(&self, field: &Field<'_>, example: &str) -> Result<u64, ConfigError> {
         let problem =
             || format!("must be a plain decimal number without quotes, such as {example}");
@@ -130,7 +130,7 @@ impl Reader<'_> {
         if !plain || (text.len() > 1 && text.starts_with('0')) {
             return Err(self.invalid(field, &problem()));
         }
-        // Only too many digits are left to fail, and so large a number is out of every range.
+        // Parsing fails only for too many digits, and so large a number is out of every range.
         Ok(text.parse().unwrap_or(u64::MAX))
     }
 
@@ -157,14 +157,14 @@ impl Reader<'_> {
         for (key, value) in entries {
             let at_key = field.part(key);
             if is_merge(key) {
-                let problem = "a merge key (`<<`) is not read here: write the variables out";
+                let problem = "must not use a merge key (`<<`): write the variables out";
                 return Err(self.invalid(&at_key, problem));
             }
             let name = self.string_or_empty(&at_key)?;
             if !is_identifier(&name) {
                 let shown = name.escape_debug();
                 let problem = format!(
-                    "`{shown}` is no variable name: only letters, digits and `_`, no digit first"
+                    "invalid variable name `{shown}`: only letters, digits and `_`, no digit first"
                 );
                 return Err(self.invalid(&at_key, &problem));
             }
@@ -196,7 +196,7 @@ impl Reader<'_> {
         Ok(text)
     }
 
-    /// A scalar that both readers take for a string.
+    /// A scalar that both readers read as a string.
     fn string_or_empty(&self, field: &Field<'_>) -> Result<String, ConfigError> {
         let scalar = match field.value {
             Node::Scalar(scalar) => scalar,
@@ -207,22 +207,23 @@ impl Reader<'_> {
             Node::Map(_) => return Err(self.invalid(field, "must be a string, not a mapping")),
             _ => return Err(self.invalid(field, "must be a string, not a list")),
         };
-        let taken_for = match scalar.kind {
+        let other_type = match scalar.kind {
             Kind::Null => {
                 return Err(self.invalid(field, "must be a string: write '' for an empty one"));
             }
             Kind::Boolean => Some("a boolean"),
             Kind::Integer | Kind::Float => Some("a number"),
             Kind::String if scalar.plain => not_a_string(&scalar.text),
-            // Over two lines it is not known whether there are quotes. Only a date has a blank.
+            // The library does not show whether a scalar over two lines is quoted. Of the other types
+            // only a date has a blank.
             Kind::String if scalar.span.is_none() && scalar.text.contains(' ') => {
                 not_a_string(&scalar.text)
             }
             Kind::String => None,
         };
-        if let Some(taken_for) = taken_for {
+        if let Some(other_type) = other_type {
             let problem =
-                format!("must be a string, but YAML takes it for {taken_for}: put it in quotes");
+                format!("must be a string, but YAML reads it as {other_type}: put it in quotes");
             return Err(self.invalid(field, &problem));
         }
         if scalar.text.contains('\0') {
@@ -249,7 +250,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Where a scalar stands; of lists and mappings the place is not known.
+    /// The place of a scalar; `None` for lists and mappings, whose place is unknown.
     fn place(&self, node: &Node) -> Option<Place> {
         match node {
             Node::Scalar(Scalar { span: Some(span), plain, .. }) => {
@@ -262,7 +263,7 @@ impl Reader<'_> {
     }
 }
 
-/// The text of a string, such as a key.
+/// The text of a string node, such as a key.
 fn string(node: &Node) -> Option<&str> {
     match node {
         Node::Scalar(scalar) if scalar.kind == Kind::String => Some(&scalar.text),
@@ -270,18 +271,18 @@ fn string(node: &Node) -> Option<&str> {
     }
 }
 
-/// PyYAML fills in what `<<` names; our library does not. In quotes it is a key like any other.
+/// Whether `key` is `<<`, which PyYAML expands and our library does not. A quoted `<<` is a normal key.
 fn is_merge(key: &Node) -> bool {
     matches!(key, Node::Scalar(scalar) if scalar.plain && scalar.text == "<<")
 }
 
 /// Whether merging `node` sets the key `name`.
-fn brings(node: &Node, name: &str) -> bool {
+fn sets(node: &Node, name: &str) -> bool {
     match node {
-        Node::Map(entries) => entries.iter().any(|(key, value)| {
-            string(key) == Some(name) || (is_merge(key) && brings(value, name))
-        }),
-        Node::List(nodes) => nodes.iter().any(|node| brings(node, name)),
+        Node::Map(entries) => entries
+            .iter()
+            .any(|(key, value)| string(key) == Some(name) || (is_merge(key) && sets(value, name))),
+        Node::List(nodes) => nodes.iter().any(|node| sets(node, name)),
         _ => false,
     }
 }
@@ -292,8 +293,7 @@ fn is_identifier(name: &str) -> bool {
         && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
 }
 
-/// Differs only in case, dashes, underscores and blanks, or by so few letters that it is no word of
-/// its own.
+/// Whether `key` differs from `ours` only in case, dashes, underscores, blanks and one or two letters.
 fn looks_like(key: &str, ours: &str) -> bool {
     let bare = |word: &str| {
         let letters = word.chars().filter(|c| !matches!(c, '-' | '_' | ' '));
@@ -304,7 +304,7 @@ fn looks_like(key: &str, ours: &str) -> bool {
     key.len().abs_diff(ours.len()) <= allowed && distance(&key, &ours) <= allowed
 }
 
-/// Letters to insert, remove, replace or swap with their neighbour.
+/// How many letters to insert, remove, replace or swap with their neighbour.
 fn distance(a: &[char], b: &[char]) -> usize {
     let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
     for i in 1..=a.len() {

@@ -1,4 +1,4 @@
-//! What is read, and every message.
+//! Reading `config.yaml`: accepted values, and every message.
 
 mod edit;
 
@@ -23,13 +23,13 @@ fn message(text: &str) -> String {
 #[track_caller]
 fn check(blocks: &str) {
     let text = |line: &str| line.replace('⏎', "\n").replace('␣', "\u{feff}");
-    let told = blocks.lines().filter(|line| !line.is_empty() && !line.starts_with("    "));
-    let told: String = told.map(|line| format!("{line}\n    {}\n", message(&text(line)))).collect();
-    assert_eq!(told, blocks.trim_start_matches('\n'));
+    let inputs = blocks.lines().filter(|line| !line.is_empty() && !line.starts_with("    "));
+    let actual = inputs.map(|line| format!("{line}\n    {}\n", message(&text(line))));
+    assert_eq!(actual.collect::<String>(), blocks.trim_start_matches('\n'));
 }
 
 #[test]
-fn nothing_is_said() {
+fn empty_settings_are_the_defaults() {
     for text in [
         "",
         "\u{feff}",
@@ -52,7 +52,7 @@ fn nothing_is_said() {
 }
 
 #[test]
-fn everything_is_said() {
+fn every_key_is_read() {
     let config = ok("\u{feff}model: {name: x}\r
 gateway:\r
   host: 0.0.0.0\r
@@ -95,7 +95,7 @@ gateway:\r
 }
 
 #[test]
-fn what_is_the_agents_may_be_anything() {
+fn keys_of_the_agent_are_not_checked() {
     for rest in [
         "a: 017\nb: [1:30, 0o17, 8_642, on, ~]\n? [complex, {key: 1}]\n: x\n1: 2\non: off",
         "a: 1\na: 2\nb: {c: 1, c: 2}",
@@ -113,7 +113,7 @@ fn what_is_the_agents_may_be_anything() {
 }
 
 #[test]
-fn other_spellings_of_the_same() {
+fn all_spellings_of_yaml_are_read() {
     for text in [
         "{gateway: {port: 8642}}",
         "{\"gateway\":{\"port\":8642}}",
@@ -133,7 +133,7 @@ fn other_spellings_of_the_same() {
 }
 
 #[test]
-fn a_number_means_the_same_to_both_readers() {
+fn numbers_that_the_readers_read_differently_are_refused() {
     let problem = "must be a plain decimal number without quotes, such as 8642";
     for value in "017 0o17 0x21c2 0b11 1:30 8_642 +1 -1 '8642' \"8642\" 8642.0 1e3 yes x 00 \
         [8642] {a:&1} !!str&8642 !!float&1 !port&8642"
@@ -182,21 +182,21 @@ fn strings() {
     check(
         r#"
 gateway: {host: yes}
-    invalid `gateway.host` in `/x` line 1 column 17: must be a string, but YAML takes it for a boolean: put it in quotes
+    invalid `gateway.host` in `/x` line 1 column 17: must be a string, but YAML reads it as a boolean: put it in quotes
 gateway: {host: 017}
-    invalid `gateway.host` in `/x` line 1 column 17: must be a string, but YAML takes it for a number: put it in quotes
+    invalid `gateway.host` in `/x` line 1 column 17: must be a string, but YAML reads it as a number: put it in quotes
 gateway: {host: 1:30}
-    invalid `gateway.host` in `/x` line 1 column 17: must be a string, but YAML takes it for a number: put it in quotes
+    invalid `gateway.host` in `/x` line 1 column 17: must be a string, but YAML reads it as a number: put it in quotes
 gateway: {host: 0o17}
-    invalid `gateway.host` in `/x` line 1 column 17: must be a string, but YAML takes it for a number: put it in quotes
+    invalid `gateway.host` in `/x` line 1 column 17: must be a string, but YAML reads it as a number: put it in quotes
 gateway: {host: 1e3}
-    invalid `gateway.host` in `/x` line 1 column 17: must be a string, but YAML takes it for a number: put it in quotes
+    invalid `gateway.host` in `/x` line 1 column 17: must be a string, but YAML reads it as a number: put it in quotes
 gateway: {host: !!str on}
-    invalid `gateway.host` in `/x` line 1 column 23: must be a string, but YAML takes it for a boolean: put it in quotes
+    invalid `gateway.host` in `/x` line 1 column 23: must be a string, but YAML reads it as a boolean: put it in quotes
 gateway: {host: 2001-12-14}
-    invalid `gateway.host` in `/x` line 1 column 17: must be a string, but YAML takes it for a date: put it in quotes
+    invalid `gateway.host` in `/x` line 1 column 17: must be a string, but YAML reads it as a date: put it in quotes
 gateway:⏎  host: 2001-12-14⏎    1:02:03
-    invalid `gateway.host` in `/x` line 2 column 3: must be a string, but YAML takes it for a date: put it in quotes
+    invalid `gateway.host` in `/x` line 2 column 3: must be a string, but YAML reads it as a date: put it in quotes
 gateway:⏎  host: [a]
     invalid `gateway.host` in `/x` line 2 column 3: must be a string, not a list
 gateway:⏎  host: {a: b}
@@ -214,7 +214,7 @@ gateway: {ready_url: 'http://'}
 gateway: {ready_url: 'https:///x'}
     invalid `gateway.ready_url` in `/x` line 1 column 22: must start with http:// or https:// and name a host
 gateway: {ready_url: 8642}
-    invalid `gateway.ready_url` in `/x` line 1 column 22: must be a string, but YAML takes it for a number: put it in quotes
+    invalid `gateway.ready_url` in `/x` line 1 column 22: must be a string, but YAML reads it as a number: put it in quotes
 gateway:⏎  command: agent --flag
     invalid `gateway.command` in `/x` line 2 column 12: must be a list of strings, such as [program, --flag]
 gateway: {command: []}
@@ -222,43 +222,43 @@ gateway: {command: []}
 gateway: {command: ['']}
     invalid `gateway.command` in `/x` line 1 column 21: must name a program first
 gateway:⏎  command:⏎    - agent⏎    - 8642
-    invalid `gateway.command` in `/x` line 4 column 7: must be a string, but YAML takes it for a number: put it in quotes
+    invalid `gateway.command` in `/x` line 4 column 7: must be a string, but YAML reads it as a number: put it in quotes
 gateway:⏎  command:⏎    - agent⏎    - off
-    invalid `gateway.command` in `/x` line 4 column 7: must be a string, but YAML takes it for a boolean: put it in quotes
+    invalid `gateway.command` in `/x` line 4 column 7: must be a string, but YAML reads it as a boolean: put it in quotes
 gateway:⏎  command:⏎    - agent⏎    -
     invalid `gateway.command` in `/x` line 4 column 6: must be a string: write '' for an empty one
 gateway: {command: [a, {b: c}]}
     invalid `gateway.command` in `/x` line 1 column 11: must be a string, not a mapping
 gateway: {command: [a, =]}
-    invalid `gateway.command` in `/x` line 1 column 24: must be a string, but YAML takes it for a special sign: put it in quotes
+    invalid `gateway.command` in `/x` line 1 column 24: must be a string, but YAML reads it as a special key: put it in quotes
 gateway: {command: {a: b}}
     invalid `gateway.command` in `/x` line 1 column 11: must be a list of strings, such as [program, --flag]
 gateway: {env: [A=1]}
     invalid `gateway.env` in `/x` line 1 column 11: must be a mapping, with lines like `NAME: value`
 gateway: {env: {A: 1}}
-    invalid `gateway.env.A` in `/x` line 1 column 20: must be a string, but YAML takes it for a number: put it in quotes
+    invalid `gateway.env.A` in `/x` line 1 column 20: must be a string, but YAML reads it as a number: put it in quotes
 gateway: {env: {A: on}}
-    invalid `gateway.env.A` in `/x` line 1 column 20: must be a string, but YAML takes it for a boolean: put it in quotes
+    invalid `gateway.env.A` in `/x` line 1 column 20: must be a string, but YAML reads it as a boolean: put it in quotes
 gateway: {env: {A: }}
     invalid `gateway.env.A` in `/x` line 1 column 20: must be a string: write '' for an empty one
 gateway: {env: {A: [b]}}
     invalid `gateway.env.A` in `/x` line 1 column 17: must be a string, not a list
 gateway: {env: {NO: b}}
-    invalid `gateway.env` in `/x` line 1 column 17: must be a string, but YAML takes it for a boolean: put it in quotes
+    invalid `gateway.env` in `/x` line 1 column 17: must be a string, but YAML reads it as a boolean: put it in quotes
 gateway: {env: {1A: b}}
-    invalid `gateway.env` in `/x` line 1 column 17: `1A` is no variable name: only letters, digits and `_`, no digit first
+    invalid `gateway.env` in `/x` line 1 column 17: invalid variable name `1A`: only letters, digits and `_`, no digit first
 gateway: {env: {'': b}}
-    invalid `gateway.env` in `/x` line 1 column 17: `` is no variable name: only letters, digits and `_`, no digit first
+    invalid `gateway.env` in `/x` line 1 column 17: invalid variable name ``: only letters, digits and `_`, no digit first
 gateway: {env: {a-b: c}}
-    invalid `gateway.env` in `/x` line 1 column 17: `a-b` is no variable name: only letters, digits and `_`, no digit first
+    invalid `gateway.env` in `/x` line 1 column 17: invalid variable name `a-b`: only letters, digits and `_`, no digit first
 gateway: {env: {"a\tb": c}}
-    invalid `gateway.env` in `/x` line 1 column 11: `a\tb` is no variable name: only letters, digits and `_`, no digit first
+    invalid `gateway.env` in `/x` line 1 column 11: invalid variable name `a\tb`: only letters, digits and `_`, no digit first
 gateway: {env: {A: 'x', A: 'y'}}
     invalid `gateway.env.A` in `/x` line 1 column 25: is set twice: keep one of them
 gateway: {env: {[A]: 'x'}}
     invalid `gateway.env` in `/x` line 1 column 11: must be a string, not a list
 e: &e {A: a}⏎gateway: {env: {<<: *e}}
-    invalid `gateway.env` in `/x` line 2 column 17: a merge key (`<<`) is not read here: write the variables out
+    invalid `gateway.env` in `/x` line 2 column 17: must not use a merge key (`<<`): write the variables out
 "#,
     );
 }
@@ -284,11 +284,11 @@ gateway: {}⏎"gateway": {}
 gateway:⏎  port: 1⏎  host: a⏎  port: 1
     invalid `gateway.port` in `/x` line 4 column 3: is set twice: keep one of them
 b: &b {port: 1}⏎gateway:⏎  <<: *b
-    invalid `gateway.port` in `/x` line 3 column 3: must not come in through a merge key (`<<`): write it out
+    invalid `gateway.port` in `/x` line 3 column 3: must not be set by a merge key (`<<`): write it out
 b: &b {x: 1}⏎c: &c {<<: *b, host: h}⏎gateway:⏎  <<: [*b, *c]
-    invalid `gateway.host` in `/x` line 4 column 3: must not come in through a merge key (`<<`): write it out
+    invalid `gateway.host` in `/x` line 4 column 3: must not be set by a merge key (`<<`): write it out
 b: &b {gateway: {}}⏎<<: *b
-    invalid `gateway` in `/x` line 2 column 1: must not come in through a merge key (`<<`): write it out
+    invalid `gateway` in `/x` line 2 column 1: must not be set by a merge key (`<<`): write it out
 a: 1⏎---⏎b: 2
     invalid YAML in `/x`: more than one document (a second `---`)
 a: [1,⏎b: 2
@@ -312,7 +312,7 @@ a: b
 gateway: {env: !!bool maybe}
     invalid YAML in `/x` line 1 column 16: gateway.env: invalid value: string "maybe", expected a boolean
 gateway: &g {command: *g}
-    invalid YAML in `/x` line 1 column 10: nested too deeply, or an alias of what it is in
+    invalid YAML in `/x` line 1 column 10: nested too deeply, or a recursive alias
 "#,
     );
 }
@@ -340,7 +340,7 @@ fn misspelt_keys() {
 }
 
 #[test]
-fn bounded() {
+fn size_and_aliases_are_limited() {
     let large = format!("a: {}", "x".repeat(MAX_SIZE));
     assert_eq!(message(&large), "`/x` is larger than 1024 KiB");
     let laughs = (0..9).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| {
@@ -369,7 +369,7 @@ fn files() {
     };
     let (text, hint) = shown("a: ü\nb: x\u{e9}".as_bytes().split_last().unwrap().1);
     assert_eq!(text, "invalid UTF-8 in `FILE` line 2 column 5");
-    assert_eq!(hint.unwrap(), "save the file with the encoding UTF-8");
+    assert_eq!(hint.unwrap(), "save the file as UTF-8");
     let (text, hint) = shown("ü".repeat(MAX_SIZE).as_bytes());
     assert_eq!(text, "`FILE` is larger than 1024 KiB");
     assert_eq!(hint.unwrap(), "keep data out of `config.yaml`");

@@ -1,11 +1,11 @@
-//! From text to a tree with places. Alone in naming the YAML library.
+//! Text to a tree with places. The only file that uses the YAML library.
 //!
-//! Two passes over the same text. The first lets the library say what each node is ([`Kind`], list,
-//! mapping); the second asks for every scalar as a string, which the library answers with a piece
-//! of the input as it is written, whatever it takes it for. Where that piece lies in the input is
-//! its place. The passes see the same nodes in the same order, aliases already followed.
+//! Two passes over the same text. In the first the library decides the type of each node ([`Kind`],
+//! list, mapping). The second deserializes every scalar as a string: whatever its type, the library
+//! returns a slice of the input, and the slice's offset is the scalar's place. Both passes visit the
+//! same nodes in the same order, with aliases resolved.
 //!
-//! What belongs to the agent is not read at all in [`Scope::Ours`]: it may be anything.
+//! [`Scope::Ours`] skips the agent's part, which may be invalid.
 
 use std::cell::Cell;
 use std::fmt;
@@ -26,25 +26,25 @@ use super::keys::{GATEWAY, KEYS};
 pub(super) enum Node {
     Scalar(Scalar),
     List(Vec<Node>),
-    /// In the order of the file, with keys that stand there twice.
+    /// In the order of the file, duplicate keys included.
     Map(Vec<(Node, Node)>),
-    /// A node with a tag of somebody's own, such as `!secret x`.
+    /// A node with an application's tag, such as `!secret x`.
     Tagged(String, Box<Node>),
-    /// Not ours, not read.
+    /// A node outside of the [`Scope`].
     Skipped,
 }
 
-/// A scalar as it is written.
+/// A scalar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scalar {
-    /// What the library takes it for.
+    /// Its type according to the library.
     pub(super) kind: Kind,
-    /// Without quotes, and with escapes and line ends resolved.
+    /// Its text without quotes, with escapes and line ends resolved.
     pub(super) text: String,
-    /// Where `text` stands in the input, without quotes; `None` if it does not stand there
-    /// literally: escapes, more than one line.
+    /// The place of `text` in the input, without quotes; `None` if the input differs from `text`
+    /// (escapes, more than one line).
     pub(super) span: Option<Range<usize>>,
-    /// Whether there are no quotes around it. False if `span` is `None`.
+    /// Whether it is unquoted. False if `span` is `None`.
     pub(super) plain: bool,
 }
 
@@ -57,27 +57,27 @@ pub(super) enum Kind {
     String,
 }
 
-/// How much is read.
+/// The part of the document to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// At the top level, `gateway` and merge keys; below it, our keys and merge keys.
+    /// At the top level, `gateway` and merge keys; below `gateway`, our keys and merge keys.
     Ours,
-    /// Below `gateway`.
+    /// The part of `Ours` below `gateway`.
     Gateway,
-    /// Only the keys that a merge key brings in.
+    /// Only the keys that a merge key sets.
     Merge,
     /// Everything.
     Whole,
 }
 
-/// How often aliases may be repeated: nodes read, including those that are read again.
+/// The maximum number of nodes to read, counted again for each alias: it bounds the expansion of aliases.
 const MAX_NODES: usize = 1_000_000;
-/// Our own limit and the library's.
+/// The problem if [`MAX_NODES`] or the library's own limit is exceeded.
 const TOO_MANY: &str = "too many values: aliases repeat too much";
-/// How many brackets may be open: the library's time grows with the square of it, also where nobody asks
-/// for what is in them. PyYAML gives up at fewer.
+/// The maximum number of open brackets: the library's time is quadratic in it, even for skipped nodes.
+/// PyYAML fails at fewer.
 const MAX_OPEN: usize = 500;
-const TOO_DEEP: &str = "nested too deeply, or an alias of what it is in";
+const TOO_DEEP: &str = "nested too deeply, or a recursive alias";
 
 /// Reads one document; an empty one is null.
 pub(super) fn read(text: &str, scope: Scope, path: &Path) -> Result<Node, ConfigError> {
@@ -86,21 +86,21 @@ pub(super) fn read(text: &str, scope: Scope, path: &Path) -> Result<Node, Config
     }
     let failed =
         |offset, problem| Err(ConfigError::Yaml { place: Place::new(path, text, offset), problem });
-    // Cut off here, so that it counts neither as a character nor as a part of the first key.
+    // Removed here: a byte order mark is neither a character nor a part of the first key.
     let input = text.strip_prefix('\u{feff}').unwrap_or(text);
     let cut = text.len() - input.len();
-    if let Some((at, sign)) = input.char_indices().find(|(_, sign)| !is_printable(*sign)) {
-        let problem = format!("the control character U+{:04X} is not allowed", u32::from(sign));
+    if let Some((at, c)) = input.char_indices().find(|(_, c)| !is_printable(*c)) {
+        let problem = format!("the control character U+{:04X} is not allowed", u32::from(c));
         return failed(Some(cut + at), problem);
     }
     if let Some(at) = too_many_open(input) {
         return failed(Some(cut + at), TOO_DEEP.to_owned());
     }
     let budget = Cell::new(MAX_NODES);
-    let learn = Learn { scope, budget: &budget };
+    let classify = Classify { scope, budget: &budget };
     let result =
-        learn.deserialize(serde_yaml::Deserializer::from_str(input)).and_then(|mut root| {
-            // A document without any node has nothing that could be asked for as a string.
+        classify.deserialize(serde_yaml::Deserializer::from_str(input)).and_then(|mut root| {
+            // An empty document has no scalar to deserialize as a string.
             if !matches!(&root, Node::Scalar(scalar) if scalar.kind == Kind::Null) {
                 let locate = Locate { node: &mut root, text };
                 locate.deserialize(serde_yaml::Deserializer::from_str(input))?;
@@ -112,9 +112,9 @@ pub(super) fn read(text: &str, scope: Scope, path: &Path) -> Result<Node, Config
         let offset = location.as_ref().map(|location| cut + location.index());
         let mut problem = error.to_string();
         if let Some(location) = location {
-            // The place is told in our own words, and with a byte order mark the counts differ.
-            let there = format!(" at line {} column {}", location.line(), location.column());
-            problem = problem.replacen(&there, "", 1);
+            // Our message has its own place, and a byte order mark makes the library's columns differ.
+            let place = format!(" at line {} column {}", location.line(), location.column());
+            problem = problem.replacen(&place, "", 1);
         }
         if problem.contains("more than one document") {
             problem = "more than one document (a second `---`)".to_owned();
@@ -127,7 +127,8 @@ pub(super) fn read(text: &str, scope: Scope, path: &Path) -> Result<Node, Config
     })
 }
 
-/// Where one bracket too many is open. Those in quotes and comments count, too, and close each other.
+/// The offset at which more than [`MAX_OPEN`] brackets are open. Counts brackets in quotes and comments
+/// too.
 fn too_many_open(text: &str) -> Option<usize> {
     let mut open = 0_usize;
     text.bytes().position(|byte| {
@@ -140,15 +141,15 @@ fn too_many_open(text: &str) -> Option<usize> {
     })
 }
 
-/// The first pass: what each node is.
+/// The first pass: the type of each node.
 #[derive(Clone, Copy)]
-struct Learn<'a> {
+struct Classify<'a> {
     scope: Scope,
     budget: &'a Cell<usize>,
 }
 
-impl Learn<'_> {
-    /// With what the value of `key` is read; `None` if it is not.
+impl Classify<'_> {
+    /// The visitor for the value of `key`; `None` if the value is skipped.
     fn below(self, key: &Node) -> Option<Self> {
         let Node::Scalar(Scalar { kind: Kind::String, text, .. }) = key else {
             return (self.scope == Scope::Whole).then_some(self);
@@ -168,7 +169,7 @@ impl Learn<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Learn<'_> {
+impl<'de> DeserializeSeed<'de> for Classify<'_> {
     type Value = Node;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
@@ -180,7 +181,7 @@ impl<'de> DeserializeSeed<'de> for Learn<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Learn<'_> {
+impl<'de> Visitor<'de> for Classify<'_> {
     type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -252,7 +253,7 @@ impl<'de> Visitor<'de> for Learn<'_> {
     }
 }
 
-/// The second pass: what each scalar's text is and where it stands.
+/// The second pass: the text and the place of each scalar.
 struct Locate<'a, 't> {
     node: &'a mut Node,
     text: &'t str,
@@ -266,7 +267,7 @@ impl<'de> DeserializeSeed<'de> for Locate<'_, '_> {
             Node::Scalar(_) => deserializer.deserialize_str(self),
             Node::List(_) => deserializer.deserialize_seq(self),
             Node::Map(_) => deserializer.deserialize_map(self),
-            // Asked for a certain type, the library looks through tags.
+            // With a given type the library ignores tags.
             Node::Tagged(_, node) => Locate { node, text: self.text }.deserialize(deserializer),
             Node::Skipped => deserializer.deserialize_ignored_any(IgnoredAny).map(drop),
         }
@@ -277,7 +278,7 @@ impl<'de> Visitor<'de> for Locate<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the same as before")
+        f.write_str("the same node as in the first pass")
     }
 
     fn visit_borrowed_str<E>(self, piece: &'de str) -> Result<(), E> {
@@ -320,15 +321,15 @@ impl<'de> Visitor<'de> for Locate<'_, '_> {
     }
 }
 
-/// A quote on both sides. Nothing unquoted can stand directly between two scalars' quotes, but the
-/// empty text of a value that is left out can: it is not quoted unless both quotes are its own.
+/// Whether the scalar at `span` has the same quote on both sides. Nothing unquoted can stand directly
+/// between the quotes of two scalars, except for the empty text of a missing value.
 fn is_quoted(text: &str, span: &Range<usize>) -> bool {
     let before = text[..span.start].chars().next_back();
     before.is_some_and(|c| matches!(c, '\'' | '"')) && text[span.end..].chars().next() == before
 }
 
-/// What YAML allows in a file, of which the library tells only the byte.
-fn is_printable(sign: char) -> bool {
-    matches!(sign, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}')
-        || matches!(sign, '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+/// Whether YAML allows `c` in a file. The library checks this too, but reports only a byte.
+fn is_printable(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}')
+        || matches!(c, '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }

@@ -1,4 +1,4 @@
-//! [`with_port`]: by example, and that nothing else ever changes.
+//! [`with_port`]: examples, and a property test that only the port changes.
 
 use proptest::prelude::*;
 
@@ -27,7 +27,7 @@ fn a_port_is_replaced() {
         ("gateway: {port: &p 1}", "gateway: {port: &p 9000}"),
         ("p: &p 1\ngateway: {port: *p}", "p: &p 1\ngateway: {port: 9000}"),
         ("p: &p 1\ngateway:\n  port: *p # c", "p: &p 1\ngateway:\n  port: 9000 # c"),
-        // Wrong before, and so worth a correction.
+        // An invalid port is replaced too.
         ("gateway: {port: \"8642\"}", "gateway: {port: 9000}"),
         ("gateway: {port: 0x21}", "gateway: {port: 9000}"),
         ("gateway: {port: ''}", "gateway: {port: 9000}"),
@@ -83,7 +83,7 @@ fn a_gateway_is_added() {
 }
 
 #[test]
-fn it_is_left_to_the_user() {
+fn a_risky_change_is_refused() {
     for old in [
         "g: &g {host: h}\ngateway: *g\n",
         "gateway: &g {host: h}\nother: *g\n",
@@ -103,18 +103,18 @@ fn it_is_left_to_the_user() {
 }
 
 #[test]
-fn what_is_wrong_elsewhere_is_told() {
-    let told = |old: &str| with_port(old, PORT, Path::new("/x")).unwrap_err().to_string();
+fn other_invalid_settings_are_reported() {
+    let error = |old: &str| with_port(old, PORT, Path::new("/x")).unwrap_err().to_string();
     for old in ["gateway: {port: 1, host: 1}", "gateway: {port: 1, env: []}", "gateway: [", "- a"] {
-        assert_eq!(told(old), message(old), "{old:?}");
+        assert_eq!(error(old), message(old), "{old:?}");
     }
     let both = "gateway: {port: x, host: 1}";
     let expected = "invalid `gateway.host` in `/x` line 1 column 26: \
-        must be a string, but YAML takes it for a number: put it in quotes";
-    assert_eq!(told(both), expected);
+        must be a string, but YAML reads it as a number: put it in quotes";
+    assert_eq!(error(both), expected);
 }
 
-/// Values of other keys, as lines below a key that stands at the margin.
+/// Values of other keys, for a key at the left margin.
 const VALUES: &[&str] = &[
     "",
     " ~ # port: 1",
@@ -199,9 +199,9 @@ proptest! {
         after.gateway.port = before.gateway.port;
         prop_assert_eq!(after.gateway, before.gateway);
 
-        // One place of the text changed: a port went, if there was one, and nothing else.
-        let (gone, added) = difference(&old, &new);
-        prop_assert!(matches!(gone, "" | "8642" | "1" | "~"), "{gone:?}");
+        // One place of the text changed: the old port, if there was one, and nothing else.
+        let (removed, added) = difference(&old, &new);
+        prop_assert!(matches!(removed, "" | "8642" | "1" | "~"), "{removed:?}");
         prop_assert!(added.contains("9000"));
         let words = added.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
         prop_assert!(words.clone().all(|word| ["gateway", "port", "9000"].contains(&word)));
@@ -222,7 +222,7 @@ fn others(text: &str) -> Vec<(Node, Node)> {
     entries.into_iter().filter(is_other).collect()
 }
 
-/// What is in the middle of `old` and of `new`, between what both start and end with.
+/// The parts of `old` and `new` between their common prefix and suffix.
 fn difference<'a>(old: &'a str, new: &'a str) -> (&'a str, &'a str) {
     let same = |(a, b): &(char, char)| a == b;
     let length = |chars: Vec<(char, char)>| chars.iter().map(|(c, _)| c.len_utf8()).sum::<usize>();
