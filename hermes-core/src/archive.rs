@@ -1,17 +1,16 @@
-//! Archives of profiles: one tar, compressed, with one directory at its top.
+//! Archives of profiles: compressed tar files with one top directory.
 //!
-//! [`pack`] writes one from a home, [`Archive`] reads one that anybody may have made. Neither knows
-//! what a profile is; [`Store::export`](crate::Store::export) and
-//! [`Store::import`](crate::Store::import) do.
+//! [`pack`] writes an archive of a home, [`Archive`] reads an untrusted one. Neither knows profiles;
+//! [`Store::export`](crate::Store::export) and [`Store::import`](crate::Store::import) do.
 //!
-//! Both go through a tree by directory descriptors, one name at a time, and follow no link. So
-//! what is read lies in the home, and what is written lies in the directory that was given,
-//! whatever an archive says and whoever changes the tree meanwhile.
+//! Both walk directories by descriptors, one name at a time, and follow no link. So an export reads only
+//! below the home and an import writes only below the given directory, whatever the archive contains and
+//! even if other processes change the directories meanwhile.
 //!
-//! | file | what it does |
+//! | file | contents |
 //! |---|---|
-//! | `omit` | what an archive doesn't carry: secrets, tracker of a running process |
-//! | `path` | which names and links may be in an archive, going out and coming in |
+//! | `omit` | the entries that an archive omits: secrets, traces of a running process |
+//! | `path` | the names and links that an archive may contain |
 //! | `pack` | home to archive |
 //! | `members` | archive to members, each checked, within [`Limits`] |
 //! | `unpack` | members to directory |
@@ -27,37 +26,38 @@ mod unpack;
 use std::path::Path;
 
 pub use error::{ArchiveError, Fault};
-pub use omit::{LeftOut, Whose, Why};
+pub use omit::{HomeKind, LeftOut, Why};
 pub use pack::{Packed, pack};
 pub use unpack::Archive;
 
-/// How an archive is compressed.
+/// The compression of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// `tar.zst`.
     Zstd,
-    /// `tar.gz`, which is what the Python agent writes and reads.
+    /// `tar.gz`, the format of the Python agent.
     Gzip,
 }
 
 impl Format {
-    /// The endings of a file's name, and what each stands for.
-    const ENDINGS: [(&str, Self); 4] = [
+    /// File extensions and their formats.
+    const EXTENSIONS: [(&str, Self); 4] = [
         (".tar.zst", Self::Zstd),
         (".tzst", Self::Zstd),
         (".tar.gz", Self::Gzip),
         (".tgz", Self::Gzip),
     ];
 
-    /// What the ending of a file's name stands for, if anything.
+    /// The format that the extension of a file name means, if any.
     pub fn of_name(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy();
-        let meant =
-            |(ending, _): &&(&str, Self)| name.ends_with(ending) && name.len() > ending.len();
-        Self::ENDINGS.iter().find(meant).map(|(_, format)| *format)
+        let matches = |(extension, _): &&(&str, Self)| {
+            name.ends_with(extension) && name.len() > extension.len()
+        };
+        Self::EXTENSIONS.iter().find(matches).map(|(_, format)| *format)
     }
 
-    /// What the first bytes of a file stand for, if anything. Its name may say what it likes.
+    /// The format that the first bytes of a file mean, if any. An import ignores the name.
     fn of_magic(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
@@ -67,21 +67,21 @@ impl Format {
     }
 }
 
-/// How much an archive may ask for before it is refused.
+/// Limits of an archive. An archive above a limit is refused.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How many bytes it may be, unpacked, with tar's own.
+    /// The maximum size of the uncompressed tar, in bytes.
     pub bytes: u64,
-    /// How many members it may have.
+    /// The maximum number of members.
     pub members: u64,
-    /// How many times its own size it may become; `None` to trust it.
+    /// The maximum ratio of the uncompressed size to the compressed one; `None` for no limit.
     pub ratio: Option<u64>,
-    /// Up to so many bytes nobody asks for the ratio: a small file of zeros is no bomb.
+    /// The ratio is not checked up to this many bytes: a small file of zeros is harmless.
     pub unsuspicious: u64,
 }
 
 impl Limits {
-    /// What to allow if the user has said how many bytes to expect.
+    /// The limits for a user who has set the maximum size: no limit on the ratio.
     pub fn up_to(bytes: u64) -> Self {
         Self { bytes, ratio: None, ..Self::default() }
     }
@@ -90,7 +90,7 @@ impl Limits {
 const MIB: u64 = 1024 * 1024;
 
 impl Default for Limits {
-    /// 10 GiB, a million members, and a ratio that text and databases don't reach.
+    /// 10 GiB, a million members, and a ratio above that of text and databases.
     fn default() -> Self {
         Self {
             bytes: 10 * 1024 * MIB,
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ending_of_a_name_says_the_format() {
+    fn the_extension_decides_the_format() {
         let of = |name: &str| Format::of_name(Path::new(name));
         for name in ["a.tar.zst", "/x/a.tzst", "a.b.tar.zst"] {
             assert_eq!(of(name), Some(Format::Zstd), "{name}");

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_intent_file_the_legacy_state_counts() {
+    fn the_state_of_the_python_implementation_counts_where_there_is_no_intent() {
         let (_dir, home) = home();
         assert_eq!(Intent::read(&home).unwrap(), Intent::Stopped, "no file");
         let cases = [

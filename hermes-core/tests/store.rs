@@ -1,4 +1,4 @@
-//! The profile store on real directories.
+//! The profile store, on real directories.
 
 mod kit;
 
@@ -84,7 +84,7 @@ fn ports_are_the_lowest_that_no_other_profile_names() {
     store.delete(&name("a"), false).unwrap();
     assert_eq!(port(&store, "e"), FIRST_PORT, "a freed port is free");
     let e = store.get(&name("e")).unwrap();
-    assert_eq!(store.set_port(&e, None).unwrap(), FIRST_PORT, "its own is no other's");
+    assert_eq!(store.set_port(&e, None).unwrap(), FIRST_PORT, "its own port counts as free");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn delete_removes_home_logs_and_choice() {
         store.set_active(&name(n)).unwrap();
         store.delete(&name(n), keep).unwrap();
         assert_eq!(logs.exists(), keep);
-        assert_eq!(store.active().unwrap(), None, "nobody is chosen who is gone");
+        assert_eq!(store.active().unwrap(), None, "a deleted profile is not the chosen one");
     }
     assert_eq!(entries(&dir.path().join("profiles")), [".locks"]);
     let absent = store.delete(&name("gone"), false).unwrap_err();
@@ -166,7 +166,7 @@ fn deleting_a_link_leaves_what_it_points_to() {
 #[test]
 fn list_separates_profiles_from_other_directories() {
     let (dir, store) = store();
-    assert_eq!(names(&store), ["default"], "before there is anything");
+    assert_eq!(names(&store), ["default"], "in an empty home");
     let profiles = dir.path().join("profiles");
     for real in ["b", "a", "Upper", "default", ".hidden"] {
         fs::create_dir_all(profiles.join(real)).unwrap();
@@ -207,7 +207,7 @@ fn a_choice_is_kept_and_default_undoes_it() {
 #[test]
 fn only_leftovers_are_removed() {
     let (dir, store) = store();
-    assert_eq!(store.remove_leftovers().unwrap().removed, 0, "before there is anything");
+    assert_eq!(store.remove_leftovers().unwrap().removed, 0, "in an empty home");
     store.create(&name("coder"), None, Intent::Stopped).unwrap();
     fs::create_dir_all(dir.path().join("profiles/.hermes-abc/home")).unwrap();
     fs::create_dir_all(dir.path().join("profiles/.mine")).unwrap();
@@ -216,7 +216,7 @@ fn only_leftovers_are_removed() {
     assert_eq!(entries(&dir.path().join("profiles")), [".locks", ".mine", "coder"]);
 }
 
-/// A home in which a deletion of `gone`, the chosen one, was interrupted once its home was moved.
+/// A home in which a deletion of `gone`, the chosen profile, was interrupted after its home was moved.
 fn half_deleted(keep_logs: bool) -> (tempfile::TempDir, Store) {
     let (dir, store) = store();
     store.create(&name("gone"), None, Intent::Running).expect("done");
@@ -231,7 +231,7 @@ fn half_deleted(keep_logs: bool) -> (tempfile::TempDir, Store) {
 }
 
 #[test]
-fn an_interrupted_deletion_is_finished() {
+fn an_interrupted_deletion_is_completed() {
     for keep_logs in [false, true] {
         let (dir, store) = half_deleted(keep_logs);
         assert_eq!(store.remove_leftovers().unwrap().removed, 1);
@@ -245,7 +245,10 @@ fn an_interrupted_deletion_is_finished() {
 fn a_new_profile_inherits_nothing() {
     let (dir, store) = half_deleted(false);
     store.create(&name("other"), None, Intent::Stopped).unwrap();
-    assert!(dir.path().join("profiles/.hermes-grave").exists(), "it has nothing to do with it");
+    assert!(
+        dir.path().join("profiles/.hermes-grave").exists(),
+        "the grave of another profile stays"
+    );
     store.create(&name("gone"), None, Intent::Stopped).unwrap();
     assert_eq!(store.active().unwrap(), None);
     assert!(!dir.path().join("logs/gateways/gone").exists());

@@ -1,4 +1,4 @@
-//! Renames in the profile store, whole, refused, failed half-way and interrupted between any two steps.
+//! Renames in the profile store: complete, refused, failed and interrupted after each step.
 
 mod kit;
 
@@ -35,10 +35,10 @@ impl Home {
         self.dir.path().join(path)
     }
 
-    /// Asserts that the profile is called `is`, with all that belongs to it, and `not` nothing.
+    /// Asserts that the profile is called `is`, with all its files, and that nothing is called `not`.
     #[track_caller]
     fn is_called(&self, is: &str, not: &str) {
-        let profile = self.store.get(&name(is)).expect("it is there");
+        let profile = self.store.get(&name(is)).expect("a profile");
         assert_eq!(entries(profile.home.path()).len(), 5, "all files of its home");
         assert_eq!(Intent::read(&profile.home).expect("an intent"), Intent::Running);
         assert_eq!(self.store.port(&profile).expect("a configuration"), Some(9000));
@@ -54,7 +54,7 @@ impl Home {
     }
 
     fn settle(&self) -> Option<Settled> {
-        self.store.settle_rename(&name("a"), &name("b"), Duration::ZERO).expect("nobody is at it")
+        self.store.settle_rename(&name("a"), &name("b"), Duration::ZERO).expect("no lock is held")
     }
 }
 
@@ -90,10 +90,10 @@ fn refusals_come_before_any_change() {
     for taken in ["a", "c", "default"] {
         assert!(matches!(refused("a", taken), StoreError::Exists { .. }), "{taken}");
     }
-    for there in ["profiles/dir", "logs/gateways/kept"] {
-        let to = there.rsplit('/').next().unwrap();
+    for existing in ["profiles/dir", "logs/gateways/kept"] {
+        let to = existing.rsplit('/').next().unwrap();
         match refused("a", to) {
-            StoreError::InTheWay { path } => assert_eq!(path, home.path(there)),
+            StoreError::InTheWay { path } => assert_eq!(path, home.path(existing)),
             error => panic!("{error}"),
         }
     }
@@ -106,7 +106,7 @@ fn a_failed_step_undoes_earlier_ones() {
     let home = home();
     let renaming = home.store.begin_rename(&name("a"), &name("b"), Duration::ZERO).unwrap();
     renaming.record().unwrap();
-    // Somebody makes logs under the new name: the home is moved by then.
+    // Logs of the new name make a step fail after the home was moved.
     fs::create_dir(home.path("logs/gateways/b")).unwrap();
     let error = renaming.move_files().unwrap_err();
     assert!(matches!(error, StoreError::Rename { .. }), "{error}");
@@ -118,8 +118,8 @@ fn a_failed_step_undoes_earlier_ones() {
 }
 
 #[test]
-fn the_place_of_the_home_decides_after_a_crash() {
-    // Each further step, in the order of the steps.
+fn the_name_of_the_home_decides_after_a_crash() {
+    // The steps of a rename, in their order.
     let steps: [fn(&Home); 4] = [
         |home| fs::write(home.path("profiles/.mv-a"), "b\n").unwrap(),
         |home| fs::rename(home.path("profiles/a"), home.path("profiles/b")).unwrap(),
@@ -153,11 +153,11 @@ fn any_change_settles_an_interrupted_rename() {
     let home = torn();
     home.store.rename(&name("b"), &name("c")).unwrap();
     home.is_called("c", "a");
-    // What the logs still lie under is in nobody's way.
+    // The old name is free, although the logs still have it.
     let home = torn();
     home.store.rename(&name("b"), &name("a")).unwrap();
     home.is_called("a", "b");
-    // A new `a` gets neither the logs of the former one nor the choice of it.
+    // A new `a` gets neither the logs nor the choice of the former one.
     let home = torn();
     home.store.create(&name("a"), None, Intent::Stopped).unwrap();
     assert_eq!(home.store.active().unwrap(), Some(name("b")));
@@ -209,10 +209,10 @@ fn an_invalid_journal_is_reported() {
         assert_eq!(found[0].path, journal);
         assert!(found[0].names.is_err(), "{from} -> {to}");
         home.store.settle_renames_of(&name("a"), Duration::ZERO).unwrap();
-        assert!(journal.exists(), "it is for a person to look at");
+        assert!(journal.exists(), "it stays for the operator");
         fs::remove_file(journal).unwrap();
     }
-    // A rename of the same profile writes it anew.
+    // A rename of the same profile replaces the journal.
     fs::write(home.path("profiles/.mv-a"), "\0").unwrap();
     home.store.rename(&name("a"), &name("b")).unwrap();
     home.is_called("b", "a");
@@ -234,9 +234,9 @@ fn concurrent_renames_lose_no_profile() {
             });
         }
     });
-    let there: Vec<_> =
+    let existing: Vec<_> =
         ["a", "b", "c"].into_iter().filter(|n| home.path("profiles").join(n).exists()).collect();
-    let [is] = there[..] else { panic!("{there:?}") };
+    let [is] = existing[..] else { panic!("{existing:?}") };
     home.is_called(is, if is == "a" { "b" } else { "a" });
 }
 

@@ -246,14 +246,14 @@ fn invalid_archives_change_nothing() {
     let outcome = alone(&env, ["profile", "import", "x.zip"]).fails_with(1);
     insta::assert_snapshot!(outcome.stderr, @r"
     error: failed to import `x.zip`
-      it is neither a tar.zst nor a tar.gz archive
+      not a tar.zst or tar.gz archive
     ");
     let outcome = alone(&env, ["profile", "import", "c.tar.gz", "--name", "x", "--max-size", "2K"]);
     let outcome = outcome.fails_with(1);
     insta::assert_snapshot!(outcome.stderr, @r"
     error: failed to import profile `x`
-      `coder/config.yaml` in it would make it more than the 2048 bytes that are allowed
-    hint: if you trust it, `--max-size` allows more
+      `coder/config.yaml` in the archive makes the archive exceed the limit of 2048 bytes
+    hint: if you trust the archive, `--max-size` allows more
     ");
     for size in ["2X", "-1", "", "99999999999T"] {
         let size = format!("--max-size={size}");

@@ -1,33 +1,33 @@
-//! Why an archive was not made, or was refused.
+//! [`ArchiveError`]: why an archive could not be written or read.
 
 use std::io;
 
 use thiserror::Error;
 
-/// Why an archive was not made, or was refused.
+/// Why an archive could not be written or read.
 #[derive(Debug, Error)]
 pub enum ArchiveError {
-    /// The first bytes are those of something else.
-    #[error("it is neither a tar.zst nor a tar.gz archive")]
+    /// The first bytes are not those of an archive.
+    #[error("not a tar.zst or tar.gz archive")]
     Format,
-    /// There is no member in it.
-    #[error("there is nothing in it")]
+    /// The archive has no member.
+    #[error("the archive is empty")]
     Empty,
-    /// Its end is missing, or its contents are not what was written.
-    #[error("it is damaged or incomplete")]
+    /// The end of the archive is missing, or its content does not match a checksum.
+    #[error("the archive is damaged or incomplete")]
     Damaged {
-        /// What the reader said.
+        /// The error of the decoder.
         source: io::Error,
     },
-    /// More than zeros follows its end.
-    #[error("something follows its end")]
+    /// The end of the archive is followed by more than zeros.
+    #[error("data follows the end of the archive")]
     Trailing,
-    /// A member asks for what no archive gets.
-    #[error("`{entry}` in it {fault}")]
+    /// A member is refused.
+    #[error("`{entry}` in the archive {fault}")]
     Entry {
         /// The member's path, as the archive spells it.
         entry: String,
-        /// What is wrong with it.
+        /// Why the member is refused.
         fault: Fault,
     },
     /// A file of the home can't be read.
@@ -38,7 +38,7 @@ pub enum ArchiveError {
         /// Why.
         source: io::Error,
     },
-    /// The archive, or what is in it, can't be written.
+    /// The archive, or a file from it, can't be written.
     #[error("failed to write `{entry}`")]
     Write {
         /// The member, or the archive.
@@ -49,82 +49,82 @@ pub enum ArchiveError {
 }
 
 impl ArchiveError {
-    pub(super) fn damaged(what: &'static str) -> Self {
-        Self::Damaged { source: io::Error::new(io::ErrorKind::InvalidData, what) }
+    pub(super) fn damaged(reason: &'static str) -> Self {
+        Self::Damaged { source: io::Error::new(io::ErrorKind::InvalidData, reason) }
     }
 
     /// What the user can do.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Entry { fault: Fault::Big { .. } | Fault::Bomb { .. }, .. } => {
-                Some("if you trust it, `--max-size` allows more")
+                Some("if you trust the archive, `--max-size` allows more")
             }
             _ => None,
         }
     }
 }
 
-/// What is wrong with one member.
+/// Why a member is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Fault {
-    /// Its path begins with `/`.
+    /// The path begins with `/`.
     #[error("has an absolute path")]
     Absolute,
-    /// Its path has `..` in it.
-    #[error("climbs out of the archive")]
+    /// The path contains `..`.
+    #[error("has `..` in its path")]
     Climbs,
-    /// It is not below the directory that the first member is in.
-    #[error("is outside of the one directory that an archive has at its top")]
+    /// The member is not below the top directory of the first member.
+    #[error("is outside of the archive's top directory")]
     SecondTop,
-    /// The top is no directory.
-    #[error("is no directory, which the top of an archive must be")]
+    /// The top is not a directory.
+    #[error("is the top of the archive, but not a directory")]
     TopIsNoDirectory,
-    /// Its name is not UTF-8, or has control characters.
-    #[error("has a name that is not UTF-8, or has control characters in it")]
+    /// The name is not UTF-8, or has control characters.
+    #[error("has a name that is not UTF-8 or has control characters")]
     OddName,
-    /// It or a name in it is longer than file systems allow.
+    /// The path, or a name in it, is empty or longer than file systems allow.
     #[error("has a name that is empty or too long")]
     LongName,
-    /// Too many directories in each other.
-    #[error("is too deep")]
+    /// The path has too many directories.
+    #[error("is nested too deeply")]
     Deep,
-    /// A link that leads out, or may.
-    #[error("is a link to outside of the archive")]
+    /// A link leads out of the archive, or may.
+    #[error("is a link that leads out of the archive")]
     LinkOutside,
-    /// A hard link to what is no file before it.
-    #[error("is a hard link to what is no file in the archive before it")]
+    /// A hard link's target is not an earlier file.
+    #[error("is a hard link to a file that is not before it in the archive")]
     LinkToNothing,
-    /// A member before it is no directory, but it lies below it.
-    #[error("lies below what is no directory")]
+    /// An earlier member on the path is not a directory.
+    #[error("is below a member that is not a directory")]
     BelowNoDirectory,
-    /// Another member has its name.
-    #[error("is there twice")]
+    /// An earlier member has the same path.
+    #[error("is a duplicate")]
     Twice,
-    /// Neither file nor directory nor link.
+    /// The member is not a file, a directory or a link.
     #[error("is a device, a pipe or a socket")]
     Special,
-    /// A kind of member that only some programs know.
-    #[error("is of a kind that is not supported: a sparse file, or an unknown one")]
+    /// The type of the member is not supported.
+    #[error("has an unsupported type: a sparse file, or an unknown one")]
     Kind,
-    /// Its size makes no sense.
-    #[error("has a size that makes no sense")]
+    /// The size is invalid.
+    #[error("has an invalid size")]
     Size,
-    /// More than may be unpacked.
-    #[error("would make it more than the {limit} bytes that are allowed")]
+    /// The archive has too many bytes.
+    #[error("makes the archive exceed the limit of {limit} bytes")]
     Big {
-        /// What is allowed.
+        /// The limit.
         limit: u64,
     },
-    /// More members than may be unpacked.
-    #[error("is one more than the {limit} files that are allowed")]
+    /// The archive has too many members.
+    #[error("makes the archive exceed the limit of {limit} files")]
     Many {
-        /// What is allowed.
+        /// The limit.
         limit: u64,
     },
-    /// Suspiciously well compressed.
-    #[error("would make it more than {ratio} times as large as it is compressed")]
+    /// The archive is compressed suspiciously well.
+    #[error("makes the archive exceed {ratio} times its compressed size")]
     Bomb {
-        /// What is allowed.
+        /// The limit.
         ratio: u64,
     },
 }

@@ -1,7 +1,7 @@
-//! An archive as a sequence of members, each of them checked, within limits.
+//! The members of an archive, each checked, within limits.
 //!
-//! The `tar` crate knows what a header looks like; going from one to the next is done here, for it
-//! reads names of any length into memory and takes a missing end for one.
+//! The `tar` crate parses single headers. This file iterates over them itself, because the crate reads
+//! names of any length into memory and accepts a missing end.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
@@ -14,15 +14,15 @@ use super::error::{ArchiveError, Fault};
 use super::{Format, Limits, path};
 
 const BLOCK: usize = 512;
-/// The longest member that only describes the next one.
+/// The maximum size of a note: a member that only describes the next one.
 const MAX_NOTE: u64 = 64 * 1024;
 
 /// One member.
 #[derive(Debug)]
 pub(super) struct Member {
-    /// Its path, for messages.
+    /// Its escaped path, for messages.
     pub(super) shown: String,
-    /// Its path, top directory first; never empty.
+    /// The names in its path, top directory first; never empty.
     pub(super) path: Vec<String>,
     pub(super) kind: Kind,
     pub(super) mode: u32,
@@ -33,32 +33,33 @@ pub(super) struct Member {
 #[derive(Debug)]
 pub(super) enum Kind {
     Directory,
-    /// Its bytes are read from [`Members`].
+    /// [`Members::contents`] reads its bytes.
     File,
-    /// With what it points to, unchecked.
+    /// With its target, unchecked.
     Symlink(Vec<u8>),
-    /// With the path of the member it is another name of.
+    /// With the path of its target member.
     Hardlink(Vec<String>),
 }
 
-/// The members of an archive, in its order. It reads the contents of the current one.
+/// The members of an archive, in its order, and the contents of the current one.
 pub(super) struct Members<'a> {
     input: Box<dyn Read + 'a>,
     limits: Limits,
-    /// Bytes read, as they are compressed.
+    /// The number of compressed bytes read.
     compressed: Rc<Cell<u64>>,
-    /// Bytes read, as they are not.
+    /// The number of uncompressed bytes read.
     read: u64,
     members: u64,
-    /// What is left of the current member's contents, and of its last block.
-    left: u64,
+    /// The unread bytes of the current member's contents.
+    remaining: u64,
+    /// The bytes after the contents, up to the end of their last block.
     padding: u64,
-    /// The path of the current member.
+    /// The escaped path of the current member.
     shown: String,
 }
 
 impl<'a> Members<'a> {
-    /// Finds out how `input` is compressed.
+    /// Detects the compression of `input` from its first bytes.
     pub(super) fn new(input: impl Read + 'a, limits: Limits) -> Result<Self, ArchiveError> {
         let compressed = Rc::new(Cell::new(0));
         let mut input =
@@ -73,16 +74,15 @@ impl<'a> Members<'a> {
             Format::Zstd => Box::new(zstd_decoder(input).map_err(damaged)?),
         };
         let shown = String::new();
-        Ok(Self { input, limits, compressed, read: 0, members: 0, left: 0, padding: 0, shown })
+        Ok(Self { input, limits, compressed, read: 0, members: 0, remaining: 0, padding: 0, shown })
     }
 
-    /// The next member, or `None` behind the last one. What was not read of the one before is
-    /// passed over.
+    /// The next member, or `None` after the last one. Skips unread contents of the previous one.
     pub(super) fn next(&mut self) -> Result<Option<Member>, ArchiveError> {
         let mut notes = Notes::default();
         loop {
-            let mut rest = self.left + self.padding;
-            (self.left, self.padding) = (0, 0);
+            let mut rest = self.remaining + self.padding;
+            (self.remaining, self.padding) = (0, 0);
             while rest > 0 {
                 let mut block = [0; BLOCK];
                 let part = rest.min(BLOCK as u64);
@@ -111,7 +111,7 @@ impl<'a> Members<'a> {
             if size > self.limits.bytes.saturating_sub(self.read) {
                 return Err(self.fault(Fault::Big { limit: self.limits.bytes }));
             }
-            self.left = size;
+            self.remaining = size;
             self.padding = size.next_multiple_of(BLOCK as u64) - size;
             match kind {
                 EntryType::GNULongName => notes.path = Some(self.name_note()?),
@@ -120,7 +120,7 @@ impl<'a> Members<'a> {
                     self.pax_note(&mut notes, kind == EntryType::XGlobalHeader)?;
                 }
                 _ => match self.member(header, raw, std::mem::take(&mut notes), size)? {
-                    // `.` is where the archive was made.
+                    // `.` is the directory above the top.
                     member if member.path.is_empty() => {}
                     member => return Ok(Some(member)),
                 },
@@ -162,13 +162,13 @@ impl<'a> Members<'a> {
             shown: self.shown.clone(),
             path: path::names(&raw).map_err(fault)?,
             kind,
-            // What can't be read there is no reason to refuse it.
+            // Invalid modes and times are replaced by defaults.
             mode: header.mode().unwrap_or(0o600),
             mtime: header.mtime().ok().and_then(|time| time.try_into().ok()).unwrap_or_default(),
         })
     }
 
-    /// The contents of a GNU member that is the next one's name.
+    /// The contents of a GNU note: the name of the next member.
     fn name_note(&mut self) -> Result<Vec<u8>, ArchiveError> {
         let mut name = self.note()?;
         if name.last() == Some(&0) {
@@ -177,15 +177,14 @@ impl<'a> Members<'a> {
         Ok(name)
     }
 
-    /// The contents of a POSIX member that describes the next one, or all that follow.
+    /// Reads a POSIX note, which describes the next member, or all that follow if it is `global`.
     fn pax_note(&mut self, notes: &mut Notes, global: bool) -> Result<(), ArchiveError> {
         let note = self.note()?;
         for record in PaxExtensions::new(&note) {
-            let record =
-                record.map_err(|_| ArchiveError::damaged("a pax header that can't be read"))?;
+            let record = record.map_err(|_| ArchiveError::damaged("a pax header is invalid"))?;
             let value = record.value_bytes().to_vec();
             match record.key_bytes() {
-                // Nobody writes these for all members; what they would mean is anybody's guess.
+                // No program writes these for all members, and their meaning would be unclear.
                 b"path" | b"linkpath" | b"size" if global => return Err(self.fault(Fault::Kind)),
                 b"path" => notes.path = Some(value),
                 b"linkpath" => notes.link = Some(value),
@@ -201,21 +200,21 @@ impl<'a> Members<'a> {
     }
 
     fn note(&mut self) -> Result<Vec<u8>, ArchiveError> {
-        if self.left > MAX_NOTE {
+        if self.remaining > MAX_NOTE {
             return Err(self.fault(Fault::LongName));
         }
-        let mut note = vec![0; self.left as usize];
+        let mut note = vec![0; self.remaining as usize];
         self.fill(&mut note)?;
-        self.left = 0;
+        self.remaining = 0;
         Ok(note)
     }
 
-    /// Reads to the end of everything, which checks the compression's own sums.
+    /// Reads to the end of the input, so that the decoder checks its checksum.
     fn end(&mut self) -> Result<(), ArchiveError> {
         self.shown = "the end".to_owned();
         let mut buffer = [0; 16 * 1024];
         loop {
-            match self.some(&mut buffer)? {
+            match self.read_some(&mut buffer)? {
                 0 => return Ok(()),
                 read if buffer[..read].iter().any(|byte| *byte != 0) => {
                     return Err(ArchiveError::Trailing);
@@ -227,21 +226,21 @@ impl<'a> Members<'a> {
 
     /// Reads contents of the current member; 0 at their end.
     pub(super) fn contents(&mut self, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
-        let part = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let part = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(buffer.len());
         if part == 0 {
             return Ok(0);
         }
-        let read = self.some(&mut buffer[..part])?;
+        let read = self.read_some(&mut buffer[..part])?;
         if read == 0 {
             return Err(ArchiveError::damaged("it ends in the middle of a file"));
         }
-        self.left -= read as u64;
+        self.remaining -= read as u64;
         Ok(read)
     }
 
     fn fill(&mut self, mut buffer: &mut [u8]) -> Result<(), ArchiveError> {
         while !buffer.is_empty() {
-            match self.some(buffer)? {
+            match self.read_some(buffer)? {
                 0 => return Err(ArchiveError::damaged("its end is missing")),
                 read => buffer = &mut buffer[read..],
             }
@@ -249,8 +248,8 @@ impl<'a> Members<'a> {
         Ok(())
     }
 
-    /// Every byte comes through here, and is counted.
-    fn some(&mut self, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
+    /// Reads some bytes. All reads go through here, where they are counted and limited.
+    fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
         let read = loop {
             match self.input.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -277,7 +276,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// What members say of the one that follows them.
+/// The contents of notes about the next member.
 #[derive(Default)]
 struct Notes {
     path: Option<Vec<u8>>,
@@ -285,7 +284,7 @@ struct Notes {
     size: Option<u64>,
 }
 
-/// Whether a member only says something of those that follow.
+/// Whether a member is a note, which only describes members that follow.
 fn is_note(kind: EntryType) -> bool {
     matches!(
         kind,
@@ -301,17 +300,17 @@ fn zstd_decoder<'a, R: BufRead + 'a>(input: R) -> io::Result<impl Read + 'a> {
 }
 
 fn check_sum(header: &Header, block: &[u8; BLOCK]) -> Result<(), ArchiveError> {
-    // Its own eight bytes count as spaces.
+    // The eight bytes of the checksum count as spaces.
     let sum =
         |range: std::ops::Range<usize>| -> u32 { block[range].iter().map(|b| u32::from(*b)).sum() };
     let expected = sum(0..148) + 8 * u32::from(b' ') + sum(156..BLOCK);
     match header.cksum() {
         Ok(stated) if stated == expected => Ok(()),
-        _ => Err(ArchiveError::damaged("what should be a header of tar is none")),
+        _ => Err(ArchiveError::damaged("a tar header has a wrong checksum")),
     }
 }
 
-/// A path as it can be shown: what is odd in it escaped, and not all of it if it is endless.
+/// A path for messages: truncated, with control characters escaped.
 fn shown(path: &[u8]) -> String {
     let text = String::from_utf8_lossy(&path[..path.len().min(300)]).into_owned();
     let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };

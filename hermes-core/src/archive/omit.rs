@@ -1,7 +1,7 @@
-//! What an archive doesn't carry: secrets, and tracker of a running process.
+//! The entries that an archive omits: secrets, and traces of a running process.
 //!
-//! Secrets stay out because an archive is what people give to each other. ProcessTracker stay out, and are
-//! not taken from an archive either, because they are only true of the process that left them.
+//! An export omits secrets because people share archives. Exports and imports omit traces, because they
+//! only describe the process that wrote them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use super::error::Fault;
 use crate::home::{ProfileHome, RootHome};
 use crate::name::ProfileName;
 
-/// Secrets, by name, wherever they lie: the agent's own, and what programs that it runs leave in
-/// the home directory they are given.
+/// Secrets by name, in any directory: those of the agent, and those of programs that it runs with the
+/// profile's `home` as their home directory.
 const SECRET_NAMES: &[&str] = &[
     ".env",
-    // The agent's keys and tokens, for itself and for services it signs in to.
+    // Keys and tokens of the agent.
     "auth.json",
     ".anthropic_oauth.json",
     "google_client_secret.json",
     "google_token.json",
     "mcp-tokens",
-    // Has the keys that callers sign with.
+    // The keys that callers sign with.
     "webhook_subscriptions.json",
-    // Where programs for people keep keys and passwords.
+    // Keys, passwords and histories of other programs.
     ".aws",
     ".azure",
     ".bash_history",
@@ -45,25 +45,25 @@ const SECRET_NAMES: &[&str] = &[
     "rclone.conf",
 ];
 
-/// Copies of `.env` are as secret, whatever is added to the name.
+/// Copies of `.env`, such as `.env.bak`.
 const SECRET_PREFIX: &str = ".env";
-/// Other programs' files of that kind.
+/// Environment files of other programs, such as `prod.env`.
 const SECRET_SUFFIX: &str = ".env";
-/// What only looks like one.
+/// Names with that prefix that are not secrets.
 const NO_SECRETS: &[&str] = &[".env.example", ".env.sample", ".env.template", ".envrc"];
 
-/// Secrets by their place in a home, or in a home directory inside of it.
+/// Secrets by their path below a profile's home, or below the `home` directory in it.
 const SECRET_PATHS: &[&str] = &[
     ".config/gcloud",
     ".config/gh",
-    // Who may talk to the agent: whoever imports it would let in the people its maker let in.
+    // The people who may talk to the agent: they must not get access to an imported copy.
     "pairing",
     "platforms/pairing",
-    // The session of a messenger, which is as good as its password.
+    // A session gives the same access as a password.
     "whatsapp/session",
 ];
 
-/// What the Python agent's processes leave in a home while they run, below it.
+/// Traces of the Python agent's processes, by their path below a home.
 const TRACES: &[&str] = &[
     ".clean_shutdown",
     ".gateway-planned-stop.json",
@@ -77,11 +77,11 @@ const TRACES: &[&str] = &[
     "state/gateway.lifecycle.json",
 ];
 
-/// How temporary files of ours begin, right in a home.
+/// The name prefix of our temporary files directly in a home.
 const TEMPORARY: &str = ".hermes-";
 
-/// The entries of the root home that are the profile `default`'s. All others are some tree's, or
-/// somebody's: the root home may be a user's home directory or a volume with anything in it.
+/// The entries of the root home that belong to the profile `default`. Others may belong to a tree or to
+/// the user: the root home may be a home directory or a volume with any content.
 const DEFAULTS_OWN: &[&str] = &[
     ".cursorrules",
     ".no-bundled-skills",
@@ -120,12 +120,12 @@ const DEFAULTS_OWN: &[&str] = &[
     "workspace",
 ];
 
-/// Whose home is packed.
+/// The kind of home to pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whose {
-    /// A profile's, and all in it is its own.
-    Own,
-    /// The root home, of which the profile `default` has some entries.
+pub enum HomeKind {
+    /// A profile's own home: all entries belong to the profile.
+    Profile,
+    /// The root home: some entries belong to the profile `default`.
     Root,
 }
 
@@ -134,9 +134,9 @@ pub enum Whose {
 pub enum Why {
     /// It is a secret.
     Secret,
-    /// It is only true of the process that left it.
+    /// It is a trace of a running process.
     Trace,
-    /// It belongs to the root home and not to the profile `default`.
+    /// It is in the root home, but does not belong to the profile `default`.
     NotOwn,
     /// It is a socket, a pipe or a device.
     Special,
@@ -147,9 +147,9 @@ pub enum Why {
 /// An entry of a home that is not in its archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// Where it is, below the home.
+    /// Its path below the home.
     pub path: PathBuf,
-    /// Why.
+    /// Why it is omitted.
     pub why: Why,
 }
 
@@ -158,41 +158,41 @@ impl fmt::Display for LeftOut {
         write!(f, "`{}` ", self.path.display())?;
         match self.why {
             Why::Secret => f.write_str("is a secret"),
-            Why::Trace => f.write_str("means nothing in any other place"),
-            Why::NotOwn => f.write_str("is not the profile's own"),
+            Why::Trace => f.write_str("is a trace of a running process"),
+            Why::NotOwn => f.write_str("does not belong to the profile"),
             Why::Special => f.write_str("is a device, a pipe or a socket"),
             Why::Refused(fault) => fault.fmt(f),
         }
     }
 }
 
-/// Why the entry at `path` below a home of `whose` is not exported, if it is not.
-pub(super) fn why_not(path: &Path, whose: Whose) -> Option<Why> {
+/// Why an export of a home of this kind omits the entry at `path` below it; `None` if it does not.
+pub(super) fn why_omitted(path: &Path, kind: HomeKind) -> Option<Why> {
     if is_trace(path) {
         Some(Why::Trace)
     } else if is_secret(path) {
         Some(Why::Secret)
-    } else if whose == Whose::Root && !is_defaults_own(path) {
+    } else if kind == HomeKind::Root && !belongs_to_default(path) {
         Some(Why::NotOwn)
     } else {
         None
     }
 }
 
-/// Whether `path` is a file that only the maker of the archive had a use for.
+/// Whether `path`, below a home, is a trace of a running process.
 pub(super) fn is_trace(path: &Path) -> bool {
     let ours: ProfileHome = RootHome::new("").profile(&ProfileName::default_profile());
     let [pid, processes] = ours.stale_when_down();
-    // What the operator wants of a gateway is not carried: an imported profile begins anew.
+    // The intent counts as one: an import sets its own.
     let of_gateway = [ours.gateway_lock(), ours.fault(), ours.readiness(), ours.launchd_record()];
-    let tracker =
+    let mut traces =
         [pid, processes, ours.intent(), ours.legacy_state()].into_iter().chain(of_gateway);
-    tracker.into_iter().any(|trace| trace == path)
+    traces.any(|trace| trace == path)
         || TRACES.iter().any(|trace| Path::new(trace) == path)
         || is_top(path) && name(path).starts_with(TEMPORARY)
 }
 
-/// Whether nobody but its owner may read the file at `path`.
+/// Whether `path`, below a home, is a secret.
 pub(super) fn is_secret(path: &Path) -> bool {
     let name = name(path);
     SECRET_NAMES.contains(&&*name)
@@ -204,14 +204,14 @@ pub(super) fn is_secret(path: &Path) -> bool {
         })
 }
 
-fn is_defaults_own(path: &Path) -> bool {
+fn belongs_to_default(path: &Path) -> bool {
     let root = RootHome::new("");
     let logs = root.gateway_logs(&ProfileName::default_profile());
-    // The agent's own logs lie beside those of the tree: its gateways', its boots'.
-    let trees = logs.parent() == Some(path)
+    // The tree keeps its logs, of gateways and of boots, beside the agent's.
+    let belongs_to_tree = logs.parent() == Some(path)
         || path.parent() == root.boot_log().parent()
             && name(path).starts_with(&*name(&root.boot_log()));
-    !trees && (!is_top(path) || DEFAULTS_OWN.contains(&&*name(path)))
+    !belongs_to_tree && (!is_top(path) || DEFAULTS_OWN.contains(&&*name(path)))
 }
 
 fn is_top(path: &Path) -> bool {
@@ -226,20 +226,20 @@ fn name(path: &Path) -> std::borrow::Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn why(path: &str, whose: Whose) -> Option<Why> {
-        why_not(Path::new(path), whose)
+    fn why(path: &str, kind: HomeKind) -> Option<Why> {
+        why_omitted(Path::new(path), kind)
     }
 
     #[test]
     fn secrets_stay_out_wherever_they_lie() {
         for path in [".env", "a/b/.env", ".env.bak", "auth.json", "home/.ssh", "mcp-tokens"] {
-            assert_eq!(why(path, Whose::Own), Some(Why::Secret), "{path}");
+            assert_eq!(why(path, HomeKind::Profile), Some(Why::Secret), "{path}");
         }
         for path in [".env~", ".env_old", "a/prod.env", "home/.claude/.credentials.json"] {
-            assert_eq!(why(path, Whose::Own), Some(Why::Secret), "{path}");
+            assert_eq!(why(path, HomeKind::Profile), Some(Why::Secret), "{path}");
         }
         for path in ["pairing", "platforms/pairing", "home/.config/gh", ".config/gh"] {
-            assert_eq!(why(path, Whose::Own), Some(Why::Secret), "{path}");
+            assert_eq!(why(path, HomeKind::Profile), Some(Why::Secret), "{path}");
         }
         for path in [
             "env",
@@ -249,12 +249,12 @@ mod tests {
             "config.yaml",
             "workspace/x/Cargo.lock",
         ] {
-            assert_eq!(why(path, Whose::Own), None, "{path}");
+            assert_eq!(why(path, HomeKind::Profile), None, "{path}");
         }
     }
 
     #[test]
-    fn traces_are_those_of_this_home_alone() {
+    fn traces_are_omitted_directly_in_a_home() {
         for path in [
             "gateway.pid",
             "hermes-gateway.lock",
@@ -264,23 +264,23 @@ mod tests {
             ".hermes-Ab3",
             "cron/.tick.lock",
         ] {
-            assert_eq!(why(path, Whose::Own), Some(Why::Trace), "{path}");
+            assert_eq!(why(path, HomeKind::Profile), Some(Why::Trace), "{path}");
         }
         for path in ["workspace/gateway.pid", "a/.hermes-x", "state.db-wal"] {
-            assert_eq!(why(path, Whose::Own), None, "{path}");
+            assert_eq!(why(path, HomeKind::Profile), None, "{path}");
         }
     }
 
     #[test]
-    fn default_has_some_entries_of_the_root_home() {
+    fn some_entries_of_the_root_home_belong_to_default() {
         for path in ["SOUL.md", "logs", "logs/agent.log", "skills/anything", "cron/jobs.json"] {
-            assert_eq!(why(path, Whose::Root), None, "{path}");
+            assert_eq!(why(path, HomeKind::Root), None, "{path}");
         }
         for path in
             ["profiles", "active_profile", "logs/gateways", "logs/container-boot.log.1", "bin"]
         {
-            assert_eq!(why(path, Whose::Root), Some(Why::NotOwn), "{path}");
-            assert_eq!(why(path, Whose::Own), None, "{path}");
+            assert_eq!(why(path, HomeKind::Root), Some(Why::NotOwn), "{path}");
+            assert_eq!(why(path, HomeKind::Profile), None, "{path}");
         }
     }
 }

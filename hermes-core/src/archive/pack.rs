@@ -1,8 +1,8 @@
-//! A home into an archive, while the gateway may go on writing to it.
+//! Packs a home into an archive, while the gateway may keep writing to the home.
 //!
-//! Nothing is read but regular files that are reached from the home's own descriptor without
-//! following a link. What vanishes meanwhile was not there. A file that grows or shrinks is stored
-//! with the size that it had when it was opened: cut off, or filled up with zeros.
+//! Reads only regular files that it reaches from the home's descriptor without following a link. A file
+//! that disappears meanwhile is skipped. A file that grows or shrinks is stored with the size that it had
+//! when it was opened: truncated, or filled up with zeros.
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -18,66 +18,66 @@ use tar::{Builder, EntryType, Header};
 
 use super::Format;
 use super::error::{ArchiveError, Fault};
-use super::omit::{self, LeftOut, Whose, Why};
+use super::omit::{self, HomeKind, LeftOut, Why};
 use super::path;
 
 const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
-/// A name is looked up once more than it was looked at: what it is then may be anything.
-const UNSURPRISED: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+/// The entry may have been replaced between its stat and its open, by a link, a FIFO or a terminal.
+const GUARDED: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
-/// The longest target that tar's own header has room for.
+/// The longest link target that fits in a tar header.
 const SHORT_LINK: usize = 100;
 
-/// What was packed.
+/// The result of [`pack`].
 #[derive(Debug, Default)]
 pub struct Packed {
-    /// How many files.
+    /// The number of files.
     pub files: u64,
-    /// How many bytes they have.
+    /// Their size in bytes.
     pub bytes: u64,
-    /// What is not in the archive.
+    /// The entries of the home that are not in the archive.
     pub left_out: Vec<LeftOut>,
 }
 
-/// Writes the home at `home` into `out`, below a directory called `top`. The file with the device and
-/// inode number `but` is passed over: an archive doesn't hold itself. Blocks until all is written.
+/// Writes the home at `home` to `out`, below a directory called `top`. Skips the file with the device
+/// and inode number `except`, which is the archive itself. Blocks until everything is written.
 ///
-/// The home itself may be reached by a link. It is an error if another directory stands in its place
-/// at the end, for then it was deleted or renamed, and the archive may lack anything.
+/// `home` may be a link. Fails if `home` is another directory at the end: then the home was deleted or
+/// renamed meanwhile, and the archive may be incomplete.
 pub fn pack(
     home: &Path,
-    whose: Whose,
+    kind: HomeKind,
     top: &str,
     format: Format,
     out: &mut dyn Write,
-    but: Option<(u64, u64)>,
+    except: Option<(u64, u64)>,
 ) -> Result<Packed, ArchiveError> {
     let failed = |source| ArchiveError::Write { entry: "the archive".to_owned(), source };
     match format {
         Format::Gzip => {
             let out = GzEncoder::new(out, flate2::Compression::default());
-            let (out, packed) = tar_up(home, whose, top, out, but)?;
+            let (out, packed) = write_tar(home, kind, top, out, except)?;
             out.finish().and_then(Write::flush).map_err(failed)?;
             Ok(packed)
         }
         Format::Zstd => {
             let mut out =
                 zstd::Encoder::new(out, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(failed)?;
-            // Without one a flipped bit may go unnoticed.
+            // Without a checksum, an import might not notice a flipped bit.
             out.include_checksum(true).map_err(failed)?;
-            let (out, packed) = tar_up(home, whose, top, out, but)?;
+            let (out, packed) = write_tar(home, kind, top, out, except)?;
             out.finish().and_then(Write::flush).map_err(failed)?;
             Ok(packed)
         }
     }
 }
 
-fn tar_up<W: Write>(
+fn write_tar<W: Write>(
     home: &Path,
-    whose: Whose,
+    kind: HomeKind,
     top: &str,
     out: W,
-    but: Option<(u64, u64)>,
+    except: Option<(u64, u64)>,
 ) -> Result<(W, Packed), ArchiveError> {
     let failed = |errno: Errno| ArchiveError::Read {
         entry: home.display().to_string(),
@@ -90,16 +90,16 @@ fn tar_up<W: Write>(
     };
     let (directory, stat) = open().map_err(failed)?;
     let mut packer = Packer {
-        whose,
+        kind,
         top: PathBuf::from(top),
-        but,
+        except,
         tar: Builder::new(out),
         packed: Packed::default(),
     };
     packer.add_directory(Path::new(""), &stat)?;
     packer.entries(&directory, Path::new(""), 0)?;
-    let still = open().is_ok_and(|(_, now)| identity(&now) == identity(&stat));
-    if !still {
+    let unchanged = open().is_ok_and(|(_, now)| identity(&now) == identity(&stat));
+    if !unchanged {
         return Err(failed(Errno::NOENT));
     }
     let out = packer.tar.into_inner().map_err(write_failed)?;
@@ -107,15 +107,15 @@ fn tar_up<W: Write>(
 }
 
 struct Packer<W: Write> {
-    whose: Whose,
+    kind: HomeKind,
     top: PathBuf,
-    but: Option<(u64, u64)>,
+    except: Option<(u64, u64)>,
     tar: Builder<W>,
     packed: Packed,
 }
 
 impl<W: Write> Packer<W> {
-    /// Adds what is in `directory`, which is at `below` the home, `depth` levels down.
+    /// Adds the entries of `directory`, whose path below the home is `below`, `depth` levels down.
     fn entries(
         &mut self,
         directory: &OwnedFd,
@@ -123,21 +123,21 @@ impl<W: Write> Packer<W> {
         depth: usize,
     ) -> Result<(), ArchiveError> {
         let names = match names(directory) {
-            // The directory is gone; if it was the home, that is seen at the end.
+            // The directory was removed. If it is the home, the check at the end fails.
             Err(Errno::NOENT) => return Ok(()),
             names => names.map_err(|errno| read_failed(below, errno))?,
         };
         for name in names {
             let path = below.join(OsStr::from_bytes(name.to_bytes()));
-            if let Some(why) = omit::why_not(&path, self.whose) {
+            if let Some(why) = omit::why_omitted(&path, self.kind) {
                 self.leave_out(path, why);
             } else if let Err(fault) = path::name_of(name.to_bytes()) {
                 self.leave_out(path, Why::Refused(fault));
             } else {
                 match self.entry(directory, &name, &path, depth) {
-                    // It is gone.
+                    // The entry was removed.
                     Err(Failure::Errno(Errno::NOENT)) => {}
-                    // It has become something else since it was looked at.
+                    // The entry was replaced by another file type.
                     Err(Failure::Errno(
                         Errno::INVAL | Errno::LOOP | Errno::NOTDIR | Errno::NXIO,
                     )) => {
@@ -160,7 +160,7 @@ impl<W: Write> Packer<W> {
         depth: usize,
     ) -> Result<(), Failure> {
         let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        // The top directory and the entry's own name count, too.
+        // The top directory and the entry's own name count too.
         let too_long = self.top.join(path).as_os_str().len() > path::MAX_PATH;
         if too_long || depth + 2 > path::MAX_DEPTH {
             let fault = if too_long { Fault::LongName } else { Fault::Deep };
@@ -169,17 +169,17 @@ impl<W: Write> Packer<W> {
         }
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
-                let flags = READ | UNSURPRISED | OFlags::DIRECTORY;
+                let flags = READ | GUARDED | OFlags::DIRECTORY;
                 let inner = rustix::fs::openat(directory, name, flags, Mode::empty())?;
                 self.add_directory(path, &rustix::fs::fstat(&inner)?)?;
                 self.entries(&inner, path, depth + 1)?;
             }
             FileType::RegularFile => {
-                let file = rustix::fs::openat(directory, name, READ | UNSURPRISED, Mode::empty())?;
+                let file = rustix::fs::openat(directory, name, READ | GUARDED, Mode::empty())?;
                 let stat = rustix::fs::fstat(&file)?;
                 if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
                     self.leave_out(path.to_owned(), Why::Special);
-                } else if self.but != Some(identity(&stat)) {
+                } else if self.except != Some(identity(&stat)) {
                     self.add_file(path, &stat, file.into())?;
                 }
             }
@@ -197,14 +197,14 @@ impl<W: Write> Packer<W> {
 
     fn add_directory(&mut self, path: &Path, stat: &Stat) -> Result<(), ArchiveError> {
         let mut header = header(EntryType::Directory, 0, stat);
-        // What is a directory ends with a slash.
+        // In a tar, the path of a directory ends with a slash.
         let path = self.top.join(path).join("");
         self.tar.append_data(&mut header, path, io::empty()).map_err(write_failed)
     }
 
     fn add_file(&mut self, path: &Path, stat: &Stat, file: File) -> Result<(), ArchiveError> {
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        let mut contents = Exactly { file, left: size, failed: None };
+        let mut contents = Exactly { file, remaining: size, failed: None };
         let mut header = header(EntryType::Regular, size, stat);
         let added = self.tar.append_data(&mut header, self.top.join(path), &mut contents);
         if let Some(source) = contents.failed {
@@ -219,7 +219,7 @@ impl<W: Write> Packer<W> {
         let mut header = header(EntryType::Symlink, 0, stat);
         let path = self.top.join(path);
         let added = if target.len() <= SHORT_LINK {
-            // The other way changes how it is spelt.
+            // `append_link` would normalize the target.
             header
                 .set_link_name_literal(target)
                 .and_then(|()| self.tar.append_data(&mut header, path, io::empty()))
@@ -234,7 +234,7 @@ impl<W: Write> Packer<W> {
     }
 }
 
-/// What an entry failed with: the system's word on it, or an error that ends it all.
+/// Why an entry was not added: an error of a system call on it, or an error of the whole export.
 enum Failure {
     Errno(Errno),
     Archive(ArchiveError),
@@ -252,22 +252,22 @@ impl From<ArchiveError> for Failure {
     }
 }
 
-/// Exactly so many bytes: a file's first ones, then zeros.
+/// A reader of exactly `remaining` bytes: the file's first ones, then zeros.
 struct Exactly {
     file: File,
-    left: u64,
-    /// Where it is the file that failed, and not the archive.
+    remaining: u64,
+    /// The error of reading the file, to distinguish it from errors of writing the archive.
     failed: Option<io::Error>,
 }
 
 impl Read for Exactly {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let buffer = &mut buffer[..wanted];
+        let length = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(buffer.len());
+        let buffer = &mut buffer[..length];
         let read = match self.file.read(buffer) {
             Ok(0) => {
                 buffer.fill(0);
-                wanted
+                length
             }
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
@@ -277,12 +277,12 @@ impl Read for Exactly {
                 return Err(kind.into());
             }
         };
-        self.left -= read as u64;
+        self.remaining -= read as u64;
         Ok(read)
     }
 }
 
-/// The names in a directory, sorted, so that the same home makes the same archive.
+/// The names in a directory, sorted, so that the same home gives the same archive.
 fn names(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
@@ -295,7 +295,7 @@ fn names(directory: &OwnedFd) -> rustix::io::Result<Vec<CString>> {
     Ok(names)
 }
 
-/// Owners are not carried: whoever imports it owns it.
+/// Omits the owner: imported files belong to the importing user.
 fn header(kind: EntryType, size: u64, stat: &Stat) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);

@@ -1,17 +1,17 @@
-//! Which names and links may be in an archive, going out and coming in.
+//! The names and links that an archive may contain.
 //!
-//! An export leaves out what an import would refuse, by the same functions.
+//! Exports and imports check with the same functions: an export omits entries that an import would refuse.
 
 use super::error::Fault;
 
-/// The longest path of a member, in bytes (Linux's `PATH_MAX`).
+/// The maximum length of a path, in bytes (Linux's `PATH_MAX`).
 pub(super) const MAX_PATH: usize = 4096;
-/// The longest name in it, in bytes (Linux's `NAME_MAX`).
+/// The maximum length of a name in a path, in bytes (Linux's `NAME_MAX`).
 const MAX_NAME: usize = 255;
-/// How deep directories may be nested: each level is an open descriptor while it is gone through.
+/// The maximum depth of directories: an export holds a descriptor open for each level.
 pub(super) const MAX_DEPTH: usize = 100;
 
-/// The names in the path of a member, top directory first. None at all for `.` itself.
+/// The names in the path of a member, top directory first; empty for `.`.
 pub(super) fn names(path: &[u8]) -> Result<Vec<String>, Fault> {
     if path.len() > MAX_PATH {
         return Err(Fault::LongName);
@@ -33,7 +33,7 @@ pub(super) fn names(path: &[u8]) -> Result<Vec<String>, Fault> {
     Ok(names)
 }
 
-/// One name that a file may have in an archive.
+/// Checks a single name.
 pub(super) fn name_of(bytes: &[u8]) -> Result<&str, Fault> {
     let name = str::from_utf8(bytes).map_err(|_| Fault::OddName)?;
     if name.len() > MAX_NAME {
@@ -45,11 +45,11 @@ pub(super) fn name_of(bytes: &[u8]) -> Result<&str, Fault> {
     Ok(name)
 }
 
-/// Checks where a symbolic link points which lies in a directory `depth` levels below the home.
+/// Checks the target of a symbolic link that is in a directory `depth` levels below the home.
 ///
-/// Climbing is allowed at the beginning only, as far as the home: there it starts from a real
-/// directory, so how far it leads can be counted. Behind a name it can't, for that name may be a
-/// link itself: with `a -> .` in place, `a/..` is outside.
+/// `..` is allowed only at the beginning, and only up to the home: there it starts from a real
+/// directory, so the levels can be counted. After a name they can't, because that name may be a link:
+/// if `a` links to `.`, `a/..` is outside.
 pub(super) fn link(target: &[u8], depth: usize) -> Result<&str, Fault> {
     if target.first() == Some(&b'/') {
         return Err(Fault::LinkOutside);
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_taken_apart_or_refused() {
+    fn paths_are_split_or_refused() {
         let read = |path: &str| names(path.as_bytes()).map_err(|fault| fault.to_string());
         assert_eq!(read("a/b/c").unwrap(), ["a", "b", "c"]);
         assert_eq!(read("./a//b/./").unwrap(), ["a", "b"]);
@@ -94,17 +94,17 @@ mod tests {
     }
 
     #[test]
-    fn links_point_to_where_they_can_be_followed_without_leaving() {
-        let fine = |target: &str, depth| link(target.as_bytes(), depth).is_ok();
+    fn links_that_may_lead_out_are_refused() {
+        let valid = |target: &str, depth| link(target.as_bytes(), depth).is_ok();
         for (target, depth) in
             [("a", 0), ("a/b", 0), ("./a", 0), ("..", 1), ("../a/b", 1), ("../..", 2), ("a//b/", 0)]
         {
-            assert!(fine(target, depth), "{target} at {depth}");
+            assert!(valid(target, depth), "{target} at {depth}");
         }
         for (target, depth) in
             [("/a", 9), ("", 0), ("..", 0), ("../..", 1), ("a/..", 5), ("../a/../b", 5), ("a\n", 0)]
         {
-            assert!(!fine(target, depth), "{target:?} at {depth}");
+            assert!(!valid(target, depth), "{target:?} at {depth}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! An archive, which anybody may have made, into a directory.
+//! Unpacks an untrusted archive into a directory.
 //!
-//! Every member is made by its own name in a directory that is open already, and to which no link
-//! led. Nothing that is there is ever written to or replaced.
+//! Creates each member by its last name in an open directory, which it reached without following a link.
+//! Never writes to or replaces an existing file.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -23,33 +23,31 @@ const NEW_FILE: OFlags = OFlags::WRONLY
     .union(OFlags::EXCL)
     .union(OFlags::NOFOLLOW);
 
-/// An archive that is open, and whose top directory is known.
+/// An open archive whose first member has been read.
 pub struct Archive<'a> {
     members: Members<'a>,
     first: Member,
 }
 
 impl<'a> Archive<'a> {
-    /// Begins to read an archive, as far as its first member. How it is compressed is told by its
-    /// bytes.
+    /// Reads an archive up to its first member. Detects the compression from the first bytes.
     pub fn open(input: impl Read + 'a, limits: Limits) -> Result<Self, ArchiveError> {
         let mut members = Members::new(input, limits)?;
         let first = members.next()?.ok_or(ArchiveError::Empty)?;
         Ok(Self { members, first })
     }
 
-    /// The name of the one directory at its top.
+    /// The name of the archive's top directory.
     pub fn top(&self) -> &str {
         &self.first.path[0]
     }
 
-    /// Unpacks what is in the top directory into the directory at `into`, which should be empty and
-    /// nobody else's. Blocks until all is read and written. On an error, what was written so far is
-    /// there.
+    /// Unpacks the content of the top directory into the directory `into`, which should be empty and
+    /// private to the caller. Blocks until everything is read and written. After an error, the files
+    /// written so far remain.
     ///
-    /// Files belong to whoever calls this. Of a mode, nobody but the owner gets to write, and special
-    /// bits go; secrets are the owner's alone. What is only true of a running process is passed
-    /// over.
+    /// The caller owns all files. Modes lose special bits and write permission for others; secrets get
+    /// mode 0600. Traces of a running process are skipped.
     pub fn unpack(self, into: &Path) -> Result<(), ArchiveError> {
         let Self { mut members, first } = self;
         let top = first.path[0].clone();
@@ -68,7 +66,7 @@ impl<'a> Archive<'a> {
             }
             next = members.next()?;
         }
-        // Last, so that others look into it when it is whole, if at all.
+        // Set last, so that other users can't read the directory before it is complete.
         set_mode(&root, mode).map_err(|errno| failed(&top, errno))
     }
 }
@@ -79,7 +77,7 @@ impl std::fmt::Debug for Archive<'_> {
     }
 }
 
-/// Makes one member, called `name` in the directory at `parents` below `root`.
+/// Creates one member, called `name` in the directory `parents` below `root`.
 fn unpack(
     root: &OwnedFd,
     parents: &[String],
@@ -87,15 +85,15 @@ fn unpack(
     member: &Member,
     members: &mut Members<'_>,
 ) -> Result<(), ArchiveError> {
-    let place: PathBuf = member.path[1..].iter().collect();
-    if place.ancestors().any(omit::is_trace) {
+    let path_below_top: PathBuf = member.path[1..].iter().collect();
+    if path_below_top.ancestors().any(omit::is_trace) {
         return Ok(());
     }
     let parent = directory(root, parents).map_err(|errno| failed_at(member, errno))?;
     let made = match &member.kind {
         Kind::Directory => make_directory(&parent, name, directory_mode(member)),
         Kind::File => {
-            let mode = match place.ancestors().any(omit::is_secret) {
+            let mode = match path_below_top.ancestors().any(omit::is_secret) {
                 true => 0o600,
                 false => member.mode & 0o755 | 0o600,
             };
@@ -110,8 +108,8 @@ fn unpack(
     made.map_err(|errno| failed_at(member, errno))
 }
 
-/// Opens a directory below `root`, and makes what is missing of it: not every archive has members
-/// for its directories.
+/// Opens a directory below `root` and creates missing ones: not every archive has members for
+/// directories.
 fn directory(root: &OwnedFd, names: &[String]) -> rustix::io::Result<OwnedFd> {
     let mut directory = rustix::fs::openat(root, ".", DIRECTORY, Mode::empty())?;
     for name in names {
@@ -126,7 +124,7 @@ fn directory(root: &OwnedFd, names: &[String]) -> rustix::io::Result<OwnedFd> {
     Ok(directory)
 }
 
-/// One that is there stays, and gets the mode: archives may name a directory again.
+/// Creates a directory, or sets the mode of an existing one: an archive may name a directory twice.
 fn make_directory(parent: &OwnedFd, name: &str, mode: u32) -> rustix::io::Result<()> {
     match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}
@@ -157,12 +155,12 @@ fn make_file(
     let omitted = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     let modified = Timespec { tv_sec: member.mtime, tv_nsec: 0 };
     let times = Timestamps { last_access: omitted, last_modification: modified };
-    // A time that this file system can't hold is no reason to refuse the file.
+    // A time that the file system does not support is ignored.
     let _ = rustix::fs::futimens(&file, &times);
     set_mode(&file, mode).map_err(|errno| failed(&member.shown, errno))
 }
 
-/// The target was unpacked before, so it is a file in this very tree, or there is none.
+/// The target must be a file that was unpacked before.
 fn make_hardlink(
     root: &OwnedFd,
     parent: &OwnedFd,
@@ -189,7 +187,7 @@ fn make_hardlink(
         .map_err(|errno| failed_at(member, errno))
 }
 
-/// The owner always gets in, or there could be nothing in it.
+/// The owner needs access to create files in the directory.
 fn directory_mode(member: &Member) -> u32 {
     member.mode & 0o755 | 0o700
 }
@@ -198,11 +196,11 @@ fn set_mode(file: impl std::os::fd::AsFd, mode: u32) -> rustix::io::Result<()> {
     rustix::fs::fchmod(file, Mode::from_raw_mode(mode as RawMode))
 }
 
-/// What the system says where a member is about to be made.
+/// The error for a failed system call that was to create a member.
 fn failed_at(member: &Member, errno: Errno) -> ArchiveError {
     match errno {
         Errno::EXIST => fault(member, Fault::Twice),
-        // A link is none to whom it doesn't lead.
+        // Links are not followed, so a link is not a directory here.
         Errno::NOTDIR | Errno::LOOP => fault(member, Fault::BelowNoDirectory),
         errno => failed(&member.shown, errno),
     }

@@ -11,7 +11,7 @@ use std::path::Path;
 use fs_err as fs;
 
 use super::{HIDDEN, Profile, Store, StoreError, exists, populate_home, write_port};
-use crate::archive::{self, Archive, ArchiveError, Format, Packed, Whose};
+use crate::archive::{self, Archive, ArchiveError, Format, HomeKind, Packed};
 use crate::config;
 use crate::fsutil;
 use crate::home::{ProfileHome, RootHome};
@@ -93,8 +93,8 @@ impl Store {
         out: &mut dyn Write,
         except: Option<(u64, u64)>,
     ) -> Result<Packed, StoreError> {
-        let whose = if profile.name.is_default() { Whose::Root } else { Whose::Own };
-        archive::pack(profile.home.path(), whose, profile.name.as_str(), format, out, except)
+        let kind = if profile.name.is_default() { HomeKind::Root } else { HomeKind::Profile };
+        archive::pack(profile.home.path(), kind, profile.name.as_str(), format, out, except)
             .map_err(|source| StoreError::Export { name: profile.name.clone(), source })
     }
 

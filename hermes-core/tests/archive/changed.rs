@@ -1,5 +1,5 @@
-//! Archives that were damaged, or made to look so: whatever their bytes, an import ends, leaves nothing of
-//! a refused one, and never a thing outside.
+//! Fuzz tests of archives: whatever the bytes, an import terminates, leaves nothing of a refused archive,
+//! and changes nothing outside.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::kit::{Tar, TestEnv, entries, gz, name, zst};
 
-/// The members that matter: files, directories, links of both kinds, long names, notes.
+/// An archive with files, directories, links of both kinds, long names and notes.
 fn seed() -> Vec<u8> {
     Tar::new()
         .dir("a")
@@ -25,7 +25,7 @@ fn seed() -> Vec<u8> {
         .end()
 }
 
-/// What a header may be made to say: where in it, and the way out.
+/// Paths that lead out of the archive, each with its offset in a header.
 const LURES: [(usize, &str); 8] = [
     (NAME, "a/../../out"),
     (NAME, "../out"),
@@ -36,7 +36,7 @@ const LURES: [(usize, &str); 8] = [
     (LINK, "/etc/passwd"),
     (LINK, "a/../../../root/out"),
 ];
-/// Where a header has its member's path, and what a link leads to.
+/// The offsets of a member's path and of a link's target in a header.
 const NAME: usize = 0;
 const LINK: usize = 157;
 
@@ -56,7 +56,7 @@ proptest! {
         let blocks = tar.len() / 512;
         for (block, at, byte) in &headers {
             let block = block.index(blocks) * 512;
-            // A name, a size, a kind or a link: what a header says, not only whether it is one.
+            // With a valid checksum, the change reaches the checks of names, sizes, types and links.
             tar[block + at] = *byte;
             if sums {
                 restore_sum(&mut tar[block..block + 512]);
@@ -98,7 +98,7 @@ proptest! {
     }
 }
 
-/// Makes the header's own sum right again, so that what it says is looked at.
+/// Writes a valid checksum into the header, so that the import reads the rest of it.
 fn restore_sum(header: &mut [u8]) {
     header[148..156].fill(b' ');
     let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();

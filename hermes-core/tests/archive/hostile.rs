@@ -1,4 +1,4 @@
-//! Archives that nobody should trust: each is refused with one clear error, and nothing is left.
+//! Malicious and damaged archives: each is refused with one clear error and leaves nothing behind.
 
 use std::fs;
 use std::io::{self, Read};
@@ -18,7 +18,8 @@ fn import(store: &Store, input: impl Read, limits: Limits) -> Result<(), String>
     imported.map(drop).map_err(|error| in_one_line(&error))
 }
 
-/// Refused with `expected` in the error; nothing is left, and nothing outside has changed.
+/// Checks that an import fails with `expected` in the error, leaves nothing behind and changes nothing
+/// outside.
 #[track_caller]
 fn refused_within(limits: Limits, input: impl Read, expected: &str) {
     let dir = tempfile::tempdir().unwrap();
@@ -57,18 +58,21 @@ fn accepted(archive: &[u8]) -> tempfile::TempDir {
 
 #[test]
 fn paths_that_lead_out_are_refused() {
-    let climbs = "climbs out of the archive";
+    let climbs = "has `..` in its path";
     for path in ["a/../canary", "../canary", "a/b/../../../../canary", "a/.."] {
-        let expected = format!("`{path}` in it {climbs}");
+        let expected = format!("`{path}` in the archive {climbs}");
         refused(&Tar::new().file(path, b"x").gz(), &expected);
         refused(&Tar::new().dir(path).gz(), &expected);
         refused(&Tar::default().file(path, b"x").gz(), &expected);
-        // The same by the ways in which long names are told.
+        // The same path in the two formats for long names.
         let note = path.as_bytes();
         refused(&Tar::new().long_name(b'L', note).file("a/f", b"x").gz(), &expected);
         refused(&Tar::new().pax(b'x', "path", path).file("a/f", b"x").gz(), &expected);
     }
-    refused(&Tar::new().file("/tmp/canary", b"x").gz(), "`/tmp/canary` in it has an absolute path");
+    refused(
+        &Tar::new().file("/tmp/canary", b"x").gz(),
+        "`/tmp/canary` in the archive has an absolute path",
+    );
     let prefixed = Tar::new().raw(b'0', b"canary", b"x", |header| {
         let mut ustar = Header::new_ustar();
         ustar.set_size(1);
@@ -80,22 +84,22 @@ fn paths_that_lead_out_are_refused() {
 }
 
 #[test]
-fn there_is_one_top_and_it_is_a_directory() {
-    let outside = "`b/f` in it is outside of the one directory";
+fn the_top_is_a_single_directory() {
+    let outside = "`b/f` in the archive is outside of the archive's top directory";
     refused(&Tar::new().file("b/f", b"x").gz(), outside);
     refused(&Tar::new().pax(b'x', "path", "b/f").file("a/f", b"x").gz(), outside);
-    refused(&Tar::new().file("canary", b"x").gz(), "`canary` in it is outside");
-    let no_directory = "is no directory, which the top of an archive must be";
+    refused(&Tar::new().file("canary", b"x").gz(), "`canary` in the archive is outside");
+    let no_directory = "is the top of the archive, but not a directory";
     refused(&Tar::default().file("a", b"x").gz(), no_directory);
     refused(&Tar::default().symlink("a", "b").gz(), no_directory);
     refused(&Tar::default().dir("./").file("./SOUL.md", b"x").gz(), no_directory);
-    refused(&Tar::default().dir("./").gz(), "there is nothing in it");
-    refused(&Tar::default().gz(), "there is nothing in it");
+    refused(&Tar::default().dir("./").gz(), "the archive is empty");
+    refused(&Tar::default().gz(), "the archive is empty");
 }
 
 #[test]
 fn links_that_lead_out_are_refused() {
-    let outside = "is a link to outside of the archive";
+    let outside = "is a link that leads out of the archive";
     for target in ["/etc/passwd", "..", "../canary", "x/../../canary", "a/..", "/", "./../x"] {
         refused(&Tar::new().symlink("a/l", target).gz(), outside);
     }
@@ -108,7 +112,7 @@ fn links_that_lead_out_are_refused() {
     for target in ["/etc/passwd", "../canary", "b/SOUL.md", "a/../canary"] {
         refused(&Tar::new().hardlink("a/l", target).gz(), outside);
     }
-    let nothing = "is a hard link to what is no file in the archive before it";
+    let nothing = "is a hard link to a file that is not before it in the archive";
     for target in ["a", "a/later", "a/d", "a/SOUL.md/x"] {
         refused(&Tar::new().dir("a/d").hardlink("a/l", target).file("a/later", b"").gz(), nothing);
     }
@@ -121,17 +125,17 @@ fn links_that_lead_out_are_refused() {
 
 #[test]
 fn nothing_is_written_through_a_link_or_over_anything() {
-    let below = "`a/l/f` in it lies below what is no directory";
+    let below = "`a/l/f` in the archive is below a member that is not a directory";
     refused(&Tar::new().dir("a/d").symlink("a/l", "d").file("a/l/f", b"x").gz(), below);
     refused(&Tar::new().dir("a/d").symlink("a/l", "d").dir("a/l/f").gz(), below);
     refused(&Tar::new().file("a/l", b"").file("a/l/f", b"x").gz(), below);
-    let twice = "is there twice";
+    let twice = "is a duplicate";
     refused(&Tar::new().file("a/SOUL.md", b"x").gz(), twice);
     refused(&Tar::new().symlink("a/l", "SOUL.md").file("a/l", b"x").gz(), twice);
     refused(&Tar::new().file("a/f", b"").symlink("a/f", "x").gz(), twice);
     refused(&Tar::new().file("a/f", b"").hardlink("a/f", "a/SOUL.md").gz(), twice);
-    refused(&Tar::new().dir("a/d").symlink("a/l", "d").dir("a/l").gz(), "lies below");
-    refused(&Tar::new().file("a/f", b"").dir("a/f").gz(), "lies below");
+    refused(&Tar::new().dir("a/d").symlink("a/l", "d").dir("a/l").gz(), "is below a member");
+    refused(&Tar::new().file("a/f", b"").dir("a/f").gz(), "is below a member");
 }
 
 #[test]
@@ -139,20 +143,20 @@ fn special_files_are_refused() {
     for kind in *b"346" {
         refused(
             &Tar::new().special(kind).gz(),
-            "`a/special` in it is a device, a pipe or a socket",
+            "`a/special` in the archive is a device, a pipe or a socket",
         );
     }
     for kind in *b"SDMVNAIz" {
-        refused(&Tar::new().special(kind).gz(), "is of a kind that is not supported");
+        refused(&Tar::new().special(kind).gz(), "has an unsupported type");
     }
     let sparse = Tar::new().pax(b'x', "GNU.sparse.major", "1").file("a/f", b"x");
-    refused(&sparse.gz(), "is of a kind that is not supported");
-    refused(&Tar::new().pax(b'g', "path", "a/x").gz(), "is of a kind that is not supported");
+    refused(&sparse.gz(), "has an unsupported type");
+    refused(&Tar::new().pax(b'g', "path", "a/x").gz(), "has an unsupported type");
 }
 
 #[test]
 fn odd_names_are_refused() {
-    let odd = "has a name that is not UTF-8, or has control characters in it";
+    let odd = "has a name that is not UTF-8 or has control characters";
     for name in [&b"a/\xff"[..], b"a/x\ny", b"a/\x1b[2J", b"a/\x7f", "a/\u{9b}2J".as_bytes()] {
         refused(&Tar::new().raw(b'0', name, b"", |_| {}).gz(), odd);
         refused(&Tar::new().long_name(b'L', name).file("a/f", b"").gz(), odd);
@@ -168,37 +172,44 @@ fn odd_names_are_refused() {
     }
     refused(&Tar::new().pax(b'x', "comment", &endless).file("a/f", b"").gz(), "too long");
     let deep = format!("a/{}f", "d/".repeat(100));
-    refused(&Tar::new().long_name(b'L', deep.as_bytes()).file("a/f", b"").gz(), "is too deep");
+    refused(
+        &Tar::new().long_name(b'L', deep.as_bytes()).file("a/f", b"").gz(),
+        "is nested too deeply",
+    );
     refused(&Tar::new().symlink("a/l", "").gz(), "empty or too long");
 }
 
 #[test]
 fn sizes_and_numbers_have_limits() {
     let claims = |size| Tar::new().raw(b'0', b"a/big", b"", |header| header.set_size(size)).gz();
-    let big = "`a/big` in it would make it more than the 10737418240 bytes that are allowed";
+    let big = "`a/big` in the archive makes the archive exceed the limit of 10737418240 bytes";
     refused(&claims(u64::MAX), big);
     refused(&claims(1 << 40), big);
     refused(&claims(1000), "its end is missing");
-    refused(&Tar::new().raw(b'5', b"a/d", b"xx", |_| {}).gz(), "has a size that makes no sense");
-    refused(&Tar::new().pax(b'x', "size", "9").file("a/f", b"x").gz(), "has a size");
-    refused(&Tar::new().pax(b'x', "size", "-1").file("a/f", b"x").gz(), "has a size");
+    refused(&Tar::new().raw(b'5', b"a/d", b"xx", |_| {}).gz(), "has an invalid size");
+    refused(&Tar::new().pax(b'x', "size", "9").file("a/f", b"x").gz(), "has an invalid size");
+    refused(&Tar::new().pax(b'x', "size", "-1").file("a/f", b"x").gz(), "has an invalid size");
     let odd =
         Tar::new().raw(b'0', b"a/f", b"", |header| header.as_old_mut().size = *b"zzzzzzzzzzzz");
-    refused(&odd.gz(), "has a size");
+    refused(&odd.gz(), "has an invalid size");
 
     let limits = Limits { bytes: 10_000, ..Limits::default() };
     let many = (0..20).fold(Tar::new(), |tar, n| tar.file(&format!("a/{n}"), &[7; 600]));
-    refused_within(limits, &*many.gz(), "the 10000 bytes that are allowed");
+    refused_within(limits, &*many.gz(), "exceed the limit of 10000 bytes");
     let limits = Limits { members: 5, ..Limits::default() };
     let many = (0..5).fold(Tar::new(), |tar, n| tar.file(&format!("a/{n}"), b""));
-    refused_within(limits, &*many.gz(), "`a/3` in it is one more than the 5 files");
+    refused_within(
+        limits,
+        &*many.gz(),
+        "`a/3` in the archive makes the archive exceed the limit of 5 files",
+    );
     let notes = (0..9).fold(Tar::new(), |tar, _| tar.pax(b'g', "comment", "x"));
-    refused_within(limits, &*notes.gz(), "one more than the 5 files");
+    refused_within(limits, &*notes.gz(), "exceed the limit of 5 files");
 }
 
 #[test]
 fn a_bomb_is_refused_before_it_goes_off() {
-    // The header of an endless file of zeros, and as many zeros as anybody reads.
+    // The header of a huge file of zeros, and more zeros than the limits allow to read.
     let header = Tar::new().raw(b'0', b"a/bomb", b"", |header| header.set_size(9 << 30)).0;
     let zeros = io::Read::chain(&*header, io::repeat(0).take(2 << 30));
     let bomb = zstd::stream::read::Encoder::new(zeros, 1).unwrap();
@@ -211,16 +222,17 @@ fn a_bomb_is_refused_before_it_goes_off() {
             Ok(read)
         }
     }
-    let expected = "`a/bomb` in it would make it more than 1000 times as large";
+    let expected =
+        "`a/bomb` in the archive makes the archive exceed 1000 times its compressed size";
     let limits = Limits { unsuspicious: 1 << 20, ..Limits::default() };
     refused_within(limits, Counted(bomb, &counted), expected);
     assert!(counted.get() < 100_000, "it was read to {}", counted.get());
 
-    // After the end, too.
+    // The same after the end of the tar.
     let zeros = io::Read::chain(io::Cursor::new(Tar::new().end()), io::repeat(0).take(1 << 20));
     let limits = Limits { bytes: 100_000, ..Limits::default() };
     let endless = zstd::stream::read::Encoder::new(io::BufReader::new(zeros), 1).unwrap();
-    refused_within(limits, endless, "bytes that are allowed");
+    refused_within(limits, endless, "exceed the limit of 100000 bytes");
 }
 
 #[test]
@@ -229,37 +241,42 @@ fn damaged_archives_are_refused() {
     for packed in [gz(&whole), zst(&whole)] {
         accepted(&packed);
         for length in [5, packed.len() / 2, packed.len() - 1] {
-            refused(&packed[..length], "it is damaged or incomplete");
+            refused(&packed[..length], "the archive is damaged or incomplete");
         }
         refused(&packed[..3], "");
-        refused(&[&*packed, b"garbage that follows"].concat(), "it is damaged or incomplete");
+        refused(
+            &[&*packed, b"garbage that follows"].concat(),
+            "the archive is damaged or incomplete",
+        );
     }
     let mut flipped = gz(&whole);
     let middle = flipped.len() - 6;
     flipped[middle] ^= 1;
-    refused(&flipped, "it is damaged or incomplete");
-    // Well compressed, but the tar in it is cut off: in a file, in a header, before its end.
+    refused(&flipped, "the archive is damaged or incomplete");
+    // Valid compression of a truncated tar: in a file, in a header, before its end.
     for length in [whole.len() - 1024, whole.len() - 1024 - 3000, 700, 1024] {
-        refused(&gz(&whole[..length]), "it is damaged or incomplete");
+        refused(&gz(&whole[..length]), "the archive is damaged or incomplete");
     }
-    refused(&gz(&[&*whole, &[0; 512], b"garbage"].concat()), "something follows its end");
-    refused(&gz(&[&*whole, &*Tar::new().file("../x", b"").end()].concat()), "something follows");
+    refused(&gz(&[&*whole, &[0; 512], b"garbage"].concat()), "data follows the end of the archive");
+    refused(&gz(&[&*whole, &*Tar::new().file("../x", b"").end()].concat()), "data follows the end");
     let mut wrong = whole.clone();
     wrong[3] ^= 1;
-    refused(&gz(&wrong), "what should be a header of tar is none");
+    refused(&gz(&wrong), "a tar header has a wrong checksum");
     refused(&gz(b"PK\x03\x04 is what a zip begins with"), "its end is missing");
     for other in [&b""[..], b"PK\x03\x04 a zip", b"x", &whole] {
-        refused(other, "it is neither a tar.zst nor a tar.gz archive");
+        refused(other, "not a tar.zst or tar.gz archive");
     }
 }
 
 #[test]
 fn well_known_names_need_the_right_type() {
     let tar = || Tar::default().dir("a/");
-    refused(&tar().dir("a/SOUL.md").gz(), "`SOUL.md` in it is no file");
-    refused(&tar().symlink("a/SOUL.md", "nowhere").gz(), "`SOUL.md` in it is no file");
-    refused(&tar().symlink("a/config.yaml", "config.yaml").gz(), "`config.yaml` in it is no file");
-    refused(&tar().file("a/logs", b"").gz(), "`logs` in it is no directory");
+    let soul = "`SOUL.md` in the archive is not a file";
+    refused(&tar().dir("a/SOUL.md").gz(), soul);
+    refused(&tar().symlink("a/SOUL.md", "nowhere").gz(), soul);
+    let config = "`config.yaml` in the archive is not a file";
+    refused(&tar().symlink("a/config.yaml", "config.yaml").gz(), config);
+    refused(&tar().file("a/logs", b"").gz(), "`logs` in the archive is not a directory");
 }
 
 #[test]
@@ -291,11 +308,11 @@ fn modes_are_tamed_and_traces_dropped() {
     let modes = ["suid", "shut", ".env", "home/.ssh/id", "d", "e", "."].map(mode);
     assert_eq!(modes, [0o755, 0o600, 0o600, 0o600, 0o755, 0o755, 0o755]);
     let me = fs::metadata(&home).unwrap().uid();
-    assert_eq!(fs::metadata(home.join("suid")).unwrap().uid(), me, "it belongs to who imports it");
+    assert_eq!(fs::metadata(home.join("suid")).unwrap().uid(), me, "the importing user owns it");
     assert_eq!(fs::metadata(home.join("again")).unwrap().nlink(), 2);
     assert_eq!(fs::metadata(home.join("suid")).unwrap().mtime(), 1);
     assert_eq!(fs::read_to_string(home.join("gateway.intent")).unwrap(), "stopped\n");
-    assert_eq!(fs::read_to_string(home.join(".env")).unwrap(), "S=1", "what it has is kept");
+    assert_eq!(fs::read_to_string(home.join(".env")).unwrap(), "S=1", "the archive's file is kept");
     let all = entries(&home);
     assert!(
         !all.iter().any(|name| name == "gateway.pid" || name == "gateway_state.json"),
@@ -304,7 +321,7 @@ fn modes_are_tamed_and_traces_dropped() {
 }
 
 #[test]
-fn what_other_programs_write_is_understood() {
+fn archives_of_other_programs_are_read() {
     let long = format!("a/{}/{}", "d".repeat(120), "f".repeat(200));
     let tar = Tar::default()
         .pax(b'g', "comment", "a commit")

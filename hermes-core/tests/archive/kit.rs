@@ -1,4 +1,4 @@
-//! A root home with profiles in it, and tars of any making.
+//! Test environments: a root home with profiles, and tar files of any content.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,7 +44,7 @@ impl TestEnv {
         imported.expect("a profile").profile
     }
 
-    /// What is in `profiles/`, hidden or not.
+    /// The entries of `profiles/`, including hidden ones.
     pub(crate) fn profiles(&self) -> Vec<String> {
         entries(&self.root().join("profiles"))
     }
@@ -71,12 +71,12 @@ pub(crate) fn write(home: &Path, path: &str, bytes: impl AsRef<[u8]>) {
 /// Mode, time and contents (or target) of everything below `home`.
 pub(crate) fn tree(home: &Path) -> BTreeMap<PathBuf, (u32, i64, Vec<u8>)> {
     let mut found = BTreeMap::new();
-    let mut left = vec![home.to_owned()];
-    while let Some(path) = left.pop() {
+    let mut pending = vec![home.to_owned()];
+    while let Some(path) = pending.pop() {
         let metadata = fs::symlink_metadata(&path).unwrap();
         let (mut time, mut contents) = (0, Vec::new());
         if metadata.is_dir() {
-            left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            pending.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         } else if metadata.is_symlink() {
             contents = fs::read_link(&path).unwrap().into_os_string().into_encoded_bytes();
         } else {
@@ -89,7 +89,7 @@ pub(crate) fn tree(home: &Path) -> BTreeMap<PathBuf, (u32, i64, Vec<u8>)> {
     found
 }
 
-/// The names of all members, and the first bytes of an archive.
+/// The paths of all members of an archive.
 pub(crate) fn members(bytes: &[u8]) -> Vec<String> {
     let reader: Box<dyn Read + '_> = match bytes[0] {
         0x1f => Box::new(flate2::read::GzDecoder::new(bytes)),
@@ -101,7 +101,7 @@ pub(crate) fn members(bytes: &[u8]) -> Vec<String> {
     archive.entries().unwrap().map(path).collect()
 }
 
-/// What is in an archive, without making a profile of it (which waits for the disk).
+/// A directory with the unpacked archive. Faster than an import, which waits for the disk.
 pub(crate) fn unpacked(bytes: &[u8]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     Archive::open(bytes, Limits::default()).unwrap().unpack(dir.path()).unwrap();
@@ -110,7 +110,7 @@ pub(crate) fn unpacked(bytes: &[u8]) -> tempfile::TempDir {
 
 pub(crate) const BOTH: [Format; 2] = [Format::Zstd, Format::Gzip];
 
-/// A tar, member by member, with whatever in it.
+/// Builds a tar member by member, valid or not.
 #[derive(Default)]
 pub(crate) struct Tar(pub(crate) Vec<u8>);
 
@@ -119,7 +119,7 @@ impl Tar {
         Self::default().dir("a/").file("a/SOUL.md", b"")
     }
 
-    /// A header with a change, and contents.
+    /// Adds a member whose header is modified by `change`.
     pub(crate) fn raw(
         mut self,
         kind: u8,
@@ -163,7 +163,7 @@ impl Tar {
         self.link(b'1', path, target)
     }
 
-    /// A member of a kind that has nothing but a name.
+    /// Adds a member without contents.
     pub(crate) fn special(self, kind: u8) -> Self {
         self.raw(kind, b"a/special", b"", |_| {})
     }

@@ -1,4 +1,4 @@
-//! Archives of profiles: what survives a way out and in, what goes on meanwhile, and what is refused.
+//! Archives of profiles: round trips, concurrent changes, and refused archives.
 
 #[cfg(test)]
 mod changed;

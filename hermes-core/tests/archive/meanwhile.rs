@@ -1,4 +1,4 @@
-//! What else goes on while a profile is exported or imported.
+//! Concurrent changes while a profile is exported or imported.
 
 use std::fs;
 use std::io::{self, Cursor, Read, Write};
@@ -13,7 +13,7 @@ use rustix::fs::{CWD, RenameFlags};
 
 use crate::kit::{BOTH, TestEnv, entries, name, unpacked, write};
 
-/// Does something else whenever an archive is read from.
+/// A reader of an archive that calls `does` before every read.
 struct Meanwhile<'a, F> {
     bytes: Cursor<&'a [u8]>,
     does: F,
@@ -28,11 +28,11 @@ impl<F: FnMut()> Read for Meanwhile<'_, F> {
 }
 
 #[test]
-fn an_import_holds_nobody_up_and_is_no_leftover() {
+fn a_running_import_blocks_no_command_and_is_not_a_leftover() {
     let env = TestEnv::new();
     let coder = env.create("coder");
     let mut noise = vec![0; 300_000];
-    // Not to be compressed to nothing.
+    // Noise, which does not compress.
     let mut seed = 1_u32;
     noise.fill_with(|| {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -57,7 +57,7 @@ fn an_import_holds_nobody_up_and_is_no_leftover() {
     assert_eq!(made, 1);
     assert_eq!(env.store.port(&two).unwrap(), Some(FIRST_PORT + 2), "chosen at the end");
 
-    // Somebody is faster.
+    // Another command creates the profile first.
     let slow = Meanwhile {
         bytes: Cursor::new(&bytes),
         does: || {
@@ -67,12 +67,12 @@ fn an_import_holds_nobody_up_and_is_no_leftover() {
         },
     };
     let archive = Archive::open(slow, Limits::default()).unwrap();
-    // It is checked before anything is unpacked, and again when it counts.
+    // The name is checked before the archive is unpacked, and again at the end.
     let error = env.store.import(archive, &name("three"), Intent::Stopped).unwrap_err();
     assert!(matches!(error, StoreError::Exists { .. }), "{error}");
     assert_eq!(env.profiles(), [".locks", "coder", "meanwhile", "three", "two"]);
     fs::create_dir(env.root().join("profiles/.hermes-killed")).unwrap();
-    assert_eq!(env.store.remove_leftovers().unwrap().removed, 1, "what a killed one leaves is one");
+    assert_eq!(env.store.remove_leftovers().unwrap().removed, 1, "the leftover of a killed import");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_file_that_appears_meanwhile_is_not_replaced() {
     let to = out.join("coder.tgz");
     loop {
         let ended = AtomicBool::new(false);
-        // Makes the file once the export has begun, unless that has published its own already.
+        // Creates the file after the export has begun, unless the export has already published its own.
         let (made, exported) = thread::scope(|scope| {
             let other = scope.spawn(|| {
                 while entries(&out).is_empty() && !ended.load(Ordering::Relaxed) {
@@ -105,7 +105,7 @@ fn a_file_that_appears_meanwhile_is_not_replaced() {
             assert!(matches!(error, StoreError::FileExists { .. }), "{error}");
             break;
         }
-        // The other one had no time in all that time: once more.
+        // The export was faster than the other thread: try again.
         exported.unwrap();
         fs::remove_file(&to).unwrap();
     }
@@ -113,7 +113,7 @@ fn a_file_that_appears_meanwhile_is_not_replaced() {
     assert_eq!(entries(&out), ["coder.tgz"]);
 }
 
-/// Ends the other thread, also when this one fails: it would be waited for without end.
+/// Ends the other thread even if this one panics, since the scope would wait for it forever.
 struct Ends<'a>(&'a AtomicBool);
 
 impl Drop for Ends<'_> {
@@ -134,7 +134,7 @@ fn a_changing_file_is_stored_whole() {
             let mut round = 0_usize;
             while !ended.load(Ordering::Relaxed) {
                 round += 1;
-                // Grows, shrinks, comes and goes.
+                // The file grows and shrinks; a directory appears and disappears.
                 write(home, "changing", vec![b'x'; (round % 7) * 30_000]);
                 write(home, "fleeting/deep/file", "x");
                 fs::remove_dir_all(home.join("fleeting")).unwrap();
@@ -176,7 +176,7 @@ fn a_link_in_a_files_place_is_not_followed() {
             let mut text = Vec::new();
             flate2::read::GzDecoder::new(&*bytes).read_to_end(&mut text).unwrap();
             let found = text.windows(15).any(|window| window == b"outside-outside");
-            assert!(!found, "it was read through a link");
+            assert!(!found, "the export followed a link");
         }
     });
 }

@@ -1,10 +1,10 @@
-//! What survives a way out and in again, and what stays out.
+//! Round trips: what an export and an import keep, and what they omit.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use hermes_core::archive::{Archive, Format, Limits, Whose, Why, pack};
+use hermes_core::archive::{Archive, Format, HomeKind, Limits, Why, pack};
 use hermes_core::store::StoreError;
 use hermes_core::{Intent, ProfileName};
 use proptest::prelude::*;
@@ -67,13 +67,16 @@ fn a_profile_survives_but_for_secrets_and_traces() {
 fn an_archive_appears_whole_and_private() {
     let env = TestEnv::new();
     let coder = env.create("coder");
-    // In the very home that is exported: it doesn't hold itself.
+    // The archive is in the exported home, but not in itself.
     let to = coder.home.path().join("logs/coder.tar.zst");
     let export = |replace| env.store.export(&coder, &to, Format::Zstd, replace);
     export(false).unwrap();
     assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
     let bytes = fs::read(&to).unwrap();
-    assert!(!members(&bytes).iter().any(|member| member.contains("export")), "not itself");
+    assert!(
+        !members(&bytes).iter().any(|member| member.contains("export")),
+        "the archive contains itself"
+    );
     let error = export(false).unwrap_err();
     assert!(matches!(error, StoreError::FileExists { .. }), "{error}");
     assert_eq!(fs::read(&to).unwrap(), bytes);
@@ -146,7 +149,7 @@ fn a_taken_port_is_replaced() {
     assert_eq!(fs::read_to_string(two.profile.home.config()).unwrap(), expected);
     env.store.delete(&name("coder"), false).unwrap();
     let three = import("three");
-    assert_eq!(three.taken_port, None, "nobody else names it now");
+    assert_eq!(three.taken_port, None, "no other profile has it now");
     assert_eq!(fs::read_to_string(three.profile.home.config()).unwrap(), text);
 }
 
@@ -170,9 +173,9 @@ fn import_refuses_taken_and_reserved_names() {
     assert_eq!(env.profiles(), [".locks", "coder", "no-soul"]);
 }
 
-/// One thing in a home.
+/// An entry of a home.
 #[derive(Debug, Clone)]
-enum Thing {
+enum Entry {
     File(Vec<u8>, u32),
     Directory(u32),
     Link(String),
@@ -181,57 +184,57 @@ enum Thing {
 fn a_name() -> impl Strategy<Value = String> {
     prop_oneof![
         8 => "[a-zA-Z0-9 ._é中😀\\\\'\"-]{1,12}",
-        // Longer than tar's own header has room for.
+        // Longer than the field in a tar header.
         1 => "[a-z]{90,240}",
     ]
-    // What stays out is tested elsewhere.
+    // The prefix avoids names that an export omits.
     .prop_map(|name| format!("n{name}"))
 }
 
-fn a_thing() -> impl Strategy<Value = Thing> {
+fn an_entry() -> impl Strategy<Value = Entry> {
     let mode = || prop::sample::select(vec![0o644, 0o600, 0o755, 0o700, 0o640, 0o750]);
     prop_oneof![
-        4 => (prop::collection::vec(any::<u8>(), 0..2000), mode()).prop_map(|(b, m)| Thing::File(b, m)),
-        1 => prop::sample::select(vec![0o755, 0o700, 0o750]).prop_map(Thing::Directory),
-        1 => a_name().prop_map(Thing::Link),
-        1 => a_name().prop_map(|name| Thing::Link(format!("./{name}//{name}/"))),
+        4 => (prop::collection::vec(any::<u8>(), 0..2000), mode()).prop_map(|(b, m)| Entry::File(b, m)),
+        1 => prop::sample::select(vec![0o755, 0o700, 0o750]).prop_map(Entry::Directory),
+        1 => a_name().prop_map(Entry::Link),
+        1 => a_name().prop_map(|name| Entry::Link(format!("./{name}//{name}/"))),
     ]
 }
 
-fn a_tree() -> impl Strategy<Value = Vec<(Vec<String>, Thing)>> {
-    prop::collection::vec((prop::collection::vec(a_name(), 1..5), a_thing()), 0..12)
+fn a_tree() -> impl Strategy<Value = Vec<(Vec<String>, Entry)>> {
+    prop::collection::vec((prop::collection::vec(a_name(), 1..5), an_entry()), 0..12)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn any_tree_survives_byte_for_byte(things in a_tree(), mode in prop::sample::select(vec![0o755, 0o700])) {
+    fn any_tree_survives_byte_for_byte(entries in a_tree(), mode in prop::sample::select(vec![0o755, 0o700])) {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path();
-        for (path, thing) in things {
+        for (path, entry) in entries {
             let path = home.join(path.iter().collect::<PathBuf>());
-            // One thing may be in the way of another.
+            // A random path may conflict with an earlier one.
             if fs::create_dir_all(path.parent().unwrap()).is_err() || path.symlink_metadata().is_ok() {
                 continue;
             }
-            match thing {
-                Thing::File(bytes, mode) => {
+            match entry {
+                Entry::File(bytes, mode) => {
                     fs::write(&path, bytes).unwrap();
                     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
                 }
-                Thing::Directory(mode) => {
+                Entry::Directory(mode) => {
                     fs::create_dir(&path).unwrap();
                     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
                 }
-                Thing::Link(target) => symlink(target, &path).unwrap(),
+                Entry::Link(target) => symlink(target, &path).unwrap(),
             }
         }
         fs::set_permissions(home, fs::Permissions::from_mode(mode)).unwrap();
         let before = tree(home);
         for format in BOTH {
             let mut bytes = Vec::new();
-            pack(home, Whose::Own, "any", format, &mut bytes, None).unwrap();
+            pack(home, HomeKind::Profile, "any", format, &mut bytes, None).unwrap();
             let after = unpacked(&bytes);
             prop_assert_eq!(&before, &tree(after.path()));
         }

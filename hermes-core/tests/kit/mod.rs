@@ -1,9 +1,9 @@
-//! What the tests of the store look at directories with.
+//! Helpers for the tests of the store.
 
 use std::fs;
 use std::path::Path;
 
-/// Everything in a directory, dot names included, sorted.
+/// The names in a directory, sorted, including dot names.
 pub(crate) fn entries(path: &Path) -> Vec<String> {
     let entries = fs::read_dir(path).expect("a directory");
     let mut names: Vec<_> = entries
