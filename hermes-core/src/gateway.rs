@@ -1,4 +1,4 @@
-//! A profile's gateway as a command sees it: the profile, and its configuration, read at most once.
+//! A profile's gateway: the profile and its configuration, which is read at most once.
 
 use std::sync::OnceLock;
 
@@ -7,7 +7,7 @@ use crate::home::ProfileHome;
 use crate::name::ProfileName;
 use crate::store::{FIRST_PORT, Profile};
 
-/// A profile's gateway. Its `config.yaml` is read when it is first needed, and never again.
+/// A profile's gateway. Reads its `config.yaml` on first use, and never again.
 #[derive(Debug)]
 pub struct Gateway {
     profile: Profile,
@@ -15,7 +15,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// The gateway of `profile`. Nothing is read yet.
+    /// The gateway of `profile`. Reads nothing yet.
     pub fn new(profile: Profile) -> Self {
         Self { profile, config: OnceLock::new() }
     }
@@ -35,25 +35,24 @@ impl Gateway {
         &self.profile.home
     }
 
-    /// What `config.yaml` says, or why it can't be read.
+    /// The content of `config.yaml`, or why it can't be used.
     pub fn loaded(&self) -> Result<&Loaded, &ConfigError> {
         self.config.get_or_init(|| config::load(&self.profile.home.config())).as_ref()
     }
 
-    /// Its configuration. The defaults if it can't be read, since the gateway itself refuses to start with
-    /// it, and logs the reason.
+    /// Its configuration. The defaults if `config.yaml` can't be used: the gateway process itself refuses to
+    /// start then, and logs the reason.
     pub fn config(&self) -> GatewayConfig {
         self.loaded().map(|loaded| loaded.gateway.clone()).unwrap_or_default()
     }
 
-    /// The port that it listens on: the one that `config.yaml` names, and for `default` alone else
-    /// [`FIRST_PORT`].
+    /// The port that it listens on, as in [`Profile::port`].
     pub fn port(&self) -> Result<Option<u16>, &ConfigError> {
         let named = self.loaded()?.gateway.port;
         Ok(named.or(self.profile.name.is_default().then_some(FIRST_PORT)))
     }
 
-    /// Whether it reports when it is ready.
+    /// As [`GatewayConfig::notifies_readiness`].
     pub fn notifies_readiness(&self) -> bool {
         self.loaded().map_or_else(
             |_| GatewayConfig::default().notifies_readiness(),
@@ -61,7 +60,7 @@ impl Gateway {
         )
     }
 
-    /// How long its stop may take.
+    /// Its `stop_timeout`.
     pub fn stop_timeout(&self) -> StopTimeout {
         self.loaded().map(|loaded| loaded.gateway.stop_timeout).unwrap_or_default()
     }

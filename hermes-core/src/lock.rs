@@ -1,8 +1,8 @@
 //! Locks between commands, with a deadline, that leave no file behind.
 //!
-//! A lock is a `flock(2)` on a file of its own. Whoever is done removes the file while still
-//! holding it, so a waiter that gets the lock checks that its file is still the one at the path,
-//! and otherwise begins again. The kernel drops the lock with its holder, however that ends.
+//! A lock is a `flock(2)` on a file of its own. The holder removes the file before it releases the lock,
+//! so a waiter that gets the lock checks that its file is still the file at the path, and otherwise
+//! tries again. The kernel releases the lock of a process that ends in any way.
 
 use std::fs::TryLockError;
 use std::io;
@@ -24,8 +24,8 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock at `path`, making the file (and its directory) if need be. Blocks until it is
-    /// free, at most `timeout`; then [`LockError::Busy`].
+    /// Takes the lock at `path`, and creates the file and its directory if necessary. Blocks until the
+    /// lock is free, at most `timeout`; then [`LockError::Busy`].
     pub fn acquire(path: &Path, timeout: Duration) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: path.to_owned(), source };
         let deadline = Instant::now() + timeout;
@@ -38,7 +38,7 @@ impl Lock {
                 .create(true)
                 .truncate(false)
                 .write(true)
-                // Not through a link, which would make a file where it leads; not at a FIFO's pace.
+                // Does not follow a link, which could create a file elsewhere, or block on a FIFO.
                 .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
                 .open(path)
                 .map_err(failed)?;
@@ -50,24 +50,25 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
                 return Err(LockError::Busy { path: path.to_owned(), waited: timeout });
             }
-            // flock(2) has no deadline of its own, so ask again, ever more slowly.
-            idle(pause.min(left));
+            // flock(2) has no timeout, so poll with growing pauses.
+            idle(pause.min(remaining));
             pause = (pause * 2).min(Duration::from_millis(50));
         }
     }
 }
 
-/// Removes the file of a lock that nobody holds: whoever held it was killed. Idempotent, does not wait.
+/// Removes the file of a lock whose holder was killed; keeps the file of a held lock. Idempotent, does not
+/// wait.
 pub fn remove_unheld(path: &Path) -> io::Result<()> {
     if path.symlink_metadata().is_err() {
         return Ok(());
     }
     match Lock::acquire(path, Duration::ZERO) {
-        // Dropping it removes it.
+        // Dropping the lock removes its file.
         Ok(_) | Err(LockError::Busy { .. }) => Ok(()),
         Err(LockError::Io { source, .. }) => Err(source),
     }
@@ -75,7 +76,7 @@ pub fn remove_unheld(path: &Path) -> io::Result<()> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // A file that can't be removed is still released when it is closed.
+        // Closing the file releases the lock even if the file can't be removed.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -83,7 +84,7 @@ impl Drop for Lock {
 fn is_at(file: &fs::File, path: &Path) -> io::Result<bool> {
     let held = file.metadata()?;
     match fs::metadata(path) {
-        Ok(there) => Ok((held.dev(), held.ino()) == (there.dev(), there.ino())),
+        Ok(current) => Ok((held.dev(), held.ino()) == (current.dev(), current.ino())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -91,19 +92,19 @@ fn is_at(file: &fs::File, path: &Path) -> io::Result<bool> {
 
 pub(crate) fn idle(pause: Duration) {
     let timeout = Timespec::try_from(pause).unwrap_or_default();
-    // An interrupted wait only asks a little earlier.
+    // After an interrupted wait the caller only polls a little earlier.
     let _ = rustix::event::poll(&mut [], Some(&timeout));
 }
 
 /// Why a lock was not taken.
 #[derive(Debug, Error)]
 pub enum LockError {
-    /// Somebody else held it all the time.
+    /// Another process held the lock until the timeout.
     #[error("another command held the lock `{}` for {} s", path.display(), waited.as_secs())]
     Busy {
         /// The lock's file.
         path: PathBuf,
-        /// How long this one waited.
+        /// How long this process waited.
         waited: Duration,
     },
     /// The file system refused.
@@ -111,7 +112,7 @@ pub enum LockError {
     Io {
         /// The lock's file.
         path: PathBuf,
-        /// What it said.
+        /// Why.
         source: io::Error,
     },
 }
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_held_lock_is_busy_and_a_dropped_one_leaves_nothing() {
+    fn a_held_lock_is_busy_and_a_dropped_lock_leaves_no_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("locks/one");
         let held = Lock::acquire(&path, Duration::ZERO).unwrap();
@@ -135,20 +136,20 @@ mod tests {
     }
 
     #[test]
-    fn no_link_is_followed_and_no_reader_waited_for() {
+    fn links_and_fifos_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let (path, elsewhere) = (dir.path().join("lock"), dir.path().join("elsewhere"));
         std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
         let error = Lock::acquire(&path, Duration::ZERO).unwrap_err();
         assert!(matches!(error, LockError::Io { .. }), "{error}");
-        assert!(!elsewhere.exists(), "made through a link");
+        assert!(!elsewhere.exists(), "created through a link");
         fs::remove_file(&path).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
         Lock::acquire(&path, Duration::ZERO).unwrap_err();
     }
 
     #[test]
-    fn many_takers_hold_it_one_at_a_time_although_each_removes_the_file() {
+    fn holders_exclude_each_other_although_each_removes_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let inside = AtomicU32::new(0);

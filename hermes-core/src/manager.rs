@@ -1,8 +1,8 @@
 //! The two public service traits and the errors they return.
 //!
-//! [`ServiceManager`] is about gateways that exist: start, stop, restart, status. [`ProfileRegistrar`] is
-//! about making and removing the service itself while the machine runs, which not every backend does.
-//! Both are implemented once, by [`Supervisor`](crate::Supervisor), for every backend.
+//! [`ServiceManager`] starts, stops and restarts gateways and returns their status. [`ProfileRegistrar`]
+//! creates and removes their services at run time, which not every backend supports.
+//! [`Supervisor`](crate::Supervisor) implements both for every backend.
 
 use std::collections::BTreeMap;
 
@@ -15,37 +15,35 @@ use crate::kind::Kind;
 use crate::name::ProfileName;
 use crate::status::Status;
 
-/// Starting, stopping and asking about gateways by profile.
+/// Starts, stops and restarts gateways by profile, and returns their status.
 ///
-/// Every method blocks until the deadlines that its backend was built with at most, and then fails with the
-/// class [`Class::TimedOut`]. "Done" means observed, not requested.
+/// Every method blocks at most for the timeouts of its backend, and then returns an error of the class
+/// [`Class::TimedOut`]. Success means that the backend has observed the result.
 pub trait ServiceManager {
-    /// What kind of backend this is. Never blocks.
+    /// The kind of backend. Never blocks.
     fn kind(&self) -> Kind;
 
-    /// Records the intent `running`, then starts the gateway and blocks until it is ready (or,
-    /// where it never says so, has been up for a second). Idempotent. A profile whose service does
-    /// not exist yet gets one where the backend can make it; a profile that does not exist is
-    /// [`ManagerError::NoSuchProfile`].
+    /// Records the intent `running`, then starts the gateway and blocks until it is ready (or has been
+    /// up for a second, if its supervisor is not notified of readiness). Idempotent. Creates a missing
+    /// service if the backend can. An absent profile is [`ManagerError::NoSuchProfile`].
     fn start(&self, profile: &ProfileName) -> Result<Status, ManagerError>;
 
-    /// Records the intent `stopped`, then stops the gateway and blocks until it is down.
-    /// Idempotent: stopping what is stopped, or has no service, is success. A profile that does not
-    /// exist is [`ManagerError::NoSuchProfile`].
+    /// Records the intent `stopped`, then stops the gateway and blocks until it is down. Idempotent:
+    /// success if it is already stopped, or has no service. An absent profile is
+    /// [`ManagerError::NoSuchProfile`].
     fn stop(&self, profile: &ProfileName) -> Result<Status, ManagerError>;
 
     /// Records the intent `running`, stops the gateway if it runs, then starts it as
-    /// [`start`](Self::start) does. The gateway has a new process afterwards, so it is not
-    /// idempotent. "Not found" is as for `start`.
+    /// [`start`](Self::start) does. Not idempotent: the gateway has a new process afterwards. An absent
+    /// profile is [`ManagerError::NoSuchProfile`].
     fn restart(&self, profile: &ProfileName) -> Result<Status, ManagerError>;
 
-    /// What the supervisor says of the gateway now. Changes nothing and does not wait. A profile
-    /// without a service is `unsupervised`; one that does not exist is
-    /// [`ManagerError::NoSuchProfile`].
+    /// The current status of the gateway. Changes nothing and does not wait. A profile without a service
+    /// is `unsupervised`; an absent profile is [`ManagerError::NoSuchProfile`].
     fn status(&self, profile: &ProfileName) -> Result<Status, ManagerError>;
 
-    /// The same of several profiles at once, in their order: one question to the supervisor, where it
-    /// takes such. The outer error is that of the question itself.
+    /// The status of several profiles, in their order, with a single query if the supervisor supports
+    /// that. The outer error is that of the query.
     fn statuses(
         &self,
         profiles: &[ProfileName],
@@ -53,35 +51,35 @@ pub trait ServiceManager {
         Ok(profiles.iter().map(|profile| self.status(profile)).collect())
     }
 
-    /// When the gateway died in the last hour without having been asked to, oldest first: as many as
-    /// [`Status::deaths`] says, where the backend keeps the times, else none. Changes nothing and does
-    /// not wait. "Not found" is as for `status`.
+    /// The times at which the gateway died in the last hour without a request to stop, oldest first: as
+    /// many as [`Status::deaths`], or none if the backend does not record them. Changes nothing and does
+    /// not wait. An absent profile is [`ManagerError::NoSuchProfile`].
     fn recent_deaths(&self, _profile: &ProfileName) -> Result<Vec<Timestamp>, ManagerError> {
         Ok(Vec::new())
     }
 
-    /// Whether the gateway runs and was not told to stop. As [`status`](Self::status) otherwise.
+    /// Whether the gateway runs and no stop was requested. Otherwise like [`status`](Self::status).
     fn is_running(&self, profile: &ProfileName) -> Result<bool, ManagerError> {
         Ok(self.status(profile)?.state.is_running())
     }
 }
 
-/// Making and removing the service of a profile while the machine runs.
+/// Creates and removes the services of profiles at run time.
 pub trait ProfileRegistrar: ServiceManager {
-    /// Whether the two methods below do anything but refuse. Never blocks.
+    /// Whether the backend can register and unregister services. Never blocks.
     fn supports_runtime_registration(&self) -> bool {
         false
     }
 
-    /// Refuses a name that this backend can't carry, so that no profile is made which could have no
-    /// service. Changes nothing and does not wait.
+    /// Refuses a name that this backend does not support, before a profile is created that could not
+    /// have a service. Changes nothing and does not wait.
     fn check_name(&self, _profile: &ProfileName) -> Result<(), ManagerError> {
         Ok(())
     }
 
-    /// Makes the profile's service and blocks until it is supervised; on failure nothing is left of
-    /// it. Not idempotent: a service that exists is [`ManagerError::AlreadyRegistered`]. A profile
-    /// that does not exist is [`ManagerError::NoSuchProfile`].
+    /// Creates the profile's service and blocks until it is supervised; a failure leaves nothing behind.
+    /// Not idempotent: an existing service is [`ManagerError::AlreadyRegistered`]. An absent profile is
+    /// [`ManagerError::NoSuchProfile`].
     fn register_profile_gateway(
         &self,
         _profile: &ProfileName,
@@ -90,9 +88,8 @@ pub trait ProfileRegistrar: ServiceManager {
         Err(ManagerError::RegistrationUnsupported { kind: self.kind() })
     }
 
-    /// Stops the gateway, removes its service and blocks until no process of it is left. The intent
-    /// stays as it is. Idempotent: a service that does not exist is success, whether the profile
-    /// does or not.
+    /// Stops the gateway, removes its service and blocks until no process of the service remains. Keeps
+    /// the intent. Idempotent: success if there is no service, even if the profile is absent.
     fn unregister_profile_gateway(&self, _profile: &ProfileName) -> Result<(), ManagerError> {
         Err(ManagerError::RegistrationUnsupported { kind: self.kind() })
     }
@@ -103,22 +100,21 @@ pub trait ProfileRegistrar: ServiceManager {
     }
 }
 
-/// How a service is made. There is no port here: `config.yaml` alone names it.
+/// Options of a new service. The port is not one of them: only `config.yaml` sets it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegisterOptions {
-    /// Variables for the gateway's environment. Keys are shell identifiers, values are anything
-    /// without a NUL byte.
+    /// Variables for the gateway's environment. Keys are shell identifiers; values have no NUL byte.
     pub extra_env: BTreeMap<String, String>,
-    /// Records the intent `running` first. Without it the recorded intent decides whether the
-    /// gateway comes up.
+    /// Records the intent `running` first. Otherwise the existing intent decides whether the gateway is
+    /// started.
     pub start_now: bool,
 }
 
-/// Why a backend did not do what it was asked to.
+/// Why an operation of a backend failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ManagerError {
-    /// This kind of backend registers no services while the machine runs.
+    /// This kind of backend registers no services at run time.
     #[error("{} at run time", match *kind {
         Kind::NONE => "no service manager runs here that could register gateways".to_owned(),
         kind => format!("{kind} does not register gateways"),
@@ -130,7 +126,7 @@ pub enum ManagerError {
     /// This kind of backend installs no services.
     #[error("{}", match *kind {
         Kind::NONE => "no service manager runs here that gateways could be installed in".to_owned(),
-        kind => format!("nothing is installed under {kind}"),
+        kind => format!("{kind} does not install gateways"),
     })]
     InstallationUnsupported {
         /// The backend that refused.
@@ -139,13 +135,13 @@ pub enum ManagerError {
     /// The service exists.
     #[error("the gateway of `{profile}` is already registered")]
     AlreadyRegistered {
-        /// Whose service.
+        /// The profile of the service.
         profile: ProfileName,
     },
     /// The profile does not exist.
     #[error("profile `{profile}` does not exist")]
     NoSuchProfile {
-        /// The name that was asked for.
+        /// The name of the profile.
         profile: ProfileName,
     },
     /// An operation failed.
@@ -154,7 +150,7 @@ pub enum ManagerError {
         _ => String::new(),
     })]
     Failed {
-        /// What was to be done, and to what.
+        /// The operation and its object.
         operation: String,
         /// Why it failed.
         source: DriverError,
@@ -164,7 +160,7 @@ pub enum ManagerError {
 }
 
 impl ManagerError {
-    /// That `operation` failed because of `source`.
+    /// The error of `operation`, which failed because of `source`.
     pub fn of(operation: &str, source: DriverError) -> Self {
         match source.class() {
             Class::NoSuchProfile(profile) => Self::NoSuchProfile { profile: profile.clone() },
@@ -175,7 +171,7 @@ impl ManagerError {
         }
     }
 
-    /// The same with another hint, if it is [`ManagerError::Failed`].
+    /// Replaces the hint of a [`ManagerError::Failed`].
     #[must_use]
     pub fn with_hint(mut self, new: String) -> Self {
         if let Self::Failed { hint, .. } = &mut self {
@@ -184,7 +180,7 @@ impl ManagerError {
         self
     }
 
-    /// Which class of failure it is.
+    /// The class of the error.
     pub fn class(&self) -> Class {
         match self {
             Self::RegistrationUnsupported { kind: Kind::NONE }
@@ -198,17 +194,17 @@ impl ManagerError {
         }
     }
 
-    /// What the user can do about it, where that is known.
+    /// What the user can do about it, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::RegistrationUnsupported { kind: Kind::NONE }
             | Self::InstallationUnsupported { kind: Kind::NONE } => Some(UP.to_owned()),
             Self::RegistrationUnsupported { .. } => Some(
-                "`hermes gateway install NAME` installs one, `hermes gateway uninstall NAME` removes it"
+                "`hermes gateway install NAME` installs a gateway, `hermes gateway uninstall NAME` removes it"
                     .to_owned(),
             ),
             Self::InstallationUnsupported { .. } => Some(
-                "`hermes gateway register NAME` creates its service, `hermes gateway unregister NAME` removes it"
+                "`hermes gateway register NAME` creates a service, `hermes gateway unregister NAME` removes it"
                     .to_owned(),
             ),
             Self::AlreadyRegistered { profile } => {
@@ -224,9 +220,9 @@ impl ManagerError {
     }
 }
 
-/// Adds to an error what was to be done.
+/// Adds the failed operation to an error.
 pub trait During<T> {
-    /// The error with `operation`, which continues "failed to …": ``start the gateway of `coder` ``.
+    /// Adds `operation`, which continues "failed to …": ``start the gateway of `coder` ``.
     fn during(self, operation: &str) -> Result<T, ManagerError>;
 }
 

@@ -1,25 +1,24 @@
-//! The same work on many items, so many at a time.
+//! The same work on many items, with a limited number of threads.
 
 use std::sync::{LazyLock, Mutex};
 use std::thread;
 
-/// For how many items, that take some 30 µs each, another thread is worth its start.
-const WORTH_A_THREAD: usize = 32;
+/// The number of items, of about 30 µs each, that pay for the start of another thread.
+const ITEMS_PER_THREAD: usize = 32;
 
-/// How many threads can run at once. The kernel is asked where that matters, and once: it takes longer than
-/// to look at some gateways.
+/// The number of processors. Queried only once and only if needed: the query takes as long as several items.
 static PROCESSORS: LazyLock<usize> =
     LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
 
-/// Does `work`, which keeps a processor busy and waits for nothing, on all items. The results are in the
-/// items' order. Few items are done by the caller's thread alone.
+/// Calls `work`, which should use the processor and not wait, on all items. Returns the results in the
+/// items' order. Starts no thread for few items.
 pub fn compute<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let worth = items.len() / WORTH_A_THREAD;
-    map(items, if worth > 1 { worth.min(*PROCESSORS) } else { 1 }, work)
+    let threads = items.len() / ITEMS_PER_THREAD;
+    map(items, if threads > 1 { threads.min(*PROCESSORS) } else { 1 }, work)
 }
 
-/// Does `work` on all items in at most `jobs` threads; one alone is the caller's. The results are in
-/// the items' order. Blocks until the last is done.
+/// Calls `work` on all items in at most `jobs` threads; a single job runs in the caller's thread. Returns
+/// the results in the items' order. Blocks until all items are done.
 pub fn map<T: Send, R: Send>(items: Vec<T>, jobs: usize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let workers = jobs.min(items.len());
     if workers <= 1 {
@@ -46,10 +45,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_keep_the_order_and_workers_work_at_once() {
+    fn results_keep_their_order_and_jobs_run_concurrently() {
         let barrier = Barrier::new(3);
         let doubled = map((0..9).collect(), 3, |n| {
-            barrier.wait(); // would never be passed by fewer than three
+            barrier.wait(); // Blocks until three jobs run.
             n * 2
         });
         assert_eq!(doubled, [0, 2, 4, 6, 8, 10, 12, 14, 16]);
@@ -57,10 +56,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_computed_keeps_its_order_and_few_items_start_no_thread() {
-        let here = thread::current().id();
+    fn few_items_start_no_thread() {
+        let current = thread::current().id();
         let few = compute(vec![1, 2, 3], |n| (n, thread::current().id()));
-        assert_eq!(few, [(1, here), (2, here), (3, here)]);
+        assert_eq!(few, [(1, current), (2, current), (3, current)]);
         let many: Vec<_> = (0..1000).collect();
         assert_eq!(compute(many.clone(), |n| n), many);
     }

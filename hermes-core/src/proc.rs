@@ -1,7 +1,7 @@
-//! What `/proc` says of a process, read as any user.
+//! Properties of processes, read from `/proc`.
 //!
-//! Source: proc(5). `stat`, `cmdline` and `limits` are open to all; `environ` to the process's own
-//! user and to root.
+//! Source: proc(5). Every user may read `stat`, `cmdline` and `limits`; only the process's own user and
+//! root may read `environ`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use crate::fsutil;
 use crate::wait::{self, Poll};
 use fs_err as fs;
 
-/// How long an exec may go on, on a busy machine.
+/// How long an exec may take on a busy machine.
 const EXEC: Duration = Duration::from_secs(1);
 
 /// A proc file system.
@@ -31,18 +31,18 @@ impl Default for Proc {
 }
 
 impl Proc {
-    /// The numbers of all processes that can be seen from here.
+    /// The IDs of all processes in this PID namespace.
     pub fn processes(&self) -> io::Result<Vec<u32>> {
         let entries = fs::read_dir(&self.root)?;
         Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
     }
 
-    /// The process that started `pid`.
+    /// The parent of `pid`.
     pub fn parent(&self, pid: u32) -> io::Result<u32> {
         self.stat(pid, [1]).map(|[parent]| parent)
     }
 
-    /// `pid`, the process that started it, the one that started that, and so on, as far as can be seen.
+    /// `pid` and all its ancestors in this PID namespace.
     pub fn ancestry(&self, pid: u32) -> BTreeSet<u32> {
         let mut ancestry = BTreeSet::new();
         let mut next = pid;
@@ -57,13 +57,13 @@ impl Proc {
         self.stat(pid, [2]).map(|[group]| group)
     }
 
-    /// Whether `parent` started `pid`, and both are there.
+    /// Whether `pid` exists and is a child of `parent`.
     pub fn is_child(&self, pid: u32, parent: u32) -> bool {
-        self.parent(pid).is_ok_and(|of| of == parent)
+        self.parent(pid).is_ok_and(|actual| actual == parent)
     }
 
-    /// The processes that `pid` started, if it has one thread. One that came or ended meanwhile may be
-    /// passed over, and where the kernel keeps no such list all are.
+    /// The children of `pid`, which must have a single thread. May miss children that start or end
+    /// meanwhile. Empty if the kernel does not provide the list.
     pub fn children(&self, pid: u32) -> BTreeSet<u32> {
         let list = self.file(pid, "task").join(pid.to_string()).join("children");
         let list = fsutil::read_up_to(&list, u64::MAX).unwrap_or_default();
@@ -71,38 +71,38 @@ impl Proc {
         list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
     }
 
-    /// When `pid` started, in clock ticks since boot: with the pid, what tells a process from a
-    /// later one of the same number.
+    /// When `pid` started, in clock ticks since boot. Together with the process ID it identifies a
+    /// process, even if the ID is used again later.
     pub fn start_time(&self, pid: u32) -> io::Result<u64> {
         self.stat(pid, [19]).map(|[start]| start)
     }
 
-    /// The number and name of `pid`, for people.
+    /// The ID and name of `pid`, for messages.
     pub fn title(&self, pid: u32) -> String {
         let name = fs::read_to_string(self.file(pid, "comm")).unwrap_or_default();
         format!("process {pid} ({})", name.trim_end())
     }
 
-    /// Fields of `stat`, counted from the state, which follows the name.
+    /// Fields of `stat`, by index from the state, which is the first field after the name.
     fn stat<T: FromStr + Default + Copy, const N: usize>(
         &self,
         pid: u32,
         fields: [usize; N],
     ) -> io::Result<[T; N]> {
-        let stat = self.read_at_once(pid, "stat")?;
-        // The name is in parentheses and may hold anything, those included.
+        let stat = self.read_in_one_call(pid, "stat")?;
+        // The name is in parentheses and may contain any bytes, including parentheses.
         let stat = String::from_utf8_lossy(&stat);
         let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
         let mut values = [T::default(); N];
         for (value, field) in values.iter_mut().zip(fields) {
             let read = rest.split_ascii_whitespace().nth(field).and_then(|text| text.parse().ok());
             *value = read
-                .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "stat is cut short"))?;
+                .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "stat is truncated"))?;
         }
         Ok(values)
     }
 
-    /// The arguments of `pid`, its name first.
+    /// The command line of `pid`, program first.
     pub fn arguments(&self, pid: u32) -> io::Result<Vec<String>> {
         let bytes = fs::read(self.file(pid, "cmdline"))?;
         let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
@@ -130,25 +130,24 @@ impl Proc {
         Ok(names.map(value))
     }
 
-    /// The environment that `pid` started with. Amid an exec it has none (`fs/exec.c`, `exec_mmap`, until
-    /// `fs/binfmt_elf.c`, `create_elf_tables`), which is waited for, a second at most.
+    /// The environment that `pid` started with. `environ` is empty during an exec (from `exec_mmap` in
+    /// `fs/exec.c` to `create_elf_tables` in `fs/binfmt_elf.c`); then this blocks, at most a second.
     fn environment(&self, pid: u32) -> io::Result<Vec<u8>> {
-        let found = wait::until(Instant::now() + EXEC, || {
-            let bytes = self.read_at_once(pid, "environ")?;
-            let whole = !bytes.is_empty() || self.has_no_environment(pid)?;
-            Ok::<_, io::Error>(if whole { Poll::Done(bytes) } else { Poll::Wait })
+        let environment = wait::until(Instant::now() + EXEC, || {
+            let bytes = self.read_in_one_call(pid, "environ")?;
+            let complete = !bytes.is_empty() || self.has_no_environment(pid)?;
+            Ok::<_, io::Error>(if complete { Poll::Done(bytes) } else { Poll::Wait })
         })?;
-        Ok(found.unwrap_or_default())
+        Ok(environment.unwrap_or_default())
     }
 
-    /// Whether `pid` is a process without variables, or has no memory that they could be in: a zombie, a
-    /// thread of the kernel.
+    /// Whether `pid` has no variables, or no memory for them: a zombie or a kernel thread.
     fn has_no_environment(&self, pid: u32) -> io::Result<bool> {
         let [memory, start, end]: [u64; 3] = self.stat(pid, [20, 47, 48])?;
         Ok(memory == 0 || end != 0 && start == end)
     }
 
-    /// How many descriptors `pid` may have open.
+    /// The soft limit of `pid` on open descriptors.
     pub fn descriptor_limit(&self, pid: u32) -> io::Result<u64> {
         let limits = fs::read_to_string(self.file(pid, "limits"))?;
         let soft = limits
@@ -163,10 +162,10 @@ impl Proc {
         }
     }
 
-    /// All of a file of which the kernel gives as much at once as there is room for (`fs/proc/base.c`,
-    /// `environ_read`; `fs/proc/array.c`, `do_task_stat`): what leaves room was all. Thousands of processes
-    /// are looked at, with no call more than it takes.
-    fn read_at_once(&self, pid: u32, name: &str) -> io::Result<Vec<u8>> {
+    /// Reads a whole file with as few system calls as possible, because commands read thousands of them. For
+    /// these files the kernel fills the buffer (`environ_read` in `fs/proc/base.c`, `do_task_stat` in
+    /// `fs/proc/array.c`), so a read that leaves room has reached the end.
+    fn read_in_one_call(&self, pid: u32, name: &str) -> io::Result<Vec<u8>> {
         let mut file = fs::File::open(self.file(pid, name))?;
         let mut bytes = vec![0; 4096];
         let mut len = 0;
@@ -185,7 +184,7 @@ impl Proc {
     }
 }
 
-/// Whether `path` of one process and `other` of another name the same directory.
+/// Whether two paths name the same directory; if one can't be resolved, whether they are equal.
 pub fn same_directory(path: &Path, other: &Path) -> bool {
     match (fs::canonicalize(path), fs::canonicalize(other)) {
         (Ok(path), Ok(other)) => path == other,
@@ -200,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_is_read() {
+    fn properties_of_this_process_are_read() {
         let (proc, me) = (Proc::default(), std::process::id());
         assert_eq!(proc.parent(me).unwrap(), std::os::unix::process::parent_id());
         assert!(proc.start_time(me).unwrap() > 0);
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn an_environment_of_any_size_is_read_amid_an_exec_too() {
+    fn an_environment_of_any_size_is_read_during_an_exec() {
         let proc = Proc::default();
         let large = "x".repeat(100_000);
         let mut cat = Command::new("cat");
@@ -222,7 +221,7 @@ mod tests {
                 None => cat.env_clear(),
             };
             let mut child = cat.spawn().unwrap();
-            // From now on its memory is its own.
+            // From now on the child has its own memory.
             while fs::read(proc.file(child.id(), "comm")).unwrap() != b"cat\n" {
                 std::hint::spin_loop();
             }
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn children_are_listed_and_without_a_list_there_are_none() {
+    fn children_are_listed_if_the_kernel_provides_the_list() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("7/task/7")).unwrap();
         std::fs::write(root.path().join("7/task/7/children"), "8 42 ").unwrap();
@@ -244,10 +243,10 @@ mod tests {
     }
 
     #[test]
-    fn a_name_full_of_parentheses_does_not_confuse() {
+    fn a_name_may_contain_parentheses() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("7")).unwrap();
-        // Bytes that are no UTF-8 are a name, too.
+        // A name need not be UTF-8.
         std::fs::write(root.path().join("7/stat"), b"7 (a) R 1 (\xffb)) S 42 7 7\n").unwrap();
         let proc = Proc { root: root.path().to_owned() };
         assert_eq!(proc.parent(7).unwrap(), 42);

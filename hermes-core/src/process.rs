@@ -1,4 +1,4 @@
-//! Processes, known by descriptors and not by numbers: pidfd_open(2), which is Linux's.
+//! Processes by descriptor instead of by process ID. Linux only: pidfd_open(2).
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,10 +10,10 @@ use rustix::process::{Pid, PidfdFlags};
 
 use crate::wait::{self, Poll};
 
-/// A process that is waited for through a pidfd, so that its number can't come to mean another.
+/// A process, opened as a pidfd: a later process with the same ID can't be mistaken for it.
 #[derive(Debug)]
 pub struct Process {
-    /// Its number.
+    /// Its process ID.
     pub pid: u32,
     fd: OwnedFd,
 }
@@ -37,7 +37,7 @@ impl Process {
         matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(n) if n > 0)
     }
 
-    /// Sends it a signal. One that has ended is no error.
+    /// Sends it a signal. Success if it has already ended.
     pub fn signal(&self, signal: rustix::process::Signal) -> io::Result<()> {
         match rustix::process::pidfd_send_signal(&self.fd, signal) {
             Err(Errno::SRCH) | Ok(()) => Ok(()),
@@ -52,7 +52,7 @@ impl AsFd for Process {
     }
 }
 
-/// As [`wait::until`], and polls at once when one of `processes` ends.
+/// Like [`wait::until`], but also polls as soon as one of `processes` ends.
 pub fn wait_until<T, E>(
     processes: &[Process],
     deadline: Instant,
@@ -61,12 +61,12 @@ pub fn wait_until<T, E>(
     wait::until_idling(deadline, |timeout| await_end(processes, timeout), poll)
 }
 
-/// Blocks until one of the living `processes` ends (`true`) or the time is over.
+/// Blocks until one of the running `processes` ends (`true`) or the timeout passes (`false`).
 fn await_end(processes: &[Process], timeout: Duration) -> bool {
     let timeout = Timespec::try_from(timeout).unwrap_or_default();
-    // The descriptor of an ended process stays readable: polling it would not block.
-    let living = processes.iter().filter(|process| !process.has_ended());
-    let mut fds: Vec<_> = living.map(|process| PollFd::new(process, PollFlags::IN)).collect();
-    // An interrupted wait polls a little earlier.
+    // The descriptor of an ended process stays readable, so polling it would not block.
+    let running = processes.iter().filter(|process| !process.has_ended());
+    let mut fds: Vec<_> = running.map(|process| PollFd::new(process, PollFlags::IN)).collect();
+    // After an interrupted wait the caller only polls a little earlier.
     matches!(rustix::event::poll(&mut fds, Some(&timeout)), Ok(n) if n > 0)
 }

@@ -1,8 +1,8 @@
-//! Locks that a process holds for as long as it lives.
+//! Locks that a process holds until it ends.
 //!
-//! They are `fcntl(2)`'s: a lock belongs to its process, so it survives an exec (the descriptor stays
-//! open across it), no child inherits it, and the kernel drops it with its holder, however that ends.
-//! The kernel also tells who holds one. s6 locks its supervisors so, and Hermes its gateways: one per
+//! These are `fcntl(2)` locks. Such a lock belongs to its process: it survives an exec (the descriptor
+//! stays open), children do not inherit it, and the kernel releases it when the process ends in any way.
+//! The kernel also reports the holder. s6-supervise holds such a lock, and so does each gateway, one per
 //! profile.
 
 use std::fs::File;
@@ -21,18 +21,18 @@ use rustix::process::{Flock, FlockType};
 use crate::fsutil;
 use crate::lock::idle;
 
-/// What the file of a lock says once nothing is left of its last holder.
+/// The content of a lock's file if no process of its last holder remains.
 const CLEAN: &[u8] = b"nothing is left of it\n";
 
 /// The process that holds a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holder {
-    /// Its number; `None` if it lives in another pid namespace.
+    /// Its process ID; `None` if it is in another PID namespace.
     pub pid: Option<u32>,
 }
 
-/// Takes the lock at `path` for the rest of this process's life, exec included. `about` is written into
-/// the file. Blocks while somebody else holds it, at most `timeout`; then that is the answer.
+/// Takes the lock at `path` until this process ends, across execs, and writes `about` to the file. Blocks
+/// while another process holds the lock, at most `timeout`; then returns that process as [`Holder`].
 pub fn hold(path: &Path, about: &str, timeout: Duration) -> io::Result<Result<(), Holder>> {
     let mut file: File = to_write().create(true).open(path)?.into_file();
     let deadline = Instant::now() + timeout;
@@ -42,23 +42,23 @@ pub fn hold(path: &Path, about: &str, timeout: Duration) -> io::Result<Result<()
             Err(Errno::AGAIN | Errno::ACCESS) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            // Whoever let it go this very moment may have it again.
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        if remaining.is_zero() {
+            // The holder may have released the lock just now.
             return Ok(Err(holder(path)?.unwrap_or(Holder { pid: None })));
         }
-        idle(left.min(Duration::from_millis(50)));
+        idle(remaining.min(Duration::from_millis(50)));
     }
-    // The lock is what counts; its file says for people whose it is, if there is room for that.
+    // The content is only for people: a failure, as on a full disk, does not matter.
     let _ = file.set_len(0).and_then(|()| file.write_all(about.as_bytes()));
     rustix::io::fcntl_setfd(&file, FdFlags::empty())?;
-    // Closing any descriptor of the file would drop the lock.
+    // Closing any descriptor of the file would release the lock.
     mem::forget(file);
     Ok(Ok(()))
 }
 
-/// Has the file of a lock that nobody holds say that nothing is left of whoever held it, which the next one
-/// undoes. Idempotent, does not wait.
+/// Records in the file of a lock without a holder that no process of its last holder remains. The next
+/// holder overwrites that. Idempotent, does not wait.
 pub fn mark_clean(path: &Path) -> io::Result<()> {
     let mut file = match to_write().open(path) {
         Ok(file) => file.into_file(),
@@ -68,7 +68,7 @@ pub fn mark_clean(path: &Path) -> io::Result<()> {
     if holder_of(&file)?.is_none() {
         file.set_len(0)?;
         file.write_all(CLEAN)?;
-        // Whoever took it meanwhile emptied it before this was written, or will.
+        // A process that took the lock meanwhile may have written its `about` before.
         if holder_of(&file)?.is_some() {
             file.set_len(0)?;
         }
@@ -76,7 +76,8 @@ pub fn mark_clean(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether nothing is left of whoever held the lock at `path`: nobody ever did, or it is marked so.
+/// Whether no process of the last holder of the lock at `path` remains: the file is absent, or
+/// [`mark_clean`] has marked it.
 pub fn is_clean(path: &Path) -> bool {
     match fsutil::read_up_to(path, CLEAN.len() as u64 + 1) {
         Ok(text) => text == CLEAN,
@@ -84,7 +85,7 @@ pub fn is_clean(path: &Path) -> bool {
     }
 }
 
-/// Not through a link, whose target would be emptied; not at a FIFO's pace.
+/// Does not follow a link, whose target would be emptied, or block on a FIFO.
 fn to_write() -> fs::OpenOptions {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let mut options = fs::OpenOptions::new();
@@ -92,8 +93,8 @@ fn to_write() -> fs::OpenOptions {
     options
 }
 
-/// Who holds the `fcntl(2)` lock on the file at `path`; a file that is not there is held by nobody.
-/// A query: read permission suffices.
+/// The holder of the `fcntl(2)` lock on the file at `path`; `None` also if the file is absent. Only needs
+/// read permission.
 pub fn holder(path: &Path) -> io::Result<Option<Holder>> {
     let file = match fsutil::open_to_read(path) {
         Ok(file) => file,
@@ -110,7 +111,7 @@ fn holder_of(file: impl AsFd) -> io::Result<Option<Holder>> {
         .map(|lock| Holder { pid: lock.pid.map(|pid| pid.as_raw_nonzero().get().cast_unsigned()) }))
 }
 
-/// The process that holds a profile's lock at `path` and is not `supervised`, its supervisor's: an orphan.
+/// The holder of a gateway's lock at `path`, if it is an orphan: not `supervised`, its supervisor's process.
 pub fn other_holder(path: &Path, supervised: Option<u32>) -> io::Result<Option<u32>> {
     let holder = holder(path)?.and_then(|holder| holder.pid);
     Ok(holder.filter(|pid| supervised != Some(*pid)))
@@ -125,7 +126,7 @@ mod tests {
     use crate::wait::{self, Poll};
 
     #[test]
-    fn a_link_is_not_emptied_and_a_fifo_not_waited_for() {
+    fn links_and_fifos_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let (path, kept) = (dir.path().join("lock"), dir.path().join("kept"));
         std::fs::write(&kept, "kept").unwrap();
@@ -139,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_clean_stays_so_until_somebody_holds_it() {
+    fn a_clean_lock_stays_clean_until_it_is_held() {
         const HELD: &str = "HERMES_TEST_HELD";
-        // In a process of its own, since nobody sees their own locks: this test once more.
+        // A process does not see its own lock, so this test starts itself again as the holder.
         if let Some(path) = std::env::var_os(HELD) {
             hold(Path::new(&path), "", Duration::ZERO).unwrap().unwrap();
             std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
@@ -153,7 +154,7 @@ mod tests {
         assert!(is_clean(&path) && !path.exists());
         for _ in 0..2 {
             let mut first = Command::new(std::env::current_exe().unwrap())
-                .arg("what_is_clean_stays_so_until_somebody_holds_it")
+                .arg("a_clean_lock_stays_clean_until_it_is_held")
                 .env(HELD, &path)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::null())
@@ -161,23 +162,23 @@ mod tests {
                 .unwrap();
             let held = Some(Holder { pid: Some(first.id()) });
             let deadline = Instant::now() + Duration::from_secs(60);
-            let seen = wait::until(deadline, || {
+            let waited = wait::until(deadline, || {
                 let holds = holder(&path)? == held && !is_clean(&path);
                 Ok::<_, io::Error>(if holds { Poll::Done(()) } else { Poll::Wait })
             });
-            seen.unwrap().expect("it is held");
+            waited.unwrap().expect("the lock is held");
             mark_clean(&path).unwrap();
-            assert!(!is_clean(&path), "somebody holds it");
+            assert!(!is_clean(&path), "a held lock");
             drop(first.stdin.take());
             assert!(first.wait().unwrap().success());
-            assert!(!is_clean(&path), "nobody has looked");
+            assert!(!is_clean(&path), "not marked yet");
             mark_clean(&path).unwrap();
             assert!(is_clean(&path));
         }
     }
 
     #[test]
-    fn a_lock_without_holder_is_held_by_nobody() {
+    fn a_file_without_a_lock_has_no_holder() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         assert_eq!(holder(&path).unwrap(), None);

@@ -1,4 +1,4 @@
-//! What a backend says of one gateway, in words that mean the same for every backend.
+//! The status of a gateway, with the same states for every backend.
 
 use std::fmt;
 
@@ -8,27 +8,27 @@ use serde::{Deserialize, Serialize};
 use crate::intent::Intent;
 use crate::name::ProfileName;
 
-/// The state of one gateway as its supervisor has it.
+/// The state of a gateway, according to its supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It runs, and is ready if it says so at all.
+    /// Running, and ready if its supervisor is notified of readiness.
     Up,
-    /// It runs and has not said that it is ready.
+    /// Running, not ready.
     Starting,
-    /// It died and will be started again.
+    /// Died; the supervisor will start it again.
     Backoff,
-    /// It was told to stop and has not ended.
+    /// Running, with a stop requested.
     Stopping,
-    /// It is down and stays down.
+    /// Down, with no start pending.
     Down,
-    /// It is down because it can't run: see [`Status::parked`].
+    /// Down, and not started again, because it can't run: see [`Status::parked`].
     Parked,
-    /// It runs, and not as its supervisor's process: [`Status::pid`] is its number.
+    /// Running, but not as its supervisor's process; [`Status::pid`] is the process.
     Orphan,
-    /// Its supervisor outlived its s6-svscan: it does not end with the tree, nor come back with it.
+    /// Its supervisor outlived its s6-svscan: it neither stops nor starts with the tree.
     Stray,
-    /// No supervisor looks after it.
+    /// Without a supervisor.
     Unsupervised,
 }
 
@@ -46,7 +46,7 @@ impl State {
         Self::Unsupervised,
     ];
 
-    /// Whether a gateway process runs that nobody told to stop.
+    /// Whether the gateway runs and no stop was requested.
     pub fn is_running(self) -> bool {
         matches!(self, Self::Up | Self::Starting)
     }
@@ -72,9 +72,9 @@ impl fmt::Display for State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Exit {
-    /// It exited with this code.
+    /// The process exited with this code.
     Code(i32),
-    /// This signal ended it.
+    /// This signal ended the process.
     Signal(i32),
 }
 
@@ -93,52 +93,52 @@ impl fmt::Display for Exit {
 /// Why and since when a gateway is parked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parked {
-    /// The reason, in plain words.
+    /// The reason, as text for the user.
     pub reason: String,
     /// When it was parked.
     pub since: Option<Timestamp>,
 }
 
-/// How long a gateway waits to be started again, and after how many deaths in a row.
+/// The delay before the supervisor starts a gateway again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Backoff {
-    /// How many deaths in a row.
+    /// The number of deaths in a row.
     pub count: u32,
-    /// When it is started again.
+    /// When the supervisor starts the gateway again.
     pub until: Timestamp,
 }
 
-/// Everything a backend knows of one gateway.
+/// The status of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// The profile.
     pub profile: ProfileName,
-    /// Whether the backend has a service for it.
+    /// Whether the backend has a service for the gateway.
     pub registered: bool,
-    /// What the supervisor says.
+    /// The state, according to the supervisor.
     pub state: State,
-    /// The gateway's process.
+    /// The gateway's process ID, if it runs.
     pub pid: Option<u32>,
-    /// When the state of the process (runs, or doesn't) last changed.
+    /// When the gateway was last started or ended.
     pub since: Option<Timestamp>,
-    /// What the operator wants; `None` if that can't be read.
+    /// The operator's intent; `None` if it can't be read.
     pub intent: Option<Intent>,
-    /// Whether it said that it is ready; `None` if it doesn't run or never says so.
+    /// Whether the gateway is ready; `None` if it doesn't run, or if its supervisor is not notified.
     pub ready: Option<bool>,
-    /// How often it died in the last hour without having been asked to.
+    /// How often the gateway died in the last hour without a request to stop.
     pub deaths: u32,
-    /// How it ended last, if it ever did under this supervisor.
+    /// How the gateway last ended, if it did under this supervisor.
     pub last_exit: Option<Exit>,
-    /// Why it is parked, if it is.
+    /// Why the gateway is parked, if it is.
     pub parked: Option<Parked>,
-    /// When it is started again, if it waits for that.
+    /// When the supervisor starts the gateway again, in state [`State::Backoff`].
     pub backoff: Option<Backoff>,
-    /// The port that it listens on, if its configuration names one.
+    /// The port that the gateway listens on, if its configuration sets one.
     pub port: Option<u16>,
 }
 
 impl Status {
-    /// The status of a gateway that no supervisor has.
+    /// The status of a gateway without a supervisor.
     pub fn unsupervised(profile: &ProfileName) -> Self {
         Self {
             profile: profile.clone(),

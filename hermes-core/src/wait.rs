@@ -1,4 +1,4 @@
-//! Waiting with a deadline: looking again and again, ever more slowly, until what was waited for is so.
+//! Waiting with a deadline: polls with growing pauses until a condition holds.
 
 use std::time::{Duration, Instant};
 
@@ -7,66 +7,66 @@ use crate::lock::idle;
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// What a wait found when it looked.
+/// The result of one poll.
 #[derive(Debug)]
 pub enum Poll<T> {
-    /// It is over.
+    /// The wait is over, with this result.
     Done(T),
-    /// Poll again when something changes.
+    /// Poll again after the pause, or earlier on an event.
     Wait,
-    /// Poll again when something changes, and at this time at the latest.
+    /// Like [`Poll::Wait`], but poll again at this time at the latest.
     WaitUntil(Instant),
 }
 
-/// Looks until `look` is done, with pauses of 2 ms at first and 100 ms at last. Blocks until `deadline`
-/// at most, looks a last time then, and answers `None` if it is still not done.
+/// Calls `poll` until it is done, with pauses that grow from 2 ms to 100 ms. Blocks at most until
+/// `deadline`, polls a last time then, and returns `None` if it is still not done.
 pub fn until<T, E>(
     deadline: Instant,
-    look: impl FnMut() -> Result<Poll<T>, E>,
+    poll: impl FnMut() -> Result<Poll<T>, E>,
 ) -> Result<Option<T>, E> {
-    let nothing_announced = |pause| {
+    let idle_without_events = |pause| {
         idle(pause);
         false
     };
-    until_idling(deadline, nothing_announced, look)
+    until_idling(deadline, idle_without_events, poll)
 }
 
-/// The same where `idle`, which blocks for the given time at most, also ends when something is
-/// announced, and answers whether it did. Then the pauses are short again.
+/// Like [`until`], but pauses with `idle`, which blocks at most for the given time, and returns early
+/// with `true` on an event. After an event the pauses are short again.
 pub fn until_idling<T, E>(
     deadline: Instant,
     mut idle: impl FnMut(Duration) -> bool,
-    mut look: impl FnMut() -> Result<Poll<T>, E>,
+    mut poll: impl FnMut() -> Result<Poll<T>, E>,
 ) -> Result<Option<T>, E> {
     let mut pause = FIRST_PAUSE;
     loop {
         let now = Instant::now();
         let mut next = now + pause;
-        match look()? {
+        match poll()? {
             Poll::Done(value) => return Ok(Some(value)),
             Poll::Wait => {}
-            // A time that has passed is no time to wait until.
+            // A time in the past would make this loop spin.
             Poll::WaitUntil(at) if at > now => next = next.min(at),
             Poll::WaitUntil(_) => {}
         }
         if now >= deadline {
             return Ok(None);
         }
-        let announced = idle(next.min(deadline).saturating_duration_since(now));
-        pause = if announced { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        let event = idle(next.min(deadline).saturating_duration_since(now));
+        pause = if event { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
     }
 }
 
 /// How long commands wait before they give up.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// For another command that holds a lock.
+    /// For another command to release a lock.
     pub lock: Duration,
-    /// For a new service to be supervised, and for a removed one to be let go.
+    /// For the supervisor of a new service to start, and for that of a removed service to end.
     pub supervise: Duration,
-    /// For a gateway to be ready.
+    /// For a gateway to become ready.
     pub start: Duration,
-    /// For a gateway to be down, beyond its stop budget.
+    /// For a gateway to end, in addition to its stop budget.
     pub stop_beyond_budget: Duration,
 }
 
@@ -82,7 +82,7 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// The same time for everything; a gateway's stop budget is not added.
+    /// The same timeout for everything; a gateway's stop budget still comes on top.
     pub fn all(timeout: Duration) -> Self {
         Self { lock: timeout, supervise: timeout, start: timeout, stop_beyond_budget: timeout }
     }

@@ -63,7 +63,7 @@ fn install_under_s6_prints_a_hint() {
     env.profile_serving("coder");
     for (verb, other) in [("install", "register"), ("uninstall", "unregister")] {
         let outcome = env.hermes(["gateway", verb, "coder"]).fails_with(1);
-        assert!(outcome.stderr.contains("nothing is installed under s6"), "{outcome}");
+        assert!(outcome.stderr.contains("s6 does not install gateways"), "{outcome}");
         assert!(outcome.stderr.contains(&format!("`hermes gateway {other} NAME`")), "{outcome}");
     }
     let outcome = env.hermes(["--system", "gateway", "status", "coder"]).fails_with(2);
