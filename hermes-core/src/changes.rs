@@ -1,4 +1,4 @@
-//! Notification of which gateways may have changed, from a backend that can tell.
+//! Notification of changed gateways, from backends that support it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,20 +7,21 @@ use std::os::fd::BorrowedFd;
 
 use crate::name::ProfileName;
 
-/// Watches every gateway of a backend, those that come later included.
+/// A watch on every gateway of a backend, including gateways that are registered later.
 pub trait Changes: fmt::Debug + Send {
-    /// Becomes readable when there is something to take.
+    /// A descriptor that becomes readable when [`Changes::take`] has something to return.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// What may have changed since the last call. Does not block. What appeared is watched from then on.
+    /// The gateways that may have changed since the last call. Does not block. Also starts to watch gateways
+    /// that were registered since.
     fn take(&mut self) -> io::Result<Changed>;
 }
 
-/// Which gateways may have changed.
+/// The gateways that may have changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changed {
-    /// These.
+    /// Their profiles.
     pub profiles: BTreeSet<ProfileName>,
-    /// Any of them: more happened than the kernel could report.
+    /// Whether any gateway may have changed, because the kernel dropped events.
     pub all: bool,
 }

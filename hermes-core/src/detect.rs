@@ -1,9 +1,7 @@
-//! Which backend is in charge: facts are gathered below a given root, and the decision is a pure
-//! function of them.
+//! The facts about a machine from which the backend is detected. The decision is a pure function of them.
 //!
-//! `hermes doctor` prints the very facts the decision used. None of them needs more than a plain
-//! user may read: `/proc/1/exe` is root's alone, and a check that only works as root is how
-//! registration once became inert for everybody else.
+//! `hermes doctor` prints the same facts. Any user may read them all. That excludes `/proc/1/exe`, which
+//! only root may read: a check of it once disabled registration for all other users.
 
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
@@ -12,35 +10,35 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Serialize;
 
-/// What the decision is made from.
+/// The facts for the detection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Facts {
-    /// The name of process 1 as `/proc/1/comm` has it; `None` if it can't be read.
+    /// The name of process 1, from `/proc/1/comm`; `None` if it can't be read.
     pub init: Option<String>,
     /// Whether `/run/s6/basedir` is a directory.
     pub s6_basedir: bool,
-    /// A scan directory named by `--scandir` or `HERMES_SCANDIR`.
+    /// The scan directory from `--scandir` or `HERMES_SCANDIR`.
     pub named_scandir: Option<PathBuf>,
-    /// The scan directory of this user's own `hermes up`, if an s6-svscan holds it.
+    /// The scan directory of this user's `hermes up`, if an s6-svscan holds it.
     pub user_scandir: Option<PathBuf>,
-    /// Whether systemd runs this machine: it is process 1, and a manager of the system's answers as far
-    /// as this user may ask.
+    /// Whether the system's systemd manager runs: its socket accepts a connection, or denies permission and
+    /// process 1 is systemd.
     pub systemd: bool,
-    /// The socket of this user's own systemd manager, if something answers there.
+    /// The socket of this user's systemd manager, if it accepts a connection.
     pub user_systemd: Option<PathBuf>,
     /// Whether this is macOS.
     pub launchd: bool,
-    /// The backend that `HERMES_BACKEND` names.
+    /// The backend from `HERMES_BACKEND`.
     pub requested: Option<String>,
 }
 
 impl Facts {
-    /// Reads what can be read below `root` (`/` outside of tests). Any error means "no".
+    /// Reads the facts below `root` (`/` outside of tests). An error counts as "no".
     pub fn gather(root: &Path) -> Self {
         let init = fs::read_to_string(root.join("proc/1/comm")).ok();
         Self {
             s6_basedir: root.join("run/s6/basedir").is_dir(),
-            // Its socket is root's alone; others are told so by its process only.
+            // Only root may connect; for other users process 1 decides.
             systemd: match UnixStream::connect(root.join("run/systemd/private")) {
                 Ok(_) => true,
                 Err(error) => {
@@ -54,14 +52,14 @@ impl Facts {
         }
     }
 
-    /// Whether s6 is the init system of this machine or container: both signs, since each one
-    /// alone is also seen elsewhere.
+    /// Whether s6 is the init system of this machine or container. Needs both facts, since each one alone
+    /// also occurs elsewhere.
     pub fn s6_in_charge(&self) -> bool {
         self.init.as_deref() == Some("s6-svscan") && self.s6_basedir
     }
 }
 
-/// Whether something answers at `socket`: it accepts a connection.
+/// Whether `socket` accepts a connection.
 pub fn answers(socket: &Path) -> bool {
     UnixStream::connect(socket).is_ok()
 }
@@ -90,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn both_signs_mean_s6() {
+    fn both_facts_mean_s6() {
         let root = root(Some("s6-svscan\n"), true);
         assert!(detected(&root));
     }
@@ -108,20 +106,20 @@ mod tests {
         assert!(!detected(&root));
         fs::create_dir_all(root.path().join("run/s6")).unwrap();
         fs::write(root.path().join("run/s6/basedir"), "").unwrap();
-        assert!(!detected(&root), "a file is no directory");
+        assert!(!detected(&root), "a file is not a directory");
     }
 
     #[test]
     fn an_unreadable_comm_is_not_s6() {
         let root = root(None, true);
-        // Root may read anything, so the unreadable thing is a directory where the file should be,
-        // and for everybody else a file without permission.
+        // Root can read any file, but not a directory in its place; other users can't read a file
+        // without permissions.
         fs::create_dir_all(root.path().join("proc/1/comm")).unwrap();
         assert!(!detected(&root));
         fs::remove_dir(root.path().join("proc/1/comm")).unwrap();
         fs::write(root.path().join("proc/1/comm"), "s6-svscan\n").unwrap();
-        let nobody = std::fs::Permissions::from_mode(0o000);
-        fs::set_permissions(root.path().join("proc/1/comm"), nobody).unwrap();
+        let none = std::fs::Permissions::from_mode(0o000);
+        fs::set_permissions(root.path().join("proc/1/comm"), none).unwrap();
         assert_eq!(detected(&root), rustix::process::geteuid().is_root());
     }
 
@@ -131,19 +129,19 @@ mod tests {
     }
 
     #[test]
-    fn systemd_is_who_answers_and_no_directory() {
+    fn systemd_is_detected_by_its_socket() {
         let root = root(Some("systemd\n"), false);
         let detected = || Facts::gather(root.path()).systemd;
         assert!(!detected());
         fs::create_dir_all(root.path().join("run/systemd/system")).unwrap();
-        assert!(!detected(), "it left a directory behind");
+        assert!(!detected(), "the directory does not count");
         let socket = root.path().join("run/systemd/private");
         drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
-        assert!(!detected() && !answers(&socket), "nobody accepts any more");
+        assert!(!detected() && !answers(&socket), "no process accepts connections");
         fs::remove_file(&socket).unwrap();
         let _manager = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         assert!(detected() && answers(&socket));
-        // The system's is root's alone, and others are told by its process.
+        // Without permission for the socket, process 1 decides.
         fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o000)).unwrap();
         assert!(detected());
         fs::write(root.path().join("proc/1/comm"), "sh\n").unwrap();

@@ -1,17 +1,16 @@
-//! A profile's `.env`: the variables of its gateway, secrets among them, in python-dotenv's dialect.
+//! A profile's `.env`: variables of its gateway, including secrets, in python-dotenv's dialect.
 //!
-//! The Python agent reads the same file with python-dotenv, so a line must mean the same to both. No
-//! crate reads that dialect (`dotenvy` fills in `$NAME`, prefers the environment, refuses escapes it
-//! does not know and ends at the first bad line), hence this one; a test compares it with
-//! python-dotenv itself. On purpose it differs in one point: a byte order mark is no part of the first
-//! name.
+//! The Python agent reads the same file with python-dotenv, so both must read each line alike. No crate
+//! reads that dialect: `dotenvy` expands `$NAME`, prefers the environment, refuses unknown escapes and
+//! stops at the first invalid line. A test compares this module with python-dotenv. The only intended
+//! difference: a byte order mark is not a part of the first name.
 //!
-//! No value is ever part of an error or a warning, nor is a line's text.
+//! Errors and warnings never contain a value or the text of a line.
 //!
-//! | file | what it does |
+//! | file | contents |
 //! |---|---|
 //! | `parse` | text to [`Binding`]s (python-dotenv's `parser.py`) |
-//! | `resolve` | fills in `${NAME}` (its `variables.py`) |
+//! | `resolve` | expands `${NAME}` (python-dotenv's `variables.py`) |
 
 mod parse;
 mod resolve;
@@ -28,10 +27,10 @@ use crate::fsutil;
 pub use parse::{Binding, Parsed, parse};
 pub use resolve::resolve;
 
-/// The largest `.env` that is read, in bytes: more than any program's environment can hold.
+/// The largest `.env` that is read, in bytes: more than fits in a program's environment.
 pub const MAX_SIZE: usize = 1024 * 1024;
 
-/// A `.env` that was read.
+/// The content of a `.env`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dotenv {
     path: PathBuf,
@@ -39,20 +38,20 @@ pub struct Dotenv {
     warnings: Vec<Warning>,
 }
 
-/// What a `.env` makes of a gateway's environment.
+/// The variables that a `.env` sets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Variables {
     /// Names and values, each name once, in the order of the file.
     pub set: Vec<(String, String)>,
-    /// What the user should know, in no order.
+    /// Warnings for the user, in no particular order.
     pub warnings: Vec<Warning>,
 }
 
-/// Reads the file; one that does not exist sets nothing. Does not block, whatever the file is.
+/// Reads the file at `path`; a missing file sets nothing. Does not block, even on a FIFO.
 pub fn load(path: &Path) -> Result<Dotenv, DotenvError> {
     let file = match fsutil::open_to_read(path) {
         Ok(file) => file,
-        // A link that leads nowhere (yet) is no absent file: what it is to bring would be missed.
+        // A dangling link is an error: its target, which may appear later, has variables that are needed.
         Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
             return Ok(Dotenv::default());
         }
@@ -80,32 +79,32 @@ pub fn load(path: &Path) -> Result<Dotenv, DotenvError> {
 }
 
 impl Dotenv {
-    /// The variables that the file sets. `outside` is the environment without the file, which fills
-    /// in `${NAME}` where the file does not. The file has no say in the variables `reserved`.
+    /// The variables that the file sets. `${NAME}` expands to a variable of the file, or else of
+    /// `outside`, the environment without the file. Ignores variables in `reserved`, with a warning.
     pub fn variables(
         &self,
         reserved: &[&str],
         outside: impl Fn(&str) -> Option<String>,
     ) -> Variables {
         let warn = |problem| Warning { path: self.path.clone(), problem };
-        let (ours, theirs): (Vec<_>, Vec<_>) =
+        let (ignored, allowed): (Vec<_>, Vec<_>) =
             self.bindings.iter().partition(|binding| reserved.contains(&binding.name.as_str()));
         let mut warnings = self.warnings.clone();
-        warnings.extend(ours.into_iter().map(|Binding { name, line, .. }| {
+        warnings.extend(ignored.into_iter().map(|Binding { name, line, .. }| {
             warn(Problem::Reserved { name: name.clone(), line: *line })
         }));
-        let possible = |name: &str, value: &str| {
+        let valid = |name: &str, value: &str| {
             !name.contains(['=', '\0']) && !name.is_empty() && !value.contains('\0')
         };
         let mut set = Vec::new();
-        for (name, value) in resolve(theirs.iter().copied(), outside) {
-            // A name without `=` says nothing of the variable.
+        for (name, value) in resolve(allowed.iter().copied(), outside) {
+            // A name without `=` does not set the variable.
             let Some(value) = value else { continue };
-            if possible(&name, &value) {
+            if valid(&name, &value) {
                 set.push((name, value));
                 continue;
             }
-            let line = theirs.iter().rfind(|binding| binding.name == name);
+            let line = allowed.iter().rfind(|binding| binding.name == name);
             let line = line.map(|binding| binding.line).unwrap_or_default();
             warnings.push(warn(Problem::Impossible { line }));
         }
@@ -113,17 +112,16 @@ impl Dotenv {
     }
 }
 
-/// Who else may read the file. A group is one's own affair where somebody else owns the file, as with
-/// secrets that a container gets mounted.
+/// The warning that other users may access the file. If another user owns the file, its group may have
+/// access, as with secrets mounted into a container.
 fn too_open(metadata: &std::fs::Metadata) -> Option<Problem> {
-    let mine = metadata.uid() == rustix::process::geteuid().as_raw();
+    let is_owner = metadata.uid() == rustix::process::geteuid().as_raw();
     let mode = metadata.mode() & 0o777;
-    let mend = if mine { "go=" } else { "o=" };
-    let foreign = if mine { 0o077 } else { 0o007 };
-    (mode & foreign != 0).then_some(Problem::TooOpen { mode, mend })
+    let (forbidden, chmod) = if is_owner { (0o077, "go=") } else { (0o007, "o=") };
+    (mode & forbidden != 0).then_some(Problem::TooOpen { mode, chmod })
 }
 
-/// Something in a `.env` that is not as the user may think. Displayed as one line that names the file.
+/// A warning about a `.env`. Displayed as one line that names the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     path: PathBuf,
@@ -135,7 +133,7 @@ enum Problem {
     Unreadable { line: usize },
     Impossible { line: usize },
     Reserved { name: String, line: usize },
-    TooOpen { mode: u32, mend: &'static str },
+    TooOpen { mode: u32, chmod: &'static str },
 }
 
 impl fmt::Display for Warning {
@@ -146,15 +144,15 @@ impl fmt::Display for Warning {
                 write!(f, "line {line} of `{path}` is ignored: it is not of the form NAME=value")
             }
             Problem::Impossible { line } => {
-                write!(f, "line {line} of `{path}` is ignored: no environment can hold it")
+                write!(f, "line {line} of `{path}` is ignored: not valid in an environment")
             }
             Problem::Reserved { name, line } => write!(
                 f,
-                "`{name}` in line {line} of `{path}` is ignored: it is the supervision tree's alone"
+                "`{name}` in line {line} of `{path}` is ignored: it is reserved for the supervision tree"
             ),
-            Problem::TooOpen { mode, mend } => write!(
+            Problem::TooOpen { mode, chmod } => write!(
                 f,
-                "`{path}` is for more than its owner (mode {mode:04o}): `chmod {mend} {path}`"
+                "other users may access `{path}` (mode {mode:04o}): `chmod {chmod} {path}`"
             ),
         }
     }
@@ -163,13 +161,16 @@ impl fmt::Display for Warning {
 /// Why a `.env` can't be used. Displayed as one line that names the file.
 #[derive(Debug, Error)]
 pub enum DotenvError {
-    /// The file can't be read; the error names it.
+    /// The file can't be read. The I/O error names the file.
     #[error("{0}")]
     Read(#[source] io::Error),
-    /// There is something else than a file.
-    #[error("`{}` is {}", .path.display(), if *.directory { "a directory" } else { "no regular file" })]
+    /// The path is not a regular file.
+    #[error("`{}` is {}", .path.display(), match .directory {
+        true => "a directory",
+        false => "not a regular file",
+    })]
     NoFile {
-        /// What should be a file.
+        /// The path.
         path: PathBuf,
         /// Whether it is a directory.
         directory: bool,
@@ -180,7 +181,7 @@ pub enum DotenvError {
         /// The file.
         path: PathBuf,
     },
-    /// The file holds something else than UTF-8.
+    /// The file is not valid UTF-8.
     #[error("invalid UTF-8 in line {line} of `{}`", .path.display())]
     NotUtf8 {
         /// The file.
@@ -191,7 +192,7 @@ pub enum DotenvError {
 }
 
 impl DotenvError {
-    /// Whether trying again can't help.
+    /// Whether a retry can't succeed until a user changes something.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Read(error) => error.kind() == io::ErrorKind::PermissionDenied,
@@ -199,14 +200,14 @@ impl DotenvError {
         }
     }
 
-    /// What the user can do, where the message does not say it.
+    /// What the user can do, if the message does not say it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Read(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Some("give it to the user who runs the gateway")
+                Some("chown the file to the user who runs the gateway")
             }
             Self::NoFile { directory: true, .. } => {
-                Some("a container engine makes one where the file to mount does not exist")
+                Some("a container engine creates a directory if the file to mount does not exist")
             }
             Self::NotUtf8 { .. } => Some("save the file as UTF-8"),
             Self::Read(_) | Self::NoFile { .. } | Self::TooLarge { .. } => None,

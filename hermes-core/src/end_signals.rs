@@ -1,22 +1,22 @@
-//! Signals that ask a process to end in order, as a descriptor that is polled beside others.
+//! Signals that request an orderly end, as a descriptor to poll with others.
 //!
-//! The kernel interrupts whatever a process does to run its signal handler, which may do next to nothing.
-//! Here the handler writes a byte into a pipe, and whoever waits for something polls the pipe, too.
+//! A signal handler interrupts arbitrary code and may do very little. This one writes a byte to a pipe,
+//! which the process polls together with its other descriptors.
 
 use std::io;
 use std::os::fd::OwnedFd;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// What ends a server in order. Not SIGHUP: a server that nohup(1) started outlives its terminal.
+/// The signals for a server. Not SIGHUP: a server started by nohup(1) outlives its terminal.
 pub const SERVER: [i32; 2] = [SIGTERM, SIGINT];
-/// What ends the command in a terminal's foreground in order.
+/// The signals for a command in the foreground of a terminal.
 pub const FOREGROUND: [i32; 3] = [SIGTERM, SIGINT, SIGHUP];
 
-/// Registers `signals` for the rest of this process's life, and returns a pipe that becomes readable
-/// with the first one that arrives and stays readable. From then on none of them ends the process by
-/// itself, and a second one changes nothing. Does not block. To be called before readiness is reported:
-/// whoever waits for that may send a signal at once.
+/// Registers `signals` until this process ends, and returns a pipe that becomes readable with the first
+/// signal and stays readable. From then on none of the signals ends the process by itself, and a second
+/// signal changes nothing. Does not block. Call it before you report readiness: the supervisor may send a
+/// signal right after.
 pub fn register(signals: &[i32]) -> io::Result<OwnedFd> {
     let (reader, writer) = io::pipe()?;
     for signal in signals {
@@ -36,10 +36,10 @@ mod tests {
 
     #[test]
     fn the_descriptor_is_readable_from_the_first_signal_on() {
-        // One that nobody else in this process waits for, and that ends nobody.
-        let asked = register(&[SIGURG]).unwrap();
+        // SIGURG is ignored by default, and no other test uses it.
+        let pipe = register(&[SIGURG]).unwrap();
         let is_readable = || {
-            let mut fds = [PollFd::new(&asked, PollFlags::IN)];
+            let mut fds = [PollFd::new(&pipe, PollFlags::IN)];
             rustix::event::poll(&mut fds, Some(&Timespec::default())).unwrap() == 1
         };
         assert!(!is_readable());

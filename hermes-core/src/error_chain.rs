@@ -10,8 +10,7 @@ pub fn chain<'a>(
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| Error::source(*error))
 }
 
-/// `error` and its causes in one line. A cause that only repeats the end of what stands before it
-/// is left out.
+/// `error` and its causes in one line. Omits a cause that only repeats the end of the line.
 pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = String::new();
     for text in chain(error).map(ToString::to_string) {
@@ -26,7 +25,7 @@ pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
     line
 }
 
-/// Whether the system denied permission, here or in a cause.
+/// Whether `error` or one of its causes is an I/O error of the kind `PermissionDenied`.
 pub fn is_denied(error: &(dyn Error + 'static)) -> bool {
     chain(error)
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
@@ -42,12 +41,12 @@ mod tests {
     struct Outer(#[source] io::Error);
 
     #[test]
-    fn causes_stand_in_one_line_and_repeat_nothing() {
+    fn causes_are_joined_without_repetition() {
         let denied = Outer(io::ErrorKind::PermissionDenied.into());
         assert_eq!(in_one_line(&denied), "failed to write: permission denied");
         assert!(is_denied(&denied));
-        let told = Outer(io::Error::other("failed to write"));
-        assert_eq!(in_one_line(&told), "failed to write");
-        assert!(!is_denied(&told));
+        let repeated = Outer(io::Error::other("failed to write"));
+        assert_eq!(in_one_line(&repeated), "failed to write");
+        assert!(!is_denied(&repeated));
     }
 }

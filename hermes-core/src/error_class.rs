@@ -1,10 +1,10 @@
-//! The classes of failures, from which a program derives its exit code and a server its status.
+//! Classes of errors, from which a program derives its exit code and a server its status code.
 
 use std::time::Duration;
 
 use crate::name::ProfileName;
 
-/// The classes of failures that a user can tell apart by the exit code.
+/// The class of an error. Each has its own exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Class {
@@ -12,11 +12,11 @@ pub enum Class {
     Usage,
     /// The supervisor can't be reached.
     Unreachable,
-    /// The system denied it.
+    /// The system denied permission.
     Denied,
-    /// The deadline passed after this time.
+    /// The operation timed out after this time.
     TimedOut(Duration),
-    /// The service exists already.
+    /// The service already exists.
     AlreadyRegistered(ProfileName),
     /// The profile does not exist.
     NoSuchProfile(ProfileName),

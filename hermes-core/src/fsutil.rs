@@ -1,7 +1,7 @@
-//! Changes to files that either happen whole or not at all, and that never replace by accident.
+//! Atomic and durable changes to files, and reads that do not block.
 //!
-//! What is being written has a temporary name and is locked (`flock(2)`) by its writer, so that after a
-//! crash what nobody holds can be told from what somebody is about to publish.
+//! A file being written has a temporary name, and its writer holds a lock (`flock(2)`) on it. So an
+//! unlocked temporary file is a leftover of a crash.
 
 use std::fs::{Metadata, Permissions, TryLockError};
 use std::io::{self, Read, Write};
@@ -13,22 +13,21 @@ use fs_err::os::unix::fs::OpenOptionsExt;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use tempfile::NamedTempFile;
 
-/// What the names of temporary files begin with. Long enough to be nobody else's: the homes that they
-/// stand in are the agents' own.
+/// The name prefix of temporary files. Long enough to be unique in the homes, where agents write files
+/// too.
 pub const TEMPORARY: &str = ".hermes-new-";
 
-/// How much of a file is read at most, in bytes. What Hermes keeps, and what it reads of an agent's, is
-/// far smaller.
+/// The largest file that [`read`] accepts, in bytes. The files that Hermes reads are far smaller.
 pub const MAX_READ: u64 = 1024 * 1024;
 
-/// Replaces the file at `path` by `bytes` with `mode`, durably: temporary file beside it, fsync,
-/// rename, fsync of the directory. A reader sees the old file or the new one; after a crash one of
-/// the two is there. Idempotent. Blocks until the bytes are on disk.
+/// Creates or replaces the file at `path` with `bytes` and `mode`, durably: temporary file beside it,
+/// fsync, rename, fsync of the directory. Readers see the old file or the new one, also after a crash.
+/// Idempotent. Blocks until the bytes are on disk.
 pub fn write_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     write_durably_by_way_of(parent(path)?, path, bytes, mode)
 }
 
-/// The same, with the temporary file in the directory `staging` of the same file system.
+/// Like [`write_durably`], with the temporary file in `staging`, a directory on the same file system.
 pub fn write_durably_by_way_of(
     staging: &Path,
     path: &Path,
@@ -37,34 +36,34 @@ pub fn write_durably_by_way_of(
 ) -> io::Result<()> {
     let persisted = staged(staging, bytes, mode)
         .and_then(|file| file.persist(path).map_err(|error| error.error));
-    persisted.map_err(|error| unwritten(path, &error))?;
+    persisted.map_err(|error| write_error(path, &error))?;
     sync_directory(parent(path)?)
 }
 
-/// Makes the file at `path` with `bytes` and `mode`, durably and at once; one that is there stays as it
-/// is. Returns whether it made it. Of several callers one makes it, and all find it whole.
+/// Creates the file at `path` with `bytes` and `mode`, durably and atomically; keeps an existing file.
+/// Returns whether it created the file. Of several concurrent callers exactly one creates it.
 pub fn create_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
     let directory = parent(path)?;
-    let made = staged(directory, bytes, mode)
+    let created = staged(directory, bytes, mode)
         .and_then(|file| file.persist_noclobber(path).map_err(|error| error.error));
-    match made {
+    match created {
         Ok(_) => sync_directory(directory).map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(unwritten(path, &error)),
+        Err(error) => Err(write_error(path, &error)),
     }
 }
 
 /// A temporary file in `directory` whose bytes are on disk.
 fn staged(directory: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile> {
     let mut file = temporary(directory, mode)?;
-    // The mode at creation is subject to the umask.
+    // The umask applies to the mode at creation.
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)
 }
 
-fn unwritten(path: &Path, error: &io::Error) -> io::Error {
+fn write_error(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("failed to write `{}`: {error}", path.display()))
 }
 
@@ -75,55 +74,56 @@ fn temporary(directory: &Path, mode: u32) -> io::Result<NamedTempFile> {
             .prefix(TEMPORARY)
             .permissions(Permissions::from_mode(mode))
             .tempfile_in(directory)?;
-        // Where there are no locks, nothing is ever taken for what a crash left.
+        // On a file system without locks, no file is ever taken for a leftover.
         let _ = file.as_file().lock();
-        // It may have been taken for that before it was locked.
+        // Another process may have removed the file as a leftover before it was locked.
         if file.as_file().metadata()?.nlink() > 0 {
             return Ok(file);
         }
     }
 }
 
-/// What crashes left right in `directory` of files that were being written. Changes nothing.
+/// The unlocked temporary files directly in `directory`: leftovers of crashes. Changes nothing.
 pub fn unfinished(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut left = Vec::new();
+    let mut leftovers = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let ours = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
         if ours && !entry.file_type()?.is_dir() && !is_in_use(&entry.path()) {
-            left.push(entry.path());
+            leftovers.push(entry.path());
         }
     }
-    left.sort();
-    Ok(left)
+    leftovers.sort();
+    Ok(leftovers)
 }
 
-/// Removes what [`unfinished`] found, unless somebody has it now. Idempotent.
+/// Removes a file that [`unfinished`] returned, unless another process has locked it since. Idempotent.
 pub fn remove_unfinished(path: &Path) -> io::Result<()> {
-    // The lock is held until it is gone: its writer may just be about to take it.
-    match hold(path) {
+    // Holds the lock until the file is removed, since its writer may just be about to take the lock.
+    match try_hold(path) {
         Holder::Us(_) | Holder::Nobody => remove_file_if_there(path).map(drop),
         Holder::Other => Ok(()),
     }
 }
 
-/// Whether the file or directory at `path` is locked by somebody who works on it, or can't be looked at.
+/// Whether another process has locked the file or directory at `path`, or it can't be opened.
 pub fn is_in_use(path: &Path) -> bool {
-    matches!(hold(path), Holder::Other)
+    matches!(try_hold(path), Holder::Other)
 }
 
-/// Who has the lock of a file or a directory.
+/// The holder of the lock on a file or directory.
 enum Holder {
     Us(#[expect(dead_code, reason = "held until it is dropped")] std::fs::File),
     Nobody,
     Other,
 }
 
-fn hold(path: &Path) -> Holder {
+/// Takes the lock on the file or directory at `path` if it is free.
+fn try_hold(path: &Path) -> Holder {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    // What can't be locked, as a link or a FIFO, has no writer that would.
+    // Writers only lock files and directories, so others, such as links and FIFOs, have no holder.
     let file = match rustix::fs::open(path, flags, Mode::empty()).map(std::fs::File::from) {
-        Ok(file) if file.metadata().is_ok_and(|found| found.is_file() || found.is_dir()) => file,
+        Ok(file) if file.metadata().is_ok_and(|it| it.is_file() || it.is_dir()) => file,
         Ok(_) => return Holder::Nobody,
         Err(rustix::io::Errno::LOOP | rustix::io::Errno::NOENT) => return Holder::Nobody,
         Err(_) => return Holder::Other,
@@ -134,7 +134,7 @@ fn hold(path: &Path) -> Holder {
     }
 }
 
-/// Renames `from` to `to` unless `to` exists, which is `AlreadyExists`. One system call
+/// Renames `from` to `to`; if `to` exists, fails with `AlreadyExists`. A single system call
 /// (`renameat2(2)` with `RENAME_NOREPLACE`), so two callers can't both succeed.
 pub fn rename_exclusively(from: &Path, to: &Path) -> io::Result<()> {
     rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(|errno| {
@@ -150,8 +150,8 @@ pub fn sync_directory(directory: &Path) -> io::Result<()> {
     fs::File::open(directory)?.sync_all()
 }
 
-/// Makes everything below `directory` durable. One call for any number of files; it waits for what
-/// others wrote to the same file system, too.
+/// Makes everything below `directory` durable, with one system call for any number of files. Also waits
+/// for other processes' writes to the same file system.
 pub fn sync_all_below(directory: &Path) -> io::Result<()> {
     let directory = fs::File::open(directory)?;
     #[cfg(target_os = "linux")]
@@ -164,41 +164,42 @@ pub fn sync_all_below(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the file at `path`; one that is not there is no error. Returns whether it was there.
+/// Removes the file at `path`. Returns whether it existed.
 pub fn remove_file_if_there(path: &Path) -> io::Result<bool> {
-    absent_is_fine(fs::remove_file(path))
+    existed(fs::remove_file(path))
 }
 
-/// Removes the directory at `path` and all below it, following no link; one that is not there is
-/// no error. Returns whether it was there.
+/// Removes the directory at `path` and everything below it, without following links. Returns whether it
+/// existed.
 pub fn remove_tree_if_there(path: &Path) -> io::Result<bool> {
-    absent_is_fine(fs::remove_dir_all(path))
+    existed(fs::remove_dir_all(path))
 }
 
-/// Opens what is at `path` for reading, at once: a FIFO would keep whoever opens it waiting for its
-/// writer, and a terminal would become this process's own.
+/// Opens `path` for reading, whatever its file type, without blocking on a FIFO and without acquiring a
+/// controlling terminal.
 pub fn open_to_read(path: &Path) -> io::Result<fs::File> {
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     fs::OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
-/// The same, and a device, a FIFO or a socket, which may never end, is `InvalidData`.
+/// Like [`open_to_read`], but refuses devices, FIFOs and sockets with `InvalidData`: reading one may never
+/// end.
 pub fn open_file(path: &Path) -> io::Result<fs::File> {
     open_with_metadata(path).map(|(file, _)| file)
 }
 
 fn open_with_metadata(path: &Path) -> io::Result<(fs::File, Metadata)> {
     let file = open_to_read(path)?;
-    let found = file.metadata()?;
-    // Reading a directory has an error of its own.
-    match found.is_file() || found.is_dir() {
-        true => Ok((file, found)),
-        false => Err(invalid(path, "no file")),
+    let metadata = file.metadata()?;
+    // Reading a directory fails with an error of its own.
+    match metadata.is_file() || metadata.is_dir() {
+        true => Ok((file, metadata)),
+        false => Err(invalid(path, "not a file")),
     }
 }
 
-/// The bytes of the file at `path`, at most [`MAX_READ`]. What is larger, or no file, is `InvalidData`:
-/// agents write beside us, and nothing that they leave may hold up a command or fill the memory.
+/// The bytes of the file at `path`. A file larger than [`MAX_READ`], or not a regular one, is
+/// `InvalidData`: an agent's files must not block a command or fill its memory.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let bytes = read_up_to(path, MAX_READ + 1)?;
     match bytes.len() as u64 > MAX_READ {
@@ -207,24 +208,24 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// At most the first `max` bytes of the file at `path`, opened like [`open_file`]. What is in it when it is
-/// opened is read, and where the file system tells how much that is, not a call is made to see its end.
+/// At most the first `max` bytes of the file at `path`, opened like [`open_file`]. Reads at most the size
+/// that the file has when it is opened, which saves the system call that would find the end.
 pub fn read_up_to(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    let (file, found) = open_with_metadata(path)?;
+    let (file, metadata) = open_with_metadata(path)?;
     let mut bytes = Vec::with_capacity(1024);
-    // Files of the kernel's own have no size.
-    let there = if found.is_file() && found.len() > 0 { found.len() } else { max };
-    file.take(max.min(there)).read_to_end(&mut bytes)?;
+    // Files in `/proc` report the size 0.
+    let size = if metadata.is_file() && metadata.len() > 0 { metadata.len() } else { max };
+    file.take(max.min(size)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The text of the file at `path`, otherwise like [`read`].
+/// Like [`read`], as text.
 pub fn read_to_string(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// The bytes of the file at `path`, or `None` if there is none; otherwise like [`read`].
+/// Like [`read`]; `None` if the file is absent.
 pub fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -233,11 +234,11 @@ pub fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn invalid(path: &Path, what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("`{}` is {what}", path.display()))
+fn invalid(path: &Path, reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("`{}` is {reason}", path.display()))
 }
 
-fn absent_is_fine(result: io::Result<()>) -> io::Result<bool> {
+fn existed(result: io::Result<()>) -> io::Result<bool> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -247,7 +248,7 @@ fn absent_is_fine(result: io::Result<()>) -> io::Result<bool> {
 
 fn parent(path: &Path) -> io::Result<&Path> {
     path.parent().ok_or_else(|| {
-        let message = format!("`{}` has no directory", path.display());
+        let message = format!("`{}` has no parent directory", path.display());
         io::Error::new(io::ErrorKind::InvalidInput, message)
     })
 }
@@ -257,25 +258,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_several_that_create_a_file_one_does_and_all_find_it_whole() {
+    fn one_of_several_concurrent_callers_creates_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        let made: Vec<_> = std::thread::scope(|scope| {
+        let results: Vec<_> = std::thread::scope(|scope| {
             let create = |n: u8| {
                 let path = &path;
                 scope.spawn(move || {
-                    let made = create_durably(path, &[n; 4096], 0o600).unwrap();
-                    (made.then_some(n), fs::read(path).unwrap())
+                    let created = create_durably(path, &[n; 4096], 0o600).unwrap();
+                    (created.then_some(n), fs::read(path).unwrap())
                 })
             };
             let all: Vec<_> = (0..8).map(create).collect();
             all.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        let makers: Vec<_> = made.iter().filter_map(|(made, _)| *made).collect();
-        assert_eq!(makers.len(), 1);
-        assert!(made.iter().all(|(_, read)| *read == [makers[0]; 4096]));
+        let creators: Vec<_> = results.iter().filter_map(|(creator, _)| *creator).collect();
+        assert_eq!(creators.len(), 1);
+        assert!(results.iter().all(|(_, read)| *read == [creators[0]; 4096]));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left over");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file remains");
     }
 
     #[test]
@@ -286,24 +287,24 @@ mod tests {
         write_durably(&path, b"two", 0o600).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file remains");
     }
 
     #[test]
-    fn nothing_is_waited_for_and_nothing_read_without_end() {
+    fn reads_neither_block_nor_fill_the_memory() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
         assert_eq!(read_if_there(&path).unwrap(), None);
-        let refused = |what: &str| {
+        let refused = |reason: &str| {
             let error = read_if_there(&path).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
-            assert_eq!(error.to_string(), format!("`{}` is {what}", path.display()));
+            assert_eq!(error.to_string(), format!("`{}` is {reason}", path.display()));
             fs::remove_file(&path).unwrap();
         };
         rustix::fs::mkfifoat(CWD, &path, rustix::fs::Mode::RWXU).unwrap();
-        refused("no file");
+        refused("not a file");
         std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
-        refused("no file");
+        refused("not a file");
         fs::File::create(&path).unwrap().set_len(MAX_READ + 1).unwrap();
         refused("larger than 1024 KiB");
         fs::File::create(&path).unwrap().set_len(MAX_READ).unwrap();
@@ -311,21 +312,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_written_is_told_from_what_a_crash_left() {
+    fn only_unlocked_temporary_files_are_leftovers() {
         let dir = tempfile::tempdir().unwrap();
-        let written = temporary(dir.path(), 0o600).unwrap();
-        let left = dir.path().join(format!("{TEMPORARY}left"));
+        let locked = temporary(dir.path(), 0o600).unwrap();
+        let leftover = dir.path().join(format!("{TEMPORARY}left"));
         let link = dir.path().join(format!("{TEMPORARY}link"));
         let agents = dir.path().join(".hermes-notes");
-        fs::write(&left, "half").unwrap();
+        fs::write(&leftover, "half").unwrap();
         fs::write(&agents, "mine").unwrap();
         std::os::unix::fs::symlink(&agents, &link).unwrap();
-        assert_eq!(unfinished(dir.path()).unwrap(), [left.clone(), link.clone()]);
-        for path in [written.path(), &left, &link] {
+        assert_eq!(unfinished(dir.path()).unwrap(), [leftover.clone(), link.clone()]);
+        for path in [locked.path(), &leftover, &link] {
             remove_unfinished(path).unwrap();
         }
-        assert!(written.path().exists() && agents.exists());
-        assert!(!left.exists() && link.symlink_metadata().is_err());
+        assert!(locked.path().exists() && agents.exists());
+        assert!(!leftover.exists() && link.symlink_metadata().is_err());
     }
 
     #[test]

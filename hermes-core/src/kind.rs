@@ -1,16 +1,16 @@
-//! What a backend is called.
+//! [`Kind`]: the name of a kind of backend.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// The name of a kind of backend, like `s6` or `systemd`. A backend brings its own: the core has no list
-/// of them. Two kinds are the same if their names are.
+/// The name of a kind of backend, like `s6` or `systemd`. Each backend defines its own; the core has no
+/// list. Kinds with the same name are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind(&'static str);
 
 impl Kind {
-    /// No service manager supervises gateways here.
+    /// The kind without a service manager.
     pub const NONE: Self = Self("none");
 
     /// The kind called `name`: a short lower-case word.

@@ -1,7 +1,7 @@
-//! Who listens on a port, as far as this user may see.
+//! The sockets and processes that listen on a port.
 //!
-//! Source: proc(5), `/proc/net/tcp`: a listening socket's inode is there for all to read; the process
-//! that has it shows it among its descriptors (`/proc/PID/fd`), to its own user and to root.
+//! Source: proc(5). `/proc/net/tcp`, which every user may read, has the inode of each listening socket. The
+//! process has that inode among its descriptors (`/proc/PID/fd`), which only its user and root may read.
 
 use std::io;
 use std::net::IpAddr;
@@ -13,23 +13,23 @@ use crate::proc::Proc;
 /// The state of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
 
-/// A socket that listens.
+/// A listening socket.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// The address that it listens at.
+    /// The address that it listens on.
     pub address: IpAddr,
     inode: u64,
 }
 
-/// The sockets that listen on `port` in this process's network namespace, whoever has them. Tables that
-/// can't be read count as empty.
+/// The sockets of all users that listen on `port` in this process's network namespace. Tables that can't
+/// be read count as empty.
 pub fn on_port(proc: &Proc, port: u16) -> Vec<Listener> {
     let tables = ["net/tcp", "net/tcp6"];
     let tables = tables.iter().filter_map(|table| fs::read_to_string(proc.root.join(table)).ok());
     tables.flat_map(|table| listening(&table, port)).collect()
 }
 
-/// A process that has one of `listeners`; `None` if this user may see none.
+/// A process with one of `listeners`; `None` if there is none whose descriptors this user may read.
 pub fn process(proc: &Proc, listeners: &[Listener]) -> Option<u32> {
     proc.processes().ok()?.into_iter().find(|pid| {
         let Ok(descriptors) = fs::read_dir(proc.file(*pid, "fd")) else { return false };
@@ -41,7 +41,7 @@ pub fn process(proc: &Proc, listeners: &[Listener]) -> Option<u32> {
     })
 }
 
-/// Whether a failure to listen is permanent. A port may become free, an address or a host name come up.
+/// Whether a failure to listen is permanent. A port may become free, an address or host name available.
 pub fn is_permanent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
 }
@@ -58,7 +58,7 @@ fn listening(table: &str, port: u16) -> Vec<Listener> {
     table.lines().skip(1).filter_map(listener).collect()
 }
 
-/// An address as the kernel prints it: numbers of 32 bits in hexadecimal, in the machine's own order.
+/// Parses an address as the kernel prints it: hexadecimal 32-bit numbers in the machine's byte order.
 fn address(text: &str) -> Option<IpAddr> {
     let word = |at: usize| {
         let digits = text.get(at * 8..at * 8 + 8)?;

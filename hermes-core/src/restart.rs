@@ -1,4 +1,4 @@
-//! The rules of restarting that hold under every backend, and the words for a gateway that is parked.
+//! The restart policy that all backends share, and the reasons for parking a gateway.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,30 +6,30 @@ use std::time::Duration;
 use crate::fsutil;
 use crate::status::Exit;
 
-/// A gateway exits with this when its configuration can't become right by itself (`sysexits.h`).
+/// The exit code of a gateway whose configuration is invalid (`EX_CONFIG` of `sysexits.h`).
 pub const EXIT_CONFIG: i32 = 78;
-/// A gateway exits with this to be started again at once (`EX_TEMPFAIL`).
+/// The exit code of a gateway that requests an immediate restart (`EX_TEMPFAIL`).
 pub const EXIT_RESTART: i32 = 75;
-/// So many deaths within [`WINDOW`] park a gateway.
+/// The number of deaths within [`WINDOW`] after which a gateway is parked.
 pub const DEATHS: usize = 10;
-/// Deaths longer ago than this are not counted for parking.
+/// The period in which deaths are counted.
 pub const WINDOW: Duration = Duration::from_secs(600);
 
-/// Why a gateway is parked that exited with [`EXIT_CONFIG`]: what it said itself, if it did.
+/// The reason for parking a gateway that exited with [`EXIT_CONFIG`]: its own message, if there is one.
 pub fn hopeless(fault: Option<String>) -> String {
     fault.unwrap_or_else(|| {
-        format!("its configuration is wrong (exit {EXIT_CONFIG}); its log says what")
+        format!("its configuration is wrong (exit {EXIT_CONFIG}); its log has the reason")
     })
 }
 
-/// Why a gateway is parked that died `count` times within `window`, at last with `exit`.
+/// The reason for parking a gateway that died `count` times within `window`, the last time with `exit`.
 pub fn crash_loop(count: usize, window: Duration, exit: Exit, fault: Option<String>) -> String {
     let minutes = window.as_secs() / 60;
-    let why = fault.unwrap_or_else(|| format!("last with {exit}; its log says more"));
-    format!("it died {count} times within {minutes} minutes, {why}")
+    let last = fault.unwrap_or_else(|| format!("last with {exit}; its log says more"));
+    format!("it died {count} times within {minutes} minutes, {last}")
 }
 
-/// What a gateway said of why it could not start, in the file at `path`; `None` if nothing.
+/// A gateway's own message about its failed start, from the file at `path`; `None` if there is none.
 pub fn fault(path: &Path) -> Option<String> {
     let bytes = fsutil::read_if_there(path).ok()??;
     let text = String::from_utf8(bytes).ok()?;

@@ -1,12 +1,12 @@
-//! Text that passes through sh(1) unchanged: quoted values, and the variables that a script can export.
+//! Quoting for sh(1), and a check of variables that a service script exports.
 //!
-//! Rendered service scripts and the commands that messages suggest both quote with [`quote`].
+//! Used for rendered service scripts and for commands in messages.
 
 use thiserror::Error;
 
 use crate::home::env;
 
-/// Whether a gateway's environment may hold `name=value`.
+/// Checks that a profile may set the variable `name` to `value` for its gateway.
 pub fn check_variable(name: &str, value: &str) -> Result<(), BadVariable> {
     let refused = |reason| BadVariable { name: name.to_owned(), reason };
     let mut bytes = name.bytes();
@@ -15,7 +15,7 @@ pub fn check_variable(name: &str, value: &str) -> Result<(), BadVariable> {
         return Err(refused("it is not a shell identifier"));
     }
     if env::DECIDING.contains(&name) {
-        return Err(refused("it is the supervision tree's alone"));
+        return Err(refused("it is reserved for the supervision tree"));
     }
     if value.contains('\0') {
         return Err(refused("its value contains a NUL byte"));
@@ -23,7 +23,7 @@ pub fn check_variable(name: &str, value: &str) -> Result<(), BadVariable> {
     Ok(())
 }
 
-/// Quotes `value` for sh(1): in single quotes nothing has a meaning but the closing quote.
+/// Quotes `value` for sh(1) in single quotes, unless it only has harmless characters.
 pub fn quote(value: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:@%,".contains(&b);
     if !value.is_empty() && value.bytes().all(plain) {
@@ -32,7 +32,7 @@ pub fn quote(value: &str) -> String {
     format!("'{}'", value.replace('\'', r"'\''"))
 }
 
-/// A variable that a gateway's environment can't hold.
+/// Why a profile may not set a variable for its gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the variable `{}` can't be passed to a gateway: {reason}", .name.escape_debug())]
 pub struct BadVariable {

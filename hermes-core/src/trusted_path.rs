@@ -1,8 +1,8 @@
-//! The way to a path: who, beside root, decides what it leads to.
+//! Trusted paths: whether only root can change which file a path leads to.
 //!
-//! Whoever may write in a directory on the way can put another thing, or a link, in the place of what
-//! is there. So a path is as trustworthy as the least of the directories and links that it is followed
-//! through. Where all of them are root's, nobody can change that between a look and an act.
+//! A user who can write to a directory on a path can replace the next entry, for example by a link. So a
+//! path is trusted only if root owns every directory and link that its resolution goes through. Then no
+//! other user can change it between a check and the use.
 
 use std::ffi::OsString;
 use std::fs::Metadata;
@@ -12,25 +12,25 @@ use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 
-/// As many as the kernel follows (path_resolution(7)).
+/// The kernel's limit on symbolic links in a path (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
-/// Somebody but root who decides what a path leads to.
+/// An entry on a path that another user than root can change.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UntrustedOwner {
-    /// Where on the way.
+    /// The directory, link or file.
     pub at: PathBuf,
-    /// The uid and gid of its owner; `None` where everybody may write.
+    /// The uid and gid of its owner; `None` if every user may write to it.
     pub owner: Option<(u32, u32)>,
 }
 
-/// The first one on the way to `path`, which is absolute, or at its end; `None` if only root decides. What
-/// is not there will be its maker's.
+/// The first untrusted entry on the absolute path `path`, its end included; `None` if only root can change
+/// the path. Stops at the first missing entry, whose creator will own it.
 pub fn untrusted_owner(path: &Path) -> io::Result<Option<UntrustedOwner>> {
-    stranger_to(Trusted::of_this_namespace()?, path)
+    first_untrusted(TrustedOwners::of_this_namespace()?, path)
 }
 
-fn stranger_to(trusted: Trusted, path: &Path) -> io::Result<Option<UntrustedOwner>> {
+fn first_untrusted(trusted: TrustedOwners, path: &Path) -> io::Result<Option<UntrustedOwner>> {
     let mut pending = steps(path);
     let mut at = PathBuf::from("/");
     let mut links = 0;
@@ -44,7 +44,7 @@ fn stranger_to(trusted: Trusted, path: &Path) -> io::Result<Option<UntrustedOwne
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             metadata => metadata?,
         };
-        if let Some(owner) = judge(&trusted, &metadata, pending.is_empty()) {
+        if let Some(owner) = untrusted_writer(&trusted, &metadata, pending.is_empty()) {
             return Ok(Some(UntrustedOwner { at: next, owner }));
         }
         if !metadata.is_symlink() {
@@ -60,33 +60,37 @@ fn stranger_to(trusted: Trusted, path: &Path) -> io::Result<Option<UntrustedOwne
     Ok(None)
 }
 
-/// The steps of a path, the first one last.
+/// The components of a path in reverse order.
 fn steps(path: &Path) -> Vec<OsString> {
     let named = |step: &Component<'_>| !matches!(step, Component::CurDir);
     let steps = path.components().filter(named);
     steps.map(|step| step.as_os_str().to_owned()).rev().collect()
 }
 
-/// Who else may change what is there, if anybody may: its owner, or everybody (`Some(None)`).
-fn judge(trusted: &Trusted, metadata: &Metadata, last: bool) -> Option<Option<(u32, u32)>> {
-    if !trusted.owner(metadata.uid()) {
+/// The untrusted user who can change an entry: its owner, or every user (`Some(None)`).
+fn untrusted_writer(
+    trusted: &TrustedOwners,
+    metadata: &Metadata,
+    last: bool,
+) -> Option<Option<(u32, u32)>> {
+    if !trusted.contains(metadata.uid()) {
         return Some(Some((metadata.uid(), metadata.gid())));
     }
-    // In a sticky directory everybody may make entries, but not replace those of others.
-    let kept = metadata.mode() & 0o1000 != 0 && !last;
-    let open = metadata.is_dir() && metadata.mode() & 0o002 != 0;
-    (open && !kept).then_some(None)
+    // In a sticky directory users can create entries, but not replace those of other users.
+    let sticky = metadata.mode() & 0o1000 != 0 && !last;
+    let writable = metadata.is_dir() && metadata.mode() & 0o002 != 0;
+    (writable && !sticky).then_some(None)
 }
 
-/// Whose directories are as good as root's own.
-struct Trusted {
+/// The users who are trusted like root.
+struct TrustedOwners {
     user: u32,
-    /// The users that this namespace has. Of the others, who made the namespace is one: whatever runs in it
-    /// as root is theirs already (user_namespaces(7)).
+    /// The ranges of user IDs that this user namespace maps. Unmapped users are trusted, because the creator
+    /// of the namespace is one, and controls every process in it anyway (user_namespaces(7)).
     mapped: Vec<(u32, u32)>,
 }
 
-impl Trusted {
+impl TrustedOwners {
     fn of_this_namespace() -> io::Result<Self> {
         let map = fs::read_to_string("/proc/self/uid_map")?;
         let range = |line: &str| {
@@ -96,7 +100,7 @@ impl Trusted {
         Ok(Self { user: 0, mapped: map.lines().filter_map(range).collect() })
     }
 
-    fn owner(&self, uid: u32) -> bool {
+    fn contains(&self, uid: u32) -> bool {
         let is_mapped = self.mapped.iter().any(|(first, count)| uid.wrapping_sub(*first) < *count);
         uid == self.user || uid == 0 || !is_mapped
     }
@@ -108,10 +112,10 @@ mod tests {
 
     use super::*;
 
-    /// As root sees it, in the place of whoever runs the test.
+    /// Trusts the user who runs the test in place of root.
     fn untrusted_owner(path: &Path) -> io::Result<Option<UntrustedOwner>> {
         let user = rustix::process::geteuid().as_raw();
-        stranger_to(Trusted { user, ..Trusted::of_this_namespace()? }, path)
+        first_untrusted(TrustedOwners { user, ..TrustedOwners::of_this_namespace()? }, path)
     }
 
     fn chmod(path: &Path, mode: u32) {
@@ -125,7 +129,7 @@ mod tests {
         fs::create_dir_all(&home).unwrap();
         assert_eq!(untrusted_owner(&home).unwrap(), None, "below a sticky /tmp");
         assert_eq!(untrusted_owner(&home.join("not/there")).unwrap(), None);
-        for (at, mode, whose) in [
+        for (at, mode, owner) in [
             (home.clone(), 0o777, Some(None)),
             (home.clone(), 0o1777, Some(None)),
             (dir.path().join("a"), 0o777, Some(None)),
@@ -133,7 +137,7 @@ mod tests {
         ] {
             chmod(&at, mode);
             let found = untrusted_owner(&home).unwrap();
-            assert_eq!(found.map(|it| it.owner), whose, "{mode:o} on {}", at.display());
+            assert_eq!(found.map(|it| it.owner), owner, "{mode:o} on {}", at.display());
             chmod(&at, 0o755);
         }
     }
@@ -145,7 +149,7 @@ mod tests {
         for name in ["open", "home", "straight"] {
             fs::create_dir(path(name)).unwrap();
         }
-        // The end is the same either way; one of them leads through what is open to all.
+        // Both links lead to `home`, but one through a directory that every user can write to.
         symlink("../home", path("open/link")).unwrap();
         symlink("open/link", path("through")).unwrap();
         symlink(path("home"), path("straight/link")).unwrap();
@@ -159,14 +163,14 @@ mod tests {
 
     #[test]
     fn an_owner_counts_whom_this_namespace_has() {
-        let root = Trusted { user: 0, mapped: vec![(0, 1), (100, 10)] };
-        let trusted = [0, 100, 109, 110, 65_534].map(|uid| root.owner(uid));
+        let root = TrustedOwners { user: 0, mapped: vec![(0, 1), (100, 10)] };
+        let trusted = [0, 100, 109, 110, 65_534].map(|uid| root.contains(uid));
         assert_eq!(trusted, [true, false, false, true, true]);
         let dir = tempfile::tempdir().unwrap();
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-        let other = Trusted { user: uid + 1, mapped: vec![(uid, 2)] };
-        let found = stranger_to(other, dir.path()).unwrap().map(|it| (it.at, it.owner));
-        // Root is nobody's stranger.
+        let other = TrustedOwners { user: uid + 1, mapped: vec![(uid, 2)] };
+        let found = first_untrusted(other, dir.path()).unwrap().map(|it| (it.at, it.owner));
+        // Root is always trusted.
         let expected = (uid != 0).then(|| (dir.path().to_owned(), Some((uid, gid))));
         assert_eq!(found, expected);
     }

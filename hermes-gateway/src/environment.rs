@@ -35,7 +35,7 @@ pub(crate) fn of(
         let reserved = names::DECIDING.contains(&name.as_str());
         if reserved {
             log::warn!(
-                "`gateway.env.{name}` in `{}` is ignored: it is the supervision tree's alone",
+                "`gateway.env.{name}` in `{}` is ignored: it is reserved for the supervision tree",
                 config.display()
             );
         }

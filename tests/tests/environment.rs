@@ -198,7 +198,7 @@ fn an_unreadable_dotenv_parks() {
     fs::remove_file(&dotenv).expect("it is there");
     rustix::fs::mknodat(CWD, &dotenv, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a FIFO");
     env.give(&dotenv);
-    parks("is no regular file");
+    parks("is not a regular file");
     fs::remove_file(&dotenv).expect("it is there");
     write_secret(env, &dotenv, &format!("A={}", "s3cret".repeat(30_000)));
     let outcome = env.hermes(["gateway", "start", "coder"]).fails_with(1);

@@ -1,38 +1,38 @@
-//! From text to bindings, statement by statement as python-dotenv's `parser.py` does it.
+//! Text to bindings, statement by statement, like python-dotenv's `parser.py`.
 //!
-//! Its regular expressions are spelt out here. Where one of them would look back (a quoted value
-//! whose end is nowhere but behind a backslash), the function that stands for it says so.
+//! Implements its regular expressions by hand. Where an expression would backtrack (a quoted value that
+//! ends only after a backslash), the function says so.
 
-/// A name with what stands behind its `=`, quotes and escapes undone.
+/// A name and its value, without quotes and escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
     /// The name.
     pub name: String,
-    /// The value; `None` where there is no `=`.
+    /// The value; `None` without a `=`.
     pub value: Option<String>,
-    /// The line that the name stands in, from 1.
+    /// The line of the name, from 1.
     pub line: usize,
 }
 
-/// What a text says.
+/// The result of [`parse`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parsed {
-    /// In the order of the text; one name may be there more than once.
+    /// In the order of the text; a name may occur more than once.
     pub bindings: Vec<Binding>,
-    /// Where statements begin that are none. Each is given up at the end of its line.
+    /// The lines of invalid statements. Parsing continues on the next line.
     pub bad_lines: Vec<usize>,
 }
 
-/// Reads `text`. Line ends of all systems are the same, as for Python's `open`.
+/// Parses `text`. Accepts the line ends of all systems, like Python's `open`.
 pub fn parse(text: &str) -> Parsed {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut reader = Reader { rest: &text };
     let mut parsed = Parsed::default();
-    let (mut line, mut seen) = (1, text.as_str());
+    let (mut line, mut counted) = (1, text.as_str());
     loop {
         reader.skip(is_space);
-        line += lines_between(seen, reader.rest);
-        seen = reader.rest;
+        line += lines_between(counted, reader.rest);
+        counted = reader.rest;
         if reader.rest.is_empty() {
             return parsed;
         }
@@ -48,7 +48,7 @@ pub fn parse(text: &str) -> Parsed {
     }
 }
 
-/// How many lines end in `text` before `rest`, its own end.
+/// The number of line ends in `text` before its suffix `rest`.
 fn lines_between(text: &str, rest: &str) -> usize {
     text[..text.len() - rest.len()].matches('\n').count()
 }
@@ -58,7 +58,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Name and value; `None` where there is no statement, and the rest is what could not be read.
+    /// The name and value of a statement, both `None` for a comment. `None` for an invalid statement.
     fn statement(&mut self) -> Option<(Option<String>, Option<String>)> {
         if let Some(rest) = self.rest.strip_prefix("export")
             && rest.starts_with(is_blank)
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
         if self.rest.starts_with('#') {
             self.skip(|c| c != '\n');
         }
-        // A line end that is there is skipped with what is before the next statement.
+        // `parse` skips the line end.
         (self.rest.is_empty() || self.rest.starts_with('\n')).then_some((name, value))
     }
 
@@ -101,8 +101,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is between this quote and the next one without a backslash before it. If all others have
-    /// one, the last of them ends the value after all, and the backslash is its last character.
+    /// The text up to the next quote without a backslash before it. If every quote has a backslash, the
+    /// last one ends the value, and the backslash is the last character of the value.
     fn quoted(&mut self, quote: char) -> Option<&'a str> {
         let inner = &self.rest[1..];
         let mut quotes = inner.match_indices(quote).map(|(at, _)| at);
@@ -112,9 +112,9 @@ impl<'a> Reader<'a> {
         Some(&inner[..end])
     }
 
-    /// Goes past what `these` holds for, and returns it.
-    fn skip(&mut self, these: impl Fn(char) -> bool) -> &'a str {
-        let rest = self.rest.trim_start_matches(these);
+    /// Skips and returns the leading characters that match.
+    fn skip(&mut self, matches: impl Fn(char) -> bool) -> &'a str {
+        let rest = self.rest.trim_start_matches(matches);
         let skipped = &self.rest[..self.rest.len() - rest.len()];
         self.rest = rest;
         skipped
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The value of a line without quotes: up to the first blank with `#` behind it.
+/// An unquoted value: the text up to the first `#` after a blank.
 fn unquoted(line: &str) -> &str {
     let is_comment = |at: &usize| line[..*at].ends_with(is_space);
     let comment = line.match_indices('#').map(|(at, _)| at).find(is_comment);
@@ -141,8 +141,8 @@ fn unescape(text: &str, escape: fn(char) -> Option<char>) -> String {
         plain.push_str(&rest[..at]);
         rest = &rest[at + 1..];
         match rest.chars().next().and_then(|c| Some((c, escape(c)?))) {
-            Some((c, meant)) => {
-                plain.push(meant);
+            Some((c, unescaped)) => {
+                plain.push(unescaped);
                 rest = &rest[c.len_utf8()..];
             }
             None => plain.push('\\'),
@@ -170,7 +170,7 @@ fn double_escape(c: char) -> Option<char> {
     })
 }
 
-/// What Python's `\s` matches: the white space of Unicode and four separators of ASCII.
+/// Whether Python's `\s` matches: Unicode white space and four ASCII separators.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
 }

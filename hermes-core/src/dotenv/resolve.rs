@@ -1,15 +1,15 @@
-//! Fills in `${NAME}` and `${NAME:-default}`, as python-dotenv's `variables.py` and `override=True` do.
+//! Expands `${NAME}` and `${NAME:-default}`, like python-dotenv's `variables.py` with `override=True`.
 //!
-//! It happens in single quotes, too, and what was filled in is not looked at again. A default is for
-//! a variable that is not there, not for an empty one.
+//! Expands in single quotes too, but not in expanded text. A default replaces an unset variable, not an
+//! empty one.
 
 use std::collections::HashMap;
 
 use super::Binding;
 
-/// The variables of `bindings`, each once: where it stood first, with the value it had last. What is
-/// not set above a line is looked up in `outside`. A value is `None` for a name without `=`, which
-/// hides even a variable outside.
+/// The variables of `bindings`, each once: at its first place, with its last value. A variable that is not
+/// set above a line is looked up in `outside`. A name without `=` has the value `None`, and hides the
+/// variable of `outside`.
 pub fn resolve<'a>(
     bindings: impl IntoIterator<Item = &'a Binding>,
     outside: impl Fn(&str) -> Option<String>,
@@ -21,7 +21,7 @@ pub fn resolve<'a>(
             Some(place) => Some(resolved[*place].1.clone().unwrap_or_default()),
             None => outside(name),
         };
-        let value = value.as_ref().map(|value| fill(value, lookup));
+        let value = value.as_ref().map(|value| expand(value, lookup));
         match places.get(name.as_str()) {
             Some(place) => resolved[*place].1 = value,
             None => {
@@ -33,29 +33,29 @@ pub fn resolve<'a>(
     resolved
 }
 
-fn fill(value: &str, lookup: impl Fn(&str) -> Option<String>) -> String {
-    let mut filled = String::with_capacity(value.len());
+fn expand(value: &str, lookup: impl Fn(&str) -> Option<String>) -> String {
+    let mut expanded = String::with_capacity(value.len());
     let mut rest = value;
     while let Some(at) = rest.find("${") {
-        filled.push_str(&rest[..at]);
+        expanded.push_str(&rest[..at]);
         rest = &rest[at..];
         match variable(&rest[2..]) {
-            Some((name, default, behind)) => {
+            Some((name, default, after)) => {
                 let default = || default.unwrap_or_default().to_owned();
-                filled.push_str(&lookup(name).unwrap_or_else(default));
-                rest = behind;
+                expanded.push_str(&lookup(name).unwrap_or_else(default));
+                rest = after;
             }
             None => {
-                filled.push('$');
+                expanded.push('$');
                 rest = &rest[1..];
             }
         }
     }
-    filled.push_str(rest);
-    filled
+    expanded.push_str(rest);
+    expanded
 }
 
-/// Name, default, and what is behind `}`.
+/// The name, the default, and the text after `}`.
 fn variable(text: &str) -> Option<(&str, Option<&str>, &str)> {
     let (name, rest) = text.split_at(text.find(['}', ':'])?);
     match rest.strip_prefix(":-") {

@@ -1,5 +1,4 @@
-//! What lines mean, what is warned of, and which files are refused. `tests/tests/dotenv.rs` asks
-//! python-dotenv itself.
+//! Statements, warnings and refused files. `tests/tests/dotenv.rs` compares with python-dotenv itself.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -9,7 +8,7 @@ use rustix::fs::{CWD, FileType, Mode};
 
 use super::*;
 
-/// The variables of `text` where `OUTSIDE` is set to `out` and `EMPTY` to nothing.
+/// The variables of `text`, with `OUTSIDE=out` and `EMPTY=` in the environment.
 fn read(text: &str) -> Vec<(String, Option<String>)> {
     let outside = |name: &str| match name {
         "OUTSIDE" => Some("out".to_owned()),
@@ -54,7 +53,7 @@ fn values() {
 }
 
 #[test]
-fn other_variables_are_filled_in() {
+fn variables_are_expanded() {
     means("A=${OUTSIDE}:${NONE}:${NONE:-d}:${EMPTY:-d}", &[("A", "out::d:")]);
     means("A=1\nB='${A}'\nA=2\nC=${A}", &[("A", "2"), ("B", "1"), ("C", "2")]);
     means("OUTSIDE=${OUTSIDE}er\nA=${OUTSIDE}", &[("OUTSIDE", "outer"), ("A", "outer")]);
@@ -67,7 +66,7 @@ fn other_variables_are_filled_in() {
 }
 
 #[test]
-fn lines_that_say_nothing_are_named_and_cost_only_themselves() {
+fn invalid_lines_are_reported_and_skipped() {
     let parsed = parse("A=1\n\n=x\nB='2\nC=3 \"x\"\nD=\"4\n4\"x\nE\n5=\n");
     assert_eq!(parsed.bad_lines, [3, 4, 6]);
     let found: Vec<_> =
@@ -77,7 +76,7 @@ fn lines_that_say_nothing_are_named_and_cost_only_themselves() {
 
 proptest! {
     #[test]
-    fn no_text_is_too_strange(text in "(?s).{0,60}", nasty in "[A'\"\\\\=# \n\r\t${}:-]{0,60}") {
+    fn any_text_is_parsed(text in "(?s).{0,60}", nasty in "[A'\"\\\\=# \n\r\t${}:-]{0,60}") {
         for text in [text, nasty] {
             let lines = text.lines().count().max(1) + text.matches('\r').count();
             let parsed = parse(&text);
@@ -105,7 +104,7 @@ impl File {
         self.0.path().join(".env")
     }
 
-    /// What is said instead of the variables.
+    /// The error, and whether it is permanent.
     #[track_caller]
     fn refused(&self) -> (String, bool) {
         let error = load(&self.path()).unwrap_err();
@@ -135,22 +134,22 @@ fn warnings_name_the_line_and_no_value() {
         warnings,
         [
             "line 5 of `W/.env` is ignored: it is not of the form NAME=value",
-            "`HERMES_HOME` in line 2 of `W/.env` is ignored: it is the supervision tree's alone",
-            "line 4 of `W/.env` is ignored: no environment can hold it",
-            "line 6 of `W/.env` is ignored: no environment can hold it",
+            "`HERMES_HOME` in line 2 of `W/.env` is ignored: it is reserved for the supervision tree",
+            "line 4 of `W/.env` is ignored: not valid in an environment",
+            "line 6 of `W/.env` is ignored: not valid in an environment",
         ]
     );
 }
 
 #[test]
 fn a_file_that_others_can_read_is_warned_of() {
-    let warned = "`W/.env` is for more than its owner (mode 0640): `chmod go= W/.env`";
-    assert_eq!(File::new("", 0o640).read().1, [warned]);
+    let warning = "other users may access `W/.env` (mode 0640): `chmod go= W/.env`";
+    assert_eq!(File::new("", 0o640).read().1, [warning]);
     assert_eq!(File::new("", 0o400).read().1, [""; 0]);
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_a_name() {
+fn a_byte_order_mark_is_ignored() {
     assert_eq!(File::new("\u{feff}A=1\r\n", 0o600).read().0, [("A".into(), "1".into())]);
 }
 
@@ -162,15 +161,15 @@ fn an_absent_file_sets_nothing_and_a_link_is_followed() {
     symlink(target.path(), file.path()).unwrap();
     assert_eq!(file.read().0.len(), 1);
     fs::remove_file(target.path()).unwrap();
-    let (error, hopeless) = file.refused();
-    assert!(error.contains("W/.env") && !hopeless, "{error}");
+    let (error, permanent) = file.refused();
+    assert!(error.contains("W/.env") && !permanent, "{error}");
 }
 
 #[test]
-fn what_is_no_file_of_text_is_refused_at_once() {
+fn anything_but_a_text_file_is_refused() {
     let fifo = File::nothing();
     rustix::fs::mknodat(CWD, fifo.path(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    assert_eq!(fifo.refused(), ("`W/.env` is no regular file".into(), true));
+    assert_eq!(fifo.refused(), ("`W/.env` is not a regular file".into(), true));
     let directory = File::nothing();
     fs::create_dir(directory.path()).unwrap();
     assert_eq!(directory.refused(), ("`W/.env` is a directory".into(), true));

@@ -149,8 +149,8 @@ fn invalid_and_reserved_variables_are_refused() {
         ("A=B", "x", "not a shell identifier"),
         ("A;id", "x", "not a shell identifier"),
         ("É", "x", "not a shell identifier"),
-        ("HERMES_HOME", "/elsewhere", "the supervision tree's alone"),
-        ("HERMES_SCANDIR", "/elsewhere", "the supervision tree's alone"),
+        ("HERMES_HOME", "/elsewhere", "reserved for the supervision tree"),
+        ("HERMES_SCANDIR", "/elsewhere", "reserved for the supervision tree"),
         ("A", "x\0y", "a NUL byte"),
     ];
     for (name, value, reason) in cases {
