@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn both_facts_mean_s6() {
+    fn both_signs_mean_s6() {
         let root = root(Some("s6-svscan\n"), true);
         assert!(detected(&root));
     }

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn links_and_fifos_are_refused() {
+    fn no_link_is_followed_and_no_reader_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let (path, elsewhere) = (dir.path().join("lock"), dir.path().join("elsewhere"));
         std::os::unix::fs::symlink(&elsewhere, &path).unwrap();

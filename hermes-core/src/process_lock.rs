@@ -126,7 +126,7 @@ mod tests {
     use crate::wait::{self, Poll};
 
     #[test]
-    fn links_and_fifos_are_refused() {
+    fn a_link_is_not_emptied_and_a_fifo_not_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let (path, kept) = (dir.path().join("lock"), dir.path().join("kept"));
         std::fs::write(&kept, "kept").unwrap();

@@ -1,16 +1,15 @@
-//! The environment of a gateway that is a program of the user's own. What stands further down wins:
+//! The environment of a gateway with a `gateway.command`. Later sources win:
 //!
-//! 1. what this process inherited from the supervision tree;
+//! 1. this process's environment, inherited from the supervision tree;
 //! 2. `gateway.env` of `config.yaml`;
 //! 3. the profile's `.env`;
-//! 4. what Hermes itself sets: home, profile, that the gateway is supervised.
+//! 4. the variables of Hermes: home, profile, and the mark of a supervised gateway.
 //!
-//! `.env` wins over `gateway.env` because the Python agent reads the file itself, over everything it
-//! was started with: the value of a variable must not depend on who reads it. Where the two set one
-//! variable differently, a warning names it. The variables that decide which tree a process belongs to
-//! can't be set by a profile.
+//! `.env` wins over `gateway.env` because the Python agent reads `.env` itself and prefers it to its
+//! environment: both readers must get the same value. If the two sources set a variable differently, a
+//! warning names it. A profile can't set the variables that decide which tree a process belongs to.
 //!
-//! The built-in gateway uses no variable, so no `.env` is read for it.
+//! The built-in gateway uses no variables, so no `.env` is read for it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,7 +22,7 @@ use crate::error::GatewayError;
 use crate::inherited;
 
 /// The variables to add to this process's environment for the gateway of `profile`, whose `gateway.env`
-/// is `configured`. Of a name that stands there twice the last value counts.
+/// is `configured`. If a name occurs twice, the last value counts.
 pub(crate) fn of(
     profile: &Profile,
     mut configured: BTreeMap<String, String>,
@@ -41,14 +40,14 @@ pub(crate) fn of(
         }
         !reserved
     });
-    let ours = [
+    let own = [
         (names::HOME, profile.home.path().as_os_str()),
         (names::PROFILE, profile.name.as_str().as_ref()),
         (names::SUPERVISED_CHILD, "1".as_ref()),
     ];
     let outside = |name: &str| {
-        let ours = ours.iter().find(|(known, _)| *known == name);
-        ours.map(|(_, value)| value.to_string_lossy().into_owned())
+        let own = own.iter().find(|(known, _)| *known == name);
+        own.map(|(_, value)| value.to_string_lossy().into_owned())
             .or_else(|| configured.get(name).cloned())
             .or_else(|| inherited::variable(name))
     };
@@ -65,7 +64,7 @@ pub(crate) fn of(
             );
         }
     }
-    let ours = ours.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let theirs = configured.into_iter().chain(set);
-    Ok(theirs.map(|(name, value)| (name, value.into())).chain(ours).collect())
+    let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let of_profile = configured.into_iter().chain(set);
+    Ok(of_profile.map(|(name, value)| (name, value.into())).chain(own).collect())
 }

@@ -1,4 +1,4 @@
-//! Why a gateway did not start, or not run to its end, and whether trying again can help.
+//! [`GatewayError`]: why a gateway failed to start or to run, and whether a retry can help.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,11 +10,11 @@ use hermes_core::store::StoreError;
 use hermes_core::{ProfileName, listeners};
 use thiserror::Error;
 
-/// Why a gateway did not start, or not run to its end.
+/// Why a gateway failed to start or to run.
 ///
-/// The exit code of its process is up to the caller: a supervisor parks a gateway that exits with
-/// [`EXIT_CONFIG`](hermes_core::restart::EXIT_CONFIG), which is for errors that are
-/// [permanent](GatewayError::is_permanent), and starts it again after any other.
+/// The caller chooses the exit code: a supervisor parks a gateway that exits with
+/// [`EXIT_CONFIG`](hermes_core::restart::EXIT_CONFIG), which is for
+/// [permanent](GatewayError::is_permanent) errors, and restarts it after any other code.
 #[derive(Debug, Error)]
 pub enum GatewayError {
     /// The profile does not exist, or its `config.yaml` can't be used.
@@ -28,13 +28,13 @@ pub enum GatewayError {
         /// Why.
         source: DotenvError,
     },
-    /// Neither the built-in gateway nor a `{port}` placeholder can do without a port.
-    #[error("the gateway of `{profile}` has no port: its config.yaml names none")]
+    /// The built-in gateway or a `{port}` placeholder needs a port, but none is set.
+    #[error("the gateway of `{profile}` has no port: `gateway.port` is not set in config.yaml")]
     NoPort {
         /// The profile.
         profile: ProfileName,
     },
-    /// The file of the gateway lock can't be opened or locked.
+    /// The gateway lock can't be opened or locked.
     #[error("failed to lock the gateway of `{profile}`")]
     Lock {
         /// The profile.
@@ -47,16 +47,16 @@ pub enum GatewayError {
     AlreadyRuns {
         /// The profile.
         profile: ProfileName,
-        /// Which process that is.
+        /// The other process.
         source: LockHeld,
     },
     /// `gateway.ready_url` can't be probed.
-    #[error("`gateway.ready_url` is `{url}`, which is not an http:// address")]
+    #[error("invalid `gateway.ready_url` `{url}`: not an http:// address")]
     ReadyUrl {
-        /// The value, placeholders filled in.
+        /// The value, with placeholders replaced.
         url: String,
     },
-    /// The process that probes for readiness did not start.
+    /// The readiness probe failed to start.
     #[error("failed to start the readiness probe of `{url}`")]
     StartProbe {
         /// The address to probe.
@@ -64,7 +64,7 @@ pub enum GatewayError {
         /// Why.
         source: io::Error,
     },
-    /// The process that probes for readiness can't watch its gateway.
+    /// The readiness probe can't watch its gateway.
     #[error("failed to watch the gateway, process {pid}")]
     Watch {
         /// The gateway's process.
@@ -72,7 +72,7 @@ pub enum GatewayError {
         /// Why.
         source: io::Error,
     },
-    /// The program that `gateway.command` names can't be executed.
+    /// The program of `gateway.command` can't be executed.
     #[error("failed to run `{program}`, the gateway.command of `{profile}`")]
     Exec {
         /// The profile.
@@ -84,7 +84,7 @@ pub enum GatewayError {
         /// Why.
         source: io::Error,
     },
-    /// The built-in gateway can't listen where it should.
+    /// The built-in gateway can't listen on its address.
     #[error("failed to listen on {host} port {port}: {error}{}", held_by(.holder.as_deref()))]
     Listen {
         /// The profile.
@@ -93,12 +93,12 @@ pub enum GatewayError {
         host: String,
         /// The port.
         port: u16,
-        /// Why, which is part of the message.
+        /// Why. Part of the message.
         error: io::Error,
-        /// The process that listens there, in words, if it can be seen.
+        /// The ID and name of the process that listens there, if known.
         holder: Option<String>,
     },
-    /// The system refused the built-in gateway something else.
+    /// The built-in gateway failed otherwise.
     #[error("failed to serve the gateway of `{profile}`")]
     Serve {
         /// The profile.
@@ -110,33 +110,33 @@ pub enum GatewayError {
 
 /// The process that holds a profile's gateway lock.
 #[derive(Debug, Error)]
-#[error("{} has `{}` locked", holder(*.pid), .lock.display())]
+#[error("{} holds the lock `{}`", holder(*.pid), .lock.display())]
 pub struct LockHeld {
-    /// Its number; `None` if it lives in another pid namespace.
+    /// Its process ID; `None` if it is in another PID namespace.
     pub pid: Option<u32>,
-    /// The file of the lock.
+    /// The lock's file.
     pub lock: PathBuf,
 }
 
 fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(
-        || "a process that can't be seen from here".to_owned(),
+        || "a process in another PID namespace".to_owned(),
         |pid| format!("process {pid}"),
     )
 }
 
 fn held_by(holder: Option<&str>) -> String {
-    holder.map_or_else(String::new, |holder| format!("; {holder} has it"))
+    holder.map_or_else(String::new, |holder| format!("; {holder} listens there"))
 }
 
 impl GatewayError {
-    /// Whether trying again can't help until somebody changes the configuration.
+    /// Whether a retry can't succeed until a user changes the configuration.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Store(StoreError::Absent { .. })
             | Self::NoPort { .. }
             | Self::ReadyUrl { .. } => true,
-            // A file that can't be read now may be readable soon; what is wrong in it stays wrong.
+            // A file may become readable later, but invalid content stays invalid.
             Self::Store(StoreError::Config(error)) => !matches!(error, ConfigError::Read(_)),
             Self::Dotenv { source, .. } => source.is_permanent(),
             Self::Exec { source, .. } => matches!(
@@ -155,34 +155,33 @@ impl GatewayError {
         }
     }
 
-    /// What the user can do, where the message does not say it; `None` for a [`StoreError`], which has no
-    /// hints of its own.
+    /// What the user can do, if the message does not say it; `None` for a [`StoreError`].
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Dotenv { source, .. } => source.hint().map(str::to_owned),
             Self::NoPort { profile } => Some(format!(
-                "`hermes profile port {profile}` writes a free one, `hermes profile port {profile} N` a given one"
+                "`hermes profile port {profile}` assigns a free port, `hermes profile port {profile} N` the port N"
             )),
             Self::AlreadyRuns { profile, .. } => {
-                Some(format!("`hermes gateway stop {profile}` ends it, supervised or not"))
+                Some(format!("`hermes gateway stop {profile}` stops it, supervised or not"))
             }
             Self::ReadyUrl { .. } => {
-                Some("write one such as http://127.0.0.1:8642/health".to_owned())
+                Some("set an address such as http://127.0.0.1:8642/health".to_owned())
             }
             Self::Exec { home, source, .. } => {
                 let (config, dotenv) = (home.config(), home.dotenv());
                 Some(match source.kind() {
                     io::ErrorKind::ArgumentListTooLong => {
-                        format!("{} or {} holds too much", dotenv.display(), config.display())
+                        format!("shorten values in {} or {}", dotenv.display(), config.display())
                     }
-                    _ => format!("{} names it", config.display()),
+                    _ => format!("the command is set in {}", config.display()),
                 })
             }
             Self::Listen { profile, error, .. } => Some(match error.kind() {
                 io::ErrorKind::AddrInUse => {
-                    format!("`hermes profile port {profile} N` gives it another port")
+                    format!("`hermes profile port {profile} N` assigns another port")
                 }
-                _ => "`gateway.host` and `gateway.port` in config.yaml name it".to_owned(),
+                _ => "`gateway.host` and `gateway.port` in config.yaml set the address".to_owned(),
             }),
             Self::Store(_)
             | Self::Lock { .. }
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_configuration_alone_can_change_is_permanent() {
+    fn errors_of_the_configuration_are_permanent() {
         let profile: ProfileName = "coder".parse().unwrap();
         let config = |error| GatewayError::from(StoreError::from(error));
         let exec = |kind: io::ErrorKind| GatewayError::Exec {
@@ -234,23 +233,23 @@ mod tests {
     }
 
     #[test]
-    fn another_gateway_is_named_with_its_process() {
-        let held = |pid| {
+    fn messages_name_the_process_that_holds_a_lock_or_a_port() {
+        let message = |pid| {
             let source = LockHeld { pid, lock: "/home/gateway.lock".into() };
             in_one_line(&GatewayError::AlreadyRuns { profile: "coder".parse().unwrap(), source })
         };
         assert_eq!(
-            held(Some(7)),
-            "the gateway of `coder` runs already: process 7 has `/home/gateway.lock` locked"
+            message(Some(7)),
+            "the gateway of `coder` runs already: process 7 holds the lock `/home/gateway.lock`"
         );
         assert_eq!(
-            held(None),
+            message(None),
             "the gateway of `coder` runs already: \
-             a process that can't be seen from here has `/home/gateway.lock` locked"
+             a process in another PID namespace holds the lock `/home/gateway.lock`"
         );
         assert_eq!(
             listen(io::ErrorKind::AddrInUse, Some("process 7 (agent)")).to_string(),
-            "failed to listen on 127.0.0.1 port 80: address in use; process 7 (agent) has it"
+            "failed to listen on 127.0.0.1 port 80: address in use; process 7 (agent) listens there"
         );
     }
 }

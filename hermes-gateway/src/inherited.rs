@@ -1,8 +1,8 @@
-//! What this process inherited from its supervisor: the one file of this crate that reads the environment.
+//! The environment inherited from the supervisor. The only file of this crate that reads it.
 //!
-//! A library is passed what it decides on; but here this process is the gateway, and its environment is
-//! what the supervision tree gave the gateway: the base that `.env` refers to, the socket of systemd, the
-//! limit to return to.
+//! Other libraries get their facts as parameters. But this process is the gateway, and the supervision tree
+//! passes it facts in the environment: variables for `.env` to refer to, systemd's socket, and the
+//! descriptor limit to restore.
 
 use std::env;
 
@@ -11,17 +11,17 @@ use hermes_core::home::env as names;
 /// The variable that names systemd's socket (sd_notify(3)).
 pub(crate) const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
-/// The text of a variable that `${NAME}` in `.env` may refer to. An empty one is one, too.
+/// A variable that `${NAME}` in `.env` may refer to. May be empty.
 pub(crate) fn variable(name: &str) -> Option<String> {
     env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// Whether systemd waits for a notification.
+/// Whether systemd waits for a notification of readiness.
 pub(crate) fn has_systemd_socket() -> bool {
     env::var_os(NOTIFY_SOCKET).is_some()
 }
 
-/// The soft limit on descriptors that `hermes up` found; `None` outside of its tree.
+/// The soft limit on descriptors before `hermes up` raised it; `None` outside of its tree.
 pub(crate) fn descriptor_limit() -> Option<u64> {
     env::var_os(names::UP_NOFILE)?.to_str()?.parse().ok()
 }

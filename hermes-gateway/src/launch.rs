@@ -1,5 +1,5 @@
-//! From a profile to its gateway: reads the configuration, then becomes the program that `gateway.command`
-//! names, or the built-in gateway.
+//! Launches a profile's gateway: reads the configuration, then executes the program of `gateway.command`, or
+//! runs the built-in gateway.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,15 +21,15 @@ use crate::notification::Notification;
 use crate::readiness;
 use crate::server;
 
-/// How long a gateway waits for the one before it to end.
+/// How long a gateway waits for the profile's previous gateway to end.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Becomes the gateway of the profile `name`, whose readiness goes to `notification`. Returns when the
-/// built-in gateway has ended in order; a program of the user's own takes this process's place.
+/// Runs the gateway of the profile `name` in this process, and notifies `notification` when it is ready.
+/// A `gateway.command` replaces this process; the built-in gateway returns after a signal has ended it.
 ///
-/// Blocks while another process is the profile's gateway, five seconds at most. Holds the profile's
-/// gateway lock until the process ends. What it fails with is left in the profile's home, too, for
-/// `status` and `start` to report.
+/// Blocks while another process is the profile's gateway, at most five seconds. Holds the profile's
+/// gateway lock until the process ends. Also writes an error to the profile's home, where `status` and
+/// `start` read it.
 pub fn run(
     store: &Store,
     name: &ProfileName,
@@ -37,7 +37,7 @@ pub fn run(
 ) -> Result<(), GatewayError> {
     let profile = store.get(name)?;
     let fault = profile.home.fault();
-    // Without it only the log has the reason: that is no reason not to run.
+    // A failure here, or to write the file below, must not stop the gateway.
     let _ = fsutil::remove_file_if_there(&fault);
     become_gateway(&profile, notification).inspect_err(|error| {
         let _ = fsutil::write_durably(&fault, in_one_line(error).as_bytes(), 0o644);
@@ -91,7 +91,7 @@ fn fill(
     })
 }
 
-/// Takes the profile's gateway lock for the rest of this process's life, whatever it executes.
+/// Takes the profile's gateway lock until this process ends, across execs.
 fn lock_gateway(profile: &Profile) -> Result<(), GatewayError> {
     let (lock, name) = (profile.home.gateway_lock(), || profile.name.clone());
     let about = format!("pid {} since {}\n", std::process::id(), Timestamp::now());
@@ -103,24 +103,24 @@ fn lock_gateway(profile: &Profile) -> Result<(), GatewayError> {
         })
 }
 
-/// `hermes up` raised the limit for its s6-svscan, and everything below inherited it. Programs that
-/// close every possible descriptor, or use select(2), want the usual one.
+/// Undoes the raised limit that `hermes up` sets for its s6-svscan and gateways inherit. Programs that
+/// close every possible descriptor, or use select(2), need the usual limit.
 fn restore_descriptor_limit() {
     let Some(before) = inherited::descriptor_limit() else { return };
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
     limit.current = Some(before);
-    // One that was lowered since stays as it is.
+    // Fails if the hard limit was lowered since; then the limit stays.
     let _ = rustix::process::setrlimit(Resource::Nofile, limit);
 }
 
-/// Executes the program in this process's place; returns why it could not.
+/// Replaces this process by the program. Returns only on failure.
 fn exec(profile: &Profile, command: &[String], env: Vec<(String, OsString)>) -> GatewayError {
     let (program, arguments) =
         command.split_first().expect("`config` refuses a command without a program");
     let error = Command::new(program)
         .args(arguments)
         .envs(env)
-        // What the program writes there would count as this process's.
+        // Otherwise systemd could take the program's own messages for this process's.
         .env_remove(inherited::NOTIFY_SOCKET)
         .stdin(Stdio::null())
         .exec();

@@ -1,4 +1,4 @@
-//! Who is notified that a gateway is ready: s6-supervise, systemd, a file, or nobody.
+//! The receivers of a gateway's readiness: s6-supervise, systemd, a file, or none.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,20 +15,19 @@ use crate::inherited;
 /// The receivers of a gateway's readiness.
 #[derive(Debug)]
 pub struct Notification {
-    /// The pipe that s6-supervise reads a newline from (`notifywhenup.html`). A slot's `run` passes it on as
-    /// standard input, too, so that a program finds it without knowing what else a descriptor 3 could be. It
-    /// can't be opened anew by its path: the pipe is the supervisor's, who may be another user.
+    /// The pipe from which s6-supervise reads a newline (`notifywhenup.html`). A slot's `run` also passes it
+    /// as standard input, because descriptor 3 could be anything. The pipe can't be opened by its path: it
+    /// belongs to the supervisor, which may run as another user.
     pipe: Option<File>,
     /// Whether systemd waits at its socket.
     systemd: bool,
-    /// For launchd, which knows no readiness: the file that holds the number of a gateway that is ready, and
-    /// that number.
+    /// For launchd, which has no readiness: a file for the process ID of the ready gateway, and that ID.
     file: Option<(PathBuf, u32)>,
 }
 
 impl Notification {
-    /// The receivers that this process was started with: a pipe as standard input, systemd's socket. Call it
-    /// once: what is returned has a descriptor of its own for the pipe.
+    /// The receivers that this process inherited: a pipe as standard input, systemd's socket. Call it once:
+    /// the result has its own descriptor of the pipe.
     pub fn inherited() -> Self {
         let stdin = io::stdin();
         let kind = rustix::fs::fstat(&stdin).map(|stat| FileType::from_raw_mode(stat.st_mode));
@@ -40,32 +39,32 @@ impl Notification {
         }
     }
 
-    /// The file at `path`, for the gateway that is the process `pid`.
+    /// The file at `path`, for the gateway process `pid`.
     pub fn to_file(path: PathBuf, pid: u32) -> Self {
         Self { pipe: None, systemd: false, file: Some((path, pid)) }
     }
 
-    /// That file.
+    /// The path of the file, if there is one.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_ref().map(|(path, _)| path.as_path())
     }
 
-    /// Whether anybody may wait for it.
+    /// Whether there is a receiver.
     pub(crate) fn has_receiver(&self) -> bool {
         self.systemd || self.pipe.is_some() || self.file.is_some()
     }
 
-    /// The pipe, as the standard input of a process that notifies in this one's place. The socket is
-    /// inherited anyway.
+    /// The pipe, as standard input of the process that will notify in place of this one. That process
+    /// inherits the address of systemd's socket anyway.
     pub(crate) fn into_stdin(self) -> Stdio {
         self.pipe.map_or_else(Stdio::null, Stdio::from)
     }
 
-    /// Notifies all of them that the gateway is ready, and returns whether systemd was among them. A failure
-    /// is left to whoever waits, and reports that readiness never came.
+    /// Notifies all receivers that the gateway is ready, and returns whether systemd was notified. Ignores
+    /// failures: a receiver that is not notified reports a timeout.
     pub fn ready(self) -> bool {
         if let Some(mut pipe) = self.pipe {
-            // A pipe that only gives input is no supervisor's, and one without reader has no receiver.
+            // Fails for a pipe that is only for input, or that has no reader; neither is a supervisor's.
             let _ = pipe.write_all(b"\n");
         }
         if let Some((path, pid)) = self.file {
@@ -74,8 +73,8 @@ impl Notification {
         self.systemd && sd_notify::notify(&[NotifyState::Ready]).is_ok()
     }
 
-    /// Notifies systemd alone, for a gateway without `ready_url`, which nobody will probe: systemd waits for
-    /// every gateway, while s6 knows from the configuration that it is not to wait.
+    /// Notifies only systemd, for a `gateway.command` without `ready_url`, which is not probed: systemd waits
+    /// for every gateway, while the slot's configuration keeps s6 from waiting.
     pub(crate) fn ready_unprobed(self) {
         Self { pipe: None, systemd: self.systemd, file: None }.ready();
     }

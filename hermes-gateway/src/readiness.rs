@@ -1,13 +1,13 @@
-//! The readiness probe, for a program that does not notify its supervisor itself: a process beside the
-//! gateway requests its `gateway.ready_url` until that answers with success.
+//! The readiness probe, for programs that do not notify their supervisor: a separate process requests the
+//! `gateway.ready_url` until it answers with success.
 //!
-//! The probe must not be the gateway's child, since a program may wait for all children it has. So the
-//! gateway's process, before it executes the program, starts this program as `gateway await-ready --detach`,
-//! and that starts the probe and ends. The probe holds the pipe that s6-supervise reads readiness from (or
-//! the name of systemd's socket), and ends with the gateway, with the answer, or at a deadline.
+//! The probe must not be a child of the gateway, since a program may wait for all its children. So the
+//! gateway process, before it executes the program, starts its own executable as `gateway await-ready
+//! --detach`, which starts the probe and ends. The probe inherits the pipe of s6-supervise (or the address of
+//! systemd's socket), and ends when the URL answers, when the gateway ends, or at a deadline.
 //!
-//! [`await_ready`] is what the command `gateway await-ready [--detach] [--file FILE] --pid PID URL` of the
-//! program must call.
+//! The executable must call [`await_ready`] for its command `gateway await-ready [--detach] [--file FILE]
+//! --pid PID URL`.
 
 use std::env;
 use std::io::{self, Read, Write};
@@ -23,16 +23,16 @@ use hermes_core::wait::Poll;
 use crate::error::GatewayError;
 use crate::notification::Notification;
 
-/// After this nobody waits for readiness any more.
+/// How long the probe runs. No supervisor waits longer for readiness.
 const DEADLINE: Duration = Duration::from_secs(600);
-/// How long one request may take.
+/// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Starts the probe for this process, which is about to become the gateway, and hands it the receivers.
-/// Blocks until the probe runs.
+/// Starts the probe for this process, which is about to execute the gateway's program, and passes it the
+/// receivers. Blocks until the probe runs.
 pub(crate) fn start_probe(url: &str, notification: Notification) -> Result<(), GatewayError> {
     parse(url)?;
-    let started = || {
+    let start = || {
         let mut command = probe(url, std::process::id(), notification.file())?;
         let status = command.arg("--detach").stdin(notification.into_stdin()).status()?;
         match status.success() {
@@ -40,7 +40,7 @@ pub(crate) fn start_probe(url: &str, notification: Notification) -> Result<(), G
             false => Err(io::Error::other(format!("it ended with {status}"))),
         }
     };
-    started().map_err(|source| GatewayError::StartProbe { url: url.to_owned(), source })
+    start().map_err(|source| GatewayError::StartProbe { url: url.to_owned(), source })
 }
 
 fn probe(url: &str, pid: u32, file: Option<&Path>) -> io::Result<Command> {
@@ -52,11 +52,11 @@ fn probe(url: &str, pid: u32, file: Option<&Path>) -> io::Result<Command> {
     Ok(command)
 }
 
-/// Is the probe of the gateway `pid`: requests `url` until it answers with success, then notifies the
-/// supervisor that this process inherited, or writes `file`. With `detach` it starts the probe instead and
-/// returns at once.
+/// Runs the probe of the gateway `pid`: requests `url` until it answers with success, then notifies the
+/// inherited receivers, or writes `file`. With `detach`, starts the probe as another process instead and
+/// returns immediately.
 ///
-/// Blocks until `url` answers or the gateway ends, ten minutes at most; none of these is an error.
+/// Blocks until `url` answers or the gateway ends, at most ten minutes. None of these is an error.
 pub fn await_ready(
     url: &str,
     pid: u32,
@@ -83,7 +83,7 @@ pub fn await_ready(
     let to_file = |file| Notification::to_file(file, pid);
     let notification = file.map_or_else(Notification::inherited, to_file);
     if ready == Some(true) && notification.ready() {
-        // systemd looks up who notified it, and can't where that process is gone.
+        // systemd looks up the notifying process, so this one must not end too early.
         let deadline = Instant::now() + TIMEOUT;
         process::wait_until(watched, deadline, || {
             let ended = gateway.has_ended();
@@ -93,14 +93,14 @@ pub fn await_ready(
     Ok(())
 }
 
-/// Only plain HTTP is spoken: the gateway is on this machine.
+/// Parses an `http://` URL. The probe needs no TLS, because the gateway is on this machine.
 fn parse(url: &str) -> Result<Uri, GatewayError> {
     let uri = url.parse::<Uri>().ok();
-    let plain = uri.filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
-    plain.ok_or_else(|| GatewayError::ReadyUrl { url: url.to_owned() })
+    let http = uri.filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
+    http.ok_or_else(|| GatewayError::ReadyUrl { url: url.to_owned() })
 }
 
-/// Whether the address answers with a status of success.
+/// Whether a request of `uri` succeeds with a status of 2xx.
 fn is_ready(uri: &Uri) -> io::Result<bool> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let port = uri.port_u16().unwrap_or(80);
@@ -111,7 +111,7 @@ fn is_ready(uri: &Uri) -> io::Result<bool> {
     stream.set_write_timeout(Some(TIMEOUT))?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n")?;
-    // "HTTP/1.1 200": the status is all that counts.
+    // The beginning of the response, such as "HTTP/1.1 200".
     let mut status = [0; 12];
     stream.read_exact(&mut status)?;
     Ok(status.starts_with(b"HTTP/1.") && status[9] == b'2')

@@ -1,7 +1,7 @@
 //! The built-in gateway: an HTTP server that answers `GET /health`.
 //!
-//! It is ready once it listens. SIGTERM and SIGINT end it in order: it accepts no more, lets open
-//! requests finish as long as the stop budget allows, and returns; a second signal changes nothing.
+//! It is ready once it listens. After SIGTERM or SIGINT it accepts no more connections, lets open requests
+//! finish within the stop budget, and returns. A second signal changes nothing.
 
 use std::future::IntoFuture;
 use std::io;
@@ -34,7 +34,7 @@ struct Answer {
     uptime_seconds: f64,
 }
 
-/// Serves until a signal asks for the end.
+/// Serves until a signal ends it.
 pub(crate) fn serve(
     profile: &ProfileName,
     config: &GatewayConfig,
@@ -45,34 +45,34 @@ pub(crate) fn serve(
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     runtime.block_on(async {
-        // Before it is ready, so that a signal after that ends it in order.
+        // Registered before readiness: the supervisor may send a signal right after.
         let end = end_signals::register(&end_signals::SERVER).map_err(failed)?;
         let end = pipe::Receiver::from_owned_fd(end).map_err(failed)?;
         let host = config.host.as_str();
         let listener = TcpListener::bind((host, port))
             .await
-            .map_err(|error| not_listening(profile, host, port, error))?;
+            .map_err(|error| listen_error(profile, host, port, error))?;
         log::info!("gateway `{profile}` listens on {host} port {port}");
         notification.ready();
         let health = Health { profile: profile.clone(), started: Instant::now() };
         let router = Router::new().route("/health", get(answer)).with_state(health);
-        let (asked, stopping) = tokio::sync::oneshot::channel::<()>();
+        let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
         let served = axum::serve(listener, router).with_graceful_shutdown(async move {
             let _ = end.readable().await;
             log::info!("stopping: open requests may finish");
-            drop(asked);
+            drop(stop);
         });
         let mut served = std::pin::pin!(served.into_future());
         let drain = config.stop_timeout.drain();
-        let over = tokio::select! {
+        let finished = tokio::select! {
             served = &mut served => Ok(served),
             _ = stopping => tokio::time::timeout(drain, &mut served).await,
         };
-        match over {
+        match finished {
             Ok(served) => served.map_err(failed)?,
             Err(_) => {
                 let seconds = drain.as_secs();
-                log::info!("requests were still open after {seconds} s and are cut off");
+                log::info!("closing requests that are still open after {seconds} s");
             }
         }
         log::info!("gateway `{profile}` has ended");
@@ -80,7 +80,7 @@ pub(crate) fn serve(
     })
 }
 
-fn not_listening(profile: &ProfileName, host: &str, port: u16, error: io::Error) -> GatewayError {
+fn listen_error(profile: &ProfileName, host: &str, port: u16, error: io::Error) -> GatewayError {
     let holder = || {
         let proc = Proc::default();
         let process = listeners::process(&proc, &listeners::on_port(&proc, port));

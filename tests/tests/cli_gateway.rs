@@ -307,7 +307,7 @@ fn a_port_in_use_is_exit_1_and_names_its_holder() {
     is_one_clear_error(&outcome);
     let told = format!("failed to listen on 127.0.0.1 port {port}: Address already in use");
     assert!(outcome.stderr.contains(&told), "{outcome}");
-    let held = format!("process {} (hermes) has it", holder.child.id());
+    let held = format!("process {} (hermes) listens there", holder.child.id());
     assert!(outcome.stderr.contains(&held), "{outcome}");
     assert!(outcome.stderr.contains("hint: `hermes profile port b N`"), "{outcome}");
     drop(holder);
@@ -328,7 +328,7 @@ fn a_wrong_configuration_is_exit_78() {
         ("gateway:\n  port: high\n", place("line 2 column 9")),
         ("gateway:\n  port: 70000\n", place("line 2 column 9")),
         ("gateway: {\n", place("line 2 column 1")),
-        ("gateway:\n  stop_timeout: 5\n", "hint: `hermes profile port a` writes a".to_owned()),
+        ("gateway:\n  stop_timeout: 5\n", "hint: `hermes profile port a` assigns a".to_owned()),
         ("gateway:\n  command: [/nonexistent/x]\n", "failed to run `/nonexistent/x`".to_owned()),
         ("gateway:\n  command: [x, '{port}']\n", "hint: `hermes profile port a`".to_owned()),
         ("gateway:\n  command: []\n", "gateway.command".to_owned()),
