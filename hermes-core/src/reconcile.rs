@@ -4,6 +4,7 @@
 //! the facts and executes the plan. One bad profile costs its own action and no other.
 
 mod plan;
+mod words;
 
 use std::path::PathBuf;
 

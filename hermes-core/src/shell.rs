@@ -2,6 +2,8 @@
 //!
 //! Used for rendered service scripts and for commands in messages.
 
+use std::path::Path;
+
 use thiserror::Error;
 
 use crate::home::env;
@@ -30,6 +32,11 @@ pub fn quote(value: &str) -> String {
         return value.to_owned();
     }
     format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+/// Quotes a path for sh(1). Bytes that are not UTF-8 are lost.
+pub fn quote_path(path: &Path) -> String {
+    quote(&path.to_string_lossy())
 }
 
 /// Why a profile may not set a variable for its gateway.

@@ -108,6 +108,17 @@ pub struct Backoff {
     pub until: Timestamp,
 }
 
+impl Backoff {
+    /// What the gateway waits for at the moment, as the end of a sentence about it.
+    pub fn summary(&self) -> String {
+        let seconds = self.until.duration_since(Timestamp::now()).as_secs().max(0);
+        match self.count {
+            1 => format!("died and starts again in {seconds} s"),
+            count => format!("died {count} times in a row and starts again in {seconds} s"),
+        }
+    }
+}
+
 /// The status of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Status {

@@ -14,7 +14,7 @@ pub(crate) fn run(app: &App, dry_run: bool, jobs: usize) -> Result<u8, CliError>
         if app.json {
             output::json(&plan)?;
         } else {
-            output::lines(plan.iter().map(describe))?;
+            output::lines(&plan)?;
         }
         return Ok(exit::SUCCESS);
     }
@@ -23,7 +23,7 @@ pub(crate) fn run(app: &App, dry_run: bool, jobs: usize) -> Result<u8, CliError>
     if app.json {
         output::json(outcomes)?;
     } else {
-        output::lines(outcomes.iter().map(|outcome| describe(&outcome.action)))?;
+        output::lines(outcomes.iter().map(|outcome| &outcome.action))?;
     }
     report(&booted);
     let failed = outcomes.iter().any(|outcome| outcome.error.is_some());
@@ -37,30 +37,11 @@ pub(crate) fn report(booted: &Booted) {
     }
     for Outcome { action, error, .. } in &booted.outcomes {
         match (action, error) {
-            (_, Some(error)) => output::warning(format_args!("{}: {error}", describe(action))),
+            (_, Some(error)) => output::warning(format_args!("{action}: {error}")),
             (Action::Skip { what, detail }, None) => {
                 output::warning(format_args!("`{what}` is passed over: {detail}"));
             }
             _ => {}
         }
-    }
-}
-
-pub(super) fn describe(action: &Action) -> String {
-    let with = |verb: &str, what: &dyn std::fmt::Display, detail: &str| match detail {
-        "" => format!("{verb} {what}"),
-        detail => format!("{verb} {what}: {detail}"),
-    };
-    match action {
-        Action::FinishRename { profile, detail } => with("finish the rename of", profile, detail),
-        Action::UndoRename { profile, detail } => with("undo the rename of", profile, detail),
-        Action::Clear { path } => with("clear", &path.display(), "left by an interrupted command"),
-        Action::Remove { profile, detail } => with("remove", profile, detail),
-        Action::Sweep { profile } => with("sweep", profile, "files of a gateway that is no more"),
-        Action::Register { profile, detail } => with("register", profile, detail),
-        Action::Start { profile } => with("start", profile, ""),
-        Action::Stop { profile } => with("stop", profile, "it is not wanted"),
-        Action::Keep { profile, detail } => with("keep", profile, detail),
-        Action::Skip { what, detail } => with("skip", what, detail),
     }
 }

@@ -2,9 +2,8 @@
 
 use hermes::view::StatusView;
 use hermes_core::manager::ManagerError;
-use hermes_core::status::{Backoff, Status};
+use hermes_core::status::Status;
 use hermes_core::{ProfileName, ServiceManager, Supervisor};
-use jiff::Timestamp;
 
 use crate::app::App;
 use crate::args::ProfileSelector;
@@ -127,19 +126,10 @@ fn print(app: &App, views: &[StatusView]) -> Result<(), CliError> {
             output::message(format_args!("`{profile}` is parked: {}", parked.reason));
         }
         if let Some(backoff) = &view.status.backoff {
-            output::message(format_args!("`{profile}` {}", told(backoff)));
+            output::message(format_args!("`{profile}` {}", backoff.summary()));
         }
     }
     Ok(())
-}
-
-/// What it means that a gateway waits, as the end of a sentence about it.
-pub(super) fn told(backoff: &Backoff) -> String {
-    let seconds = backoff.until.duration_since(Timestamp::now()).as_secs().max(0);
-    match backoff.count {
-        1 => format!("died and starts again in {seconds} s"),
-        count => format!("died {count} times in a row and starts again in {seconds} s"),
-    }
 }
 
 fn describe(view: &StatusView) -> Result<(), CliError> {
@@ -168,7 +158,7 @@ fn describe(view: &StatusView) -> Result<(), CliError> {
     line("last exit", output::or_dash(status.last_exit))?;
     line("port", output::or_dash(view.status.port))?;
     if let Some(backoff) = &status.backoff {
-        line("backoff", told(backoff))?;
+        line("backoff", backoff.summary())?;
     }
     if let Some(parked) = &status.parked {
         line("parked", parked.reason.clone())?;

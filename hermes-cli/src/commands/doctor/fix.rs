@@ -17,7 +17,6 @@ use hermes_core::error_chain::in_one_line;
 use super::backend::me;
 use super::report::Repaired;
 use crate::app::App;
-use crate::commands::boot::describe;
 
 /// Mends what it may, and answers what became of it.
 pub(super) fn run(app: &App) -> Vec<Repaired> {
@@ -71,7 +70,7 @@ fn repair_services(supervisor: &Supervisor, repaired: &mut Vec<Repaired>) {
     repaired.extend(
         outcomes
             .into_iter()
-            .map(|outcome| Repaired { what: describe(&outcome.action), error: outcome.error }),
+            .map(|outcome| Repaired { what: outcome.action.to_string(), error: outcome.error }),
     );
     for (name, error) in supervisor.renew_idle().unwrap_or_default() {
         repaired.push(Repaired { what: format!("renew the slot of {name}"), error });

@@ -4,7 +4,6 @@ use hermes_core::reconcile::Action;
 use hermes_core::{Intent, State, Status};
 use hermes_s6::tree::process_tracker;
 
-use super::super::status::told;
 use super::report::{Check, Remedy, several};
 use super::slots::replaced;
 use super::snapshot::Snapshot;
@@ -118,7 +117,10 @@ pub(super) fn parked_because(status: &Status) -> String {
 
 pub(super) fn crashing(status: &Status) -> String {
     let name = &status.profile;
-    let waits = status.backoff.as_ref().map_or_else(|| "is being started again".to_owned(), told);
+    let waits = status
+        .backoff
+        .as_ref()
+        .map_or_else(|| "is being started again".to_owned(), |b| b.summary());
     let last = status.last_exit.map_or_else(String::new, |exit| format!(", last with {exit}"));
     format!(
         "the gateway of `{name}` {waits}{last} (`hermes gateway logs {name}` shows what it said)"

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use hermes_core::shell::quote;
+use hermes_core::shell::quote_path;
 use rustix::fs::Access;
 
 use super::backend::me;
@@ -271,5 +271,5 @@ fn may(path: &Path, access: Access) -> bool {
 }
 
 pub(super) fn quoted(path: &Path) -> String {
-    quote(&path.to_string_lossy())
+    quote_path(path)
 }

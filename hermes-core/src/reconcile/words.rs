@@ -1,0 +1,28 @@
+//! What an action does, in words: a line of `boot` and of `doctor --fix`.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::Action;
+
+impl Display for Action {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut line = |verb: &str, what: &dyn Display, detail: &str| match detail {
+            "" => write!(f, "{verb} {what}"),
+            detail => write!(f, "{verb} {what}: {detail}"),
+        };
+        match self {
+            Self::FinishRename { profile, detail } => line("finish the rename of", profile, detail),
+            Self::UndoRename { profile, detail } => line("undo the rename of", profile, detail),
+            Self::Clear { path } => {
+                line("clear", &path.display(), "left by an interrupted command")
+            }
+            Self::Remove { profile, detail } => line("remove", profile, detail),
+            Self::Sweep { profile } => line("sweep", profile, "files of a gateway that is no more"),
+            Self::Register { profile, detail } => line("register", profile, detail),
+            Self::Start { profile } => line("start", profile, ""),
+            Self::Stop { profile } => line("stop", profile, "it is not wanted"),
+            Self::Keep { profile, detail } => line("keep", profile, detail),
+            Self::Skip { what, detail } => line("skip", what, detail),
+        }
+    }
+}
