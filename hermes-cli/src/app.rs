@@ -1,11 +1,9 @@
 //! Resolves the global arguments: finds home and backend with the library, and selects the profile.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use hermes::{Hermes, Settings};
 use hermes_core::driver::Backend;
-use hermes_core::shell::quote;
 use hermes_core::{ProfileName, RootHome, Store, Supervisor};
 
 use crate::args::Global;
@@ -20,10 +18,6 @@ pub(crate) struct App {
     pub(crate) json: bool,
     /// The timeout that `--timeout` sets.
     pub(crate) timeout: Option<Duration>,
-    /// Whether `--system` asks for the system's manager.
-    system: bool,
-    /// The scan directory that `--scandir` names.
-    scandir_option: Option<PathBuf>,
     /// The profile that `-p` names.
     profile_option: Option<ProfileName>,
 }
@@ -32,16 +26,9 @@ impl App {
     /// Finds home and backend. `backends` come before the built-in ones.
     pub(crate) fn new(global: Global, backends: &[Backend]) -> Result<Self, CliError> {
         let timeout = global.timeout.map(Duration::from_secs);
-        let settings = Settings { scandir: global.scandir.clone(), system: global.system, timeout };
+        let settings = Settings { scandir: global.scandir, system: global.system, timeout };
         let hermes = Hermes::with(settings, backends)?;
-        Ok(Self {
-            json: global.json,
-            timeout,
-            system: global.system,
-            scandir_option: global.scandir.and(hermes.facts().named_scandir.clone()),
-            profile_option: global.profile,
-            hermes,
-        })
+        Ok(Self { json: global.json, timeout, profile_option: global.profile, hermes })
     }
 
     /// The root home's profiles.
@@ -62,14 +49,6 @@ impl App {
     /// The backend in charge; an error if it does not answer.
     pub(crate) fn reachable(&self) -> Result<Supervisor, CliError> {
         Ok(self.hermes.reachable()?)
-    }
-
-    /// A command line of `hermes` as it may be typed where this one was.
-    pub(crate) fn line(&self, command: &str) -> String {
-        let scandir = self.scandir_option.as_ref().map(|dir| quote(&dir.to_string_lossy()));
-        let scandir = scandir.map_or_else(String::new, |dir| format!(" --scandir {dir}"));
-        let system = if self.system { " --system" } else { "" };
-        format!("hermes {command}{scandir}{system}")
     }
 
     /// The profile of a command whose arguments name none: that of `-p` or `HERMES_HOME`, else the one that

@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
+use hermes_core::diagnostics::Severity;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
@@ -38,49 +39,20 @@ pub(crate) fn lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(),
     raw(text.as_bytes())
 }
 
-/// Prints one line of data that begins with a judgement.
-pub(crate) fn judged(judgement: Severity, text: &str) -> Result<(), CliError> {
-    let (style, word) = (judgement.style(), judgement.word());
+/// Prints one line of data that begins with a severity.
+pub(crate) fn judged(severity: Severity, text: &str) -> Result<(), CliError> {
+    let (style, word) = (style(severity), severity.word());
     let line = format!("{style}{word}{style:#}{}\n", escaped(text));
     let mut stdout = anstream::stdout();
     has_reader(stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush())).map(drop)
 }
 
-/// How something was found to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Severity {
-    /// As it should be.
-    Ok,
-    /// Worth knowing, and nothing is wrong.
-    Info,
-    /// It could not be seen.
-    Unknown,
-    /// It works and won't do so for long, or not as was meant.
-    Warning,
-    /// It does not work.
-    Error,
-}
-
-impl Severity {
-    /// The word for it.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Info => "info",
-            Self::Unknown => "unknown",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
-    }
-
-    fn style(self) -> Style {
-        match self {
-            Self::Ok => AnsiColor::Green.on_default(),
-            Self::Info | Self::Unknown => HINT,
-            Self::Warning => WARNING,
-            Self::Error => ERROR,
-        }
+fn style(severity: Severity) -> Style {
+    match severity {
+        Severity::Ok => AnsiColor::Green.on_default(),
+        Severity::Info | Severity::Unknown => HINT,
+        Severity::Warning => WARNING,
+        Severity::Error => ERROR,
     }
 }
 

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 use crate::changes::Changes;
 use crate::detect::Facts;
-use crate::diagnostics::Examination;
+use crate::diagnostics::{Examination, Snapshot};
 use crate::gateway::Gateway;
 use crate::kind::Kind;
 use crate::log::Logs;
@@ -178,9 +178,19 @@ pub trait Driver: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
-    /// What the backend itself needs on this machine. Changes nothing, does not wait.
-    fn examine(&self) -> Vec<Examination> {
-        Vec::new()
+    /// Checks what the backend needs on this machine, and its services of the gateways in `snapshot`, which
+    /// was made for the same home. Changes nothing, does not wait, and starts no gateway.
+    ///
+    /// The checks of [`doctor`](crate::doctor) are made for every backend, and are not repeated here: homes,
+    /// configurations, ports, and which gateways are orphans, parked, crashing, or not as the operator
+    /// wants them. A check that can't be made returns its reason as [`Severity::Unknown`]; one without
+    /// the services does if [`Snapshot::services`] is an error, with that reason. Each check has a name
+    /// of its own, and each fault is found by one check alone. A remedy that is a command of `hermes`
+    /// comes from [`Snapshot::command_line`].
+    ///
+    /// [`Severity::Unknown`]: crate::diagnostics::Severity::Unknown
+    fn examine(&self, _snapshot: &Snapshot) -> Examination {
+        Examination::default()
     }
 
     /// The services that there are, and what interrupted commands left beside them: what

@@ -15,7 +15,7 @@
 //! | [`supervisor`] | the service traits, implemented once over a driver |
 //! | [`reconcile`] | the actions that bring services in line with profiles, as a pure function |
 //! | [`kind`], [`detect`], [`status`] | a backend's name, its detection, and the status it reports |
-//! | [`diagnostics`] | the findings of `hermes doctor` |
+//! | [`diagnostics`], [`doctor`] | the findings of `hermes doctor`; the checks that every backend shares |
 //! | [`log`], [`changes`] | the gateways' logs under any backend; which gateways may have changed |
 //! | [`proc`], [`process`], [`process_lock`] | processes, waiting for them, and the holder of a lock |
 //! | [`end_signals`], [`listeners`] | termination signals as a descriptor; the process on a port |
@@ -29,6 +29,7 @@ pub mod changes;
 pub mod config;
 pub mod detect;
 pub mod diagnostics;
+pub mod doctor;
 pub mod dotenv;
 pub mod driver;
 pub mod end_signals;

@@ -8,6 +8,7 @@
 //! | `rename` | rename a profile with its service |
 //! | `boot` | bring the services in line with the profiles, and repair what stops no gateway |
 //! | `interrupted` | complete or undo renames that a crash interrupted |
+//! | `snapshot` | one look at all profiles and their services |
 //!
 //! A sequence that changes something takes these steps, as far as it needs them: refuse what may not be
 //! done here, complete what was interrupted, lock the profile, claim its port, record the intent, act,
@@ -19,6 +20,7 @@ mod lifecycle;
 mod profile;
 mod rename;
 mod service;
+mod snapshot;
 
 use std::sync::Arc;
 

@@ -7,12 +7,14 @@
 //! | `launcher` | what the job's own process decides before it becomes the gateway |
 //! | `record` | what launchd forgets: deaths, and why a gateway is parked |
 //! | `log` | the file that launchd appends a gateway's lines to |
+//! | `examine` | what `doctor` checks of launchd |
 //! | `lifecycle`, `status` | up and down, seen; and what is so now |
 //!
 //! Installed means that the property list is in `~/Library/LaunchAgents`; loaded, that the gateway is to be
 //! kept running. Every login loads what is installed, and the launcher unloads what is not wanted: the intent
 //! in the profile's home stays the one truth.
 
+mod examine;
 mod launchctl;
 mod launcher;
 mod lifecycle;
@@ -26,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use hermes_core::detect::Facts;
-use hermes_core::diagnostics::{Examination, Finding, Remedy};
+use hermes_core::diagnostics::{Examination, Snapshot};
 use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifetime};
 use hermes_core::home::{ProfileHome, env};
 use hermes_core::process_lock::other_holder;
@@ -36,7 +38,7 @@ use hermes_core::{Gateway, Kind, ProfileName, RootHome, Store, fsutil};
 
 use self::launchctl::{Domain, Launchctl};
 use self::lifecycle::ManagedJob;
-use self::plist::{Agent, LONGEST_EXIT_TIMEOUT, Pinned};
+use self::plist::{Agent, Pinned};
 use crate::account::{Account, tag};
 use crate::command::Tool;
 
@@ -180,27 +182,6 @@ impl Launchd {
         };
         Err(DriverError::new(why).with_hint("remove the file if it is nobody's any more"))
     }
-
-    /// What is wrong with an installed gateway.
-    fn finding(&self, name: &ProfileName) -> Option<Finding> {
-        let Ok(Some(profile)) = self.store.find(name) else {
-            return Some(Finding {
-                severe: true,
-                problem: format!("`{}` is left of `{name}`, which is no profile", self.label(name)),
-                remedy: Remedy::Run(format!("hermes gateway uninstall {name}")),
-            });
-        };
-        let stop_timeout = Gateway::new(profile).stop_timeout();
-        let kill_after = stop_timeout.kill_after().as_secs();
-        (kill_after > LONGEST_EXIT_TIMEOUT).then(|| Finding {
-            severe: false,
-            problem: format!(
-                "`{name}` may take {} s to stop, and launchd kills it after {LONGEST_EXIT_TIMEOUT} s",
-                stop_timeout.seconds()
-            ),
-            remedy: Remedy::Do("set its gateway.stop_timeout to 62 or less".to_owned()),
-        })
-    }
 }
 
 impl Driver for Launchd {
@@ -310,22 +291,7 @@ impl Driver for Launchd {
         Ok(names)
     }
 
-    fn examine(&self) -> Vec<Examination> {
-        let (evidence, findings) = match self.installed() {
-            Ok(installed) => (
-                format!("{} installed in {}", installed.len(), self.agents.display()),
-                installed.iter().filter_map(|name| self.finding(name)).collect(),
-            ),
-            Err(error) => {
-                let agents = self.agents.display();
-                let finding = Finding {
-                    severe: true,
-                    problem: format!("the property lists can't be read: {error}"),
-                    remedy: Remedy::Do(format!("make `{agents}` readable")),
-                };
-                (agents.to_string(), vec![finding])
-            }
-        };
-        vec![Examination { check: "launchd", evidence, findings }]
+    fn examine(&self, snapshot: &Snapshot) -> Examination {
+        Examination { backend: vec![self.installed_agents(snapshot)], ..Examination::default() }
     }
 }

@@ -13,7 +13,7 @@
 //! | `template` | writing and removing the template and the links |
 //! | `lifecycle` | starting and stopping, until it was seen |
 //! | `journal` | what gateways said |
-//! | `examine` | what a look at the machine finds |
+//! | `examine` | what `doctor` checks of systemd |
 
 mod examine;
 mod journal;
@@ -31,7 +31,7 @@ use std::sync::atomic::AtomicBool;
 use fs_err as fs;
 use hermes_core::config::StopTimeout;
 use hermes_core::detect::Facts;
-use hermes_core::diagnostics::Examination;
+use hermes_core::diagnostics::{Examination, Snapshot};
 use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifetime};
 use hermes_core::log::Logs;
 use hermes_core::status::Status;
@@ -249,7 +249,7 @@ impl Driver for Systemd {
         Some(self)
     }
 
-    fn examine(&self) -> Vec<Examination> {
-        self.look_around()
+    fn examine(&self, snapshot: &Snapshot) -> Examination {
+        self.checks(snapshot)
     }
 }

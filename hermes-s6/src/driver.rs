@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hermes_core::changes::Changes;
 use hermes_core::detect::Facts;
+use hermes_core::diagnostics::{Examination, Snapshot};
 use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifetime};
 use hermes_core::parallel;
 use hermes_core::process_lock::other_holder;
@@ -14,6 +15,7 @@ use hermes_core::status::{State, Status};
 use hermes_core::{Gateway, Intent, Kind, ProfileName, Store, lock};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::doctor;
 use crate::protocol::record::{Death, Record};
 use crate::slot::layout::ServiceDir;
 use crate::slot::lifecycle::{bring_down, bring_up};
@@ -186,6 +188,10 @@ impl Driver for S6Driver {
 
     fn changes(&self, store: &Store) -> io::Result<Option<Box<dyn Changes>>> {
         Ok(Some(Box::new(TreeChanges::begin(&self.tree, store)?)))
+    }
+
+    fn examine(&self, snapshot: &Snapshot) -> Examination {
+        doctor::examine(&self.tree, snapshot)
     }
 
     fn survey(&self) -> Result<Survey, DriverError> {

@@ -39,6 +39,7 @@
 //! # }
 //! ```
 
+mod doctor;
 pub mod driver;
 pub mod programs;
 pub mod protocol;

@@ -20,10 +20,12 @@
 //! | [`backends`] | the backends that are built in, and which one is in charge |
 //! | `environment` | the only place that reads the process's environment variables |
 //! | `gateway` | one profile's gateway: start, stop, restart, status |
+//! | [`doctor`] | all checks of this machine, and the repairs |
 //! | [`view`] | what commands print and the dashboard serves of gateways and profiles |
 //! | `role` | whether another machine or container runs the gateways |
 
 pub mod backends;
+pub mod doctor;
 mod environment;
 mod error;
 mod gateway;
@@ -36,6 +38,7 @@ use std::time::Duration;
 use hermes_core::detect::Facts;
 use hermes_core::driver::{Backend, Environment, NoDriver};
 use hermes_core::log::{LogFiles, Logs};
+use hermes_core::shell::quote_path;
 use hermes_core::{Kind, ProfileName, RootHome, Store, Supervisor};
 
 pub use environment::{text, variable};
@@ -138,6 +141,11 @@ impl Hermes {
     /// another machine or container runs the gateways.
     pub fn supervisor(&self) -> Result<Supervisor, Error> {
         role::refuse_client(self.root())?;
+        self.connect()
+    }
+
+    /// The sequences over the backend in charge, whoever runs the gateways.
+    fn connect(&self) -> Result<Supervisor, Error> {
         let backend = backends::in_charge(&self.backends, self.facts())?;
         let kind = backend.map_or(Kind::NONE, |backend| backend.kind);
         if self.environment.system && kind != hermes_host::systemd::KIND {
@@ -161,6 +169,20 @@ impl Hermes {
     /// out by what is done with it.
     pub fn gateway(&self, name: &str) -> Result<Gateway, Error> {
         Ok(Gateway::new(self.reachable()?, name.parse()?))
+    }
+
+    /// A command line of `hermes` as it may be typed for the same scan directory and service manager.
+    pub fn command_line(&self, command: &str) -> String {
+        format!("hermes {command}{}", self.options())
+    }
+
+    /// The options of a command line that say which scan directory and service manager are meant, where
+    /// the settings do, each with a space before it.
+    fn options(&self) -> String {
+        let scandir = self.settings.scandir.as_ref().and(self.facts().named_scandir.as_deref());
+        let scandir =
+            scandir.map_or_else(String::new, |dir| format!(" --scandir {}", quote_path(dir)));
+        format!("{scandir}{}", if self.settings.system { " --system" } else { "" })
     }
 
     /// Works with the gateways' logs: the backend's, if it keeps them, else the files in the root home.

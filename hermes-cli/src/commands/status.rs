@@ -1,6 +1,7 @@
 //! `hermes gateway status` and `list`: what the supervisor says.
 
 use hermes::view::StatusView;
+use hermes_core::diagnostics::Finding;
 use hermes_core::manager::ManagerError;
 use hermes_core::status::Status;
 use hermes_core::{ProfileName, ServiceManager, Supervisor};
@@ -57,7 +58,7 @@ pub(crate) fn status(app: &App, which: ProfileSelector) -> Result<u8, CliError> 
         Some(view) if single => describe(view)?,
         _ => print(app, &views)?,
     }
-    warn_of_shortcomings(&services);
+    warn_of_shortcomings(app, &services);
     if let Some(code) = failed {
         return Ok(code);
     }
@@ -68,13 +69,11 @@ pub(crate) fn status(app: &App, which: ProfileSelector) -> Result<u8, CliError> 
     })
 }
 
-/// Tells what the backend itself lacks on this machine, and what mends it.
-pub(super) fn warn_of_shortcomings(services: &Supervisor) {
-    for examination in services.driver().examine() {
-        for finding in examination.findings {
-            output::warning(finding.problem);
-            output::message(format_args!("  fix: {}", finding.remedy));
-        }
+/// Warns of what the backend lacks on this machine, with what repairs it.
+pub(super) fn warn_of_shortcomings(app: &App, services: &Supervisor) {
+    for Finding { problem, remedy, .. } in app.hermes.shortcomings(services) {
+        output::warning(problem);
+        output::message(format_args!("  fix: {remedy}"));
     }
 }
 

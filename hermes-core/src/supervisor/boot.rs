@@ -5,7 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Supervisor;
-use crate::driver::{CreateOptions, DriverError, During};
+use crate::driver::{CreateOptions, DriverError, During, Lifetime};
 use crate::error_chain::in_one_line;
 use crate::fsutil;
 use crate::gateway::Gateway;
@@ -87,15 +87,15 @@ impl Supervisor {
 
     /// Executes what a boot would do and no running gateway has to be stopped for: settles interrupted
     /// renames, clears leftovers, deletes stale files, removes unused services, creates missing ones, and
-    /// starts what is wanted and neither parked nor up. Blocks until each was observed to succeed or
-    /// fail. Idempotent.
+    /// starts what is wanted and neither parked nor up. Where services are installed only renames are
+    /// settled. Blocks until each was observed to succeed or fail. Idempotent.
     pub fn repair_online(&self) -> Result<Vec<Outcome>, ManagerError> {
         self.driver.reach().during(REPAIR)?;
         let settled = self.settle_renames().during(REPAIR)?;
         let settled =
             settled.into_iter().filter(|outcome| !matches!(outcome.action, Action::Skip { .. }));
         let mut outcomes: Vec<_> = settled.collect();
-        let plan = reconcile::plan(&self.gather().during(REPAIR)?);
+        let plan = self.plan_services().during(REPAIR)?.unwrap_or_default();
         // A gateway that runs in a service to be removed keeps it, and prevents the steps that would
         // replace it.
         let kept: Vec<_> = plan
@@ -221,6 +221,15 @@ impl Supervisor {
             }
             Action::Stop { .. } if intent == Some(Intent::Stopped) => self.driver.down(&gateway),
             _ => Ok(()),
+        }
+    }
+
+    /// What a boot would do with the services; `None` under a backend whose services are installed, so that
+    /// there is nothing to bring in line. Changes nothing.
+    pub(super) fn plan_services(&self) -> Result<Option<Vec<Action>>, DriverError> {
+        match self.driver.lifetime() {
+            Lifetime::Installed => Ok(None),
+            _ => Ok(Some(reconcile::plan(&self.gather()?))),
         }
     }
 

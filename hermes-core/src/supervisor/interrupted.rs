@@ -42,7 +42,7 @@ impl Supervisor {
     }
 
     /// What [`settle_renames`](Self::settle_renames) would do now. Changes nothing.
-    pub(super) fn plan_renames(&self) -> Result<Vec<Action>, StoreError> {
+    pub(crate) fn plan_renames(&self) -> Result<Vec<Action>, StoreError> {
         let action = |Interrupted { path, names }| match names {
             Ok((from, to)) => self.expected(&from, &to),
             Err(reason) => skip(&path, &reason),

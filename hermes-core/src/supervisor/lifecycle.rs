@@ -51,7 +51,8 @@ impl Supervisor {
     }
 }
 
-fn with_port(status: Status, gateway: &Gateway) -> Status {
+/// The status with the port that the gateway's configuration names.
+pub(super) fn with_port(status: Status, gateway: &Gateway) -> Status {
     Status { port: gateway.port().ok().flatten(), ..status }
 }
 

@@ -1,31 +1,24 @@
 //! The chain of stop budgets: gateway, slot, tree, container. Each has to wait longer than the one
 //! inside it, or kills what was about to end in order.
 
-use hermes_core::Intent;
 use hermes_core::config::StopTimeout;
+use hermes_core::diagnostics::{Check, Snapshot, several};
 use hermes_core::fsutil;
 
-use super::report::{Check, several};
-use super::snapshot::Snapshot;
+use super::View;
+use crate::tree::Tree;
 
 /// What a container's stop needs beyond the longest stop of a gateway.
 const CONTAINER_BEYOND: u64 = 2;
 /// What bounds a stop under s6-overlay, in milliseconds.
 const GRACES: [&str; 2] = ["S6_SERVICES_GRACETIME", "S6_KILL_GRACETIME"];
 
-pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
-    vec![slots(snapshot), container(snapshot)]
-}
-
-fn slots(snapshot: &Snapshot<'_>) -> Check {
+pub(super) fn slots(view: View<'_>) -> Check {
+    let View { tree, snapshot, .. } = view;
     let mut check = Check::new("stop-budget");
-    let tree = match &snapshot.tree {
-        Ok(tree) => tree.manager.tree(),
-        Err(why) => return Check::unknown("stop-budget", why.clone()),
-    };
     let mut seen = 0;
-    for profile in &snapshot.profiles {
-        let (name, Ok(loaded)) = (&profile.profile.name, &profile.config) else { continue };
+    for gateway in &snapshot.gateways {
+        let (name, Ok(loaded)) = (gateway.name(), gateway.loaded()) else { continue };
         let slot = tree.scandir.slot(name);
         let bytes = match fsutil::read_if_there(&slot.timeout_kill()) {
             Ok(Some(bytes)) => bytes,
@@ -55,12 +48,10 @@ fn slots(snapshot: &Snapshot<'_>) -> Check {
             slot.timeout_kill().display()
         );
         // A stop or a start writes it anew; this is the one that changes nothing else.
-        let wanted = profile.intent == Some(Intent::Running);
-        let verb = if wanted { "restart" } else { "stop" };
-        check.warning(problem, snapshot.run(&format!("gateway {verb} {name}")));
+        check.warning(problem, snapshot.bring_to_intent(name));
     }
-    let agree = seen - check.findings.len();
-    check.evidence(format!(
+    let agree = seen - check.findings().len();
+    check.with_evidence(format!(
         "the time until a kill agrees in {agree} of {}; {}",
         several(seen, "slot"),
         chain(longest(snapshot))
@@ -68,8 +59,8 @@ fn slots(snapshot: &Snapshot<'_>) -> Check {
 }
 
 /// The longest stop of all profiles, which is the tree's.
-fn longest(snapshot: &Snapshot<'_>) -> StopTimeout {
-    let configs = snapshot.profiles.iter().filter_map(|profile| profile.config.as_ref().ok());
+fn longest(snapshot: &Snapshot) -> StopTimeout {
+    let configs = snapshot.gateways.iter().filter_map(|gateway| gateway.loaded().ok());
     configs.map(|loaded| loaded.gateway.stop_timeout).max().unwrap_or_default()
 }
 
@@ -86,19 +77,19 @@ fn chain(stop: StopTimeout) -> String {
 }
 
 /// What can't be seen from inside, with the figure that it has to have.
-fn container(snapshot: &Snapshot<'_>) -> Check {
+pub(super) fn container(tree: &Tree, snapshot: &Snapshot) -> Check {
     let longest = longest(snapshot).seconds();
     let mut evidence = format!(
         "the longest stop takes {longest} s; how long a container is given to stop can't be seen \
          from inside: `docker run --stop-timeout {}`",
         longest + CONTAINER_BEYOND
     );
-    if let Ok(tree) = &snapshot.tree {
+    if let Ok(View { svscan, .. }) = View::of(tree, snapshot) {
         let value = |name: &&str| {
-            let value = tree.manager.tree().variable(tree.svscan, name)?;
+            let value = tree.variable(svscan, name)?;
             Some(format!("; {name} is {} ms", value.display()))
         };
         evidence.extend(GRACES.iter().filter_map(value));
     }
-    Check::new("container-stop").evidence(evidence).info()
+    Check::new("container-stop").with_evidence(evidence).as_info()
 }

@@ -1,24 +1,18 @@
-//! Free space and inodes where gateways write: the home, the logs, the scan directory.
+//! Free space and inodes where gateways write: the home, the logs, the backend's directory of services.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use fs_err as fs;
 
-use super::report::{Check, Remedy};
-use super::snapshot::Snapshot;
-use crate::output::Severity;
+use crate::diagnostics::{Check, Remedy, Room, ServiceDirectory, Severity, Snapshot};
+use crate::shell::quote_path;
 
 const MIB: u64 = 1 << 20;
 
-/// Below this a home can't take a log file's rotation, let alone an agent's work.
-const HOME_NEEDS: u64 = 16 * MIB;
-/// Below this, if it is little of the whole, too, a home will be full soon.
-const HOME_SHOULD_HAVE: u64 = 1024 * MIB;
-/// A slot takes some 30 entries, of which each may be a block: below this the next one may not fit.
-const SCANDIR_NEEDS: u64 = MIB / 2;
-/// Likewise, for a few dozen of them.
-const SCANDIR_SHOULD_HAVE: u64 = 8 * MIB;
+/// Below what is needed a home can't take a log file's rotation, let alone an agent's work; below what is
+/// wanted it will be full soon.
+const HOME: Room = Room { needed: 16 * MIB, wanted: 1024 * MIB };
 /// The part of a file system, in percent, that may be left without a word.
 const LITTLE: u64 = 5;
 /// How many entries a new slot or profile takes, and then some.
@@ -36,24 +30,13 @@ struct Free {
     of_entries: u64,
 }
 
-/// What a place needs, and what it should have.
-#[derive(Debug, Clone, Copy)]
-struct Needs {
-    bytes: u64,
-    wanted: u64,
-}
-
-pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
+pub(super) fn check(snapshot: &Snapshot, directory: Option<&ServiceDirectory>) -> Check {
     let mut check = Check::new("disk");
-    let home = Needs { bytes: HOME_NEEDS, wanted: HOME_SHOULD_HAVE };
-    let root = snapshot.app.root().path();
-    let mut places = vec![(root.to_owned(), home), (root.join("logs/gateways"), home)];
-    if let Some(Ok(manager)) = &snapshot.s6 {
-        let needs = Needs { bytes: SCANDIR_NEEDS, wanted: SCANDIR_SHOULD_HAVE };
-        places.push((manager.tree().scandir.path().to_owned(), needs));
-    }
+    let root = snapshot.root.path();
+    let mut places = vec![(root.to_owned(), HOME), (root.join("logs/gateways"), HOME)];
+    places.extend(directory.map(|directory| (directory.path.clone(), directory.room)));
     let (mut devices, mut seen) = (Vec::new(), Vec::new());
-    for (place, needs) in places {
+    for (place, room) in places {
         // What is not there yet will be made on the file system that is.
         let Some((path, device)) = place
             .ancestors()
@@ -68,12 +51,12 @@ pub(super) fn checks(snapshot: &Snapshot<'_>) -> Vec<Check> {
         match free(&path) {
             Ok(free) => {
                 seen.push(format!("{} at `{}`", shown(free), path.display()));
-                judge(&mut check, &path, free, needs);
+                judge(&mut check, &path, free, room);
             }
             Err(error) => check.partial(format!("`{}`: {error}", path.display())),
         }
     }
-    vec![check.evidence(seen.join(", "))]
+    check.with_evidence(seen.join(", "))
 }
 
 fn free(path: &Path) -> std::io::Result<Free> {
@@ -86,25 +69,23 @@ fn free(path: &Path) -> std::io::Result<Free> {
     })
 }
 
-fn judge(check: &mut Check, path: &Path, free: Free, needs: Needs) {
-    for (severity, what) in verdicts(free, needs) {
+fn judge(check: &mut Check, path: &Path, free: Free, room: Room) {
+    for (severity, what) in verdicts(free, room) {
         let problem = format!("the file system of `{}` has {what}", path.display());
-        let remedy = format!(
-            "make room on it: `du -xh {} | sort -h` shows what takes it",
-            super::homes::quoted(path)
-        );
+        let remedy =
+            format!("make room on it: `du -xh {} | sort -h` shows what takes it", quote_path(path));
         check.find(severity, problem, Remedy::Do(remedy));
     }
 }
 
 /// What is wrong with what is free.
-fn verdicts(free: Free, needs: Needs) -> Vec<(Severity, String)> {
+fn verdicts(free: Free, room: Room) -> Vec<(Severity, String)> {
     let little = |free: u64, of: u64| free.saturating_mul(100) < of.saturating_mul(LITTLE);
     let mut verdicts = Vec::new();
     let space = format!("{} free of {}", size(free.bytes), size(free.of_bytes));
-    if free.bytes < needs.bytes {
+    if free.bytes < room.needed {
         verdicts.push((Severity::Error, space));
-    } else if free.bytes < needs.wanted && little(free.bytes, free.of_bytes) {
+    } else if free.bytes < room.wanted && little(free.bytes, free.of_bytes) {
         verdicts.push((Severity::Warning, space));
     }
     let entries = format!("{} inodes free of {}", free.entries, free.of_entries);
@@ -141,8 +122,6 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const HOME: Needs = Needs { bytes: HOME_NEEDS, wanted: HOME_SHOULD_HAVE };
 
     fn judged(bytes: u64, of_bytes: u64, entries: u64, of_entries: u64) -> Vec<Severity> {
         let free = Free { bytes, of_bytes, entries, of_entries };

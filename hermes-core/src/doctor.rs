@@ -1,0 +1,50 @@
+//! The checks that are the same under every backend, and the repairs that stop no gateway.
+//!
+//! | file | its checks |
+//! |---|---|
+//! | `home` | the root home, its profiles, `.env`, the chosen profile, the boot log |
+//! | `ownership` | whose the files of the homes are |
+//! | `config` | `config.yaml`, the gateway's program, the recorded intent |
+//! | `ports`, `port_holders` | ports that are missing or named twice; who listens on them |
+//! | `disks` | free space and inodes |
+//! | `gateways` | orphans, parked and crashing gateways, those that are not as the operator wants them |
+//! | `leftovers` | what interrupted commands and dead gateways left |
+//! | `repair` | no check: what `doctor --fix` does |
+//!
+//! What a check decides on is looked at once, in the [`Snapshot`].
+
+mod config;
+mod disks;
+mod gateways;
+mod home;
+mod leftovers;
+mod ownership;
+#[cfg(target_os = "linux")]
+mod port_holders;
+mod ports;
+mod repair;
+
+use crate::diagnostics::{Check, Examination, Snapshot};
+use crate::supervisor::Supervisor;
+
+pub use repair::{Repaired, repair};
+
+/// All checks, those that the backend has made included: first what the backend needs, then the home, then
+/// the services and the gateways. Changes nothing.
+pub fn checks(
+    supervisor: &Supervisor,
+    snapshot: &Snapshot,
+    examination: &Examination,
+) -> Vec<Check> {
+    let mut checks = examination.backend.clone();
+    checks.extend(home::checks(supervisor.store(), snapshot));
+    checks.extend(config::checks(snapshot, examination.path.as_deref()));
+    checks.push(ports::check(snapshot));
+    #[cfg(target_os = "linux")]
+    checks.push(port_holders::check(supervisor.driver(), snapshot));
+    checks.push(disks::check(snapshot, examination.directory.as_ref()));
+    checks.extend(examination.services.iter().cloned());
+    checks.extend(gateways::checks(snapshot));
+    checks.extend(leftovers::checks(supervisor, snapshot));
+    checks
+}

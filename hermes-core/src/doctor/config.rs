@@ -1,0 +1,145 @@
+//! What profiles say of their gateways: `config.yaml`, the program it names, the recorded intent.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Access;
+
+use crate::config::{ConfigError, GatewayConfig, Placeholders};
+use crate::diagnostics::{Check, Remedy, Snapshot, permit, several};
+use crate::error_chain::in_one_line;
+use crate::gateway::Gateway;
+use crate::intent::Intent;
+use crate::shell::quote_path;
+use crate::status::State;
+
+/// `path` is PATH as the services get it, where it can be read.
+pub(super) fn checks(snapshot: &Snapshot, path: Option<&OsStr>) -> Vec<Check> {
+    vec![config(snapshot), command(snapshot, path), intent(snapshot)]
+}
+
+fn config(snapshot: &Snapshot) -> Check {
+    let mut check = Check::new("config");
+    for gateway in &snapshot.gateways {
+        let (name, path) = (gateway.name(), gateway.home().config());
+        match gateway.loaded() {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    let remedy = Remedy::Do(format!("edit `{}`", path.display()));
+                    check.error(format!("`{name}`: {warning}"), remedy);
+                }
+            }
+            Err(error @ ConfigError::Read(_)) => {
+                check.error(format!("`{name}`: {error}"), permit(&snapshot.root, &path));
+            }
+            Err(error) => {
+                let hint = error.hint().unwrap_or_else(|| format!("edit `{}`", path.display()));
+                check.error(format!("`{name}`: {error}"), Remedy::Do(hint));
+            }
+        }
+    }
+    check.with_evidence(format!("{} looked at", several(snapshot.gateways.len(), "configuration")))
+}
+
+fn command(snapshot: &Snapshot, services_path: Option<&OsStr>) -> Check {
+    let mut check = Check::new("command");
+    let (mut named, mut unseen) = (0, Vec::new());
+    for gateway in &snapshot.gateways {
+        let Ok(loaded) = gateway.loaded() else { continue };
+        let Some(program) = program(gateway, &loaded.gateway) else { continue };
+        named += 1;
+        let config = gateway.home().config();
+        let edit = || Remedy::Do(format!("correct `gateway.command` in `{}`", config.display()));
+        let path = loaded.gateway.env.get("PATH").map(OsStr::new).or(services_path);
+        let name = gateway.name();
+        // A service works in the root home.
+        match find(&program, path, snapshot.root.path()) {
+            Program::Runs => {}
+            Program::Absent => {
+                check.error(format!("the program of `{name}` is not there: `{program}`"), edit());
+            }
+            Program::Closed(path) => {
+                let problem = format!("the program of `{name}` can't be run: `{}`", path.display());
+                let file = path.is_file();
+                let chmod = || Remedy::Run(format!("chmod +x {}", quote_path(&path)));
+                check.error(problem, if file { chmod() } else { edit() });
+            }
+            Program::Unknown => unseen.push(format!("`{program}` of `{name}`")),
+        }
+    }
+    if !unseen.is_empty() {
+        let unseen = unseen.join(", ");
+        check.partial(format!(
+            "PATH of the services can't be read, on which {unseen} is looked for"
+        ));
+    }
+    check.with_evidence(format!("{} named", several(named, "program")))
+}
+
+/// The program that the gateway's settings name, if they name one.
+fn program(gateway: &Gateway, settings: &GatewayConfig) -> Option<String> {
+    let home = gateway.home().path().to_string_lossy();
+    let placeholders = Placeholders {
+        profile: gateway.name().as_str(),
+        home: &home,
+        host: &settings.host,
+        // A missing port is reported by another check, and no program's name has one in it.
+        port: Some(settings.port.unwrap_or(1)),
+    };
+    settings.filled_command(&placeholders).ok().flatten()?.into_iter().next()
+}
+
+enum Program {
+    Runs,
+    Absent,
+    Closed(PathBuf),
+    Unknown,
+}
+
+/// Looks for a program as execvp(3) does.
+fn find(program: &str, path: Option<&OsStr>, cwd: &Path) -> Program {
+    let look = |file: PathBuf| match rustix::fs::access(&file, Access::EXEC_OK) {
+        Ok(()) if file.is_file() => Program::Runs,
+        Err(_) if !file.exists() => Program::Absent,
+        _ => Program::Closed(file),
+    };
+    if program.contains('/') {
+        return look(cwd.join(program));
+    }
+    let Some(path) = path else { return Program::Unknown };
+    let mut best = Program::Absent;
+    for dir in std::env::split_paths(path) {
+        match look(cwd.join(dir).join(program)) {
+            Program::Absent | Program::Unknown => {}
+            Program::Runs => return Program::Runs,
+            closed => best = closed,
+        }
+    }
+    best
+}
+
+fn intent(snapshot: &Snapshot) -> Check {
+    let mut check = Check::new("intent");
+    let mut running = 0;
+    for gateway in &snapshot.gateways {
+        let name = gateway.name();
+        match snapshot.intents.get(name) {
+            Some(Ok(Intent::Running)) => running += 1,
+            Some(Ok(Intent::Stopped)) | None => {}
+            Some(Err(error)) => {
+                // A gateway that runs goes on, whatever its intent was.
+                let runs = snapshot.status(name).is_some_and(|status| status.state == State::Up);
+                let remedy = match (error.is_corruption(), runs) {
+                    (true, true) => snapshot.run(&format!("gateway start {name}")),
+                    (true, false) => snapshot.run(&format!("gateway stop {name}")),
+                    (false, _) => permit(&snapshot.root, &gateway.home().intent()),
+                };
+                check.error(format!("`{name}`: {}", in_one_line(error)), remedy);
+            }
+        }
+    }
+    check.with_evidence(format!(
+        "{running} of {} wanted",
+        several(snapshot.gateways.len(), "gateway")
+    ))
+}

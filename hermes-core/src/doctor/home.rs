@@ -1,0 +1,145 @@
+//! The root home and the profiles' homes: there, writable, and closed where they hold secrets.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+
+use fs_err as fs;
+use rustix::fs::Access;
+
+use super::ownership;
+use crate::diagnostics::{
+    Check, Remedy, Severity, Snapshot, chown, is_accessible, me, permit, several,
+};
+use crate::error_chain::in_one_line;
+use crate::shell::quote_path;
+use crate::store::Store;
+
+pub(super) fn checks(store: &Store, snapshot: &Snapshot) -> Vec<Check> {
+    vec![
+        home(snapshot),
+        profiles(snapshot),
+        ownership::check(snapshot),
+        dotenv(snapshot),
+        active_profile(store, snapshot),
+        boot_log(snapshot),
+    ]
+}
+
+fn home(snapshot: &Snapshot) -> Check {
+    let home = snapshot.root.path();
+    let shown = home.display();
+    let mut check = Check::new("home");
+    let metadata = match fs::metadata(home) {
+        Ok(metadata) if metadata.is_dir() => metadata,
+        Ok(_) => {
+            check.error(
+                format!("the home `{shown}` is not a directory"),
+                Remedy::Do("HERMES_HOME names another place".to_owned()),
+            );
+            return check.with_evidence(format!("`{shown}` is a file"));
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let remedy = Remedy::Run(format!("mkdir -p {}", quote_path(home)));
+            check.error(format!("the home `{shown}` does not exist"), remedy);
+            return check.with_evidence(format!("`{shown}` is not there"));
+        }
+        Err(error) => {
+            let remedy = Remedy::Do("run it as the user who owns the home".to_owned());
+            check.error(format!("the home can't be reached: {error}"), remedy);
+            return check.with_evidence(format!("`{shown}` can't be reached"));
+        }
+    };
+    let (uid, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+    let writable = is_accessible(home, Access::WRITE_OK | Access::EXEC_OK);
+    // Root may write anywhere, and drops to the home's owner.
+    if me() != 0 && uid != me() {
+        let severity = if writable { Severity::Warning } else { Severity::Error };
+        let problem = format!("the home `{shown}` belongs to uid {uid}, and this user is {}", me());
+        check.find(severity, problem, chown(&snapshot.root, &[home]));
+    } else if !writable {
+        let problem = format!("the home `{shown}` is not writable for this user (mode {mode:o})");
+        check.error(problem, Remedy::Run(format!("chmod u+rwx {}", quote_path(home))));
+    }
+    check.with_evidence(format!("`{shown}` is of uid {uid}, mode {mode:o}"))
+}
+
+fn profiles(snapshot: &Snapshot) -> Check {
+    let mut check = Check::new("profiles");
+    if let Some(why) = &snapshot.unlisted {
+        check.error(why.clone(), permit(&snapshot.root, &snapshot.root.profiles()));
+    }
+    for skipped in &snapshot.skipped {
+        let problem = format!("`{}` is no profile: {}", skipped.path.display(), skipped.reason);
+        if skipped.path.join("SOUL.md").try_exists().is_err() {
+            check.error(problem, permit(&snapshot.root, &skipped.path));
+        } else {
+            let remedy = "rename the directory, or take its SOUL.md away";
+            check.warning(problem, Remedy::Do(remedy.to_owned()));
+        }
+    }
+    let skipped = match snapshot.skipped.len() {
+        0 => String::new(),
+        many => format!(", {many} passed over"),
+    };
+    check.with_evidence(format!("{}{skipped}", several(snapshot.gateways.len(), "profile")))
+}
+
+fn dotenv(snapshot: &Snapshot) -> Check {
+    let mut check = Check::new("dotenv");
+    let mut seen = 0;
+    for gateway in &snapshot.gateways {
+        let path = gateway.home().dotenv();
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        seen += 1;
+        let mode = metadata.mode() & 0o777;
+        if mode & 0o077 != 0 {
+            let problem = format!("others may open `{}` (mode {mode:03o})", path.display());
+            let command = format!("chmod 600 {}", quote_path(&path));
+            let mine = metadata.uid() == me();
+            check.warning(problem, if mine { Remedy::Run(command) } else { Remedy::Root(command) });
+        }
+    }
+    check.with_evidence(several(seen, ".env file"))
+}
+
+fn active_profile(store: &Store, snapshot: &Snapshot) -> Check {
+    let mut check = Check::new("active-profile");
+    let undo = snapshot.run("profile use default");
+    let name = match store.active() {
+        Ok(Some(name)) => name,
+        Ok(None) => return check.with_evidence("none is chosen"),
+        Err(error) => {
+            check.error(in_one_line(&error), undo);
+            return check.with_evidence("the choice can't be read");
+        }
+    };
+    match store.find(&name) {
+        Ok(None) => {
+            let path = snapshot.root.active_profile();
+            let problem = format!("`{}` chooses `{name}`, which is no more", path.display());
+            check.error(problem, undo);
+        }
+        Ok(Some(_)) => {}
+        Err(error) => check.partial(in_one_line(&error)),
+    }
+    check.with_evidence(format!("`{name}` is chosen"))
+}
+
+fn boot_log(snapshot: &Snapshot) -> Check {
+    let path = snapshot.root.boot_log();
+    let mut check = Check::new("boot-log");
+    let there = path.ancestors().find(|path| path.symlink_metadata().is_ok());
+    let Some(there) = there.filter(|there| there.starts_with(snapshot.root.path())) else {
+        return Check::unknown("boot-log", "there is no home to hold it");
+    };
+    let shown = path.display();
+    if there == path && path.is_dir() {
+        let remedy = Remedy::Run(format!("rmdir {}", quote_path(&path)));
+        check.warning(format!("a boot can't be logged: `{shown}` is a directory"), remedy);
+    } else if !is_accessible(there, Access::WRITE_OK) {
+        let there_shown = there.display();
+        let problem = format!("a boot can't be logged: `{there_shown}` is not writable");
+        check.warning(problem, permit(&snapshot.root, there));
+    }
+    check.with_evidence(format!("`{shown}`{}", if there == path { "" } else { ", not there yet" }))
+}

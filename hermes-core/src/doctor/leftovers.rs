@@ -1,0 +1,78 @@
+//! What interrupted commands left, and gateways that are no more.
+
+use crate::diagnostics::{Check, Remedy, Snapshot};
+use crate::error_chain::in_one_line;
+use crate::reconcile::Action;
+use crate::shell::quote;
+use crate::supervisor::Supervisor;
+
+pub(super) fn checks(supervisor: &Supervisor, snapshot: &Snapshot) -> Vec<Check> {
+    let mut checks = vec![renames(supervisor, snapshot), leftovers(supervisor, snapshot)];
+    checks.extend(stale_files(snapshot));
+    checks
+}
+
+fn renames(supervisor: &Supervisor, snapshot: &Snapshot) -> Check {
+    let mut check = Check::new("renames");
+    let actions = match supervisor.plan_renames() {
+        Ok(actions) => actions,
+        Err(error) => return Check::unknown("renames", in_one_line(&error)),
+    };
+    for action in actions {
+        match action {
+            Action::FinishRename { profile, detail } | Action::UndoRename { profile, detail } => {
+                let problem =
+                    format!("a rename of `{profile}` was interrupted, or goes on: {detail}");
+                check.warning(problem, snapshot.run("doctor --fix"));
+            }
+            Action::Skip { what, detail } => {
+                let remedy = Remedy::Run(format!("rm -- {}", quote(&what)));
+                check.error(format!("`{what}`: {detail}"), remedy);
+            }
+            _ => {}
+        }
+    }
+    check.with_evidence("journals of renames that have not ended are looked for")
+}
+
+fn leftovers(supervisor: &Supervisor, snapshot: &Snapshot) -> Check {
+    let mut check = Check::new("leftovers");
+    let mut left = match supervisor.store().leftovers() {
+        Ok(left) => left,
+        Err(error) => {
+            check.partial(in_one_line(&error));
+            Vec::new()
+        }
+    };
+    match &snapshot.services {
+        Ok(services) => left.extend(services.actions().iter().filter_map(|action| match action {
+            Action::Clear { path } if supervisor.driver().is_abandoned(path) => Some(path.clone()),
+            _ => None,
+        })),
+        Err(why) => check.partial(why),
+    }
+    for path in left {
+        let problem = format!("`{}` was left by an interrupted command", path.display());
+        check.warning(problem, snapshot.run("doctor --fix"));
+    }
+    check.with_evidence("hidden directories beside profiles and slots, and unfinished files in them, are looked for")
+}
+
+/// Where there is a plan: it knows which files are no gateway's any more.
+fn stale_files(snapshot: &Snapshot) -> Option<Check> {
+    let plan = match &snapshot.services {
+        Ok(services) => services.plan.as_ref()?,
+        Err(why) => return Some(Check::unknown("stale-files", why)),
+    };
+    let mut check = Check::new("stale-files");
+    for action in plan {
+        let Action::Sweep { profile } = action else { continue };
+        let home = snapshot.root.profile(profile);
+        let there = home.stale_when_down().into_iter().filter(|path| path.exists());
+        let there: Vec<_> = there.map(|path| format!("`{}`", path.display())).collect();
+        let problem =
+            format!("`{profile}` has files of a gateway that is no more: {}", there.join(", "));
+        check.warning(problem, snapshot.run("doctor --fix"));
+    }
+    Some(check.with_evidence("files of gateways that are no more are looked for"))
+}

@@ -1,0 +1,88 @@
+//! Who listens on the ports of wanted gateways that are not up.
+
+use std::net::{IpAddr, ToSocketAddrs};
+
+use super::ports::{claimed, lacks_port};
+use crate::diagnostics::{Check, Remedy, Snapshot, several};
+use crate::driver::Driver;
+use crate::listeners;
+use crate::proc::Proc;
+use crate::status::State;
+
+pub(super) fn check(driver: &dyn Driver, snapshot: &Snapshot) -> Check {
+    let mut check = Check::new("port-holders");
+    let statuses = match &snapshot.services {
+        Ok(services) => &services.statuses,
+        Err(why) => return Check::unknown("port-holders", why),
+    };
+    let gateways: Vec<_> =
+        statuses.values().filter_map(|status| status.as_ref().ok()?.pid).collect();
+    let proc = Proc::default();
+    let mut looked = 0;
+    for gateway in &snapshot.gateways {
+        let name = gateway.name();
+        // One that tries again and again runs now and then, and is not up for that.
+        let state = snapshot.status(name).map_or(State::Up, |status| status.state);
+        let (Some(port), Ok(loaded)) = (claimed(snapshot, gateway), gateway.loaded()) else {
+            continue;
+        };
+        let settings = &loaded.gateway;
+        let unused = settings.port.is_none() && !lacks_port(settings, gateway);
+        if !snapshot.is_to_run(name) || state == State::Up || unused {
+            continue;
+        }
+        looked += 1;
+        let mut listeners = listeners::on_port(&proc, port);
+        listeners.retain(|listener| clash(&settings.host, listener.address));
+        let Some(listener) = listeners.first() else { continue };
+        let holder = listeners::process(&proc, &listeners);
+        // Another gateway of this home is a finding of `ports`, and this one may have come up meanwhile.
+        let now = driver.observe(gateway).ok().and_then(|status| status.pid);
+        let unseen = holder.is_none() && state.is_running();
+        if unseen || holder.is_some_and(|holder| gateways.contains(&holder) || now == Some(holder))
+        {
+            continue;
+        }
+        let who = holder.map_or_else(
+            || "a process that this user may not see".to_owned(),
+            |pid| proc.title(pid),
+        );
+        let address = listener.address;
+        let problem = format!(
+            "`{name}` is wanted and not up, and its port {port} is held at {address} by {who}"
+        );
+        let other = snapshot.command_line(&format!("profile port {name} NUMBER"));
+        check.error(problem, Remedy::Do(format!("end it, or `{other}`")));
+    }
+    check.with_evidence(format!(
+        "{} of wanted gateways that are not up looked at",
+        several(looked, "port")
+    ))
+}
+
+/// Whether who listens at `address` keeps others from listening at `host`.
+fn clash(host: &str, address: IpAddr) -> bool {
+    let wildcard = |address: &IpAddr| address.is_unspecified();
+    let Ok(hosts) = (host, 0).to_socket_addrs() else { return true };
+    let mut hosts = hosts.map(|host| host.ip().to_canonical());
+    wildcard(&address) || hosts.any(|host| wildcard(&host) || host == address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_address_or_all_of_them_clash() {
+        for (host, address, clashes) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "0.0.0.0", true),
+            ("127.0.0.1", "::", true),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("0.0.0.0", "10.0.0.1", true),
+            ("::1", "127.0.0.1", false),
+        ] {
+            assert_eq!(clash(host, address.parse().unwrap()), clashes, "{host} {address}");
+        }
+    }
+}

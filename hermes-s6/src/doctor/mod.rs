@@ -1,0 +1,85 @@
+//! What `doctor` checks of s6: the programs, the tree, whose it is, its limits, and the slots.
+//!
+//! | file | its checks |
+//! |---|---|
+//! | `svscan` | the s6 programs, s6-svscan, who may command it, which home's tree it is |
+//! | `owner` | that one tree alone runs the gateways of the home |
+//! | `limits`, `pids` | room in the scan directory, descriptors, processes |
+//! | `budgets` | that every stop has the time it needs |
+//! | `gateways` | strays, and what outlived a gateway |
+//! | `slots` | missing, unused and outdated slots |
+
+mod budgets;
+mod gateways;
+mod limits;
+mod owner;
+mod pids;
+mod slots;
+mod svscan;
+
+use hermes_core::diagnostics::{Check, Examination, Room, ServiceDirectory, Services, Snapshot};
+use hermes_core::process_lock::Holder;
+
+use crate::tree::Tree;
+
+const MIB: u64 = 1 << 20;
+/// A slot takes some 30 entries, of which each may be a block: below what is needed the next one may not
+/// fit; what is wanted is for a few dozen of them.
+const SCANDIR: Room = Room { needed: MIB / 2, wanted: 8 * MIB };
+
+/// What there is to look at of the tree: the s6-svscan that runs this home's gateways, and the slots.
+#[derive(Debug, Clone, Copy)]
+struct View<'a> {
+    tree: &'a Tree,
+    snapshot: &'a Snapshot,
+    svscan: Holder,
+    services: &'a Services,
+}
+
+/// The checks of one file: their names, and what makes them where there is a tree.
+type Group = (&'static [&'static str], fn(View<'_>) -> Vec<Check>);
+
+/// Makes all checks of `tree`. Changes nothing, does not wait.
+pub(crate) fn examine(tree: &Tree, snapshot: &Snapshot) -> Examination {
+    let view = View::of(tree, snapshot);
+    let group = |(names, checks): Group| match &view {
+        Ok(view) => checks(*view),
+        Err(why) => names.iter().map(|name| Check::unknown(name, why)).collect(),
+    };
+    let mut backend = svscan::checks(tree, snapshot);
+    backend.push(owner::check(tree, snapshot, view.as_ref().ok().map(|view| view.svscan)));
+    backend.extend(group((&limits::CHECKS, limits::checks)));
+    backend.extend(group((&["pids"], |view| vec![pids::check(view)])));
+    let mut services = group((&["stop-budget"], |view| vec![budgets::slots(view)]));
+    services.push(budgets::container(tree, snapshot));
+    services.extend(group((&gateways::CHECKS, gateways::checks)));
+    services.extend(group((&slots::CHECKS, slots::checks)));
+    let svscan = tree.scandir.svscan().ok().flatten();
+    let examination = Examination {
+        backend,
+        services,
+        path: view.as_ref().ok().and_then(|view| tree.variable(view.svscan, "PATH")),
+        directory: Some(ServiceDirectory { path: tree.scandir.path().to_owned(), room: SCANDIR }),
+        ..Examination::default()
+    };
+    match svscan.and_then(|svscan| tree.capacity(svscan).ok()) {
+        Some(capacity) => examination.with_capacity(&capacity),
+        None => examination,
+    }
+}
+
+impl<'a> View<'a> {
+    /// The tree of the home, or why there is nothing to look at.
+    fn of(tree: &'a Tree, snapshot: &'a Snapshot) -> Result<Self, String> {
+        let services = snapshot.services.as_ref().map_err(Clone::clone)?;
+        let svscan = tree.require_svscan().map_err(|error| error.to_string())?;
+        Ok(Self { tree, snapshot, svscan, services })
+    }
+
+    /// How many profiles have no slot yet.
+    fn missing(&self) -> u64 {
+        let statuses = self.services.statuses.values();
+        statuses.filter(|status| status.as_ref().is_ok_and(|status| !status.registered)).count()
+            as u64
+    }
+}

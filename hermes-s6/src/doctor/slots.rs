@@ -1,0 +1,78 @@
+//! The slots: one for each profile and none besides, made by this version.
+
+use hermes_core::State;
+use hermes_core::diagnostics::{Check, permit, several};
+use hermes_core::reconcile::Action;
+
+use super::View;
+use crate::slot::layout::GENERATION;
+
+pub(super) const CHECKS: [&str; 2] = ["slots", "stale-slots"];
+
+pub(super) fn checks(view: View<'_>) -> Vec<Check> {
+    vec![slots(view), stale(view)]
+}
+
+fn slots(view: View<'_>) -> Check {
+    let View { tree, snapshot, services, .. } = view;
+    let mut check = Check::new("slots");
+    let registered = |name| snapshot.status(name).is_some_and(|status| status.registered);
+    for action in services.actions() {
+        match action {
+            Action::Remove { profile, .. } if snapshot.status(profile).is_none() => {
+                let path = tree.scandir.slot(profile).path().display().to_string();
+                let problem = format!("the slot `{path}` has no profile");
+                check.warning(problem, snapshot.run(&format!("gateway unregister {profile}")));
+            }
+            Action::Remove { profile, .. } => {
+                let state = snapshot.status(profile).map(|status| status.state);
+                // A finding of its gateway's.
+                if !matches!(state, Some(State::Orphan | State::Stray)) {
+                    let problem = format!("nobody supervises the slot of `{profile}`");
+                    check.error(problem, snapshot.run("boot"));
+                }
+            }
+            Action::Register { profile, detail } if !services.is_to_be_removed(profile) => {
+                let detail = if detail.is_empty() { String::new() } else { format!("; {detail}") };
+                let problem = format!("`{profile}` has no slot{detail}");
+                check.error(problem, snapshot.run(&format!("gateway register {profile}")));
+            }
+            Action::Start { profile } if !registered(profile) => {
+                let problem = format!("`{profile}` is wanted and has no slot");
+                check.error(problem, snapshot.run(&format!("gateway start {profile}")));
+            }
+            Action::Skip { what, detail } if detail.starts_with("its slot") => {
+                let slot = what.parse().map(|name| tree.scandir.slot(&name));
+                let remedy = match slot {
+                    Ok(slot) => permit(&snapshot.root, slot.path()),
+                    Err(_) => snapshot.run("boot"),
+                };
+                check.error(format!("`{what}`: {detail}"), remedy);
+            }
+            _ => {}
+        }
+    }
+    let slots = tree.scandir.profiles().map_or(0, |slots| slots.len());
+    let profiles = snapshot.gateways.len();
+    check.with_evidence(format!("{} of {}", several(slots, "slot"), several(profiles, "profile")))
+}
+
+fn stale(view: View<'_>) -> Check {
+    let View { tree, snapshot, .. } = view;
+    let mut check = Check::new("stale-slots");
+    for gateway in &snapshot.gateways {
+        let name = gateway.name();
+        let slot = tree.scandir.slot(name);
+        if slot.is_current() || !snapshot.status(name).is_some_and(|status| status.registered) {
+            continue;
+        }
+        let by = slot.rendered_by().map_or_else(
+            || "an unknown version".to_owned(),
+            |generation| format!("generation {generation}, and this one is {GENERATION}"),
+        );
+        let problem =
+            format!("the slot of `{name}` was made by {by} (`{}`)", slot.generation().display());
+        check.warning(problem, snapshot.run(&format!("gateway register --refresh {name}")));
+    }
+    check.with_evidence(format!("this version makes generation {GENERATION}"))
+}

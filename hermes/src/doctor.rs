@@ -1,0 +1,162 @@
+//! Everything that `hermes doctor` checks on this machine, and what `--fix` repairs.
+//!
+//! ```no_run
+//! use hermes::core::diagnostics::Severity;
+//!
+//! # fn main() -> Result<(), hermes::Error> {
+//! let report = hermes::Hermes::detect()?.doctor();
+//! for finding in report.findings.iter().filter(|finding| finding.severity == Severity::Error) {
+//!     eprintln!("{}: {} (fix: {})", finding.check, finding.problem, finding.remedy);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+use std::sync::Arc;
+
+use hermes_core::detect::Facts;
+use hermes_core::diagnostics::{Check, Finding, Remedy, Severity, Snapshot};
+use hermes_core::doctor::{self, Repaired};
+use hermes_core::driver::NoDriver;
+use hermes_core::error_chain::in_one_line;
+use hermes_core::home::env;
+use hermes_core::{Kind, Supervisor};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::Hermes;
+use crate::error::Error;
+
+/// What was checked, and what is wrong.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The backend in charge.
+    pub backend: Kind,
+    /// What detection looked at.
+    pub facts: Facts,
+    /// The root home.
+    pub home: String,
+    /// The directory of the services, if the backend has one outside of the home.
+    pub scandir: Option<String>,
+    /// How many services there may be and how many there are, as the backend counts; null if there is no
+    /// limit or it can't be read.
+    pub capacity: Value,
+    /// How many profiles there are.
+    pub profiles: usize,
+    /// How many services there are.
+    pub slots: usize,
+    /// What was repaired first.
+    pub repaired: Vec<Repaired>,
+    /// All checks.
+    pub checks: Vec<Check>,
+    /// What they found.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// How many findings are of this severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    /// Whether nothing is an error, and no repair failed.
+    pub fn is_success(&self) -> bool {
+        self.count(Severity::Error) == 0 && self.repaired.iter().all(|done| done.error.is_none())
+    }
+}
+
+impl Hermes {
+    /// Makes all checks of this machine. Changes nothing. A check that can't be made reports why.
+    pub fn doctor(&self) -> Report {
+        let kind = self.kind().unwrap_or(Kind::NONE);
+        let (supervisor, unusable) = self.supervisor_or_none();
+        let client = self.refuse_client().err();
+        let options = self.options();
+        let mut snapshot = match client.as_ref().or(unusable.as_ref()) {
+            None => supervisor.snapshot(&options),
+            Some(why) => {
+                let mut profiles = Snapshot::of_profiles(self.store(), &options);
+                profiles.services = Err(in_one_line(why));
+                profiles
+            }
+        };
+        snapshot.client = client.map(|error| error.to_string());
+        let examination = supervisor.driver().examine(&snapshot);
+        let mut checks = vec![self.backend_check(kind, unusable.as_ref(), &snapshot)];
+        checks.extend(doctor::checks(&supervisor, &snapshot, &examination));
+        Report {
+            backend: kind,
+            facts: self.facts().clone(),
+            home: self.root().path().display().to_string(),
+            scandir: examination.directory.map(|directory| directory.path.display().to_string()),
+            capacity: examination.capacity,
+            profiles: snapshot.gateways.len(),
+            slots: supervisor.list_services().map_or(0, |services| services.len()),
+            repaired: Vec::new(),
+            findings: checks.iter().flat_map(|check| check.findings().to_vec()).collect(),
+            checks,
+        }
+    }
+
+    /// Repairs what can be repaired without stopping a gateway that runs
+    /// ([`repair`](doctor::repair)), then makes all checks. A second time it changes nothing. Blocks until
+    /// each gateway that it starts was observed to come up or fail.
+    pub fn repair(&self) -> Report {
+        let supervisor = match self.supervisor() {
+            Ok(supervisor) => supervisor,
+            Err(_) => self.without_backend(),
+        };
+        let repaired = doctor::repair(&supervisor);
+        Report { repaired, ..self.doctor() }
+    }
+
+    /// What the backend lacks on this machine, if its services are installed: something that commands work
+    /// without, and gateways do not. Changes nothing.
+    pub fn shortcomings(&self, supervisor: &Supervisor) -> Vec<Finding> {
+        if !supervisor.supports_installation() {
+            return Vec::new();
+        }
+        let snapshot = Snapshot::of_profiles(self.store(), &self.options());
+        let checks = supervisor.driver().examine(&snapshot).backend;
+        checks.iter().flat_map(|check| check.findings().to_vec()).collect()
+    }
+
+    /// The backend in charge; where none can be used, one without services, and why.
+    fn supervisor_or_none(&self) -> (Supervisor, Option<Error>) {
+        match self.connect() {
+            Ok(supervisor) => (supervisor, None),
+            Err(error) => (self.without_backend(), Some(error)),
+        }
+    }
+
+    fn without_backend(&self) -> Supervisor {
+        Supervisor::new(Arc::new(NoDriver), self.store().clone())
+    }
+
+    fn backend_check(&self, kind: Kind, unusable: Option<&Error>, snapshot: &Snapshot) -> Check {
+        let facts = self.facts();
+        let init = facts.init.as_deref().unwrap_or("a process whose name can't be read");
+        let s6 = kind == hermes_s6::KIND;
+        let why = if let Some(name) = &facts.requested {
+            format!("{kind}, since {} is `{name}`", env::BACKEND)
+        } else if let Some(dir) = facts.named_scandir.as_ref().filter(|_| s6) {
+            format!("s6, since `{}` is named", dir.display())
+        } else if s6 && facts.s6_in_charge() {
+            "s6, since process 1 is s6-svscan and /run/s6/basedir is there".to_owned()
+        } else if let Some(dir) = facts.user_scandir.as_ref().filter(|_| s6) {
+            format!("s6, since `hermes up` runs on `{}`", dir.display())
+        } else {
+            format!("{kind}, and process 1 is {init}")
+        };
+        let mut check = Check::new("backend").with_evidence(why);
+        if let Some(error) = unusable {
+            let hint =
+                error.hint().unwrap_or_else(|| format!("check {} and `--system`", env::BACKEND));
+            check.error(in_one_line(error), Remedy::Do(hint));
+        } else if kind == Kind::NONE {
+            let problem = "nothing supervises services here: neither s6 nor systemd nor launchd";
+            check.error(problem, snapshot.run("up"));
+        }
+        check
+    }
+}
