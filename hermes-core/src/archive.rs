@@ -32,6 +32,7 @@ pub use unpack::Archive;
 
 /// The compression of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// `tar.zst`.
     Zstd,

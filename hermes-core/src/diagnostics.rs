@@ -62,6 +62,7 @@ pub struct Finding {
 
 /// What repairs a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Remedy {
     /// A command, to be run as it stands.
     Run(String),

@@ -160,6 +160,7 @@ impl fmt::Display for Warning {
 
 /// Why a `.env` can't be used. Displayed as one line that names the file.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum DotenvError {
     /// The file can't be read. The I/O error names the file.
     #[error("{0}")]

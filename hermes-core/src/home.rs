@@ -263,6 +263,7 @@ pub fn locate(facts: &HomeFacts) -> Result<(RootHome, Option<ProfileName>), Home
 
 /// Why the root home could not be decided.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum HomeError {
     /// `HERMES_HOME` is not set, and the user has no home directory.
     #[error("no home: HERMES_HOME is not set, and the user has no home directory")]

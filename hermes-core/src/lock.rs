@@ -98,6 +98,7 @@ pub(crate) fn idle(pause: Duration) {
 
 /// Why a lock was not taken.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum LockError {
     /// Another process held the lock until the timeout.
     #[error("another command held the lock `{}` for {} s", path.display(), waited.as_secs())]

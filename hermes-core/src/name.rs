@@ -131,6 +131,7 @@ pub struct NameError {
 
 /// The rule that a name breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Reason {
     /// No character.
     #[error("it is empty")]

@@ -89,6 +89,7 @@ pub struct Facts {
 /// One thing to do (or to say), in the order of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Action {
     /// Finish a rename that a crash interrupted after the home was moved.
     FinishRename {
@@ -188,6 +189,22 @@ impl Action {
             Self::Stop { profile } => format!("stop the gateway of `{profile}`"),
             Self::Keep { profile, .. } => format!("keep the service of `{profile}`"),
             Self::Skip { what, .. } => format!("skip `{what}`"),
+        }
+    }
+
+    /// Its verb and its detail in a record of what was done.
+    pub fn record(&self) -> (&'static str, String) {
+        match self {
+            Self::FinishRename { detail, .. } => ("rename-finished", detail.clone()),
+            Self::UndoRename { detail, .. } => ("rename-undone", detail.clone()),
+            Self::Clear { path } => ("cleared", path.display().to_string()),
+            Self::Remove { detail, .. } => ("removed", (*detail).to_owned()),
+            Self::Sweep { .. } => ("swept", String::new()),
+            Self::Register { detail, .. } => ("registered", detail.clone()),
+            Self::Start { .. } => ("started", String::new()),
+            Self::Stop { .. } => ("stopped", String::new()),
+            Self::Keep { detail, .. } => ("kept", detail.clone()),
+            Self::Skip { what, detail } => ("skipped", format!("{what}: {detail}")),
         }
     }
 }

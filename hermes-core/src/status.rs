@@ -11,6 +11,7 @@ use crate::name::ProfileName;
 /// The state of a gateway, according to its supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum State {
     /// Running, and ready if its supervisor is notified of readiness.
     Up,

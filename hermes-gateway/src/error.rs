@@ -16,6 +16,7 @@ use thiserror::Error;
 /// [`EXIT_CONFIG`](hermes_core::restart::EXIT_CONFIG), which is for
 /// [permanent](GatewayError::is_permanent) errors, and restarts it after any other code.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum GatewayError {
     /// The profile does not exist, or its `config.yaml` can't be used.
     #[error(transparent)]

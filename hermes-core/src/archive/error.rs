@@ -6,6 +6,7 @@ use thiserror::Error;
 
 /// Why an archive could not be written or read.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ArchiveError {
     /// The first bytes are not those of an archive.
     #[error("not a tar.zst or tar.gz archive")]
@@ -66,6 +67,7 @@ impl ArchiveError {
 
 /// Why a member is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum Fault {
     /// The path begins with `/`.
     #[error("has an absolute path")]

@@ -131,6 +131,7 @@ pub enum HomeKind {
 
 /// Why an entry of a home is not in its archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Why {
     /// It is a secret.
     Secret,

@@ -8,6 +8,7 @@ use super::MAX_SIZE;
 
 /// Why a `config.yaml` can't be used. Displayed as one line that names the file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// The file can't be read. The I/O error names the file.
     #[error("{0}")]

@@ -16,6 +16,7 @@ use crate::name::ProfileName;
 
 /// Why an operation of the store failed.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// A profile of this name exists.
     #[error("profile `{name}` already exists")]

@@ -87,6 +87,7 @@ impl From<ControlError> for DriverError {
 
 /// A command that could not be sent.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ControlError {
     /// Opening or writing failed.
     #[error("failed to write to the control FIFO `{}`", path.display())]

@@ -90,18 +90,7 @@ fn append(path: &Path, lines: &str) -> io::Result<()> {
 }
 
 fn line(now: Timestamp, outcome: &Outcome) -> String {
-    let (verb, detail) = match &outcome.action {
-        Action::FinishRename { detail, .. } => ("rename-finished", detail.clone()),
-        Action::UndoRename { detail, .. } => ("rename-undone", detail.clone()),
-        Action::Clear { path } => ("cleared", path.display().to_string()),
-        Action::Remove { detail, .. } => ("removed", (*detail).to_owned()),
-        Action::Sweep { .. } => ("swept", String::new()),
-        Action::Register { detail, .. } => ("registered", detail.clone()),
-        Action::Start { .. } => ("started", String::new()),
-        Action::Stop { .. } => ("stopped", String::new()),
-        Action::Keep { detail, .. } => ("kept", detail.clone()),
-        Action::Skip { what, detail } => ("skipped", format!("{what}: {detail}")),
-    };
+    let (verb, detail) = outcome.action.record();
     let (verb, detail) = match &outcome.error {
         Some(error) => ("failed", error.as_str()),
         None => (verb, detail.as_str()),
