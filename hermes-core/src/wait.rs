@@ -1,6 +1,11 @@
 //! Waiting with a deadline: polls with growing pauses until a condition holds.
 
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
 use crate::lock::idle;
 
@@ -57,6 +62,22 @@ pub fn until_idling<T, E>(
     }
 }
 
+/// Blocks until at least one of `fds` is readable or at its end, at most until `deadline`. Returns for each
+/// whether it is.
+pub fn readable(fds: &[BorrowedFd<'_>], deadline: Option<Instant>) -> io::Result<Vec<bool>> {
+    loop {
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let left = left.map(|left| Timespec::try_from(left).unwrap_or_default());
+        let polled = fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN));
+        let mut polled: Vec<_> = polled.collect();
+        match rustix::event::poll(&mut polled, left.as_ref()) {
+            Ok(_) => return Ok(polled.iter().map(|fd| !fd.revents().is_empty()).collect()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
 /// How long commands wait before they give up.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
@@ -85,5 +106,25 @@ impl Timeouts {
     /// The same timeout for everything; a gateway's stop budget still comes on top.
     pub fn all(timeout: Duration) -> Self {
         Self { lock: timeout, supervise: timeout, start: timeout, stop_beyond_budget: timeout }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_descriptor_is_readable_with_a_byte_or_at_its_end() {
+        let (first, mut writer) = io::pipe().unwrap();
+        let (second, closed) = io::pipe().unwrap();
+        let at_once = || readable(&[first.as_fd(), second.as_fd()], Some(Instant::now())).unwrap();
+        assert_eq!(at_once(), [false, false]);
+        drop(closed);
+        assert_eq!(at_once(), [false, true]);
+        writer.write_all(b"x").unwrap();
+        assert_eq!(readable(&[first.as_fd(), second.as_fd()], None).unwrap(), [true, true]);
     }
 }

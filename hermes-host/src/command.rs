@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use hermes_core::DriverError;
 use hermes_core::wait::{self, Poll};
-use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::privilege::raised;
 
@@ -144,21 +143,13 @@ fn listen(child: &mut Child, deadline: Instant) -> io::Result<(String, String)> 
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let (mut data, mut words) = (Vec::new(), Vec::new());
     while stdout.is_some() || stderr.is_some() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        if Instant::now() >= deadline {
             break;
         }
-        let timeout = Timespec::try_from(left).unwrap_or_default();
-        let out = stdout.as_ref().map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN));
-        let err = stderr.as_ref().map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN));
+        let (out, err) = (stdout.as_ref().map(AsFd::as_fd), stderr.as_ref().map(AsFd::as_fd));
         let is_out = out.is_some();
-        let mut fds: Vec<_> = out.into_iter().chain(err).collect();
-        match rustix::event::poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let told: Vec<_> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        drop(fds);
+        let fds: Vec<_> = out.into_iter().chain(err).collect();
+        let told = wait::readable(&fds, Some(deadline))?;
         let err_told = told.get(usize::from(is_out)).copied().unwrap_or_default();
         if is_out && told[0] && !take(&mut stdout, &mut data)? {
             stdout = None;
