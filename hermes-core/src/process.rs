@@ -2,12 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 
+use crate::process_lock::other_holder;
 use crate::wait::{self, Poll};
 
 /// A process, opened as a pidfd: a later process with the same ID can't be mistaken for it.
@@ -29,6 +31,19 @@ impl Process {
             Err(Errno::SRCH) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// Opens the process that holds the lock at `path` ([`process_lock`](crate::process_lock)); `None` if
+    /// no other process of this pid namespace does.
+    pub fn holding(path: &Path) -> io::Result<Option<Self>> {
+        while let Some(pid) = other_holder(path, None)? {
+            let process = Self::open(pid)?;
+            // Only now does the number mean one process for sure.
+            if other_holder(path, None)? == Some(pid) {
+                return Ok(process);
+            }
+        }
+        Ok(None)
     }
 
     /// Whether it has ended.

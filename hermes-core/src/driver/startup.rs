@@ -1,18 +1,27 @@
-//! Shared by every driver's `up` and `down`: when a gateway counts as started, and the messages about a
-//! gateway that does not start or stop.
+//! Shared by every driver's `up` and `down`: when a gateway counts as started or ended, and the messages
+//! about a gateway that does not start or stop.
 
+#[cfg(target_os = "linux")]
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+#[cfg(target_os = "linux")]
+use rustix::process::Signal;
 
 use super::DriverError;
 use crate::gateway::Gateway;
+#[cfg(target_os = "linux")]
+use crate::process::Process;
 use crate::process_lock::other_holder;
 use crate::restart;
-use crate::status::{Exit, Parked};
-use crate::wait::Poll;
+use crate::status::{Exit, Parked, State, Status};
+use crate::wait::{self, Poll};
 
 /// How long a gateway that never reports readiness must stay up to count as started.
 pub const SETTLED: Duration = Duration::from_secs(1);
 
+/// The state of a gateway that its supervisor has not started yet.
+pub const NOT_STARTED: &str = "not started yet";
 /// The state of a gateway that runs and has not reported readiness.
 pub const NOT_READY: &str = "running, not ready";
 /// The state of a gateway that never reports readiness, before it has been up for [`SETTLED`].
@@ -36,6 +45,44 @@ impl Settling {
             false => Poll::WaitUntil(since + SETTLED),
         }
     }
+}
+
+/// Blocks until the gateway, as `observe` reports it, is ready, or has stayed up for [`SETTLED`] if it never
+/// reports readiness, at most `timeout`. A death on the way is an error at once: the status then counts
+/// more than `deaths`, those before the start. `supervisor` names what goes on trying, in the error.
+pub fn await_up(
+    gateway: &Gateway,
+    supervisor: &str,
+    deaths: u32,
+    timeout: Duration,
+    mut observe: impl FnMut() -> Result<Status, DriverError>,
+) -> Result<(), DriverError> {
+    let mut settling = Settling::default();
+    let mut last_seen = "";
+    let deadline = Instant::now() + timeout.max(SETTLED);
+    let up = wait::until(deadline, || {
+        let status = observe()?;
+        let died =
+            || died(gateway, supervisor, status.parked.as_ref(), status.last_exit, status.pid);
+        match (status.state, status.pid) {
+            _ if status.deaths > deaths => Err(died()),
+            (State::Up, Some(pid)) if status.ready.is_none() => {
+                last_seen = NOT_SETTLED;
+                Ok(settling.poll(pid))
+            }
+            (State::Up, _) => Ok(Poll::Done(())),
+            (State::Starting, Some(_)) => {
+                last_seen = NOT_READY;
+                Ok(Poll::Wait)
+            }
+            (State::Starting | State::Backoff, _) => {
+                last_seen = NOT_STARTED;
+                Ok(Poll::Wait)
+            }
+            _ => Err(died()),
+        }
+    })?;
+    up.ok_or_else(|| not_ready(gateway, timeout, last_seen))
 }
 
 /// The error of a gateway that was not ready in time; `last_seen` is its last state.
@@ -84,4 +131,122 @@ pub fn hint_after_death(gateway: &Gateway, supervised: Option<u32>) -> String {
 pub fn not_ended(waited: Duration, last_seen: String) -> DriverError {
     DriverError::timed_out(waited, last_seen)
         .with_hint("a process that survives SIGKILL is waiting for a disk or a network file system")
+}
+
+/// The error of a start while another process, `pid`, is the gateway, and no supervisor has started that one.
+pub fn runs_already(gateway: &Gateway, pid: u32) -> DriverError {
+    DriverError::new(format!("it runs already as process {pid}, which no supervisor has started"))
+        .with_hint(format!("`hermes gateway restart {}` ends that one", gateway.name()))
+}
+
+/// Ends every process that holds the lock at `path`: SIGTERM at once, SIGKILL at `kill_at`. Blocks until
+/// nobody holds it, at most `timeout` after `begun`. Idempotent.
+#[cfg(target_os = "linux")]
+pub fn end_holders(
+    path: &Path,
+    begun: Instant,
+    kill_at: Instant,
+    timeout: Duration,
+) -> Result<(), DriverError> {
+    let mut asked = None;
+    let mut last_seen = String::new();
+    let ended = wait::until(begun + timeout, || -> Result<_, DriverError> {
+        let Some(process) = Process::holding(path)? else { return Ok(Poll::Done(())) };
+        last_seen = format!("it still runs as {}", process.pid);
+        let kill = Instant::now() >= kill_at;
+        if kill || asked != Some(process.pid) {
+            process.signal(if kill { Signal::KILL } else { Signal::TERM })?;
+            asked = Some(process.pid);
+        }
+        Ok(Poll::WaitUntil(kill_at))
+    })?;
+    ended.ok_or_else(|| not_ended(timeout, last_seen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error_class::Class;
+    use crate::home::RootHome;
+    use crate::store::Profile;
+
+    fn gateway() -> Gateway {
+        let name = "coder".parse().unwrap();
+        Gateway::new(Profile { home: RootHome::new("/nonexistent").profile(&name), name })
+    }
+
+    /// Waits while one status after the other is observed, the last one again and again.
+    fn wait_over(statuses: Vec<Status>) -> Result<(), DriverError> {
+        let mut statuses = statuses.into_iter();
+        let mut last = None;
+        await_up(&gateway(), "s6", 1, Duration::ZERO, || {
+            last = statuses.next().or(last.take());
+            Ok(last.clone().expect("a status"))
+        })
+    }
+
+    fn status(state: State, ready: Option<bool>) -> Status {
+        let pid = [State::Up, State::Starting].contains(&state).then_some(7);
+        Status { state, pid, ready, deaths: 1, ..Status::unsupervised(gateway().name()) }
+    }
+
+    #[test]
+    fn a_gateway_is_up_once_it_is_ready_or_has_settled() {
+        let starting = status(State::Starting, Some(false));
+        wait_over(vec![starting.clone(), status(State::Up, Some(true))]).unwrap();
+        let begun = Instant::now();
+        wait_over(vec![status(State::Up, None)]).unwrap();
+        assert!(begun.elapsed() >= SETTLED);
+        let error = wait_over(vec![starting]).unwrap_err();
+        assert!(matches!(error.class(), Class::TimedOut(_)), "{error:?}");
+        assert_eq!(error.to_string(), NOT_READY);
+    }
+
+    #[test]
+    fn a_death_is_an_error_at_once() {
+        let died = Status {
+            deaths: 2,
+            last_exit: Some(Exit::Code(3)),
+            ..status(State::Starting, Some(false))
+        };
+        let error = wait_over(vec![status(State::Backoff, None), died]).unwrap_err();
+        assert_eq!(error.to_string(), "it died (exit 3) before it was ready; s6 goes on trying");
+        let down = wait_over(vec![status(State::Down, None)]).unwrap_err();
+        assert!(down.to_string().starts_with("it died"), "{down}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_holder_of_a_lock_is_killed_if_it_does_not_end() {
+        use std::process::{Command, Stdio};
+
+        const HELD: &str = "HERMES_TEST_HELD";
+        // In a process of its own, since nobody sees their own locks: this test once more.
+        if let Some(path) = std::env::var_os(HELD) {
+            let _term = crate::end_signals::register(&crate::end_signals::SERVER).unwrap();
+            crate::process_lock::hold(Path::new(&path), "", Duration::ZERO).unwrap().unwrap();
+            std::io::Read::read_to_end(&mut std::io::stdin(), &mut Vec::new()).unwrap();
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let mut deaf = Command::new(std::env::current_exe().unwrap())
+            .arg("the_holder_of_a_lock_is_killed_if_it_does_not_end")
+            .env(HELD, &path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let held = wait::until(deadline, || {
+            let holder = other_holder(&path, None)?;
+            Ok::<_, std::io::Error>(if holder.is_some() { Poll::Done(()) } else { Poll::Wait })
+        });
+        held.unwrap().expect("it is held");
+        let (begun, kill_after) = (Instant::now(), Duration::from_millis(200));
+        end_holders(&path, begun, begun + kill_after, Duration::from_secs(60)).unwrap();
+        assert!(begun.elapsed() >= kill_after);
+        assert!(!deaf.wait().unwrap().success());
+        end_holders(&path, begun, begun, Duration::ZERO).unwrap();
+    }
 }

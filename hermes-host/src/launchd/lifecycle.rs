@@ -55,9 +55,7 @@ impl ManagedJob<'_> {
     pub(super) fn bring_up(&self, domain: Domain) -> Result<(), DriverError> {
         let (jobs, holder) = (self.jobs()?, self.holder()?);
         if let Some(pid) = holder.filter(|pid| !jobs.iter().any(|job| job.pid == Some(*pid))) {
-            let why = format!("it runs already as process {pid}, which is no job of launchd's");
-            let hint = format!("`hermes gateway restart {}` ends that one", self.gateway.name());
-            return Err(DriverError::new(why).with_hint(hint));
+            return Err(startup::runs_already(self.gateway, pid));
         }
         // One whose launcher is about to leave is not running.
         let leaving = self.parked().is_some();

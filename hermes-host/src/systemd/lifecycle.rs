@@ -9,13 +9,11 @@ use std::time::{Duration, Instant};
 use hermes_core::config::StopTimeout;
 use hermes_core::driver::DriverError;
 use hermes_core::driver::startup::{self, NOT_READY, NOT_SETTLED, SETTLED, Settling};
-use hermes_core::process::Process;
 use hermes_core::process_lock::other_holder;
 use hermes_core::restart;
 use hermes_core::status::{State, Status};
 use hermes_core::wait::{self, Poll};
 use hermes_core::{Gateway, Intent, ProfileName, detect};
-use rustix::process::Signal;
 
 use super::show::{self, PROPERTIES, Seen};
 use super::{Scope, Systemd};
@@ -190,7 +188,10 @@ impl Systemd {
             // A stop that had to kill leaves it failed; one that is not loaded any more has forgotten it.
             self.systemctl(&["reset-failed", &unit], ANSWER)?;
         }
-        self.end_orphan(gateway, stop, started)
+        // What is left is not its unit's.
+        let lock = gateway.home().gateway_lock();
+        let timeout = stop.budget() + self.setup.timeouts.stop_beyond_budget;
+        startup::end_holders(&lock, started, started + stop.kill_after(), timeout)
     }
 
     fn await_down(
@@ -217,37 +218,5 @@ impl Systemd {
             Ok(Poll::Wait)
         })?;
         done.ok_or_else(|| startup::not_ended(timeout, saw))
-    }
-
-    /// Ends a gateway that is not its unit's: SIGTERM at once, SIGKILL within the stop budget.
-    fn end_orphan(
-        &self,
-        gateway: &Gateway,
-        stop: StopTimeout,
-        started: Instant,
-    ) -> Result<(), DriverError> {
-        let lock = gateway.home().gateway_lock();
-        let (kill_at, timeout) =
-            (started + stop.kill_after(), stop.budget() + self.setup.timeouts.stop_beyond_budget);
-        let mut told = None;
-        let mut saw = String::new();
-        let done = wait::until(started + timeout, || -> Result<_, DriverError> {
-            let Some(pid) = other_holder(&lock, None)? else {
-                return Ok(Poll::Done(()));
-            };
-            saw = format!("a gateway of it still runs as {pid}, unsupervised");
-            let kill = Instant::now() >= kill_at;
-            if told == Some(pid) && !kill {
-                return Ok(Poll::WaitUntil(kill_at));
-            }
-            let Some(process) = Process::open(pid)? else { return Ok(Poll::Wait) };
-            // Only now does the number mean one process for sure.
-            if other_holder(&lock, None)? == Some(pid) {
-                process.signal(if kill { Signal::KILL } else { Signal::TERM })?;
-                told = Some(pid);
-            }
-            Ok(Poll::WaitUntil(kill_at))
-        })?;
-        done.ok_or_else(|| DriverError::timed_out(timeout, saw).with_hint("end it by hand"))
     }
 }
