@@ -15,6 +15,15 @@ pub const DEATHS: usize = 10;
 /// The period in which deaths are counted.
 pub const WINDOW: Duration = Duration::from_secs(600);
 
+/// The reason for parking a gateway after its last death, `exit`, the `recent`th within [`WINDOW`]; `None` if
+/// it is started again. `fault` is the gateway's own message, if there is one.
+pub fn reason_to_park(exit: Exit, recent: usize, fault: Option<String>) -> Option<String> {
+    match exit {
+        Exit::Code(EXIT_CONFIG) => Some(hopeless(fault)),
+        _ => (recent >= DEATHS).then(|| crash_loop(recent, WINDOW, exit, fault)),
+    }
+}
+
 /// The reason for parking a gateway that exited with [`EXIT_CONFIG`]: its own message, if there is one.
 pub fn hopeless(fault: Option<String>) -> String {
     fault.unwrap_or_else(|| {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hermes_core::fsutil;
-use hermes_core::restart::{DEATHS, EXIT_CONFIG, WINDOW, crash_loop, hopeless};
+use hermes_core::restart::{self, WINDOW};
 use hermes_core::status::{Exit, Parked};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -57,12 +57,7 @@ impl Record {
     /// Why the gateway must not be started again, if the last death is reason enough. `fault` is what the
     /// gateway said of it, if anything.
     pub(super) fn reason_to_park(&self, now: Timestamp, fault: Option<String>) -> Option<String> {
-        let last = self.deaths.last()?;
-        if last.exit == Exit::Code(EXIT_CONFIG) {
-            return Some(hopeless(fault));
-        }
-        let recent = self.since(now, WINDOW);
-        (recent >= DEATHS).then(|| crash_loop(recent, WINDOW, last.exit, fault))
+        restart::reason_to_park(self.last_exit()?, self.since(now, WINDOW), fault)
     }
 
     /// How many deaths there were in the last hour.
@@ -83,6 +78,8 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
+    use hermes_core::restart::EXIT_CONFIG;
+
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
