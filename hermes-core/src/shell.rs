@@ -2,6 +2,7 @@
 //!
 //! Used for rendered service scripts and for commands in messages.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use thiserror::Error;
@@ -23,6 +24,16 @@ pub fn check_variable(name: &str, value: &str) -> Result<(), BadVariable> {
         return Err(refused("its value contains a NUL byte"));
     }
     Ok(())
+}
+
+/// Lines of a script that export `variables`, each of them checked.
+pub fn exports(variables: &BTreeMap<String, String>) -> Result<String, BadVariable> {
+    let mut lines = String::new();
+    for (name, value) in variables {
+        check_variable(name, value)?;
+        lines.push_str(&format!("export {name}={}\n", quote(value)));
+    }
+    Ok(lines)
 }
 
 /// Quotes `value` for sh(1) in single quotes, unless it only has harmless characters.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use hermes_core::ProfileName;
 use hermes_core::home::env;
-use hermes_core::shell::{BadVariable, check_variable, quote};
+use hermes_core::shell::{BadVariable, exports, quote};
 
 use crate::programs::S6Programs;
 use crate::slot::layout::NOTIFICATION_FD;
@@ -93,15 +93,6 @@ exec "$@" {s6_log} -p -- 'p[{profile}]' 1 p T n10 s1000000 "${{{home}}}/logs/gat
 "#
     );
     Ok(Scripts { run, finish, log_run })
-}
-
-fn exports(extra_env: &BTreeMap<String, String>) -> Result<String, BadVariable> {
-    let mut lines = String::new();
-    for (name, value) in extra_env {
-        check_variable(name, value)?;
-        lines.push_str(&format!("export {name}={}\n", quote(value)));
-    }
-    Ok(lines)
 }
 
 #[cfg(test)]

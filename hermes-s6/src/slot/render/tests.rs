@@ -4,6 +4,8 @@ use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 
+use hermes_core::shell::check_variable;
+
 use super::*;
 
 /// s6-overlay's layout, and that of a Linux package.
