@@ -9,7 +9,7 @@ use crate::intent::Intent;
 use crate::name::ProfileName;
 
 /// The state of a gateway, according to its supervisor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum State {
@@ -101,7 +101,7 @@ pub struct Parked {
 }
 
 /// The delay before the supervisor starts a gateway again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backoff {
     /// The number of deaths in a row.
     pub count: u32,
@@ -121,7 +121,7 @@ impl Backoff {
 }
 
 /// The status of a gateway.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The profile.
     pub profile: ProfileName,
