@@ -27,7 +27,7 @@ pub use logger::Logger;
 pub use seeded_rng::SeededRng;
 pub use snapshot::Snapshot;
 pub use stream::Stream;
-pub use test_env::{TestEnv, free_port, hermes_program, is_free, is_root};
+pub use test_env::{TestEnv, custom_backend_program, free_port, hermes_program, is_free, is_root};
 pub use tree::{Helper, Svscan, Up};
 
 use std::convert::Infallible;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -30,6 +30,8 @@ pub struct TestEnv {
     mounted: bool,
     /// What the restart policy's delays are divided by in trees of this environment.
     pub faster: u32,
+    /// The program that is `hermes` in this environment.
+    pub program: fn() -> &'static Path,
 }
 
 impl TestEnv {
@@ -53,7 +55,7 @@ impl TestEnv {
             let status = Command::new("mount").args(mount).arg(dir.path()).status();
             assert!(status.is_ok_and(|status| status.success()), "a tmpfs can't be mounted");
         }
-        let env = Self { dir, mounted: mebibytes.is_some(), faster: 1 };
+        let env = Self { dir, mounted: mebibytes.is_some(), faster: 1, program: hermes_program };
         env.give(env.path());
         for part in [env.home(), env.scandir()] {
             env.make_directory(&part);
@@ -194,7 +196,7 @@ impl TestEnv {
 
     /// The `hermes` program in this environment.
     pub fn hermes<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Hermes {
-        let mut command = self.command(hermes_program());
+        let mut command = self.command((self.program)());
         command.args(args);
         Hermes::new(command)
     }
@@ -213,7 +215,7 @@ impl TestEnv {
         for injection in injections {
             command.args(["-e", &format!("inject={injection}")]);
         }
-        command.arg(hermes_program()).args(args);
+        command.arg((self.program)()).args(args);
         Hermes::new(command)
     }
 
@@ -221,7 +223,7 @@ impl TestEnv {
     /// threads and processes.
     pub fn hermes_traced<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Hermes {
         let mut command = self.command("strace");
-        command.arg("-f").arg("-o").arg(self.strace_log()).arg(hermes_program()).args(args);
+        command.arg("-f").arg("-o").arg(self.strace_log()).arg((self.program)()).args(args);
         Hermes::new(command)
     }
 
@@ -232,10 +234,14 @@ impl TestEnv {
 
     /// A shell's script in this environment, with the `hermes` program on its PATH.
     pub fn shell(&self, script: &str) -> Hermes {
-        let mut command = self.command("/bin/sh");
-        let program = hermes_program().parent().expect("a directory").display();
+        let programs = self.path().join("programs");
+        if !programs.exists() {
+            self.make_directory(&programs);
+            symlink((self.program)(), programs.join("hermes")).expect("a link");
+        }
         let path = std::env::var("PATH").unwrap_or_default();
-        command.env("PATH", format!("{program}:{path}")).args(["-c", script]);
+        let mut command = self.command("/bin/sh");
+        command.env("PATH", format!("{}:{path}", programs.display())).args(["-c", script]);
         Hermes::new(command)
     }
 
@@ -313,17 +319,25 @@ pub fn is_root() -> bool {
 /// The `hermes` program of this build, where every user can run it.
 pub fn hermes_program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "hermes-cli"])
-            .status()
-            .expect("cargo runs");
-        assert!(status.success(), "`hermes` does not build");
-        let test = std::env::current_exe().expect("a test is a program");
-        let target = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
-        let built = target.join("hermes");
-        if is_root() { open_to_all(&built) } else { built }
-    })
+    PROGRAM.get_or_init(|| built(&["--bin", "hermes"], "hermes"))
+}
+
+/// Likewise the example `custom_backend`: a `hermes` with one more backend.
+pub fn custom_backend_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| built(&["--example", "custom_backend"], "examples/custom_backend"))
+}
+
+/// Builds a program of the package `hermes-cli`, which cargo writes to `path` in the build directory, and
+/// returns where every user can run it.
+fn built(target: &[&str], path: &str) -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    let status = cargo.args(["build", "--quiet", "--package", "hermes-cli"]).args(target).status();
+    assert!(status.expect("cargo runs").success(), "`{path}` does not build");
+    let test = std::env::current_exe().expect("a test is a program");
+    let directory = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+    let built = directory.join(path);
+    if is_root() { open_to_all(&built) } else { built }
 }
 
 /// A copy of a program outside the build directory, which may be root's alone. There is one of each
