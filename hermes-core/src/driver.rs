@@ -3,6 +3,8 @@
 //! A backend is a driver of primitives. The sequences over them (lock, settle what was interrupted, claim
 //! the port, record the intent, act, observe) are written once, in [`Supervisor`](crate::Supervisor), and
 //! are the same under every backend.
+//!
+//! `hermes-cli/examples/custom_backend.rs` is a backend in one file, to read beside this one and to begin from.
 
 mod environment;
 mod error;
@@ -53,12 +55,22 @@ pub enum Lifetime {
 pub struct CreateOptions {
     /// Variables for the gateway's environment. Keys are shell identifiers, values have no NUL byte.
     pub extra_env: BTreeMap<String, String>,
-    /// The service comes up by itself, without being waited for, if the backend starts what it has just
-    /// been given. Otherwise it is created down.
+    /// Whether a new service comes up, without being waited for. A backend of [`Lifetime::Registered`] starts
+    /// it, and one of [`Lifetime::Installed`], which starts it later, implements
+    /// [`request_up`](Driver::request_up). Without effect on a service that exists.
     pub up: bool,
 }
 
 /// A backend: the primitives that [`Supervisor`](crate::Supervisor) composes.
+///
+/// # Writing one
+///
+/// The methods without a provided implementation are enough for a backend of [`Lifetime::Installed`]; one of
+/// [`Lifetime::Registered`] implements [`survey`](Self::survey), too, so that `hermes boot` finds its services.
+/// What drivers have in common is in [`startup`] (waiting for a gateway, ending its processes, the words of
+/// errors), [`restart`](crate::restart) (when a gateway is parked), [`process_lock`](crate::process_lock) (who
+/// runs) and [`wait`](crate::wait). The conformance suite, `tests/src/suite.rs`, tests the result through the
+/// program.
 ///
 /// # Obligations
 ///
@@ -120,8 +132,10 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// The profiles that have a service, sorted, whether the profiles still exist or not. Does not wait.
     fn list(&self) -> Result<Vec<ProfileName>, DriverError>;
 
-    /// Creates the gateway's service, or brings one that exists up to date with its profile. Idempotent.
-    /// Blocks until the supervisor has it. On failure nothing is left of what was not there before.
+    /// Creates the gateway's service, or brings one that exists up to date with its profile; one that can't
+    /// be changed while its gateway runs may stay as it is, with `current` unset in [`survey`](Self::survey).
+    /// Idempotent. Blocks until the supervisor has it. On failure nothing is left of what was not there
+    /// before.
     fn create(&self, gateway: &Gateway, options: &CreateOptions) -> Result<(), DriverError>;
 
     /// Stops the gateway, removes its service and blocks until no process of either is left. Idempotent:
@@ -133,8 +147,8 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// at once. A death on the way is an error at once, though the supervisor goes on trying. Idempotent.
     fn up(&self, gateway: &Gateway) -> Result<(), DriverError>;
 
-    /// Asks for the gateway to come up and does not wait for it, where [`create`](Self::create) has not
-    /// done so.
+    /// Asks for the gateway to come up and does not wait for it, where [`create`](Self::create) does not:
+    /// see [`CreateOptions::up`].
     fn request_up(&self, _gateway: &Gateway) -> Result<(), DriverError> {
         Ok(())
     }

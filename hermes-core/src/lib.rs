@@ -11,7 +11,7 @@
 //! | [`config`], [`dotenv`], [`intent`] | `config.yaml`, `.env`, and the operator's intent |
 //! | [`gateway`] | a profile with its configuration, read once |
 //! | [`manager`] | the two public service traits and their errors |
-//! | [`driver`] | the primitives that a backend implements |
+//! | [`driver`] | the primitives that a backend implements, and how to write one |
 //! | [`supervisor`] | the service traits, implemented once over a driver |
 //! | [`reconcile`] | the actions that bring services in line with profiles, as a pure function |
 //! | [`kind`], [`detect`], [`status`] | a backend's name, its detection, and the status it reports |

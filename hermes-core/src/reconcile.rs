@@ -44,7 +44,7 @@ pub struct Survey {
 pub struct ServiceFact {
     /// Whose it is.
     pub profile: ProfileName,
-    /// Whether supervisors of service and logger run.
+    /// Whether every supervisor runs that the service needs. A service without is removed and created anew.
     pub supervised: bool,
     /// Whether the service is wanted up, also by the next supervisor.
     pub wanted: Wanted,

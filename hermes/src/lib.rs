@@ -12,8 +12,8 @@
 //! ```
 //!
 //! [`Hermes::detect`] picks home and backend exactly as the program `hermes` does, which is built on this
-//! crate. A program with a backend of its own passes it to [`Hermes::with`]; `examples/custom_backend.rs`
-//! is one.
+//! crate. A program with a backend of its own passes it to [`Hermes::with`], or to the command line in
+//! `hermes_cli::Cli`; `hermes-cli/examples/custom_backend.rs` is one, in one file.
 //!
 //! | module | what it does |
 //! |---|---|

@@ -1,11 +1,13 @@
 //! The conformance suite: what every service manager owes the operator of a gateway, from its start to the
-//! deletion of its profile. Written once, and run against s6, the image, systemd and launchd.
+//! deletion of its profile. Written once, and run against s6, the image, systemd, launchd and the backend of an
+//! example.
 //!
 //! # Running it against a backend of your own
 //!
 //! Everything is asked through the program `hermes`, so build one with your backend in it. Then implement
 //! [`Machine`] for the place where your service manager runs, and let [`lifecycle_suite!`](crate::lifecycle_suite)
-//! make the tests, each with a machine of its own:
+//! make the tests, each with a machine of its own. `tests/tests/custom_backend/` does so for the backend of
+//! `hermes-cli/examples/custom_backend.rs`; in short:
 //!
 //! ```no_run
 //! use hermes_tests::suite::Machine;
