@@ -210,7 +210,7 @@ mod tests {
             ..status(State::Starting, Some(false))
         };
         let error = wait_over(vec![status(State::Backoff, None), died]).unwrap_err();
-        assert_eq!(error.to_string(), "it died (exit 3) before it was ready; s6 goes on trying");
+        assert_eq!(error.to_string(), "it died (exit 3) before it was ready; s6 keeps restarting it");
         let down = wait_over(vec![status(State::Down, None)]).unwrap_err();
         assert!(down.to_string().starts_with("it died"), "{down}");
     }
