@@ -137,7 +137,7 @@ pub enum Reason {
     #[error("it is empty")]
     Empty,
     /// `.` or `..`.
-    #[error("`.` and `..` have a meaning of their own as directories")]
+    #[error("`.` and `..` are directories, not names")]
     Dots,
     /// A leading `-`.
     #[error("it must not begin with `-`, which programs read as an option")]

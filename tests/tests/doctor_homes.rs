@@ -86,7 +86,7 @@ fn an_unreadable_profile_is_an_error() {
     let env = &tree.env;
     env.profile_serving("a");
     chmod(&env.profile("a"), 0o000);
-    mends(env, "profiles", "error", &[text(&env.profile("a")), "can't be read"]);
+    mends(env, "profiles", "error", &[text(&env.profile("a")), "failed to read it"]);
     for (name, reason) in [("default", "lives in the root home itself"), ("Bad", "lower case")] {
         let path = env.profile(name);
         env.make_directory(&path);

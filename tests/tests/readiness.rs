@@ -76,5 +76,5 @@ fn an_unusable_ready_url_parks() {
     let text = std::fs::read_to_string(&config).unwrap();
     tree.env.write(&config, &format!("{text}  ready_url: https://127.0.0.1/health\n"));
     let outcome = tree.env.hermes(["gateway", "start", "outer"]).fails_with(1);
-    assert!(outcome.stderr.contains("it is parked: `gateway.ready_url` is"), "{outcome}");
+    assert!(outcome.stderr.contains("it is parked: invalid `gateway.ready_url`"), "{outcome}");
 }
