@@ -6,12 +6,12 @@
 //! A logger that starts goes on with a `current` that was finished in order, and links any other one
 //! as `@<TAI64N>.u`. So
 //!
-//! - a file is never written to after `current` came to mean another one;
+//! - s6-log never writes to a file after `current` has become another file;
 //! - the names of archives sort by time, and a file's inode stays the same under all its names;
 //! - for a moment there is no `current`, and for another one a file has two names.
 //!
-//! Files are therefore told apart by inode, and held open for as long as that matters: the number of
-//! an inode that nobody holds may come to mean another file.
+//! Files are therefore identified by inode, and kept open while that matters: the inode number of a
+//! removed file may be used again once no process has the file open.
 //!
 //! Lines over 8,192 bytes (`-l`) were split by s6-log when it wrote them; nothing here joins them.
 //!

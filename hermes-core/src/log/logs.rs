@@ -13,8 +13,8 @@ use crate::name::ProfileName;
 /// A line is what the gateway wrote, without its newline, behind a stamp of the time
 /// ([`line::stamped`](super::line::stamped)) if the source knows the time: launchd's files have none.
 pub trait Logs {
-    /// Whether the profile has a log. A source that finds it out by reading alone returns `true`.
-    /// Does not wait.
+    /// Whether the profile has a log. A source that can't know without reading returns `true`. Does not
+    /// wait.
     fn exists(&self, profile: &ProfileName) -> Result<bool, ManagerError>;
 
     /// The lines in the logs of `profiles` at the time of the call, in the order of time; of each log
@@ -62,9 +62,9 @@ pub enum Event {
 /// Archived log files that were removed before they could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Removed {
-    /// How many are known of.
+    /// The number of files known to be missing.
     pub archives: usize,
-    /// Whether there were no others.
+    /// Whether no other files are missing.
     pub exact: bool,
 }
 

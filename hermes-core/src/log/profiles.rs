@@ -11,7 +11,7 @@ use crate::store::{Store, StoreError};
 #[derive(Debug)]
 pub struct Profiles {
     store: Store,
-    /// With whether each is gone.
+    /// Each with whether it has been deleted or renamed.
     names: Vec<(ProfileName, bool)>,
 }
 
@@ -32,7 +32,7 @@ impl Profiles {
         let mut gone = VecDeque::new();
         let left = self.names.iter_mut().enumerate().filter(|(_, (_, gone))| !gone);
         for (place, (name, is_gone)) in left {
-            // A home that can't be looked at is not gone.
+            // A profile whose home can't be read still exists.
             *is_gone = matches!(self.store.get(name), Err(StoreError::Absent { .. }));
             gone.extend(is_gone.then_some(place));
         }

@@ -1,8 +1,8 @@
 //! Watches directories for changes, by inotify(7).
 //!
-//! The kernel queues events for a reader that is late, up to a limit, and reports an overflow. So it is
-//! known how many archives came and went between two looks at a log directory. It reports nothing that
-//! another machine writes to a shared file system: logs are followed where they are written.
+//! The kernel queues events for a late reader, up to a limit, and reports an overflow. So a follower knows
+//! how many archives appeared and disappeared between two listings of a log directory. There are no events
+//! for writes of another machine to a shared file system: logs are followed on the machine that writes them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
@@ -16,12 +16,12 @@ use std::time::Duration;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Watches the directories of any number of followers.
 #[derive(Debug)]
 pub struct Watch {
-    /// None where the system has no more to give (`fs.inotify.max_user_instances`).
+    /// `None` if the user has no inotify instance left (`fs.inotify.max_user_instances`).
     inotify: Option<OwnedFd>,
     /// The names that appeared in a log directory since its follower last asked.
     appeared: HashMap<i32, BTreeSet<OsString>>,
@@ -32,8 +32,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch on nothing yet. If the kernel has no instance left, it is blind, and whoever waits looks
-    /// again from time to time.
+    /// A watch without directories. It is blind if the user has no inotify instance left; then followers
+    /// poll instead.
     pub fn new() -> Self {
         let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
         Self { inotify: inotify::init(flags).ok(), ..Self::blind() }
@@ -49,14 +49,14 @@ impl Watch {
         self.inotify.as_ref().map(AsFd::as_fd)
     }
 
-    /// How long to wait for events before looking again: not at all if there were some since the last
-    /// call, because one that a follower took in may have come after its look, or be about another
-    /// directory; `None` for as long as it takes.
+    /// How long to wait for events before polling again; `None` for no limit. Zero if there were events
+    /// since the last call, because one follower may have taken an event after its listing, or an event for
+    /// another follower.
     pub fn max_wait(&mut self) -> Option<Duration> {
         if std::mem::take(&mut self.changed) {
             return Some(Duration::ZERO);
         }
-        self.inotify.is_none().then_some(LOOK_AGAIN)
+        self.inotify.is_none().then_some(POLL_INTERVAL)
     }
 
     /// Watches which names come and go in the directory at `path`; nothing if there is none.
@@ -80,7 +80,7 @@ impl Watch {
             }
             let nearest = path.ancestors().skip(1).find(|parent| parent.exists());
             let Some(nearest) = nearest else { return Ok(None) };
-            // There is no event for what appeared before the parent was watched.
+            // A directory created before the parent was watched causes no event.
             let below = path.ancestors().take_while(|part| *part != nearest).last();
             if self.names(nearest)? && !below.is_some_and(Path::exists) {
                 return Ok(None);
@@ -94,7 +94,7 @@ impl Watch {
         match inotify::add_watch(inotify, path, flags | ends) {
             Ok(watch) => Ok(Added::Here(watch)),
             Err(Errno::NOENT) => Ok(Added::Absent),
-            // Out of watches: from here on followers look again instead.
+            // No inotify watch is left: from now on followers poll.
             Err(Errno::NOSPC | Errno::NOMEM) => {
                 self.inotify = None;
                 Ok(Added::Blind)

@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::fsutil;
 use fs_err as fs;
 
-/// What tells one file from another for as long as it is held open.
+/// The identity of a file, valid while the file is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity(u64, u64);
 
@@ -20,7 +20,7 @@ impl Identity {
         file.metadata().map(|metadata| Self(metadata.dev(), metadata.ino()))
     }
 
-    /// The identity of what is at `path`, if anything is.
+    /// The identity of the file at `path`, if it exists.
     pub(super) fn at(path: &Path) -> io::Result<Option<Self>> {
         let metadata = present(fs::metadata(path))?;
         Ok(metadata.map(|metadata| Self(metadata.dev(), metadata.ino())))
@@ -32,14 +32,14 @@ impl Identity {
 pub(super) struct Snapshot {
     /// The names of the archives; they sort from the oldest to the newest.
     pub(super) archives: BTreeSet<OsString>,
-    /// What s6-log is archiving and has not named yet. It is newer than all archives.
+    /// The file that s6-log is archiving and has not named yet. It is newer than all archives.
     pub(super) previous: Option<File>,
-    /// What s6-log writes to. Missing in the middle of a rotation, and where a logger died there.
+    /// The file that s6-log writes to. Missing during a rotation, or after a logger died during one.
     pub(super) current: Option<File>,
 }
 
 impl Snapshot {
-    /// Looks at the directory at `path`; `None` where there is none.
+    /// Lists the directory at `path`; `None` if it is absent.
     pub(super) fn take(path: &Path) -> io::Result<Option<Self>> {
         let at = path.join("current");
         loop {
@@ -48,7 +48,7 @@ impl Snapshot {
             let previous = open(&path.join("previous"))?;
             let Some(archives) = archives(path)? else { return Ok(None) };
             let opened = current.as_ref().map(Identity::of).transpose()?;
-            // A rotation in between: some file may be in neither of what was seen.
+            // A rotation happened meanwhile: a file may be missing from both results.
             if Identity::at(&at)? != opened {
                 continue;
             }
@@ -78,7 +78,7 @@ fn is_named(path: &Path, archives: &BTreeSet<OsString>, file: &File) -> io::Resu
     Ok(false)
 }
 
-/// Whether s6-log takes `name` for an archive's: `@`, a TAI64N label, `.s` or `.u`.
+/// Whether `name` is an archive's according to s6-log: `@`, a TAI64N label, `.s` or `.u`.
 pub(super) fn is_archive(name: &OsStr) -> bool {
     let Some((b'@', rest)) = name.as_bytes().split_first() else { return false };
     let Some((label, suffix)) = rest.split_at_checked(24) else { return false };
@@ -90,7 +90,7 @@ pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
     present(fsutil::open_file(path)).map(|file| file.map(fs::File::into_file))
 }
 
-/// What is not there is an answer.
+/// Turns the error for an absent file into `None`.
 pub(super) fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -1,12 +1,12 @@
 //! Following a log directory across rotations.
 //!
-//! A follower reads the file that was `current` until `current` is another one, then to its end, for
-//! nothing is added to it any more; then every archive that it has not met, in their order; then the
-//! new `current`. All of these it opens at once, so that they can't be removed while it reads. What
-//! it has read before it knows by name, and by inode as long as s6-log has not named it.
+//! A follower reads the file that was `current` until `current` is another file, then to its end, since
+//! s6-log no longer writes to it; then every new archive in order; then the new `current`. It opens all of
+//! them at once, so that no removal can interrupt the reading. It recognizes files that it has read by
+//! name, or by inode while s6-log has not named them.
 //!
-//! An archive that was announced, and could not be opened any more, is one that nobody will read. If
-//! it was the file that was followed, nothing is missing; all others are counted.
+//! If an announced archive can't be opened any more, its lines are missing, unless it was the followed
+//! file. The follower counts these archives.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
@@ -20,11 +20,11 @@ use super::tail;
 use crate::log::logs::{Event, Removed};
 use crate::log::watch::Watch;
 
-/// Follows one log directory, which need not be there yet.
+/// Follows one log directory, which need not exist yet.
 #[derive(Debug)]
 pub(super) struct Follower {
     path: PathBuf,
-    /// What there is to read, in order. The last one may still be written to.
+    /// The files to read, in order. s6-log may still write to the last one.
     files: VecDeque<LineReader>,
     /// Files that are, or were, being read and had no archive's name when they were met.
     unnamed: Vec<File>,
@@ -61,7 +61,7 @@ impl Follower {
             follower.unnamed.push(file.try_clone()?);
             files.push(file);
         }
-        let (skipped, mut offset) = tail::start(&files, last, tail::Rest::IsToCome)?;
+        let (skipped, mut offset) = tail::start(&files, last, tail::Rest::Incomplete)?;
         for file in files.into_iter().skip(skipped) {
             follower.files.push_back(LineReader::new(file, offset)?);
             offset = 0;
@@ -90,7 +90,7 @@ impl Follower {
                 if !self.has_moved_on(watch)? {
                     return Ok(None);
                 }
-                // Only now is its end the end.
+                // s6-log no longer writes to the file, so its end is final now.
                 if let Some(line) = self.files[0].line()? {
                     return Ok(Some(Event::Line(line)));
                 }
@@ -152,7 +152,7 @@ impl Follower {
         self.removed = self.removed_since(met.len().saturating_sub(found), missing, watch)?;
         self.unnamed.clear();
         if let Some(file) = previous {
-            // Met or not, it is going to get a name.
+            // New or not, s6-log is going to name it.
             self.unnamed.push(file.try_clone()?);
             if !previous_was_met {
                 self.files.push_back(LineReader::new(file, 0)?);
@@ -186,7 +186,7 @@ impl Follower {
         Ok((archives > 0 || unknown).then_some(Removed { archives, exact }))
     }
 
-    /// Takes in what was announced, and sees to it that whatever comes next is announced.
+    /// Takes the announced archives, and watches the directory for the next ones.
     fn listen(&mut self, watch: &mut Watch) -> io::Result<()> {
         let now = watch.log(&self.path)?;
         watch.take_in()?;

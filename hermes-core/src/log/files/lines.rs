@@ -16,7 +16,7 @@ pub(super) struct LineReader {
 }
 
 impl LineReader {
-    /// Reads `file` from `offset` to wherever it ends.
+    /// Reads `file` from `offset` to its end, even if it grows.
     pub(super) fn new(mut file: File, offset: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(offset))?;
         Ok(Self { file: BufReader::new(file.take(u64::MAX)), begun: Vec::new() })
@@ -40,7 +40,7 @@ impl LineReader {
         Ok(Some(std::mem::take(&mut self.begun)))
     }
 
-    /// What stands behind the last newline, if anything does.
+    /// The text after the last newline, if any.
     pub(super) fn rest(&mut self) -> Option<Vec<u8>> {
         Some(std::mem::take(&mut self.begun)).filter(|rest| !rest.is_empty())
     }
@@ -66,7 +66,7 @@ impl DirectoryLines {
         files.extend(now.previous);
         files.extend(now.current);
         let (skipped, mut offset) = match last {
-            Some(last) => tail::start(&files, last, tail::Rest::IsALine)?,
+            Some(last) => tail::start(&files, last, tail::Rest::CompleteLine)?,
             None => (0, 0),
         };
         let mut readers = VecDeque::new();
@@ -77,7 +77,7 @@ impl DirectoryLines {
         Ok(Self { files: readers })
     }
 
-    /// The next line without its newline. Text behind a file's last newline is a line, too.
+    /// The next line without its newline. Text after a file's last newline is a line too.
     pub(super) fn next_line(&mut self) -> io::Result<Option<Vec<u8>>> {
         while let Some(file) = self.files.front_mut() {
             if let Some(line) = file.line()?.or_else(|| file.rest()) {

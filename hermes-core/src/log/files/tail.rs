@@ -1,4 +1,4 @@
-//! Where the last lines begin, found from the end.
+//! Finds where the last lines begin, reading backwards from the end.
 
 use std::fs::File;
 use std::io;
@@ -6,22 +6,22 @@ use std::os::unix::fs::FileExt;
 
 const BLOCK: u64 = 64 << 10;
 
-/// What stands behind the last newline of the newest file.
+/// The meaning of text after the last newline of the newest file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     /// The last line.
-    IsALine,
-    /// The beginning of one that is still to come.
-    IsToCome,
+    CompleteLine,
+    /// The beginning of a line that is still being written.
+    Incomplete,
 }
 
-/// Where the last `wanted` lines of `files` (the oldest first) begin: in which file, and where in it.
-/// What is to come is behind that place in any case.
+/// Where the last `wanted` lines of `files` (the oldest first) begin: the index of the file, and the offset.
+/// An incomplete line is always after that place.
 pub(super) fn start(files: &[File], mut wanted: usize, rest: Rest) -> io::Result<(usize, u64)> {
     let mut newest = true;
     for (index, file) in files.iter().enumerate().rev() {
         let len = file.metadata()?.len();
-        if newest && rest == Rest::IsToCome && !ends_with_newline(file, len)? {
+        if newest && rest == Rest::Incomplete && !ends_with_newline(file, len)? {
             wanted += 1;
         }
         newest = false;
@@ -102,18 +102,18 @@ mod tests {
         let texts = ["a\nb\n", "", "c\nd\n", "e\n"];
         let wanted = [(0, (3, 2)), (1, (3, 0)), (2, (2, 2)), (3, (2, 0)), (4, (0, 2)), (9, (0, 0))];
         for (wanted, expected) in wanted {
-            assert_eq!(found(&texts, wanted, Rest::IsALine), expected, "{wanted}");
+            assert_eq!(found(&texts, wanted, Rest::CompleteLine), expected, "{wanted}");
         }
     }
 
     #[test]
     fn a_line_that_is_not_whole_is_the_last_one_or_still_to_come() {
         let texts = ["a\n", "b\nc"];
-        assert_eq!(found(&texts, 1, Rest::IsALine), (1, 2));
-        assert_eq!(found(&texts, 0, Rest::IsToCome), (1, 2));
-        assert_eq!(found(&texts, 1, Rest::IsToCome), (1, 0));
-        assert_eq!(found(&texts, 2, Rest::IsToCome), (0, 0));
-        assert_eq!(found(&["a", "b\n"], 2, Rest::IsToCome), (0, 0));
+        assert_eq!(found(&texts, 1, Rest::CompleteLine), (1, 2));
+        assert_eq!(found(&texts, 0, Rest::Incomplete), (1, 2));
+        assert_eq!(found(&texts, 1, Rest::Incomplete), (1, 0));
+        assert_eq!(found(&texts, 2, Rest::Incomplete), (0, 0));
+        assert_eq!(found(&["a", "b\n"], 2, Rest::Incomplete), (0, 0));
     }
 
     proptest! {
@@ -123,7 +123,7 @@ mod tests {
         ) {
             let text: String = lines.iter().map(|len| "x".repeat(*len) + "\n").collect();
             let skipped: usize = lines.iter().rev().skip(wanted).map(|len| len + 1).sum();
-            let (_, offset) = start(&[file(text.as_bytes())], wanted, Rest::IsALine).unwrap();
+            let (_, offset) = start(&[file(text.as_bytes())], wanted, Rest::CompleteLine).unwrap();
             prop_assert_eq!(offset, skipped as u64);
         }
     }
