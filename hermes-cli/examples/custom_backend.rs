@@ -204,7 +204,7 @@ impl Solo {
 
     /// The script's last line. `exec`, so that the process that the supervisor watches is the gateway.
     fn start_line(&self, profile: &ProfileName) -> String {
-        let program = shell::quote(&self.0.program.to_string_lossy());
+        let program = shell::quote_path(&self.0.program);
         format!("exec {program} -p {profile} gateway start --foreground\n")
     }
 
