@@ -44,7 +44,7 @@ pub enum GatewayError {
         source: io::Error,
     },
     /// Another process is the profile's gateway, and did not end in time.
-    #[error("the gateway of `{profile}` runs already")]
+    #[error("the gateway of `{profile}` already runs")]
     AlreadyRuns {
         /// The profile.
         profile: ProfileName,
@@ -241,11 +241,11 @@ mod tests {
         };
         assert_eq!(
             message(Some(7)),
-            "the gateway of `coder` runs already: process 7 holds the lock `/home/gateway.lock`"
+            "the gateway of `coder` already runs: process 7 holds the lock `/home/gateway.lock`"
         );
         assert_eq!(
             message(None),
-            "the gateway of `coder` runs already: \
+            "the gateway of `coder` already runs: \
              a process in another PID namespace holds the lock `/home/gateway.lock`"
         );
         assert_eq!(

@@ -1,7 +1,6 @@
-//! Whose gateways they are: the account by passwd(5), and not what the environment says of it.
+//! The account that gateways run as, from passwd(5) and not from the environment.
 //!
-//! `HOME` and `USER` are a shell's, and survive `su` and `sudo`; what a service manager knows of a user
-//! it knows from passwd.
+//! `HOME` and `USER` survive `su` and `sudo`; service managers take a user's home from passwd, too.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,39 +13,38 @@ use nix::unistd::{Uid, User};
 /// An account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its name.
+    /// The user name.
     pub name: String,
-    /// Its number.
+    /// The user id.
     pub uid: u32,
-    /// Its home directory.
+    /// The home directory.
     pub home: PathBuf,
 }
 
 impl Account {
-    /// The account of this number; one that is unknown is `NotFound`.
+    /// The account of this user id; `NotFound` if there is none.
     pub fn of(uid: u32) -> io::Result<Self> {
         let user = User::from_uid(Uid::from_raw(uid))?.ok_or_else(|| {
-            let why = format!("there is no account with the uid {uid}");
-            io::Error::new(io::ErrorKind::NotFound, why)
+            io::Error::new(io::ErrorKind::NotFound, format!("no account has the uid {uid}"))
         })?;
         Ok(Self { name: user.name, uid, home: user.dir })
     }
 
-    /// Whether `root` is the home that this account's gateways have where nobody says otherwise.
+    /// Whether `root` is this account's default root home, `~/.hermes`.
     pub fn is_default(&self, root: &RootHome) -> bool {
         resolved(root.path()) == resolved(&self.home.join(".hermes"))
     }
 }
 
-/// Eight hexadecimal digits that tell the services of one root home from those of another. Two homes
-/// may share them; what a service says of its home decides.
+/// Eight hexadecimal digits, from the path of a root home, for the names of its services. Two homes may
+/// share them, so each unit file and property list also records its home.
 pub fn tag(root: &RootHome) -> String {
     let mut crc = Crc::new();
     crc.update(resolved(root.path()).as_os_str().as_encoded_bytes());
     format!("{:08x}", crc.sum())
 }
 
-/// Without links, as far as it is there.
+/// The path with symbolic links resolved, if it exists.
 fn resolved(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.components().collect())
 }
@@ -56,14 +54,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_account_has_a_name_and_a_home_and_an_unknown_one_is_told() {
+    fn accounts_are_found_by_uid() {
         let me = Account::of(rustix::process::getuid().as_raw()).unwrap();
         assert!(!me.name.is_empty() && me.home.is_absolute());
         assert_eq!(Account::of(u32::MAX - 7).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
-    fn a_home_is_the_same_however_one_gets_there() {
+    fn a_link_to_a_home_has_its_tag() {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join(".hermes");
         fs::create_dir(&home).unwrap();

@@ -1,6 +1,6 @@
-//! Running a service manager's own program, with a deadline: what it says, and what it says of a failure.
+//! Runs a service manager's client program (`systemctl`, `journalctl`, `launchctl`) with a deadline.
 //!
-//! Its data is only read where it is made for programs, its messages only to be passed on.
+//! Only output that is made for programs is parsed; messages are only passed on to the user.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use hermes_core::DriverError;
 use hermes_core::wait::{self, Poll};
 
-use crate::privilege::raised;
+use crate::privilege::as_root;
 
-/// Where programs of the system are, whatever `PATH` is.
+/// The system's program directories, searched before `PATH`.
 const DIRECTORIES: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
 
-/// A program of the system, with what every call of it has in common.
+/// A client program, and the environment of every call.
 #[derive(Debug, Clone)]
 pub struct Tool {
     name: &'static str,
@@ -25,18 +25,18 @@ pub struct Tool {
     env: Vec<(&'static str, Option<OsString>)>,
 }
 
-/// What a program said, whatever it exited with.
+/// What a program printed, and how it ended.
 #[derive(Debug)]
-pub struct Said {
+pub struct ToolOutput {
     /// Its data.
     pub stdout: String,
     /// Its messages.
     pub stderr: String,
-    /// How it ended; `None` if it had not at the deadline and was killed.
+    /// How it ended; `None` if it was killed at the deadline.
     pub status: Option<ExitStatus>,
 }
 
-impl Said {
+impl ToolOutput {
     /// Whether it exited with 0.
     pub fn is_success(&self) -> bool {
         self.status.is_some_and(|status| status.success())
@@ -57,13 +57,13 @@ impl Tool {
         Self { name, program: Some(path.to_owned()), env: Vec::new() }
     }
 
-    /// With a variable for every call.
+    /// Sets an environment variable for every call.
     pub fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
         self.env.push((name, Some(value.into())));
         self
     }
 
-    /// Without a variable, for every call.
+    /// Removes an environment variable for every call.
     pub fn env_remove(mut self, name: &'static str) -> Self {
         self.env.push((name, None));
         self
@@ -71,9 +71,9 @@ impl Tool {
 
     fn command(&self, args: &[&str]) -> Result<Command, DriverError> {
         let Some(program) = &self.program else {
-            let saw = format!("there is no program `{}`", self.name);
-            return Err(DriverError::unreachable(saw)
-                .with_hint("install the service manager's own programs"));
+            let evidence = format!("program `{}` not found", self.name);
+            return Err(DriverError::unreachable(evidence)
+                .with_hint("install the client programs of the service manager"));
         };
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null());
@@ -86,84 +86,84 @@ impl Tool {
         Ok(command)
     }
 
-    /// Starts it with its output in a pipe.
+    /// Starts the program with its stdout in a pipe.
     pub(crate) fn start(&self, args: &[&str]) -> Result<Child, DriverError> {
         let mut command = self.command(args)?;
         command.stdout(Stdio::piped()).stderr(Stdio::null());
-        Ok(raised(|| command.spawn())?)
+        Ok(as_root(|| command.spawn())?)
     }
 
-    /// Runs it. Blocks until it has ended, at most `timeout`; then it is killed.
-    pub fn run(&self, args: &[&str], timeout: Duration) -> Result<Said, DriverError> {
+    /// Runs the program. Blocks until it ends; kills it after `timeout`.
+    pub fn run(&self, args: &[&str], timeout: Duration) -> Result<ToolOutput, DriverError> {
         let deadline = Instant::now() + timeout;
         let mut command = self.command(args)?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let said = raised(|| {
+        let output = as_root(|| {
             let mut child = command.spawn()?;
-            let listened = listen(&mut child, deadline).and_then(|(stdout, stderr)| {
-                let status = end(&mut child, deadline)?;
-                Ok(Said { stdout, stderr, status })
+            let output = read_output(&mut child, deadline).and_then(|(stdout, stderr)| {
+                let status = await_end(&mut child, deadline)?;
+                Ok(ToolOutput { stdout, stderr, status })
             });
-            if listened.is_err() {
-                // It is not to outlive who started it.
+            if output.is_err() {
+                // The program must not outlive this call.
                 let _ = child.kill().and_then(|()| child.wait());
             }
-            listened
+            output
         });
-        Ok(said?)
+        Ok(output?)
     }
 
-    /// [`run`](Self::run) for what has to succeed; then its data.
+    /// [`run`](Self::run), and its stdout; a failure of the program is an error.
     pub fn data(&self, args: &[&str], timeout: Duration) -> Result<String, DriverError> {
-        let said = self.run(args, timeout)?;
-        match said.status {
-            Some(status) if status.success() => Ok(said.stdout),
-            Some(_) => Err(DriverError::new(self.complaint(&said))),
+        let output = self.run(args, timeout)?;
+        match output.status {
+            Some(status) if status.success() => Ok(output.stdout),
+            Some(_) => Err(DriverError::new(self.error_message(&output))),
             None => {
-                let saw = format!("`{}` has not answered", self.name);
-                Err(DriverError::timed_out(timeout, saw)
-                    .with_hint("`hermes doctor` looks for what is wrong"))
+                let last_seen = format!("`{}` has not answered", self.name);
+                Err(DriverError::timed_out(timeout, last_seen)
+                    .with_hint("`hermes doctor` checks the service manager"))
             }
         }
     }
 
-    /// What it said of its failure.
-    pub(crate) fn complaint(&self, said: &Said) -> String {
-        let words = said.stderr.trim();
-        match said.status {
-            _ if !words.is_empty() => format!("{}: {words}", self.name),
+    /// The program's error message, or its exit status if it printed none.
+    pub(crate) fn error_message(&self, output: &ToolOutput) -> String {
+        let message = output.stderr.trim();
+        match output.status {
+            _ if !message.is_empty() => format!("{}: {message}", self.name),
             Some(status) => format!("{}: {status}", self.name),
             None => format!("{} has not answered", self.name),
         }
     }
 }
 
-/// All that it says until it closes both its outputs, or `deadline`.
-fn listen(child: &mut Child, deadline: Instant) -> io::Result<(String, String)> {
+/// Reads stdout and stderr until the program closes both, or until `deadline`.
+fn read_output(child: &mut Child, deadline: Instant) -> io::Result<(String, String)> {
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
-    let (mut data, mut words) = (Vec::new(), Vec::new());
+    let (mut data, mut messages) = (Vec::new(), Vec::new());
     while stdout.is_some() || stderr.is_some() {
         if Instant::now() >= deadline {
             break;
         }
         let (out, err) = (stdout.as_ref().map(AsFd::as_fd), stderr.as_ref().map(AsFd::as_fd));
-        let is_out = out.is_some();
+        let has_out = out.is_some();
         let fds: Vec<_> = out.into_iter().chain(err).collect();
-        let told = wait::readable(&fds, Some(deadline))?;
-        let err_told = told.get(usize::from(is_out)).copied().unwrap_or_default();
-        if is_out && told[0] && !take(&mut stdout, &mut data)? {
+        let readable = wait::readable(&fds, Some(deadline))?;
+        let err_readable = readable.get(usize::from(has_out)).copied().unwrap_or_default();
+        if has_out && readable[0] && !read_chunk(&mut stdout, &mut data)? {
             stdout = None;
         }
-        if err_told && !take(&mut stderr, &mut words)? {
+        if err_readable && !read_chunk(&mut stderr, &mut messages)? {
             stderr = None;
         }
     }
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ok((text(data), text(words)))
+    Ok((text(data), text(messages)))
 }
 
-/// Takes what there is; `false` at the end.
-fn take(pipe: &mut Option<impl Read>, into: &mut Vec<u8>) -> io::Result<bool> {
+/// Reads the available bytes; `false` at the end of the file.
+fn read_chunk(pipe: &mut Option<impl Read>, into: &mut Vec<u8>) -> io::Result<bool> {
     let mut buffer = [0; 64 * 1024];
     let Some(pipe) = pipe else { return Ok(false) };
     match pipe.read(&mut buffer) {
@@ -177,8 +177,8 @@ fn take(pipe: &mut Option<impl Read>, into: &mut Vec<u8>) -> io::Result<bool> {
     }
 }
 
-/// How it ended; `None` if it had not at `deadline` and was killed.
-fn end(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+/// Waits for the child's end; kills it at `deadline` and returns `None`.
+fn await_end(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
     let ended = wait::until(deadline, || {
         Ok::<_, io::Error>(child.try_wait()?.map_or(Poll::Wait, Poll::Done))
     })?;
@@ -197,38 +197,38 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(60);
 
-    fn shell(script: &str, timeout: Duration) -> Said {
+    fn shell(script: &str, timeout: Duration) -> ToolOutput {
         let sh = Tool::find("sh", OsStr::new("")).env("WORD", "given").env_remove("HOME");
         sh.run(&["-c", script], timeout).unwrap()
     }
 
     #[test]
-    fn what_it_says_and_how_it_ends_is_told_apart() {
-        let said = shell("echo $WORD$HOME; echo why >&2; exit 3", SOON);
-        assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("given\n", "why\n"));
-        assert_eq!(said.status.and_then(|status| status.code()), Some(3));
+    fn output_messages_and_exit_status_are_separate() {
+        let output = shell("echo $WORD$HOME; echo why >&2; exit 3", SOON);
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("given\n", "why\n"));
+        assert_eq!(output.status.and_then(|status| status.code()), Some(3));
         let sh = Tool::find("sh", OsStr::new(""));
         let error = sh.data(&["-c", "echo no >&2; exit 1"], SOON).unwrap_err();
         assert_eq!(hermes_core::error_chain::in_one_line(&error), "sh: no");
     }
 
     #[test]
-    fn more_than_a_pipe_holds_is_read_from_both_at_once() {
-        let said = shell("head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero", SOON);
-        assert_eq!((said.stdout.len(), said.stderr.len()), (300_000, 300_000));
-        assert!(said.is_success());
+    fn both_pipes_are_drained() {
+        let output = shell("head -c 300000 /dev/zero >&2; head -c 300000 /dev/zero", SOON);
+        assert_eq!((output.stdout.len(), output.stderr.len()), (300_000, 300_000));
+        assert!(output.is_success());
     }
 
     #[test]
-    fn what_does_not_end_is_killed_at_the_deadline() {
-        let said = shell("echo $$; exec sleep 600", Duration::from_secs(2));
-        assert!(said.status.is_none() && !said.stdout.is_empty());
-        let process = Path::new("/proc").join(said.stdout.trim());
-        assert!(!process.exists(), "it was waited for");
+    fn a_program_is_killed_at_the_deadline() {
+        let output = shell("echo $$; exec sleep 600", Duration::from_secs(2));
+        assert!(output.status.is_none() && !output.stdout.is_empty());
+        let process = Path::new("/proc").join(output.stdout.trim());
+        assert!(!process.exists(), "the child was reaped");
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_out_of_reach() {
+    fn a_missing_program_is_unreachable() {
         let tool = Tool::find("hermes-no-such-program", OsStr::new("/usr/bin"));
         let error = tool.run(&[], SOON).unwrap_err();
         assert!(*error.class() == Class::Unreachable, "{error:?}");

@@ -3,16 +3,16 @@
 //! | file | what it does |
 //! |---|---|
 //! | `plist` | the property list that describes a job |
-//! | `launchctl` | what is said to launchd, and read of its answers |
-//! | `launcher` | what the job's own process decides before it becomes the gateway |
-//! | `record` | what launchd forgets: deaths, and why a gateway is parked |
-//! | `log` | the file that launchd appends a gateway's lines to |
-//! | `examine` | what `doctor` checks of launchd |
-//! | `lifecycle`, `status` | up and down, seen; and what is so now |
+//! | `launchctl` | calls launchctl, and parses its output |
+//! | `launcher` | the job's process before it becomes the gateway |
+//! | `record` | what launchd does not record: deaths, and why a gateway is parked |
+//! | `log` | the file that launchd appends a gateway's output to |
+//! | `examine` | the findings of `doctor` about launchd |
+//! | `lifecycle`, `status` | starting and stopping; the current status |
 //!
-//! Installed means that the property list is in `~/Library/LaunchAgents`; loaded, that the gateway is to be
-//! kept running. Every login loads what is installed, and the launcher unloads what is not wanted: the intent
-//! in the profile's home stays the one truth.
+//! A gateway is *installed* if its property list is in `~/Library/LaunchAgents`. launchd keeps every *loaded*
+//! job running. A login loads all installed jobs, and the launcher unloads those whose intent is not
+//! `running`: the intent in the profile's home is the only record of what the operator wants.
 
 mod examine;
 mod launchctl;
@@ -47,23 +47,23 @@ pub use self::plist::LABEL_OPTION;
 
 /// The kind of this backend.
 pub const KIND: Kind = Kind::new("launchd");
-/// Labels, and the names of the property lists, begin with this.
+/// The prefix of labels, and so of the file names of property lists.
 const LABEL: &str = "ai.hermes.gateway";
-/// How property lists end.
+/// The extension of property lists.
 const EXTENSION: &str = ".plist";
-/// The longest name that a file may have.
+/// The longest file name, in bytes.
 const NAME_MAX: usize = 255;
 
-/// Where the backend works, and as whom.
+/// The account and programs that the backend works with.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The account that the gateways run as: launchd looks into its home, whatever `$HOME` says.
+    /// The account that the gateways run as. launchd searches its home directory, not `$HOME`.
     pub account: Account,
     /// The program `launchctl`.
     pub launchctl: Tool,
     /// The program `hermes` that jobs run, an absolute path.
     pub program: PathBuf,
-    /// How long commands wait.
+    /// The timeouts of commands.
     pub timeouts: Timeouts,
 }
 
@@ -72,17 +72,17 @@ pub struct Setup {
 pub struct Launchd {
     store: Store,
     launchctl: Launchctl,
-    /// Where property lists are.
+    /// The directory of property lists.
     agents: PathBuf,
     /// The program that jobs run.
     program: PathBuf,
-    /// [`LABEL`], with what tells this home from the account's own.
+    /// [`LABEL`], with a tag if this is not the account's default home.
     prefix: String,
     timeouts: Timeouts,
 }
 
 impl Launchd {
-    /// The backend for the gateways of `root`. Nothing is read yet.
+    /// The backend for the gateways of `root`. Reads no file.
     pub fn new(root: RootHome, setup: Setup) -> Self {
         let Setup { account, launchctl, program, timeouts } = setup;
         let prefix = match account.is_default(&root) {
@@ -104,7 +104,7 @@ impl Launchd {
         Launcher::new(&self.launchctl, label, home)
     }
 
-    /// The profiles whose property lists pin this home, sorted, whether they still exist or not.
+    /// The profiles whose property lists name this home, sorted, including profiles that no longer exist.
     fn installed(&self) -> io::Result<Vec<ProfileName>> {
         let entries = match fs::read_dir(&self.agents) {
             Ok(entries) => entries,
@@ -155,7 +155,7 @@ impl Launchd {
         format!("{}.{name}", self.prefix)
     }
 
-    /// Where the profile's property list is, whether it is there or not.
+    /// The path of the profile's property list, which may not exist.
     fn agent_path(&self, name: &ProfileName) -> PathBuf {
         self.agents.join(self.label(name) + EXTENSION)
     }
@@ -164,23 +164,20 @@ impl Launchd {
         matches!(pinned, Pinned::Home(home) if home == self.store.root().path())
     }
 
-    /// Refuses a property list that is another home's, or nobody knows whose.
+    /// Returns an error if the property list is another home's, or names no home.
     fn refuse_other_home(&self, name: &ProfileName) -> Result<(), DriverError> {
         let path = self.agent_path(name);
         let pinned = plist::pinned(&path)?;
         let (path, home) = (path.display(), self.store.root().path().display());
-        let why = match &pinned {
+        let reason = match &pinned {
             Pinned::Nothing => return Ok(()),
             _ if self.is_ours(&pinned) => return Ok(()),
             Pinned::Home(other) => {
-                format!(
-                    "`{path}` is for the home `{}`, and the home here is `{home}`",
-                    other.display()
-                )
+                format!("`{path}` is for the home `{}`, not for `{home}`", other.display())
             }
-            Pinned::Unknown => format!("`{path}` is not ours: it names no home"),
+            Pinned::Unknown => format!("`{path}` was not written by hermes: it names no home"),
         };
-        Err(DriverError::new(why).with_hint("remove the file if it is nobody's any more"))
+        Err(DriverError::new(reason).with_hint("remove the file if nothing else needs it"))
     }
 }
 
@@ -215,18 +212,18 @@ impl Driver for Launchd {
         Lifetime::Installed
     }
 
-    /// Refuses a name that is too long for a property list's file.
+    /// Refuses a profile name that is too long for the file name of a property list.
     fn check_name(&self, name: &ProfileName) -> Result<(), DriverError> {
         let file = self.label(name).len() + EXTENSION.len();
         if file <= NAME_MAX {
             return Ok(());
         }
-        let (len, most) = (name.as_str().len(), NAME_MAX + name.as_str().len() - file);
-        let why = format!("the name has {len} bytes, and launchd's file carries at most {most}");
-        Err(DriverError::new(why))
+        let (len, longest) = (name.as_str().len(), NAME_MAX + name.as_str().len() - file);
+        let reason = format!("the name has {len} bytes; the property list's file allows {longest}");
+        Err(DriverError::new(reason))
     }
 
-    /// Refuses a property list of another home's, or of nobody known.
+    /// Refuses a property list of another home, or one that names no home.
     fn check(&self, name: &ProfileName, _: &str) -> Result<(), DriverError> {
         self.refuse_other_home(name)
     }
@@ -239,14 +236,14 @@ impl Driver for Launchd {
         Ok(self.installed()?)
     }
 
-    /// Writes the property list. A gateway whose intent is `running` comes up at the next login.
+    /// Writes the property list. The next login starts the gateway if its intent is `running`.
     fn create(&self, gateway: &Gateway, _: &CreateOptions) -> Result<(), DriverError> {
         self.check_name(gateway.name())?;
         self.refuse_other_home(gateway.name())?;
         let domain = self.launchctl.domain()?;
         let job = self.job(gateway);
         let bytes = self.render(&job, domain)?;
-        // launchd, which makes no directories, may start it before `start` is ever called.
+        // launchd creates no directories, and a login may start the job before `start` does.
         fs::create_dir_all(&job.log)?;
         plist::write(&job.agent, &bytes)?;
         Ok(())
@@ -260,7 +257,7 @@ impl Driver for Launchd {
         if fsutil::remove_file_if_there(&job.agent)? {
             fsutil::sync_directory(&self.agents)?;
         }
-        // Somebody at the screen may have loaded it once more before it was gone.
+        // A login may have loaded the job again before the property list was removed.
         job.bring_down()
     }
 
@@ -280,7 +277,7 @@ impl Driver for Launchd {
         self.status_of(gateway)
     }
 
-    /// Those whose lock is held: launchd takes its time to answer.
+    /// The gateways whose lock is held, which is faster than calling launchctl for each.
     fn running(&self, gateways: &[Gateway]) -> Result<Vec<ProfileName>, DriverError> {
         let mut names = Vec::new();
         for gateway in gateways {

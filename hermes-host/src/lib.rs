@@ -1,6 +1,6 @@
 //! The drivers of a host's service managers: systemd and launchd.
 //!
-//! On a host a gateway is *installed* for every start of the machine, and not registered while it runs.
+//! Both keep an *installed* gateway across restarts of the machine; `register` is for s6 only.
 //!
 //! # Example
 //!

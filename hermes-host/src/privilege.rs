@@ -1,9 +1,9 @@
-//! What root does as root, while all else is done as the owner of the home.
+//! Lets a command of root work as the owner of the home, and as root only where it must.
 //!
-//! A gateway of the system's manager belongs to a plain user, and so do all files of its profile: root
-//! that wrote there would follow that user's links and leave files that they can't change. So a command
-//! of root's takes the user's identity, for file systems and all else, and root's back for what the
-//! service manager is told and for files that are its own. credentials(7): the saved user id stays 0.
+//! A gateway of the system's manager runs as a plain user, who owns all files of its profile. If root wrote
+//! there, it would follow that user's links and leave files that the user can't change. So the command takes
+//! the user's identity, and root's again only to call the service manager and to write unit files.
+//! credentials(7): the saved user id stays 0.
 
 use std::io;
 
@@ -12,8 +12,8 @@ use rustix::process::{Gid, Uid};
 #[cfg(target_os = "linux")]
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-/// Makes this thread, and those that it starts from now on, act as the given user but for what
-/// `raised` does. For root alone, before there are other threads.
+/// Makes this thread, and every thread that it starts afterwards, act as the given user, except within
+/// `as_root`. Only root may call this, before the process has other threads.
 #[cfg(target_os = "linux")]
 pub fn lower(uid: u32, gid: u32) -> io::Result<()> {
     set_thread_groups(&[])?;
@@ -22,15 +22,15 @@ pub fn lower(uid: u32, gid: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Does `work`: launchd has nothing that root does for another user.
+/// Does `work`: the launchd backend never works as root for another user.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn raised<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn as_root<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     work()
 }
 
-/// Does `work` as root, where root was lowered before; otherwise as who this is.
+/// Does `work` as root if [`lower`] was called before; otherwise as the current user.
 #[cfg(target_os = "linux")]
-pub(crate) fn raised<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+pub(crate) fn as_root<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
     if uid.is_root() || !rustix::process::getuid().is_root() {
         return work();

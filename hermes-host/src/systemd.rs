@@ -1,19 +1,19 @@
-//! The systemd driver: the primitives of a backend over one manager, the user's or the system's.
+//! The systemd driver: runs gateways under one manager, the user's or the system's.
 //!
-//! There is one template unit for all gateways of a root home, and a gateway is *installed* when the
-//! manager's target has a link that wants its instance. The intent decides the rest: an instance asks
-//! for it before it starts (`ExecCondition=`), so that a start of the machine brings up what is wanted
-//! and nothing else, and no second record can disagree.
+//! All gateways of a root home share one template unit. A gateway is *installed* if the `.wants` directory
+//! of the manager's target has a link to its instance. Each instance checks the profile's intent before it
+//! starts (`ExecCondition=`), so a boot starts exactly the gateways whose intent is `running`, and there is
+//! no second record of it.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `scope` | which manager, and where it keeps what |
-//! | `unit` | names of units, and the template's text |
-//! | `show` | what systemd says of units |
-//! | `template` | writing and removing the template and the links |
-//! | `lifecycle` | starting and stopping, until it was seen |
-//! | `journal` | what gateways said |
-//! | `examine` | what `doctor` checks of systemd |
+//! | `scope` | the two managers, and their paths |
+//! | `unit` | names of units, and the text of the template |
+//! | `show` | reads `systemctl show` |
+//! | `template` | writes and removes the template and the links |
+//! | `lifecycle` | starts and stops gateways, and checks the result |
+//! | `journal` | reads and follows the gateways' logs |
+//! | `examine` | the findings of `doctor` about systemd |
 
 mod examine;
 mod journal;
@@ -47,20 +47,20 @@ use unit::Names;
 /// The kind of this backend.
 pub const KIND: Kind = Kind::new("systemd");
 
-/// Where the backend works, and as whom.
+/// The account, programs and paths that the backend works with.
 #[derive(Debug, Clone)]
 pub struct Setup {
     /// The account that the gateways run as.
     pub account: Account,
-    /// Its runtime directory, usually `/run/user/<uid>`.
+    /// The account's runtime directory, usually `/run/user/<uid>`.
     pub runtime: PathBuf,
     /// The program `hermes` that the units start.
     pub program: PathBuf,
-    /// Where the file system begins: `/` but in tests.
+    /// The root of the file system: `/`, except in tests.
     pub root: PathBuf,
-    /// Whether this process may change what the system's manager runs.
+    /// Whether this process may change units of the system's manager.
     pub is_root: bool,
-    /// How long commands wait.
+    /// The timeouts of commands.
     pub timeouts: Timeouts,
 }
 
@@ -74,17 +74,17 @@ pub struct Systemd {
     setup: Setup,
     systemctl: Tool,
     journalctl: Tool,
-    /// Whether this backend has brought the template up to date already.
+    /// Whether this backend has already brought the template up to date.
     settled: AtomicBool,
 }
 
 impl Systemd {
-    /// A backend for the gateways of `home` in the manager of `scope`. Programs are looked for in the
-    /// system's directories and on `path`; nothing else is read yet.
+    /// A backend for the gateways of `home` in the manager of `scope`. Searches `systemctl` and `journalctl`
+    /// in the system's directories and in `path`; reads nothing else.
     pub fn new(home: RootHome, scope: Scope, setup: Setup, path: &OsStr) -> Self {
         let store = Store::new(home).with_timeout(setup.timeouts.lock);
         let tool = |name| {
-            // A shell's bus may be another user's; the runtime directory has the manager's own socket.
+            // The shell's bus may be another user's; the manager's own socket is in the runtime directory.
             let tool = Tool::find(name, path).env("XDG_RUNTIME_DIR", setup.runtime.as_os_str());
             tool.env_remove("DBUS_SESSION_BUS_ADDRESS").env("LC_ALL", "C.UTF-8")
         };
@@ -100,8 +100,8 @@ impl Systemd {
         }
     }
 
-    /// The manager that has the units of `home`: the system's if it has them and the user's has not,
-    /// else the user's.
+    /// The manager that has the template of `home`: the system's if only the system's has it, else the
+    /// user's.
     pub fn scope_of(home: &RootHome, setup: &Setup) -> Scope {
         let has = |scope: Scope| {
             let places = scope.places(&setup.root, &setup.account, &setup.runtime);
@@ -113,38 +113,38 @@ impl Systemd {
         }
     }
 
-    /// The manager it works with.
+    /// The manager of this backend.
     pub fn scope(&self) -> Scope {
         self.scope
     }
 
-    /// Refuses to change what the system's manager runs, unless this is root.
+    /// Returns an error if the units are the system's and this process is not root.
     fn require_rights(&self, command: &str) -> Result<(), DriverError> {
         if self.scope == Scope::User || self.setup.is_root {
             return Ok(());
         }
         let home = self.store.root().path().display();
-        Err(DriverError::denied("its unit is the system's, which root alone changes")
+        Err(DriverError::denied("the unit is the system's, and only root may change it")
             .with_hint(format!("sudo env HERMES_HOME={home} hermes --system {command}")))
     }
 }
 
 fn names(home: &RootHome, scope: Scope, account: &Account) -> Names {
-    // Two users' own homes are both the default one, and may have units of the same system.
+    // In the system's manager, the default homes of two users would have the same name.
     let plain = scope == Scope::User && account.is_default(home);
     Names::new((!plain).then(|| tag(home)).as_deref())
 }
 
 impl Driver for Systemd {
-    /// A manager answers, the system's or the user's own.
+    /// Whether a manager answers, the system's or the user's own.
     fn detect(facts: &Facts) -> bool {
         facts.systemd || facts.user_systemd.is_some()
     }
 
-    /// The system's manager if that is meant, or if it alone has this home's units; else the user's own.
+    /// Uses the system's manager with `--system`, or if only it has this home's template; else the user's.
     fn connect(environment: &Environment) -> Result<Self, DriverError> {
         let me = rustix::process::geteuid().as_raw();
-        // The gateways are their home's owner's. A home that does not exist yet will be its maker's.
+        // Gateways run as the owner of their home. This user creates a home that does not exist yet.
         let owner = fs::metadata(environment.root.path()).map_or(me, |metadata| metadata.uid());
         let is_root = rustix::process::getuid().is_root();
         let setup = |scope| {
@@ -175,17 +175,17 @@ impl Driver for Systemd {
         Lifetime::Installed
     }
 
-    /// Refuses a name that is too long for a unit's.
+    /// Refuses a profile name that is too long for the name of a unit.
     fn check_name(&self, name: &ProfileName) -> Result<(), DriverError> {
         let (len, longest) = (name.as_str().len(), self.names.longest_profile());
         if len <= longest {
             return Ok(());
         }
-        let why = format!("the name has {len} bytes, and systemd carries at most {longest}");
-        Err(DriverError::new(why))
+        let reason = format!("the name has {len} bytes; systemd allows {longest}");
+        Err(DriverError::new(reason))
     }
 
-    /// Refuses a change of the system's units to anybody but root, and a template of another home's.
+    /// Refuses a change of the system's units unless this is root, and a template of another home.
     fn check(&self, _: &ProfileName, command: &str) -> Result<(), DriverError> {
         self.require_rights(command)?;
         self.serves(StopTimeout::default()).map(drop)
@@ -199,7 +199,7 @@ impl Driver for Systemd {
         Ok(self.installed()?)
     }
 
-    /// Links the unit into the manager's target, and brings the template that all units share up to date.
+    /// Brings the template up to date and links the instance into the target's `.wants` directory.
     fn create(&self, gateway: &Gateway, _: &CreateOptions) -> Result<(), DriverError> {
         self.install(gateway)
     }
@@ -221,10 +221,10 @@ impl Driver for Systemd {
     }
 
     fn observe(&self, gateway: &Gateway) -> Result<Status, DriverError> {
-        self.status_of(gateway, &self.seen(gateway.name())?)
+        self.status_of(gateway, &self.properties(gateway.name())?)
     }
 
-    /// One question to the manager about all units.
+    /// One call of systemctl for all units.
     fn observe_many(
         &self,
         gateways: &[Gateway],
@@ -233,8 +233,8 @@ impl Driver for Systemd {
         let status = |gateway: &Gateway| {
             let unit = self.names.unit(gateway.name());
             // A unit that is not loaded is down.
-            let seen = all.iter().find(|seen| seen.id == unit).cloned().unwrap_or_default();
-            self.status_of(gateway, &seen)
+            let properties = all.iter().find(|other| other.id == unit).cloned();
+            self.status_of(gateway, &properties.unwrap_or_default())
         };
         Ok(gateways.iter().map(status).collect())
     }

@@ -11,7 +11,7 @@ fn a_second_gateway_is_refused() {
     env.hermes(["gateway", "start", "coder"]).ok();
     let first = pid(&tree.status("coder"));
     let outcome = env.hermes(["gateway", "start", "coder", "--foreground"]).fails_with(1);
-    assert!(outcome.stderr.contains("the gateway of `coder` runs already"), "{outcome}");
+    assert!(outcome.stderr.contains("the gateway of `coder` already runs"), "{outcome}");
     assert!(outcome.stderr.contains(&format!("process {first} holds")), "{outcome}");
     let status = tree.status("coder");
     assert_eq!((pid(&status), &status["deaths"]), (first, &0.into()));

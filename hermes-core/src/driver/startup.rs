@@ -133,10 +133,10 @@ pub fn not_ended(waited: Duration, last_seen: String) -> DriverError {
         .with_hint("a process that survives SIGKILL is waiting for a disk or a network file system")
 }
 
-/// The error of a start while another process, `pid`, is the gateway, and no supervisor has started that one.
+/// The error of a start while the gateway already runs outside its supervisor, as process `pid`.
 pub fn runs_already(gateway: &Gateway, pid: u32) -> DriverError {
-    DriverError::new(format!("it runs already as process {pid}, which no supervisor has started"))
-        .with_hint(format!("`hermes gateway restart {}` ends that one", gateway.name()))
+    DriverError::new(format!("it already runs as process {pid}, without a supervisor"))
+        .with_hint(format!("`hermes gateway restart {}` ends that process", gateway.name()))
 }
 
 /// Ends every process that holds the lock at `path`: SIGTERM at once, SIGKILL at `kill_at`. Blocks until
@@ -210,7 +210,10 @@ mod tests {
             ..status(State::Starting, Some(false))
         };
         let error = wait_over(vec![status(State::Backoff, None), died]).unwrap_err();
-        assert_eq!(error.to_string(), "it died (exit 3) before it was ready; s6 keeps restarting it");
+        assert_eq!(
+            error.to_string(),
+            "it died (exit 3) before it was ready; s6 keeps restarting it"
+        );
         let down = wait_over(vec![status(State::Down, None)]).unwrap_err();
         assert!(down.to_string().starts_with("it died"), "{down}");
     }

@@ -1,12 +1,12 @@
-//! What is said to launchd, and the little that is read of its answers (`launchctl(1)`).
+//! Calls `launchctl(1)` and parses the little of its output that is needed.
 //!
-//! `launchctl print` is for people, "not API in any sense at all". So as little as possible is read of it,
-//! and only here: that a job is loaded (the exit code says so), its process, and how that ended last. What
-//! is not found is unknown and never an error. Only lines with one tab before them are the job's; deeper
-//! ones are of what it belongs to, and have states and numbers of their own.
+//! The output of `launchctl print` is for people, "not API in any sense at all". So this file, and only this
+//! file, reads as little of it as possible: that a job is loaded (from the exit code), its process, and how
+//! the last process ended. A missing value is unknown, never an error. Only lines indented by one tab describe
+//! the job; deeper lines describe related objects, with states and numbers of their own.
 //!
-//! Exit codes are launchd's error numbers (`launchctl error N` names them), and not what counts: whatever a
-//! command exits with, whoever gave it looks afterwards.
+//! Exit codes are launchd's error numbers (`launchctl error N` prints their names). They don't prove the
+//! result of a command, so callers check it afterwards.
 
 use std::fmt;
 use std::path::Path;
@@ -15,31 +15,31 @@ use std::time::Duration;
 use hermes_core::DriverError;
 use hermes_core::status::Exit;
 
-use crate::command::{Said, Tool};
+use crate::command::{Tool, ToolOutput};
 
-/// How long an answer may take.
+/// The longest timeout of a call.
 const ANSWER: Duration = Duration::from_secs(20);
-/// No such job, as `bootout` says it (`ESRCH`).
+/// `bootout`: no such job (`ESRCH`).
 const NO_SUCH_PROCESS: i32 = 3;
-/// The job is loaded, or still being removed, or disabled, or can't be (`EIO`).
+/// `bootstrap`: the job is loaded, being removed or disabled, or can't be loaded (`EIO`).
 const INPUT_OUTPUT: i32 = 5;
-/// The job is about to be removed (`EINPROGRESS`).
+/// The job is being removed (`EINPROGRESS`).
 const IN_PROGRESS: i32 = 36;
-/// The same of a job that is told twice (`EALREADY`).
+/// The job is already being removed (`EALREADY`).
 const ALREADY: i32 = 37;
-/// No such job, as `print` says it.
+/// `print`: no such job.
 const NO_SUCH_SERVICE: i32 = 113;
-/// No such domain, as `print` says it: nobody has logged in at the screen.
+/// `print`: no such domain; the user has no graphical session.
 const NO_SUCH_DOMAIN: i32 = 112;
-/// The domain can't do that.
+/// The domain does not support the command.
 const UNSUPPORTED: i32 = 125;
 
-/// Where jobs of a user are loaded. There may be jobs of one name in both.
+/// A domain that a user's jobs are loaded into. Both may have a job with the same label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Domain {
-    /// The user's session at the screen.
+    /// The user's graphical session.
     Gui(u32),
-    /// The user's own, with or without a screen.
+    /// The user's background domain, which needs no session.
     User(u32),
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for Domain {
 /// A loaded job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Job {
-    /// Where it is loaded.
+    /// Its domain.
     pub(super) domain: Domain,
     /// Its process, if it has one.
     pub(super) pid: Option<u32>,
@@ -63,18 +63,18 @@ pub(super) struct Job {
     pub(super) last_exit: Option<Exit>,
 }
 
-/// What came of a command that launchd may refuse.
+/// The result of a command that launchd may refuse.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It was taken.
-    Taken,
-    /// Not now: the job is there still, or again. This is what launchctl said.
+    /// launchd accepted the command.
+    Accepted,
+    /// The job is still, or again, loaded; with the message of launchctl.
     Busy(String),
-    /// No, for this reason.
+    /// launchd refused the command; with the message of launchctl.
     Refused(String),
 }
 
-/// launchd, by way of the program `launchctl`, for one user.
+/// The program `launchctl`, for one user.
 #[derive(Debug, Clone)]
 pub(super) struct Launchctl {
     tool: Tool,
@@ -83,67 +83,68 @@ pub(super) struct Launchctl {
 }
 
 impl Launchctl {
-    /// By way of `tool`, for the user `uid`. No answer is waited for longer than `timeout`. Nothing is asked
-    /// yet.
+    /// Calls `tool` for the user `uid`, with `timeout` for each call. Runs nothing yet.
     pub(super) fn new(tool: Tool, uid: u32, timeout: Duration) -> Self {
         Self { tool, uid, timeout: timeout.min(ANSWER) }
     }
 
-    /// Where a job is to be loaded: into the session at the screen, if there is one.
+    /// The domain to load jobs into: the graphical session if there is one.
     pub(super) fn domain(&self) -> Result<Domain, DriverError> {
         let gui = Domain::Gui(self.uid);
-        let (code, said) = self.ask(&["print", &gui.to_string()])?;
+        let (code, output) = self.run(&["print", &gui.to_string()])?;
         match code {
             Some(0) => Ok(gui),
             Some(NO_SUCH_DOMAIN | NO_SUCH_SERVICE | UNSUPPORTED) => Ok(Domain::User(self.uid)),
-            _ => Err(DriverError::new(words(&said))),
+            _ => Err(DriverError::new(message(&output))),
         }
     }
 
-    /// The jobs called `label`: none, one, or one in each domain.
+    /// The loaded jobs with this label: none, one, or one in each domain.
     pub(super) fn jobs(&self, label: &str) -> Result<Vec<Job>, DriverError> {
         let mut jobs = Vec::new();
         for domain in [Domain::Gui(self.uid), Domain::User(self.uid)] {
-            let (code, said) = self.ask(&["print", &target(domain, label)])?;
+            let (code, output) = self.run(&["print", &target(domain, label)])?;
             match code {
-                Some(0) => jobs.push(read(domain, &said.stdout)),
+                Some(0) => jobs.push(read(domain, &output.stdout)),
                 Some(NO_SUCH_PROCESS | NO_SUCH_DOMAIN | NO_SUCH_SERVICE | UNSUPPORTED) => {}
-                _ => return Err(DriverError::new(words(&said))),
+                _ => return Err(DriverError::new(message(&output))),
             }
         }
         Ok(jobs)
     }
 
-    /// Loads the job that the property list at `path` describes.
+    /// Loads the job that the property list at `path` describes. The caller checks the result.
     pub(super) fn bootstrap(&self, domain: Domain, path: &Path) -> Result<Answer, DriverError> {
         let arguments = ["bootstrap", &domain.to_string(), &path.to_string_lossy()];
-        let (code, said) = self.ask(&arguments)?;
+        let (code, output) = self.run(&arguments)?;
         Ok(match code {
-            Some(0) => Answer::Taken,
-            Some(INPUT_OUTPUT | IN_PROGRESS | ALREADY) => Answer::Busy(words(&said)),
-            _ => Answer::Refused(words(&said)),
+            Some(0) => Answer::Accepted,
+            Some(INPUT_OUTPUT | IN_PROGRESS | ALREADY) => Answer::Busy(message(&output)),
+            _ => Answer::Refused(message(&output)),
         })
     }
 
-    /// Has the job ended and removed. launchd answers before that is done. A job that is not there is
-    /// done.
+    /// Ends and unloads the job. launchctl returns before that is complete. `Accepted` if the job is not
+    /// loaded.
     pub(super) fn bootout(&self, domain: Domain, label: &str) -> Result<Answer, DriverError> {
-        let (code, said) = self.ask(&["bootout", &target(domain, label)])?;
+        let (code, output) = self.run(&["bootout", &target(domain, label)])?;
         Ok(match code {
-            Some(0 | NO_SUCH_PROCESS | NO_SUCH_SERVICE) => Answer::Taken,
-            Some(IN_PROGRESS | ALREADY) => Answer::Busy(words(&said)),
-            _ => Answer::Refused(words(&said)),
+            Some(0 | NO_SUCH_PROCESS | NO_SUCH_SERVICE) => Answer::Accepted,
+            Some(IN_PROGRESS | ALREADY) => Answer::Busy(message(&output)),
+            _ => Answer::Refused(message(&output)),
         })
     }
 
-    /// What it exits with and says.
-    fn ask(&self, arguments: &[&str]) -> Result<(Option<i32>, Said), DriverError> {
-        let said = self.tool.run(arguments, self.timeout)?;
-        let Some(status) = said.status else {
-            let saw = "launchctl has not answered".to_owned();
-            return Err(DriverError::timed_out(self.timeout, saw).with_hint("try again later"));
+    /// Runs launchctl and returns its exit code and output.
+    fn run(&self, arguments: &[&str]) -> Result<(Option<i32>, ToolOutput), DriverError> {
+        let output = self.tool.run(arguments, self.timeout)?;
+        let Some(status) = output.status else {
+            let last_seen = "launchctl has not answered";
+            return Err(
+                DriverError::timed_out(self.timeout, last_seen).with_hint("try again later")
+            );
         };
-        Ok((status.code(), said))
+        Ok((status.code(), output))
     }
 }
 
@@ -151,13 +152,13 @@ fn target(domain: Domain, label: &str) -> String {
     format!("{domain}/{label}")
 }
 
-/// What launchctl said, for people. In a second line it advises to try as root, which helps nobody here.
-fn words(said: &Said) -> String {
-    let mut lines = said.stderr.lines().chain(said.stdout.lines());
+/// The first line of launchctl's message. Its second line suggests trying as root, which does not help here.
+fn message(output: &ToolOutput) -> String {
+    let mut lines = output.stderr.lines().chain(output.stdout.lines());
     let line = lines.find(|line| !line.trim().is_empty());
-    match (line, said.status) {
-        (Some(line), _) => format!("launchctl says: {line}"),
-        (None, Some(status)) => format!("launchctl said nothing: {status}"),
+    match (line, output.status) {
+        (Some(line), _) => format!("launchctl: {line}"),
+        (None, Some(status)) => format!("launchctl: {status}"),
         (None, None) => "launchctl has not answered".to_owned(),
     }
 }
@@ -170,7 +171,7 @@ fn read(domain: Domain, printed: &str) -> Job {
             "pid" => job.pid = value.parse().ok().filter(|pid| *pid > 0),
             // `78: EX_CONFIG`, `1`, `(never exited)`
             "last exit code" => job.last_exit = leading_number(value).map(Exit::Code),
-            // `Killed: 9`, in the other's place
+            // `Killed: 9`, instead of an exit code
             "last terminating signal" => {
                 let signal = value.rsplit(": ").next().and_then(|number| number.parse().ok());
                 job.last_exit = signal.map(Exit::Signal);
@@ -193,7 +194,7 @@ mod tests {
 
     const GUI: Domain = Domain::Gui(501);
 
-    /// As macOS 26 prints a job, shortened where nothing is read.
+    /// The output of `print` on macOS 26, without some lines that are not read.
     const RUNNING: &str = "gui/501/ai.hermes.gateway.coder = {
 \tactive count = 1
 \tpath = /Users/u/Library/LaunchAgents/ai.hermes.gateway.coder.plist
@@ -224,13 +225,13 @@ mod tests {
 ";
 
     #[test]
-    fn the_jobs_own_lines_are_read_and_nothing_below_them() {
+    fn only_lines_of_the_job_are_read() {
         let exit = Some(Exit::Signal(9));
         assert_eq!(read(GUI, RUNNING), Job { domain: GUI, pid: Some(4242), last_exit: exit });
     }
 
     #[test]
-    fn every_way_to_say_how_it_ended() {
+    fn every_form_of_the_last_exit_is_read() {
         let cases = [
             ("\tlast exit code = (never exited)", None),
             ("\tlast exit code = 0", Some(Exit::Code(0))),
@@ -249,16 +250,16 @@ mod tests {
     }
 
     #[test]
-    fn no_process_is_no_number() {
+    fn invalid_process_ids_are_ignored() {
         for pid in ["0", "-", "", "12x", "99999999999"] {
             assert_eq!(read(GUI, &format!("\tpid = {pid}\n")).pid, None, "{pid}");
         }
     }
 
     proptest! {
-        /// What is printed next year must not make a number out of nothing, nor a panic.
+        /// A change of the output format must cause neither a wrong process id nor a panic.
         #[test]
-        fn only_a_whole_number_on_a_line_of_the_job_is_a_process(
+        fn only_an_integer_on_a_line_of_the_job_is_a_process_id(
             indent in "\t{0,3}",
             key in "(pid|ppid|pid |state)",
             value in "([0-9]{1,10}|[ -~]{0,8})",

@@ -1,8 +1,8 @@
-//! Bringing one gateway up and down under launchd.
+//! Starts and stops one gateway under launchd.
 //!
-//! What a command of launchctl exits with is never taken for what happened: `bootstrap` may fail and have
-//! loaded the job, `bootout` answers before the job is gone, and for seconds after that `bootstrap` fails
-//! with 5. What counts is the process that launchd names, and that it holds the gateway's own lock.
+//! The exit code of launchctl does not prove the result: `bootstrap` may fail although it loaded the job,
+//! `bootout` returns before the job is gone, and for seconds after that `bootstrap` fails with 5. So success
+//! means that the process which launchd names holds the gateway's lock.
 
 use std::io;
 use std::path::PathBuf;
@@ -24,10 +24,10 @@ use super::launchctl::{Answer, Domain, Job, Launchctl};
 use super::log;
 use super::record::Record;
 
-/// For so long launchd may refuse to load what it is about to remove: five seconds were seen.
-const REMOVAL: Duration = Duration::from_secs(15);
+/// How long launchd may refuse to load a job that it is removing. Five seconds have been observed.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The job of one gateway, and how it is reached.
+/// The launchd job of one gateway.
 pub(super) struct ManagedJob<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) launchctl: &'a Launchctl,
@@ -35,86 +35,87 @@ pub(super) struct ManagedJob<'a> {
     pub(super) label: String,
     /// Its property list.
     pub(super) agent: PathBuf,
-    /// The directory of its lines.
+    /// The directory of its log.
     pub(super) log: PathBuf,
 }
 
 impl ManagedJob<'_> {
-    /// Its jobs.
+    /// The loaded jobs with its label.
     pub(super) fn jobs(&self) -> Result<Vec<Job>, DriverError> {
         self.launchctl.jobs(&self.label)
     }
 
-    /// The process that holds the gateway's lock: the gateway, whoever started it.
+    /// The process that holds the gateway's lock: the gateway, even if launchd did not start it.
     pub(super) fn holder(&self) -> Result<Option<u32>, DriverError> {
         Ok(other_holder(&self.gateway.home().gateway_lock(), None)?)
     }
 
-    /// Loads the job, unless it runs, and blocks until the gateway is ready, or up for a second where it
-    /// never says that it is. A death on the way is an error at once; launchd goes on trying.
+    /// Loads the job unless it runs, and blocks until the gateway is ready, or has been up for a second if it
+    /// never reports readiness. A death is an error at once; launchd keeps restarting the gateway.
     pub(super) fn bring_up(&self, domain: Domain) -> Result<(), DriverError> {
         let (jobs, holder) = (self.jobs()?, self.holder()?);
         if let Some(pid) = holder.filter(|pid| !jobs.iter().any(|job| job.pid == Some(*pid))) {
             return Err(startup::runs_already(self.gateway, pid));
         }
-        // One whose launcher is about to leave is not running.
+        // The launcher of a parked gateway is about to unload the job.
         let leaving = self.parked().is_some();
-        let anew = leaving || jobs.iter().all(|job| job.pid.is_none());
-        if anew {
-            // What launchd waits to start again, it starts at once when it is loaded anew.
+        let reload = leaving || jobs.iter().all(|job| job.pid.is_none());
+        if reload {
+            // Loading the job again also skips launchd's delay before a restart.
             self.bring_down()?;
             self.prepare()?;
             self.load(domain)?;
         }
-        self.await_ready(anew)
+        self.await_ready(reload)
     }
 
-    /// Forgets what was of the former job, before the next is loaded.
+    /// Removes the record of the previous job, and rotates its log.
     fn prepare(&self) -> Result<(), DriverError> {
-        let forget = fsutil::remove_file_if_there(&self.gateway.home().launchd_record());
-        Ok(forget.and_then(|_| log::make_room(&self.log))?)
+        let removed = fsutil::remove_file_if_there(&self.gateway.home().launchd_record());
+        Ok(removed.and_then(|_| log::rotate(&self.log))?)
     }
 
-    /// Has launchd load the job and blocks until it is loaded.
+    /// Makes launchd load the job and blocks until it is loaded.
     fn load(&self, domain: Domain) -> Result<(), DriverError> {
-        let mut said = String::new();
-        let loaded = wait::until(Instant::now() + REMOVAL.min(self.timeouts.start), || {
-            let answer = self.launchctl.bootstrap(domain, &self.agent)?;
-            if !self.jobs()?.is_empty() {
-                return Ok(Poll::Done(()));
-            }
-            match answer {
-                // It may have ended and left already: what became of it is looked at next.
-                Answer::Taken => return Ok(Poll::Done(())),
-                Answer::Busy(why) => said = why,
-                Answer::Refused(why) => return Err(self.not_loaded(why, domain)),
-            }
-            // It may be half loaded, which nothing but its removal ends.
-            self.launchctl.bootout(domain, &self.label)?;
-            Ok(Poll::Wait)
-        })?;
-        loaded.ok_or_else(|| self.not_loaded(said, domain))
+        let mut reason = String::new();
+        let loaded =
+            wait::until(Instant::now() + REMOVAL_TIMEOUT.min(self.timeouts.start), || {
+                let answer = self.launchctl.bootstrap(domain, &self.agent)?;
+                if !self.jobs()?.is_empty() {
+                    return Ok(Poll::Done(()));
+                }
+                match answer {
+                    // The launcher may have unloaded the job already, which `await_ready` detects.
+                    Answer::Accepted => return Ok(Poll::Done(())),
+                    Answer::Busy(message) => reason = message,
+                    Answer::Refused(message) => return Err(self.not_loaded(message, domain)),
+                }
+                // Only `bootout` removes a job that is partly loaded.
+                self.launchctl.bootout(domain, &self.label)?;
+                Ok(Poll::Wait)
+            })?;
+        loaded.ok_or_else(|| self.not_loaded(reason, domain))
     }
 
-    fn not_loaded(&self, said: String, domain: Domain) -> DriverError {
+    fn not_loaded(&self, reason: String, domain: Domain) -> DriverError {
         let label = &self.label;
         let hint =
-            format!("if it was disabled: `launchctl enable {domain}/{label}`, then start it again");
-        DriverError::new(said).with_hint(hint)
+            format!("if it is disabled: `launchctl enable {domain}/{label}`, then start it again");
+        DriverError::new(reason).with_hint(hint)
     }
 
-    /// Waits for the gateway of a job that is loaded, by this command if `anew`. As long as the lock is held
-    /// the gateway lives, and launchd, which takes longer to answer, is not asked.
-    fn await_ready(&self, anew: bool) -> Result<(), DriverError> {
+    /// Waits until the gateway of a loaded job is ready; `loaded_now` if this command loaded the job. While the
+    /// lock is held the gateway is alive, and launchctl, which is slower, is not called.
+    fn await_ready(&self, loaded_now: bool) -> Result<(), DriverError> {
         let mut first = None;
-        let mut saw = "its process does not hold the gateway's lock yet";
+        let mut last_seen = "its process does not hold the gateway's lock yet";
         let done = wait::until(Instant::now() + self.timeouts.start, || {
             let up = match self.holder()? {
                 Some(pid) if *first.get_or_insert(pid) == pid => Some(self.is_up(pid)),
                 _ => None,
             };
             if let Some(later @ (Poll::Wait | Poll::WaitUntil(_))) = up {
-                saw = match self.gateway.notifies_readiness() {
+                last_seen = match self.gateway.notifies_readiness() {
                     true => NOT_READY,
                     false => NOT_SETTLED,
                 };
@@ -124,34 +125,35 @@ impl ManagedJob<'_> {
             let job = jobs.iter().find(|job| job.pid.is_some()).or(jobs.first());
             let Some(job) = job else { return Err(self.gone()) };
             let another = first.is_some() && job.pid != first;
-            if another || anew && job.last_exit.is_some() {
-                // Parked before that end, it is about to be removed.
+            if another || loaded_now && job.last_exit.is_some() {
+                // The launcher parked the gateway and is about to unload the job.
                 if self.parked().is_some() {
-                    saw = "it is parked, and launchd has not removed its job";
+                    last_seen = "it is parked, and launchd has not unloaded its job";
                     return Ok(Poll::Wait);
                 }
                 return Err(self.died(job));
             }
-            // Without the lock it is about to begin, or has just ended and launchd has not seen that.
+            // Without the lock the gateway is starting, or has just ended and launchd has not noticed.
             Ok(up.unwrap_or(Poll::Wait))
         })?;
-        done.ok_or_else(|| startup::not_ready(self.gateway, self.timeouts.start, saw))
+        done.ok_or_else(|| startup::not_ready(self.gateway, self.timeouts.start, last_seen))
     }
 
-    /// Whether the gateway that holds the lock is ready, or has been up for a second where it never says so.
+    /// Whether the gateway that holds the lock is ready, or up for a second if it never reports readiness.
     fn is_up(&self, pid: u32) -> Poll<()> {
         if self.gateway.notifies_readiness() {
             return if is_ready(self.gateway.home(), pid) { Poll::Done(()) } else { Poll::Wait };
         }
-        let age = begun(self.gateway.home()).map(|begun| Timestamp::now().duration_since(begun));
+        let started = started_at(self.gateway.home());
+        let age = started.map(|started| Timestamp::now().duration_since(started));
         let age = age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default();
         match SETTLED.checked_sub(age) {
             None => Poll::Done(()),
-            Some(left) => Poll::WaitUntil(Instant::now() + left),
+            Some(remaining) => Poll::WaitUntil(Instant::now() + remaining),
         }
     }
 
-    /// The error of a gateway whose job has gone while it was waited for.
+    /// The error of a start during which the job was unloaded.
     fn gone(&self) -> DriverError {
         match self.parked() {
             Some(parked) => startup::died(self.gateway, "launchd", Some(&parked), None, None),
@@ -159,60 +161,60 @@ impl ManagedJob<'_> {
         }
     }
 
-    /// Why the launcher has parked the gateway, if it has.
+    /// Why the launcher parked the gateway; `None` if it did not.
     fn parked(&self) -> Option<Parked> {
         Record::read(&self.gateway.home().launchd_record()).unwrap_or_default().parked
     }
 
-    /// The error of a gateway whose process has ended while it was waited for.
+    /// The error of a start during which the gateway's process ended.
     fn died(&self, job: &Job) -> DriverError {
         startup::died(self.gateway, "launchd", None, job.last_exit, None)
     }
 
-    /// Has launchd remove the job and blocks until that is so and nobody holds the gateway's lock, an orphan
-    /// included. What is not gone after the stop budget is killed. Idempotent.
+    /// Makes launchd unload the job and blocks until it is unloaded and no process holds the gateway's lock,
+    /// orphans included. Kills a process that remains after the stop budget. Idempotent.
     pub(super) fn bring_down(&self) -> Result<(), DriverError> {
         let started = Instant::now();
         let timeout = self.gateway.stop_timeout().budget() + self.timeouts.stop_beyond_budget;
         let kill_at = started + self.gateway.stop_timeout().kill_after();
-        let mut told: Vec<Job> = Vec::new();
-        let mut asked_to_end = None;
-        let mut saw = String::new();
+        let mut booted_out: Vec<Job> = Vec::new();
+        let mut signaled = None;
+        let mut last_seen = String::new();
         let done = wait::until(started + timeout, || {
             let jobs = self.jobs()?;
             for job in &jobs {
-                // A job that was told and has another process was started again.
-                if told.iter().any(|told| (told.domain, told.pid) == (job.domain, job.pid)) {
+                // A job with another process was started again.
+                if booted_out.iter().any(|old| (old.domain, old.pid) == (job.domain, job.pid)) {
                     continue;
                 }
                 let answer = self.launchctl.bootout(job.domain, &self.label)?;
-                if let Answer::Refused(said) = answer {
-                    return Err(DriverError::new(said));
+                if let Answer::Refused(reason) = answer {
+                    return Err(DriverError::new(reason));
                 }
-                told.push(*job);
+                booted_out.push(*job);
             }
             let holder = self.holder()?;
             if jobs.is_empty() && holder.is_none() {
                 return Ok(Poll::Done(()));
             }
-            saw = match holder {
+            last_seen = match holder {
                 Some(pid) => format!("it still runs as {pid}"),
                 None => "launchd still has its job".to_owned(),
             };
-            // launchd ends its own, and kills it in time.
+            // launchd ends its own process, and kills it after `ExitTimeOut`.
             let orphan = holder.filter(|_| jobs.is_empty());
             let late = Instant::now() >= kill_at;
-            if let Some(pid) = orphan.filter(|pid| late || asked_to_end != Some(*pid)) {
+            if let Some(pid) = orphan.filter(|pid| late || signaled != Some(*pid)) {
                 self.signal(pid, if late { Signal::KILL } else { Signal::TERM })?;
-                asked_to_end = Some(pid);
+                signaled = Some(pid);
             }
             Ok(Poll::WaitUntil(kill_at))
         })?;
-        done.ok_or_else(|| startup::not_ended(timeout, saw))
+        done.ok_or_else(|| startup::not_ended(timeout, last_seen))
     }
 
-    /// Signals the holder of the gateway's lock. macOS has nothing that keeps a number from meaning another
-    /// process, so the kernel is asked for the holder once more right before.
+    /// Signals the holder of the gateway's lock. macOS has no pidfd, so the holder is checked again right
+    /// before, in case the process id was reused.
     fn signal(&self, pid: u32, signal: Signal) -> Result<(), DriverError> {
         let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let Some(process) =
@@ -227,13 +229,13 @@ impl ManagedJob<'_> {
     }
 }
 
-/// When the gateway that holds the lock began: it writes into its lock then.
-pub(super) fn begun(home: &ProfileHome) -> Option<Timestamp> {
+/// When the gateway that holds the lock started: the time of the lock file, which it writes then.
+pub(super) fn started_at(home: &ProfileHome) -> Option<Timestamp> {
     fs::metadata(home.gateway_lock()).ok()?.modified().ok()?.try_into().ok()
 }
 
-/// Whether the gateway that runs as `pid` has said that it is ready.
+/// Whether the gateway that runs as `pid` has reported readiness.
 pub(super) fn is_ready(home: &ProfileHome, pid: u32) -> bool {
-    let said = fsutil::read_if_there(&home.readiness()).ok().flatten();
-    said.is_some_and(|said| said.trim_ascii() == pid.to_string().as_bytes())
+    let ready_pid = fsutil::read_if_there(&home.readiness()).ok().flatten();
+    ready_pid.is_some_and(|text| text.trim_ascii() == pid.to_string().as_bytes())
 }

@@ -1,6 +1,6 @@
-//! The file that launchd appends a gateway's lines to: `current` in the directory where s6-log would keep
-//! them, so that they are read in the same way. launchd adds no time and rotates nothing, and holds the file
-//! open for as long as the job runs; so a large one is put aside when its gateway is about to be started.
+//! The file that launchd appends a gateway's output to: `current`, in the directory and with the names that
+//! s6-log uses, so that the same code reads both. launchd adds no timestamps and rotates nothing. It keeps the
+//! file open while the job runs, so a large file is rotated before its gateway starts.
 
 use std::io;
 use std::path::Path;
@@ -11,19 +11,19 @@ use jiff::Timestamp;
 
 /// The file's name.
 pub(super) const CURRENT: &str = "current";
-/// A larger one is put aside, in bytes.
+/// A larger file is rotated, in bytes.
 const LARGE: u64 = 10_000_000;
-/// So many are kept that were put aside.
-const KEPT: usize = 5;
+/// The number of rotated files that are kept.
+const MAX_ARCHIVES: usize = 5;
 
-/// Makes the directory, and puts a large file aside. For when no job has it open.
-pub(super) fn make_room(directory: &Path) -> io::Result<()> {
+/// Creates the directory, and rotates a large file. No job may have the file open.
+pub(super) fn rotate(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)?;
     let current = directory.join(CURRENT);
     if !fs::metadata(&current).is_ok_and(|metadata| metadata.len() > LARGE) {
         return Ok(());
     }
-    fs::rename(&current, directory.join(archive(Timestamp::now())))?;
+    fs::rename(&current, directory.join(archive_name(Timestamp::now())))?;
     let mut archives = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -33,12 +33,12 @@ pub(super) fn make_room(directory: &Path) -> io::Result<()> {
         }
     }
     archives.sort();
-    let old = archives.len().saturating_sub(KEPT);
+    let old = archives.len().saturating_sub(MAX_ARCHIVES);
     archives[..old].iter().try_for_each(|path| fsutil::remove_file_if_there(path).map(drop))
 }
 
-/// The name that s6-log would give (`s6-log.html`): `@`, a TAI64N label, `.s`.
-fn archive(now: Timestamp) -> String {
+/// The name that s6-log gives a rotated file (`s6-log.html`): `@`, a TAI64N label, `.s`.
+fn archive_name(now: Timestamp) -> String {
     let seconds = (1_u64 << 62) + 37 + now.as_second().cast_unsigned();
     format!("@{seconds:016x}{:08x}.s", now.subsec_nanosecond())
 }
@@ -48,10 +48,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_file_is_put_aside_and_the_newest_are_kept() {
+    fn large_files_are_rotated_and_the_newest_kept() {
         let dir = tempfile::tempdir().unwrap();
         let directory = dir.path().join("logs");
-        make_room(&directory).unwrap();
+        rotate(&directory).unwrap();
         let current = directory.join(CURRENT);
         let names = || {
             let entries = fs::read_dir(&directory).unwrap();
@@ -60,21 +60,21 @@ mod tests {
             names
         };
         fs::write(&current, "small").unwrap();
-        make_room(&directory).unwrap();
+        rotate(&directory).unwrap();
         assert_eq!(names(), [CURRENT]);
-        let first = directory.join(archive(Timestamp::UNIX_EPOCH));
+        let first = directory.join(archive_name(Timestamp::UNIX_EPOCH));
         fs::write(&first, "first").unwrap();
-        for _ in 0..KEPT {
+        for _ in 0..MAX_ARCHIVES {
             fs::File::create(&current).unwrap().set_len(LARGE + 1).unwrap();
-            make_room(&directory).unwrap();
+            rotate(&directory).unwrap();
         }
-        assert_eq!(names().len(), KEPT);
+        assert_eq!(names().len(), MAX_ARCHIVES);
         assert!(!first.exists() && !current.exists());
     }
 
     #[test]
-    fn an_archive_is_called_as_s6_log_calls_it() {
+    fn archives_have_the_names_of_s6_log() {
         let time = Timestamp::new(1_700_000_000, 0x1f3c_5e0c).unwrap();
-        assert_eq!(archive(time), "@400000006553f1251f3c5e0c.s");
+        assert_eq!(archive_name(time), "@400000006553f1251f3c5e0c.s");
     }
 }

@@ -1,17 +1,17 @@
 //! The property list of one gateway's job, `~/Library/LaunchAgents/<label>.plist` (`launchd.plist(5)`).
 //!
-//! It is serialised and never formatted, so that no value can mean more than itself, and it holds no
-//! secret: what a gateway needs beyond its home it reads there.
+//! A serializer writes the file, so no value needs quoting here. The file holds no secrets: a gateway reads
+//! its settings from its home.
 //!
 //! | key | value | why |
 //! |---|---|---|
-//! | `RunAtLoad`, `KeepAlive` | true | what is loaded runs, whatever it exits with: exit 0 is no intent to stop |
-//! | `ThrottleInterval` | 10 | launchd's own default; there is no growing delay |
-//! | `ExitTimeOut` | the stop budget less 2 s, 60 at most | a user's domain allows no more; the default is 5 |
-//! | `ProcessType` | Interactive | people wait for its answers; else launchd holds its CPU and disk back |
-//! | `LimitLoadToSessionType` | Background without a screen | else launchd loads it into Aqua sessions only |
+//! | `RunAtLoad`, `KeepAlive` | true | a loaded job is restarted after any exit code: exit 0 is no intent to stop |
+//! | `ThrottleInterval` | 10 | launchd's default; it has no growing delay |
+//! | `ExitTimeOut` | the stop budget less 2 s, 60 at most | a user's domain allows 60; the default is 5 |
+//! | `ProcessType` | Interactive | otherwise launchd throttles CPU and disk, and people wait for answers |
+//! | `LimitLoadToSessionType` | Background without a screen | otherwise launchd loads it only into Aqua sessions |
 //!
-//! So a job that is not to run must not be loaded: see [`super::launcher`].
+//! So a job that must not run must not be loaded: see [`super::launcher`].
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,17 +24,17 @@ use serde::{Deserialize, Serialize};
 
 use super::launchctl::Domain;
 
-/// The hidden option by which a launcher knows the job that it is the process of.
+/// The hidden option that gives a launcher the label of its job.
 pub const LABEL_OPTION: &str = "--launchd";
-/// The longest `ExitTimeOut` that launchd grants in a user's domain, in seconds.
+/// The longest `ExitTimeOut` that launchd allows in a user's domain, in seconds.
 pub(super) const LONGEST_EXIT_TIMEOUT: u64 = 60;
 const THROTTLE: u64 = 10;
 const FILE_MODE: u32 = 0o644;
 
-/// What is written into a gateway's property list.
+/// The values in a gateway's property list.
 #[derive(Debug)]
 pub(super) struct Agent<'a> {
-    /// The job's name.
+    /// The job's label.
     pub(super) label: &'a str,
     /// The `hermes` program, an absolute path.
     pub(super) hermes: &'a Path,
@@ -42,11 +42,11 @@ pub(super) struct Agent<'a> {
     pub(super) profile: &'a str,
     /// The root home.
     pub(super) root: &'a Path,
-    /// The file that launchd appends the gateway's lines to.
+    /// The file that launchd appends the gateway's output to.
     pub(super) log: &'a Path,
-    /// How long a stop may take.
+    /// The gateway's stop budget.
     pub(super) stop_timeout: StopTimeout,
-    /// Where the job is loaded.
+    /// The domain to load the job into.
     pub(super) domain: Domain,
 }
 
@@ -98,7 +98,7 @@ impl Agent<'_> {
     }
 }
 
-/// Writes the file durably unless it says the same already; answers whether it was written.
+/// Writes the file durably unless it has these bytes already; returns whether it was written.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     if fsutil::read_if_there(path)?.as_deref() == Some(bytes) {
         return Ok(false);
@@ -110,14 +110,14 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whose job a property list is.
+/// The root home that a property list names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pinned {
     /// There is no file.
     Nothing,
-    /// A gateway's of this root home.
+    /// This root home.
     Home(PathBuf),
-    /// It names no home, or is no property list.
+    /// The file names no home, or is not a property list.
     Unknown,
 }
 
@@ -127,7 +127,7 @@ struct Owner {
     environment_variables: BTreeMap<String, PathBuf>,
 }
 
-/// Reads which home the property list at `path` pins.
+/// Reads the home that the property list at `path` names.
 pub(super) fn pinned(path: &Path) -> io::Result<Pinned> {
     let Some(bytes) = fsutil::read_if_there(path)? else { return Ok(Pinned::Nothing) };
     let owner: Result<Owner, _> = plist::from_bytes(&bytes);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_file() {
+    fn rendered_file() {
         insta::assert_snapshot!(text(&agent()).replace('\t', "  "), @r#"
         <?xml version="1.0" encoding="UTF-8"?>
         <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_without_screen_is_said_and_long_budgets_end_at_what_launchd_grants() {
+    fn background_domain_and_long_stop_budgets() {
         let stop_timeout = StopTimeout::new(600).unwrap();
         let text = text(&Agent { domain: Domain::User(501), stop_timeout, ..agent() });
         let tail = text.split_once("LimitLoadToSessionType</key>").unwrap().1;
@@ -213,9 +213,9 @@ mod tests {
         assert!(tail.trim_start().starts_with("<integer>60</integer>"), "{text}");
     }
 
-    /// Apple's format as another implementation reads it, with what XML would take for markup.
+    /// Another implementation reads the file, with values that contain markup.
     #[test]
-    fn another_reader_finds_the_same_values() {
+    fn plistutil_reads_the_same_values() {
         let dir = tempfile::tempdir().unwrap();
         let (xml, binary) = (dir.path().join("xml"), dir.path().join("binary"));
         let root = Path::new("/Users/ü & <b>\"x\"</b>\n%h ${HOME}/]]>");
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_written_once_and_says_whose_it_is() {
+    fn a_file_is_written_once_and_names_its_home() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("LaunchAgents/a.plist");
         assert_eq!(pinned(&path).unwrap(), Pinned::Nothing);

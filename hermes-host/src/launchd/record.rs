@@ -1,5 +1,5 @@
-//! What launchd forgets: the deaths of a gateway since its job was loaded, and why it was parked. One file
-//! in the profile's home, `gateway.launchd`, that the job's own launcher writes and `start` removes.
+//! What launchd does not record: the deaths of a gateway since its job was loaded, and why it was parked.
+//! The launcher writes it to `gateway.launchd` in the profile's home, and `start` removes the file.
 
 use std::io;
 use std::path::Path;
@@ -11,31 +11,31 @@ use hermes_core::status::{Exit, Parked};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-const AN_HOUR: Duration = Duration::from_secs(3600);
-/// More are never asked about: in an hour launchd starts a job 360 times at most.
-const KEPT: usize = 400;
+const HOUR: Duration = Duration::from_secs(3600);
+/// The deaths that are kept: launchd starts a job at most 360 times in an hour.
+const MAX_DEATHS: usize = 400;
 
-/// One death that nobody asked for.
+/// One death that no command requested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Death {
-    /// When the gateway was started again, which is at most ten seconds later.
+    /// When launchd restarted the gateway, at most ten seconds after its end.
     pub(super) at: Timestamp,
     /// How it ended.
     pub(super) exit: Exit,
 }
 
-/// What is remembered of one loaded job.
+/// The record of one loaded job.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
-    /// Its deaths, oldest first.
+    /// The gateway's deaths, oldest first.
     pub(super) deaths: Vec<Death>,
-    /// Why and since when it is parked.
+    /// Why and since when the gateway is parked.
     pub(super) parked: Option<Parked>,
 }
 
 impl Record {
-    /// Reads the record at `path`. None, or one that makes no sense, is an empty one: nothing is decided by
-    /// what can't be read.
+    /// Reads the record at `path`. A missing or invalid file counts as an empty record, so that it can't
+    /// park a gateway.
     pub(super) fn read(path: &Path) -> io::Result<Self> {
         let bytes = fsutil::read_if_there(path)?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
@@ -48,24 +48,24 @@ impl Record {
     }
 
     /// Adds a death.
-    pub(super) fn died(&mut self, at: Timestamp, exit: Exit) {
+    pub(super) fn add_death(&mut self, at: Timestamp, exit: Exit) {
         self.deaths.push(Death { at, exit });
-        let old = self.deaths.len().saturating_sub(KEPT);
+        let old = self.deaths.len().saturating_sub(MAX_DEATHS);
         self.deaths.drain(..old);
     }
 
-    /// Why the gateway must not be started again, if the last death is reason enough. `fault` is what the
-    /// gateway said of it, if anything.
+    /// Why the gateway must be parked after its last death; `None` if it may be restarted. `fault` is the
+    /// error that the gateway recorded.
     pub(super) fn reason_to_park(&self, now: Timestamp, fault: Option<String>) -> Option<String> {
         restart::reason_to_park(self.last_exit()?, self.since(now, WINDOW), fault)
     }
 
-    /// How many deaths there were in the last hour.
+    /// The number of deaths in the last hour.
     pub(super) fn in_the_last_hour(&self, now: Timestamp) -> u32 {
-        u32::try_from(self.since(now, AN_HOUR)).unwrap_or(u32::MAX)
+        u32::try_from(self.since(now, HOUR)).unwrap_or(u32::MAX)
     }
 
-    /// How the gateway ended last.
+    /// How the last process of the gateway ended.
     pub(super) fn last_exit(&self) -> Option<Exit> {
         self.deaths.last().map(|death| death.exit)
     }
@@ -88,17 +88,17 @@ mod tests {
 
     fn dying(times: impl IntoIterator<Item = i64>) -> Record {
         let mut record = Record::default();
-        times.into_iter().for_each(|time| record.died(at(time), Exit::Code(1)));
+        times.into_iter().for_each(|time| record.add_death(at(time), Exit::Code(1)));
         record
     }
 
     #[test]
-    fn ten_deaths_in_ten_minutes_are_too_many_and_nine_are_not() {
+    fn ten_deaths_in_ten_minutes_park() {
         let parked = |record: &Record, now| record.reason_to_park(at(now), None);
         assert_eq!(parked(&dying(0..9), 9), None);
         let reason = "it died 10 times within 10 minutes, last with exit 1; its log says more";
         assert_eq!(parked(&dying(0..10), 10).as_deref(), Some(reason));
-        // The first of them is as old as the window, then older.
+        // The first death is at the edge of the window, then outside.
         let slow = dying((0..10).map(|n| n * 60));
         assert!(parked(&slow, 600).is_some());
         assert_eq!(parked(&slow, 601), None);
@@ -106,23 +106,23 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_that_stays_wrong_is_enough_at_once_and_only_the_last_death_counts() {
+    fn a_wrong_configuration_parks_at_once_if_it_was_the_last_death() {
         let mut record = dying([0]);
-        record.died(at(1), Exit::Code(EXIT_CONFIG));
+        record.add_death(at(1), Exit::Code(EXIT_CONFIG));
         assert!(record.reason_to_park(at(1), None).unwrap().contains("exit 78"));
-        record.died(at(2), Exit::Signal(9));
+        record.add_death(at(2), Exit::Signal(9));
         assert_eq!(record.reason_to_park(at(2), None), None);
     }
 
     #[test]
-    fn an_hour_is_counted_and_the_file_stays_small() {
+    fn old_deaths_are_dropped() {
         let record = dying((0..1000).map(|n| n * 10));
-        assert_eq!(record.deaths.len(), KEPT);
+        assert_eq!(record.deaths.len(), MAX_DEATHS);
         assert_eq!(record.in_the_last_hour(at(9_990)), 361);
     }
 
     #[test]
-    fn what_was_written_is_read_and_nonsense_is_nothing() {
+    fn a_record_is_read_back_and_an_invalid_file_is_empty() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("record");
         assert_eq!(Record::read(&path).unwrap(), Record::default());

@@ -1,4 +1,4 @@
-//! What launchd, the gateway's own lock and the record say of a gateway together.
+//! The status of a gateway, from launchd's jobs, the gateway's lock and the record.
 
 use hermes_core::driver::DriverError;
 use hermes_core::process_lock::other_holder;
@@ -7,7 +7,7 @@ use hermes_core::{Gateway, Intent};
 use jiff::Timestamp;
 
 use super::launchctl::Job;
-use super::lifecycle::{begun, is_ready};
+use super::lifecycle::{is_ready, started_at};
 use super::record::Record;
 use super::{Launchd, plist};
 
@@ -26,15 +26,15 @@ impl Launchd {
             None if parked.is_some() => (State::Parked, None),
             None if registered => (State::Down, None),
             None => (State::Unsupervised, None),
-            // launchd is removing it.
+            // launchd is unloading its job.
             Some((State::Up | State::Starting, pid)) if intent == Some(Intent::Stopped) => {
                 (State::Stopping, pid)
             }
-            Some(seen) => seen,
+            Some(state) => state,
         };
         let since = match (&parked, holder) {
             (Some(parked), _) => parked.since,
-            (None, Some(_)) => begun(gateway.home()),
+            (None, Some(_)) => started_at(gateway.home()),
             (None, None) => None,
         };
         Ok(Status {
@@ -52,8 +52,8 @@ impl Launchd {
     }
 }
 
-/// What launchd's jobs and the gateway's lock mean together, and whose process that is; `None` if there is
-/// neither job nor gateway.
+/// The state, and its process, from launchd's jobs and the holder of the gateway's lock; `None` if there is
+/// neither a job nor a gateway.
 fn state(jobs: &[Job], holder: Option<u32>, ready: Option<bool>) -> Option<(State, Option<u32>)> {
     let job = jobs.iter().find(|job| job.pid.is_some()).or(jobs.first());
     let ours = |pid: &u32| jobs.iter().any(|job| job.pid == Some(*pid));
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_and_lock_mean_one_state() {
+    fn state_from_jobs_and_lock() {
         let died = Some(Exit::Code(1));
         let elsewhere = Job { domain: Domain::User(501), ..job(Some(9), None) };
         let cases: [(&[Job], _, _, _); 10] = [

@@ -1,7 +1,7 @@
-//! The gateways' logs, which the journal keeps: read and followed with journalctl.
+//! Reads and follows the gateways' logs in the journal, with journalctl.
 //!
-//! Sources: journalctl(1), `--output=json`; systemd.journal-fields(7). A gateway's own lines are those
-//! whose unit journald found out itself; systemd's lines about the unit have another.
+//! Sources: journalctl(1), `--output=json`; systemd.journal-fields(7). The fields with a leading underscore,
+//! which journald sets, select a gateway's own lines; systemd's lines about the unit have other values.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
@@ -21,7 +21,7 @@ use super::Systemd;
 const READ: &str = "read the journal";
 const FOLLOW: &str = "follow the journal";
 
-/// How long a journalctl may take to read.
+/// The timeout for reading stored entries.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// An entry of the journal.
@@ -34,7 +34,7 @@ struct Entry {
 }
 
 impl Systemd {
-    /// The arguments that ask for the gateways' own lines.
+    /// The arguments of journalctl for the gateways' own lines.
     fn journal_args(&self, more: &[&str], profiles: &[ProfileName]) -> Vec<String> {
         let field = self.scope.journal_field();
         let fields = format!("--output-fields=MESSAGE,{field}");
@@ -53,14 +53,14 @@ impl Systemd {
         Ok(text.lines().filter_map(|line| Entry::read(line.as_bytes(), field)).collect())
     }
 
-    /// The entries of `profiles`, or the last of each, in the order of time, with the places of their
-    /// profiles.
+    /// The stored entries of `profiles`, or the `last` ones of each, ordered by time, each with the index of
+    /// its profile.
     fn stored(
         &self,
         profiles: &[ProfileName],
         last: Option<usize>,
     ) -> Result<Vec<(usize, Entry)>, ManagerError> {
-        // Without a unit journalctl would print everybody's lines.
+        // Without a unit journalctl would print the lines of all units.
         if profiles.is_empty() {
             return Ok(Vec::new());
         }
@@ -76,24 +76,24 @@ impl Systemd {
             }
         }
         let units: Vec<_> = profiles.iter().map(|profile| self.names.unit(profile)).collect();
-        let place = |entry: Entry| Some((place(&units, &entry)?, entry));
-        Ok(entries.into_iter().filter_map(place).collect())
+        let indexed = |entry: Entry| Some((index_of(&units, &entry)?, entry));
+        Ok(entries.into_iter().filter_map(indexed).collect())
     }
 }
 
-fn place(units: &[String], entry: &Entry) -> Option<usize> {
+fn index_of(units: &[String], entry: &Entry) -> Option<usize> {
     units.iter().position(|unit| *unit == entry.unit)
 }
 
 impl Logs for Systemd {
-    /// Only reading the journal finds it out.
+    /// Always true: only reading the journal would show it.
     fn exists(&self, _profile: &ProfileName) -> Result<bool, ManagerError> {
         Ok(true)
     }
 
     fn read(&self, profiles: &[ProfileName], last: Option<usize>) -> Result<Lines, ManagerError> {
         let entries = self.stored(profiles, last)?.into_iter();
-        Ok(Box::new(entries.map(|(place, entry)| Ok((place, entry.line())))))
+        Ok(Box::new(entries.map(|(index, entry)| Ok((index, entry.line())))))
     }
 
     fn follow(
@@ -103,7 +103,7 @@ impl Logs for Systemd {
     ) -> Result<Box<dyn Follow>, ManagerError> {
         let begin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let stored = self.stored(profiles, Some(last))?;
-        // One journal was read after the other: lines written meanwhile are in these, or are not.
+        // The logs were read one after the other, so lines written meanwhile may be stored or not.
         let since = format!("--since=@{}", begin.as_secs());
         let more = ["--follow", "--lines=all", &since];
         let args = self.journal_args(&more, profiles);
@@ -115,65 +115,65 @@ impl Logs for Systemd {
     }
 }
 
-/// Where a gateway's new lines begin, among those that a journalctl prints from some time before on.
+/// Where a gateway's new entries begin in the output of `journalctl --follow`, which starts earlier.
 #[derive(Debug)]
 struct Start {
     micros: i64,
-    /// The last line that was read before. Lines that are written at once have one time.
+    /// The cursor of the last stored entry, as several entries may have the same time.
     last: Option<String>,
-    has_come: bool,
+    reached: bool,
 }
 
 impl Start {
     fn at(micros: i64) -> Self {
-        Self { micros, last: None, has_come: false }
+        Self { micros, last: None, reached: false }
     }
 
     fn after(entry: &Entry) -> Self {
         Self { last: Some(entry.cursor.clone()), ..Self::at(entry.micros) }
     }
 
-    /// Whether an entry is new. To be asked of each in the order of the journal.
+    /// Whether an entry is new. Must be called for every entry, in the journal's order.
     fn is_new(&mut self, entry: &Entry) -> bool {
-        if self.has_come {
+        if self.reached {
             return true;
         }
         match &self.last {
             Some(last) if entry.micros == self.micros => {
-                self.has_come = entry.cursor == *last;
+                self.reached = entry.cursor == *last;
                 false
             }
             _ => {
-                self.has_come = entry.micros >= self.micros;
-                self.has_come
+                self.reached = entry.micros >= self.micros;
+                self.reached
             }
         }
     }
 }
 
-/// The journal of some profiles, followed by a journalctl of its own.
+/// Follows the journal of some profiles, with a child process `journalctl --follow`.
 #[derive(Debug)]
 struct FollowedJournal {
-    /// Lines to return, with the places of their profiles.
+    /// Lines to return, with the indexes of their profiles.
     lines: VecDeque<(usize, Vec<u8>)>,
-    /// The beginning of a line whose end has not been read yet.
+    /// An incomplete line.
     rest: Vec<u8>,
     field: &'static str,
-    /// By the places of their profiles; empty after the end of a log.
+    /// By profile index; an empty string after the end of a log.
     units: Vec<String>,
     starts: Vec<Start>,
     profiles: Profiles,
-    /// For changes of the profiles.
+    /// Reports changes of the profiles.
     watch: Watch,
-    /// While the journal is read to its end: the profiles that were gone before that.
+    /// Profiles that were deleted, whose logs end once the output so far has been read.
     ending: Option<VecDeque<usize>>,
     child: Child,
     pipe: ChildStdout,
 }
 
 impl FollowedJournal {
-    /// Follows what `child` prints. Before that come the `stored` entries; the gateways that have none
-    /// begin with the time `begin`.
+    /// Returns the `stored` entries, then those that `child` prints. The logs of gateways without a stored
+    /// entry start at the time `begin`.
     fn new(
         systemd: &Systemd,
         profiles: &[ProfileName],
@@ -195,9 +195,9 @@ impl FollowedJournal {
             pipe,
         };
         rustix::io::ioctl_fionbio(&followed.pipe, true)?;
-        for (place, entry) in stored {
-            followed.starts[place] = Start::after(&entry);
-            followed.lines.push_back((place, entry.line()));
+        for (index, entry) in stored {
+            followed.starts[index] = Start::after(&entry);
+            followed.lines.push_back((index, entry.line()));
         }
         Ok(followed)
     }
@@ -208,21 +208,20 @@ impl FollowedJournal {
         let rest = self.rest.split_off(end + 1);
         for line in std::mem::replace(&mut self.rest, rest).split(|byte| *byte == b'\n') {
             let Some(entry) = Entry::read(line, self.field) else { continue };
-            let Some(place) = place(&self.units, &entry) else { continue };
-            if self.starts[place].is_new(&entry) {
-                self.lines.push_back((place, entry.line()));
+            let Some(index) = index_of(&self.units, &entry) else { continue };
+            if self.starts[index].is_new(&entry) {
+                self.lines.push_back((index, entry.line()));
             }
         }
     }
 
-    /// The next line that journalctl has printed by now.
+    /// The next line that journalctl has already printed.
     fn next_line(&mut self) -> io::Result<Option<(usize, Vec<u8>)>> {
         let mut buffer = [0; 64 * 1024];
         while self.lines.is_empty() {
             match self.pipe.read(&mut buffer) {
                 Ok(0) => {
-                    let ended = io::Error::new(ErrorKind::BrokenPipe, "journalctl has ended");
-                    return Err(ended);
+                    return Err(io::Error::new(ErrorKind::BrokenPipe, "journalctl has ended"));
                 }
                 Ok(read) => self.take(&buffer[..read]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
@@ -239,15 +238,15 @@ impl Follow for FollowedJournal {
         if self.ending.is_none() {
             self.ending = Some(self.profiles.gone(&mut self.watch)?);
         }
-        if let Some((place, line)) = self.next_line().during(FOLLOW)? {
-            return Ok(Some((place, Event::Line(line))));
+        if let Some((index, line)) = self.next_line().during(FOLLOW)? {
+            return Ok(Some((index, Event::Line(line))));
         }
-        let Some(place) = self.ending.as_mut().and_then(VecDeque::pop_front) else {
+        let Some(index) = self.ending.as_mut().and_then(VecDeque::pop_front) else {
             self.ending = None;
             return Ok(None);
         };
-        self.units[place].clear();
-        Ok(Some((place, Event::Ended)))
+        self.units[index].clear();
+        Ok(Some((index, Event::Ended)))
     }
 
     fn fds(&self) -> Vec<BorrowedFd<'_>> {
@@ -261,20 +260,20 @@ impl Follow for FollowedJournal {
 
 impl Drop for FollowedJournal {
     fn drop(&mut self) {
-        // It is a child of this process, and has nothing to end in order.
+        // journalctl has nothing to clean up.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Entry {
-    /// Reads a line of `--output=json`; `None` for one that lacks a field.
+    /// Parses a line of `--output=json`; `None` if it lacks a field.
     fn read(line: &[u8], field: &str) -> Option<Self> {
         let entry: Value = serde_json::from_slice(line).ok()?;
         let value = |name: &str| entry[name].as_str();
         let text = match &entry["MESSAGE"] {
             Value::String(text) => text.clone().into_bytes(),
-            // Bytes that are not UTF-8 come as numbers.
+            // journalctl prints text that is not UTF-8 as an array of numbers.
             Value::Array(bytes) => {
                 let byte = |value: &Value| value.as_u64().and_then(|byte| u8::try_from(byte).ok());
                 bytes.iter().map(byte).collect::<Option<_>>()?
@@ -289,7 +288,7 @@ impl Entry {
         })
     }
 
-    /// As a line of a log.
+    /// The entry as a line of a log.
     fn line(&self) -> Vec<u8> {
         let time = Timestamp::from_microsecond(self.micros).unwrap_or_default();
         line::stamped(time, &TimeZone::system(), &self.text)

@@ -1,8 +1,7 @@
-//! Bringing one gateway up and down, and saying so only when it was seen.
+//! Starts and stops one gateway, and reports success only once the unit's properties show it.
 //!
-//! Source: systemctl(1). A start is over when the gateway has said that it is ready (`Type=notify`); one
-//! that never says so is watched for a second. What happened is read from the unit's properties, whatever
-//! systemctl exited with: its exit code and its words only help to tell why.
+//! Source: systemctl(1). A start is complete when the gateway notifies readiness (`Type=notify`), or has been
+//! up for a second if it never notifies. The exit code and messages of systemctl only explain a failure.
 
 use std::time::{Duration, Instant};
 
@@ -15,40 +14,41 @@ use hermes_core::status::{State, Status};
 use hermes_core::wait::{self, Poll};
 use hermes_core::{Gateway, Intent, ProfileName, detect};
 
-use super::show::{self, PROPERTIES, Seen};
+use super::show::{self, PROPERTIES, Properties};
 use super::{Scope, Systemd};
-use crate::command::Said;
+use crate::command::ToolOutput;
 
-/// How long a question to the manager may take.
+/// The timeout of calls that don't wait for a gateway.
 const ANSWER: Duration = Duration::from_secs(60);
 
 impl Systemd {
-    /// Runs systemctl for the manager, which must answer.
-    fn systemctl(&self, args: &[&str], timeout: Duration) -> Result<Said, DriverError> {
+    /// Runs systemctl for the manager. Returns an error if the manager does not answer.
+    fn systemctl(&self, args: &[&str], timeout: Duration) -> Result<ToolOutput, DriverError> {
         self.require_manager()?;
         let args = [&[self.scope.option(), "--no-pager", "--no-ask-password"], args].concat();
         self.systemctl.run(&args, timeout)
     }
 
-    /// What it says, of what has to succeed.
+    /// Runs systemctl and returns its stdout; a failure of systemctl is an error.
     pub(super) fn ask(&self, args: &[&str]) -> Result<String, DriverError> {
         self.require_manager()?;
         let args = [&[self.scope.option(), "--no-pager", "--no-ask-password"], args].concat();
         self.systemctl.data(&args, ANSWER)
     }
 
-    /// Only root may see whether the system's manager answers; its bus tells all others.
+    /// Returns an error unless the manager answers. Only root can connect to the private socket of the
+    /// system's manager, so that one is not checked.
     fn require_manager(&self) -> Result<(), DriverError> {
         if self.scope == Scope::System || detect::answers(&self.places.socket) {
             return Ok(());
         }
         let (name, socket) = (&self.setup.account.name, self.places.socket.display());
-        let why = format!("no systemd manager of `{name}` answers at `{socket}`");
+        let evidence = format!("no systemd manager of `{name}` answers at `{socket}`");
         let hint = format!("as root: {}", self.begin_manager());
-        Err(DriverError::unreachable(why).with_hint(hint))
+        Err(DriverError::unreachable(evidence).with_hint(hint))
     }
 
-    /// What starts the account's manager, and leaves it there.
+    /// The command of root that starts the account's manager and keeps it running.
     pub(super) fn begin_manager(&self) -> String {
         let Some(name) = self.places.linger.file_name() else { return String::new() };
         match self.places.linger.exists() {
@@ -57,19 +57,19 @@ impl Systemd {
         }
     }
 
-    /// What systemd says of `units`, patterns or names.
-    pub(super) fn show(&self, units: &[&str]) -> Result<Vec<Seen>, DriverError> {
+    /// The properties of `units`, names or patterns.
+    pub(super) fn show(&self, units: &[&str]) -> Result<Vec<Properties>, DriverError> {
         let args = [&["show", "--timestamp=unix", PROPERTIES, "--"], units].concat();
         Ok(show::read(&self.ask(&args)?))
     }
 
-    /// What systemd says of a profile's unit.
-    pub(super) fn seen(&self, name: &ProfileName) -> Result<Seen, DriverError> {
-        let seen = self.show(&[&self.names.unit(name)])?;
-        Ok(seen.into_iter().next().unwrap_or_default())
+    /// The properties of a profile's unit.
+    pub(super) fn properties(&self, name: &ProfileName) -> Result<Properties, DriverError> {
+        let units = self.show(&[&self.names.unit(name)])?;
+        Ok(units.into_iter().next().unwrap_or_default())
     }
 
-    /// The version of the manager: the number that its text begins with.
+    /// The major version of the manager.
     pub(super) fn version(&self) -> Result<u32, DriverError> {
         let text = self.ask(&["show", "--property=Version"])?;
         let digits = text.trim_start_matches("Version=");
@@ -77,61 +77,65 @@ impl Systemd {
         Ok(digits[..end].parse().unwrap_or_default())
     }
 
-    /// Has the manager read its unit files anew.
+    /// Makes the manager reload its unit files.
     pub(super) fn reload(&self) -> Result<(), DriverError> {
         self.ask(&["daemon-reload"]).map(drop)
     }
 
-    /// What is known of a profile's gateway, given what systemd says.
-    pub(super) fn status_of(&self, gateway: &Gateway, seen: &Seen) -> Result<Status, DriverError> {
+    /// The status of a gateway whose unit has these properties.
+    pub(super) fn status_of(
+        &self,
+        gateway: &Gateway,
+        properties: &Properties,
+    ) -> Result<Status, DriverError> {
         let intent = Intent::read(gateway.home()).ok();
-        let parked = seen.parked(intent, restart::fault(&gateway.home().fault()));
+        let parked = properties.parked(intent, restart::fault(&gateway.home().fault()));
         let registered = self.link(gateway.name()).symlink_metadata().is_ok();
         let notifies = gateway.notifies_readiness();
         let mut status = Status {
             registered,
-            state: seen.state(parked.is_some()),
-            pid: seen.pid,
-            since: if seen.pid.is_some() { seen.started } else { seen.changed },
+            state: properties.state(parked.is_some()),
+            pid: properties.pid,
+            since: if properties.pid.is_some() { properties.started } else { properties.changed },
             intent,
-            deaths: seen.deaths(),
-            last_exit: seen.exit,
+            deaths: properties.deaths(),
+            last_exit: properties.exit,
             parked,
-            backoff: seen.backoff(),
+            backoff: properties.backoff(),
             ..Status::unsupervised(gateway.name())
         };
-        status.ready = status.pid.filter(|_| notifies).map(|_| seen.active == "active");
-        if !registered && seen.is_down() {
+        status.ready = status.pid.filter(|_| notifies).map(|_| properties.active == "active");
+        if !registered && properties.is_down() {
             status.state = State::Unsupervised;
         }
-        // A control process, like the question for the intent, is not the gateway yet.
+        // The process of `ExecCondition=` is not the main process, and holds no lock.
         if let Some(pid) = other_holder(&gateway.home().gateway_lock(), status.pid)? {
             (status.state, status.pid, status.ready) = (State::Orphan, Some(pid), None);
         }
         Ok(status)
     }
 
-    /// Starts the installed gateway of `profile` and blocks until it is ready, or up for a second where
-    /// it never says that it is. A death on the way is an error at once; systemd goes on trying.
+    /// Starts an installed gateway and blocks until it is ready, or has been up for a second if it never
+    /// notifies readiness. A death is an error at once; systemd keeps restarting the gateway.
     pub(super) fn bring_up(&self, gateway: &Gateway) -> Result<(), DriverError> {
         let (name, unit) = (gateway.name(), self.names.unit(gateway.name()));
         let timeout = self.setup.timeouts.start;
         let deadline = Instant::now() + timeout;
-        // What it died of before counts no more; one that is not loaded has nothing to forget.
+        // Clears the count of earlier deaths. It fails if the unit is not loaded, which has no count.
         self.systemctl(&["reset-failed", &unit], ANSWER)?;
-        let said = self.systemctl(&["start", &unit], timeout)?;
+        let start = self.systemctl(&["start", &unit], timeout)?;
         let notifies = gateway.notifies_readiness();
         let mut settling = Settling::default();
-        let mut saw = "";
+        let mut last_seen = "";
         let done = wait::until(deadline.max(Instant::now() + SETTLED), || {
-            let seen = self.seen(name)?;
-            // Its restarts were forgotten above: one that is counted followed a death since then.
-            if seen.is_dead() || seen.restarts > 0 {
-                return Err(self.death(gateway, &seen, &said));
+            let properties = self.properties(name)?;
+            // The count was cleared above, so a restart follows a death of this start.
+            if properties.is_dead() || properties.restarts > 0 {
+                return Err(self.death(gateway, &properties, &start));
             }
-            if seen.active != "active" {
-                saw = NOT_READY;
-                return Ok(match said.status {
+            if properties.active != "active" {
+                last_seen = NOT_READY;
+                return Ok(match start.status {
                     None => Poll::Done(false),
                     Some(_) => Poll::Wait,
                 });
@@ -139,8 +143,8 @@ impl Systemd {
             if notifies {
                 return Ok(Poll::Done(true));
             }
-            saw = NOT_SETTLED;
-            let Some(pid) = seen.pid else { return Ok(Poll::Wait) };
+            last_seen = NOT_SETTLED;
+            let Some(pid) = properties.pid else { return Ok(Poll::Wait) };
             Ok(match settling.poll(pid) {
                 Poll::Done(()) => Poll::Done(true),
                 Poll::Wait => Poll::Wait,
@@ -150,42 +154,48 @@ impl Systemd {
         if done == Some(true) {
             return Ok(());
         }
-        Err(startup::not_ready(gateway, timeout, saw))
+        Err(startup::not_ready(gateway, timeout, last_seen))
     }
 
-    /// The error of a start that systemd has refused, or after which the gateway died.
-    fn death(&self, gateway: &Gateway, seen: &Seen, said: &Said) -> DriverError {
+    /// The error of a start that systemd refused, or whose gateway died. `start` is the output of systemctl.
+    fn death(&self, gateway: &Gateway, properties: &Properties, start: &ToolOutput) -> DriverError {
         let fault = restart::fault(&gateway.home().fault());
-        let parked = seen.parked(Some(Intent::Running), fault.clone());
-        if parked.is_some() || fault.is_some() || seen.exit.is_some() {
-            return startup::died(gateway, "systemd", parked.as_ref(), seen.exit, seen.pid);
+        let parked = properties.parked(Some(Intent::Running), fault.clone());
+        if parked.is_some() || fault.is_some() || properties.exit.is_some() {
+            return startup::died(
+                gateway,
+                "systemd",
+                parked.as_ref(),
+                properties.exit,
+                properties.pid,
+            );
         }
-        let why = match said.is_success() {
-            true => format!("systemd did not start it: its unit is {}", seen.active),
-            false => self.systemctl.complaint(said),
+        let reason = match start.is_success() {
+            true => format!("systemd did not start it: its unit is {}", properties.active),
+            false => self.systemctl.error_message(start),
         };
-        DriverError::new(why).with_hint(startup::hint_after_death(gateway, seen.pid))
+        DriverError::new(reason).with_hint(startup::hint_after_death(gateway, properties.pid))
     }
 
-    /// Stops the gateway and blocks until its unit is down and no process of it is left, an orphan
-    /// included. What is not gone after the stop budget is killed. Idempotent.
+    /// Stops the gateway and blocks until its unit is down and all its processes have ended, orphans
+    /// included. Kills the processes that remain after the stop budget. Idempotent.
     pub(super) fn bring_down(&self, gateway: &Gateway) -> Result<(), DriverError> {
         let (name, stop) = (gateway.name(), gateway.stop_timeout());
-        // Not the unit of another home, which goes by the same name.
+        // Another home's unit may have the same name, and must not be stopped.
         self.serves(stop)?;
         let started = Instant::now();
         let unit = self.names.unit(name);
-        let seen = self.seen(name)?;
-        if !seen.is_down() || seen.has_group {
-            let said = self.systemctl(&["stop", &unit], stop.kill_after())?;
-            if said.status.is_none() {
-                // The template allows for the longest budget of all profiles.
+        let properties = self.properties(name)?;
+        if !properties.is_down() || properties.has_group {
+            let output = self.systemctl(&["stop", &unit], stop.kill_after())?;
+            if output.status.is_none() {
+                // The template has the longest stop budget of all profiles.
                 self.systemctl(&["kill", "--signal=KILL", &unit], ANSWER)?;
             }
-            self.await_down(name, stop, started, &said)?;
+            self.await_down(name, stop, started, &output)?;
         }
-        if seen.active != "inactive" {
-            // A stop that had to kill leaves it failed; one that is not loaded any more has forgotten it.
+        if properties.active != "inactive" {
+            // A stop that had to kill leaves the unit failed. The call fails if the unit is no longer loaded.
             self.systemctl(&["reset-failed", &unit], ANSWER)?;
         }
         // What is left is not its unit's.
@@ -199,24 +209,24 @@ impl Systemd {
         name: &ProfileName,
         stop: StopTimeout,
         started: Instant,
-        said: &Said,
+        output: &ToolOutput,
     ) -> Result<(), DriverError> {
         let timeout = stop.budget() + self.setup.timeouts.stop_beyond_budget;
-        let mut saw = String::new();
+        let mut last_seen = String::new();
         let done = wait::until(started + timeout, || {
-            let seen = self.seen(name)?;
-            if seen.is_down() && seen.pid.is_none() && !seen.has_group {
+            let properties = self.properties(name)?;
+            if properties.is_down() && properties.pid.is_none() && !properties.has_group {
                 return Ok(Poll::Done(()));
             }
-            if said.status.is_some() && !said.is_success() && seen.active == "active" {
-                return Err(DriverError::new(self.systemctl.complaint(said)));
+            if output.status.is_some() && !output.is_success() && properties.active == "active" {
+                return Err(DriverError::new(self.systemctl.error_message(output)));
             }
-            saw = match seen.pid {
+            last_seen = match properties.pid {
                 Some(pid) => format!("it still runs as {pid}"),
-                None => format!("its unit is {}", seen.active),
+                None => format!("its unit is {}", properties.active),
             };
             Ok(Poll::Wait)
         })?;
-        done.ok_or_else(|| startup::not_ended(timeout, saw))
+        done.ok_or_else(|| startup::not_ended(timeout, last_seen))
     }
 }

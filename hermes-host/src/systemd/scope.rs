@@ -1,4 +1,4 @@
-//! Which of the machine's managers, and where it has its things.
+//! The two systemd managers of a machine, the user's and the system's, and their paths.
 //!
 //! Sources: systemd.unit(5), "Unit File Load Path"; org.freedesktop.systemd1(5) and systemctl(1) for the
 //! private socket that a manager answers on, with or without a message bus; loginctl(1) for lingering.
@@ -7,32 +7,32 @@ use std::path::{Path, PathBuf};
 
 use crate::account::Account;
 
-/// Whose manager.
+/// The manager that runs the gateways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// The account's own, which is there while it is logged in, or always where it lingers.
+    /// The account's own manager. It runs while the account is logged in, or always if the account lingers.
     User,
-    /// The system's, as root's services are.
+    /// The system's manager, which only root controls.
     System,
 }
 
-/// Where a manager and its host keep things.
+/// The paths of a manager.
 #[derive(Debug, Clone)]
 pub(super) struct Places {
-    /// Unit files.
+    /// The directory of unit files.
     pub(super) units: PathBuf,
-    /// Links to the units that a start of the manager brings up.
+    /// The directory of links to the units that the manager starts at boot or login.
     pub(super) wants: PathBuf,
-    /// Where the manager answers.
+    /// The manager's private socket.
     pub(super) socket: PathBuf,
-    /// There if the account lingers.
+    /// Exists if the account lingers.
     pub(super) linger: PathBuf,
-    /// There if the journal outlives a restart, and is kept by user.
+    /// Exists if the journal is persistent, and so split by user.
     pub(super) journal: PathBuf,
 }
 
 impl Scope {
-    /// The manager's option of systemctl and journalctl.
+    /// The option of systemctl and journalctl for this manager.
     pub(super) fn option(self) -> &'static str {
         match self {
             Self::User => "--user",
@@ -40,7 +40,7 @@ impl Scope {
         }
     }
 
-    /// The field of the journal that names the unit which a line is from (systemd.journal-fields(7)).
+    /// The journal field with the unit of a line (systemd.journal-fields(7)).
     pub(super) fn journal_field(self) -> &'static str {
         match self {
             Self::User => "_SYSTEMD_USER_UNIT",
@@ -48,9 +48,9 @@ impl Scope {
         }
     }
 
-    /// Its places for `account`, whose runtime directory is `runtime`, below `root`.
+    /// The paths below `root` for `account`, whose runtime directory is `runtime`.
     pub(super) fn places(self, root: &Path, account: &Account, runtime: &Path) -> Places {
-        // Not by XDG_CONFIG_HOME, which a shell has and the manager does not.
+        // XDG_CONFIG_HOME is ignored: a shell may have it set, the manager has not.
         let (units, socket, target) = match self {
             Self::User => {
                 let units = account.home.join(".config/systemd/user");

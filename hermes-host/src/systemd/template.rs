@@ -1,7 +1,7 @@
-//! What is installed: the template that all gateways of a home share, and a link for each of them.
+//! Writes and removes the template unit of a home, and the link of each installed gateway to it.
 //!
-//! The link is what `systemctl enable` would make, which takes seconds where there are many units: it
-//! reloads all of them. A new instance needs no reload; the template's text does.
+//! `systemctl enable` would create the same link, but reloads all units, which takes seconds if there are
+//! many. A new instance needs no reload; a changed template does.
 
 use std::io;
 use std::os::unix::fs::symlink;
@@ -17,23 +17,23 @@ use hermes_core::{Gateway, ProfileName};
 
 use super::unit::{GENERATION, GROWING_DELAY, Mark, Template};
 use super::{Scope, Systemd};
-use crate::privilege::raised;
+use crate::privilege::as_root;
 
-/// A home there does not outlive a restart of the machine, and the unit has a directory of its own there.
+/// A home below these may not survive a reboot, and `PrivateTmp=` hides them from the unit.
 const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 
 impl Systemd {
-    /// The template's file.
+    /// The path of the template.
     pub(super) fn template(&self) -> PathBuf {
         self.places.units.join(self.names.template())
     }
 
-    /// The link that has the manager bring the gateway up.
+    /// The link that makes the manager start the gateway.
     pub(super) fn link(&self, profile: &ProfileName) -> PathBuf {
         self.places.wants.join(self.names.unit(profile))
     }
 
-    /// The profiles that are installed, sorted.
+    /// The profiles whose gateways are installed, sorted.
     pub(super) fn installed(&self) -> io::Result<Vec<ProfileName>> {
         let entries = match fs::read_dir(&self.places.wants) {
             Ok(entries) => entries,
@@ -48,25 +48,25 @@ impl Systemd {
         Ok(names)
     }
 
-    /// What the template that is there says of itself; the outer `None` if there is none, the inner if
-    /// it is not of Hermes.
+    /// The mark of the existing template: the outer `None` if there is no file, the inner if Hermes did not
+    /// write it.
     pub(super) fn mark(&self) -> io::Result<Option<Option<Mark>>> {
         let bytes = fsutil::read_if_there(&self.template())?;
         Ok(bytes.map(|bytes| Mark::read(&String::from_utf8_lossy(&bytes))))
     }
 
-    /// Installs the gateway of a profile whose lock the caller holds; one that is installed already gets
-    /// the template that it needs. Idempotent.
+    /// Installs a gateway, or brings the template up to date if it is installed. The caller holds the
+    /// profile's lock. Idempotent.
     pub(super) fn install(&self, gateway: &Gateway) -> Result<(), DriverError> {
         let (profile, own) = (gateway.name(), gateway.stop_timeout());
         let is_linked = self.has_link(profile);
         if is_linked && self.serves(own)? {
             return Ok(());
         }
-        self.refuse_what_does_not_last()?;
-        // Held until the link is there: without it the last one's end would take the template away.
+        self.refuse_temporary_home()?;
+        // Held until the link exists: until then, removing the last gateway would remove the template.
         let _lock = self.lock_services()?;
-        // Once for all that one command installs: the rest only looks whether it serves them.
+        // One command renders the template once; for its other gateways it only checks the mark.
         if !self.serves(own)? || !self.settled.load(Ordering::Relaxed) {
             self.settle_template(profile, own)?;
             self.settled.store(true, Ordering::Relaxed);
@@ -75,9 +75,9 @@ impl Systemd {
             return Ok(());
         }
         let (link, target) = (self.link(profile), Path::new("..").join(self.names.template()));
-        let linked = raised(|| {
+        let linked = as_root(|| {
             fs::create_dir_all(&self.places.wants)?;
-            // What else is in its place, be it another's link, is not ours to replace.
+            // Another file at this path, even a link, is not replaced.
             symlink(&target, &link).map_err(|error| {
                 io::Error::new(
                     error.kind(),
@@ -89,18 +89,18 @@ impl Systemd {
         Ok(linked?)
     }
 
-    /// Takes the lock of what all units have in common.
+    /// Takes the lock of the template, which all units share.
     fn lock_services(&self) -> Result<Lock, DriverError> {
         Ok(Lock::acquire(&self.store.root().services_lock(), self.setup.timeouts.lock)?)
     }
 
     fn has_link(&self, profile: &ProfileName) -> bool {
         let target = Path::new("..").join(self.names.template());
-        fs::read_link(self.link(profile)).is_ok_and(|there| there == target)
+        fs::read_link(self.link(profile)).is_ok_and(|current| current == target)
     }
 
-    /// Whether the template that is there is this generation's, this home's, and gives a stop of this
-    /// budget its time. One that pins another home, or is not of Hermes, is an error.
+    /// Whether the existing template has this generation and is long enough for this stop budget. A template
+    /// of another home, or one that Hermes did not write, is an error.
     pub(super) fn serves(&self, stop: StopTimeout) -> Result<bool, DriverError> {
         let mark = self.mark()?;
         let path = self.template();
@@ -108,17 +108,15 @@ impl Systemd {
         match mark {
             None => Ok(false),
             Some(None) => {
-                let why = format!("`{}` was not written by hermes", path.display());
-                let hint = "move it away, if nothing else needs it".to_owned();
-                Err(DriverError::new(why).with_hint(hint))
+                let reason = format!("`{}` was not written by hermes", path.display());
+                let hint = "move the file away, if nothing else needs it";
+                Err(DriverError::new(reason).with_hint(hint))
             }
             Some(Some(mark)) if mark.home != home => {
                 let (path, theirs, ours) = (path.display(), mark.home.display(), home.display());
-                let why = format!(
-                    "`{path}` runs the gateways of `{theirs}`, and the home here is `{ours}`"
-                );
-                let hint = format!("HERMES_HOME={theirs} means the other one");
-                Err(DriverError::new(why).with_hint(hint))
+                let reason = format!("`{path}` runs the gateways of `{theirs}`, not of `{ours}`");
+                let hint = format!("HERMES_HOME={theirs} selects that home");
+                Err(DriverError::new(reason).with_hint(hint))
             }
             Some(Some(mark)) => {
                 Ok(mark.generation == GENERATION && mark.kill_after >= stop.kill_after().as_secs())
@@ -126,7 +124,7 @@ impl Systemd {
         }
     }
 
-    /// Writes the template if it differs from what it should be, and has the manager read it.
+    /// Writes the template if its text differs, and makes the manager reload it.
     fn settle_template(&self, profile: &ProfileName, own: StopTimeout) -> Result<(), DriverError> {
         let version = self.version()?;
         let profiles = self.store.list().map(|listing| listing.profiles).unwrap_or_default();
@@ -142,48 +140,48 @@ impl Systemd {
         .render()
         .map_err(DriverError::new)?;
         let path = self.template();
-        let there = fsutil::read_if_there(&path)?;
-        if there.as_deref() == Some(text.as_bytes()) {
+        let current = fsutil::read_if_there(&path)?;
+        if current.as_deref() == Some(text.as_bytes()) {
             return Ok(());
         }
-        raised(|| {
+        as_root(|| {
             fs::create_dir_all(&self.places.units)?;
             fsutil::write_durably(&path, text.as_bytes(), 0o644)
         })?;
         self.reload()?;
-        let seen = self.seen(profile)?;
-        if seen.load == "loaded" && Path::new(&seen.fragment) == path {
+        let properties = self.properties(profile)?;
+        if properties.load == "loaded" && Path::new(&properties.fragment) == path {
             return Ok(());
         }
-        let why = match seen.fragment.as_str() {
-            "" => format!("systemd does not load `{}`: it is {}", path.display(), seen.load),
-            other => {
-                format!("systemd takes the unit from `{other}`, not from `{}`", path.display())
-            }
+        let path = path.display();
+        let reason = match properties.fragment.as_str() {
+            "" => format!("systemd did not load `{path}`: its state is {}", properties.load),
+            other => format!("systemd loads the unit from `{other}`, not from `{path}`"),
         };
-        let hint = "`systemd-analyze verify` checks unit files; its manager may look elsewhere";
-        Err(DriverError::new(why).with_hint(hint))
+        let hint = "`systemd-analyze verify` checks unit files; `systemctl show -p UnitPath` prints the \
+                    directories of the manager";
+        Err(DriverError::new(reason).with_hint(hint))
     }
 
-    /// Stops the gateway of a profile whose lock the caller holds, and takes away what is installed for
-    /// it; with the last one the template. Idempotent.
+    /// Stops a gateway and removes its link; after the last one, also the template. The caller holds the
+    /// profile's lock. Idempotent.
     pub(super) fn uninstall(&self, gateway: &Gateway) -> Result<(), DriverError> {
         let profile = gateway.name();
         self.bring_down(gateway)?;
         let _lock = self.lock_services()?;
-        raised(|| {
+        as_root(|| {
             if fsutil::remove_file_if_there(&self.link(profile))? {
                 fsutil::sync_directory(&self.places.wants)?;
             }
             Ok(())
         })?;
-        // What came up between its stop and the end of its link.
+        // The manager may have started the gateway before its link was removed.
         self.bring_down(gateway)?;
         let is_last = self.installed()?.is_empty();
         let mut removed = false;
         if is_last {
             let path = self.template();
-            raised(|| {
+            as_root(|| {
                 removed = fsutil::remove_file_if_there(&path)?;
                 Ok(())
             })?;
@@ -195,16 +193,15 @@ impl Systemd {
         Ok(())
     }
 
-    fn refuse_what_does_not_last(&self) -> Result<(), DriverError> {
+    fn refuse_temporary_home(&self) -> Result<(), DriverError> {
         let home = self.store.root().path();
         let Some(temporary) = TEMPORARY.iter().find(|directory| home.starts_with(directory)) else {
             return Ok(());
         };
-        let why = format!(
-            "the home `{}` is below `{temporary}`, which a service has one of its own of",
+        let reason = format!(
+            "the home `{}` is below `{temporary}`, which the unit can't see (PrivateTmp=yes)",
             home.display()
         );
-        let hint = "`hermes up` runs gateways of such a home".to_owned();
-        Err(DriverError::new(why).with_hint(hint))
+        Err(DriverError::new(reason).with_hint("`hermes up` runs gateways of such a home"))
     }
 }

@@ -1,17 +1,17 @@
-//! The units: what they are called, and the one text that all instances share.
+//! The names of the units, and the text of the template unit that all instances share.
 //!
-//! Sources: systemd.unit(5), systemd.service(5), systemd.exec(5), systemd.kill(5). The template has nothing
-//! of a profile in it but `%i`, which systemd fills in as it is (`%I` would make slashes of dashes), and
-//! nothing of an environment: what a gateway is to know it reads when it starts.
+//! Sources: systemd.unit(5), systemd.service(5), systemd.exec(5), systemd.kill(5). The profile is
+//! only in `%i`, which systemd inserts unchanged (`%I` would turn dashes into slashes). The template has no
+//! environment except the home: a gateway reads its settings when it starts.
 //!
-//! Why some of its lines are what they are:
+//! The reasons for some lines:
 //!
-//! * `ExecCondition=`: the intent decides, at every start, whoever asks for it.
-//! * `NotifyAccess=all`: who asks a `ready_url` is not the main process, which is the user's own program.
-//! * `Restart=always`: a gateway that exits with 0 was not told to stop.
-//! * `TimeoutStartSec=infinity`: one that is slow is starting; how long that is waited for is the command's.
-//! * `KillMode=mixed`: the gateway is asked to end, and what it leaves behind is killed.
-//! * `NoNewPrivileges=` and the lines below: what an agent that works on its user's files can live with.
+//! * `ExecCondition=`: the intent decides at every start, whoever requests it.
+//! * `NotifyAccess=all`: the process that polls `ready_url` is not the main process, which is the agent.
+//! * `Restart=always`: exit code 0 does not mean that the operator wanted a stop.
+//! * `TimeoutStartSec=infinity`: a slow gateway is still starting; the command has its own timeout.
+//! * `KillMode=mixed`: only the gateway gets SIGTERM; its remaining processes get SIGKILL.
+//! * `NoNewPrivileges=` and below: the sandboxing that an agent which edits its user's files can bear.
 
 use std::path::{Path, PathBuf};
 
@@ -21,36 +21,36 @@ use hermes_core::restart::{DEATHS, EXIT_CONFIG, WINDOW};
 use hermes_core::{ProfileName, RootHome};
 use thiserror::Error;
 
-/// Rises with every change of the template's text.
+/// Increased with every change of the template's text.
 pub const GENERATION: u32 = 1;
 
-/// How long the name of a unit may be (systemd.unit(5), "at most 255 characters").
+/// The longest name of a unit (systemd.unit(5), "at most 255 characters").
 const MAX_UNIT: usize = 255;
 const SUFFIX: &str = ".service";
 
-/// From this version on the delay before a restart may grow (systemd.service(5), `RestartSteps=`).
+/// The first version of systemd whose delay before a restart may grow (systemd.service(5), `RestartSteps=`).
 pub const GROWING_DELAY: u32 = 254;
 const FIRST_DELAY: u64 = 1;
 const LONGEST_DELAY: u64 = 30;
 /// 1, 2, 4, 8, 15, 30.
 const STEPS: u32 = 5;
-/// Where it can't grow. Ten deaths are then a minute's, and not ten seconds'.
+/// The delay of older versions: ten deaths then take a minute, not ten seconds.
 const FIXED_DELAY: u64 = 5;
 
-/// What the units of one root home are called.
+/// The names of the units of one root home.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     base: String,
 }
 
 impl Names {
-    /// `hermes-gateway@NAME.service`, with `tag` between the two where there is one.
+    /// `hermes-gateway@NAME.service`, or `hermes-gateway-TAG@NAME.service` with a `tag`.
     pub fn new(tag: Option<&str>) -> Self {
         let tag = tag.map_or_else(String::new, |tag| format!("-{tag}"));
         Self { base: format!("hermes-gateway{tag}") }
     }
 
-    /// The unit file that all have in common.
+    /// The file name of the template unit.
     pub fn template(&self) -> String {
         format!("{}@{SUFFIX}", self.base)
     }
@@ -60,40 +60,40 @@ impl Names {
         format!("{}@{profile}{SUFFIX}", self.base)
     }
 
-    /// The units of all of them, as a pattern of systemctl's.
+    /// All these units, as a pattern for systemctl.
     pub fn pattern(&self) -> String {
         format!("{}@*{SUFFIX}", self.base)
     }
 
-    /// Whose unit it is; `None` if it is none of these.
+    /// The profile of `unit`; `None` if it is not one of these units.
     pub fn profile(&self, unit: &str) -> Option<ProfileName> {
         let name = unit.strip_prefix(self.base.as_str())?.strip_prefix('@')?;
         name.strip_suffix(SUFFIX)?.parse().ok()
     }
 
-    /// How long a profile's name may be.
+    /// The longest profile name that fits into a unit's name, in bytes.
     pub fn longest_profile(&self) -> usize {
         MAX_UNIT - self.template().len()
     }
 }
 
-/// What the text of the template depends on.
+/// The values in the template's text.
 #[derive(Debug, Clone, Copy)]
 pub struct Template<'a> {
     /// The program `hermes`.
     pub program: &'a Path,
-    /// The home whose gateways they are.
+    /// The root home of the gateways.
     pub root: &'a RootHome,
-    /// The account that they run as, where that is not the manager's own.
+    /// The account that they run as, if it is not the manager's own.
     pub user: Option<&'a str>,
-    /// The longest stop budget of its profiles.
+    /// The longest stop budget of the home's profiles.
     pub stop_timeout: StopTimeout,
-    /// Whether this systemd knows delays that grow.
+    /// Whether this systemd supports growing delays.
     pub grows: bool,
 }
 
 impl Template<'_> {
-    /// The text.
+    /// The text of the unit file.
     pub fn render(&self) -> Result<String, Unfit> {
         let program = plain(self.program)?;
         let home = plain(self.root.path())?;
@@ -149,41 +149,41 @@ impl Template<'_> {
     }
 }
 
-/// A path that can't stand in a unit file and mean itself in each of its dialects of quoting.
+/// A path that the quoting rules of unit files can't express everywhere.
 #[derive(Debug, Error)]
-#[error("a unit file can't hold the path `{}`: {why}", path.display().to_string().escape_debug())]
+#[error("the path `{}` can't stand in a unit file: {reason}", path.display().to_string().escape_debug())]
 pub struct Unfit {
     path: PathBuf,
-    why: &'static str,
+    reason: &'static str,
 }
 
-/// The path as text that needs no other quoting than `"`, and that of `%` and `$`.
+/// The path as text, if quoting with `"` and doubling `%` and `$` is enough for it.
 fn plain(path: &Path) -> Result<&str, Unfit> {
-    let unfit = |why| Unfit { path: path.to_owned(), why };
-    let text = path.to_str().ok_or_else(|| unfit("it is no UTF-8"))?;
+    let unfit = |reason| Unfit { path: path.to_owned(), reason };
+    let text = path.to_str().ok_or_else(|| unfit("it is not UTF-8"))?;
     if !text.starts_with('/') {
         return Err(unfit("it is not absolute"));
     }
     if text.chars().any(char::is_control) {
-        return Err(unfit("it has control characters"));
+        return Err(unfit("it contains control characters"));
     }
     if text.contains(['"', '\\', '\'']) {
-        return Err(unfit("it has quotes or backslashes"));
+        return Err(unfit("it contains quotes or backslashes"));
     }
     if text.trim() != text {
-        return Err(unfit("it ends in white space"));
+        return Err(unfit("it starts or ends with white space"));
     }
     Ok(text)
 }
 
-/// What a template that is there says of itself.
+/// What Hermes reads from an existing template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// Which generation of Hermes wrote it.
+    /// The generation of its text.
     pub generation: u32,
-    /// Whose gateways it runs.
+    /// The root home of its gateways.
     pub home: PathBuf,
-    /// After how many seconds a stop kills.
+    /// The seconds from a stop to SIGKILL.
     pub kill_after: u64,
 }
 
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_users_template() {
+    fn template_of_a_user_manager() {
         let root = RootHome::new("/home/u/.hermes");
         insta::assert_snapshot!(template("/usr/local/bin/hermes", &root).render().unwrap(), @r#"
         # Written by hermes, and again when it has to change. What is to differ here stands in a
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_systems_template_with_growing_delays() {
+    fn template_of_the_system_manager_with_growing_delays() {
         let root = RootHome::new("/srv/agents 50%");
         let template =
             Template { user: Some("u"), grows: true, ..template("/opt/$x/hermes", &root) };
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_says_of_itself_is_read() {
+    fn the_mark_of_a_rendered_template_is_read() {
         let root = RootHome::new("/srv/agents 50%");
         let text = template("/usr/bin/hermes", &root).render().unwrap();
         let mark = Mark::read(&text).unwrap();
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_could_say_more_than_itself_is_refused() {
+    fn paths_that_need_other_quoting_are_refused() {
         for home in ["/a\nExecStartPre=/x", "/a\"b", "/a\\", "/a'", "/a ", "a", "/a\u{7f}"] {
             let root = RootHome::new(home);
             assert!(template("/usr/bin/hermes", &root).render().is_err(), "{home:?}");
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn units_are_told_by_their_names() {
+    fn unit_names_map_to_profiles() {
         let names = Names::new(Some("0a1b2c3d"));
         let coder: ProfileName = "my-coder".parse().unwrap();
         let unit = names.unit(&coder);

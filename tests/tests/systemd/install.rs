@@ -137,7 +137,7 @@ fn what_is_for_s6_alone_says_what_to_do_here() {
     assert!(outcome.stderr.contains("`hermes gateway install NAME`"), "{outcome}");
     let name = "a".repeat(240);
     let outcome = host.hermes(&["profile", "create", &name]).fails_with(1);
-    assert!(outcome.stderr.contains("systemd carries at most"), "{outcome}");
+    assert!(outcome.stderr.contains("systemd allows"), "{outcome}");
     host.shell(&format!("test -e ~/.hermes/profiles/{name}")).fails_with(1);
 }
 

@@ -1,4 +1,4 @@
-//! What journalctl prints, read and followed.
+//! Reads and follows output of journalctl.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use super::*;
 use crate::systemd::Setup;
 use crate::{Account, Scope};
 
-/// A line of `--output=json` for an entry of a user's unit. `message` is JSON.
+/// A line of `--output=json` with an entry of a user's unit. `message` is JSON.
 fn printed(unit: &str, micros: i64, cursor: &str, message: &str) -> String {
     format!(
         r#"{{"__CURSOR":"{cursor}","__REALTIME_TIMESTAMP":"{micros}","_SYSTEMD_USER_UNIT":"{unit}","MESSAGE":{message}}}"#
@@ -23,23 +23,23 @@ fn entry(micros: i64, cursor: &str) -> Entry {
 }
 
 #[test]
-fn what_was_read_before_is_not_new_though_lines_have_one_time() {
+fn stored_entries_are_not_new_even_if_times_are_equal() {
     let journal = [(1, "a"), (5, "b"), (5, "c"), (5, "d"), (7, "e"), (6, "f")];
     let new = |mut start: Start| -> String {
         let mut is_new = |(micros, cursor): &(i64, &str)| start.is_new(&entry(*micros, cursor));
-        journal.iter().filter(|one| is_new(one)).map(|(_, cursor)| *cursor).collect()
+        journal.iter().filter(|entry| is_new(entry)).map(|(_, cursor)| *cursor).collect()
     };
-    // A clock that is set back holds up nothing.
+    // A clock that is set back hides no entry.
     assert_eq!(new(Start::after(&entry(5, "c"))), "def");
     assert_eq!(new(Start::after(&entry(5, "d"))), "ef");
     assert_eq!(new(Start::after(&entry(7, "e"))), "f");
     assert_eq!(new(Start::at(5)), "bcdef");
-    // It was read long before that time.
+    // The last stored entry is no longer in the output.
     assert_eq!(new(Start::after(&entry(0, "z"))), "abcdef");
 }
 
 #[test]
-fn entries_are_read_whatever_their_bytes() {
+fn entries_with_any_bytes_are_read() {
     let field = Scope::User.journal_field();
     let entry = |message: &str| {
         let line = printed("a@x.service", 1_795_535_042_123_456, "s=1", message);
@@ -54,23 +54,23 @@ fn entries_are_read_whatever_their_bytes() {
     assert_eq!(Entry::read(b"no JSON", field), None);
 }
 
-/// All events by now, as `PLACEtext`.
+/// All events so far, as `INDEXtext`.
 fn events(followed: &mut FollowedJournal) -> Vec<String> {
     let mut events = Vec::new();
-    while let Some((place, event)) = followed.next().unwrap() {
+    while let Some((index, event)) = followed.next().unwrap() {
         events.push(match event {
             Event::Line(line) => {
                 let line = String::from_utf8(line).unwrap();
-                format!("{place}{}", line.rsplit_once("  ").unwrap().1)
+                format!("{index}{}", line.rsplit_once("  ").unwrap().1)
             }
-            other => format!("{place}{other:?}"),
+            other => format!("{index}{other:?}"),
         });
     }
     events
 }
 
 #[test]
-fn a_followed_journal_has_the_stored_lines_first_and_ends_with_its_profile() {
+fn a_followed_journal_starts_with_stored_lines_and_ends_with_its_profile() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::new(RootHome::new(dir.path().join("home")));
     let names = ["a", "b"].map(|name| name.parse().unwrap());
@@ -84,7 +84,7 @@ fn a_followed_journal_has_the_stored_lines_first_and_ends_with_its_profile() {
         timeouts: hermes_core::wait::Timeouts::default(),
     };
     let systemd = Systemd::new(store.root().clone(), Scope::User, setup, "".as_ref());
-    // A journalctl that prints what it is given.
+    // `cat` stands in for journalctl and prints its stdin.
     let mut cat = Command::new("cat");
     let mut child = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
@@ -94,7 +94,7 @@ fn a_followed_journal_has_the_stored_lines_first_and_ends_with_its_profile() {
 
     let unit = |name: usize| systemd.names.unit(&names[name]);
     let lines = [
-        // Before the follower began, or read already.
+        // Older than the start, or already read.
         printed(&unit(0), 4, "s0", r#""old""#),
         printed(&unit(1), 5, "s1", r#""text""#),
         printed(&unit(1), 6, "s2", r#""one""#),
@@ -105,7 +105,7 @@ fn a_followed_journal_has_the_stored_lines_first_and_ends_with_its_profile() {
         let mut fds = [PollFd::new(&followed.pipe, PollFlags::IN)];
         rustix::event::poll(&mut fds, None).unwrap();
     };
-    // One write of less than a pipe holds is read at once.
+    // One write that fits into the pipe's buffer is read at once.
     input.write_all((lines.join("\n") + "\n{\"__CURSOR\":").as_bytes()).unwrap();
     await_pipe(&followed);
     assert_eq!(events(&mut followed), ["1one", "0two"]);
