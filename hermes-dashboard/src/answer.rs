@@ -1,4 +1,4 @@
-//! Responses as JSON, and refusals: what a request is not answered for, with its HTTP status.
+//! JSON responses, and refusals: error responses with an HTTP status.
 
 use std::error::Error as StdError;
 
@@ -9,16 +9,16 @@ use hermes_core::driver::Class;
 use hermes_core::error_chain::chain;
 use serde::Serialize;
 
-/// A response, or why there is none.
+/// A response, or the refusal of the request.
 pub(crate) type Answer = Result<Response, Refusal>;
 
-/// `value` as a response.
+/// A response with `value` as JSON.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
     let text = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
     (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
-/// A refused request: a status, and as the body the object that commands print of an error.
+/// An error response. Its body is the object that commands print for an error with `--json`.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: StatusCode,
@@ -27,12 +27,12 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal of the dashboard's own.
+    /// A refusal by the dashboard itself.
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self::of(status, &Class::Failed, message.into())
     }
 
-    /// The refusal of a request that makes no sense.
+    /// The refusal of an invalid request.
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::of(status_of(&Class::Usage), &Class::Usage, message.into())
     }
@@ -79,7 +79,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// The HTTP status of a class of failures.
+/// The HTTP status of a class of errors.
 fn status_of(class: &Class) -> StatusCode {
     match class {
         Class::Usage => StatusCode::BAD_REQUEST,
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_class_of_an_error_decides_the_status_and_the_code() {
+    fn status_and_code_follow_the_error_class() {
         let profile = ProfileName::default_profile();
         let failed = |error| hermes::Error::from(ManagerError::of("stop it", error));
         for (error, expected) in [
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_is_what_commands_print_of_an_error() {
+    fn the_body_is_the_error_object_of_commands() {
         let refusal = Refusal::invalid("no").because(std::fmt::Error).with_hint("ask again");
         let body = serde_json::to_value(&refusal.body).unwrap();
         let expected = serde_json::json!({

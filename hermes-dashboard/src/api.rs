@@ -1,4 +1,4 @@
-//! The API: reading and acting, as the JSON that commands print with `--json`.
+//! The HTTP API: reads and changes gateways. Its JSON is that of commands with `--json`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,35 +27,35 @@ use crate::limits::{Action, Refused};
 use crate::shared::Shared;
 use crate::sse::{self, ALIVE, HEARTBEAT};
 
-/// The description of the API, for programs.
+/// The OpenAPI description.
 pub(crate) const OPENAPI: &str = include_str!("assets/openapi.json");
 
-/// How many lines of a log are served if the request names no number, and at most.
-const LINES: usize = 500;
-const MOST_LINES: usize = 10_000;
+/// The lines of a log that are served by default, and at most.
+const DEFAULT_LINES: usize = 500;
+const MAX_LINES: usize = 10_000;
 
 type SharedState = State<Arc<Shared>>;
 
-fn named(name: &str) -> Result<ProfileName, Refusal> {
+fn parse_name(name: &str) -> Result<ProfileName, Refusal> {
     Ok(name.parse().map_err(hermes::Error::Name)?)
 }
 
-fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
+fn parse_body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
     serde_json::from_slice(bytes)
-        .map_err(|error| Refusal::invalid("the request makes no sense").because(error))
+        .map_err(|error| Refusal::invalid("invalid request body").because(error))
 }
 
-/// What every other path answers.
-pub(crate) async fn nothing() -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "there is nothing at this address")
+/// Answers every other path.
+pub(crate) async fn not_found() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "no such path")
 }
 
-/// The description of the API.
+/// Answers with the OpenAPI description.
 pub(crate) async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-/// All gateways.
+/// Answers with the status of all gateways.
 pub(crate) async fn list(State(shared): SharedState) -> Answer {
     let _place = shared.limits.to_read().await;
     let all = shared.blocking(|hermes| gateway_view::all(&hermes.reachable()?)).await?;
@@ -63,9 +63,9 @@ pub(crate) async fn list(State(shared): SharedState) -> Answer {
     Ok(json(StatusCode::OK, &all))
 }
 
-/// One of them.
+/// Answers with the status of one gateway.
 pub(crate) async fn show(State(shared): SharedState, Path(name): Path<String>) -> Answer {
-    let name = named(&name)?;
+    let name = parse_name(&name)?;
     let _place = shared.limits.to_read().await;
     let gateway_view = shared.blocking(move |hermes| {
         hermes.store().get(&name)?;
@@ -74,50 +74,50 @@ pub(crate) async fn show(State(shared): SharedState, Path(name): Path<String>) -
     Ok(json(StatusCode::OK, &gateway_view.await?))
 }
 
-/// All gateways, and then each that changes.
+/// Streams the status of all gateways, then of each gateway that changes.
 pub(crate) async fn events(State(shared): SharedState) -> Answer {
     let place = shared.limits.to_listen().ok_or_else(too_many_listeners)?;
     let (first, feed) = shared.state_hub.listen();
-    let begun = (shared, first, feed, place);
-    let stream = stream::unfold(begun, |(shared, mut first, mut feed, place)| async move {
-        let news = match first.take() {
+    let state = (shared, first, feed, place);
+    let stream = stream::unfold(state, |(shared, mut first, mut feed, place)| async move {
+        let event = match first.take() {
             Some(first) => first,
             None => match tokio::time::timeout(HEARTBEAT, feed.recv()).await {
                 Err(_) => ALIVE,
-                Ok(Ok(news)) => news,
+                Ok(Ok(event)) => event,
                 Ok(Err(RecvError::Closed)) => return None,
                 Ok(Err(RecvError::Lagged(_))) => {
-                    let (all, anew) = shared.state_hub.again();
-                    feed = anew;
-                    all
+                    let (snapshot, new_feed) = shared.state_hub.listen_again();
+                    feed = new_feed;
+                    snapshot
                 }
             },
         };
-        Some((Ok::<_, std::io::Error>(news), (shared, None, feed, place)))
+        Some((Ok::<_, std::io::Error>(event), (shared, None, feed, place)))
     });
     Ok(sse::response(Body::from_stream(stream)))
 }
 
 fn too_many_listeners() -> Refusal {
-    Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many listen already")
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many listeners")
 }
 
-/// The last lines of a gateway's log; with `follow`, those to come, too.
+/// Answers with the last lines of a gateway's log; with `follow`, streams them and new lines.
 pub(crate) async fn log(
     State(shared): SharedState,
     Path(name): Path<String>,
-    Query(asked): Query<HashMap<String, String>>,
+    Query(query): Query<HashMap<String, String>>,
 ) -> Answer {
-    let name = named(&name)?;
-    let last = match asked.get("lines").map(|lines| lines.parse::<usize>()) {
-        None => LINES,
-        Some(Ok(lines)) => lines.min(MOST_LINES),
-        Some(Err(error)) => return Err(Refusal::invalid("`lines` is no number").because(error)),
+    let name = parse_name(&name)?;
+    let last = match query.get("lines").map(|lines| lines.parse::<usize>()) {
+        None => DEFAULT_LINES,
+        Some(Ok(lines)) => lines.min(MAX_LINES),
+        Some(Err(error)) => return Err(Refusal::invalid("`lines` is not a number").because(error)),
     };
-    let there = name.clone();
-    shared.blocking(move |hermes| Ok(hermes.store().get(&there).map(drop)?)).await?;
+    let profile = name.clone();
+    shared.blocking(move |hermes| Ok(hermes.store().get(&profile).map(drop)?)).await?;
     let profiles = [name.clone()];
-    if asked.contains_key("follow") {
+    if query.contains_key("follow") {
         let place = shared.limits.to_follow().ok_or_else(too_many_listeners)?;
         let log = shared
             .blocking(move |hermes| Ok(hermes.with_logs(|logs| logs.follow(&profiles, last))?))
@@ -134,17 +134,17 @@ pub(crate) async fn log(
     Ok(json(StatusCode::OK, &lines.await?))
 }
 
-/// Starts a gateway, and answers once it is ready.
+/// Starts a gateway and answers once it is ready.
 pub(crate) async fn start(state: SharedState, name: Path<String>) -> Answer {
     change(state, name, |services, name| services.start(name)).await
 }
 
-/// Stops a gateway.
+/// Stops a gateway and answers once it is down.
 pub(crate) async fn stop(state: SharedState, name: Path<String>) -> Answer {
     change(state, name, |services, name| services.stop(name)).await
 }
 
-/// Stops one and starts it again.
+/// Restarts a gateway and answers once it is ready.
 pub(crate) async fn restart(state: SharedState, name: Path<String>) -> Answer {
     change(state, name, |services, name| services.restart(name)).await
 }
@@ -154,7 +154,7 @@ async fn change(
     Path(name): Path<String>,
     change: fn(&Supervisor, &ProfileName) -> Result<Status, ManagerError>,
 ) -> Answer {
-    let name = named(&name)?;
+    let name = parse_name(&name)?;
     act(&shared, &name.clone(), StatusCode::OK, move |hermes| {
         let status = change(&hermes.reachable()?, &name)?;
         Ok(StatusView::from(status))
@@ -171,12 +171,12 @@ struct New {
     start: bool,
 }
 
-/// Makes a profile, and starts its gateway if that was asked for.
+/// Creates a profile, and starts its gateway if requested.
 pub(crate) async fn create(State(shared): SharedState, bytes: Bytes) -> Answer {
-    let New { name, port, start } = body(&bytes)?;
-    let name = named(&name)?;
+    let New { name, port, start } = parse_body(&bytes)?;
+    let name = parse_name(&name)?;
     if port == Some(0) {
-        return Err(Refusal::invalid("0 is no port"));
+        return Err(Refusal::invalid("invalid port 0"));
     }
     act(&shared, &name.clone(), StatusCode::CREATED, move |hermes| {
         let supervisor = hermes.supervisor()?;
@@ -198,16 +198,16 @@ struct Removal {
     keep_logs: bool,
 }
 
-/// Removes a profile with all that is in it, if its name is given once more.
+/// Deletes a profile with all its files, if `confirm` is its name.
 pub(crate) async fn remove(
     State(shared): SharedState,
     Path(name): Path<String>,
     bytes: Bytes,
 ) -> Answer {
-    let name = named(&name)?;
-    let Removal { confirm, keep_logs } = body(&bytes)?;
+    let name = parse_name(&name)?;
+    let Removal { confirm, keep_logs } = parse_body(&bytes)?;
     if confirm != name.as_str() {
-        return Err(Refusal::invalid(format!("nothing was deleted: that is not `{name}`")));
+        return Err(Refusal::invalid(format!("nothing was deleted: `confirm` is not `{name}`")));
     }
     act(&shared, &name.clone(), StatusCode::OK, move |hermes| {
         hermes.supervisor()?.delete_profile(&name, keep_logs)?;
@@ -216,37 +216,37 @@ pub(crate) async fn remove(
     .await
 }
 
-/// Does what changes a profile, within the limits, and answers with its outcome.
+/// Runs an action on a profile within the limits, and answers with its result.
 async fn act<T: Serialize + Send + 'static>(
     shared: &Arc<Shared>,
     name: &ProfileName,
     done: StatusCode,
     work: impl FnOnce(&Hermes) -> Result<T, hermes::Error> + Send + 'static,
 ) -> Answer {
-    let action = shared.limits.begin(name).map_err(|refused| not_now(name, &refused))?;
+    let action = shared.limits.begin(name).map_err(|refused| refusal(name, &refused))?;
     let place = shared.limits.to_act().await;
-    let watched = shared.clone();
+    let hub = shared.clone();
     let result = shared.blocking(move |hermes| {
-        let ends: (Action, _) = (action, place);
+        let permits: (Action, _) = (action, place);
         let result = work(hermes);
-        drop(ends);
-        // No backend announces everything that an action changes.
-        watched.state_hub.wake();
+        drop(permits);
+        // No backend announces every change that an action makes.
+        hub.state_hub.wake();
         result
     });
     Ok(json(done, &result.await?))
 }
 
-fn not_now(name: &ProfileName, refused: &Refused) -> Refusal {
+fn refusal(name: &ProfileName, refused: &Refused) -> Refusal {
     match refused {
         Refused::Busy => {
-            let message = format!("something is being done to `{name}` already");
+            let message = format!("another action on `{name}` is in progress");
             Refusal::new(StatusCode::CONFLICT, message)
         }
         Refused::TooMany(wait) => {
             let seconds = wait.as_secs() + 1;
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too much was asked for at once")
-                .with_hint(format!("ask again in {seconds} s"))
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many requests")
+                .with_hint(format!("retry in {seconds} s"))
                 .with_header(header::RETRY_AFTER, HeaderValue::from(seconds))
         }
     }

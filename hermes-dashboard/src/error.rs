@@ -1,4 +1,4 @@
-//! Why the dashboard can't be served, and whether another try can help.
+//! Errors of the dashboard, and which of them a restart can't fix.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,40 +7,39 @@ use hermes_core::home::env;
 use hermes_core::listeners;
 use thiserror::Error;
 
-/// Why the dashboard can't be served. What a request is refused for is no error of this type: the client is
-/// sent it.
+/// Why the dashboard can't be served. Errors of a request are sent to the client instead.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DashboardError {
-    /// `HERMES_DASHBOARD_PORT` is not the number of a port.
-    #[error("`{value}` is no value of {}", env::DASHBOARD_PORT)]
+    /// `HERMES_DASHBOARD_PORT` is not a port number.
+    #[error("invalid value `{value}` for {}", env::DASHBOARD_PORT)]
     Port {
         /// The value.
         value: String,
     },
     /// The origin is not a scheme and an authority.
-    #[error("`{value}` is no origin")]
+    #[error("invalid origin `{value}`")]
     Origin {
         /// The value.
         value: String,
     },
     /// The token can't be created.
-    #[error("failed to make the dashboard's token in `{}`", path.display())]
+    #[error("failed to create the dashboard's token in `{}`", path.display())]
     MakeToken {
-        /// Its file.
+        /// The token's file.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
     /// The token can't be used.
-    #[error("the dashboard's token in `{}` is of no use", path.display())]
+    #[error("failed to use the dashboard's token in `{}`", path.display())]
     Token {
-        /// Its file.
+        /// The token's file.
         path: PathBuf,
         /// Why.
         source: UnusableToken,
     },
-    /// The system refused what the dashboard needs before it listens.
+    /// A system call failed before the dashboard listened.
     #[error("failed to prepare the dashboard")]
     Prepare {
         /// Why.
@@ -57,12 +56,12 @@ pub enum DashboardError {
         source: io::Error,
     },
     /// The thread that observes the gateways did not start.
-    #[error("failed to start watching")]
+    #[error("failed to start the watcher thread")]
     Watch {
         /// Why.
         source: io::Error,
     },
-    /// The system refused something else.
+    /// Another system call failed.
     #[error("the dashboard failed")]
     Serve {
         /// Why.
@@ -81,29 +80,29 @@ pub enum UnusableToken {
     #[error("it is not a file")]
     NotAFile,
     /// Other users may read or write it.
-    #[error("others may use it: its mode is {mode:04o} and not 0600")]
+    #[error("other users have access: its mode is {mode:04o}, not 0600")]
     OpenToOthers {
         /// Its mode.
         mode: u32,
     },
     /// It belongs to another user.
-    #[error("it belongs to uid {owner} and not to {me}")]
+    #[error("it belongs to uid {owner}, not to {me}")]
     Foreign {
         /// Its owner.
         owner: u32,
         /// The user of this process.
         me: u32,
     },
-    /// It is short enough to be guessed, or not text.
-    #[error("it is not {shortest} letters and digits or more")]
+    /// It is too short to be secure, or has other characters.
+    #[error("it must have at least {shortest} printable ASCII characters, without spaces")]
     Weak {
-        /// The length of the shortest token.
+        /// The minimum length.
         shortest: usize,
     },
 }
 
 impl DashboardError {
-    /// Whether another try can't help until somebody changes something.
+    /// Whether a restart fails again until the user changes something.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Port { .. } | Self::Origin { .. } | Self::Token { .. } => true,
@@ -115,14 +114,16 @@ impl DashboardError {
         }
     }
 
-    /// What the user can do about it, where that is known.
+    /// What the user can do about it, if known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Port { .. } => Some("it is the number of a port"),
-            Self::Origin { .. } => Some("it is like https://hermes.example or http://box:8080"),
-            Self::Token { .. } => Some("remove the file, and the next start makes another"),
+            Self::Port { .. } => Some("use a port number"),
+            Self::Origin { .. } => {
+                Some("use an origin like https://hermes.example or http://box:8080")
+            }
+            Self::Token { .. } => Some("remove the file; the next start creates another"),
             Self::Listen { .. } => Some(
-                "--host and --port, or HERMES_DASHBOARD_HOST and HERMES_DASHBOARD_PORT, name another place",
+                "--host and --port, or HERMES_DASHBOARD_HOST and HERMES_DASHBOARD_PORT, set another address",
             ),
             Self::MakeToken { .. }
             | Self::Prepare { .. }

@@ -1,4 +1,4 @@
-//! A gateway's log as a stream of events, for one listener.
+//! Streams a gateway's log to one listener, as events.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -17,23 +17,23 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::sse::{self, ALIVE, HEARTBEAT};
 
-/// How many lines are sent at once.
+/// The most lines in one event.
 const LINES: usize = 500;
 
-/// A log that is followed, for as long as somebody listens.
+/// A followed log and its listener.
 struct Followed {
     name: ProfileName,
     log: Box<dyn Follow>,
     zone: TimeZone,
-    /// Whether anything was sent. The beginning is worth an event, be it without a line.
+    /// Whether anything was sent. The stream starts at once with a comment if there is no line yet.
     begun: bool,
-    /// Whether the profile is gone, and the stream ends.
+    /// Whether the profile was deleted or renamed, which ends the stream.
     ended: bool,
     shutdown: Arc<OwnedFd>,
     _place: OwnedSemaphorePermit,
 }
 
-/// The events of `log`, the log of `name`, until the profile is deleted or renamed. `shutdown` ends it, too.
+/// The events of `log`, the log of `name`, until the profile is deleted or renamed. `shutdown` ends the stream, too.
 pub(crate) fn body(
     name: ProfileName,
     log: Box<dyn Follow>,
@@ -44,31 +44,31 @@ pub(crate) fn body(
     let (begun, ended) = (false, false);
     let followed = Followed { name, log, zone, begun, ended, shutdown, _place: place };
     Body::from_stream(stream::try_unfold(followed, |mut followed| async {
-        // Where one may block. A listener that goes away is noticed at the next heartbeat.
+        // On a thread that may block. The next heartbeat detects that a listener has gone.
         let next = tokio::task::spawn_blocking(move || (followed.next(), followed));
-        let (news, followed) = next.await.map_err(io::Error::other)?;
-        news.map(|news| news.map(|news| (news, followed)))
+        let (event, followed) = next.await.map_err(io::Error::other)?;
+        event.map(|event| event.map(|event| (event, followed)))
     }))
 }
 
 impl Followed {
-    /// The next piece to send; `None` at the end. Blocks until there is one, or for a heartbeat.
+    /// The next bytes to send; `None` at the end. Blocks until there are some, at most until the heartbeat.
     fn next(&mut self) -> io::Result<Option<Bytes>> {
         let heartbeat = Instant::now() + HEARTBEAT;
         loop {
-            let news = self.news()?;
-            if !news.is_empty() {
+            let event = self.new_lines()?;
+            if !event.is_empty() {
                 self.begun = true;
-                return Ok(Some(news));
+                return Ok(Some(event));
             }
             if self.ended {
                 return Ok(None);
             }
-            let left = heartbeat.saturating_duration_since(Instant::now());
-            if left.is_zero() || !std::mem::replace(&mut self.begun, true) {
+            let remaining = heartbeat.saturating_duration_since(Instant::now());
+            if remaining.is_zero() || !std::mem::replace(&mut self.begun, true) {
                 return Ok(Some(ALIVE));
             }
-            let pause = self.log.max_wait().map_or(left, |wait| wait.min(left));
+            let pause = self.log.max_wait().map_or(remaining, |wait| wait.min(remaining));
             let pause = Timespec::try_from(pause).ok();
             let mut fds = vec![PollFd::new(&self.shutdown, PollFlags::IN)];
             let log = self.log.fds().into_iter();
@@ -81,8 +81,8 @@ impl Followed {
         }
     }
 
-    /// The new lines, as an event of the stream; empty if there are none.
-    fn news(&mut self) -> io::Result<Bytes> {
+    /// The new lines as an event; empty if there are none.
+    fn new_lines(&mut self) -> io::Result<Bytes> {
         let mut lines = Vec::new();
         while lines.len() < LINES && !self.ended {
             let Some((_, event)) = self.log.next().map_err(io::Error::other)? else { break };

@@ -1,4 +1,4 @@
-//! What is served of a gateway: what `hermes gateway status --json` prints, and when it died.
+//! A gateway in the API: the JSON of `hermes gateway status --json`, and the times of its deaths.
 
 use hermes::view::{ErrorView, StatusView};
 use hermes_core::manager::ManagerError;
@@ -6,24 +6,24 @@ use hermes_core::{ProfileName, ServiceManager, Status, Supervisor};
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// A gateway, or why its status can't be read.
+/// A gateway, or the error of reading its status.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(crate) enum GatewayView {
-    Seen(Box<Seen>),
+    Readable(Box<Readable>),
     Unreadable(ErrorView),
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Seen {
+pub(crate) struct Readable {
     #[serde(flatten)]
     view: StatusView,
-    /// When it died in the last hour.
+    /// The times of its deaths in the last hour.
     died: Vec<Timestamp>,
 }
 
 impl GatewayView {
-    /// The gateway of `name` now; `None` if there is no such profile.
+    /// The current view of the gateway; `None` if there is no such profile.
     pub(crate) fn of(services: &Supervisor, name: &ProfileName) -> Option<Self> {
         Self::new(services, name, services.status(name))
     }
@@ -34,7 +34,7 @@ impl GatewayView {
         status: Result<Status, ManagerError>,
     ) -> Option<Self> {
         match status {
-            Ok(status) => Some(Self::Seen(Box::new(Seen {
+            Ok(status) => Some(Self::Readable(Box::new(Readable {
                 view: StatusView::from(status),
                 died: services.recent_deaths(name).unwrap_or_default(),
             }))),
@@ -46,10 +46,10 @@ impl GatewayView {
         }
     }
 
-    /// Whether nothing but the time has changed.
+    /// Whether both views are equal, apart from the uptime.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Seen(one), Self::Seen(two)) => {
+            (Self::Readable(one), Self::Readable(two)) => {
                 one.view.status == two.view.status && one.died == two.died
             }
             (Self::Unreadable(one), Self::Unreadable(two)) => one == two,
@@ -59,13 +59,13 @@ impl GatewayView {
 
     #[cfg(test)]
     pub(crate) fn seen(status: Status) -> Self {
-        Self::Seen(Box::new(Seen { view: StatusView::from(status), died: Vec::new() }))
+        Self::Readable(Box::new(Readable { view: StatusView::from(status), died: Vec::new() }))
     }
 
-    /// The status, if it could be read.
+    /// The status, unless reading it failed.
     pub(crate) fn view(&self) -> Option<&StatusView> {
         match self {
-            Self::Seen(seen) => Some(&seen.view),
+            Self::Readable(readable) => Some(&readable.view),
             Self::Unreadable(_) => None,
         }
     }

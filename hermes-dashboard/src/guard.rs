@@ -1,10 +1,11 @@
-//! The gates that every request passes, and the headers that every response carries.
+//! The checks of every request, and the security headers of every response.
 //!
-//! - **Host**: an address, `localhost`, the name that it listens on, or the origin's: a name of somebody
-//!   else's that leads here (DNS rebinding) is refused.
-//! - **Origin**: a page of another origin gets nothing done, and reads nothing, since no answer allows it to.
-//! - **Token**: in `Authorization: Bearer`, for everything but the page itself. No cookie: those are sent
-//!   to every port of a host, and on other ports of this one are the gateways.
+//! - **Host**: must be an IP address, `localhost`, the name that the server listens on, or the host of the
+//!   configured origin. Any other name could be an attacker's that resolves to this host (DNS rebinding).
+//! - **Origin**: requests from pages of another origin are refused, and no response allows such a page to
+//!   read it.
+//! - **Token**: in `Authorization: Bearer`, for every path except the page itself. A cookie would not do:
+//!   browsers send it to all ports of a host, and other ports belong to the gateways.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::answer::Refusal;
 use crate::place::Place;
 use crate::{page, token};
 
-/// Scripts, styles and answers of its own, and nothing else: nothing inline, no frame around it.
+/// Only scripts, styles and responses of this server; nothing inline, and no frames.
 const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                        connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 const HEADERS: [(HeaderName, &str); 7] = [
@@ -32,7 +33,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// The gates.
+/// The checks of every request.
 pub(crate) struct Guard {
     token: String,
     host: String,
@@ -40,20 +41,20 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// The gates of what listens at `place`, for those who know `token`.
+    /// The checks for a server that listens at `place` and accepts `token`.
     pub(crate) fn new(token: String, place: &Place) -> Self {
         Self { token, host: place.host.clone(), origin: place.origin.clone() }
     }
 
-    /// Why a request is refused, if it is.
-    fn objection(&self, headers: &HeaderMap, needs_token: bool) -> Option<Refusal> {
+    /// The refusal of a request; `None` if it is allowed.
+    fn refusal(&self, headers: &HeaderMap, needs_token: bool) -> Option<Refusal> {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let Some(host) = text(header::HOST).filter(|host| self.is_ours(host)) else {
             let refusal = Refusal::new(
                 StatusCode::MISDIRECTED_REQUEST,
-                "this is not the host that was asked for",
+                "this server does not serve the host in the Host header",
             );
-            let hint = "open it by its address, or name its origin with --origin";
+            let hint = "use the server's IP address, or set its origin with --origin";
             return Some(refusal.with_hint(hint));
         };
         if !needs_token {
@@ -69,11 +70,11 @@ impl Guard {
         if from_elsewhere {
             return Some(Refusal::new(
                 StatusCode::FORBIDDEN,
-                "a page of another origin may not ask",
+                "requests from other origins are refused",
             ));
         }
-        let given = text(header::AUTHORIZATION).and_then(|given| given.strip_prefix("Bearer "));
-        if !given.is_some_and(|given| token::is_same(given, &self.token)) {
+        let bearer = text(header::AUTHORIZATION).and_then(|given| given.strip_prefix("Bearer "));
+        if !bearer.is_some_and(|given| token::is_same(given, &self.token)) {
             let refusal = Refusal::new(StatusCode::UNAUTHORIZED, "the token is missing or wrong")
                 .with_hint("it is in `dashboard.token` in the root home")
                 .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -82,28 +83,28 @@ impl Guard {
         None
     }
 
-    /// Whether it is this server that a `Host` header names.
+    /// Whether a `Host` header names this server.
     fn is_ours(&self, text: &str) -> bool {
         let Ok(authority) = text.parse::<Authority>() else { return false };
         let name = authority.host().to_ascii_lowercase();
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         let is_address = bare.parse::<Ipv4Addr>().is_ok() || bare.parse::<Ipv6Addr>().is_ok();
-        let of_origin = self.origin.as_deref().and_then(|origin| origin.split_once("://"));
+        let host_of_origin = self.origin.as_deref().and_then(|origin| origin.split_once("://"));
         is_address
             || name == "localhost"
             || name == self.host.to_ascii_lowercase()
-            || of_origin.is_some_and(|(_, ours)| text.eq_ignore_ascii_case(ours))
+            || host_of_origin.is_some_and(|(_, ours)| text.eq_ignore_ascii_case(ours))
     }
 }
 
-/// Lets a request through, or refuses it.
+/// Runs an allowed request, or answers with its refusal.
 pub(crate) async fn check(
     State(guard): State<Arc<Guard>>,
     request: Request,
     next: Next,
 ) -> Response {
     let needs_token = !page::is_open(request.uri().path());
-    let mut response = match guard.objection(request.headers(), needs_token) {
+    let mut response = match guard.refusal(request.headers(), needs_token) {
         Some(refusal) => refusal.into_response(),
         None => next.run(request).await.into_response(),
     };
@@ -122,16 +123,16 @@ mod tests {
         Guard::new(token.to_owned(), &Place { host, port: 0, origin })
     }
 
-    fn asked(guard: &Guard, headers: &[(&'static str, &str)]) -> u16 {
+    fn status(guard: &Guard, headers: &[(&'static str, &str)]) -> u16 {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
-        let refusal = guard.objection(&headers.collect(), true);
+        let refusal = guard.refusal(&headers.collect(), true);
         refusal.map_or(200, |refusal| refusal.status().as_u16())
     }
 
     #[test]
-    fn a_name_of_somebody_elses_that_leads_here_is_refused() {
+    fn foreign_host_names_are_refused() {
         let guard = guard("t", "box", Some("https://hermes.example:444"));
         for host in [
             "127.0.0.1:9119",
@@ -142,7 +143,7 @@ mod tests {
             "hermes.example:444",
         ] {
             assert_eq!(
-                asked(&guard, &[("host", host), ("authorization", "Bearer t")]),
+                status(&guard, &[("host", host), ("authorization", "Bearer t")]),
                 200,
                 "{host}"
             );
@@ -156,48 +157,48 @@ mod tests {
             "a b",
         ] {
             assert_eq!(
-                asked(&guard, &[("host", host), ("authorization", "Bearer t")]),
+                status(&guard, &[("host", host), ("authorization", "Bearer t")]),
                 421,
                 "{host}"
             );
         }
-        assert_eq!(asked(&guard, &[("authorization", "Bearer t")]), 421);
+        assert_eq!(status(&guard, &[("authorization", "Bearer t")]), 421);
     }
 
     #[test]
-    fn only_its_own_pages_and_the_origin_named_may_ask() {
+    fn only_its_own_origins_are_allowed() {
         let guard = guard("t", "127.0.0.1", Some("https://hermes.example"));
-        let asked = |name, value| {
+        let status_with = |name, value| {
             let own = [("host", "127.0.0.1:9119"), ("authorization", "Bearer t"), (name, value)];
-            asked(&guard, &own)
+            status(&guard, &own)
         };
-        assert_eq!(asked("origin", "http://127.0.0.1:9119"), 200);
-        assert_eq!(asked("origin", "https://hermes.example"), 200);
-        assert_eq!(asked("sec-fetch-site", "same-origin"), 200);
+        assert_eq!(status_with("origin", "http://127.0.0.1:9119"), 200);
+        assert_eq!(status_with("origin", "https://hermes.example"), 200);
+        assert_eq!(status_with("sec-fetch-site", "same-origin"), 200);
         for origin in
             ["http://127.0.0.1:8642", "http://localhost:9119", "null", "http://evil.example"]
         {
-            assert_eq!(asked("origin", origin), 403, "{origin}");
+            assert_eq!(status_with("origin", origin), 403, "{origin}");
         }
-        // The same host on another port is the same site, and a gateway's.
+        // Another port of the same host is the same site, but may be a gateway.
         for site in ["same-site", "cross-site"] {
-            assert_eq!(asked("sec-fetch-site", site), 403, "{site}");
+            assert_eq!(status_with("sec-fetch-site", site), 403, "{site}");
         }
     }
 
     #[test]
-    fn nothing_but_the_whole_token_will_do() {
+    fn only_the_exact_token_is_accepted() {
         let guard = guard("secret", "127.0.0.1", None);
-        let asked = |given: Option<&str>| {
+        let status_with = |given: Option<&str>| {
             let given = given.map(|given| ("authorization", given));
-            asked(&guard, &[("host", "localhost")].into_iter().chain(given).collect::<Vec<_>>())
+            status(&guard, &[("host", "localhost")].into_iter().chain(given).collect::<Vec<_>>())
         };
-        assert_eq!(asked(Some("Bearer secret")), 200);
+        assert_eq!(status_with(Some("Bearer secret")), 200);
         for wrong in
             ["Bearer secre", "Bearer secrets", "Bearer ", "secret", "Basic secret", "bearer secret"]
         {
-            assert_eq!(asked(Some(wrong)), 401, "{wrong}");
+            assert_eq!(status_with(Some(wrong)), 401, "{wrong}");
         }
-        assert_eq!(asked(None), 401);
+        assert_eq!(status_with(None), 401);
     }
 }

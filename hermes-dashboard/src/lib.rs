@@ -1,36 +1,36 @@
-//! The dashboard: one page, an HTTP API and metrics of all gateways. It decides nothing: it calls what the
-//! commands call, through the facade [`hermes`], and answers with the JSON that they print.
+//! The dashboard: a page, an HTTP API and metrics of all gateways. It calls the same functions of the facade
+//! [`hermes`] as the commands, and answers with the same JSON.
 //!
-//! | path | what is served | to whom |
+//! | path | content | access |
 //! |---|---|---|
-//! | `/`, its scripts and styles | the page, which is part of the program and holds no user's data | everybody |
-//! | `/api/v1/…` | status, logs and events, and starting, stopping, creating and deleting | who has the token |
-//! | `/metrics` | the gateways in numbers, for Prometheus | who has the token |
+//! | `/`, its scripts and styles | the page, which is part of the program and holds no user's data | public |
+//! | `/api/v1/…` | status, logs and events, and starting, stopping, creating and deleting | with the token |
+//! | `/metrics` | metrics of the gateways, for Prometheus | with the token |
 //!
-//! Every request passes three gates in `guard`: `Host` must name this server (DNS rebinding), `Origin` must
-//! be the dashboard's own (pages of other origins), and `Authorization` must carry the token. The token is
-//! made at the first start, in a file that only its owner can read.
+//! `guard` checks every request: `Host` must name this server (DNS rebinding), `Origin` must
+//! be the dashboard's own (against pages of other origins), and `Authorization` must have the token. The first
+//! start creates the token, in a file that only its owner can read.
 //!
-//! The gateways are observed only while somebody listens or a backend announces a change.
+//! The gateways are observed only while a client listens, or when a backend announces a change.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `place` | the address to listen on, from options and environment variables |
 //! | `error` | why the dashboard can't be served |
 //! | `token` | creates and reads the token |
-//! | `server` | which path answers what; listening, and the end |
-//! | `guard` | the three gates, and the headers of every response |
+//! | `server` | the routes, listening and shutting down |
+//! | `guard` | the checks of every request, and the headers of every response |
 //! | `page` | the page and its parts |
-//! | `api` | reading and acting, as JSON |
-//! | `answer` | a JSON response, and a refusal with its HTTP status |
+//! | `api` | the HTTP API |
+//! | `answer` | JSON responses, and error responses |
 //! | `sse` | the format of event streams |
 //! | `follow` | a log as an event stream |
-//! | `metrics` | the gateways in numbers |
-//! | `limits` | how many requests are served at once, and how often |
-//! | `gateway_view` | what is served of one gateway |
-//! | `shared` | what all requests share |
-//! | `state_hub` | the last observation of all gateways, and the listeners that are sent its changes |
-//! | `watcher` | the one thread that observes the gateways for all listeners |
+//! | `metrics` | metrics of the gateways |
+//! | `limits` | limits on concurrent requests and on their rate |
+//! | `gateway_view` | a gateway in the API |
+//! | `shared` | state that all requests share |
+//! | `state_hub` | the last observation of all gateways, and the listeners for changes |
+//! | `watcher` | the thread that observes the gateways for all listeners |
 
 mod answer;
 mod api;
@@ -70,8 +70,8 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// Prepares the dashboard of the gateways of `hermes`, to be served at `place`. Creates the token in the root
-    /// home if there is none, and nothing else: no supervisor has to answer, neither now nor later.
+    /// Prepares the dashboard of the gateways of `hermes`, to be served at `place`. Creates the token in the
+    /// root home if there is none. Needs no running supervisor, neither now nor later.
     pub fn open(hermes: &Hermes, place: Place) -> Result<Self, DashboardError> {
         let token_path = hermes.root().dashboard_token();
         let (token, is_new) = token::read_or_make(&token_path)?;
@@ -86,13 +86,13 @@ impl Dashboard {
         })
     }
 
-    /// The token, if it was created just now: its owner is to see it once. It must not be logged.
+    /// The token, if [`open`](Self::open) created it, to be shown once. It must not be logged.
     pub fn new_token(&self) -> Option<&str> {
         self.new_token.as_deref()
     }
 
-    /// Serves until a signal asks for the end (SIGTERM, SIGINT), and some seconds at most after that.
-    /// Reports its address and its end through the crate `log`, never its token.
+    /// Serves until SIGTERM or SIGINT, and then for a few seconds at most. Logs the address and the end
+    /// through the crate `log`, never the token.
     pub fn serve(self) -> Result<(), DashboardError> {
         let Self { shared, guard, place, token_path, .. } = self;
         server::serve(&shared, guard, &place, &token_path)?;

@@ -1,4 +1,4 @@
-//! How much is done at once, and how often.
+//! Limits on concurrent requests, and on the rate of actions.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,23 +7,23 @@ use std::time::{Duration, Instant};
 use hermes_core::ProfileName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many actions may come one right after the other, and how long it takes for another to be free.
+/// The burst of actions that is allowed, and the interval that allows one more.
 const BURST: u32 = 60;
 const EVERY: Duration = Duration::from_millis(500);
-/// How many gateways are worked on at once, as by the commands.
+/// Concurrent actions, as in the commands.
 const ACTIONS: usize = 8;
-/// How many look at all gateways, or read a log, at once.
+/// Concurrent requests that read all gateways or a log.
 const READERS: usize = 4;
-/// How many may listen for changes, and as many again follow a log.
+/// Listeners for changes, and also followers of logs.
 const LISTENERS: usize = 64;
 
-/// What is left.
+/// The available capacity.
 pub(crate) struct Limits {
     actions: Arc<Semaphore>,
     readers: Arc<Semaphore>,
     listeners: Arc<Semaphore>,
     followers: Arc<Semaphore>,
-    /// When the next action could be free if all of them were taken: a bucket that leaks.
+    /// A leaky bucket: the time when the whole burst is available again.
     full_at: Mutex<Option<Instant>>,
     busy: Arc<Mutex<BTreeSet<ProfileName>>>,
 }
@@ -42,16 +42,16 @@ impl Default for Limits {
     }
 }
 
-/// Why an action may not begin.
+/// Why an action was refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// Another one on the same profile has not ended.
+    /// Another action on the profile is in progress.
     Busy,
-    /// There were too many; the next may come after this.
+    /// The burst is used up; the next action is allowed after this time.
     TooMany(Duration),
 }
 
-/// An action that may begin; it ends with this value.
+/// Permission for an action on a profile. Dropping it ends the action.
 pub(crate) struct Action {
     name: ProfileName,
     busy: Arc<Mutex<BTreeSet<ProfileName>>>,
@@ -64,7 +64,7 @@ impl Drop for Action {
 }
 
 impl Limits {
-    /// Begins an action on a profile, of which there is one at a time.
+    /// Begins an action on a profile. Only one at a time is allowed.
     pub(crate) fn begin(&self, name: &ProfileName) -> Result<Action, Refused> {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if busy.contains(name) {
@@ -75,7 +75,7 @@ impl Limits {
         Ok(Action { name: name.clone(), busy: self.busy.clone() })
     }
 
-    /// Takes one of the actions that are free, or says when there is one.
+    /// Takes one action from the bucket, or returns the time until one is available.
     fn take(&self, now: Instant) -> Result<(), Duration> {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         let level = full_at.map_or(now, |at| at.max(now));
@@ -87,22 +87,22 @@ impl Limits {
         Ok(())
     }
 
-    /// Waits for a place among those that act.
+    /// Waits for a permit to act.
     pub(crate) async fn to_act(&self) -> Option<OwnedSemaphorePermit> {
         self.actions.clone().acquire_owned().await.ok()
     }
 
-    /// Waits for a place among those that read.
+    /// Waits for a permit to read.
     pub(crate) async fn to_read(&self) -> Option<OwnedSemaphorePermit> {
         self.readers.clone().acquire_owned().await.ok()
     }
 
-    /// A place among those that listen, if there is one.
+    /// A permit to listen, if one is available.
     pub(crate) fn to_listen(&self) -> Option<OwnedSemaphorePermit> {
         self.listeners.clone().try_acquire_owned().ok()
     }
 
-    /// A place among those that follow a log, if there is one.
+    /// A permit to follow a log, if one is available.
     pub(crate) fn to_follow(&self) -> Option<OwnedSemaphorePermit> {
         self.followers.clone().try_acquire_owned().ok()
     }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_free_and_then_one_at_a_time() {
+    fn after_a_burst_actions_are_rate_limited() {
         let limits = Limits::default();
         let now = Instant::now();
         assert!((0..BURST).all(|_| limits.take(now).is_ok()));
@@ -121,12 +121,12 @@ mod tests {
         assert_eq!(limits.take(now + EVERY), Ok(()));
         assert_eq!(limits.take(now + EVERY), Err(EVERY));
         let later = now + EVERY * (BURST + 100);
-        assert!((0..BURST).all(|_| limits.take(later).is_ok()), "it does not save up more");
+        assert!((0..BURST).all(|_| limits.take(later).is_ok()), "the burst is not exceeded");
         assert!(limits.take(later).is_err());
     }
 
     #[test]
-    fn a_profile_is_worked_on_by_one_at_a_time() {
+    fn actions_on_a_profile_exclude_each_other() {
         let limits = Limits::default();
         let [a, b] = ["a", "b"].map(|name| name.parse::<ProfileName>().unwrap());
         let action = limits.begin(&a).ok();

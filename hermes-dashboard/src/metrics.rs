@@ -1,4 +1,4 @@
-//! `GET /metrics`: the gateways in numbers for Prometheus, in its text format (OpenMetrics 1.0).
+//! `GET /metrics`: metrics of the gateways for Prometheus, in OpenMetrics 1.0 text.
 
 use std::sync::Arc;
 
@@ -26,20 +26,20 @@ struct ProfileLabel {
     profile: String,
 }
 
-/// All gateways in numbers.
+/// Answers with the metrics of all gateways.
 pub(crate) async fn answer(State(shared): State<Arc<Shared>>) -> Answer {
     let _place = shared.limits.to_read().await;
-    let seen = shared.blocking(|hermes| {
+    let observed = shared.blocking(|hermes| {
         let services = hermes.reachable()?;
-        // Only a tree of s6 has a boot of ours.
+        // Only the s6 backend has a boot duration.
         let boot = services.boot_duration().ok().flatten();
         Ok((gateway_view::all(&services)?, boot))
     });
-    let (all, boot) = seen.await?;
+    let (all, boot) = observed.await?;
     let all = all.iter().map(|(_, gateway_view)| gateway_view);
     let text = text(all, &shared.state_hub, boot.map(|took| took.as_secs_f64()));
     let text = text.map_err(|error| {
-        Refusal::new(StatusCode::CONFLICT, "failed to write down the metrics").because(error)
+        Refusal::new(StatusCode::CONFLICT, "failed to encode the metrics").because(error)
     })?;
     Ok(([(header::CONTENT_TYPE, KIND)], text).into_response())
 }
@@ -54,30 +54,30 @@ fn text<'a>(
     let restarts = Family::<ProfileLabel, Counter>::default();
     for view in views.filter_map(GatewayView::view) {
         let status = &view.status;
-        let whose = ProfileLabel { profile: status.profile.to_string() };
-        up.get_or_create(&whose).set(view.healthy.into());
-        wanted.get_or_create(&whose).set(view.wanted.into());
-        parked.get_or_create(&whose).set((status.state == GatewayState::Parked).into());
-        deaths.get_or_create(&whose).set(status.deaths.into());
-        restarts.get_or_create(&whose).inc_by(state_hub.restarts(&status.profile));
+        let label = ProfileLabel { profile: status.profile.to_string() };
+        up.get_or_create(&label).set(view.healthy.into());
+        wanted.get_or_create(&label).set(view.wanted.into());
+        parked.get_or_create(&label).set((status.state == GatewayState::Parked).into());
+        deaths.get_or_create(&label).set(status.deaths.into());
+        restarts.get_or_create(&label).inc_by(state_hub.restarts(&status.profile));
         if let Some(seconds) = view.uptime_seconds {
-            uptime.get_or_create(&whose).set(seconds);
+            uptime.get_or_create(&label).set(seconds);
         }
     }
     let mut registry = Registry::with_prefix("hermes");
     let mut gauge = |name: &str, help: &str, family| registry.register(name, help, family);
-    gauge("gateway_up", "Whether the gateway is up, and ready if it says so", up);
-    gauge("gateway_wanted", "Whether the operator wants it up", wanted);
-    gauge("gateway_parked", "Whether it is down since starting it again would not help", parked);
-    gauge("gateway_deaths_last_hour", "How often it died in the last hour unasked", deaths);
-    let help = "For how long its process has run";
+    gauge("gateway_up", "Whether the gateway is up, and ready if it reports readiness", up);
+    gauge("gateway_wanted", "Whether the intent is running, or can't be read", wanted);
+    gauge("gateway_parked", "Whether it is down because a restart would not help", parked);
+    gauge("gateway_deaths_last_hour", "Unexpected deaths in the last hour", deaths);
+    let help = "Time since the start of its process";
     registry.register_with_unit("gateway_uptime", help, Unit::Seconds, uptime);
-    let help = "How often it was seen with a new process since the dashboard was started";
+    let help = "Changes of its process since the start of the dashboard";
     registry.register("gateway_restarts", help, restarts);
     if let Some(boot) = boot {
         let gauge = Gauge::<f64, AtomicU64>::default();
         gauge.set(boot);
-        let help = "How long the first boot of the supervision tree took";
+        let help = "Duration of the first boot of the supervision tree";
         registry.register_with_unit("boot_duration", help, Unit::Seconds, gauge);
     }
     let mut text = String::new();
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_alert_is_about_the_gateways_that_the_commands_report() {
+    fn alerts_match_the_missing_gateways() {
         let name = ProfileName::default_profile();
         for state in GatewayState::ALL {
             for intent in [Some(Intent::Running), Some(Intent::Stopped), None] {
@@ -101,7 +101,7 @@ mod tests {
                 let text = text([&view].into_iter(), &StateHub::new().unwrap(), None).unwrap();
                 let is_set = |metric: &str| {
                     let line = format!("hermes_gateway_{metric}{{profile=\"default\"}} 1");
-                    text.lines().any(|told| told == line)
+                    text.lines().any(|other| other == line)
                 };
                 let alert = is_set("wanted") && !is_set("up");
                 assert_eq!(alert, status.is_missing(), "{state} {intent:?}");

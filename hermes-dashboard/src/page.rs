@@ -1,4 +1,4 @@
-//! The page and its parts: static assets without user data, served without the token.
+//! The page and its assets: static files without user data, served without the token.
 
 use axum::Router;
 use axum::http::header;
@@ -6,10 +6,10 @@ use axum::routing::get;
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// The path of a part, its media type and its text.
-type Part = (&'static str, &'static str, &'static str);
+/// The path of an asset, its media type and its text.
+type Asset = (&'static str, &'static str, &'static str);
 
-const PARTS: [Part; 10] = [
+const ASSETS: [Asset; 10] = [
     ("/", "text/html; charset=utf-8", include_str!("assets/index.html")),
     ("/style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
     ("/icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
@@ -24,12 +24,12 @@ const PARTS: [Part; 10] = [
 
 /// Whether `path` is served without the token.
 pub(crate) fn is_open(path: &str) -> bool {
-    PARTS.iter().any(|(of_part, ..)| *of_part == path)
+    ASSETS.iter().any(|(asset, ..)| *asset == path)
 }
 
-/// Serves the parts.
+/// Routes of the assets.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    PARTS.into_iter().fold(Router::new(), |router, (path, kind, text)| {
+    ASSETS.into_iter().fold(Router::new(), |router, (path, kind, text)| {
         router.route(path, get(move || async move { ([(header::CONTENT_TYPE, kind)], text) }))
     })
 }

@@ -1,26 +1,26 @@
-//! Where the dashboard listens, and where browsers find it.
+//! The address that the dashboard listens on, and its public origin.
 
 use axum::http::Uri;
 use hermes_core::home::env;
 
 use crate::error::DashboardError;
 
-/// The defaults.
+/// The default address.
 const HOST: &str = "127.0.0.1";
 const PORT: u16 = 9119;
 
-/// Where the dashboard listens, and where browsers find it.
+/// The address that the dashboard listens on, and its public origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// The origin of a proxy in front of it.
+    /// The origin of a reverse proxy.
     pub(crate) origin: Option<String>,
 }
 
 impl Place {
     /// These values, else those of `HERMES_DASHBOARD_HOST`, `HERMES_DASHBOARD_PORT` and
-    /// `HERMES_DASHBOARD_ORIGIN`, else 127.0.0.1, 9119 and no origin. The port 0 is any that is free.
+    /// `HERMES_DASHBOARD_ORIGIN`, else 127.0.0.1, 9119 and no origin. Port 0 is any free port.
     pub fn new(
         host: Option<String>,
         port: Option<u16>,
@@ -38,7 +38,7 @@ impl Place {
     }
 }
 
-/// An origin as browsers write it.
+/// The origin in the form that browsers send.
 fn normalized(text: String) -> Result<String, DashboardError> {
     let uri = text.parse::<Uri>().ok();
     let parts = uri.as_ref().and_then(|uri| {
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_scheme_and_authority_alone() {
+    fn an_origin_is_a_scheme_and_an_authority() {
         let origin = |text: &str| normalized(text.to_owned()).ok();
         assert_eq!(origin("https://Hermes.example/").as_deref(), Some("https://hermes.example"));
         assert_eq!(origin("http://box:8080").as_deref(), Some("http://box:8080"));

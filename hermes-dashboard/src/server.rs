@@ -1,4 +1,4 @@
-//! Which path answers what; listening, and its end.
+//! The routes of the server, listening and shutting down.
 
 use std::future::IntoFuture;
 use std::io;
@@ -20,17 +20,17 @@ use crate::place::Place;
 use crate::shared::Shared;
 use crate::{api, metrics, page, watcher};
 
-/// How long requests may go on once a signal has asked for the end. Streams never end by themselves.
+/// How long requests may continue after SIGTERM or SIGINT. Streams never end by themselves.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How long what was begun may go on after that.
+/// How long blocking work may continue after that.
 const LAST: Duration = Duration::from_secs(5);
-/// More than the largest body that makes sense.
+/// Larger than any valid body.
 const LARGEST_BODY: usize = 4 << 10;
 
-/// A method and a path, and what answers.
+/// A method, a path and its handler.
 type Route = (&'static str, &'static str, MethodRouter<Arc<Shared>>);
 
-/// All routes but those of the page. `openapi.json` describes them, and a test holds the two together.
+/// All routes except those of the page. A test checks that `openapi.json` describes exactly these.
 fn routes() -> Vec<Route> {
     vec![
         ("get", "/api/v1/openapi.json", get(api::openapi)),
@@ -50,14 +50,13 @@ fn routes() -> Vec<Route> {
 fn router(shared: &Arc<Shared>, guard: Guard) -> Router {
     let api = routes().into_iter().fold(Router::new(), |all, (_, path, of)| all.route(path, of));
     api.merge(page::router())
-        .fallback(api::nothing)
+        .fallback(api::not_found)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
         .with_state(shared.clone())
 }
 
-/// Serves at `place` until a signal asks for the end. Reports the address, and that the token is at
-/// `token_path`, once it listens.
+/// Serves at `place` until SIGTERM or SIGINT. Logs the address and `token_path` once it listens.
 pub(crate) fn serve(
     shared: &Arc<Shared>,
     guard: Guard,
@@ -68,7 +67,7 @@ pub(crate) fn serve(
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let served = runtime.block_on(async {
-        // Before it is ready, so that no signal after that finds it deaf.
+        // Before the server reports that it listens, so that no later signal is lost.
         let end = end_signals::register(&end_signals::SERVER).map_err(failed)?;
         let end = pipe::Receiver::from_owned_fd(end).map_err(failed)?;
         let listener =
@@ -80,9 +79,9 @@ pub(crate) fn serve(
         let token = token_path.display();
         log::info!("the dashboard is at http://{at}/; its token is in `{token}`");
         if !at.ip().is_loopback() {
-            log::warn!("it can be reached from other machines, and what is sent is not encrypted");
+            log::warn!("the dashboard can be reached from other machines, without encryption");
         }
-        // What is live is small, and late if it waits for more.
+        // Events are small; Nagle's algorithm would delay them.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let (ends, ended) = tokio::sync::oneshot::channel::<()>();
         let served =
@@ -94,7 +93,7 @@ pub(crate) fn serve(
         tokio::select! {
             served = &mut served => served.map_err(failed),
             _ = ended => {
-                // It fails only where it was told so already.
+                // Fails only if the eventfd is already readable.
                 let _ = rustix::io::write(&shared.shutdown, &1_u64.to_ne_bytes());
                 match tokio::time::timeout(DRAIN, &mut served).await {
                     Ok(served) => served.map_err(failed),
@@ -114,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_route_is_described_and_no_other() {
+    fn openapi_describes_exactly_the_routes() {
         let openapi: serde_json::Value = serde_json::from_str(api::OPENAPI).unwrap();
         let paths = openapi["paths"].as_object().unwrap();
         let described: BTreeSet<_> = paths
@@ -125,7 +124,7 @@ mod tests {
             })
             .collect();
         let routes = routes();
-        let there = routes.iter().map(|(method, path, _)| ((*method).into(), (*path).into()));
-        assert_eq!(described, there.collect());
+        let served = routes.iter().map(|(method, path, _)| ((*method).into(), (*path).into()));
+        assert_eq!(described, served.collect());
     }
 }

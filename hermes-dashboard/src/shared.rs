@@ -1,4 +1,4 @@
-//! What all requests share.
+//! State that all requests share.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,12 +12,12 @@ use crate::answer::Refusal;
 use crate::limits::Limits;
 use crate::state_hub::StateHub;
 
-/// What all requests share.
+/// State that all requests share.
 pub(crate) struct Shared {
     hermes: Hermes,
     pub(crate) limits: Limits,
     pub(crate) state_hub: StateHub,
-    /// Becomes readable when the end has begun, for threads that block.
+    /// Readable once the server shuts down; wakes threads that block.
     pub(crate) shutdown: Arc<OwnedFd>,
 }
 
@@ -32,12 +32,12 @@ impl Shared {
         })
     }
 
-    /// Home and backend now: trees come and go.
+    /// The home and backend, detected anew: a supervision tree may have started or ended.
     pub(crate) fn hermes(&self) -> Result<Hermes, hermes::Error> {
         self.hermes.again()
     }
 
-    /// Does `work`, which may block, on a thread for that. It goes on if the client has gone.
+    /// Runs `work` on a thread that may block. `work` completes even if the client disconnects.
     pub(crate) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Hermes) -> Result<T, hermes::Error> + Send + 'static,
@@ -45,7 +45,9 @@ impl Shared {
         let this = self.clone();
         match tokio::task::spawn_blocking(move || work(&this.hermes()?)).await {
             Ok(done) => Ok(done?),
-            Err(error) => Err(Refusal::new(StatusCode::CONFLICT, "failed to do it").because(error)),
+            Err(error) => {
+                Err(Refusal::new(StatusCode::CONFLICT, "the request failed").because(error))
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The last observation of all gateways, and the listeners that are sent its changes.
+//! The last observation of all gateways, and the listeners for its changes.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,127 +14,131 @@ use tokio::sync::broadcast::{self, Receiver};
 use crate::gateway_view::GatewayView;
 use crate::sse::event;
 
-/// How many events a listener may be behind before it is sent everything anew.
-const BEHIND: usize = 256;
+/// The events that are queued for a slow listener before it gets a new snapshot.
+const QUEUE: usize = 256;
 
 /// The last observation, and its listeners.
 pub(crate) struct StateHub {
-    seen: Mutex<Seen>,
+    observation: Mutex<Observation>,
     feed: broadcast::Sender<Bytes>,
     /// Wakes the watcher.
     wake: OwnedFd,
 }
 
 #[derive(Default)]
-struct Seen {
+struct Observation {
     views: BTreeMap<ProfileName, GatewayView>,
     /// Why the gateways can't be observed.
     problem: Option<ErrorView>,
-    /// How often a gateway was seen with another process than before.
+    /// How often the process of a gateway changed.
     restarts: BTreeMap<ProfileName, u64>,
-    /// The last process of each.
+    /// The last process of each gateway.
     pids: BTreeMap<ProfileName, u32>,
-    /// Whether anybody has looked.
-    looked: bool,
+    /// Whether the gateways were ever observed.
+    has_observed: bool,
 }
 
 impl StateHub {
-    /// One without an observation and without listeners.
+    /// A hub without an observation or listeners.
     pub(crate) fn new() -> io::Result<Self> {
         let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { seen: Mutex::default(), feed: broadcast::Sender::new(BEHIND), wake })
+        Ok(Self { observation: Mutex::default(), feed: broadcast::Sender::new(QUEUE), wake })
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn observation(&self) -> MutexGuard<'_, Observation> {
+        self.observation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last observation, if there is one, and every change from then on.
     pub(crate) fn listen(&self) -> (Option<Bytes>, Receiver<Bytes>) {
-        let seen = self.seen();
+        let observation = self.observation();
         let feed = self.feed.subscribe();
-        // Nobody looked while nobody listened.
+        // The observation may be old: without listeners nothing is observed.
         self.wake();
-        (seen.looked.then(|| snapshot(&seen)), feed)
+        (observation.has_observed.then(|| snapshot(&observation)), feed)
     }
 
-    /// Everything anew, for a listener that is behind.
-    pub(crate) fn again(&self) -> (Bytes, Receiver<Bytes>) {
-        let seen = self.seen();
-        (snapshot(&seen), self.feed.subscribe())
+    /// A new snapshot and feed, for a listener that was too slow.
+    pub(crate) fn listen_again(&self) -> (Bytes, Receiver<Bytes>) {
+        let observation = self.observation();
+        (snapshot(&observation), self.feed.subscribe())
     }
 
-    /// Whether anybody listens.
+    /// Whether there are listeners.
     pub(crate) fn is_watched(&self) -> bool {
         self.feed.receiver_count() > 0
     }
 
-    /// Has the watcher look again.
+    /// Makes the watcher observe all gateways.
     pub(crate) fn wake(&self) {
-        // It fails only where it was woken so often that it is awake.
+        // Fails only if the counter is full, and then the watcher is woken anyway.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 
-    /// What becomes readable when the watcher is to look.
+    /// Readable once the watcher must observe all gateways.
     pub(crate) fn wake_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
 
-    /// Takes in that the watcher was woken; whether it was.
+    /// Resets the wake-up; returns whether there was one.
     pub(crate) fn was_woken(&self) -> bool {
         rustix::io::read(&self.wake, &mut [0; 8]).is_ok()
     }
 
-    /// Records all that was seen, or why nothing was.
+    /// Records the gateways, or why they can't be observed, and sends the changes.
     pub(crate) fn record_all(&self, all: Result<Vec<(ProfileName, GatewayView)>, ErrorView>) {
-        let mut seen = self.seen();
-        let first = !std::mem::replace(&mut seen.looked, true);
+        let mut observation = self.observation();
+        let first = !std::mem::replace(&mut observation.has_observed, true);
         match all {
             Ok(all) => {
-                let had_problem = seen.problem.take().is_some();
+                let had_problem = observation.problem.take().is_some();
                 let all: BTreeMap<_, _> = all.into_iter().collect();
-                let gone = seen.views.keys().filter(|name| !all.contains_key(*name));
+                let gone = observation.views.keys().filter(|name| !all.contains_key(*name));
                 let gone: Vec<_> = gone.cloned().collect();
                 if first || had_problem {
-                    all.into_iter()
-                        .for_each(|(name, gateway_view)| drop(seen.put(name, Some(gateway_view))));
-                    gone.into_iter().for_each(|name| drop(seen.put(name, None)));
-                    self.tell(snapshot(&seen));
+                    all.into_iter().for_each(|(name, gateway_view)| {
+                        drop(observation.put(name, Some(gateway_view)))
+                    });
+                    gone.into_iter().for_each(|name| drop(observation.put(name, None)));
+                    self.send(snapshot(&observation));
                     return;
                 }
                 let all = all.into_iter().map(|(name, gateway_view)| (name, Some(gateway_view)));
                 for (name, gateway_view) in all.chain(gone.into_iter().map(|name| (name, None))) {
-                    seen.put(name, gateway_view).into_iter().for_each(|news| self.tell(news));
+                    observation
+                        .put(name, gateway_view)
+                        .into_iter()
+                        .for_each(|event| self.send(event));
                 }
             }
             Err(problem) => {
-                let old = seen.problem.replace(problem);
-                if first || old != seen.problem {
-                    self.tell(snapshot(&seen));
+                let old = observation.problem.replace(problem);
+                if first || old != observation.problem {
+                    self.send(snapshot(&observation));
                 }
             }
         }
     }
 
-    /// Records what was seen of one, `None` if it is gone.
+    /// Records one gateway, `None` if it is gone, and sends the change.
     pub(crate) fn record(&self, name: ProfileName, gateway_view: Option<GatewayView>) {
-        let mut seen = self.seen();
-        seen.put(name, gateway_view).into_iter().for_each(|news| self.tell(news));
+        let mut observation = self.observation();
+        observation.put(name, gateway_view).into_iter().for_each(|event| self.send(event));
     }
 
-    /// How often a gateway was started again since the dashboard was.
+    /// How often a gateway's process changed since the start of the dashboard.
     pub(crate) fn restarts(&self, name: &ProfileName) -> u64 {
-        self.seen().restarts.get(name).copied().unwrap_or_default()
+        self.observation().restarts.get(name).copied().unwrap_or_default()
     }
 
-    fn tell(&self, news: Bytes) {
-        // Nobody may listen.
-        let _ = self.feed.send(news);
+    fn send(&self, event: Bytes) {
+        // Fails if there are no listeners.
+        let _ = self.feed.send(event);
     }
 }
 
-impl Seen {
-    /// Takes in what was seen of one; what is to be told of it, if anything.
+impl Observation {
+    /// Records one gateway; returns the event for listeners if it changed.
     fn put(&mut self, name: ProfileName, gateway_view: Option<GatewayView>) -> Option<Bytes> {
         let Some(gateway_view) = gateway_view else {
             self.pids.remove(&name);
@@ -148,20 +152,20 @@ impl Seen {
             *self.restarts.entry(name.clone()).or_default() += 1;
         }
         let is_same = self.views.get(&name).is_some_and(|old| old.is_same(&gateway_view));
-        let news = (!is_same).then(|| event("gateway", &gateway_view));
+        let changed = (!is_same).then(|| event("gateway", &gateway_view));
         self.views.insert(name, gateway_view);
-        news
+        changed
     }
 }
 
-fn snapshot(seen: &Seen) -> Bytes {
-    let gateways: Vec<_> = seen.views.values().collect();
+fn snapshot(observation: &Observation) -> Bytes {
+    let gateways: Vec<_> = observation.views.values().collect();
     event(
         "snapshot",
         &serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "gateways": gateways,
-            "problem": seen.problem,
+            "problem": observation.problem,
         }),
     )
 }

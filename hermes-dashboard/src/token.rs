@@ -1,4 +1,4 @@
-//! The token: the secret that every request but those for the page carries. It is created once, in a file
+//! The token: the secret in every request, except those for the page. The first start creates it, in a file
 //! that only its owner can read.
 
 use std::fs::OpenOptions;
@@ -12,30 +12,30 @@ use rustix::fs::OFlags;
 
 use crate::error::{DashboardError, UnusableToken};
 
-/// How many random bytes one has.
+/// The random bytes of a new token.
 const BYTES: usize = 32;
-/// Shorter ones could be guessed.
-const SHORTEST: usize = 32;
+/// The minimum length; shorter tokens could be guessed.
+const MIN_LENGTH: usize = 32;
 const MODE: u32 = 0o600;
 
-/// The token in the file at `path`, and whether it was created just now. One that others may read, or could
-/// guess, is refused.
+/// The token in the file at `path`, and whether this call created it. A token that other users may read, or
+/// that is too short, is an error.
 pub(crate) fn read_or_make(path: &Path) -> Result<(String, bool), DashboardError> {
     let failed = |source| DashboardError::MakeToken { path: path.to_owned(), source };
     if let Some(home) = path.parent() {
         fs::create_dir_all(home).map_err(failed)?;
     }
-    let fresh = fresh().map_err(failed)?;
+    let new_token = random_token().map_err(failed)?;
     let made =
-        fsutil::create_durably(path, format!("{fresh}\n").as_bytes(), MODE).map_err(failed)?;
+        fsutil::create_durably(path, format!("{new_token}\n").as_bytes(), MODE).map_err(failed)?;
     if made {
-        return Ok((fresh, true));
+        return Ok((new_token, true));
     }
     let unusable = |source| DashboardError::Token { path: path.to_owned(), source };
     Ok((read(path).map_err(unusable)?, false))
 }
 
-fn fresh() -> io::Result<String> {
+fn random_token() -> io::Result<String> {
     let mut bytes = [0_u8; BYTES];
     fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -59,13 +59,13 @@ fn read(path: &Path) -> Result<String, UnusableToken> {
     let mut text = String::new();
     file.take(4096).read_to_string(&mut text)?;
     let token = text.trim_ascii();
-    if token.len() < SHORTEST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(UnusableToken::Weak { shortest: SHORTEST });
+    if token.len() < MIN_LENGTH || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(UnusableToken::Weak { shortest: MIN_LENGTH });
     }
     Ok(token.to_owned())
 }
 
-/// Whether two texts are the same, in a time that does not depend on where they differ.
+/// Compares two texts in constant time.
 pub(crate) fn is_same(one: &str, other: &str) -> bool {
     let differ = |all: u8, (a, b): (u8, u8)| std::hint::black_box(all | (a ^ b));
     one.len() == other.len() && one.bytes().zip(other.bytes()).fold(0, differ) == 0
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_made_once_for_its_owner_alone() {
+    fn the_token_is_created_once_for_its_owner() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("home/dashboard.token");
         let (token, new) = read_or_make(&path).unwrap();
@@ -90,10 +90,10 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_read_or_guess_is_refused_for_good() {
+    fn unsafe_tokens_are_permanent_errors() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("dashboard.token");
-        let good = "0".repeat(SHORTEST);
+        let good = "0".repeat(MIN_LENGTH);
         for (text, mode, fits) in [
             (good.as_str(), 0o600, true),
             (good.as_str(), 0o400, true),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_same_is_the_same() {
+    fn comparison_is_exact() {
         assert!(is_same("abc", "abc"));
         for other in ["abd", "ab", "abcd", "", "xbc"] {
             assert!(!is_same("abc", other), "{other}");

@@ -1,7 +1,7 @@
-//! The one thread that observes the gateways, for all listeners.
+//! The thread that observes the gateways for all listeners.
 //!
-//! s6 announces which gateways changed, and the thread observes those. What nothing announces (a supervisor
-//! that was killed, an orphan), and any other backend, it polls for as long as somebody listens.
+//! The s6 backend announces which gateways changed, and the thread observes those. While there are listeners it
+//! also polls, for other backends and for changes that s6 does not announce (a killed supervisor, an orphan).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::error::DashboardError;
 use crate::gateway_view::{self, GatewayView};
 use crate::shared::Shared;
 
-/// How often all gateways are observed where a backend announces changes, and where none does.
+/// The polling interval if the backend announces changes, and if it does not.
 const ANNOUNCED: Duration = Duration::from_secs(10);
 const UNANNOUNCED: Duration = Duration::from_secs(3);
 
-/// Starts the thread, which lives as long as the process.
+/// Starts the thread, which runs until the process ends.
 pub(crate) fn start(shared: &Arc<Shared>) -> Result<(), DashboardError> {
     let shared = shared.clone();
     let thread = std::thread::Builder::new().name("watcher".to_owned());
@@ -34,26 +34,26 @@ struct Watcher {
 
 impl Watcher {
     fn run(mut self) {
-        self.look_at_all();
+        self.observe_all();
         loop {
             let woken = self.wait();
-            let told = match self.changes.as_mut().map(|changes| changes.take()) {
-                Some(Ok(told)) => told,
+            let changed = match self.changes.as_mut().map(|changes| changes.take()) {
+                Some(Ok(changed)) => changed,
                 Some(Err(_)) => {
                     self.changes = None;
                     Changed { all: true, ..Changed::default() }
                 }
                 None => Changed::default(),
             };
-            if woken || told.all {
-                self.look_at_all();
+            if woken || changed.all {
+                self.observe_all();
             } else {
-                self.look_at(&told);
+                self.observe(&changed);
             }
         }
     }
 
-    /// Blocks until there may be something to see; whether that is more than was told.
+    /// Blocks until there may be a change; returns whether all gateways must be observed.
     fn wait(&self) -> bool {
         let state_hub = &self.shared.state_hub;
         let changes = self.changes.as_ref().map(|changes| changes.fd());
@@ -69,29 +69,29 @@ impl Watcher {
         state_hub.was_woken() || ready == Ok(0)
     }
 
-    fn look_at_all(&mut self) {
-        let seen = self.shared.hermes().and_then(|hermes| {
+    fn observe_all(&mut self) {
+        let observed = self.shared.hermes().and_then(|hermes| {
             let services = hermes.reachable()?;
             self.watch(&services);
             gateway_view::all(&services)
         });
-        if seen.is_err() {
-            // Another tree may come, on another scan directory.
+        if observed.is_err() {
+            // Another supervision tree may start, with another scan directory.
             self.changes = None;
         }
-        self.shared.state_hub.record_all(seen.map_err(ErrorView::from));
+        self.shared.state_hub.record_all(observed.map_err(ErrorView::from));
     }
 
-    fn look_at(&mut self, told: &Changed) {
+    fn observe(&mut self, changed: &Changed) {
         let services = self.shared.hermes().and_then(|hermes| hermes.reachable());
-        let Ok(services) = services else { return self.look_at_all() };
-        for name in &told.profiles {
+        let Ok(services) = services else { return self.observe_all() };
+        for name in &changed.profiles {
             let gateway_view = GatewayView::of(&services, name);
             self.shared.state_hub.record(name.clone(), gateway_view);
         }
     }
 
-    /// Watches for changes, where the backend can be watched.
+    /// Subscribes to the changes that the backend announces, if it does.
     fn watch(&mut self, supervisor: &Supervisor) {
         if self.changes.is_none() {
             let changes = supervisor.driver().changes(supervisor.store());

@@ -304,13 +304,17 @@ fn permanent_faults_are_exit_78() {
     let env = TestEnv::new();
     let on = |port: &str| env.hermes(["dashboard", "--port", port]);
     let named = env.hermes(["dashboard"]).env("HERMES_DASHBOARD_PORT", "http");
-    refuses(named, 78, "`http` is no value of HERMES_DASHBOARD_PORT");
-    refuses(env.hermes(["dashboard", "--origin", "hermes.example"]), 78, "is no origin");
+    refuses(named, 78, "invalid value `http` for HERMES_DASHBOARD_PORT");
+    refuses(
+        env.hermes(["dashboard", "--origin", "hermes.example"]),
+        78,
+        "invalid origin `hermes.example`",
+    );
     let token = env.home().join("dashboard.token");
     env.write(&token, &"0".repeat(64));
     chmod(&token, 0o644);
     for host in ["127.0.0.1", "0.0.0.0"] {
-        refuses(on("0").env("HERMES_DASHBOARD_HOST", host), 78, "others may use it");
+        refuses(on("0").env("HERMES_DASHBOARD_HOST", host), 78, "other users have access");
     }
     chmod(&token, 0o600);
     // Somebody else's port may become free.

@@ -1,9 +1,9 @@
-// The two dialogs, and what is told in passing.
+// The dialogs to create and delete a profile, and toasts.
 
 import { ask } from "./server.js";
 import { element, quoting } from "./words.js";
 
-/** Wires a dialog: `read` makes a request of its form, `done` is told what came of it. */
+/** Wires a dialog: `read` turns its form into a request, `done` gets the response. */
 function wire(dialog, read, done) {
   const form = dialog.querySelector("form");
   const go = form.querySelector("[value=do]");
@@ -33,7 +33,7 @@ function wire(dialog, read, done) {
   };
 }
 
-/** The dialog that makes a profile. */
+/** The dialog to create a profile. */
 export function creation(done) {
   return wire(document.getElementById("create"), ({ name, port, start }) => ({
     method: "POST",
@@ -42,32 +42,33 @@ export function creation(done) {
   }), done);
 }
 
-/** The dialog that removes one, once its name was typed. */
+/** The dialog to delete a profile, which requires its typed name. */
 export function removal(done) {
   const dialog = document.getElementById("delete");
   const typed = dialog.querySelector("[name=name]");
   const go = dialog.querySelector("[value=do]");
-  let wanted = "";
+  let expected = "";
   typed.addEventListener("input", () => {
-    go.disabled = typed.value !== wanted;
+    go.disabled = typed.value !== expected;
   });
   const show = wire(dialog, ({ name, keep }) => ({
     method: "DELETE",
-    path: `profiles/${encodeURIComponent(wanted)}`,
+    path: `profiles/${encodeURIComponent(expected)}`,
     body: { confirm: name.value, keep_logs: keep.checked },
   }), done);
   return (name) => {
-    wanted = name;
+    expected = name;
     dialog.querySelector("h2").textContent = `Delete ${name}?`;
-    dialog.querySelector(".ask").textContent = `Type ${name} to go on`;
+    dialog.querySelector(".ask").textContent = `Type ${name} to confirm`;
     show();
     go.disabled = true;
   };
 }
 
-const SHORT = 5000;
+/** How long a toast without an error stays, in milliseconds. */
+const DISMISS_AFTER = 5000;
 
-/** Tells something in passing; what went wrong stays until it was read. */
+/** Shows a toast; one with an error stays until the user dismisses it. */
 export function toast(text, error) {
   const toasts = document.getElementById("toasts");
   const made = element("div", error ? "toast wrong" : "toast");
@@ -80,7 +81,7 @@ export function toast(text, error) {
   close.addEventListener("click", () => made.remove());
   made.append(close);
   if (error) made.setAttribute("role", "alert");
-  else setTimeout(() => made.remove(), SHORT);
+  else setTimeout(() => made.remove(), DISMISS_AFTER);
   toasts.append(made);
   while (toasts.children.length > 4) toasts.firstElementChild.remove();
 }

@@ -1,10 +1,10 @@
-// The panel of one gateway: what is known of it, and its log as it goes on.
+// The panel of one gateway: its details, and its log, which is followed.
 
 import { stream, Refused } from "./server.js";
 import { offer } from "./table.js";
-import { duration, element, exit, moment, next, say, visible, why } from "./words.js";
+import { duration, element, exit, moment, next, reasonOf, setText, visible } from "./words.js";
 
-/** How many lines are kept; older ones are in `hermes gateway logs`. */
+/** The lines that are kept; `hermes gateway logs` prints older ones. */
 const KEEP = 3000;
 
 export class Panel {
@@ -35,14 +35,14 @@ export class Panel {
     document.body.classList.remove("split");
   }
 
-  /** What was seen of some gateway; it may be this one. */
+  /** Updates the panel if it shows this gateway. */
   put(gateway) {
     if (gateway.profile !== this.name) return;
     this.gateway = gateway;
     this.paint();
   }
 
-  /** Something was asked of some gateway, or came to an end; it may be this one. */
+  /** An action on a gateway has begun (`verb`) or ended (null). */
   busy(name, verb) {
     if (name !== this.name) return;
     this.verb = verb;
@@ -97,13 +97,13 @@ export class Panel {
 
   paint() {
     const { state, ready, pid, since, intent, port, deaths, last_exit: last, parked } = this.gateway;
-    const told = ready === true ? ", ready" : ready === false ? ", not ready" : "";
+    const readiness = ready === true ? ", ready" : ready === false ? ", not ready" : "";
     const facts = [
-      ["State", `${state ?? "unknown"}${told}`],
+      ["State", `${state ?? "unknown"}${readiness}`],
       ["Process", pid ? String(pid) : "–"],
       ["Since", since ? moment(since) : "–"],
       ["For", since ? duration((Date.now() - new Date(since)) / 1000) : "–"],
-      ["Wanted", intent ?? "unknown"],
+      ["Intent", intent ?? "unknown"],
       ["Port", port ? String(port) : "–"],
       ["Deaths", `${deaths ?? 0} in the last hour`],
       ["Last exit", exit(last)],
@@ -113,12 +113,12 @@ export class Panel {
     facts.forEach(([key, value], index) => {
       const at = this.facts.children[index] ?? this.facts.appendChild(element("div"));
       if (!at.children.length) at.append(element("dt"), element("dd"));
-      say(at.children[0], key);
-      say(at.children[1], value);
+      setText(at.children[0], key);
+      setText(at.children[1], value);
     });
     offer(this, this.name, next(this.gateway, this.verb), Boolean(this.verb));
-    const reason = why(this.gateway);
-    say(this.reason, reason);
+    const reason = reasonOf(this.gateway);
+    setText(this.reason, reason);
     this.reason.hidden = !reason;
   }
 
@@ -143,7 +143,7 @@ export class Panel {
     }
   }
 
-  /** A stream begins with the last lines, those that were told before included. */
+  /** Clears the log: each stream starts with the last lines again. */
   begin() {
     this.lines.replaceChildren();
     this.waiting = [];
@@ -151,14 +151,14 @@ export class Panel {
   }
 
   empty() {
-    this.lines.replaceChildren(element("p", "nothing", "Nothing has been said yet."));
-    say(this.count, "");
+    this.lines.replaceChildren(element("p", "nothing", "The log is empty."));
+    setText(this.count, "");
   }
 
   take(lines) {
     if (this.held) {
       this.waiting = this.waiting.concat(lines).slice(-KEEP);
-      say(this.pause, `Go on (${this.waiting.length})`);
+      setText(this.pause, `Resume (${this.waiting.length})`);
       return;
     }
     if (this.lines.firstElementChild?.classList.contains("nothing")) this.lines.replaceChildren();
@@ -178,33 +178,33 @@ export class Panel {
     if (time) at.title = moment(time);
     const text = element("span", "", visible(missing ?? line));
     made.append(at, text);
-    made.said = text.textContent;
+    made.content = text.textContent;
     this.mark(made, this.search.value.toLowerCase());
     return made;
   }
 
-  /** Shows a line if it has what is looked for, and marks that. */
-  mark(line, wanted) {
+  /** Shows a line if it contains the search text, and marks the matches. */
+  mark(line, query) {
     const [, text] = line.children;
-    if (!line.said) return;
-    const lower = line.said.toLowerCase();
-    line.hidden = wanted !== "" && !lower.includes(wanted);
-    if (!wanted || line.hidden || lower.length !== line.said.length) {
-      if (text.childElementCount) text.textContent = line.said;
+    if (!line.content) return;
+    const lower = line.content.toLowerCase();
+    line.hidden = query !== "" && !lower.includes(query);
+    if (!query || line.hidden || lower.length !== line.content.length) {
+      if (text.childElementCount) text.textContent = line.content;
       return;
     }
     const parts = [];
     let from = 0;
-    for (let at = lower.indexOf(wanted); at !== -1; at = lower.indexOf(wanted, from)) {
-      parts.push(line.said.slice(from, at), element("mark", "", line.said.slice(at, at + wanted.length)));
-      from = at + wanted.length;
+    for (let at = lower.indexOf(query); at !== -1; at = lower.indexOf(query, from)) {
+      parts.push(line.content.slice(from, at), element("mark", "", line.content.slice(at, at + query.length)));
+      from = at + query.length;
     }
-    text.replaceChildren(...parts, line.said.slice(from));
+    text.replaceChildren(...parts, line.content.slice(from));
   }
 
   refilter() {
-    const wanted = this.search.value.toLowerCase();
-    for (const line of this.lines.children) if (line.classList.contains("line")) this.mark(line, wanted);
+    const query = this.search.value.toLowerCase();
+    for (const line of this.lines.children) if (line.classList.contains("line")) this.mark(line, query);
     this.counted();
     if (this.atEnd) this.toEnd();
   }
@@ -212,13 +212,13 @@ export class Panel {
   counted() {
     const all = this.lines.children.length;
     const shown = this.search.value ? this.lines.querySelectorAll(".line:not([hidden])").length : all;
-    say(this.count, this.search.value ? `${shown} of ${all} lines` : `${all} lines`);
+    setText(this.count, this.search.value ? `${shown} of ${all} lines` : `${all} lines`);
   }
 
   hold(held) {
     this.held = held;
     this.pause.setAttribute("aria-pressed", String(held));
-    say(this.pause, held ? "Go on" : "Pause");
+    setText(this.pause, held ? "Resume" : "Pause");
     if (held) return;
     const waiting = this.waiting;
     this.waiting = [];

@@ -1,10 +1,10 @@
-// The page: what the server tells goes into the table, and what is asked for goes to the server.
+// The page: shows the server's events in the table, and sends the user's actions to the server.
 
 import { creation, removal, toast } from "./dialogs.js";
 import { Panel } from "./log.js";
 import { ask, Refused, stream, token } from "./server.js";
 import { Table } from "./table.js";
-import { duration, element, group, say } from "./words.js";
+import { duration, element, group, setText } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 const DONE = { start: "is up", stop: "is down", restart: "is up again" };
@@ -17,7 +17,7 @@ const create = creation(({ profile, port, state }) => {
 let problem = null;
 let loaded = false;
 
-// --- what the server tells
+// --- events from the server
 
 let wake = () => {};
 
@@ -27,7 +27,7 @@ async function listen() {
     try {
       for await (const { event, data } of stream("events", ends.signal)) {
         if (event === "open") wait = 1;
-        else hear(event, data);
+        else handle(event, data);
       }
     } catch (error) {
       if (error instanceof Refused && error.status === 401) return signedOut();
@@ -38,7 +38,7 @@ async function listen() {
   }
 }
 
-function hear(event, data) {
+function handle(event, data) {
   connected(true);
   if (event === "snapshot") {
     loaded = true;
@@ -56,12 +56,12 @@ function hear(event, data) {
   }
 }
 
-/** Waits until it is time to try again, and says so. */
+/** Waits before the next attempt, and shows the remaining time. */
 async function retry(seconds) {
   connected(false);
   const since = Date.now();
-  for (let left = seconds; left > 0; left -= 1) {
-    notice(`Trying again in ${left} s.`);
+  for (let remaining = seconds; remaining > 0; remaining -= 1) {
+    notice(`Trying again in ${remaining} s.`);
     const woken = await new Promise((resolve) => {
       wake = () => resolve(true);
       setTimeout(() => resolve(false), 1000);
@@ -71,17 +71,17 @@ async function retry(seconds) {
   notice("Trying again.");
 }
 
-let seen = Date.now();
+let lastEvent = Date.now();
 
 function connected(is) {
-  if (is) seen = Date.now();
+  if (is) lastEvent = Date.now();
   const live = at("live");
   live.dataset.is = is ? "live" : "gone";
-  say(live.lastElementChild, is ? "Live" : "Not connected");
+  setText(live.lastElementChild, is ? "Live" : "Not connected");
   at("app").classList.toggle("stale", !is);
 }
 
-/** What is wrong beyond the gateways. */
+/** Shows or hides the banner about a lost connection or supervisor. */
 function notice(retrying) {
   const banner = at("banner");
   const [what, more, hint] = banner.querySelectorAll("strong, span, .hint");
@@ -89,18 +89,18 @@ function notice(retrying) {
   banner.hidden = !gone && !problem;
   at("again").hidden = !gone;
   if (gone) {
-    say(what, "The dashboard’s server does not answer.");
-    say(more, `What is shown was seen ${duration((Date.now() - seen) / 1000)} ago. ${retrying ?? ""}`);
-    say(hint, "");
+    setText(what, "The dashboard’s server does not answer.");
+    setText(more, `Last update ${duration((Date.now() - lastEvent) / 1000)} ago. ${retrying ?? ""}`);
+    setText(hint, "");
   } else if (problem) {
-    say(what, `The gateways can’t be seen: ${problem.error}.`);
-    say(more, problem.causes.join(": "));
-    say(hint, problem.hint ?? "");
+    setText(what, `The gateways’ status can’t be read: ${problem.error}.`);
+    setText(more, problem.causes.join(": "));
+    setText(hint, problem.hint ?? "");
   }
   painted();
 }
 
-// --- what is asked for
+// --- actions of the user
 
 async function act(name, verb) {
   if (table.rows.get(name)?.verb) return;
@@ -150,7 +150,7 @@ const filters = new Map(FILTERS.map(([key, title]) => {
   return [key, button];
 }));
 
-/** The table was painted: what stands around it follows. */
+/** Updates the filters, the title and the empty state after the table was painted. */
 function painted() {
   const counts = { all: 0, attention: 0, running: 0, down: 0 };
   for (const gateway of table.gateways()) {
@@ -158,7 +158,7 @@ function painted() {
     counts[group(gateway)] += 1;
   }
   for (const [key, button] of filters) {
-    say(button.lastElementChild, String(counts[key]));
+    setText(button.lastElementChild, String(counts[key]));
     button.setAttribute("aria-pressed", String(table.show.group === key));
     button.classList.toggle("some", counts[key] > 0);
   }
@@ -170,12 +170,12 @@ function painted() {
   const [heading, text, button] = empty.children;
   button.hidden = true;
   if (counts.all === 0) {
-    say(heading, "No profile yet");
-    say(text, "A profile is an agent with a home and a gateway of its own.");
+    setText(heading, "No profile yet");
+    setText(text, "A profile is an agent with its own home and gateway.");
   } else if (table.show.text || table.show.group !== "all") {
-    say(heading, table.show.group === "attention" && !table.show.text ? "All is well" : "Nothing like that");
-    say(text, table.show.group === "attention" && !table.show.text ? "Every gateway is as it should be." : "No gateway here fits what you look for.");
-    say(button, "Show all");
+    setText(heading, table.show.group === "attention" && !table.show.text ? "All is well" : "No matches");
+    setText(text, table.show.group === "attention" && !table.show.text ? "No gateway needs attention." : "No gateway matches the search and the filter.");
+    setText(button, "Show all");
     button.hidden = false;
   }
 }
@@ -214,7 +214,7 @@ function signedOut() {
 async function signIn() {
   at("sign-in").hidden = true;
   at("app").hidden = false;
-  say(at("where"), location.host);
+  setText(at("where"), location.host);
   listen();
 }
 
@@ -227,7 +227,7 @@ at("sign-in-form").addEventListener("submit", async (event) => {
     signIn();
   } catch (error) {
     token.forget();
-    say(at("sign-in-error"), error instanceof Refused ? `${error.message}.` : "The server does not answer.");
+    setText(at("sign-in-error"), error instanceof Refused ? `${error.message}.` : "The server does not answer.");
   }
 });
 

@@ -1,11 +1,11 @@
-// Asking the server. The token is kept for this page alone: no cookie, which every port of a host would get.
+// Requests to the server. The page stores the token itself: a cookie would be sent to every port of the host.
 
 const KEY = "hermes.token";
 
-/** An answer that says no. */
+/** An error response of the server. */
 export class Refused extends Error {
   constructor(status, body) {
-    super(body?.error ?? `the server answered with ${status}`);
+    super(body?.error ?? `the server answered ${status}`);
     this.status = status;
     this.causes = body?.causes ?? [];
     this.hint = body?.hint ?? "";
@@ -35,15 +35,15 @@ async function request(method, path, body, signal) {
   throw new Refused(response.status, await response.json().catch(() => null));
 }
 
-/** Asks for something, and answers with what came of it. */
+/** Sends a request and returns the JSON of its response. */
 export async function ask(method, path, body) {
   return (await request(method, path, body)).json();
 }
 
-/** Longer than the server is ever silent. */
+/** Longer than the heartbeat interval of the server, in milliseconds. */
 const SILENCE = 40_000;
 
-/** What the server goes on to tell: an event at a time, until it ends or `signal` ends it. */
+/** Yields the events of a stream, until the server or `signal` ends it. */
 export async function* stream(path, signal) {
   const gone = new AbortController();
   const end = () => gone.abort();

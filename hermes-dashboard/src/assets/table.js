@@ -1,13 +1,13 @@
-// The gateways as rows, which are changed and moved and never made anew.
+// The gateways as rows, which are updated and moved in place.
 
-import { duration, element, exit, group, next, say, urgency, why } from "./words.js";
+import { duration, element, exit, group, next, reasonOf, setText, urgency } from "./words.js";
 
 const GROUPS = [["attention", "Needs attention"], ["running", "Running"], ["down", "Down"]];
 const SVG = "http://www.w3.org/2000/svg";
-/** Five minutes each. */
+/** The bars of the chart, of five minutes each. */
 const BARS = 12;
 
-/** The grid. `on` is told what was asked for: `open(name)` and `act(name, verb)`. */
+/** The grid. Calls `on.open(name)` and `on.act(name, verb)` for the user's actions. */
 export class Table {
   constructor(grid, on) {
     this.grid = grid;
@@ -32,7 +32,7 @@ export class Table {
     document.addEventListener("visibilitychange", () => document.hidden || this.tick());
   }
 
-  /** All there is. */
+  /** Replaces all gateways. */
   replace(gateways) {
     const names = new Set(gateways.map((gateway) => gateway.profile));
     for (const name of this.rows.keys()) if (!names.has(name)) this.remove(name);
@@ -56,7 +56,7 @@ export class Table {
     this.later();
   }
 
-  /** Something was asked for, and nothing was seen of it yet. */
+  /** An action has begun (`verb`) or ended (null). */
   busy(name, verb) {
     const row = this.rows.get(name);
     if (!row) return;
@@ -81,7 +81,7 @@ export class Table {
     return [...this.rows.values()].map((row) => row.gateway);
   }
 
-  /** However much changes, it is painted once. */
+  /** Paints all changes once, in the next frame. */
   later() {
     this.planned ??= requestAnimationFrame(() => {
       this.planned = null;
@@ -122,7 +122,7 @@ export class Table {
     state.append(dot, word, ready);
     const profile = cell("profile");
     const open = button(profile, "name", name, () => this.on.open(name));
-    open.title = "Its log and details";
+    open.title = "Log and details";
     const reason = element("small", "why");
     profile.append(reason);
     const uptime = cell("num uptime");
@@ -158,27 +158,27 @@ export class Table {
     node.classList.toggle("attention", key === "attention");
     node.classList.toggle("busy", Boolean(verb));
     node.classList.toggle("opened", this.opened === row.name);
-    say(row.word, state ?? "unknown");
-    say(row.ready, ready === true ? "ready" : ready === false ? "not ready" : "");
+    setText(row.word, state ?? "unknown");
+    setText(row.ready, ready === true ? "ready" : ready === false ? "not ready" : "");
     const href = port ? `http://${location.hostname}:${port}/` : "";
     if (row.link.getAttribute("href") !== href) {
       if (href) row.link.href = href;
       else row.link.removeAttribute("href");
-      say(row.link, port ? String(port) : "–");
+      setText(row.link, port ? String(port) : "–");
     }
-    say(row.intent, intent ?? "unknown");
-    say(row.last, exit(last));
+    setText(row.intent, intent ?? "unknown");
+    setText(row.last, exit(last));
     offer(row, row.name, next(gateway, verb), Boolean(verb));
     this.time(row);
   }
 
-  /** What changes with time alone. */
+  /** Updates the texts that change with time. */
   time(row) {
     const { gateway } = row;
     const since = gateway.pid && gateway.since ? (Date.now() - new Date(gateway.since)) / 1000 : null;
-    say(row.uptime, since === null ? "–" : duration(since));
-    const reason = why(gateway);
-    say(row.reason, reason);
+    setText(row.uptime, since === null ? "–" : duration(since));
+    const reason = reasonOf(gateway);
+    setText(row.reason, reason);
     if (row.reason.title !== reason) row.reason.title = reason;
     const died = gateway.died ?? [];
     if (died.length || row.counted) {
@@ -191,7 +191,7 @@ export class Table {
       row.chart.draw(counts);
     }
     const deaths = row.counted || gateway.deaths || 0;
-    say(row.count, String(deaths));
+    setText(row.count, String(deaths));
     row.deaths.classList.toggle("none", deaths === 0);
     const title = deaths === 1 ? "died once in the last hour" : `died ${deaths} times in the last hour`;
     if (row.deaths.title !== title) row.deaths.title = title;
@@ -203,13 +203,13 @@ export class Table {
     }
   }
 
-  /** Everything in its place: what is there already is not touched. */
+  /** Moves rows into order, and leaves rows that are in place untouched. */
   arrange() {
     const text = this.show.text.toLowerCase();
     const rows = [...this.rows.values()].sort((a, b) =>
       (a.group === "attention" && b.group === "attention" && urgency(a.gateway) - urgency(b.gateway)) ||
       (b.name === "default") - (a.name === "default") || (a.name < b.name ? -1 : 1));
-    // A node that is moved loses the focus.
+    // Moving a node takes the focus away.
     const focused = this.grid.contains(document.activeElement) ? document.activeElement : null;
     this.visible = 0;
     for (const [key, { body, heading, title }] of this.groups) {
@@ -223,7 +223,7 @@ export class Table {
         if (row.node.hidden === matches) row.node.hidden = !matches;
         shown += matches;
       }
-      say(heading, `${title} · ${shown}`);
+      setText(heading, `${title} · ${shown}`);
       body.hidden = shown === 0;
       this.visible += shown;
     }
@@ -232,7 +232,7 @@ export class Table {
     if (!held) this.hold(this.grid.querySelector(".group:not([hidden]) .row:not([hidden]) .name"));
   }
 
-  /** One control of the grid is in the tab order: the one that was used last. */
+  /** Keeps one control of the grid in the tab order: the last one used. */
   hold(control) {
     if (!control || control === this.held || control.tabIndex === undefined) return;
     if (this.held) this.held.tabIndex = -1;
@@ -240,7 +240,7 @@ export class Table {
     control.tabIndex = 0;
   }
 
-  /** The arrows move in the grid. */
+  /** Moves the focus with the arrow keys. */
   move(event) {
     const row = event.target.closest(".row");
     if (!row || event.altKey || event.ctrlKey || event.metaKey) return;
@@ -265,20 +265,20 @@ export class Table {
   }
 }
 
-/** Has two buttons offer what can be done next. */
+/** Updates the two buttons of a gateway. */
 export function offer({ toggle, restart }, name, { runs, verb, word, restart: again }, busy) {
   toggle.dataset.verb = verb;
-  say(toggle, word);
-  say(restart, again);
+  setText(toggle, word);
+  setText(restart, again);
   toggle.classList.toggle("go", !runs);
   restart.classList.toggle("unseen", !runs);
   toggle.setAttribute("aria-label", `${word} ${name}`);
   restart.setAttribute("aria-label", `${again} ${name}`);
-  // Not `disabled`, which would take the focus away from who has just pressed it.
+  // `disabled` would take the focus away from the button just pressed.
   for (const button of [toggle, restart]) button.setAttribute("aria-disabled", String(busy));
 }
 
-/** A small chart: a bar for each five minutes, all of them in one path. */
+/** A chart with a bar for each five minutes, drawn as one path. */
 function bars() {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${BARS * 5 - 1} 16`);

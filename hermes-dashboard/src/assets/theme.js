@@ -1,4 +1,4 @@
-// The theme: as the system has it, or as was chosen here. It runs before anything is painted.
+// The theme: the system's, or the user's choice. Runs before the first paint.
 (() => {
   const next = { auto: "light", light: "dark", dark: "auto" };
   const sign = { auto: "◐", light: "☀", dark: "☾" };
@@ -13,7 +13,7 @@
     const button = document.getElementById("theme");
     if (!button) return;
     button.textContent = sign[theme];
-    button.title = `Theme: ${theme === "auto" ? "as the system" : theme}`;
+    button.title = `Theme: ${theme === "auto" ? "system" : theme}`;
     button.setAttribute("aria-label", button.title);
   };
   apply();

@@ -81,7 +81,7 @@ fn port_and_host_can_be_changed() {
         .env("HERMES_DASHBOARD_HOST", "0.0.0.0")
         .booted();
     container.await_says("the dashboard is at http://0.0.0.0:9120/", 1);
-    container.await_says("it can be reached from other machines", 1);
+    container.await_says("the dashboard can be reached from other machines", 1);
     let address = container.exec(["hostname", "-i"]).ok().stdout;
     let address = address.split_whitespace().next().expect("an address");
     for given in ["", "wrong"] {
@@ -96,7 +96,7 @@ fn port_and_host_can_be_changed() {
 fn what_it_refuses_for_good_is_not_tried_again() {
     let container =
         Start::new().env("HERMES_DASHBOARD", "1").env("HERMES_DASHBOARD_PORT", "http").booted();
-    let refusal = "`http` is no value of HERMES_DASHBOARD_PORT";
+    let refusal = "invalid value `http` for HERMES_DASHBOARD_PORT";
     container.await_says(refusal, 1);
     eventually("its slot is down", || {
         (slot(&container, "up,wantedup,exitcode") == "false false 78").then_some(())
@@ -106,11 +106,11 @@ fn what_it_refuses_for_good_is_not_tried_again() {
     container.await_says(SAYS, 1);
     container.exec(["chmod", "644", "/opt/data/dashboard.token"]).ok();
     container.docker("restart");
-    container.await_says("others may use it", 1);
+    container.await_says("other users have access", 1);
     eventually("its slot is down", || {
         (slot(&container, "up,wantedup,exitcode") == "false false 78").then_some(())
     });
-    assert_eq!(container.output().matches("others may use it").count(), 1, "it tries once");
+    assert_eq!(container.output().matches("other users have access").count(), 1, "it tries once");
     // The gateways are none the worse for it.
     container.await_boot(2);
     container.hermes(["profile", "create", "coder", "--start"]).ok();

@@ -184,9 +184,9 @@ fn a_log_is_followed_searched_and_paused() {
     go();
     browser.await_text(".log", "line 3");
     browser.click(".log-tools button");
-    browser.await_text(".log-tools button", "Go on");
+    browser.await_text(".log-tools button", "Resume");
     go();
-    browser.await_text(".log-tools button", "Go on (1)");
+    browser.await_text(".log-tools button", "Resume (1)");
     assert!(!browser.text(".log").is_some_and(|log| log.contains("line 4")));
     browser.click(".log-tools button");
     browser.await_text(".log", "line 4");
