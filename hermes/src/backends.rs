@@ -1,4 +1,4 @@
-//! The backends that are built in, and which one is in charge.
+//! The built-in backends, and the choice of the backend in charge.
 
 use hermes_core::detect::Facts;
 use hermes_core::driver::Backend;
@@ -9,15 +9,15 @@ use hermes_s6::S6Driver;
 
 use crate::error::Error;
 
-/// In the order in which they are asked: the nearest comes first.
+/// The built-in backends, in the order of detection: the most specific first.
 pub static BUILT_IN: [Backend; 3] = [
     Backend::of::<S6Driver>(hermes_s6::KIND),
     Backend::of::<Launchd>(launchd::KIND),
     Backend::of::<Systemd>(systemd::KIND),
 ];
 
-/// The backend in charge: the one that `HERMES_BACKEND` names, else the first that detects itself. `None`
-/// if none does. A pure function of the facts.
+/// The backend in charge: the one that `HERMES_BACKEND` names, else the first that detects itself, else
+/// `None`. A pure function of the facts.
 pub fn in_charge<'a>(backends: &'a [Backend], facts: &Facts) -> Result<Option<&'a Backend>, Error> {
     let Some(requested) = &facts.requested else {
         return Ok(backends.iter().find(|backend| (backend.detect)(facts)));
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_backend_is_picked() {
+    fn the_most_specific_backend_is_picked() {
         let nothing = Facts::default();
         assert_eq!(picked(&nothing), None);
         let systemd = Facts { systemd: true, ..nothing.clone() };

@@ -19,12 +19,12 @@ pub fn variable(name: &str) -> Option<OsString> {
     env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// The same as text.
+/// The value of an environment variable as text; an empty one counts as unset.
 pub fn text(name: &str) -> Option<String> {
     variable(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// What drivers are made from, and the profile that `HERMES_HOME` names if it lies below `profiles/`.
+/// The environment for drivers, and the profile whose home `HERMES_HOME` is, if it lies below `profiles/`.
 pub(crate) fn gather(settings: &Settings) -> Result<(Environment, Option<ProfileName>), Error> {
     let mut facts = Facts::gather(Path::new("/"));
     facts.requested = text(home::env::BACKEND);

@@ -1,4 +1,4 @@
-//! What can go wrong before and while a backend works, in classes that a caller can tell apart.
+//! Errors of this crate, with the class and hint of each.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,14 +12,14 @@ use hermes_core::store::StoreError;
 use hermes_core::supervisor::ProfileError;
 use thiserror::Error;
 
-/// Why Hermes did not do what it was asked to.
+/// An error of this crate.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
     /// There is no root home.
     #[error(transparent)]
     Home(#[from] HomeError),
-    /// A name that no profile can have.
+    /// A profile name is invalid.
     #[error(transparent)]
     Name(#[from] NameError),
     /// The named directory has no absolute path.
@@ -53,11 +53,11 @@ pub enum Error {
     /// Another machine or container runs the gateways.
     #[error("{}={} supervises nothing", env::ROLE, env::ROLE_CLIENT)]
     Client {
-        /// Who runs them.
+        /// Names their owner.
         source: DriverError,
     },
-    /// The system's service manager is meant, and the backend in charge has none.
-    #[error("`--system` means the system's systemd, and the backend here is {kind}")]
+    /// `--system` was given, and the backend in charge is not systemd.
+    #[error("`--system` needs systemd, but the backend is {kind}")]
     NoSystemManager {
         /// The backend in charge.
         kind: Kind,
@@ -73,7 +73,7 @@ pub enum Error {
     /// The supervisor does not answer.
     #[error("failed to reach the supervisor")]
     Unreachable {
-        /// What was seen.
+        /// Why.
         source: DriverError,
     },
     /// An operation on a gateway failed.
@@ -94,7 +94,7 @@ impl From<ProfileError> for Error {
 }
 
 impl Error {
-    /// Which class of failure it is.
+    /// The class of the error, which decides the exit code.
     pub fn class(&self) -> Class {
         match self {
             Self::Home(_)
@@ -112,7 +112,7 @@ impl Error {
         }
     }
 
-    /// What the user can do about it, where that is known.
+    /// What the user can do about it, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownBackend { known, .. } => {

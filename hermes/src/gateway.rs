@@ -31,7 +31,7 @@ impl Gateway {
         Ok(self.supervisor.restart(&self.name)?)
     }
 
-    /// Its status now. Changes nothing and does not wait.
+    /// The current status. Changes nothing and does not block.
     pub fn status(&self) -> Result<Status, Error> {
         Ok(self.supervisor.status(&self.name)?)
     }

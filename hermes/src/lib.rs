@@ -11,17 +11,17 @@
 //! }
 //! ```
 //!
-//! [`Hermes::detect`] picks home and backend exactly as the program `hermes` does, which is built on this
-//! crate. A program with a backend of its own passes it to [`Hermes::with`], or to the command line in
-//! `hermes_cli::Cli`; `hermes-cli/examples/custom_backend.rs` is one, in one file.
+//! [`Hermes::detect`] picks home and backend exactly as the program `hermes` does, which uses this crate. A
+//! program with its own backend passes it to [`Hermes::with`], or to the command line in `hermes_cli::Cli`, like
+//! `hermes-cli/examples/custom_backend.rs`.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`backends`] | the backends that are built in, and which one is in charge |
-//! | `environment` | the only place that reads the process's environment variables |
+//! | [`backends`] | the built-in backends, and the choice of the one in charge |
+//! | `environment` | the only file that reads environment variables |
 //! | `gateway` | one profile's gateway: start, stop, restart, status |
 //! | [`doctor`] | all checks of this machine, and the repairs |
-//! | [`view`] | what commands print and the dashboard serves of gateways and profiles |
+//! | [`view`] | gateways, profiles and errors as JSON |
 //! | `role` | whether another machine or container runs the gateways |
 
 pub mod backends;
@@ -49,14 +49,14 @@ pub use hermes_host as host;
 pub use hermes_s6 as s6;
 pub use role::is_client;
 
-/// What a caller decides by itself, and the environment otherwise.
+/// Settings of the caller, which override the environment.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The s6 scan directory (`HERMES_SCANDIR`).
     pub scandir: Option<PathBuf>,
-    /// Whether the system's service manager is meant, and not this user's own.
+    /// Whether to use the system's service manager instead of the user's own.
     pub system: bool,
-    /// How long to wait for anything.
+    /// The timeout of every operation.
     pub timeout: Option<Duration>,
 }
 
@@ -71,18 +71,18 @@ pub struct Hermes {
 }
 
 impl Hermes {
-    /// Finds home and backend from the environment, like the program `hermes` without options. Reads
-    /// environment variables and a few files, starts no process, changes nothing.
+    /// Detects home and backend from the environment, like the program `hermes` without options. Reads
+    /// environment variables and a few files; starts no process and changes nothing.
     pub fn detect() -> Result<Self, Error> {
         Self::with(Settings::default(), &[])
     }
 
-    /// The same with these settings and, before those that are built in, these backends.
+    /// [`detect`](Self::detect) with settings and additional backends, which precede the built-in ones.
     pub fn with(settings: Settings, backends: &[Backend]) -> Result<Self, Error> {
         Self::gather(settings, [backends, &backends::BUILT_IN[..]].concat())
     }
 
-    /// The same home and settings, found anew: another tree or service manager may be in charge by now.
+    /// Detects home and backend again with the same settings: another backend may be in charge by now.
     pub fn again(&self) -> Result<Self, Error> {
         Self::gather(self.settings.clone(), self.backends.clone())
     }
@@ -97,7 +97,7 @@ impl Hermes {
         Ok(Self { settings, environment, backends, store, home_profile })
     }
 
-    /// The profiles.
+    /// The store of profiles.
     pub fn store(&self) -> &Store {
         &self.store
     }
@@ -107,12 +107,12 @@ impl Hermes {
         self.store.root()
     }
 
-    /// What detection looked at.
+    /// The facts that detection used.
     pub fn facts(&self) -> &Facts {
         &self.environment.facts
     }
 
-    /// What a driver is made from.
+    /// The environment for drivers.
     pub fn environment(&self) -> &Environment {
         &self.environment
     }
@@ -122,8 +122,8 @@ impl Hermes {
         self.home_profile.as_ref()
     }
 
-    /// The profile that a command means which names none: the one whose home `HERMES_HOME` is, else the chosen
-    /// one, else `default`.
+    /// The default profile of commands: the one whose home `HERMES_HOME` is, else the one chosen with
+    /// `hermes profile use`, else `default`.
     pub fn profile(&self) -> Result<ProfileName, Error> {
         match &self.home_profile {
             Some(profile) => Ok(profile.clone()),
@@ -131,14 +131,14 @@ impl Hermes {
         }
     }
 
-    /// What the backend in charge is called; [`Kind::NONE`] if none is.
+    /// The kind of the backend in charge; [`Kind::NONE`] if there is none.
     pub fn kind(&self) -> Result<Kind, Error> {
         let backend = backends::in_charge(&self.backends, self.facts())?;
         Ok(backend.map_or(Kind::NONE, |backend| backend.kind))
     }
 
-    /// The sequences over the backend in charge, whether its supervisor answers or not. An error where
-    /// another machine or container runs the gateways.
+    /// The operations of the backend in charge. Its supervisor need not answer. An error if another machine
+    /// or container runs the gateways.
     pub fn supervisor(&self) -> Result<Supervisor, Error> {
         role::refuse_client(self.root())?;
         self.connect()
@@ -158,26 +158,25 @@ impl Hermes {
         Ok(Supervisor::new(driver, self.store.clone()))
     }
 
-    /// The same, whose supervisor answers.
+    /// [`supervisor`](Self::supervisor), or an error if the backend's supervisor does not answer.
     pub fn reachable(&self) -> Result<Supervisor, Error> {
         let supervisor = self.supervisor()?;
         supervisor.driver().reach().map_err(|source| Error::Unreachable { source })?;
         Ok(supervisor)
     }
 
-    /// The gateway of the profile `name`. The supervisor must answer; whether the profile exists is found
-    /// out by what is done with it.
+    /// The gateway of the profile `name`. The supervisor must answer. A profile that does not exist is an
+    /// error of the gateway's operations.
     pub fn gateway(&self, name: &str) -> Result<Gateway, Error> {
         Ok(Gateway::new(self.reachable()?, name.parse()?))
     }
 
-    /// A command line of `hermes` as it may be typed for the same scan directory and service manager.
+    /// A command line of `hermes` for the same scan directory and service manager.
     pub fn command_line(&self, command: &str) -> String {
         format!("hermes {command}{}", self.options())
     }
 
-    /// The options of a command line that say which scan directory and service manager are meant, where
-    /// the settings do, each with a space before it.
+    /// The options that select the scan directory and the service manager of the settings, each after a space.
     fn options(&self) -> String {
         let scandir = self.settings.scandir.as_ref().and(self.facts().named_scandir.as_deref());
         let scandir =
@@ -185,7 +184,7 @@ impl Hermes {
         format!("{scandir}{}", if self.settings.system { " --system" } else { "" })
     }
 
-    /// Works with the gateways' logs: the backend's, if it keeps them, else the files in the root home.
+    /// Calls `work` with the gateways' logs: the backend's, if it keeps them, else the files in the root home.
     pub fn with_logs<T>(&self, work: impl FnOnce(&dyn Logs) -> T) -> T {
         let supervisor = self.supervisor().ok();
         match supervisor.as_ref().and_then(|supervisor| supervisor.driver().logs()) {
@@ -194,7 +193,7 @@ impl Hermes {
         }
     }
 
-    /// Fails where another machine or container runs the home's gateways (`HERMES_ROLE=client`).
+    /// Returns an error if another machine or container runs the home's gateways (`HERMES_ROLE=client`).
     pub fn refuse_client(&self) -> Result<(), Error> {
         role::refuse_client(self.root())
     }

@@ -8,7 +8,7 @@ use hermes_s6::tree::owner;
 use crate::environment::text;
 use crate::error::Error;
 
-/// Fails where this process supervises nothing (`HERMES_ROLE=client`), and names the home's owner.
+/// Returns an error, which names the home's owner, if `HERMES_ROLE=client`.
 pub(crate) fn refuse_client(root: &RootHome) -> Result<(), Error> {
     match text(env::ROLE).as_deref() {
         None | Some("owner") => return Ok(()),
@@ -16,16 +16,16 @@ pub(crate) fn refuse_client(root: &RootHome) -> Result<(), Error> {
         Some(role) => return Err(Error::Role { value: role.to_owned() }),
     }
     let home = root.path().display();
-    let why = match owner::owner(root) {
+    let reason = match owner::owner(root) {
         Ok(Some(owner)) => format!("the gateways of `{home}` are run by {owner}"),
-        Ok(None) => format!("the gateways of `{home}` are run elsewhere, and by nobody now"),
+        Ok(None) => format!("no supervisor runs the gateways of `{home}` now"),
         Err(error) => format!("the owner of `{home}` can't be read: {error}"),
     };
-    let source = DriverError::unreachable(why).with_hint("run the command there");
+    let source = DriverError::unreachable(reason).with_hint("run the command there");
     Err(Error::Client { source })
 }
 
-/// Whether this process supervises nothing.
+/// Whether `HERMES_ROLE=client`: another machine or container runs the gateways.
 pub fn is_client() -> bool {
     text(env::ROLE).as_deref() == Some(env::ROLE_CLIENT)
 }

@@ -1,4 +1,4 @@
-//! What commands print and the dashboard serves of a gateway, of a profile and of an error.
+//! Gateways, profiles and errors as commands print them and the dashboard serves them.
 
 use std::error::Error as _;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 
-/// A gateway's status, how it is judged, and how long its process has run.
+/// A gateway's status, its assessment and its uptime.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StatusView {
     /// The status.
@@ -23,7 +23,7 @@ pub struct StatusView {
     pub healthy: bool,
     /// [`Status::needs_attention`].
     pub attention: bool,
-    /// For how long the process has run, in seconds.
+    /// The time since the start of the process, in seconds.
     pub uptime_seconds: Option<i64>,
 }
 
@@ -44,11 +44,11 @@ pub struct ProfileView {
     pub profile: ProfileName,
     /// Its home.
     pub home: String,
-    /// Whether commands that name no profile mean it.
+    /// Whether it is the default profile of commands.
     pub chosen: bool,
     /// The port of its gateway.
     pub port: Option<u16>,
-    /// What the operator wants of its gateway.
+    /// The intent of its gateway.
     pub intent: Option<Intent>,
     /// The state of its gateway, if a supervisor answers.
     pub state: Option<State>,
@@ -57,8 +57,8 @@ pub struct ProfileView {
 }
 
 impl ProfileView {
-    /// The profile now, of which `status` is known. `chosen` is the profile that commands mean which name
-    /// none.
+    /// The current view of a profile. `status` is its status, if known; `chosen` is the default profile of
+    /// commands.
     pub fn new(profile: &Profile, status: Option<&Status>, chosen: &ProfileName) -> Self {
         // The status has a port only if the configuration could be read.
         let (port, wrong_config) = match status.and_then(|status| status.port) {
@@ -68,7 +68,7 @@ impl ProfileView {
                 Err(error) => (None, Some(error.to_string())),
             },
         };
-        // Where the status has no intent, the reason is reported here.
+        // A status without an intent does not have the reason.
         let known = status.and_then(|status| status.intent);
         let (intent, wrong_intent) = match known.map_or_else(|| Intent::read(&profile.home), Ok) {
             Ok(intent) => (Some(intent), None),
@@ -89,7 +89,7 @@ impl ProfileView {
 /// An error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorView {
-    /// The profile, in an answer about several.
+    /// The profile, in a response about several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileName>,
     /// What failed.

@@ -1,4 +1,4 @@
-//! `hermes boot`: the slots of this machine in line with its profiles.
+//! `hermes boot`: brings slots and gateways in line with the profiles.
 
 use hermes_core::reconcile::{Action, Outcome};
 use hermes_core::supervisor::Booted;
@@ -30,16 +30,16 @@ pub(crate) fn run(app: &App, dry_run: bool, jobs: usize) -> Result<u8, CliError>
     Ok(if failed { exit::FAILURE } else { exit::SUCCESS })
 }
 
-/// Says on stderr what went wrong, and what was passed over.
+/// Prints errors and skipped profiles to stderr.
 pub(crate) fn report(booted: &Booted) {
     if let Some(error) = &booted.unlogged {
-        output::warning(format_args!("the boot log has no word of this boot: {error}"));
+        output::warning(format_args!("failed to write the boot log: {error}"));
     }
     for Outcome { action, error, .. } in &booted.outcomes {
         match (action, error) {
             (_, Some(error)) => output::warning(format_args!("{action}: {error}")),
             (Action::Skip { what, detail }, None) => {
-                output::warning(format_args!("`{what}` is passed over: {detail}"));
+                output::warning(format_args!("skipped `{what}`: {detail}"));
             }
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! `hermes completions` and `hermes man`, both from the one definition of the arguments.
+//! `hermes completions` and `hermes man`, generated from the definition of the arguments.
 
 use std::path::Path;
 

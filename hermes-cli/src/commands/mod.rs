@@ -18,13 +18,13 @@ use crate::args::{Arguments, Command};
 use crate::error::CliError;
 use crate::privilege;
 
-/// Does what was asked for and answers with the exit code.
+/// Runs the command and returns the exit code.
 pub(crate) fn run(arguments: Arguments, backends: &[Backend]) -> Result<u8, CliError> {
     let Arguments { global, command } = arguments;
-    // Giving things away is what root stays root for.
+    // Only root may change the owner of files.
     let keep_root = matches!(command, Command::Boot { delegate: true, .. });
     let system = global.system;
-    // Only what looks at this machine needs to know where it runs.
+    // Commands like `completions` need no home and no backend.
     let app = || {
         let app = App::new(global, backends)?;
         match (keep_root, system) {

@@ -1,4 +1,4 @@
-//! `hermes gateway status` and `list`: what the supervisor says.
+//! `hermes gateway status` and `list`: the status of gateways.
 
 use hermes::view::StatusView;
 use hermes_core::diagnostics::Finding;
@@ -34,18 +34,18 @@ fn row(view: &StatusView) -> Vec<String> {
 const HEADER: [&str; 9] =
     ["PROFILE", "STATE", "PID", "SINCE", "INTENT", "READY", "DEATHS", "PORT", "LAST EXIT"];
 
-/// `status`: 0 if it runs, 3 if not; with `--all` 1 if a wanted gateway is not up and ready.
-pub(crate) fn status(app: &App, which: ProfileSelector) -> Result<u8, CliError> {
+/// `status`: exits with 0 if the gateway runs, 3 if not; with `--all` 1 if a wanted gateway is not healthy.
+pub(crate) fn status(app: &App, selector: ProfileSelector) -> Result<u8, CliError> {
     let services = app.reachable()?;
-    let names = names(app, &which)?;
-    let single = !which.all && names.len() == 1;
+    let names = names(app, &selector)?;
+    let single = !selector.all && names.len() == 1;
     let mut views = Vec::new();
     let mut failed = None;
     for view in views_of(&services, &names)? {
         match view {
             Ok(view) => views.push(view),
             Err(error) if single => return Err(error.into()),
-            // One that can't be told hides no other.
+            // An error of one gateway must not hide the others.
             Err(error) => {
                 let error = CliError::from(error);
                 output::error(&error, false);
@@ -62,7 +62,7 @@ pub(crate) fn status(app: &App, which: ProfileSelector) -> Result<u8, CliError> 
     if let Some(code) = failed {
         return Ok(code);
     }
-    Ok(match which.all {
+    Ok(match selector.all {
         true if views.iter().any(|view| view.status.is_missing()) => exit::FAILURE,
         false if views.iter().any(|view| !view.status.state.is_running()) => exit::NOT_RUNNING,
         _ => exit::SUCCESS,
@@ -77,7 +77,7 @@ pub(super) fn warn_of_shortcomings(app: &App, services: &Supervisor) {
     }
 }
 
-/// `list`: the gateways that have a service.
+/// `list`: prints the gateways that have a service.
 pub(crate) fn list(app: &App) -> Result<u8, CliError> {
     let services = app.reachable()?;
     let mut views = Vec::new();
@@ -91,7 +91,7 @@ pub(crate) fn list(app: &App) -> Result<u8, CliError> {
             Err(ManagerError::NoSuchProfile { profile }) => output::warning(format_args!(
                 "the service of `{profile}` has no profile; `hermes gateway {verb} {profile}` removes it"
             )),
-            // One that can't be read hides no other.
+            // An error of one gateway must not hide the others.
             Err(error) => {
                 let error = CliError::from(error);
                 output::error(&error, false);
@@ -162,20 +162,20 @@ fn describe(view: &StatusView) -> Result<(), CliError> {
     if let Some(parked) = &status.parked {
         line("parked", parked.reason.clone())?;
         output::message(format_args!(
-            "`hermes gateway start {}` tries again once that is mended",
+            "`hermes gateway start {}` tries again, once that is fixed",
             status.profile
         ));
     }
     Ok(())
 }
 
-/// The profiles a command is about: those it names, all of them, or the one it runs for.
-pub(crate) fn names(app: &App, which: &ProfileSelector) -> Result<Vec<ProfileName>, CliError> {
-    if which.all {
+/// The profiles of a command: all, the named ones, or the default profile.
+pub(crate) fn names(app: &App, selector: &ProfileSelector) -> Result<Vec<ProfileName>, CliError> {
+    if selector.all {
         return Ok(app.store().names()?);
     }
-    if which.names.is_empty() {
+    if selector.names.is_empty() {
         return Ok(vec![app.profile()?]);
     }
-    Ok(which.names.clone())
+    Ok(selector.names.clone())
 }
