@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn openapi_describes_exactly_the_routes() {
+    fn every_route_is_described_and_no_other() {
         let openapi: serde_json::Value = serde_json::from_str(api::OPENAPI).unwrap();
         let paths = openapi["paths"].as_object().unwrap();
         let described: BTreeSet<_> = paths

@@ -1,6 +1,6 @@
-//! A real browser, driven as <https://www.w3.org/TR/webdriver2/> says.
+//! A real browser, driven over WebDriver (<https://www.w3.org/TR/webdriver2/>).
 
-#![expect(clippy::print_stderr, reason = "the scene of a failed test is told")]
+#![expect(clippy::print_stderr, reason = "a failed test prints the page")]
 
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 
 use crate::{TestEnv, eventually, free_port, http};
 
-/// Under which name an element is told (WebDriver, "Elements").
+/// The key of an element reference (WebDriver, "Elements").
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// A browser with one window. It ends with this value.
+/// A browser with one window. Dropping this value ends it.
 #[derive(Debug)]
 pub struct Browser {
     driver: Child,
     session: String,
 }
 
-/// What the system likes better.
+/// The colour scheme of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Theme {
     /// Dark on light.
@@ -31,7 +31,7 @@ pub enum Theme {
 }
 
 impl Browser {
-    /// A new one, as the test environment's user.
+    /// A new browser, as the test environment's user.
     #[track_caller]
     pub fn start(env: &TestEnv) -> Self {
         let port = free_port();
@@ -44,7 +44,7 @@ impl Browser {
             assert_eq!(driver.try_wait().expect("a child of ours"), None, "chromedriver ended");
             http::begin("GET", &format!("{url}/status"), &[], None).ok()
         });
-        // A sandbox needs what containers don't give, and /dev/shm is small in them. The page is ours.
+        // Containers lack privileges for the sandbox, and have a small /dev/shm. The page is trusted.
         let args = [
             "--headless=new",
             "--no-sandbox",
@@ -58,8 +58,8 @@ impl Browser {
             "goog:loggingPrefs": { "browser": "ALL" },
             "unhandledPromptBehavior": "ignore",
         });
-        let wanted = json!({ "capabilities": { "alwaysMatch": always } });
-        let session = command_at(&format!("{url}/session"), "POST", Some(wanted));
+        let capabilities = json!({ "capabilities": { "alwaysMatch": always } });
+        let session = command_at(&format!("{url}/session"), "POST", Some(capabilities));
         let id = session["sessionId"].as_str().expect("a session").to_owned();
         Self { driver, session: format!("{url}/session/{id}") }
     }
@@ -69,20 +69,20 @@ impl Browser {
         command_at(&format!("{}{path}", self.session), method, body)
     }
 
-    /// Goes to an address.
+    /// Opens a URL.
     #[track_caller]
     pub fn open(&self, url: &str) {
         self.command("POST", "/url", Some(json!({ "url": url })));
     }
 
-    /// What a script of the page's returns.
+    /// Runs a script in the page and returns its result.
     #[track_caller]
     pub fn run(&self, script: &str, arguments: &[Value]) -> Value {
         let body = json!({ "script": script, "args": arguments });
         self.command("POST", "/execute/sync", Some(body))
     }
 
-    /// Blocks until a script returns something that is true.
+    /// Blocks until a script returns a true value.
     #[track_caller]
     pub fn await_true(&self, script: &str) {
         eventually(script, || {
@@ -90,13 +90,13 @@ impl Browser {
         });
     }
 
-    /// The text that is shown in the first element that fits, if there is one.
+    /// The visible text of the first matching element, if any.
     pub fn text(&self, selector: &str) -> Option<String> {
         let script = "return document.querySelector(arguments[0])?.innerText";
         self.run(script, &[selector.into()]).as_str().map(str::to_owned)
     }
 
-    /// Blocks until the first element that fits shows `text`, among other things.
+    /// Blocks until the visible text of the first matching element contains `text`.
     #[track_caller]
     pub fn await_text(&self, selector: &str, text: &str) {
         let mut last = None;
@@ -116,14 +116,14 @@ impl Browser {
         found[ELEMENT].as_str().expect("an element").to_owned()
     }
 
-    /// Clicks as a mouse does, where an element is seen.
+    /// Clicks an element, which must be visible.
     #[track_caller]
     pub fn click(&self, selector: &str) {
         let element = self.element(selector);
         self.command("POST", &format!("/element/{element}/click"), Some(json!({})));
     }
 
-    /// Types into an element, as a keyboard does.
+    /// Types into an element.
     #[track_caller]
     pub fn type_into(&self, selector: &str, text: &str) {
         let element = self.element(selector);
@@ -131,8 +131,8 @@ impl Browser {
         self.command("POST", &format!("/element/{element}/value"), Some(body));
     }
 
-    /// Presses a key, wherever the focus is. Those without a character have one in Unicode's private
-    /// area (WebDriver, "Keyboard actions").
+    /// Presses a key in the focused element. Keys without a character have one in Unicode's private use area
+    /// (WebDriver, "Keyboard actions").
     #[track_caller]
     pub fn press(&self, key: char) {
         let key = key.to_string();
@@ -142,7 +142,7 @@ impl Browser {
         self.command("POST", "/actions", Some(json!({ "actions": [keyboard] })));
     }
 
-    /// How large what is shown is, and in which theme the system is.
+    /// Sets the size of the page and the theme of the system.
     #[track_caller]
     pub fn show(&self, width: u32, height: u32, theme: Theme) {
         let theme = if theme == Theme::Dark { "dark" } else { "light" };
@@ -154,23 +154,23 @@ impl Browser {
         self.protocol("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
-    /// What WebDriver has no word for: a command of Chromium's own protocol.
+    /// Runs a command of Chromium's DevTools protocol.
     #[track_caller]
     fn protocol(&self, command: &str, parameters: &Value) {
         let body = json!({ "cmd": command, "params": parameters });
         self.command("POST", "/goog/cdp/execute", Some(body));
     }
 
-    /// A picture of what is shown, as PNG.
+    /// A screenshot, as PNG.
     #[track_caller]
     pub fn picture(&self) -> Vec<u8> {
         let picture = self.command("GET", "/screenshot", None);
         BASE64_STANDARD.decode(picture.as_str().expect("a picture")).expect("base64")
     }
 
-    /// What the page complained of on its console since the last call.
+    /// The messages on the page's console since the last call.
     #[track_caller]
-    pub fn complaints(&self) -> Vec<String> {
+    pub fn console_messages(&self) -> Vec<String> {
         let log = self.command("POST", "/se/log", Some(json!({ "type": "browser" })));
         let entries = log.as_array().expect("a log").iter();
         entries.map(|entry| entry["message"].to_string()).collect()
@@ -187,11 +187,11 @@ fn command_at(url: &str, method: &str, body: Option<Value>) -> Value {
     value
 }
 
-/// How many colours a PNG has, and its width.
+/// The number of colours of a PNG, and its width.
 ///
 /// # Panics
 ///
-/// If it is none.
+/// If `picture` is not a PNG.
 #[track_caller]
 pub fn colours(picture: &[u8]) -> (usize, u32) {
     let mut reader = png::Decoder::new(std::io::Cursor::new(picture)).read_info().expect("a PNG");
@@ -201,8 +201,7 @@ pub fn colours(picture: &[u8]) -> (usize, u32) {
     (each.collect::<std::collections::HashSet<_>>().len(), info.width)
 }
 
-/// Writes a picture where one is kept, if `HERMES_TEST_PICTURES` says so: a run of the tests changes no
-/// file of the tree by itself.
+/// Writes a picture if `HERMES_TEST_PICTURES` is set. Otherwise tests change no file of the repository.
 pub fn keep(picture: &[u8], path: &Path) {
     if std::env::var_os("HERMES_TEST_PICTURES").is_some() {
         std::fs::write(path, picture).expect("a place for pictures");

@@ -1,4 +1,4 @@
-//! Running `hermes` and stating what came of it.
+//! Runs `hermes` and checks the outcome.
 
 use std::process::{Child, Command, Output, Stdio};
 
@@ -6,16 +6,16 @@ use serde_json::Value;
 
 use crate::Stream;
 
-/// A `hermes` command line that is about to run.
+/// A `hermes` command line, not yet started.
 #[derive(Debug)]
-#[must_use = "nothing runs until its outcome is stated"]
+#[must_use = "it is not started yet"]
 pub struct Hermes {
     command: Command,
 }
 
-/// A `hermes` command that runs.
+/// A running `hermes` command.
 #[derive(Debug)]
-#[must_use = "its outcome is to be stated"]
+#[must_use = "its outcome must be checked"]
 pub struct Running {
     line: String,
     child: Child,
@@ -33,7 +33,7 @@ impl Running {
     }
 }
 
-/// What came of it. Whatever is stated wrongly shows all of it.
+/// The outcome of a command. Failed assertions print all of it.
 #[derive(Debug)]
 pub struct Outcome {
     line: String,
@@ -45,18 +45,18 @@ pub struct Outcome {
 }
 
 impl Hermes {
-    /// Any command whose outcome is to be stated.
+    /// Wraps any command.
     pub fn new(command: Command) -> Self {
         Self { command }
     }
 
-    /// With one more variable in its environment.
+    /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
 
-    /// Without a variable in its environment.
+    /// Removes an environment variable.
     pub fn env_remove(mut self, name: &str) -> Self {
         self.command.env_remove(name);
         self
@@ -68,14 +68,14 @@ impl Hermes {
         Outcome::new(format!("{:?}", self.command), output)
     }
 
-    /// Starts it and goes on.
+    /// Starts it and does not wait.
     pub fn spawn(mut self) -> Running {
         let line = format!("{:?}", self.command);
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Running { line, child: self.command.spawn().expect("hermes runs") }
     }
 
-    /// Starts it, to be listened to while it runs.
+    /// Starts it and reads its output while it runs.
     pub fn stream(self) -> Stream {
         Stream::start(self.command)
     }
@@ -126,7 +126,7 @@ impl Outcome {
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("no JSON: {error}\n{self}"))
+            .unwrap_or_else(|error| panic!("invalid JSON: {error}\n{self}"))
     }
 }
 

@@ -1,9 +1,9 @@
-//! The one way into a container: the image under test, in a container that is a test's own.
+//! Runs the image under test; each test has its own containers.
 //!
-//! [`Container::exec`] runs as `hermes`, as production does. What needs root asks for it by a longer
-//! name, and says why. Nothing else in the tree runs a program in a container: tidy looks for it.
+//! [`Container::exec`] runs programs as `hermes`, as in production; running one as root takes a longer name and
+//! a reason. No other file may run programs in a container: `cargo xtask tidy` checks that.
 
-#![expect(clippy::print_stderr, reason = "the scene of a failed test is told")]
+#![expect(clippy::print_stderr, reason = "a failed test prints its logs")]
 
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -16,28 +16,28 @@ use crate::{Hermes, Outcome, Running, eventually};
 /// The unprivileged user of the image.
 const USER: &str = "hermes";
 
-/// Whose s6-svscan the gateways are under, where the base leaves the choice.
+/// The variable with `HERMES_SUPERVISION` for images whose base allows both modes.
 const SUPERVISION: &str = "HERMES_TEST_SUPERVISION";
 
-/// What the image under test is based on, and what that means for the gateways' s6-svscan.
+/// The base of the image under test, and the user of the gateways' s6-svscan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Base {
-    /// A plain one: process 1 is our own, and the gateways have an s6-svscan as hermes.
+    /// A plain base with our own process 1; the gateways' s6-svscan runs as `hermes`.
     Plain,
-    /// s6-overlay; the gateways have an s6-svscan as hermes.
+    /// s6-overlay; the gateways' s6-svscan runs as `hermes`.
     Overlay,
-    /// s6-overlay, whose root s6-svscan the gateways are under.
+    /// s6-overlay; the gateways run under its s6-svscan, which runs as root.
     OverlayRoot,
 }
 
-/// A container of the image under test; it is removed at the end of its test.
+/// A container of the image under test, removed at the end of its test.
 #[derive(Debug)]
 pub struct Container {
     name: String,
     kind: Kind,
 }
 
-/// What runs as process 1.
+/// The kind of process 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Kind {
     #[default]
@@ -45,7 +45,7 @@ enum Kind {
     Systemd,
 }
 
-/// What systemd needs to be process 1 of a container: its file systems, and to mount them.
+/// The options that systemd needs as process 1 of a container.
 const SYSTEMD: [&str; 11] = [
     "--cap-add=SYS_ADMIN",
     "--security-opt=seccomp=unconfined",
@@ -60,7 +60,7 @@ const SYSTEMD: [&str; 11] = [
     "--env=container=docker",
 ];
 
-/// How a container is to be started.
+/// The settings of a container to start.
 #[derive(Debug, Default)]
 #[must_use = "nothing is started yet"]
 pub struct Start {
@@ -69,14 +69,14 @@ pub struct Start {
     command: Vec<String>,
 }
 
-/// A volume that several containers may use; it is removed at the end of its test.
+/// A volume, which containers may share, removed at the end of its test.
 #[derive(Debug)]
 pub struct Volume {
     name: String,
 }
 
 impl Start {
-    /// With the image's own settings and no command.
+    /// The image's settings, without a command.
     pub fn new() -> Self {
         match std::env::var(SUPERVISION) {
             Ok(mode) => Self::default().env("HERMES_SUPERVISION", &mode),
@@ -84,34 +84,34 @@ impl Start {
         }
     }
 
-    /// Of the image that has systemd as process 1, and `hermes` as a user of its own who lingers.
+    /// The image with systemd as process 1, and with a lingering user `hermes`.
     pub fn systemd() -> Self {
         Self { kind: Kind::Systemd, ..Self::default() }.options(SYSTEMD)
     }
 
-    /// With options of `docker run`.
+    /// Adds options of `docker run`.
     pub fn options<'a>(mut self, options: impl IntoIterator<Item = &'a str>) -> Self {
         self.options.extend(options.into_iter().map(str::to_owned));
         self
     }
 
-    /// With a variable in the container's environment.
+    /// Sets a variable in the container's environment.
     pub fn env(self, name: &str, value: &str) -> Self {
         self.options(["--env", &format!("{name}={value}")])
     }
 
-    /// With the home on a volume.
+    /// Puts the home on a volume.
     pub fn home(self, volume: &Volume) -> Self {
         self.options(["--volume", &format!("{}:/opt/data", volume.name)])
     }
 
-    /// With a command.
+    /// Sets the command.
     pub fn command<'a>(mut self, command: impl IntoIterator<Item = &'a str>) -> Self {
         self.command.extend(command.into_iter().map(str::to_owned));
         self
     }
 
-    /// Starts it in the background, and waits for nothing.
+    /// Starts it in the background and does not wait.
     pub fn detached(self) -> Container {
         let container = Container { name: unique(), kind: self.kind };
         docker(self.arguments(&container, &["--detach"])).ok();
@@ -126,7 +126,7 @@ impl Start {
         container
     }
 
-    /// Runs it to its end, in the foreground.
+    /// Runs it in the foreground until it ends.
     pub fn run(self) -> Outcome {
         let container = Container { name: unique(), kind: self.kind };
         docker(self.arguments(&container, &[])).run()
@@ -145,8 +145,8 @@ impl Start {
 }
 
 impl Volume {
-    /// A new one, empty.
-    #[expect(clippy::new_without_default, reason = "it makes a volume")]
+    /// A new, empty volume.
+    #[expect(clippy::new_without_default, reason = "it creates a volume")]
     pub fn new() -> Self {
         let volume = Self { name: unique() };
         docker(["volume", "create", "--label", label(), &volume.name]).ok();
@@ -173,18 +173,18 @@ impl Container {
         self.exec(["hermes"].into_iter().chain(args))
     }
 
-    /// A shell's script as the user `hermes`.
+    /// A shell script as the user `hermes`.
     pub fn shell(&self, script: &str) -> Hermes {
         self.exec(["sh", "-c", script])
     }
 
-    /// A program as root, because of `reason`: what it shows can't be shown as `hermes`.
+    /// A program as root; `reason` states why it can't run as `hermes`.
     pub fn exec_as_root_because<'a>(
         &self,
         reason: &str,
         command: impl IntoIterator<Item = &'a str>,
     ) -> Hermes {
-        assert!(reason.len() > 10, "say why: {reason}");
+        assert!(reason.len() > 10, "state the reason: {reason}");
         self.enter("0:0", command)
     }
 
@@ -198,8 +198,8 @@ impl Container {
     pub fn processes(&self, name: &str) -> Vec<String> {
         let script = "for p in /proc/[0-9]*; do [ \"$(cat $p/comm)\" = \"$1\" ] || continue; \
                       tr '\\0' ' ' <$p/cmdline; echo; done 2>/dev/null; true";
-        let said = self.exec(["sh", "-c", script, "sh", name]).ok().stdout;
-        said.lines().map(|line| line.trim_end().to_owned()).collect()
+        let output = self.exec(["sh", "-c", script, "sh", name]).ok().stdout;
+        output.lines().map(|line| line.trim_end().to_owned()).collect()
     }
 
     /// Its name.
@@ -207,34 +207,34 @@ impl Container {
         &self.name
     }
 
-    /// Blocks until it has said `times` that a tree is up.
+    /// Blocks until its output has reported `times` that a tree is up.
     #[track_caller]
     pub fn await_boot(&self, times: usize) {
         match self.kind {
-            Kind::S6 => self.await_says("the tree is up", times),
+            Kind::S6 => self.await_output("the tree is up", times),
             Kind::Systemd => {
-                eventually("systemd has booted, and has begun a manager of hermes's", || {
+                eventually("systemd has booted and started the manager of hermes", || {
                     let booted = ["systemctl", "is-system-running"];
                     let own =
                         "XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user is-system-running";
-                    let says = |said: Hermes| said.run().stdout == "running\n";
-                    (says(self.exec(booted)) && says(self.shell(own))).then_some(())
+                    let is_running = |status: Hermes| status.run().stdout == "running\n";
+                    (is_running(self.exec(booted)) && is_running(self.shell(own))).then_some(())
                 })
             }
         }
     }
 
-    /// Blocks until its output has `words` so many times.
+    /// Blocks until its output contains `text` this many times.
     #[track_caller]
-    pub fn await_says(&self, words: &str, times: usize) {
-        eventually(words, || {
-            let said = self.output();
-            assert!(self.is_running() || said.contains(words), "it ended:\n{said}");
-            (said.matches(words).count() >= times).then_some(())
+    pub fn await_output(&self, text: &str, times: usize) {
+        eventually(text, || {
+            let output = self.output();
+            assert!(self.is_running() || output.contains(text), "it ended:\n{output}");
+            (output.matches(text).count() >= times).then_some(())
         });
     }
 
-    /// Everything that it has said.
+    /// Its stdout and stderr so far.
     pub fn output(&self) -> String {
         let logs = docker(["logs", &self.name]).run();
         logs.stdout + &logs.stderr
@@ -252,23 +252,23 @@ impl Container {
         self.inspect("{{.State.ExitCode}}").parse().expect("a number")
     }
 
-    /// What the image's health check makes of it.
+    /// Its health, as Docker reports it.
     pub fn health(&self) -> String {
         self.inspect("{{.State.Health.Status}}")
     }
 
     fn inspect(&self, format: &str) -> String {
-        let said = docker(["inspect", "--format", format, &self.name]).ok();
-        said.stdout.trim().to_owned()
+        let output = docker(["inspect", "--format", format, &self.name]).ok();
+        output.stdout.trim().to_owned()
     }
 
-    /// `docker stop`, `restart`, `kill` or `start`, to its end.
+    /// Runs `docker stop`, `restart`, `kill` or `start`, until it ends.
     #[track_caller]
     pub fn docker(&self, verb: &str) {
         docker([verb, &self.name]).ok();
     }
 
-    /// `docker stop` and the like, in the background.
+    /// Runs such a command in the background.
     pub fn docker_spawn(&self, verb: &str) -> Running {
         docker([verb, &self.name]).spawn()
     }
@@ -279,7 +279,7 @@ impl Container {
         self.hermes(["gateway", "status", profile, "--json"]).run().json()
     }
 
-    /// Makes a profile whose gateway is `command`, a shell's.
+    /// Creates a profile whose gateway is the shell command `command`.
     #[track_caller]
     pub fn profile_running(&self, name: &str, command: &str) {
         self.hermes(["profile", "create", name]).ok();
@@ -300,12 +300,12 @@ impl Container {
         self.exec(["cat", path]).ok().stdout
     }
 
-    /// The lines that a profile's gateway has logged, without their time.
+    /// The lines in a gateway's log, without their timestamps.
     pub fn logged(&self, profile: &str) -> Vec<String> {
         let path = format!("/opt/data/logs/gateways/{profile}/current");
         let text = self.exec(["cat", &path]).run().stdout;
-        let said = |line: &str| line.split_once("  ").map_or(line, |(_, said)| said).to_owned();
-        text.lines().map(said).collect()
+        let content = |line: &str| line.split_once("  ").map_or(line, |(_, rest)| rest).to_owned();
+        text.lines().map(content).collect()
     }
 }
 
@@ -323,12 +323,12 @@ impl Drop for Container {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        // In use by the kept container of a failed test, it stays, too.
+        // Fails if the kept container of a failed test uses it.
         let _ = docker(["volume", "rm", "--force", &self.name]).run();
     }
 }
 
-/// What the image under test is based on.
+/// The base of the image under test.
 pub fn base() -> Base {
     static OVERLAY: OnceLock<bool> = OnceLock::new();
     let overlay = *OVERLAY.get_or_init(|| {

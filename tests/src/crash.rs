@@ -1,42 +1,42 @@
-//! Commands that are killed between any two of their steps, and what must come of it.
+//! Kills a command between any two of its steps, and checks that a boot repairs the result.
 //!
-//! The steps are the program's own: strace kills it as it enters its n-th system call of a kind that
-//! changes something, for every n until it comes to its end without having made so many.
+//! strace kills the program when it enters its n-th system call of a kind that changes something, for every n
+//! until the command completes with fewer calls.
 
 use crate::{Hermes, SOON, Snapshot, TestEnv, answered, eventually};
 
-/// The system calls that change something, and so come between two steps. Commands to s6 go through
-/// the last one, and so does the content of files, and what is printed.
+/// The system calls that change something, and so separate steps. `write` also sends commands to s6, and
+/// writes files and output.
 pub const CHANGES: [&str; 9] =
     ["renameat2", "renameat", "rename", "unlink", "unlinkat", "mkdir", "mknodat", "fsync", "write"];
 
-/// How often in a row the same has to be seen to be what a clean run leaves.
-const LOOKS: usize = 8;
+/// How many equal snapshots in a row count as settled.
+const SETTLED: usize = 8;
 
-/// Calls `attempt` with what strace is to inject: `fault` into the first call of each kind, then into
-/// the second, and so on, until it answers that the fault did not come about. Answers how many did.
+/// Calls `attempt` with injections for strace: `fault` in the first call of each kind, then in the second,
+/// and so on, until `attempt` returns that the fault did not occur. Returns the number of faults.
 pub fn at_every(calls: &[&str], fault: &str, mut attempt: impl FnMut(&str) -> bool) -> usize {
     let reached =
         |call: &&str| (1..).take_while(|n| attempt(&format!("{call}:{fault}:when={n}"))).count();
     calls.iter().map(reached).sum()
 }
 
-/// A command and the test environment that it changes.
+/// A command to kill, and its test environment.
 pub struct Scene<'a> {
     /// The test environment, with a live tree.
     pub env: &'a TestEnv,
-    /// Brings the test environment to where the command begins, wherever it is.
+    /// Restores the state before the command, from any state.
     pub prepare: &'a dyn Fn(),
     /// The command.
     pub command: &'a [&'a str],
-    /// What it exits with when it is said once more, if that is not 0: it was done already.
+    /// The exit code of a repeated command that was done already, if not 0.
     pub again: Option<i32>,
 }
 
 impl Scene<'_> {
-    /// Kills the command at every step and boots; at every other one the command is said again before.
-    /// Afterwards all is as if it had never been said or had not been killed, in the latter case the
-    /// second of the two, and a further boot has nothing to do. Answers how many steps there were.
+    /// Kills the command at every step and boots; at every other step the command is repeated before the boot.
+    /// Afterwards the state must be that before or that after the command (after a repeated command only the
+    /// latter), and another boot must have nothing to do. Returns the number of steps.
     #[track_caller]
     pub fn killed_at_every_step(&self) -> usize {
         let before = self.clean(None);
@@ -62,7 +62,7 @@ impl Scene<'_> {
         })
     }
 
-    /// What there is after the command (or after none) and a boot.
+    /// The state after the command, if any, and a boot.
     fn clean(&self, command: Option<&[&str]>) -> Snapshot {
         (self.prepare)();
         command.map(|command| self.hermes(command).ok());
@@ -88,14 +88,14 @@ impl Scene<'_> {
         assert!(idle, "{injection}: {again}\nafter {booted}");
     }
 
-    /// What there is once it stays the same for a while.
+    /// The state once it no longer changes.
     fn settled(&self) -> Snapshot {
-        let (mut last, mut looks) = (Snapshot::of(self.env), 0);
+        let (mut last, mut equal) = (Snapshot::of(self.env), 0);
         eventually("nothing changes any more", || {
             let now = Snapshot::of(self.env);
-            looks = if now == last { looks + 1 } else { 0 };
+            equal = if now == last { equal + 1 } else { 0 };
             last = now;
-            (looks == LOOKS).then_some(())
+            (equal == SETTLED).then_some(())
         });
         last
     }

@@ -1,4 +1,4 @@
-//! A dashboard that runs, and asking it.
+//! A running dashboard, and requests to it.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -10,24 +10,24 @@ use ureq::BodyReader;
 use crate::http::{self, Answer};
 use crate::{Stream, TestEnv, free_port};
 
-/// `hermes dashboard` in a test environment; it ends with this value.
+/// `hermes dashboard` in a test environment. Dropping this value ends it.
 #[derive(Debug)]
 pub struct Dashboard {
-    /// Where it listens.
+    /// The port that it listens on.
     pub port: u16,
-    /// What has to be known.
+    /// The token.
     pub token: String,
     stream: Stream,
 }
 
 impl Dashboard {
-    /// One that listens.
+    /// A dashboard that listens on a free port.
     #[track_caller]
     pub fn start(env: &TestEnv) -> Self {
         Self::start_on(env, free_port())
     }
 
-    /// One that listens on a port.
+    /// A dashboard that listens on this port.
     #[track_caller]
     pub fn start_on(env: &TestEnv, port: u16) -> Self {
         let stream = env.hermes(["dashboard", "--port", &port.to_string()]).stream();
@@ -36,12 +36,12 @@ impl Dashboard {
         Self { port, token: token.trim().to_owned(), stream }
     }
 
-    /// The address of something in it.
+    /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    /// Asks with the token.
+    /// Sends a request with the token.
     #[track_caller]
     pub fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
         let authorization = format!("Bearer {}", self.token);
@@ -50,7 +50,7 @@ impl Dashboard {
         http::request(method, &self.url(path), &headers, body.as_deref())
     }
 
-    /// Asks for what goes on.
+    /// Opens an event stream.
     #[track_caller]
     pub fn events(&self, path: &str) -> Events {
         let authorization = format!("Bearer {}", self.token);
@@ -65,12 +65,12 @@ impl Dashboard {
         self.stream.pid()
     }
 
-    /// All that it said, on whichever stream.
-    pub fn said(&self) -> String {
+    /// Its stdout and stderr so far.
+    pub fn output(&self) -> String {
         self.stream.stdout() + &self.stream.stderr()
     }
 
-    /// Ends it by a signal; its exit code.
+    /// Ends it with a signal; returns its exit code.
     #[track_caller]
     pub fn end(self, signal: Signal) -> Option<i32> {
         self.stream.signal(signal);
@@ -78,7 +78,7 @@ impl Dashboard {
     }
 }
 
-/// What is told as it happens.
+/// An event stream.
 pub struct Events {
     lines: BufReader<BodyReader<'static>>,
 }
@@ -88,7 +88,7 @@ impl Events {
     ///
     /// # Panics
     ///
-    /// If there is none in time, or no other any more.
+    /// If there is none in time, or the stream has ended.
     #[track_caller]
     pub fn next_event(&mut self) -> (String, Value) {
         let mut name = String::new();
@@ -105,13 +105,13 @@ impl Events {
         }
     }
 
-    /// Blocks until the stream has ended, whatever comes before that.
+    /// Blocks until the stream ends.
     #[track_caller]
     pub fn await_end(mut self) {
         io::copy(&mut self.lines, &mut io::sink()).expect("the end in time");
     }
 
-    /// Blocks until there is an event that `fits`.
+    /// Blocks until an event satisfies `fits`; returns its data.
     #[track_caller]
     pub fn until(&mut self, fits: impl Fn(&str, &Value) -> bool) -> Value {
         loop {

@@ -1,4 +1,4 @@
-//! What `hermes doctor` says of a test environment, and doing what it says.
+//! Runs `hermes doctor` in a test environment, and its remedies.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,20 +8,20 @@ use std::process::Command;
 use crate::test_env::is_root;
 use crate::{Outcome, TestEnv, hermes_program};
 
-/// Something that is wrong, as it was printed for people.
+/// A finding, as printed for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct PrintedFinding {
     /// `error` or `warning`.
     pub severity: String,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What mends it.
+    /// The remedy.
     pub remedy: String,
 }
 
-/// What `doctor` finds under the id `check`.
+/// The findings of `doctor` for the check `check`.
 #[track_caller]
-pub fn told(env: &TestEnv, check: &str) -> Vec<Told> {
+pub fn printed_findings(env: &TestEnv, check: &str) -> Vec<PrintedFinding> {
     let outcome = env.hermes(["doctor"]).run();
     let (mut found, mut lines) = (Vec::new(), outcome.stdout.lines());
     while let Some(line) = lines.next() {
@@ -32,17 +32,17 @@ pub fn told(env: &TestEnv, check: &str) -> Vec<Told> {
             let remedy = lines.next().and_then(|line| line.strip_prefix("  fix: "));
             let remedy = remedy.unwrap_or_else(|| panic!("no fix: {outcome}")).to_owned();
             let (severity, problem) = (severity.to_owned(), problem.to_owned());
-            found.push(Told { severity, problem, remedy });
+            found.push(PrintedFinding { severity, problem, remedy });
         }
     }
     agrees(env, check, &found, &outcome);
     found
 }
 
-/// What is printed for people and as JSON is the same, and errors alone decide the exit code of each. Beside
-/// `check` the two may differ: between them a gateway may have come up.
+/// Checks that the output for people and the JSON agree, and that errors alone decide the exit code. Outside of
+/// `check` the two may differ: a gateway may have come up in between.
 #[track_caller]
-fn agrees(env: &TestEnv, check: &str, found: &[Told], outcome: &Outcome) {
+fn agrees(env: &TestEnv, check: &str, found: &[PrintedFinding], outcome: &Outcome) {
     let errors = outcome.stdout.lines().any(|line| line.starts_with("error: "));
     assert_eq!(outcome.code(), Some(i32::from(errors)), "{outcome}");
     let as_json = env.hermes(["doctor", "--json"]).run();
@@ -58,10 +58,10 @@ fn agrees(env: &TestEnv, check: &str, found: &[Told], outcome: &Outcome) {
     assert_eq!(as_json.code(), Some(i32::from(errors)), "{as_json}");
 }
 
-/// Sees the one finding of `check`, with all of `evidence` in it.
+/// Checks that `check` has one finding, which contains each text of `evidence`.
 #[track_caller]
-pub fn finds(env: &TestEnv, check: &str, severity: &str, evidence: &[&str]) -> Told {
-    let found = told(env, check);
+pub fn finds(env: &TestEnv, check: &str, severity: &str, evidence: &[&str]) -> PrintedFinding {
+    let found = printed_findings(env, check);
     let [one] = found.as_slice() else {
         let whole = env.hermes(["doctor"]).run();
         panic!("not one finding of `{check}`: {found:#?}\n{whole}")
@@ -73,32 +73,32 @@ pub fn finds(env: &TestEnv, check: &str, severity: &str, evidence: &[&str]) -> T
     one.clone()
 }
 
-/// Sees nothing under `check`, which was made.
+/// Checks that `check` ran and found nothing.
 #[track_caller]
 pub fn finds_nothing(env: &TestEnv, check: &str) {
-    assert_eq!(told(env, check), [], "{check}");
+    assert_eq!(printed_findings(env, check), [], "{check}");
     let report = env.hermes(["doctor", "--json"]).run().json();
     let checks = report["checks"].as_array().expect("checks");
     let entry = checks.iter().find(|entry| entry["check"] == check);
     assert_eq!(entry.map(|entry| &entry["ok"]), Some(&true.into()), "{entry:?}");
 }
 
-/// Sees the finding, runs the command that it names as it stands, and sees it gone. Answers the command.
+/// Checks the finding, runs its remedy unchanged, and checks that the finding is gone. Returns the remedy.
 #[track_caller]
-pub fn mends(env: &TestEnv, check: &str, severity: &str, evidence: &[&str]) -> String {
-    let Told { remedy, .. } = finds(env, check, severity, evidence);
+pub fn repairs(env: &TestEnv, check: &str, severity: &str, evidence: &[&str]) -> String {
+    let PrintedFinding { remedy, .. } = finds(env, check, severity, evidence);
     run_remedy(env, &remedy);
     finds_nothing(env, check);
     remedy
 }
 
-/// Runs a command that `doctor` printed, as this environment's user or, where it says so, as root.
+/// Runs a remedy, as this environment's user, or as root if it starts with `as root:`.
 #[track_caller]
 pub fn run_remedy(env: &TestEnv, remedy: &str) {
     match remedy.strip_prefix("as root: ") {
         None => drop(env.shell(remedy).ok()),
         Some(command) => {
-            assert!(is_root(), "only root can: {command}");
+            assert!(is_root(), "needs root: {command}");
             let programs = hermes_program().parent().expect("a directory").display();
             let path = std::env::var("PATH").unwrap_or_default();
             let status = Command::new("/bin/sh")
@@ -113,29 +113,29 @@ pub fn run_remedy(env: &TestEnv, remedy: &str) {
     }
 }
 
-/// A path, its inode, when it was last written (seconds and nanoseconds), its mode.
+/// A path, its inode, its modification time (seconds and nanoseconds) and its mode.
 pub type Entry = (PathBuf, u64, i64, i64, u32);
 
-/// Every path below the home and the scan directory of a test environment with what tells a change.
+/// All paths below the home and the scan directory of a test environment, with metadata that shows changes.
 pub fn snapshot(env: &TestEnv) -> Vec<Entry> {
-    let mut seen = Vec::new();
-    let mut left = vec![env.home(), env.scandir()];
-    while let Some(path) = left.pop() {
+    let mut entries = Vec::new();
+    let mut remaining = vec![env.home(), env.scandir()];
+    while let Some(path) = remaining.pop() {
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         if metadata.is_dir() {
-            let entries = fs::read_dir(&path).expect("a readable directory");
-            left.extend(entries.map(|entry| entry.expect("an entry").path()));
+            let children = fs::read_dir(&path).expect("a readable directory");
+            remaining.extend(children.map(|entry| entry.expect("an entry").path()));
         }
         let (inode, mode) = (metadata.ino(), metadata.mode());
-        seen.push((path, inode, metadata.mtime(), metadata.mtime_nsec(), mode));
+        entries.push((path, inode, metadata.mtime(), metadata.mtime_nsec(), mode));
     }
-    seen.sort();
-    seen
+    entries.sort();
+    entries
 }
 
-/// What differs between two snapshots.
+/// The paths that differ between two snapshots.
 pub fn changes(before: &[Entry], after: &[Entry]) -> Vec<String> {
-    let lost = before.iter().filter(|entry| !after.contains(entry));
+    let removed = before.iter().filter(|entry| !after.contains(entry));
     let new = after.iter().filter(|entry| !before.contains(entry));
-    lost.chain(new).map(|(path, ..)| path.display().to_string()).collect()
+    removed.chain(new).map(|(path, ..)| path.display().to_string()).collect()
 }

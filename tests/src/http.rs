@@ -1,4 +1,4 @@
-//! Asking over HTTP, and what is answered.
+//! HTTP requests and responses.
 
 use serde_json::Value;
 use ureq::http::Response;
@@ -6,12 +6,12 @@ use ureq::{Agent, Body, RequestBuilder};
 
 use crate::SOON;
 
-/// An answer, whatever its status.
+/// A response with any status.
 #[derive(Debug)]
 pub struct Answer {
     /// Its status.
     pub status: u16,
-    /// What is said beside the body.
+    /// The headers.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub text: String,
@@ -22,7 +22,7 @@ impl Answer {
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text)
-            .unwrap_or_else(|error| panic!("no JSON: {error}: {self:?}"))
+            .unwrap_or_else(|error| panic!("invalid JSON: {error}: {self:?}"))
     }
 
     /// One of the headers.
@@ -31,11 +31,11 @@ impl Answer {
     }
 }
 
-/// Asks, and reads all of the answer, at most for [`SOON`].
+/// Sends a request and reads the whole response, within [`SOON`].
 ///
 /// # Panics
 ///
-/// If nobody answers.
+/// If no server answers.
 #[track_caller]
 pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str>) -> Answer {
     let response = begin(method, url, headers, body);
@@ -51,7 +51,7 @@ pub fn request(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&
     }
 }
 
-/// Asks, and leaves the body to be read.
+/// Sends a request and does not read the body.
 pub(crate) fn begin(
     method: &str,
     url: &str,
@@ -65,7 +65,7 @@ pub(crate) fn begin(
         "GET" => with(agent.get(url), headers).call(),
         "POST" => with(agent.post(url), headers).send(sent),
         "DELETE" => with(agent.delete(url).force_send_body(), headers).send(sent),
-        other => panic!("{other} is not asked"),
+        other => panic!("unknown method {other}"),
     }
 }
 

@@ -1,7 +1,7 @@
-//! The kit of the tests: a test environment of its own for each test, with the real programs in it.
+//! The test kit: each test gets its own environment, with the real programs.
 //!
-//! Everything runs as a plain user. Where the tests are run by root, that is the user 10000, as in
-//! production: what works as root alone must fail here.
+//! Everything runs as a plain user, as in production; if root runs the tests, as the user 10000. So code that
+//! works only as root fails here.
 
 mod browser;
 mod command;
@@ -43,10 +43,10 @@ use hermes_core::wait::{self, Poll};
 use hermes_s6::slot::layout::ServiceDir;
 use serde_json::Value;
 
-/// How long anything may take that should happen soon; machines are shared, and slow at times.
+/// The timeout for expected events. It is long, because test machines may be slow.
 pub const SOON: Duration = Duration::from_secs(60);
 
-/// Asks until `look` answers, at most [`SOON`].
+/// Calls `look` until it returns a value, at most for [`SOON`].
 ///
 /// # Panics
 ///
@@ -56,33 +56,33 @@ pub fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     within(SOON, what, look)
 }
 
-/// Asks until `look` answers, at most for `timeout`.
+/// Calls `look` until it returns a value, at most for `timeout`.
 ///
 /// # Panics
 ///
 /// If it does not answer in time.
 #[track_caller]
 pub fn within<T>(timeout: Duration, what: &str, look: impl FnMut() -> Option<T>) -> T {
-    let seen = answered(timeout, look);
-    seen.unwrap_or_else(|| panic!("not within {timeout:?}: {what}"))
+    let value = answered(timeout, look);
+    value.unwrap_or_else(|| panic!("not within {timeout:?}: {what}"))
 }
 
-/// Asks until `look` answers, at most for `timeout`; `None` if it did not.
+/// Calls `look` until it returns a value; `None` after `timeout`.
 pub fn answered<T>(timeout: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let Ok(seen) = wait::until(Instant::now() + timeout, || {
+    let Ok(value) = wait::until(Instant::now() + timeout, || {
         Ok::<_, Infallible>(look().map_or(Poll::Wait, Poll::Done))
     });
-    seen
+    value
 }
 
-/// Says something that is to be seen although the test passes.
+/// Prints a line to stderr even if the test passes.
 pub fn tell(text: std::fmt::Arguments<'_>) {
     // Unlike `eprintln!`, this is not captured.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Ends a test that only root can run where another user runs it, with a line on stderr that says so:
-/// `not run: links::some_test: needs root`. `cargo xtask test` collects those lines.
+/// Skips a test that needs root if another user runs it, and prints a line to stderr:
+/// `not run: links::some_test: needs root`. `cargo xtask test` collects these lines.
 #[macro_export]
 macro_rules! require_root {
     () => {{
@@ -93,8 +93,8 @@ macro_rules! require_root {
     }};
 }
 
-/// Whether a test is not to be run, since it needs root; reports it if so. For [`require_root!`], which
-/// names a function `marker` in the test.
+/// Whether to skip a test that needs root; prints a line if so. For [`require_root!`], which defines a
+/// function `marker` in the test.
 #[doc(hidden)]
 pub fn needs_root(marker: &str) -> bool {
     let test = marker.strip_suffix("::marker").unwrap_or(marker);
@@ -104,19 +104,19 @@ pub fn needs_root(marker: &str) -> bool {
     !is_root()
 }
 
-/// Whether a process of this number exists and is no zombie.
+/// Whether a process with this id exists and is not a zombie.
 pub fn is_alive(pid: u64) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-/// The processes that name `needle` in their arguments or their environment.
+/// The processes with `needle` in their arguments or environment.
 pub fn processes_naming(needle: &str) -> Vec<u64> {
     let names = |pid: u64, file: &str| {
         let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
         text.windows(needle.len()).any(|window| window == needle.as_bytes())
     };
-    let entries = std::fs::read_dir("/proc").expect("/proc is there");
+    let entries = std::fs::read_dir("/proc").expect("/proc is mounted");
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|pid| names(*pid, "cmdline") || names(*pid, "environ"))
@@ -124,7 +124,7 @@ pub fn processes_naming(needle: &str) -> Vec<u64> {
         .collect()
 }
 
-/// The supervisors of a slot's service and logger, as far as there are any.
+/// The running supervisors of a slot's service and logger.
 pub fn supervisors(slot: &Path) -> Vec<u64> {
     let parts = ServiceDir::new(slot).parts();
     let holders = parts.iter().filter_map(|part| part.supervisor().expect("a readable lock"));
@@ -137,19 +137,19 @@ pub fn pid(status: &Value) -> u64 {
     status["pid"].as_u64().unwrap_or_else(|| panic!("no pid in {status}"))
 }
 
-/// Sends `signal` to a process that a test started, or has just read from its supervisor.
+/// Sends `signal` to a process that the test started, or whose id it has just read from a supervisor.
 pub fn signal(pid: u64, signal: rustix::process::Signal) {
     let pid = u32::try_from(pid).expect("a pid");
     let process = Process::open(pid).expect("a pidfd").expect("a living process");
     process.signal(signal).expect("permission to signal");
 }
 
-/// Sends SIGKILL to a process that a test has just read from its supervisor.
+/// Sends SIGKILL to such a process, as [`signal`] does.
 pub fn kill(pid: u64) {
     signal(pid, rustix::process::Signal::KILL);
 }
 
-/// A command where no scan directory is named and no `hermes up` runs.
+/// A command without a configured scan directory and without a running `hermes up`.
 pub fn alone<'a>(env: &TestEnv, args: impl IntoIterator<Item = &'a str>) -> Hermes {
     let runtime = env.path().join("runtime");
     env.make_directory(&runtime);
@@ -158,7 +158,7 @@ pub fn alone<'a>(env: &TestEnv, args: impl IntoIterator<Item = &'a str>) -> Herm
         .env("XDG_RUNTIME_DIR", runtime.to_str().expect("a UTF-8 path"))
 }
 
-/// One line that begins with `error:`, causes indented below it, at most one hint.
+/// Checks stderr: one line `error: …`, indented causes below it, at most one hint.
 #[track_caller]
 pub fn is_one_clear_error(outcome: &Outcome) {
     let lines: Vec<_> = outcome.stderr.lines().collect();
@@ -170,12 +170,12 @@ pub fn is_one_clear_error(outcome: &Outcome) {
     assert_eq!(outcome.stdout, "", "{outcome}");
 }
 
-/// The text with the paths of this environment made short.
+/// The text with the environment's path replaced by `W`.
 pub fn short(env: &TestEnv, text: &str) -> String {
     text.replace(env.path().to_str().expect("a UTF-8 path"), "W")
 }
 
-/// The names in a directory, sorted, but for that of our locks; none if there is no directory.
+/// The sorted names in a directory, without `.locks`; empty if the directory does not exist.
 pub fn names(directory: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let name = |entry: std::io::Result<fs::DirEntry>| {
@@ -186,13 +186,12 @@ pub fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Sets a mode that the umask has no say in.
+/// Sets a mode, independent of the umask.
 pub fn chmod(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is there");
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the file exists");
 }
 
-/// A Python that has `module`, the system's own before others: those of version managers may be for
-/// their user alone.
+/// A Python with `module`. The system's comes first: other users may not run that of a version manager.
 pub fn python_with(module: &str) -> &'static str {
     let has = |python: &&str| {
         let mut import = Command::new(python);

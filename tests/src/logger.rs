@@ -8,21 +8,21 @@ use std::process::{Child, ChildStdin, Stdio};
 
 use crate::{TestEnv, eventually};
 
-/// An s6-log, stamping lines as the slots' loggers do, that rotates after 4,096 bytes.
+/// An s6-log that adds timestamps like the slots' loggers, and rotates after 4,096 bytes.
 #[derive(Debug)]
 pub struct Logger {
     directory: PathBuf,
     child: Child,
     stdin: Option<ChildStdin>,
     keeps: usize,
-    /// How many numbers were logged.
+    /// The count of logged numbers.
     pub written: usize,
-    /// The archives that were seen at any time.
+    /// The archives that have existed at any time.
     pub archives: BTreeSet<PathBuf>,
 }
 
 impl Logger {
-    /// An s6-log that keeps so many archives of what it is told of `profile`.
+    /// An s6-log for `profile` that keeps this many archives.
     pub fn start(env: &TestEnv, profile: &str, keeps: usize) -> Self {
         let directory = env.home().join("logs/gateways").join(profile);
         env.make_directory(&env.home().join("logs"));
@@ -37,21 +37,21 @@ impl Logger {
         logger
     }
 
-    /// Logs so many more lines of one length, which are the numbers from 0 on.
+    /// Logs this many lines of equal length, with consecutive numbers from 0.
     pub fn write(&mut self, lines: usize) {
         let until = self.written + lines;
         let text: String = (self.written..until).map(|line| format!("{line:032}\n")).collect();
-        self.say(&text);
+        self.log(&text);
         self.written = until;
     }
 
     /// Logs `text`.
-    pub fn say(&mut self, text: &str) {
-        let stdin = self.stdin.as_mut().expect("it is told things until it is dropped");
+    pub fn log(&mut self, text: &str) {
+        let stdin = self.stdin.as_mut().expect("stdin is open until drop");
         stdin.write_all(text.as_bytes()).expect("s6-log reads");
     }
 
-    /// Blocks until all that was written is in a file.
+    /// Blocks until s6-log has written all lines to files.
     pub fn await_written(&mut self) {
         let last = format!("{:032}\n", self.written - 1);
         let current = self.directory.join("current");
@@ -63,7 +63,7 @@ impl Logger {
         });
     }
 
-    /// Logs numbers until s6-log is in the middle of a file, and done with those before it.
+    /// Logs numbers until the current file is partly filled and no rotation is in progress.
     pub fn settle(&mut self) {
         let [current, previous] = ["current", "previous"].map(|name| self.directory.join(name));
         while fs::metadata(&current).map_or(true, |metadata| metadata.len() > 3_000) {
@@ -75,7 +75,7 @@ impl Logger {
         });
     }
 
-    /// The archives that are there, from the oldest to the newest.
+    /// The archives, oldest first.
     pub fn files(&mut self) -> BTreeSet<PathBuf> {
         let entries = fs::read_dir(&self.directory).expect("a log directory");
         let paths = entries.map(|entry| entry.expect("an entry").path());

@@ -1,5 +1,5 @@
-//! What the commands and the faults on a live tree should come to: a model small enough to be seen to be
-//! right, which knows nothing of how the product does it.
+//! A model of the expected effect of commands and faults on a live tree. It is small enough to be checked by
+//! reading, and independent of the implementation.
 
 mod step;
 
@@ -8,36 +8,36 @@ use std::fmt;
 
 pub use step::{Command, End, Step, steps};
 
-/// What an operator wants, or a file that says neither.
+/// The intent in a profile's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     /// `running`.
     Running,
     /// `stopped`.
     Stopped,
-    /// Nothing that makes sense.
+    /// An invalid value.
     Corrupt,
 }
 
 /// One profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// What its file says.
+    /// The intent.
     pub wanted: Wanted,
-    /// It has a slot, and both supervisors.
+    /// Whether it has a slot with both supervisors.
     pub registered: bool,
-    /// Its gateway runs, and is supervised.
+    /// Whether its gateway runs supervised.
     pub up: bool,
-    /// How often its gateway died since an operator started it: ten times are too often.
+    /// The deaths of its gateway since its last start; the tenth parks it.
     pub deaths: usize,
 }
 
-/// All profiles but `default`, which has a slot and stays down.
+/// All profiles except `default`, which has a slot and stays down.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Model(pub BTreeMap<&'static str, Profile>);
 
 impl Profile {
-    /// A slot is made of what is wanted.
+    /// Creates the slot, which starts the gateway if the intent is `running`.
     fn register(&mut self) {
         (self.registered, self.up, self.deaths) = (true, self.wanted == Wanted::Running, 0);
     }
@@ -46,7 +46,7 @@ impl Profile {
         *self = Self { wanted: Wanted::Running, registered: true, up: true, deaths: 0 };
     }
 
-    /// The word of `status`.
+    /// The state that `status` reports.
     pub fn state(&self) -> &'static str {
         match (self.registered, self.up) {
             (false, _) => "unsupervised",
@@ -57,28 +57,28 @@ impl Profile {
 }
 
 impl Model {
-    /// Does what the command should do, and answers its exit code.
+    /// Applies the expected effect of a command, and returns its exit code.
     pub fn apply(&mut self, command: &Command) -> i32 {
         let profiles = &mut self.0;
         match *command {
             Command::Create(name) if profiles.contains_key(name) => return 1,
             Command::Create(name) => {
                 let wanted = Wanted::Stopped;
-                let made = Profile { wanted, registered: true, up: false, deaths: 0 };
-                profiles.insert(name, made);
+                let profile = Profile { wanted, registered: true, up: false, deaths: 0 };
+                profiles.insert(name, profile);
             }
             Command::Rename(from, to) => match profiles.get(from) {
                 None => return 4,
                 Some(_) if profiles.contains_key(to) => return 1,
                 Some(profile) if profile.wanted == Wanted::Corrupt => return 1,
                 Some(_) => {
-                    let mut profile = profiles.remove(from).expect("it is there");
+                    let mut profile = profiles.remove(from).expect("the profile exists");
                     profile.register();
                     profiles.insert(to, profile);
                 }
             },
             Command::Boot => self.boot(),
-            // There is nothing to take away.
+            // There is no slot to remove.
             Command::Unregister(name) if !profiles.contains_key(name) => {}
             Command::Delete(name)
             | Command::Start(name)
@@ -104,7 +104,7 @@ impl Model {
         0
     }
 
-    /// What every boot makes of it. A profile whose intent makes no sense is left as it is.
+    /// Applies a boot, which skips profiles with an invalid intent.
     fn boot(&mut self) {
         for profile in self.0.values_mut().filter(|profile| profile.wanted != Wanted::Corrupt) {
             match profile.registered {
@@ -114,7 +114,7 @@ impl Model {
         }
     }
 
-    /// A tree ends, however, and another one begins, which makes all slots anew.
+    /// Applies the end of the tree and the start of another, which recreates all slots.
     pub fn begin_again(&mut self) {
         for profile in self.0.values_mut() {
             (profile.registered, profile.up) = (false, false);
@@ -122,7 +122,7 @@ impl Model {
         self.boot();
     }
 
-    /// The slots that there are.
+    /// The existing slots.
     pub fn slots(&self) -> Vec<String> {
         let registered = self.0.iter().filter(|(_, profile)| profile.registered);
         let names = registered.map(|(name, _)| *name).chain(["default"]);
@@ -131,7 +131,7 @@ impl Model {
         slots
     }
 
-    /// The processes that there are below s6-svscan, each with what started it.
+    /// The processes below s6-svscan, each with its parent.
     pub fn processes(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for slot in self.slots() {

@@ -1,16 +1,16 @@
-//! Chance that can be had again: all of it comes from one number, which a failure tells.
+//! Reproducible random values: all come from one seed, which a failed test prints.
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// Names the number; otherwise it is the time's.
+/// The variable with the seed; by default the seed is the time.
 const SEED: &str = "HERMES_TEST_SEED";
 
 /// A seeded source of values.
 pub struct SeededRng(TestRunner);
 
 impl SeededRng {
-    /// Chance that comes from `seed`.
+    /// A source with this seed.
     pub fn new(seed: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -18,7 +18,7 @@ impl SeededRng {
         Self(TestRunner::new_with_rng(Config::default(), rng))
     }
 
-    /// The seed that the environment names, or another one each time.
+    /// The seed from the environment, or a new one.
     pub fn seed() -> u64 {
         let named = std::env::var(SEED).ok();
         named.map_or_else(
@@ -27,7 +27,7 @@ impl SeededRng {
         )
     }
 
-    /// One of the values that there are.
+    /// A random value of a strategy.
     pub fn roll<S: Strategy>(&mut self, of: &S) -> S::Value {
         of.new_tree(&mut self.0).expect("there are values").current()
     }

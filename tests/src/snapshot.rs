@@ -1,8 +1,7 @@
-//! All that Hermes answers for in a test environment, as lines that two moments can be compared by: what is
-//! in the home and in the scan directory, and which processes run, under whom.
+//! The state of a test environment as comparable lines: the files in the home and the scan directory, and the
+//! processes with their parents.
 //!
-//! Read from the file system and from /proc, not by way of the product. What tells times, numbers of
-//! processes or how often something happened is left out.
+//! Read from the file system and from /proc, not through Hermes. Times, process ids and counters are left out.
 
 use std::collections::BTreeMap;
 use std::fs::{self, FileType};
@@ -11,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use crate::TestEnv;
 
-/// Files whose text counts, wherever they are; of all others that they are there, and their mode.
-const TELLING: [&str; 9] = [
+/// Files whose content is compared; of all others only existence and mode.
+const WITH_CONTENT: [&str; 9] = [
     "gateway.intent",
     "active_profile",
     "config.yaml",
@@ -23,8 +22,8 @@ const TELLING: [&str; 9] = [
     "generation",
     "type",
 ];
-/// What comes and goes with the lives of gateways and supervisors, below a directory called so.
-const LIVELY: [(&str, &str); 8] = [
+/// Files that gateways and supervisors create and remove while they run, with their directories.
+const TRANSIENT: [(&str, &str); 8] = [
     ("supervise", "lock"),
     ("supervise", "status"),
     ("supervise", "death_tally"),
@@ -34,15 +33,15 @@ const LIVELY: [(&str, &str); 8] = [
     ("service", ".s6-svscan"),
     ("service", ".hermes.booted"),
 ];
-/// Directories whose content is not ours to tell.
-const CLOSED: [&str; 2] = ["gateways", ".s6-svscan"];
+/// Directories whose content is not compared.
+const OPAQUE: [&str; 2] = ["gateways", ".s6-svscan"];
 
-/// What there is in a test environment, line by line.
+/// The state of a test environment, in lines.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Snapshot(Vec<String>);
 
 impl Snapshot {
-    /// What is there now.
+    /// The current state.
     pub fn of(env: &TestEnv) -> Self {
         let mut lines = Vec::new();
         for root in [env.home(), env.scandir()] {
@@ -58,7 +57,7 @@ impl Snapshot {
         self.0.iter().map(String::as_str).filter(|line| line.contains(word)).collect()
     }
 
-    /// What is here and not in `other` with a `+`, and the other way round with a `-`.
+    /// The lines that only `self` has, with a `+`, and those that only `other` has, with a `-`.
     pub fn difference(&self, other: &Self) -> String {
         let only = |sign: char, these: &Self, those: &Self| {
             let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -83,24 +82,24 @@ impl std::fmt::Debug for Snapshot {
 }
 
 fn walk(env: &TestEnv, directory: &Path, lines: &mut Vec<String>) {
-    // What goes while it is looked at is not there.
+    // The directory may disappear meanwhile.
     let Ok(entries) = fs::read_dir(directory) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let inside = |parent: &str| directory.ends_with(parent);
-        // s6 removes listeners that have no reader any more, at its next event.
+        // s6 removes listeners without a reader at its next event.
         let listener = inside("event") && name.starts_with("ftrig1:");
-        let lively = LIVELY.iter().any(|(parent, file)| inside(parent) && name == *file);
-        if listener || lively || name == "hermes-gateway.lock" {
+        let transient = TRANSIENT.iter().any(|(parent, file)| inside(parent) && name == *file);
+        if listener || transient || name == "hermes-gateway.lock" {
             continue;
         }
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         let short = short(env, &path);
         let mode = metadata.permissions().mode() & 0o7777;
-        let text = TELLING.contains(&name.as_str()).then(|| fs::read_to_string(&path).ok());
+        let text = WITH_CONTENT.contains(&name.as_str()).then(|| fs::read_to_string(&path).ok());
         let text = text.flatten().map_or_else(String::new, |text| format!(" {text:?}"));
         lines.push(format!("{short} {} {mode:o}{text}", kind(metadata.file_type())));
-        if metadata.is_dir() && !inside(CLOSED[0]) && !inside(CLOSED[1]) {
+        if metadata.is_dir() && !inside(OPAQUE[0]) && !inside(OPAQUE[1]) {
             walk(env, &path, lines);
         }
     }
@@ -120,7 +119,7 @@ fn short(env: &TestEnv, path: &Path) -> String {
     path.strip_prefix(env.path()).unwrap_or(path).display().to_string()
 }
 
-/// The processes of a test environment, each with those that started it.
+/// The processes of a test environment, each with its parent.
 fn processes(env: &TestEnv) -> Vec<String> {
     let pids = crate::processes_naming(&env.path().to_string_lossy());
     let line = |pid: u64| {
@@ -135,13 +134,13 @@ fn processes(env: &TestEnv) -> Vec<String> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
     };
-    let told: BTreeMap<u64, _> =
+    let lines: BTreeMap<u64, _> =
         pids.into_iter().filter_map(|pid| Some((pid, line(pid)?))).collect();
-    let told_of = |pid: &u64| {
-        let (words, place) = &told[pid];
-        let above = parent(*pid).and_then(|parent| told.get(&parent));
+    let describe = |pid: &u64| {
+        let (words, place) = &lines[pid];
+        let above = parent(*pid).and_then(|parent| lines.get(&parent));
         let above = above.map_or_else(String::new, |(words, _)| format!(", of {words}"));
         format!("process {words} in {place}{above}")
     };
-    told.keys().map(told_of).collect()
+    lines.keys().map(describe).collect()
 }

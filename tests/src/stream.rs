@@ -1,4 +1,4 @@
-//! A command that goes on, and what it has printed so far.
+//! A running command, and its output so far.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,18 +12,18 @@ use rustix::pty::OpenptFlags;
 
 use crate::eventually;
 
-/// A command that runs. It ends with this value.
+/// A running command. Dropping this value ends it.
 #[derive(Debug)]
 pub struct Stream {
     line: String,
     child: Child,
-    out: Heard,
-    err: Heard,
+    out: Captured,
+    err: Captured,
 }
 
-/// What somebody says, and who listens.
+/// The output of a command, and the thread that reads it.
 #[derive(Debug)]
-struct Heard {
+struct Captured {
     bytes: Arc<Mutex<Vec<u8>>>,
     listener: Option<JoinHandle<()>>,
 }
@@ -34,12 +34,12 @@ impl Stream {
         Self::launch(command, |child| Box::new(child.stdout.take().expect("a pipe")))
     }
 
-    /// A new terminal is its stdout; carriage returns that the terminal added are taken away again.
+    /// Starts the command with a new terminal as its stdout.
     pub(crate) fn on_terminal(mut command: Command) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = rustix::pty::openpt(flags).expect("a pty");
-        rustix::pty::grantpt(&master).expect("it is ours");
-        rustix::pty::unlockpt(&master).expect("it is ours");
+        rustix::pty::grantpt(&master).expect("we own it");
+        rustix::pty::unlockpt(&master).expect("we own it");
         let name = rustix::pty::ptsname(&master, Vec::new()).expect("a name");
         let path = std::path::Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
         let slave = File::options().read(true).write(true).open(path).expect("its other end");
@@ -54,10 +54,10 @@ impl Stream {
         let line = format!("{command:?}");
         command.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("hermes runs");
-        // A terminal has an end only when nobody has its other end open.
+        // The terminal's master reads an end only when no process has the slave open.
         drop(command);
-        let out = Heard::listen(stdout(&mut child));
-        let err = Heard::listen(Box::new(child.stderr.take().expect("a pipe")));
+        let out = Captured::listen(stdout(&mut child));
+        let err = Captured::listen(Box::new(child.stderr.take().expect("a pipe")));
         Self { line, child, out, err }
     }
 
@@ -66,35 +66,35 @@ impl Stream {
         self.child.id().into()
     }
 
-    /// What it has printed so far.
+    /// Its stdout so far.
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.bytes()).into_owned()
     }
 
-    /// The bytes that it has printed so far.
+    /// The bytes of its stdout so far.
     pub fn bytes(&self) -> Vec<u8> {
-        self.out.bytes.lock().expect("a listener that lives").clone()
+        self.out.bytes.lock().expect("no thread panics with the lock").clone()
     }
 
     /// Its messages so far.
     pub fn stderr(&self) -> String {
-        let bytes = self.err.bytes.lock().expect("a listener that lives");
+        let bytes = self.err.bytes.lock().expect("no thread panics with the lock");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The whole lines that it has printed so far, without their time.
-    pub fn said(&self) -> Vec<String> {
+    /// The complete lines of its stdout so far, without their timestamps.
+    pub fn lines(&self) -> Vec<String> {
         let stdout = self.stdout();
         let whole = stdout.rfind('\n').map_or("", |end| &stdout[..end]);
-        let said = |line: &str| line.rsplit_once("  ").map_or(line, |(_, said)| said).to_owned();
-        whole.lines().map(said).collect()
+        let content = |line: &str| line.rsplit_once("  ").map_or(line, |(_, rest)| rest).to_owned();
+        whole.lines().map(content).collect()
     }
 
-    /// Blocks until it has printed so many lines.
+    /// Blocks until it has printed this many lines.
     #[track_caller]
     pub fn await_lines(&self, count: usize) {
         eventually(&format!("{count} lines of {}\n{}", self.line, self.stderr()), || {
-            let bytes = self.out.bytes.lock().expect("a listener that lives");
+            let bytes = self.out.bytes.lock().expect("no thread panics with the lock");
             (bytes.iter().filter(|byte| **byte == b'\n').count() >= count).then_some(())
         });
     }
@@ -107,33 +107,41 @@ impl Stream {
         });
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the command.
     pub fn signal(&self, signal: Signal) {
         crate::signal(self.pid(), signal);
     }
 
-    /// Blocks until it ends; all of what it printed, its messages, and its exit code.
+    /// Blocks until it ends; returns its stdout, stderr and exit code.
     #[track_caller]
     pub fn ended(mut self) -> (String, String, Option<i32>) {
         let status = eventually(&format!("the end of {}", self.line), || {
             self.child.try_wait().expect("a child of ours")
         });
-        for heard in [&mut self.out, &mut self.err] {
-            heard.listener.take().map(JoinHandle::join).transpose().expect("a listener that ends");
+        for captured in [&mut self.out, &mut self.err] {
+            captured
+                .listener
+                .take()
+                .map(JoinHandle::join)
+                .transpose()
+                .expect("a listener that ends");
         }
         (self.stdout(), self.stderr(), status.code())
     }
 }
 
-impl Heard {
+impl Captured {
     fn listen(mut from: Box<dyn Read + Send>) -> Self {
         let bytes = Arc::new(Mutex::new(Vec::new()));
-        let heard = bytes.clone();
+        let captured = bytes.clone();
         let listener = std::thread::spawn(move || {
             let mut block = [0; 4096];
-            // A terminal without another end is an error to read from, and no end of the file.
+            // Reading a terminal's master without a slave is an error, not the end of the file.
             while let Ok(count @ 1..) = from.read(&mut block) {
-                heard.lock().expect("nobody panics here").extend_from_slice(&block[..count]);
+                captured
+                    .lock()
+                    .expect("no thread panics with the lock")
+                    .extend_from_slice(&block[..count]);
             }
         });
         Self { bytes, listener: Some(listener) }

@@ -1,4 +1,4 @@
-//! A directory of one's own with a home and a place for a scan directory in it.
+//! A test environment: a temporary directory with a root home and a scan directory.
 
 use std::fs;
 use std::io::Write;
@@ -19,29 +19,29 @@ use tempfile::TempDir;
 
 use crate::{Hermes, eventually, kill, supervisors};
 
-/// Who everything runs as where the tests are run by root.
+/// The user that everything runs as if root runs the tests.
 const USER: u32 = 10_000;
 
-/// A test's own home, scan directory and user.
+/// A root home, a scan directory and a user for one test.
 #[derive(Debug)]
 pub struct TestEnv {
     dir: TempDir,
-    /// It lies on a disk of its own.
+    /// Whether the directory is a mounted file system.
     mounted: bool,
-    /// What the restart policy's delays are divided by in trees of this environment.
+    /// The divisor of the restart policy's delays in this environment.
     pub faster: u32,
     /// The program that is `hermes` in this environment.
     pub program: fn() -> &'static Path,
 }
 
 impl TestEnv {
-    /// An empty environment. Nothing runs in it yet.
-    #[expect(clippy::new_without_default, reason = "it makes directories")]
+    /// An empty environment without running processes.
+    #[expect(clippy::new_without_default, reason = "it creates directories")]
     pub fn new() -> Self {
         Self::on_disk(None)
     }
 
-    /// An empty environment on a disk of its own, with so many MiB. Only root can have one.
+    /// An empty environment on its own file system of this size. Needs root.
     pub fn on_disk_of(mebibytes: u32) -> Self {
         Self::on_disk(Some(mebibytes))
     }
@@ -49,7 +49,7 @@ impl TestEnv {
     fn on_disk(mebibytes: Option<u32>) -> Self {
         let dir = tempfile::Builder::new().prefix("hermes-test-").tempdir().expect("a directory");
         if let Some(mebibytes) = mebibytes {
-            assert!(is_root(), "a small disk is mounted, which only root can");
+            assert!(is_root(), "only root can mount a small disk");
             let options = format!("size={mebibytes}m,mode=755");
             let mount = ["-t", "tmpfs", "-o", &options, "tmpfs"];
             let status = Command::new("mount").args(mount).arg(dir.path()).status();
@@ -63,7 +63,7 @@ impl TestEnv {
         env
     }
 
-    /// The directory that holds it all.
+    /// The directory of the environment.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -88,21 +88,20 @@ impl TestEnv {
         self.scandir().join(format!("gateway-{name}"))
     }
 
-    /// Makes a directory that belongs to the user.
+    /// Creates a directory that the environment's user owns.
     pub fn make_directory(&self, path: &Path) {
         fs::create_dir_all(path).expect("a directory");
         self.give(path);
     }
 
-    /// Writes a file that belongs to the user.
+    /// Writes a file that the environment's user owns.
     pub fn write(&self, path: &Path, text: &str) {
         fs::write(path, text).expect("a file");
         self.give(path);
     }
 
-    /// Writes a program that belongs to the user. Another process writes it: nothing runs a file that is open
-    /// for writing, and a child that another test has just forked has all that is open here until it is a
-    /// program itself.
+    /// Writes a program that the environment's user owns. Another process writes it, because the kernel runs no
+    /// file that is open for writing: a child that another test has just forked would keep it open until exec.
     pub fn write_program(&self, path: &Path, text: &str) {
         let mut writer = self.command("/bin/sh");
         let script = "cat >\"$1.new\" && chmod 755 \"$1.new\" && mv \"$1.new\" \"$1\"";
@@ -114,7 +113,7 @@ impl TestEnv {
         assert!(writer.wait().expect("a child of ours").success(), "{}", path.display());
     }
 
-    /// Makes a profile whose gateway is `command`, a shell's, with a port that nobody else has.
+    /// Creates a profile whose gateway is the shell command `command`.
     pub fn profile_running(&self, name: &str, command: &str) {
         self.hermes(["profile", "create", name]).ok();
         self.write(
@@ -126,7 +125,7 @@ impl TestEnv {
         );
     }
 
-    /// Makes a profile whose gateway kills itself as long as the file is there that this answers.
+    /// Creates a profile whose gateway kills itself while the returned file exists.
     pub fn profile_mortal(&self, name: &str) -> PathBuf {
         let die = self.path().join(format!("{name}.die"));
         let script =
@@ -135,14 +134,14 @@ impl TestEnv {
         die
     }
 
-    /// Makes a profile with the built-in gateway on a port that is free now.
+    /// Creates a profile with the built-in gateway on a free port, and returns the port.
     pub fn profile_serving(&self, name: &str) -> u16 {
         let port = free_port();
         self.hermes(["profile", "create", name, "--port", &port.to_string()]).ok();
         port
     }
 
-    /// Makes a profile whose gateway is `command`, a shell's, while no tree has to be there.
+    /// Creates a profile whose gateway is the shell command `command`, without a running tree.
     pub fn profile_for_later(&self, name: &str, command: &str, intent: &str) {
         self.hermes(["profile", "create", name]).env_remove("HERMES_SCANDIR").ok();
         self.write(
@@ -155,8 +154,8 @@ impl TestEnv {
         self.write(&self.profile(name).join("gateway.intent"), intent);
     }
 
-    /// Kills the supervisors of a profile's service and logger, and waits until s6-svscan has started
-    /// others and each has written its first record.
+    /// Kills the supervisors of a profile's service and logger, and waits until s6-svscan has started new
+    /// ones and each has written its first status record.
     #[track_caller]
     pub fn lose_supervisors(&self, profile: &str) {
         let parts = ServiceDir::new(self.slot(profile)).parts();
@@ -171,7 +170,7 @@ impl TestEnv {
         });
     }
 
-    /// One of s6's own programs, as this environment's user.
+    /// A program of s6, as this environment's user.
     pub fn s6(&self, name: &str) -> Command {
         let mut command = self.command(crate::tree::program(name));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -186,12 +185,12 @@ impl TestEnv {
         }
     }
 
-    /// The lines that a profile's gateway has logged, without their time.
+    /// The lines in a gateway's log, without their timestamps.
     pub fn logged(&self, name: &str) -> Vec<String> {
         let current = self.home().join("logs/gateways").join(name).join("current");
         let text = fs::read_to_string(current).unwrap_or_default();
-        let said = |line: &str| line.split_once("  ").map_or(line, |(_, said)| said).to_owned();
-        text.lines().map(said).collect()
+        let content = |line: &str| line.split_once("  ").map_or(line, |(_, rest)| rest).to_owned();
+        text.lines().map(content).collect()
     }
 
     /// The `hermes` program in this environment.
@@ -201,8 +200,8 @@ impl TestEnv {
         Hermes::new(command)
     }
 
-    /// The `hermes` program in this environment under strace, which does to its system calls what the
-    /// injections say: `renameat2:signal=KILL:when=2`.
+    /// The `hermes` program in this environment under strace with fault injections like
+    /// `renameat2:signal=KILL:when=2`.
     pub fn hermes_injected<'a>(
         &self,
         injections: &[&str],
@@ -219,20 +218,20 @@ impl TestEnv {
         Hermes::new(command)
     }
 
-    /// The `hermes` program in this environment under strace, which writes down all system calls of all its
-    /// threads and processes.
+    /// The `hermes` program in this environment under strace, which logs the system calls of all its threads
+    /// and child processes.
     pub fn hermes_traced<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Hermes {
         let mut command = self.command("strace");
         command.arg("-f").arg("-o").arg(self.strace_log()).arg((self.program)()).args(args);
         Hermes::new(command)
     }
 
-    /// Where strace writes.
+    /// The log of strace.
     pub fn strace_log(&self) -> PathBuf {
         self.path().join("strace.log")
     }
 
-    /// A shell's script in this environment, with the `hermes` program on its PATH.
+    /// A shell script in this environment, with the `hermes` program in its PATH.
     pub fn shell(&self, script: &str) -> Hermes {
         let programs = self.path().join("programs");
         if !programs.exists() {
@@ -262,10 +261,10 @@ impl TestEnv {
         command
     }
 
-    /// Gives a file to this environment's user.
+    /// Makes this environment's user the owner of a file.
     pub fn give(&self, path: &Path) {
         if is_root() {
-            chown(path, Some(USER), Some(USER)).expect("root may give away");
+            chown(path, Some(USER), Some(USER)).expect("root may change the owner");
         }
     }
 }
@@ -276,18 +275,17 @@ impl Drop for TestEnv {
             self.end_processes();
         }
         if self.mounted {
-            // Whatever still has a file open there loses it later.
+            // Lazily: a process may still have a file open.
             let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
         }
     }
 }
 
-/// A port of the loopback interface that nobody listens on now, and that nobody else is given: below
-/// those that the kernel deals out, and to each caller another one.
+/// A free port of the loopback interface. Each call returns another one, below the kernel's ephemeral ports.
 pub fn free_port() -> u16 {
     const RANGE: Range<u16> = 10_000..30_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Processes that test at the same time begin far from each other.
+    // Concurrent test processes start far apart.
     let begin = u16::try_from(std::process::id() % 199).expect("below 199") * 100;
     let span = RANGE.end - RANGE.start;
     loop {
@@ -299,10 +297,10 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Whether nobody listens on this port of the loopback interface.
+/// Whether no process listens on this port of the loopback interface.
 ///
-/// The socket that finds out never listens, and so is in nobody's way: a child that another test has just
-/// forked has a copy of it until it is a program.
+/// The probing socket never listens, because a child that another test has just forked keeps a copy of it
+/// until exec.
 pub fn is_free(port: u16) -> bool {
     let (family, kind) = (net::AddressFamily::INET, net::SocketType::STREAM);
     let socket = net::socket_with(family, kind, net::SocketFlags::CLOEXEC, None);
@@ -311,12 +309,12 @@ pub fn is_free(port: u16) -> bool {
     net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Whether the tests are run by root, who alone can make some faults.
+/// Whether root runs the tests. Some faults need root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The `hermes` program of this build, where every user can run it.
+/// The `hermes` program of this build, at a path where every user can run it.
 pub fn hermes_program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| built(&["--bin", "hermes"], "hermes"))
@@ -340,15 +338,15 @@ fn built(target: &[&str], path: &str) -> PathBuf {
     if is_root() { open_to_all(&built) } else { built }
 }
 
-/// A copy of a program outside the build directory, which may be root's alone. There is one of each
-/// build, for all that test it, and nobody but root can have put it there.
+/// A copy of a program outside the build directory, which other users may not be able to read. All tests of
+/// a build share one copy, in a directory that only root can write.
 fn open_to_all(built: &Path) -> PathBuf {
     let metadata = fs::metadata(built).expect("it was just built");
     let build = format!("{}-{}", metadata.ino(), metadata.mtime_nsec());
     let directory = PathBuf::from("/var/cache/hermes-tests").join(build);
     let copy = directory.join("hermes");
     if !copy.exists() {
-        fs::create_dir_all(&directory).expect("root may make it");
+        fs::create_dir_all(&directory).expect("root may create it");
         // Written by another process, as in `write_program`.
         let staged = tempfile::Builder::new().tempdir_in(&directory).expect("a directory");
         let staged = staged.path().join("hermes");
@@ -367,12 +365,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listener_has_its_port() {
+    fn a_port_with_a_listener_is_not_free() {
         let port = free_port();
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
         assert!(!is_free(port));
         let _copy = listener.try_clone().expect("a descriptor");
         drop(listener);
-        assert!(!is_free(port), "a copy listens, too");
+        assert!(!is_free(port), "the copy still listens");
     }
 }

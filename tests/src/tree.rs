@@ -1,6 +1,6 @@
 //! Live supervision trees: a bare s6-svscan, and `hermes up`.
 
-#![expect(clippy::print_stderr, reason = "the scene of a failed test is told")]
+#![expect(clippy::print_stderr, reason = "a failed test prints its logs")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{TestEnv, eventually};
 
-/// A test environment in which an s6-svscan of its own holds the scan directory.
+/// A test environment whose scan directory has its own s6-svscan.
 #[derive(Debug)]
 pub struct Svscan {
     /// The test environment.
@@ -28,7 +28,7 @@ impl Svscan {
         Self::start_with(TestEnv::new(), &[])
     }
 
-    /// A live s6-svscan with more options, in a test environment that is there.
+    /// A live s6-svscan with more options, in an existing environment.
     pub fn start_with(env: TestEnv, options: &[&str]) -> Self {
         let mut command = env.command(program("s6-svscan"));
         command.args(options).arg("--").arg(env.scandir());
@@ -47,17 +47,17 @@ impl Svscan {
         self.child.id()
     }
 
-    /// One of s6's own programs.
+    /// A program of s6.
     pub fn s6(&self, name: &str) -> Command {
         self.env.s6(name)
     }
 
-    /// Sends its s6-svscan a signal.
+    /// Sends a signal to the s6-svscan.
     pub fn signal(&self, signal: Signal) {
         crate::signal(self.pid().into(), signal);
     }
 
-    /// Kills its s6-svscan and nothing else, and leaves the test environment.
+    /// Kills only the s6-svscan, and returns the test environment.
     pub fn kill(mut self) -> TestEnv {
         self.signal(Signal::KILL);
         self.child.wait().expect("a child of ours");
@@ -70,19 +70,19 @@ impl Svscan {
         self.env.hermes(["gateway", "status", profile, "--json"]).run().json()
     }
 
-    /// Ends the tree and leaves the test environment.
+    /// Ends the tree and returns the test environment.
     pub fn stop(mut self) -> TestEnv {
         self.end();
         std::mem::replace(&mut self.env, TestEnv::new())
     }
 
     fn end(&mut self) {
-        let gone = self.child.try_wait().expect("a child of ours").is_some();
-        if gone {
+        let ended = self.child.try_wait().expect("a child of ours").is_some();
+        if ended {
             return;
         }
         for slot in fs::read_dir(self.env.scandir()).into_iter().flatten().flatten() {
-            // A gateway that ignores SIGTERM would hold up the end.
+            // A gateway may ignore SIGTERM.
             let _ = self.s6("s6-svc").arg("-dk").arg(slot.path()).status();
         }
         let _ = self.s6("s6-svscanctl").arg("-t").arg(self.env.scandir()).status();
@@ -96,7 +96,7 @@ impl Drop for Svscan {
             self.end();
             return;
         }
-        // The scene of a failed test is told, and then ended without ceremony.
+        // A failed test prints the log and kills all processes.
         let log = fs::read_to_string(self.env.path().join("svscan.log")).unwrap_or_default();
         eprintln!("--- s6-svscan\n{log}");
         self.env.end_processes();
@@ -110,7 +110,8 @@ pub struct Up {
     /// The test environment.
     pub env: TestEnv,
     child: Option<Child>,
-    said: usize,
+    /// [`count_up`] before it was started.
+    earlier: usize,
 }
 
 impl Up {
@@ -119,33 +120,33 @@ impl Up {
         Self::start_in(TestEnv::new())
     }
 
-    /// `hermes up` in a test environment that is there, once it is up.
+    /// `hermes up` in an existing environment, once it is up.
     pub fn start_in(env: TestEnv) -> Self {
         let mut command = env.command(crate::test_env::hermes_program());
         command.arg("up");
         Self::launch(env, command).await_up()
     }
 
-    /// A command that becomes `hermes up`, which is not waited for.
+    /// Starts a command that becomes `hermes up`, and does not wait until it is up.
     pub fn launch(env: TestEnv, mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(&env, "up.log"));
-        let said = said_up(&env);
+        let earlier = count_up(&env);
         let child = command.spawn().expect("hermes runs");
-        Self { env, child: Some(child), said }
+        Self { env, child: Some(child), earlier }
     }
 
-    /// Blocks until it says that it is up.
+    /// Blocks until it reports that the tree is up.
     #[track_caller]
     pub fn await_up(mut self) -> Self {
-        eventually("`hermes up` says that it is up", || {
+        eventually("`hermes up` reports that the tree is up", || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             assert!(ended.is_none(), "`hermes up` ended: {}", self.log());
-            (said_up(&self.env) > self.said).then_some(())
+            (count_up(&self.env) > self.earlier).then_some(())
         });
         self
     }
 
-    /// The s6-svscan that it runs.
+    /// The process of its s6-svscan.
     pub fn svscan(&self) -> u64 {
         let holder = ScanDir::new(self.env.scandir()).svscan().expect("a readable lock");
         holder.and_then(|holder| holder.pid).expect("an s6-svscan").into()
@@ -157,7 +158,7 @@ impl Up {
         self.env.hermes(["gateway", "status", profile, "--json"]).run().json()
     }
 
-    /// Waits for its end, and leaves the test environment and its exit code.
+    /// Waits for its end; returns the test environment and the exit code.
     #[track_caller]
     pub fn ended(mut self) -> (TestEnv, Option<i32>) {
         let mut child = self.child.take().expect("it runs");
@@ -165,7 +166,7 @@ impl Up {
         (std::mem::replace(&mut self.env, TestEnv::new()), status.code())
     }
 
-    /// What it has said in this environment so far.
+    /// The messages of `hermes up` in this environment so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.env.path().join("up.log")).unwrap_or_default()
     }
@@ -175,7 +176,7 @@ impl Up {
         self.child.as_ref().expect("it runs").id()
     }
 
-    /// Ends it with `signal` and leaves the test environment and its exit code.
+    /// Ends it with `signal`; returns the test environment and the exit code.
     #[track_caller]
     pub fn end(self, signal: Signal) -> (TestEnv, Option<i32>) {
         crate::signal(self.pid().into(), signal);
@@ -196,7 +197,7 @@ impl Drop for Up {
     }
 }
 
-/// Some program that helps a test and ends with it.
+/// A helper program, which is killed at the end of its test.
 #[derive(Debug)]
 pub struct Helper(Child);
 
@@ -219,8 +220,8 @@ impl Drop for Helper {
     }
 }
 
-/// How often `hermes up` has said in this environment that it is up.
-fn said_up(env: &TestEnv) -> usize {
+/// How often `hermes up` reported in this environment that the tree is up.
+fn count_up(env: &TestEnv) -> usize {
     let log = fs::read_to_string(env.path().join("up.log")).unwrap_or_default();
     log.matches("the tree is up").count()
 }
@@ -231,7 +232,7 @@ fn log(env: &TestEnv, name: &str) -> Stdio {
     file.into()
 }
 
-/// Where one of s6's programs is.
+/// The path of a program of s6.
 pub(crate) fn program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let s6 = S6Programs::find("/".as_ref(), &path);

@@ -12,7 +12,7 @@ use hermes_tests::{
 };
 use serde_json::json;
 
-/// An archive as the Python agent's own export makes one of a profile whose gateway was killed.
+/// An archive like that of the Python agent's export, of a profile whose gateway was killed.
 fn python_archive(env: &TestEnv, path: &str) {
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), Default::default()));
     let mut add = |path: &str, mode, contents: &str| {
@@ -85,7 +85,7 @@ fn a_copy_runs_beside_the_original() {
 
     let outcome = env.hermes(["profile", "import", "coder.tar.zst"]).fails_with(1);
     is_one_clear_error(&outcome);
-    // The copy gets the lowest port that no profile has: one that somebody else listens on is taken.
+    // The copy gets the lowest port that no profile uses and no process listens on.
     for port in (8642..).take_while(|port| !is_free(*port)) {
         let (name, port) = (format!("p{port}"), port.to_string());
         env.hermes(["profile", "create", &name, "--port", &port]).ok();
@@ -290,7 +290,7 @@ fn a_full_disk_or_a_kill_leaves_no_half() {
     alone(&env, ["profile", "create", "coder"]).ok();
     let mut seed = 1_u32;
     let noise: Vec<u8> = std::iter::repeat_with(|| {
-        // Not to be compressed to nothing.
+        // Data that does not compress well.
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         seed.to_be_bytes()[0]
     })
@@ -315,7 +315,7 @@ fn a_full_disk_or_a_kill_leaves_no_half() {
     full("profile export coder -o good.tgz --force");
     assert_eq!(fs::read(env.path().join("good.tgz")).unwrap(), good, "the old one stays");
 
-    // Half of it comes, and then the import is killed.
+    // The import is killed after half of the input.
     let mut command = env.command(hermes_program());
     command.args(["profile", "import", "-", "--name", "two"]).env_remove("HERMES_SCANDIR");
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

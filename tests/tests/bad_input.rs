@@ -1,5 +1,5 @@
-//! A profile whose files are anything but what they should be costs nobody else anything: every command
-//! ends, in bounded memory and without a panic, names what is wrong, and the other profile comes up.
+//! A profile with invalid files does not affect others: every command ends, in bounded memory and without a
+//! panic, names the problem, and the other profile comes up.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,7 +8,7 @@ use std::path::Path;
 use hermes_tests::{Outcome, Svscan, TestEnv, chmod, eventually};
 use rustix::fs::{CWD, FileType, Mode};
 
-/// What somebody may leave in the place of a file.
+/// Objects that may replace a file.
 const POISONS: [&str; 7] =
     ["fifo", "endless device", "too large", "binary", "deep", "directory", "link to itself"];
 
@@ -20,7 +20,7 @@ fn poison(env: &TestEnv, path: &Path, with: &str) {
         }
         "endless device" => return symlink("/dev/zero", path).expect("a link"),
         "link to itself" => return symlink(path, path).expect("a link"),
-        // Without a byte on the disk.
+        // Sparse: uses no disk space.
         "too large" => fs::File::create(path).and_then(|it| it.set_len(1 << 40)).expect("a file"),
         "binary" => {
             fs::write(path, (0..=255).cycle().take(9999).collect::<Vec<u8>>()).expect("one")
@@ -35,7 +35,7 @@ fn remove(path: &Path) {
     let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
 }
 
-/// A command that has 2 GiB of address space, and must end.
+/// Runs a command with 2 GiB of address space, which must end.
 #[track_caller]
 fn ends(env: &TestEnv, line: &str, scene: &str) -> Outcome {
     let mut running = env.shell(&format!("ulimit -v 2097152; exec hermes {line}")).spawn();
@@ -60,7 +60,7 @@ fn no_file_of_a_profile_blocks_a_command() {
             let path = bad.join(file);
             let kept = fs::read(&path).ok();
             remove(&path);
-            // The intent would be asked first.
+            // The intent would be read first.
             if file == "gateway_state.json" {
                 remove(&bad.join("gateway.intent"));
             }
@@ -76,7 +76,7 @@ fn no_file_of_a_profile_blocks_a_command() {
             let told = doctor.stdout.contains(path.to_str().expect("UTF-8"));
             let matters = matches!(file, "gateway.intent" | "gateway_state.json" | "config.yaml");
             assert!(told || !matters, "{scene}: {doctor}");
-            // What holds up one command that starts something holds up the next.
+            // A file that blocks one command that starts something blocks the others.
             if with == "fifo" {
                 ends(env, "gateway start bad --timeout 2", &scene);
                 ends(env, "gateway stop bad --timeout 30", &scene);
@@ -121,7 +121,7 @@ fn no_file_of_a_home_or_slot_blocks_a_command() {
             for line in ["profile list", "gateway status a", "gateway logs a", "doctor --json"] {
                 ends(env, line, &scene);
             }
-            // A tree's first boot has something to log.
+            // The first boot of a tree writes the boot log.
             remove(&env.scandir().join(".hermes.booted"));
             ends(env, "boot --timeout 30", &scene);
             assert!(hermes_tests::is_alive(gateway), "{scene}");

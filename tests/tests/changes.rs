@@ -1,4 +1,4 @@
-//! Being told which gateways may have changed, and what is told of a tree beside its gateways.
+//! The announcements of changed gateways, and the boot time of a tree.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -32,11 +32,11 @@ fn name(name: &str) -> ProfileName {
     name.parse().expect("a name")
 }
 
-/// Blocks until it was told of all these; whatever else was told.
+/// Blocks until all these profiles were announced; returns all announced ones.
 #[track_caller]
-fn told(changes: &mut Box<dyn Changes>, names: &[&str]) -> BTreeSet<ProfileName> {
+fn announced(changes: &mut Box<dyn Changes>, names: &[&str]) -> BTreeSet<ProfileName> {
     let mut heard = BTreeSet::new();
-    eventually(&format!("{names:?} are told"), || {
+    eventually(&format!("{names:?} are announced"), || {
         heard.extend(changes.take().expect("a watch").profiles);
         names.iter().all(|wanted| heard.contains(&name(wanted))).then_some(())
     });
@@ -52,20 +52,20 @@ fn changes_name_their_gateway() {
     let mut changes = watch(&tree.env);
     assert_eq!(changes.take().expect("a watch").profiles, BTreeSet::new(), "nothing has happened");
     tree.env.hermes(["gateway", "start", "a"]).ok();
-    told(&mut changes, &["a"]);
+    announced(&mut changes, &["a"]);
     kill(pid(&tree.status("a")));
-    assert!(!told(&mut changes, &["a"]).contains(&name("b")));
-    // It has nothing more to tell.
+    assert!(!announced(&mut changes, &["a"]).contains(&name("b")));
+    // No more changes are announced.
     tree.env.hermes(["gateway", "stop", "a"]).ok();
-    // What is wanted, and what is configured, without any process.
+    // The intent and the configuration, without a process.
     for file in ["gateway.intent", "config.yaml"] {
         changes.take().expect("a watch");
         let path = tree.env.profile("b").join(file);
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         tree.env.write(&path, &text);
-        assert!(!told(&mut changes, &["b"]).contains(&name("default")), "{file}");
+        assert!(!announced(&mut changes, &["b"]).contains(&name("default")), "{file}");
     }
-    // The agent's own files are nobody's business.
+    // The agent's own files are not watched.
     changes.take().expect("a watch");
     tree.env.write(&tree.env.profile("b").join("state.db"), "x");
     assert_eq!(changes.take().expect("a watch").profiles, BTreeSet::new());
@@ -74,22 +74,22 @@ fn changes_name_their_gateway() {
 #[test]
 fn new_slots_are_watched_and_removals_reported() {
     let tree = Svscan::start();
-    // There is no profile, nor a place for one, when it begins.
+    // At first there is no `profiles/` directory.
     let mut changes = watch(&tree.env);
     tree.env.profile_running("late", "exec sleep 600");
-    eventually("it is told that all may be new, or of the profile", || {
-        let told = changes.take().expect("a watch");
-        (told.all || told.profiles.contains(&name("late"))).then_some(())
+    eventually("all gateways or this profile are announced", || {
+        let changed = changes.take().expect("a watch");
+        (changed.all || changed.profiles.contains(&name("late"))).then_some(())
     });
     tree.env.hermes(["gateway", "start", "late"]).ok();
-    told(&mut changes, &["late"]);
+    announced(&mut changes, &["late"]);
     tree.env.hermes(["profile", "delete", "late", "-y"]).ok();
-    told(&mut changes, &["late"]);
+    announced(&mut changes, &["late"]);
     tree.env.profile_running("late", "exec sleep 600");
-    told(&mut changes, &["late"]);
+    announced(&mut changes, &["late"]);
     changes.take().expect("a watch");
     tree.env.hermes(["gateway", "start", "late"]).ok();
-    told(&mut changes, &["late"]);
+    announced(&mut changes, &["late"]);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn recorded_deaths_match_the_status() {
             now.filter(|now| *now != old)
         });
     }
-    // One that was asked for is none.
+    // A requested stop is not a death.
     tree.env.hermes(["gateway", "restart", "a"]).ok();
     let times = manager.recent_deaths(&name("a")).expect("times");
     assert_eq!((times.len(), &tree.status("a")["deaths"]), (3, &3.into()));

@@ -1,4 +1,4 @@
-//! `hermes gateway` as a user meets it: what it prints where, its exit codes, and the gateway run by hand.
+//! `hermes gateway`: stdout, stderr, exit codes, and the gateway run by hand.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use hermes_tests::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// Pids, times and ports of this run made equal, for snapshots.
+/// Replaces pids, times and ports, for snapshots.
 fn settings() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "<time>");
@@ -22,7 +22,7 @@ fn settings() -> insta::Settings {
     settings
 }
 
-/// A gateway in the foreground, as a person starts one.
+/// A gateway in the foreground, run by hand.
 struct ByHand {
     child: Child,
     log: std::path::PathBuf,
@@ -61,7 +61,7 @@ impl Drop for ByHand {
     }
 }
 
-/// What `GET /health` on `port` answers.
+/// The response of `GET /health` on `port`.
 fn health(port: u16) -> Value {
     let mut stream = eventually("it listens", || TcpStream::connect(("127.0.0.1", port)).ok());
     let request = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -311,7 +311,7 @@ fn a_port_in_use_is_exit_1_and_names_its_holder() {
     assert!(outcome.stderr.contains(&held), "{outcome}");
     assert!(outcome.stderr.contains("hint: `hermes profile port b N`"), "{outcome}");
     drop(holder);
-    // Of a listener that shows no process, the port alone is named.
+    // If the listener's process is unknown, the error names only the port.
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     alone(&env, ["profile", "port", "b", &port]).ok();

@@ -1,4 +1,4 @@
-//! `hermes up`, `boot`, `doctor`, `completions`, `man`, and what holds for every command.
+//! `hermes up`, `boot`, `doctor`, `completions`, `man`, and rules for all commands.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use hermes_tests::{
 use rustix::process::Signal;
 use serde_json::json;
 
-/// What a command line says that nobody can mean.
+/// Checks the error of an invalid command line.
 #[track_caller]
 fn is_usage_error(outcome: &Outcome) {
     assert_eq!(outcome.code(), Some(2), "{outcome}");
@@ -71,7 +71,7 @@ fn foreground_start_refuses_ignored_names() {
     let env = TestEnv::new();
     for name in ["a", "b"] {
         alone(&env, ["profile", "create", name]).ok();
-        // A gateway that ends at once, whoever's it is.
+        // A gateway that ends at once, for every profile.
         env.write(&env.profile(name).join("config.yaml"), "gateway: {command: [/bin/true]}\n");
     }
     alone(&env, ["gateway", "start", "--foreground", "a"]).ok();

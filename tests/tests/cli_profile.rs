@@ -1,4 +1,4 @@
-//! `hermes profile` as a user meets it: what it prints where, its exit codes, and what a failure leaves.
+//! `hermes profile`: stdout, stderr, exit codes, and the state after a failure.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use hermes_tests::{
 };
 use serde_json::json;
 
-/// `hermes` on a full disk: no file takes a byte any more.
+/// `hermes` on a full disk: no file can grow.
 fn on_full_disk(env: &TestEnv, line: &str) -> Hermes {
     env.shell(&format!("trap '' XFSZ; ulimit -f 0; exec hermes {line}"))
 }

@@ -1,6 +1,5 @@
-//! Every command that changes something, killed between any two of its steps: the next command, or
-//! the next boot, makes of it what it would have come to, or what there was before. (`rename` has a
-//! file of its own.)
+//! Every command that changes something, killed between any two steps: the next command or boot restores the
+//! state before or after the command. (`rename` is in `rename_crash`.)
 
 use std::fs;
 
@@ -17,11 +16,11 @@ fn tree() -> Svscan {
     tree
 }
 
-fn there(env: &TestEnv, name: &str) -> bool {
+fn exists(env: &TestEnv, name: &str) -> bool {
     env.profile(name).join("SOUL.md").exists()
 }
 
-/// Kills `command` at every step, `minimum` at least, and says how many there were.
+/// Kills `command` at every step; there must be at least `minimum`.
 #[track_caller]
 fn killed(env: &TestEnv, prepare: &dyn Fn(), command: &[&str], again: Option<i32>, minimum: usize) {
     let steps = Scene { env, prepare, command, again }.killed_at_every_step();
@@ -49,7 +48,7 @@ fn create() {
     let env = &tree.env;
     let port = free_port().to_string();
     let prepare = || {
-        if there(env, "b") {
+        if exists(env, "b") {
             env.hermes(["profile", "delete", "b", "-y"]).ok();
         }
     };
@@ -62,7 +61,7 @@ fn delete() {
     let env = &tree.env;
     let port = free_port().to_string();
     let prepare = || {
-        if !there(env, "b") {
+        if !exists(env, "b") {
             env.hermes(["profile", "create", "b", "--port", &port]).ok();
         }
         env.hermes(["gateway", "start", "b"]).ok();
@@ -92,8 +91,8 @@ fn restart() {
     killed(&tree.env, &prepare, &["gateway", "restart", "a"], None, 12);
 }
 
-/// With something to do of every kind: a rename to finish, a slot to make, one to remove, a leftover
-/// to clear, a gateway to start and one to stop.
+/// With every kind of action: a rename to complete, a slot to create, one to remove, a leftover to clear, a
+/// gateway to start and one to stop.
 #[test]
 fn boot() {
     let tree = tree();

@@ -1,4 +1,4 @@
-//! `hermes dashboard`: what it answers, to whom, and when it refuses to run. The page itself is in `page`.
+//! `hermes dashboard`: its API, access control, and permanent errors. The page is tested in `page`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -44,12 +44,12 @@ fn the_api_needs_the_token() {
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
             assert!(!answer.text.contains("coder"), "{answer:?}");
         }
-        // In an address it would be in histories and logs, and is of no use.
+        // In a URL, where it would get into histories and logs, the token is not accepted.
         let url = dashboard.url(&format!("{path}?token={}", dashboard.token));
         assert_eq!(request(method, &url, &[], Some("{}")).status, 401);
     }
     assert_eq!(tree.status("coder")["state"], "down");
-    assert!(!dashboard.said().contains(&dashboard.token), "what it says may be kept");
+    assert!(!dashboard.output().contains(&dashboard.token), "its output may be logged");
     let command = fs::read(format!("/proc/{}/cmdline", dashboard.pid())).expect("its arguments");
     assert!(!String::from_utf8_lossy(&command).contains(&dashboard.token));
 }
@@ -110,11 +110,11 @@ fn answers_match_the_commands_and_the_schema() {
     };
     for verb in ["start", "restart", "stop"] {
         let path = format!("/api/v1/gateways/coder/{verb}");
-        let told = dashboard.ask("POST", &path, None);
-        assert_eq!(told.status, 200, "{told:?}");
-        let told = told.json();
-        assert_eq!(keys(&told), keys(&schema("Status")["properties"]), "{verb}");
-        assert_eq!(timeless(told), timeless(tree.status("coder")), "{verb}");
+        let answer = dashboard.ask("POST", &path, None);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let status = answer.json();
+        assert_eq!(keys(&status), keys(&schema("Status")["properties"]), "{verb}");
+        assert_eq!(timeless(status), timeless(tree.status("coder")), "{verb}");
     }
     let mut shown = dashboard.ask("GET", "/api/v1/gateways/coder", None).json();
     let died = shown.as_object_mut().expect("an object").remove("died");
@@ -156,7 +156,7 @@ fn events_reach_every_listener() {
         assert_eq!(all["gateways"].as_array().map(Vec::len), Some(2), "{all}");
         assert_eq!(all["problem"], Value::Null);
     }
-    // By somebody else, with a command.
+    // A change by a command.
     tree.env.hermes(["gateway", "start", "coder"]).ok();
     let first = pid(&tree.status("coder"));
     kill(first);
@@ -185,7 +185,7 @@ fn events_reach_every_listener() {
         "hermes_gateway_restarts_total{profile=\"coder\"} 1",
         "# EOF",
     ] {
-        assert!(metrics.lines().any(|told| told == line), "{line}:\n{metrics}");
+        assert!(metrics.lines().any(|other| other == line), "{line}:\n{metrics}");
     }
     assert!(metrics.contains("hermes_gateway_uptime_seconds{profile=\"coder\"} "), "{metrics}");
     assert!(!metrics.contains("profile=\"late\""), "{metrics}");
@@ -213,7 +213,7 @@ fn a_log_goes_on_for_one_who_follows_it() {
     let gone = dashboard.events("/api/v1/gateways/gone/log?follow");
     tree.env.hermes(["profile", "delete", "gone", "-y"]).ok();
     gone.await_end();
-    // Nobody who listens holds up the end.
+    // Listeners don't delay the end.
     assert_eq!(dashboard.end(Signal::TERM), Some(0));
     drop(also);
 }
@@ -251,7 +251,7 @@ fn delete_needs_the_name_twice() {
 #[test]
 fn actions_on_a_profile_serialize() {
     let (tree, dashboard) = scene();
-    // It has two seconds to end, and takes them.
+    // Its stop takes the whole budget of two seconds.
     tree.env.profile_running("slow", "trap '' TERM; while :; do sleep 0.1; done");
     tree.env.hermes(["gateway", "start", "slow"]).ok();
     std::thread::scope(|scope| {
@@ -289,8 +289,8 @@ fn it_needs_no_tree_and_sees_one_that_comes() {
     drop(up);
 }
 
-/// The dashboard ends by itself with `code`, and an error that says `words`. It is not waited for without
-/// an end: one that serves after all would have none.
+/// The dashboard ends by itself with `code`, and an error that contains `words`. The wait is limited, in case it
+/// serves after all.
 #[track_caller]
 fn refuses(dashboard: Hermes, code: i32, words: &str) {
     let (stdout, stderr, ended) = dashboard.stream().ended();
@@ -317,7 +317,7 @@ fn permanent_faults_are_exit_78() {
         refuses(on("0").env("HERMES_DASHBOARD_HOST", host), 78, "other users have access");
     }
     chmod(&token, 0o600);
-    // Somebody else's port may become free.
+    // Another process may release the port.
     let port = free_port();
     let taken = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
     refuses(on(&port.to_string()), 1, "failed to listen on 127.0.0.1");

@@ -1,4 +1,4 @@
-//! `hermes doctor --fix`: what it mends, what it leaves alone, and that a second time changes nothing.
+//! `hermes doctor --fix`: its repairs, and that a second run changes nothing.
 
 use std::fs;
 
@@ -36,7 +36,7 @@ fn fix_repairs_without_stopping_gateways() {
     );
     eventually("it is up", || (tree.status("unwanted")["state"] == "up").then_some(()));
     let (busy, unwanted) = (pid(&tree.status("busy")), pid(&tree.status("unwanted")));
-    // What runs in a slot whose profile is gone is not stopped either.
+    // A gateway in a slot without a profile is not stopped either.
     let gone = pid(&tree.status("gone"));
     fs::remove_dir_all(env.profile("gone")).expect("it is there");
     chmod(&env.profile("busy").join(".env"), 0o666);
@@ -54,7 +54,10 @@ fn fix_repairs_without_stopping_gateways() {
         "renew the slot of stale",
     ] {
         let line = format!("ok: repaired: {mended}");
-        assert!(outcome.stdout.lines().any(|said| said.starts_with(&line)), "{mended}: {outcome}");
+        assert!(
+            outcome.stdout.lines().any(|other| other.starts_with(&line)),
+            "{mended}: {outcome}"
+        );
     }
     assert_eq!(outcome.stdout.matches("repaired: ").count(), 7, "{outcome}");
     for (name, state) in

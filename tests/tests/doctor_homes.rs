@@ -1,7 +1,7 @@
-//! `hermes doctor` on homes, configurations, ports and disks: each fault is made, seen with its
-//! evidence, mended by the command that was printed, and gone.
+//! `hermes doctor` on homes, configurations, ports and disks: each fault is caused, found with its evidence, and
+//! repaired by the printed command.
 //!
-//! Files of another user, and small file systems, are root's alone to make: those tests need root.
+//! Only root can create files of another user and small file systems: those tests need root.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use hermes_tests::doctor::{finds, finds_nothing, mends, run_remedy, told};
+use hermes_tests::doctor::{finds, finds_nothing, printed_findings, repairs, run_remedy};
 use hermes_tests::{
     Svscan, TestEnv, alone, chmod, eventually, free_port, hermes_program, require_root,
 };
@@ -38,25 +38,25 @@ fn files_that_root_left_are_given_back() {
         chown(path, Some(0), Some(0)).unwrap();
     }
     let evidence = ["2 files of `a`", text(&config), text(&logs), "(uid 0)"];
-    let remedy = mends(env, "ownership", "error", &evidence);
+    let remedy = repairs(env, "ownership", "error", &evidence);
     assert!(remedy.starts_with("as root: chown -hR 10000:10000 "), "{remedy}");
-    // Many are given back by one command, however deep they are.
+    // One command changes the owner of many files, at any depth.
     let deep = env.home().join("logs/gateways/a");
     for i in 0..9 {
         fs::create_dir_all(deep.join("deeper")).unwrap();
         fs::write(deep.join(format!("{i}")), "").unwrap();
     }
-    let remedy = mends(env, "ownership", "error", &["of `default`", "and 6 more"]);
+    let remedy = repairs(env, "ownership", "error", &["of `default`", "and 6 more"]);
     assert!(remedy.starts_with("as root: find "), "{remedy}");
     assert!(
         remedy.contains(" -execdir chown -h 10000:10000 {} +"),
         "root follows no link: {remedy}"
     );
-    // What can be read and written all the same is a warning.
+    // Files that can still be read and written are a warning.
     let soul = env.profile("a").join("SOUL.md");
     chown(&soul, Some(7), Some(7)).unwrap();
     chmod(&soul, 0o666);
-    mends(env, "ownership", "warning", &[text(&soul), "(uid 7)"]);
+    repairs(env, "ownership", "warning", &[text(&soul), "(uid 7)"]);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_home_of_another_user() {
     let tree = tree();
     let home = tree.env.home();
     chown(&home, Some(4321), Some(4321)).unwrap();
-    mends(&tree.env, "home", "error", &[text(&home), "belongs to uid 4321", "is 10000"]);
+    repairs(&tree.env, "home", "error", &[text(&home), "belongs to uid 4321", "is 10000"]);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn an_unwritable_or_missing_home() {
     let tree = tree();
     let env = &tree.env;
     chmod(&env.home(), 0o500);
-    mends(env, "home", "error", &[text(&env.home()), "mode 500"]);
+    repairs(env, "home", "error", &[text(&env.home()), "mode 500"]);
     let elsewhere = env.path().join("elsewhere");
     let outcome = env.hermes(["doctor"]).env("HERMES_HOME", text(&elsewhere)).fails_with(1);
     let said = format!("error: home: the home `{}` does not exist\n", elsewhere.display());
@@ -86,7 +86,7 @@ fn an_unreadable_profile_is_an_error() {
     let env = &tree.env;
     env.profile_serving("a");
     chmod(&env.profile("a"), 0o000);
-    mends(env, "profiles", "error", &[text(&env.profile("a")), "failed to read it"]);
+    repairs(env, "profiles", "error", &[text(&env.profile("a")), "failed to read it"]);
     for (name, reason) in [("default", "lives in the root home itself"), ("Bad", "lower case")] {
         let path = env.profile(name);
         env.make_directory(&path);
@@ -97,7 +97,7 @@ fn an_unreadable_profile_is_an_error() {
     finds_nothing(env, "profiles");
     let logs = env.profile("a").join("logs");
     chmod(&logs, 0o000);
-    mends(env, "ownership", "error", &[text(&logs), "can't be read"]);
+    repairs(env, "ownership", "error", &[text(&logs), "can't be read"]);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn readable_secrets_are_a_warning() {
     let dotenv = env.profile("a").join(".env");
     chmod(&dotenv, 0o640);
     env.hermes(["doctor"]).ok();
-    mends(env, "dotenv", "warning", &[text(&dotenv), "mode 640"]);
+    repairs(env, "dotenv", "warning", &[text(&dotenv), "mode 640"]);
     assert_eq!(fs::metadata(&dotenv).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
@@ -118,9 +118,9 @@ fn a_chosen_profile_that_does_not_exist() {
     let env = &tree.env;
     let choice = env.home().join("active_profile");
     env.write(&choice, "ghost\n");
-    mends(env, "active-profile", "error", &[text(&choice), "`ghost`, which is no more"]);
+    repairs(env, "active-profile", "error", &[text(&choice), "`ghost`, which is no more"]);
     env.write(&choice, "No Name\n");
-    mends(env, "active-profile", "error", &[text(&choice)]);
+    repairs(env, "active-profile", "error", &[text(&choice)]);
 }
 
 #[test]
@@ -129,10 +129,10 @@ fn an_unwritable_boot_log() {
     let env = &tree.env;
     let log = env.home().join("logs/container-boot.log");
     chmod(&log, 0o400);
-    mends(env, "boot-log", "warning", &[text(&log), "not writable"]);
+    repairs(env, "boot-log", "warning", &[text(&log), "not writable"]);
     fs::remove_file(&log).unwrap();
     env.make_directory(&log);
-    mends(env, "boot-log", "warning", &[text(&log), "is a directory"]);
+    repairs(env, "boot-log", "warning", &[text(&log), "is a directory"]);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_wrong_or_misspelt_configuration() {
     env.write(&config, &right);
     finds_nothing(env, "config");
     chmod(&config, 0o000);
-    mends(env, "config", "error", &["`a`", text(&config)]);
+    repairs(env, "config", "error", &["`a`", text(&config)]);
 }
 
 #[test]
@@ -165,10 +165,10 @@ fn a_missing_or_unexecutable_program() {
     finds(env, "command", "error", &["`a` is not there", text(&program)]);
     env.write(&program, "#!/bin/sh\n");
     chmod(&program, 0o644);
-    mends(env, "command", "error", &["`a` can't be run", text(&program)]);
+    repairs(env, "command", "error", &["`a` can't be run", text(&program)]);
     names("no-such-program");
     finds(env, "command", "error", &["`no-such-program`"]);
-    // Found on the PATH that the gateway gets, and in the directory that it works in.
+    // The program is searched in the gateway's PATH and relative to its working directory.
     let path =
         format!("gateway: {{command: [agent], env: {{PATH: '{}'}}}}\n", env.path().display());
     env.write(&config, &path);
@@ -188,7 +188,7 @@ fn an_invalid_intent_is_recorded_again() {
     for (verb, state) in [("stop", "down"), ("start", "up")] {
         env.hermes(["gateway", verb, "a"]).ok();
         env.write(&intent, "maybe\n");
-        let remedy = mends(env, "intent", "error", &["`a`", text(&intent)]);
+        let remedy = repairs(env, "intent", "error", &["`a`", text(&intent)]);
         assert_eq!(remedy, format!("hermes gateway {verb} a"));
         assert_eq!(tree.status("a")["state"], state);
     }
@@ -202,27 +202,27 @@ fn missing_and_duplicate_ports() {
     env.profile_serving("a");
     env.hermes(["gateway", "start", "b"]).ok();
     env.hermes(["profile", "port", "a", &port.to_string()]).ok();
-    // Who has it is known, and is no stranger.
+    // The listener is a known gateway.
     env.write(&env.profile("a").join("gateway.intent"), "running\n");
     finds_nothing(env, "port-holders");
     env.write(&env.profile("a").join("gateway.intent"), "stopped\n");
-    // The one that is up keeps it.
+    // The running gateway keeps the port.
     let evidence = [&*format!("port {port}"), "`a`, `b`"];
-    let remedy = mends(env, "ports", "error", &evidence);
+    let remedy = repairs(env, "ports", "error", &evidence);
     assert!(remedy.starts_with("hermes profile port a "), "{remedy}");
     for config in ["gateway: {}\n", "gateway: {command: [sleep, '{port}']}\n"] {
         env.write(&env.profile("a").join("config.yaml"), config);
-        mends(env, "ports", "error", &["`a` names no port"]);
+        repairs(env, "ports", "error", &["`a` names no port"]);
     }
     env.write(&env.profile("a").join("config.yaml"), "gateway: {command: [sleep, '9']}\n");
     finds_nothing(env, "ports");
-    // Of three, two have to give way.
+    // Of three profiles, two need another port.
     for name in ["c", "d"] {
         env.hermes(["profile", "create", name, "--port", &port.to_string()]).ok();
     }
-    let found = told(env, "ports");
+    let found = printed_findings(env, "ports");
     assert_eq!(found.len(), 2, "{found:#?}");
-    found.iter().for_each(|told| run_remedy(env, &told.remedy));
+    found.iter().for_each(|finding| run_remedy(env, &finding.remedy));
     finds_nothing(env, "ports");
 }
 
@@ -247,7 +247,7 @@ fn a_foreign_listener_is_named() {
     finds_nothing(env, "port-holders");
 }
 
-/// Whose process it is can't be seen, but that there is one.
+/// Another user's process can't be identified, only its port.
 #[test]
 fn another_users_listener_is_reported() {
     require_root!();
@@ -260,7 +260,7 @@ fn another_users_listener_is_reported() {
     finds(env, "port-holders", "error", &["a process that this user may not see"]);
 }
 
-/// A file system of so many bytes, for as long as this lives.
+/// A mounted file system of this size; dropping it unmounts it.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -277,7 +277,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // A child that another test has just forked holds what was open here until it is a program.
+        // A child that another test has just forked keeps files open until exec.
         let status = Command::new("umount").arg("--lazy").arg(&self.0).status();
         assert!(std::thread::panicking() || status.is_ok_and(|status| status.success()));
     }
@@ -297,7 +297,7 @@ fn a_full_or_nearly_full_disk() {
         finds(env, "disk", severity, &[text(&env.home()), evidence]);
         drop(disk);
     }
-    // Little of it all, and enough for now.
+    // A small share of the disk, but enough space.
     let disk = SmallDisk::mount(env.home(), "size=400m");
     finds_nothing(env, "disk");
     let free = || rustix::fs::statvfs(env.home()).unwrap().f_bfree;
@@ -307,7 +307,7 @@ fn a_full_or_nearly_full_disk() {
     finds(env, "disk", "warning", &["18.0 MiB free of 400.0 MiB"]);
     drop(file);
     fs::remove_file(&big).unwrap();
-    // A child that another test has just forked holds the file until it is a program.
+    // A child that another test has just forked keeps the file open until exec.
     eventually("its space is free again", || (free() == before).then_some(()));
     finds_nothing(env, "disk");
     drop(disk);

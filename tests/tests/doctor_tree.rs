@@ -1,5 +1,5 @@
-//! `hermes doctor` on trees, slots and gateways: each fault is made, seen with its evidence, mended by
-//! the command that was printed, and gone.
+//! `hermes doctor` on trees, slots and gateways: each fault is caused, found with its evidence, and repaired by
+//! the printed command.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use hermes_s6::ScanDir;
 use hermes_tests::doctor::{
-    Told, changes, finds, finds_nothing, mends, run_remedy, snapshot, told,
+    PrintedFinding, changes, finds, finds_nothing, printed_findings, repairs, run_remedy, snapshot,
 };
 use hermes_tests::{
     Svscan, TestEnv, Up, alone, chmod, eventually, is_alive, kill, pid, processes_naming,
@@ -46,7 +46,7 @@ fn every_check_has_evidence_and_changes_nothing() {
     let env = &tree.env;
     env.profile_serving("a");
     env.hermes(["gateway", "start", "a"]).ok();
-    eventually("its logger has written what it said", || {
+    eventually("its logger has written its output", || {
         env.logged("a").iter().any(|line| line.contains("listens on")).then_some(())
     });
     let before = snapshot(env);
@@ -69,7 +69,7 @@ fn every_check_has_evidence_and_changes_nothing() {
             printed.stdout.lines().find(|line| line.split_whitespace().nth(1) == Some(check));
         assert!(line.is_some_and(|line| line.starts_with("ok ") || line.starts_with("info ")));
     }
-    // An option that names the tree belongs to the commands that mend it, too.
+    // The remedies have the option that names the tree, too.
     env.write(&env.slot("a").join("data/generation"), "0\n");
     let scandir = env.scandir();
     let named = alone(env, ["doctor", "--scandir", text(&scandir)]).ok();
@@ -80,9 +80,9 @@ fn every_check_has_evidence_and_changes_nothing() {
 #[test]
 fn skipped_checks_have_a_reason() {
     let env = tree().stop();
-    let told = finds(&env, "svscan", "error", &[text(&env.scandir())]);
-    assert!(told.problem.starts_with("no s6-svscan holds the scan directory"), "{told:?}");
-    assert_eq!(told.remedy, "hermes up");
+    let finding = finds(&env, "svscan", "error", &[text(&env.scandir())]);
+    assert!(finding.problem.starts_with("no s6-svscan holds the scan directory"), "{finding:?}");
+    assert_eq!(finding.remedy, "hermes up");
     let report = env.hermes(["doctor", "--json"]).fails_with(1).json();
     let checks = checks(&report);
     for unseen in ["capacity", "pids", "orphans", "wanted", "slots", "stop-budget"] {
@@ -112,10 +112,10 @@ fn missing_permissions() {
     let tree = tree();
     let env = &tree.env;
     chmod(&env.scandir(), 0o555);
-    mends(env, "control", "error", &["no slots", text(&env.scandir())]);
+    repairs(env, "control", "error", &["no slots", text(&env.scandir())]);
     let fifo = ScanDir::new(env.scandir()).svscan_control();
     chmod(&fifo, 0o400);
-    mends(env, "control", "error", &["no commands", text(&fifo)]);
+    repairs(env, "control", "error", &["no commands", text(&fifo)]);
 }
 
 #[test]
@@ -130,9 +130,9 @@ fn a_tree_of_root_is_delegated() {
     let mut svscan = svscan.stderr(Stdio::null()).spawn().expect("s6-svscan runs");
     let fifo = ScanDir::new(&scandir).svscan_control();
     eventually("s6-svscan has begun", || fifo.exists().then_some(()));
-    let told = finds(&env, "svscan", "error", &["can't be seen", "Permission denied"]);
-    assert_eq!(told.remedy, "as root: hermes boot --delegate");
-    run_remedy(&env, &told.remedy);
+    let finding = finds(&env, "svscan", "error", &["can't be seen", "Permission denied"]);
+    assert_eq!(finding.remedy, "as root: hermes boot --delegate");
+    run_remedy(&env, &finding.remedy);
     finds_nothing(&env, "svscan");
     finds_nothing(&env, "control");
     finds(&env, "privilege", "warning", &["as root what uid 10000 may write"]);
@@ -148,7 +148,7 @@ fn a_tree_of_another_home() {
     env.make_directory(&other);
     let outcome = env.hermes(["doctor"]).env("HERMES_HOME", text(&other)).fails_with(1);
     let line = outcome.stdout.lines().find(|line| line.starts_with("error: tree-home: "));
-    let line = line.expect("it is told");
+    let line = line.expect("a line about the home");
     assert!(line.contains(text(&env.home())) && line.contains(text(&other)), "{line}");
     assert!(outcome.stdout.contains(&format!("fix: set HERMES_HOME={}", text(&env.home()))));
 }
@@ -174,7 +174,7 @@ fn an_s6_svscan_without_descriptors() {
     let lowered = env.command("prlimit").args(["--pid", &svscan, "--nofile=18:"]).status();
     assert!(lowered.expect("prlimit runs").success());
     let evidence = [&*format!("s6-svscan {svscan} may open 18 files"), "room for 0 more"];
-    let remedy = mends(env, "descriptors", "error", &evidence);
+    let remedy = repairs(env, "descriptors", "error", &evidence);
     assert!(remedy.starts_with("prlimit --pid "), "{remedy}");
 }
 
@@ -191,13 +191,13 @@ fn a_kill_within_the_stop_budget() {
         let before = fs::read_to_string(&kill_after).expect("it is there");
         let evidence =
             [severity, text(&kill_after), &format!("kills it after {} ms", before.trim())];
-        let remedy = mends(env, "stop-budget", "warning", &evidence);
+        let remedy = repairs(env, "stop-budget", "warning", &evidence);
         assert_eq!(remedy.contains("restart"), verb == "start", "{remedy}");
     }
     assert_eq!(tree.status("a")["state"], "up");
     let report = env.hermes(["doctor"]).ok();
     assert!(report.stdout.contains("--stop-timeout 32"), "{report}");
-    // The chain, from the one number to what the container has to be given.
+    // From the stop budget to the container's stop timeout.
     let report = env.hermes(["doctor", "--json"]).ok();
     let chain = "requests are closed after 27 s, a kill comes after 28 s, all is over after 30 s, and a \
                  container that is given 32 s sees it";
@@ -211,16 +211,18 @@ fn orphans_and_strays() {
     tree.env.hermes(["gateway", "start", "a"]).ok();
     let gateway = pid(&tree.status("a"));
     tree.env.lose_supervisors("a");
-    mends(&tree.env, "orphans", "error", &["`a`", &format!("as {gateway}, unsupervised")]);
+    repairs(&tree.env, "orphans", "error", &["`a`", &format!("as {gateway}, unsupervised")]);
     assert!(!is_alive(gateway));
     let stray = supervisors(&tree.env.slot("a"))[0];
     let tree = Svscan::start_with(tree.kill(), &[]);
-    // That of `default` is another.
-    let found = told(&tree.env, "strays");
-    let named = |told: &Told| told.problem.contains(&format!("process {stray} (s6-supervise)"));
+    // The stray of `default` is another one.
+    let found = printed_findings(&tree.env, "strays");
+    let named = |finding: &PrintedFinding| {
+        finding.problem.contains(&format!("process {stray} (s6-supervise)"))
+    };
     assert!(found.len() == 2 && found.iter().any(named), "{found:#?}");
-    assert_eq!(told(&tree.env, "slots"), [], "one fault is told once");
-    found.iter().for_each(|told| run_remedy(&tree.env, &told.remedy));
+    assert_eq!(printed_findings(&tree.env, "slots"), [], "one fault is one finding");
+    found.iter().for_each(|finding| run_remedy(&tree.env, &finding.remedy));
     finds_nothing(&tree.env, "strays");
     assert_eq!(tree.status("a")["state"], "up");
     finds_nothing(&tree.env, "slots");
@@ -242,7 +244,7 @@ fn processes_left_by_a_gateway() {
         let comm = fs::read_to_string(format!("/proc/{left}/comm")).ok()?;
         (comm == "sleep\n").then_some(())
     });
-    mends(env, "processes", "error", &["`a` is down", &format!("process {left} (sleep)")]);
+    repairs(env, "processes", "error", &["`a` is down", &format!("process {left} (sleep)")]);
     assert!(!is_alive(left));
 }
 
@@ -263,8 +265,8 @@ fn parked_gateways_and_those_that_go_on_crashing() {
     });
     let crashing = finds(env, "backoff", "warning", &["`crash` died ", "in a row", "exit 7"]);
     env.write(&env.home().join("repaired"), "");
-    for (told, check) in [(parked, "parked"), (crashing, "backoff")] {
-        run_remedy(env, &told.remedy);
+    for (finding, check) in [(parked, "parked"), (crashing, "backoff")] {
+        run_remedy(env, &finding.remedy);
         finds_nothing(env, check);
     }
 }
@@ -280,12 +282,12 @@ fn gateways_against_their_intent() {
         assert!(status.expect("s6-svc runs").success());
     };
     s6_svc("-dwD");
-    mends(env, "wanted", "error", &["`a` is wanted and down"]);
+    repairs(env, "wanted", "error", &["`a` is wanted and down"]);
     assert_eq!(tree.status("a")["state"], "up");
     env.hermes(["gateway", "stop", "a"]).ok();
     s6_svc("-uwu");
     eventually("it is up", || (tree.status("a")["state"] == "up").then_some(()));
-    mends(env, "wanted", "warning", &["`a` is not wanted", "it is up"]);
+    repairs(env, "wanted", "warning", &["`a` is not wanted", "it is up"]);
     assert_eq!(tree.status("a")["state"], "down");
 }
 
@@ -295,16 +297,16 @@ fn slots_that_are_missing_unused_or_unsupervised() {
     let env = &tree.env;
     env.profile_serving("a");
     env.hermes(["gateway", "unregister", "a"]).ok();
-    mends(env, "slots", "error", &["`a` has no slot"]);
+    repairs(env, "slots", "error", &["`a` has no slot"]);
     env.hermes(["gateway", "start", "a"]).ok();
     env.hermes(["gateway", "unregister", "a"]).ok();
-    mends(env, "slots", "error", &["`a` is wanted and has no slot"]);
+    repairs(env, "slots", "error", &["`a` is wanted and has no slot"]);
     assert_eq!(tree.status("a")["state"], "up");
     env.hermes(["gateway", "unregister", "a"]).ok();
     env.make_directory(&env.slot("a"));
-    mends(env, "slots", "error", &["nobody supervises the slot of `a`"]);
+    repairs(env, "slots", "error", &["nobody supervises the slot of `a`"]);
     fs::remove_dir_all(env.profile("a")).expect("it is there");
-    mends(env, "slots", "warning", &[text(&env.slot("a")), "has no profile"]);
+    repairs(env, "slots", "warning", &[text(&env.slot("a")), "has no profile"]);
     assert!(!env.slot("a").exists());
 }
 
@@ -319,11 +321,11 @@ fn slots_of_another_version_are_replaced() {
         env.write(&generation, "0\n");
         let quoted = format!("`{name}`");
         let evidence = [&*quoted, "generation 0", text(&generation)];
-        let remedy = mends(env, "stale-slots", "warning", &evidence);
+        let remedy = repairs(env, "stale-slots", "warning", &evidence);
         assert_eq!(remedy, format!("hermes gateway register --refresh {name}"));
         eventually("it is as before", || (tree.status(name)["state"] == state).then_some(()));
     }
-    // Of all of them, only those that are another version's.
+    // Only the slots of another version.
     let kept = pid(&tree.status("a"));
     env.write(&env.slot("b").join("data/generation"), "");
     finds(env, "stale-slots", "warning", &["`b`", "unknown version"]);
@@ -339,11 +341,11 @@ fn leftovers_of_commands_and_gateways() {
     env.profile_serving("a");
     for left in [env.scandir().join(".hermes-x"), env.home().join("profiles/.hermes-y")] {
         env.make_directory(&left);
-        let remedy = mends(env, "leftovers", "warning", &[text(&left)]);
+        let remedy = repairs(env, "leftovers", "warning", &[text(&left)]);
         assert_eq!(remedy, "hermes doctor --fix");
         assert!(!left.exists());
     }
     let stale = env.profile("a").join("gateway.pid");
     env.write(&stale, "{}");
-    mends(env, "stale-files", "warning", &["`a`", text(&stale)]);
+    repairs(env, "stale-files", "warning", &["`a`", text(&stale)]);
 }

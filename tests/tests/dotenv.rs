@@ -1,4 +1,4 @@
-//! A `.env` means the same to us as to python-dotenv: both read the same files, and are compared.
+//! Differential test: Hermes and python-dotenv read the same `.env` files.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,11 +12,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// The environment that both fill in variables from.
+/// The environment for variable expansion.
 const OUTSIDE: [(&str, &str); 4] =
     [("OUTSIDE", "out"), ("EMPTY", ""), ("PATH", "/bin"), ("A", "outer ${B}")];
 
-/// Answers with variables and the number of bad statements of each file that it is told.
+/// A script that prints the variables and the number of invalid statements of each file.
 const PYTHON: &str = r#"
 import json, logging, sys
 from dotenv import dotenv_values
@@ -30,7 +30,7 @@ for path in json.load(sys.stdin):
 json.dump(answers, sys.stdout)
 "#;
 
-/// Variables in order, and how many statements are bad.
+/// The variables in order, and the number of invalid statements.
 type Meaning = (Vec<(String, Option<String>)>, usize);
 
 fn theirs(paths: &[PathBuf]) -> Vec<Meaning> {
@@ -52,7 +52,7 @@ fn theirs(paths: &[PathBuf]) -> Vec<Meaning> {
 fn ours(path: &Path) -> Meaning {
     let text = fs::read_to_string(path).expect("a file of text");
     let parsed = dotenv::parse(&text);
-    // Python adds this one to the environment it was given.
+    // Python adds this variable to its environment.
     let outside: HashMap<_, _> = OUTSIDE.into_iter().chain([("LC_CTYPE", "C.UTF-8")]).collect();
     let resolved =
         dotenv::resolve(&parsed.bindings, |name| outside.get(name).map(ToString::to_string));
@@ -76,7 +76,7 @@ fn the_corpus() {
     compare(&paths);
 }
 
-/// What statements are made of, the ends of lines most of all.
+/// Parts of statements, above all line ends.
 const PARTS: &[&str] = &[
     "\n", "\n", "\n", "\n", "\r\n", "\r", "A", "B", "C", "A=", "B=", "C=", "=", "=", "'", "'",
     "\"", "\"", "\\", "\\'", "\\\"", "\\n", "\\\\", " ", " ", "\t", "#", " #", "${A}", "${B}",
@@ -86,8 +86,8 @@ const LONGER_PARTS: &[&str] =
     &["export ", "${OUTSIDE:-x}", "${EMPTY:-x}", "\u{a0}", "\u{1c}", "\u{2028}"];
 
 proptest! {
-    // One case is many files, so that one Python reads them all. A failure shows one short file, which
-    // needs no shrinking.
+    // One case has many files, so that one Python reads them all. A failure shows one short file, so
+    // shrinking is not needed.
     #![proptest_config(ProptestConfig {
         cases: 1,
         max_shrink_iters: 0,

@@ -1,4 +1,4 @@
-//! The environment that a gateway of the user's own program runs in.
+//! The environment of a gateway that is the user's program.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,12 +11,12 @@ use hermes_tests::{
 use rustix::fs::{CWD, FileType, Mode};
 use rustix::process::Signal;
 
-/// A gateway that leaves its environment, and its command line as it was, in its profile's home.
+/// A gateway that writes its environment and its command line into its profile's home.
 const TELL: &str = r#"cat /proc/$$/cmdline >"$HERMES_HOME/line" &&
 cat /proc/$$/environ >"$HERMES_HOME/new" && mv "$HERMES_HOME/new" "$HERMES_HOME/seen"
 exec sleep 600"#;
 
-/// Makes a profile with such a gateway, this `.env`, and these lines in its `gateway.env`.
+/// Creates a profile with such a gateway, this `.env`, and these lines in its `gateway.env`.
 fn telling(env: &TestEnv, name: &str, dotenv: &str, variables: &str) {
     env.profile_running(name, TELL);
     let config = env.profile(name).join("config.yaml");
@@ -146,7 +146,7 @@ fn secrets_stay_out_of_files_and_command_lines() {
     let url = "  ready_url: 'http://127.0.0.1:{port}/health'\n";
     env.write(&config, &format!("{text}  port: {port}\n{url}"));
     chmod(&env.profile("coder").join(".env"), 0o644);
-    // While somebody asks for its readiness.
+    // While the prober checks its readiness.
     env.hermes(["gateway", "start", "coder", "--timeout", "2"]).fails_with(6);
     assert_eq!(seen(&env.profile("coder"))["SECRET"], "s3cret");
     let holders: Vec<_> = files(env.path())
@@ -156,7 +156,7 @@ fn secrets_stay_out_of_files_and_command_lines() {
         })
         .map(|path| path.file_name().expect("a name").to_owned())
         .collect();
-    assert_eq!(holders.len(), 2, "`.env` and what the gateway told: {holders:?}");
+    assert_eq!(holders.len(), 2, "`.env` and the gateway's own file: {holders:?}");
     let lines = eventually("svscan, supervisors, logger, gateway and asker are there", || {
         let processes = processes_naming(env.path().to_str().expect("UTF-8")).into_iter();
         let line = |pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();

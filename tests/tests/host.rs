@@ -1,4 +1,4 @@
-//! What a host's service manager is told and asks, and what it is for that manager alone: without one.
+//! The hidden commands and notifications for a host's service manager, tested without one.
 
 use std::os::unix::net::UnixDatagram;
 
@@ -20,13 +20,13 @@ fn only_the_launcher_notifies_systemd() {
         let run = env.hermes(["-p", name, "gateway", "run"]).env_remove("HERMES_SCANDIR");
         run.env("NOTIFY_SOCKET", path.to_str().unwrap())
     };
-    // One that never says so counts as ready when it begins.
+    // A gateway that never reports readiness counts as ready once it starts.
     env.profile_for_later("quiet", "env", "stopped");
     let outcome = run("quiet").ok();
     assert_eq!(ready(), "READY=1\n");
     assert!(outcome.stdout.contains("HERMES_PROFILE=quiet"), "{outcome}");
     assert!(!outcome.stdout.contains("NOTIFY_SOCKET"), "{outcome}");
-    // The built-in one says so itself, and asks the address of another one's.
+    // The built-in gateway notifies readiness itself; for another program, `ready_url` is polled.
     let port = hermes_tests::free_port();
     env.profile_for_later("late", "sleep 600", "stopped");
     let config = env.profile("late").join("config.yaml");

@@ -1,5 +1,4 @@
-//! Register, start, stop and unregister on a live s6, as far as that is s6's own: what holds under every
-//! service manager is in the conformance suite.
+//! Register, start, stop and unregister on a live s6. The conformance suite tests what holds for every backend.
 
 use hermes_tests::{Svscan, eventually, is_alive, kill, pid, processes_naming, supervisors};
 use serde_json::{Value, json};
@@ -72,7 +71,7 @@ fn a_stop_outlives_the_supervisor() {
     assert_eq!(tree.status("coder")["state"], "down");
 }
 
-/// Kills the supervisors of a slot and goes on at once, while s6-svscan has not started others yet.
+/// Kills the supervisors of a slot, and returns before s6-svscan has started new ones.
 fn kill_supervisors(tree: &Svscan, profile: &str) {
     supervisors(&tree.env.slot(profile)).into_iter().for_each(kill);
 }

@@ -1,5 +1,5 @@
-//! Root and a home that is somebody else's: whatever that somebody puts in the place of a name, root
-//! follows no link there, and becomes whoever decides where the way leads.
+//! Root on another user's home: root follows no link that this user may create, and becomes the user who controls
+//! the path.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, lchown, symlink};
@@ -16,7 +16,7 @@ fn as_root<'a>(home: &Path, args: impl IntoIterator<Item = &'a str>) -> Outcome 
     Hermes::new(command).run()
 }
 
-/// A directory that is root's, with a profile in it that is, too.
+/// A home that root owns, with a profile that root owns.
 fn roots_own(env: &TestEnv) -> std::path::PathBuf {
     let own = env.path().join("roots-own");
     fs::create_dir_all(own.join("profiles/victim")).expect("a directory");
@@ -39,7 +39,7 @@ fn a_home_swapped_for_a_link_is_not_roots() {
     let env = TestEnv::new();
     let own = roots_own(&env);
     let before = listing(&own);
-    // Three ways to swap: the home itself, a directory on the way, a link that root made into theirs.
+    // Three ways to swap: the home itself, a parent directory, and a link of root into the user's directory.
     let theirs = env.path().join("theirs");
     env.make_directory(&theirs);
     fs::remove_dir(env.home()).unwrap();
@@ -80,7 +80,7 @@ fn root_runs_nothing_of_an_open_home() {
         assert!(outcome.stderr.contains("every user may write"), "{outcome}");
         assert!(!proof.exists(), "mode {mode:o}");
     }
-    // Root's alone it is root's to run.
+    // Root runs the program if only root may write it.
     chmod(&home, 0o755);
     let outcome = run();
     assert_eq!(outcome.code(), Some(0), "{outcome}");
@@ -92,7 +92,7 @@ fn root_without_the_real_root_stays_root() {
     require_root!();
     let env = TestEnv::new();
     let mut command = env.command("unshare");
-    // In there / belongs to nobody, and the user's own is root's.
+    // In this user namespace `nobody` owns /, and the user's files belong to root.
     command.arg("-r").arg(hermes_program()).args(["profile", "create", "made"]);
     command.env_remove("HERMES_SCANDIR");
     Hermes::new(command).ok();

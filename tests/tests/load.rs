@@ -1,5 +1,5 @@
-//! Many gateways at once: all become ready, each answers, the tree says what is too much, and all end in
-//! order with their last lines in their logs. `cargo xtask load` runs it at full size, and shows figures.
+//! Many gateways at once: all become ready, each answers, a full tree reports so, and all end in order with their
+//! last lines in their logs. `cargo xtask load` runs this at full size and prints figures.
 #![expect(clippy::print_stdout, reason = "the figures are what a run at full size is for")]
 
 use std::collections::BTreeMap;
@@ -15,23 +15,22 @@ use hermes_tests::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// What anything may take, however slow the machine is.
+/// The timeout, long enough for slow machines.
 const TIMEOUT: Duration = Duration::from_secs(900);
 const FIRST_PORT: usize = 12_000;
 
-/// An address of this machine that no other test, here or in another process, listens on: all of its ports
-/// are free.
+/// A loopback address for this test alone, on which all ports are free.
 fn host(test: u8) -> String {
     let [.., high, low] = std::process::id().to_be_bytes();
     format!("127.{test}.{high}.{low}")
 }
 
-/// The size of a run: with a default s6-svscan, what that has no room for, and under `hermes up`.
+/// The size of a run: with a default s6-svscan, beyond its capacity, and under `hermes up`.
 struct Size {
     by_default: usize,
     too_many: usize,
     under_up: usize,
-    /// Options of an s6-svscan that has room for about so many.
+    /// Options for an s6-svscan with about this capacity.
     options: &'static [&'static str],
 }
 
@@ -46,8 +45,8 @@ fn name(number: usize) -> String {
     format!("g{number:04}")
 }
 
-/// Makes profiles with built-in gateways that are wanted, faster than `hermes profile create` could, which
-/// looks at the ports of all others.
+/// Creates profiles with built-in gateways whose intent is `running`. `hermes profile create` would be slower: it
+/// reads the ports of all profiles.
 fn make(env: &TestEnv, host: &str, numbers: std::ops::Range<usize>) {
     env.make_directory(&env.home().join("profiles"));
     for number in numbers {
@@ -65,11 +64,11 @@ fn make(env: &TestEnv, host: &str, numbers: std::ops::Range<usize>) {
         }
         chmod(&home.join(".env"), 0o600);
     }
-    // The root home's own profile is not one of them.
+    // Without the profile `default`.
     env.write(&env.home().join("gateway.intent"), "stopped\n");
 }
 
-/// How many of the gateways are up and ready.
+/// The number of gateways that are up and ready.
 fn ready(env: &TestEnv) -> usize {
     let all = env.hermes(["gateway", "status", "--all", "--json", "--timeout", "900"]).run().json();
     let is_ready = |status: &&Value| status["state"] == "up" && status["ready"] == true;
@@ -89,7 +88,7 @@ fn answers(host: &str, number: usize) -> bool {
     ask().is_ok_and(|answer| answer.contains(&format!("\"profile\":\"{}\"", name(number))))
 }
 
-/// The processes of the test environment: how many of each program, and what memory is theirs (PSS), in KiB.
+/// The processes of the test environment by program: their number and memory (PSS) in KiB.
 fn census(env: &TestEnv) -> BTreeMap<String, (usize, u64)> {
     let mut census = BTreeMap::new();
     for pid in processes_naming(env.path().to_str().expect("UTF-8")) {
@@ -105,7 +104,7 @@ fn census(env: &TestEnv) -> BTreeMap<String, (usize, u64)> {
     census
 }
 
-/// What the gateway of this number has said at the end of its life.
+/// Whether the last lines of this gateway show an orderly end.
 fn ended_in_order(env: &TestEnv, number: usize) -> bool {
     let name = name(number);
     env.logged(&name)
@@ -119,7 +118,7 @@ fn all_are_well(env: &TestEnv, host: &str, count: usize, begun: Instant) {
     let took = begun.elapsed();
     let silent: Vec<_> = (0..count).filter(|number| !answers(host, *number)).collect();
     assert_eq!(silent, [] as [usize; 0], "these don't answer");
-    // The last loggers have only just been started.
+    // The last loggers may have only just started.
     let loggers = || census(env).get("s6-log").is_some_and(|(loggers, _)| *loggers > count);
     eventually("each has its logger", || loggers().then_some(()));
     let census = census(env);
@@ -127,7 +126,7 @@ fn all_are_well(env: &TestEnv, host: &str, count: usize, begun: Instant) {
     let processes: usize = census.values().map(|(count, _)| count).sum();
     println!("{count} gateways ready after {:.1} s", took.as_secs_f64());
     println!("{processes} processes, PSS {} MiB: {census:?} (KiB)", pss / 1024);
-    // None of them has a supervisor too many or a logger too few.
+    // Each has exactly its supervisors and its logger.
     assert_eq!(census["s6-log"].0, count + 1, "{census:?}");
     assert_eq!(census["s6-supervise"].0, 2 * (count + 1), "{census:?}");
 }
@@ -149,7 +148,7 @@ fn a_full_s6_svscan_refuses_more() {
     let begun = Instant::now();
     env.hermes(["boot", "--timeout", "900"]).ok();
     all_are_well(env, host, size.by_default, begun);
-    // One more than there is room for fails by itself, and harms none of the others.
+    // A gateway beyond the capacity fails, and affects no other.
     let capacity = &env.hermes(["doctor", "--json"]).run().json()["capacity"];
     println!("capacity: {capacity}");
     let last = size.by_default + size.too_many;

@@ -18,9 +18,9 @@ fn env(names: &[&str]) -> TestEnv {
     env
 }
 
-/// The numbers that were printed.
+/// The printed numbers.
 fn numbers(stream: &Stream) -> Vec<usize> {
-    stream.said().iter().map(|line| line.parse().expect("a number")).collect()
+    stream.lines().iter().map(|line| line.parse().expect("a number")).collect()
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn fifty_rotations_are_followed_without_loss() {
     let following = follow(&env, &["coder", "-n", "1000"]);
     let mut written = 0;
     while logger.archives.len() < 55 {
-        // A few files at a time: less than what is kept.
+        // A few files at a time: fewer than are kept.
         logger.write(200);
         written += 200;
         following.await_lines(written);
@@ -49,13 +49,13 @@ fn lines_lost_to_rotation_are_counted() {
     following.await_lines(10);
     following.signal(Signal::STOP);
     for _ in 0..50 {
-        // About one file at a time, so that each is seen here before it goes.
+        // About one file at a time, so that this test counts each before its removal.
         logger.write(60);
         logger.await_written();
     }
     logger.settle();
     let left = logger.files().len();
-    // The first of them is the one that the follower has open.
+    // The follower has the first of them open.
     let removed = logger.archives.len() - 1 - left;
     assert!(removed > 10, "{removed}");
     following.signal(Signal::CONT);
@@ -75,7 +75,7 @@ fn lines_lost_to_rotation_are_counted() {
     );
     logger.write(200);
     following.await_lines(numbers.len() + 200);
-    assert_eq!(following.said().last().unwrap().parse(), Ok(last + 200));
+    assert_eq!(following.lines().last().unwrap().parse(), Ok(last + 200));
 }
 
 #[test]
@@ -85,11 +85,11 @@ fn a_follower_survives_a_killed_logger() {
     let input = env.home().join("input");
     rustix::fs::mkfifoat(rustix::fs::CWD, &input, rustix::fs::Mode::RWXU).unwrap();
     env.give(&input);
-    // What is written into the FIFO is what the gateway says.
+    // The test writes the gateway's output into the FIFO.
     env.profile_running("talker", &format!("exec cat <>'{}'", input.display()));
     env.hermes(["gateway", "start", "talker"]).ok();
     let mut input = fs::File::options().read(true).write(true).open(input).unwrap();
-    // All of them, whenever the follower begins.
+    // All lines, whenever the follower starts.
     let following = follow(env, &["talker", "-n", "1000000"]);
     let mut written = 0;
     let mut say = |lines: usize| {
@@ -126,9 +126,9 @@ fn a_profile_can_be_followed_before_its_first_start() {
     let following = follow(&env, &["coder"]);
     following.await_message("the gateway of `coder` has not logged anything yet");
     let mut logger = Logger::start(&env, "coder", 3);
-    logger.say("one\ntwo\n");
+    logger.log("one\ntwo\n");
     following.await_lines(2);
-    assert_eq!(following.said(), ["one", "two"]);
+    assert_eq!(following.lines(), ["one", "two"]);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn delete_ends_a_followed_log() {
     let mut other = Logger::start(&env, "other", 3);
     let one = follow(&env, &["coder"]);
     let both = follow(&env, &["--all"]);
-    logger.say("first\n");
+    logger.log("first\n");
     one.await_lines(1);
     both.await_lines(1);
     for following in [&one, &both] {
@@ -158,7 +158,7 @@ fn delete_ends_a_followed_log() {
     assert_eq!(stdout.lines().count(), 11, "{stdout}");
     let told = "error: the profile `coder` was deleted or renamed, and its log ends here\n";
     assert_eq!((stderr.as_str(), code), (told, Some(4)));
-    other.say("more\n");
+    other.log("more\n");
     both.await_lines(12);
     assert!(both.stdout().ends_with("  more\n"));
 }
@@ -185,7 +185,7 @@ fn lines_lost_to_a_delete_are_reported() {
                 before they could be read\nerror: the profile `coder` was deleted";
     assert!(stderr.starts_with(told), "{stderr}");
     assert_eq!(code, Some(4));
-    // Where the log stays, it is over all the same.
+    // The follower also ends if the log is kept.
     let mut logger = Logger::start(&env, "kept", 10);
     let following = follow(&env, &["kept"]);
     logger.write(3);
@@ -201,7 +201,7 @@ fn each_line_is_printed_at_once() {
     let mut loggers = ["a", "b"].map(|name| Logger::start(&env, name, 10));
     let following = follow(&env, &["a", "b", "-n", "1000"]);
     for burst in 1..=150 {
-        // The last lines meet a follower that is busy with those before them.
+        // The follower is still busy with earlier lines when the last ones come.
         for _ in 0..4 {
             loggers.iter_mut().for_each(|logger| logger.write(1));
         }
@@ -214,7 +214,7 @@ fn each_line_is_printed_at_once() {
 fn a_signal_or_a_closed_pipe_ends_it_quietly() {
     let env = env(&["coder"]);
     let mut logger = Logger::start(&env, "coder", 3);
-    logger.say("one\n");
+    logger.log("one\n");
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let following = follow(&env, &["coder"]);
         following.await_lines(1);
@@ -222,7 +222,7 @@ fn a_signal_or_a_closed_pipe_ends_it_quietly() {
         let (_, stderr, code) = following.ended();
         assert_eq!((stderr.as_str(), code), ("", Some(0)), "{signal:?}");
     }
-    // Nothing is said any more, and it ends all the same.
+    // Ends although no more lines come.
     let line = "{ hermes gateway logs -f coder; echo $? >&2; } | head -n 1";
     let (stdout, stderr, _) = env.shell(line).env_remove("HERMES_SCANDIR").stream().ended();
     assert!(stdout.ends_with("  one\n"), "{stdout}");
@@ -258,7 +258,7 @@ fn following_begins_with_the_last_lines() {
         assert_eq!(numbers(&following), (first..500).collect::<Vec<_>>());
     }
     let following = follow(&env, &["coder", "-n", "0"]);
-    // Nothing tells from outside that it has begun but the file that it has open, at its end.
+    // Only its open file, at its end, shows from outside that it follows.
     eventually("it follows", || {
         let proc = format!("/proc/{}", following.pid());
         let mut open = fs::read_dir(format!("{proc}/fd")).ok()?.filter_map(Result::ok);

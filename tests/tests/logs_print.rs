@@ -1,11 +1,11 @@
-//! What `hermes gateway logs` prints: whose lines, in which order, and what a terminal gets of them.
+//! The output of `hermes gateway logs`: which lines, their order, and escapes on a terminal.
 
 use std::fs;
 
 use hermes_tests::{Hermes, TestEnv, is_one_clear_error};
 use serde_json::{Value, json};
 
-/// A test environment with profiles that have logged this.
+/// A test environment with profiles that have these logs.
 fn env(logs: &[(&str, &[u8])]) -> TestEnv {
     let env = TestEnv::new();
     env.make_directory(&env.home().join("logs"));
@@ -25,7 +25,7 @@ fn logs(env: &TestEnv, args: &[&str]) -> Hermes {
     env.hermes(line).env_remove("HERMES_SCANDIR")
 }
 
-/// What a terminal gets, without the carriage returns that it adds itself.
+/// The output on a terminal, without the carriage returns that the terminal adds.
 fn on_terminal(command: Hermes) -> String {
     let (stdout, stderr, code) = command.on_terminal().ended();
     assert_eq!((stderr.as_str(), code), ("", Some(0)));
@@ -59,7 +59,7 @@ fn several_logs_are_merged_by_time() {
         a      | 2026-01-02 03:04:08.000000000  five\n";
     assert_eq!(outcome.stdout, last);
     assert!(logs(&env, &["a"]).ok().stdout.starts_with("2026-"));
-    // Who has not said anything takes no part.
+    // A profile without lines does not appear.
     let outcome = logs(&env, &["--all"]).ok();
     assert_eq!(outcome.stdout, expected);
     assert_eq!(outcome.stderr, "the gateway of `default` has not logged anything yet\n");
@@ -107,14 +107,14 @@ fn control_characters_are_escaped_on_a_terminal() {
         let raw = logs(&env, &["a", "--raw"]).on_terminal();
         raw.await_lines(1);
         assert_eq!(raw.bytes(), [said, b"\r\n"].concat());
-        // Where no terminal is, nothing is escaped.
+        // Without a terminal nothing is escaped.
         let plain = logs(&env, &["a"]).stream();
         plain.await_lines(1);
         assert_eq!(plain.bytes(), line);
         let following = logs(&env, &["a", "-f"]).on_terminal();
         following.await_lines(1);
         assert_eq!(following.stdout(), format!("{shown}\r\n"));
-        // JSON is plain wherever it goes, and means what was said.
+        // JSON is never escaped for terminals, and has the original text.
         let json = logs(&env, &["a", "--json"]).ok();
         let plain = |c: char| !c.is_control() && !"\u{202e}\u{200b}\u{2028}".contains(c);
         assert!(json.stdout.trim_end().chars().all(plain), "{json}");

@@ -1,4 +1,4 @@
-//! Random commands and faults on a live tree, compared with a small model after every one of them.
+//! Random commands and faults on a live tree, compared with a small model after every step.
 //!
 //! `cargo xtask soak` runs it for longer, and again with the seed of a failure.
 
@@ -15,20 +15,20 @@ use hermes_tests::{
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// For how many seconds it goes on; otherwise for a minute.
+/// The variable with the duration in seconds; the default is a minute.
 const SECONDS: &str = "HERMES_TEST_SECONDS";
-/// How many steps are taken in one environment.
+/// The steps in one environment.
 const LENGTH: usize = 30;
-/// How large a test environment's disk is.
+/// The size of a test environment's disk.
 const MEBIBYTES: u32 = 32;
-/// From the tenth on they are too many, and an orphan's successors may add some.
+/// The tenth death parks a gateway, and an orphan's successors may die, too.
 const DEATHS: usize = 6;
 
-/// A live tree, and what should be so in it.
+/// A live tree, and its model.
 struct Soak {
     up: Option<Up>,
     model: Model,
-    /// What was done, for whom it fails.
+    /// The steps so far, for the message of a failure.
     done: Vec<Step>,
 }
 
@@ -47,7 +47,7 @@ fn random_commands_match_the_model() {
     assert!(taken >= 10, "so many steps at least: {taken}");
 }
 
-/// Takes steps in a new environment, and answers how many.
+/// Takes steps in a new environment; returns their number.
 fn sequence(seed: u64, end: Instant) -> usize {
     let mut rng = SeededRng::new(seed);
     let mut env = TestEnv::on_disk_of(MEBIBYTES);
@@ -56,7 +56,7 @@ fn sequence(seed: u64, end: Instant) -> usize {
     let mut first = [Command::Create("a"), Command::Start("a"), Command::Create("b")].into_iter();
     for _ in 0..LENGTH {
         let step = match first.next() {
-            Some(command) => Step::Say(command),
+            Some(command) => Step::Run(command),
             None if Instant::now() >= end => break,
             None => rng.roll(&steps()),
         };
@@ -74,7 +74,7 @@ fn sequence(seed: u64, end: Instant) -> usize {
     taken
 }
 
-/// What is told where a step fails.
+/// Prints the steps if one fails.
 struct Scene<'a> {
     seed: u64,
     done: &'a [Step],
@@ -100,8 +100,8 @@ impl Soak {
 
     fn take(&mut self, step: &Step) {
         match step {
-            Step::Say(command) => self.say_and_expect(command),
-            Step::SayOnFullDisk(command) => return self.say_on_full_disk(command),
+            Step::Run(command) => self.run_and_expect(command),
+            Step::RunOnFullDisk(command) => return self.run_on_full_disk(command),
             Step::Corrupt(name) => {
                 if let Some(profile) = self.model.0.get_mut(name) {
                     profile.wanted = Wanted::Corrupt;
@@ -117,7 +117,7 @@ impl Soak {
         self.is_as_modelled(&[&self.model]);
     }
 
-    fn say(&self, command: &Command) -> Outcome {
+    fn run(&self, command: &Command) -> Outcome {
         let port = free_port().to_string();
         let args = match *command {
             Command::Create(name) => vec!["profile", "create", name, "--port", &port],
@@ -137,21 +137,21 @@ impl Soak {
         outcome
     }
 
-    fn say_and_expect(&mut self, command: &Command) {
+    fn run_and_expect(&mut self, command: &Command) {
         let expected = self.model.apply(command);
-        let outcome = self.say(command);
+        let outcome = self.run(command);
         assert_eq!(outcome.code(), Some(expected), "{outcome}");
     }
 
-    /// It is done or not, and a boot with room again makes the one or the other whole.
-    fn say_on_full_disk(&mut self, command: &Command) {
+    /// The command succeeds or fails; after a boot with free space again, the result is complete either way.
+    fn run_on_full_disk(&mut self, command: &Command) {
         let filler = self.env().path().join("filler");
         let mut file = File::create(&filler).expect("a file");
         let zeros = vec![0; 1 << 20];
         let full = (0..=MEBIBYTES).any(|_| file.write_all(&zeros).is_err());
         assert!(full, "the disk is full");
         drop(file);
-        let outcome = self.say(command);
+        let outcome = self.run(command);
         fs::remove_file(&filler).expect("it was there");
         let mut done = self.model.clone();
         done.apply(command);
@@ -199,10 +199,10 @@ impl Soak {
         self.env().lose_supervisors(name);
         eventually("it is an orphan", || (self.up().status(name)["state"] == state).then_some(()));
         let before = self.model.clone();
-        self.say_and_expect(then);
-        // A rename that is refused ends no orphan.
+        self.run_and_expect(then);
+        // A refused rename ends no orphan.
         if before.0.get(name) == self.model.0.get(name) {
-            self.say_and_expect(&Command::Stop(match *then {
+            self.run_and_expect(&Command::Stop(match *then {
                 Command::Rename(from, _) => from,
                 _ => return,
             }));
@@ -222,13 +222,13 @@ impl Soak {
             End::Orderly => up.end(Signal::TERM),
             _ => up.ended(),
         };
-        // One that lost its `hermes up` ends by itself, in its own time.
+        // A tree without its `hermes up` ends by itself, later.
         eventually("the former tree has ended", || (!is_alive(svscan)).then_some(()));
         self.up = Some(Up::start_in(env));
         self.model.begin_again();
     }
 
-    /// Waits until all is as one of `allowed` says, and answers which.
+    /// Waits until the tree matches one of `allowed`; returns its index.
     #[track_caller]
     fn is_as_modelled(&self, allowed: &[&Model]) -> usize {
         let mut differences = Vec::new();
@@ -237,12 +237,12 @@ impl Soak {
             differences.iter().position(Option::is_none)
         });
         seen.unwrap_or_else(|| {
-            let told: Vec<_> = differences.into_iter().flatten().collect();
-            panic!("{}", told.join("\n--- or\n"))
+            let differences: Vec<_> = differences.into_iter().flatten().collect();
+            panic!("{}", differences.join("\n--- or\n"))
         })
     }
 
-    /// What is not as `model` says, if anything.
+    /// The difference from `model`, if any.
     fn difference(&self, model: &Model) -> Option<String> {
         let env = self.env();
         let differ = |what: &str, expected: Vec<String>, seen: Vec<String>| {
@@ -257,13 +257,13 @@ impl Soak {
         let all = model.0.keys().map(ToString::to_string).collect();
         differ("homes", all, names(&env.home().join("profiles")))
             .or_else(|| differ("slots", model.slots(), slots(names(&env.scandir()))))
-            .or_else(|| differ("profiles", told(model), listed(&profiles)))
+            .or_else(|| differ("profiles", expected_list(model), listed(&profiles)))
             .or_else(|| differ("processes", model.processes(), running(env)))
     }
 }
 
-/// What `profile list` should say of a model, but for `default`.
-fn told(model: &Model) -> Vec<String> {
+/// The expected output of `profile list`, without `default`.
+fn expected_list(model: &Model) -> Vec<String> {
     let line = |(name, profile): (&&str, &hermes_tests::model::Profile)| {
         let wanted = match profile.wanted {
             Wanted::Running => "running",
@@ -282,7 +282,7 @@ fn listed(profiles: &Value) -> Vec<String> {
     profiles.as_array().expect("a list").iter().skip(1).map(line).collect()
 }
 
-/// The processes below s6-svscan, each with what started it, without their options.
+/// The processes below s6-svscan, each with its parent, without options.
 fn running(env: &TestEnv) -> Vec<String> {
     let snapshot = Snapshot::of(env);
     let short = |line: &&str| {

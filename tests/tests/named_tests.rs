@@ -1,5 +1,5 @@
-//! The pages that promise something name the tests that hold it: those tests exist, and no promise goes
-//! without one. Which tests exist is asked of the test programs themselves.
+//! Pages that promise something name the tests for it: these tests exist, and every promise has one. The test
+//! programs themselves list the existing tests.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +16,7 @@ const SECURITY: &str = "docs/security.md";
 const ARCHITECTURE: &str = "ARCHITECTURE.md";
 /// The head of that column.
 const COLUMN: &str = "tested by";
-/// How many failures of other systems the first page answers for, beside R1.
+/// The failures of other systems on the first page, beside R1.
 const FAILURES: usize = 62;
 
 fn read(page: &str) -> String {
@@ -24,8 +24,8 @@ fn read(page: &str) -> String {
     fs::read_to_string(root.join(page)).unwrap_or_else(|error| panic!("{page}: {error}"))
 }
 
-/// Builds tests, unless that is done, and returns the programs. While tests run, nothing holds cargo's lock
-/// on the build directory.
+/// Builds the tests if necessary, and returns the programs. While tests run, cargo does not hold the lock on
+/// the build directory.
 fn programs(args: &[&str]) -> Vec<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["test", "--workspace", "--locked", "--no-run", "--message-format=json"]);
@@ -41,7 +41,7 @@ fn programs(args: &[&str]) -> Vec<PathBuf> {
     messages.lines().filter_map(program).collect()
 }
 
-/// The tests of a program, each as `program::module::function` without modules that are called `tests`.
+/// The tests of a program, as `program::module::function` without modules named `tests`.
 fn tests_of(program: &Path) -> Vec<String> {
     let output = Command::new(program).args(["--list", "--format=terse"]).output();
     let output = output.unwrap_or_else(|error| panic!("{}: {error}", program.display()));

@@ -1,4 +1,4 @@
-//! One gateway per profile: who holds it, a second one, and one that lost its supervisor.
+//! One gateway per profile: a second gateway, and one that lost its supervisor.
 
 use hermes_s6::slot::layout::ServiceDir;
 use hermes_tests::{Svscan, eventually, is_alive, pid, processes_naming};
@@ -65,7 +65,7 @@ fn delete_ends_an_orphan() {
 fn stop_ends_the_process_group() {
     let tree = Svscan::start();
     let env = &tree.env;
-    // One child does not mind a SIGTERM, and one has nothing of its gateway's environment.
+    // One child ignores SIGTERM, and one has a different environment.
     let home = env.profile("parent").display().to_string();
     let stubborn = "(trap '' TERM; echo stubborn; exec sleep 6002)";
     let stranger = format!("env -i tail -f {home}/SOUL.md");

@@ -1,4 +1,4 @@
-//! One owner per home: a second tree waits, takes over, or says whose it is.
+//! One owner per home: a second tree waits, takes over, or names the owner.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use hermes_tests::{
 };
 use rustix::process::Signal;
 
-/// Another `hermes up` for the home of a first one, on a scan directory of its own.
+/// A second `hermes up` for a home, on another scan directory.
 struct Second {
     child: Child,
     log: PathBuf,
@@ -26,27 +26,27 @@ impl Second {
         Self { child, log }
     }
 
-    fn says(&self, words: &str) {
-        eventually(words, || self.said().contains(words).then_some(()));
+    fn await_output(&self, words: &str) {
+        eventually(words, || self.output().contains(words).then_some(()));
     }
 
-    fn said(&self) -> String {
+    fn output(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     #[track_caller]
     fn ends_with(mut self, code: i32) {
         let status = eventually("it ends", || self.child.try_wait().expect("a child of ours"));
-        assert_eq!(status.code(), Some(code), "{}", self.said());
+        assert_eq!(status.code(), Some(code), "{}", self.output());
     }
 
-    fn told_to_end(self) {
+    fn terminate(self) {
         signal(self.child.id().into(), Signal::TERM);
         self.ends_with(0);
     }
 }
 
-/// One tree with one gateway that runs.
+/// A tree with one running gateway.
 fn first() -> Up {
     let env = TestEnv::new();
     env.profile_for_later("coder", "exec sleep 600", "running");
@@ -70,10 +70,10 @@ fn a_waiting_tree_names_the_owner() {
     let up = first();
     let gateway = pid(&up.status("coder"));
     let second = Second::start(&up, ("HERMES_OWNER_WAIT", "1"));
-    second.says("hint:");
-    let said = second.said();
-    assert!(said.contains(&format!("s6-svscan {}: host=", up.svscan())), "{said}");
-    assert!(said.contains("HERMES_ROLE=client"), "{said}");
+    second.await_output("hint:");
+    let output = second.output();
+    assert!(output.contains(&format!("s6-svscan {}: host=", up.svscan())), "{output}");
+    assert!(output.contains("HERMES_ROLE=client"), "{output}");
     second.ends_with(5);
     assert_eq!(pid(&up.status("coder")), gateway, "the first one is as it was");
 }
@@ -82,8 +82,8 @@ fn a_waiting_tree_names_the_owner() {
 fn a_signal_ends_the_wait() {
     let up = first();
     let second = Second::start(&up, ("HERMES_OWNER_WAIT", "600"));
-    second.says("waiting up to 600 s for the owner");
-    second.told_to_end();
+    second.await_output("waiting up to 600 s for the owner");
+    second.terminate();
 }
 
 #[test]
@@ -91,10 +91,10 @@ fn a_second_tree_takes_over_when_the_first_is_killed() {
     let up = first();
     let old = pid(&up.status("coder"));
     let second = Second::start(&up, ("HERMES_OWNER_WAIT", "600"));
-    second.says("waiting up to 600 s for the owner");
+    second.await_output("waiting up to 600 s for the owner");
     kill(up.svscan());
     let (env, _) = up.ended();
-    second.says("the tree is up");
+    second.await_output("the tree is up");
     let scandir = env.path().join("second");
     let status = eventually("its gateway is up", || {
         let command = env.hermes(["gateway", "status", "coder", "--json"]);
@@ -102,7 +102,7 @@ fn a_second_tree_takes_over_when_the_first_is_killed() {
         (status["state"] == "up").then_some(status)
     });
     assert!(pid(&status) != old);
-    second.told_to_end();
+    second.terminate();
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_linked_scan_directory_is_the_same_tree() {
 fn without_the_lock_a_second_tree_does_not_wait() {
     let up = first();
     let second = Second::start(&up, ("HERMES_OWNER_LOCK", "off"));
-    second.says("the tree is up");
+    second.await_output("the tree is up");
     let doctor = up.env.hermes(["doctor"]).run();
     assert!(!doctor.stdout.contains("error: owner"), "this one is the owner: {doctor}");
     let other = up.env.path().join("second");
@@ -168,5 +168,5 @@ fn without_the_lock_a_second_tree_does_not_wait() {
     let doctor = doctor.fails_with(1);
     let told = format!("are run by s6-svscan {}: host=", up.svscan());
     assert!(doctor.stdout.contains("error: owner: ") && doctor.stdout.contains(&told), "{doctor}");
-    second.told_to_end();
+    second.terminate();
 }

@@ -1,7 +1,6 @@
-//! The pages in `docs/` say what the program is: every command, option, state, exit code and variable
-//! is in its place, and nothing else is.
+//! The pages in `docs/` document exactly the program's commands, options, states, exit codes and variables.
 //!
-//! The commands are those that `--help` shows; what a page shows of them is in its code.
+//! `--help` lists the commands; a page's code spans and blocks show those that it documents.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,7 +10,7 @@ use std::process::Command;
 use hermes_core::State;
 use hermes_tests::hermes_program;
 
-/// The pages, each with the commands it is about.
+/// The pages, each with its commands.
 const PAGES: [(&str, &[&str]); 7] = [
     ("docs/commands/profile.md", &["profile"]),
     ("docs/commands/gateway.md", &["gateway"]),
@@ -27,7 +26,7 @@ const SECURITY: &str = "docs/security.md";
 const HOSTS: &str = "docs/hosts.md";
 const README: &str = "README.md";
 
-/// What the program says of one of its commands.
+/// The help of one command.
 #[derive(Default)]
 struct Help {
     commands: Vec<String>,
@@ -92,7 +91,7 @@ fn long_options(text: &str) -> impl Iterator<Item = String> + '_ {
     words.filter(|word| word.len() > 2 && word.starts_with("--")).map(str::to_owned)
 }
 
-/// The code in a page: what stands between backticks, and the lines of its blocks.
+/// The code in a page: its code spans, and the lines of its code blocks.
 fn code(page: &str) -> Vec<String> {
     let mut code = Vec::new();
     let mut text = String::new();
@@ -103,7 +102,7 @@ fn code(page: &str) -> Vec<String> {
             continue;
         }
         match block.as_deref() {
-            // Of a console it is the commands, not what they say.
+            // In a console block, only the commands count.
             Some("console") => code.extend(line.strip_prefix("$ ").map(str::to_owned)),
             Some(_) => code.push(line.to_owned()),
             None => {
@@ -117,7 +116,7 @@ fn code(page: &str) -> Vec<String> {
     code
 }
 
-/// The first cell of every row of the table under a heading, with what else is in the row.
+/// The first cell of every row of the table under a heading, with the rest of the row.
 fn table(page: &str, heading: &str) -> BTreeMap<String, String> {
     let (_, section) = page.split_once(&format!("# {heading}\n")).expect("the heading");
     let rows = section.lines().skip_while(|line| !line.starts_with('|'));
@@ -187,8 +186,8 @@ fn every_command_and_option_has_its_place() {
     let common = &tree[&Vec::new()].options;
     let stated = table(&read(COMMON), "Options of every command");
     let mut wrong = Vec::new();
-    let told: BTreeSet<_> = stated.keys().flat_map(|cell| long_options(cell)).collect();
-    for option in common.symmetric_difference(&told) {
+    let documented: BTreeSet<_> = stated.keys().flat_map(|cell| long_options(cell)).collect();
+    for option in common.symmetric_difference(&documented) {
         wrong.push(format!("{COMMON}: `{option}`"));
     }
     let groups: Vec<_> = PAGES.iter().flat_map(|(_, groups)| groups.iter().copied()).collect();
@@ -207,12 +206,12 @@ fn every_command_and_option_has_its_place() {
                 wrong.push(format!("{path}: no section about `{name}`"));
                 continue;
             };
-            // An option is told where an item begins with it.
+            // A list item that begins with an option documents it.
             let items = text.lines().filter(|line| line.starts_with("* `-"));
             let items = items.filter_map(|line| line.split_once(": ").map(|(head, _)| head));
-            let told: BTreeSet<_> = items.flat_map(long_options).collect();
+            let documented: BTreeSet<_> = items.flat_map(long_options).collect();
             let own: BTreeSet<_> = help.options.difference(common).cloned().collect();
-            let differ = own.symmetric_difference(&told);
+            let differ = own.symmetric_difference(&documented);
             wrong.extend(differ.map(|option| format!("{path}: `{option}` of `{name}`")));
         }
     }
@@ -263,8 +262,8 @@ fn every_state_is_explained() {
     let states: BTreeSet<_> = State::ALL.iter().map(State::to_string).collect();
     for (path, heading) in [("docs/commands/gateway.md", "States"), (README, "What a state means")]
     {
-        let told: BTreeSet<_> = table(&read(path), heading).into_keys().collect();
-        assert_eq!(told, states, "{path}");
+        let documented: BTreeSet<_> = table(&read(path), heading).into_keys().collect();
+        assert_eq!(documented, states, "{path}");
     }
 }
 
@@ -277,8 +276,8 @@ fn every_exit_code_is_explained() {
     });
     let codes: BTreeSet<_> = codes.collect();
     assert!(codes.contains("0") && codes.contains("78"), "{codes:?}");
-    let told: BTreeSet<_> = table(&read(COMMON), "Exit codes").into_keys().collect();
-    assert_eq!(told, codes);
+    let documented: BTreeSet<_> = table(&read(COMMON), "Exit codes").into_keys().collect();
+    assert_eq!(documented, codes);
 }
 
 #[test]
@@ -293,10 +292,10 @@ fn every_variable_is_explained() {
     assert!(variables.contains("HERMES_HOME"), "{variables:?}");
     let page = read(ENVIRONMENT);
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-    let told: BTreeSet<_> =
+    let documented: BTreeSet<_> =
         rows.filter(|name| name.starts_with("HERMES_")).map(str::to_owned).collect();
-    assert_eq!(told, variables);
-    // No other page names one that is not there, but for those of the Python agent.
+    assert_eq!(documented, variables);
+    // Other pages name only existing variables, and those of the Python agent.
     for (path, _) in PAGES {
         let page = read(path);
         let words = page.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));

@@ -1,4 +1,4 @@
-//! The restart policy on a live s6: delays, parking, and what ends either.
+//! The restart policy on a live s6: delays, parking, and how both end.
 
 use std::fs;
 use std::time::Duration;
@@ -8,21 +8,21 @@ use jiff::Timestamp;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-/// A tree in which the policy's delays are a fiftieth.
+/// A tree with a fiftieth of the policy's delays.
 fn hasty() -> Svscan {
     let mut env = TestEnv::new();
     env.faster = 50;
     Svscan::start_with(env, &[])
 }
 
-/// Each life of it leaves a line in the root home.
+/// A gateway that writes a line into the root home each time it starts.
 const LOOPER: &str = "echo life >>lives; exit 1";
 
 fn lives(env: &TestEnv) -> usize {
     fs::read_to_string(env.home().join("lives")).unwrap_or_default().lines().count()
 }
 
-/// The status of a gateway that waits to be started, if it does.
+/// The status, if the gateway waits for its restart.
 fn waiting(status: Value) -> Option<Value> {
     (status["state"] == "backoff" && status["backoff"] != Value::Null).then_some(status)
 }
@@ -31,9 +31,8 @@ fn until(status: &Value) -> Timestamp {
     status["backoff"]["until"].as_str().and_then(|until| until.parse().ok()).expect("a time")
 }
 
-/// Brings up the looper under the policy as it is, not faster, and waits for a long wait, most of which
-/// is ahead when this returns its status: of the fifth, 16 s, or of a later one, 30 s. What has happened
-/// before it is over has not waited for it.
+/// Starts the looper with the policy's real delays, and returns its status at the beginning of a long delay: the
+/// fifth, of 16 s, or a later one, of 30 s. Whatever happens before its end has not waited for it.
 #[track_caller]
 fn in_a_long_wait(env: &TestEnv, status: impl Fn() -> Value) -> Value {
     env.profile_running("looper", LOOPER);
@@ -73,7 +72,7 @@ fn start_ends_the_wait_and_forgets_deaths() {
     let status = tree.status("looper");
     assert_eq!(status["state"], "up");
     assert_eq!(lives(&tree.env), old + 1);
-    // It goes on to die: any of its waits tells what is counted.
+    // It keeps dying: the status during any delay shows the count.
     tree.env.write(&tree.env.home().join("loop"), "");
     kill(pid(&status));
     let status = eventually("it waits again", || waiting(tree.status("looper")));
@@ -114,7 +113,7 @@ fn operator_restarts_do_not_park() {
 #[test]
 fn exit_75_restarts_at_once() {
     let tree = Svscan::start();
-    // The second life is told by a file that the first one leaves.
+    // A file that the first life leaves identifies the second one.
     tree.env.profile_running("again", "[ -e again ] && exec sleep 600; : >again; exit 75");
     tree.env.hermes(["gateway", "start", "again"]).fails_with(1);
     eventually("it runs again", || (tree.status("again")["state"] == "up").then_some(()));

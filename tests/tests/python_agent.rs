@@ -1,4 +1,4 @@
-//! The Python agent's own gateway, configured as README.md says and in no other way.
+//! The Python agent's gateway, configured exactly as in README.md.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -9,13 +9,13 @@ use std::time::Duration;
 use hermes_tests::{Svscan, TestEnv, free_port, is_alive, kill, pid, processes_naming};
 use serde_json::{Value, json};
 
-/// Where README.md has it.
+/// The heading in README.md.
 const VENV_IN_README: &str = "/home/you/hermes-agent";
 const PORT_IN_README: &str = "port: 8642";
 const HOME_IN_README: &str = "~/.hermes";
 const STOP_IN_README: &str = "stop_timeout: 8";
 
-/// How long the agent may take to start, which is a matter of how slow the machine is.
+/// The start timeout; the agent is slow on slow machines.
 const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The fenced blocks in the agent's section of README.md.
@@ -28,14 +28,14 @@ fn readme(language: &str) -> String {
     block.split_once("```").expect("the end of the block").0.to_owned()
 }
 
-/// `text` with `from`, which must be there once, replaced.
+/// `text` with `from`, which must occur once, replaced.
 #[track_caller]
 fn with(text: &str, from: &str, to: &str) -> String {
     assert_eq!(text.matches(from).count(), 1, "`{from}` in {text}");
     text.replace(from, to)
 }
 
-/// The virtual environment that `cargo xtask install` makes.
+/// The virtual environment that `cargo xtask install` creates.
 fn venv() -> PathBuf {
     let test = std::env::current_exe().expect("a test is a program");
     let target = test.ancestors().nth(3).expect("target/<profile>/deps/<test>");
@@ -43,13 +43,13 @@ fn venv() -> PathBuf {
     venv.expect("the Python agent is installed: `cargo xtask install`")
 }
 
-/// Makes the profile `coder` as README.md says, and returns its port.
+/// Creates the profile `coder` as README.md describes; returns its port.
 fn coder(env: &TestEnv, venv: &Path) -> u16 {
     let port = free_port();
     env.hermes(["profile", "create", "coder", "--port", &port.to_string()]).ok();
     let config = with(&readme("yaml"), VENV_IN_README, venv.to_str().expect("UTF-8"));
     let config = with(&config, PORT_IN_README, &format!("port: {port}"));
-    // It is not this test's to say how fast it stops.
+    // This test does not check how fast it stops.
     let config = with(&config, STOP_IN_README, "stop_timeout: 60");
     env.write(&env.profile("coder").join("config.yaml"), &config);
     let block = readme("sh");
@@ -59,13 +59,13 @@ fn coder(env: &TestEnv, venv: &Path) -> u16 {
     port
 }
 
-/// As the kit's, with the timeout that a large program needs to start on a slow machine.
+/// Like the kit's function, with a longer timeout.
 #[track_caller]
 fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     hermes_tests::within(TIMEOUT, what, look)
 }
 
-/// What `GET /health` answers.
+/// The response of `GET /health`.
 fn health(port: u16) -> Option<Value> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
@@ -114,7 +114,7 @@ fn it_runs_as_the_readme_says() {
     env.hermes(["gateway", "stop", "coder", "--timeout", "120"]).ok();
     let status = tree.status("coder");
     assert_eq!((&status["state"], &status["intent"]), (&json!("down"), &json!("stopped")));
-    // 1 as a rule; 0 where it has only just begun to listen. A killed one would have a signal.
+    // Usually 1; 0 if it has only just begun to listen. A killed process would have a signal.
     let code = status["last_exit"]["code"].as_u64();
     assert!(code.is_some_and(|code| code < 2), "it ended itself, within its budget: {status}");
     assert!(!is_alive(second));

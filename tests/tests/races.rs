@@ -1,4 +1,4 @@
-//! What two commands at once, or two trees, must not do to each other.
+//! Concurrent commands, and two trees on one home.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -88,17 +88,17 @@ fn concurrent_creates_and_deletes_leave_nothing() {
     });
 }
 
-/// How many commands run at any time, on how many profiles, and for how long.
+/// The number of concurrent commands, the profiles, and the duration.
 const JOBS: u64 = 16;
 const PROFILES: [&str; 4] = ["a", "b", "c", "d"];
 const STORM: Duration = Duration::from_secs(30);
-/// What a command may fail with when others work on the same profiles, and why that is no surprise.
+/// The errors that concurrent commands on the same profiles may cause.
 const EXPLAINED: [(i32, &str); 3] = [
-    // `register` of what another command has registered.
+    // `register`, after another command has registered the profile.
     (1, "is already registered"),
-    // A profile's lock was held all the time by others, on a slow machine.
+    // Other commands held the profile's lock all the time, on a slow machine.
     (6, "another command held the lock"),
-    // On a machine so slow that a gateway takes half a minute.
+    // A start timed out on a slow machine.
     (6, "running, not ready"),
 ];
 
@@ -149,7 +149,7 @@ fn concurrent_commands_serialize() {
     let done: usize = counts.values().sum();
     tell(format_args!("races: {done} commands, {JOBS} at once, seed {seed}: {counts:?}"));
     assert!(done >= 50, "so many commands at least: {counts:?}");
-    // What is there is what the last of them wanted, and all of it can be had again.
+    // The state is that of the last commands, and all profiles still work.
     env.hermes(["boot"]).ok();
     for name in PROFILES {
         let status = tree.status(name);

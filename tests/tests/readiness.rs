@@ -1,8 +1,8 @@
-//! Readiness of a program of the user's own, by `gateway.ready_url`.
+//! Readiness of the user's program, by `gateway.ready_url`.
 
 use hermes_tests::{Svscan, eventually, hermes_program, kill, pid, processes_naming};
 
-/// A gateway that answers only once a file is there: the built-in one of another profile.
+/// A gateway that answers only once a file exists: the built-in gateway of another profile.
 fn slow(tree: &Svscan) {
     let env = &tree.env;
     let port = env.profile_serving("inner");
@@ -31,7 +31,7 @@ fn askers(tree: &Svscan) -> Vec<u64> {
     processes_naming(&home).into_iter().filter(asks).collect()
 }
 
-/// Who asks may begin after the command that started the gateway ran out of time.
+/// Waits for the prober, which may start after the timeout of the command.
 #[track_caller]
 fn one_asks(tree: &Svscan) {
     eventually("one asks", || (askers(tree).len() == 1).then_some(()));

@@ -1,5 +1,5 @@
-//! `hermes boot` on empty and on dirty scan directories, with good profiles and bad ones, and what
-//! a restart of the whole tree brings back.
+//! `hermes boot` on empty and dirty scan directories, with valid and invalid profiles, and after a restart of the
+//! whole tree.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const SILENT: &str = "exec sleep 600";
 
-/// `default` and `idle`, which are not wanted, and `wanted`.
+/// The profiles `default` and `idle`, whose intent is `stopped`, and `wanted`.
 fn populated() -> TestEnv {
     let env = TestEnv::new();
     env.profile_for_later("idle", SILENT, "stopped");
@@ -19,7 +19,7 @@ fn populated() -> TestEnv {
     env
 }
 
-/// What `boot` with these options says that it does: each action and what it is about.
+/// The actions that `boot` prints with these options, each with its object.
 #[track_caller]
 fn boot(env: &TestEnv, options: &[&str]) -> Vec<(String, String)> {
     let args = ["boot", "--json"].into_iter().chain(options.iter().copied());
@@ -36,7 +36,7 @@ fn did(actions: &[(&str, &str)]) -> Vec<(String, String)> {
     actions.iter().map(|(verb, about)| ((*verb).to_owned(), (*about).to_owned())).collect()
 }
 
-/// The lines of container-boot.log: each as the words by their names.
+/// The lines of container-boot.log, each as its fields by name.
 fn boot_log(env: &TestEnv) -> Vec<BTreeMap<String, String>> {
     let path = env.home().join("logs/container-boot.log");
     let text = fs::read_to_string(path).unwrap_or_default();
@@ -47,7 +47,7 @@ fn boot_log(env: &TestEnv) -> Vec<BTreeMap<String, String>> {
     text.lines().map(words).collect()
 }
 
-/// Everything below a directory: what it is and when it last changed.
+/// All paths below a directory, with their type and change time.
 fn snapshot(directory: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut pending = vec![directory.to_owned()];
@@ -56,7 +56,7 @@ fn snapshot(directory: &Path) -> BTreeMap<PathBuf, String> {
         let changed = metadata.modified().expect("a time");
         if metadata.is_dir() {
             let entries = fs::read_dir(&path).expect("a directory");
-            // Locks are made and removed by every command.
+            // Every command creates and removes locks.
             let locks = |path: &Path| path.ends_with(".locks");
             pending.extend(entries.map(|entry| entry.expect("an entry").path()));
             pending.retain(|path| !locks(path));
@@ -92,7 +92,7 @@ fn boot_fills_an_empty_scan_directory() {
 
     let pids = || all.map(|profile| supervisors(&env.slot(profile)));
     let everything = || (snapshot(&env.scandir()), snapshot(&env.home()), pids());
-    // A boot does not wait for loggers to have begun.
+    // A boot does not wait for the start of loggers.
     let logs = all.map(|profile| env.home().join("logs/gateways").join(profile).join("current"));
     eventually("each has its log", || logs.iter().all(|log| log.exists()).then_some(()));
     let before = everything();
@@ -291,7 +291,7 @@ fn a_new_tree_starts_the_running_intents() {
         let wanted = log.iter().filter(|line| line["profile"] == "wanted").count();
         assert_eq!(wanted, 2, "one line for each of two first boots: {log:?}");
         assert_eq!(boot(&tree.env, &[]).iter().filter(|(verb, _)| verb != "keep").count(), 0);
-        // What the operator wanted while nothing ran counts too.
+        // An intent that was recorded while no tree ran counts, too.
         let env = tree.stop();
         env.write(&env.profile("wanted").join("gateway.intent"), "stopped");
         env.write(&env.profile("idle").join("gateway.intent"), "running");
@@ -306,7 +306,7 @@ fn a_stopped_gateway_outlives_its_supervisor() {
     let tree = Svscan::start_with(populated(), &[]);
     let env = &tree.env;
     boot(env, &[]);
-    // Down for now alone, as a supervisor leaves it that has just been started on a dirty slot.
+    // Only down temporarily, as a new supervisor leaves the service of a dirty slot.
     assert!(
         tree.s6("s6-svc").args(["-wD", "-d"]).arg(env.slot("wanted")).status().unwrap().success()
     );

@@ -1,5 +1,5 @@
-//! `profile rename` on a live tree and without one: what goes along, what is refused, and what two
-//! commands at once come to. Crashes and failing steps are in `rename_crash`.
+//! `profile rename` with and without a live tree: what moves, what is refused, and concurrent commands. Crashes
+//! and failing steps are in `rename_crash`.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 
 const SILENT: &str = "exec sleep 600";
 
-/// What is in a directory, sorted.
+/// The sorted names in a directory.
 fn names(directory: &std::path::Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten();
     let mut names: Vec<_> = entries
@@ -21,7 +21,7 @@ fn names(directory: &std::path::Path) -> Vec<String> {
     names
 }
 
-/// Asserts that `a` is there, and nothing of a rename.
+/// Asserts that `a` exists and no trace of a rename.
 #[track_caller]
 fn is_untouched(env: &TestEnv, others: &[&str]) {
     let all = [&[".locks", "a"], others].concat();
@@ -184,7 +184,7 @@ fn a_full_scan_directory_changes_nothing() {
     assert!(refused.stderr.contains("is full"), "{refused}");
     is_untouched(env, &made.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(fs::read_to_string(env.home().join("active_profile")).unwrap(), "a\n");
-    // One that has a slot makes room for itself.
+    // A profile with a slot frees that slot.
     env.hermes(["profile", "rename", "p0", "b"]).ok();
 }
 
@@ -204,7 +204,7 @@ fn a_death_under_the_new_name_is_undone() {
     is_untouched(env, &[]);
     assert!(!env.slot("b").exists());
     assert_eq!(names(&env.home().join("logs/gateways")), ["a"]);
-    assert!(env.logged("a").contains(&"only a".to_owned()), "what it said can be read");
+    assert!(env.logged("a").contains(&"only a".to_owned()), "its log can be read");
     assert_eq!(fs::read_to_string(env.home().join("active_profile")).unwrap(), "a\n");
 }
 
@@ -281,7 +281,7 @@ fn concurrent_renames_and_commands_lose_nothing() {
             scope.spawn(move || {
                 for _ in 0..6 {
                     let outcome = env.hermes(line.iter().copied()).run();
-                    // One comes when the profile has its other name.
+                    // One command finds the profile under its other name.
                     assert!(matches!(outcome.code(), Some(0 | 4)), "{outcome}");
                     if line.contains(&"rename") && outcome.code() == Some(0) {
                         done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

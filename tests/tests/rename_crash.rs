@@ -1,4 +1,4 @@
-//! `profile rename` interrupted between any two of its steps, and failing at any of them.
+//! `profile rename`, killed between any two steps, and failing at any step.
 
 use std::fs;
 use std::path::Path;
@@ -10,9 +10,9 @@ use hermes_tests::{
 
 struct Scene {
     tree: Svscan,
-    /// What the profile is called now.
+    /// The current name of the profile.
     name: &'static str,
-    /// How much its gateway has logged so far.
+    /// The lines in its gateway's log so far.
     logged: usize,
 }
 
@@ -33,18 +33,18 @@ impl Scene {
         if self.name == "a" { "b" } else { "a" }
     }
 
-    /// Renames the profile to its other name, and something happens to system calls on the way.
+    /// Renames the profile to its other name, with faults injected into system calls.
     fn rename(&self, injections: &[&str]) -> Outcome {
         let args = ["profile", "rename", self.name, self.other()];
         self.tree.env.hermes_injected(injections, args).run()
     }
 
-    /// Boots after a rename that was killed, and asserts that all is well again.
+    /// Boots after a killed rename, and asserts that the profile is whole.
     #[track_caller]
-    fn boot_mends(&mut self, killed: &Outcome) {
+    fn boot_repairs(&mut self, killed: &Outcome) {
         let booted = self.tree.env.hermes(["boot"]).ok();
         let seen = format!("{booted}\n{killed}");
-        // Boot leaves a slot alone that comes up by itself already.
+        // Boot does not touch a slot that is already starting.
         let up =
             |name| self.tree.env.slot(name).exists() && self.tree.status(name)["state"] == "up";
         eventually("it is up", || ["a", "b"].into_iter().any(up).then_some(()));
@@ -53,7 +53,7 @@ impl Scene {
         assert!(again.stdout.lines().all(|line| line.starts_with("keep ")), "{again}\n{seen}");
     }
 
-    /// Asserts that there is one profile, whole and up, and finds out its name.
+    /// Asserts that one profile exists, whole and up, and records its name.
     #[track_caller]
     fn is_whole(&mut self, hidden_slots: bool, scene: &str) {
         let env = &self.tree.env;
@@ -88,7 +88,7 @@ impl Scene {
     }
 }
 
-/// Whether strace did to a call of the last command what it was to do.
+/// Whether strace injected the fault into the last command.
 fn was_injected(scene: &Scene) -> bool {
     let trace = fs::read_to_string(scene.tree.env.path().join("strace.log"));
     trace.expect("a trace").contains("(INJECTED)")
@@ -113,7 +113,7 @@ fn boot_settles_a_killed_rename() {
                 assert_eq!(code, 0, "{renamed}");
                 scene.is_whole(false, &renamed.to_string());
             }
-            None => scene.boot_mends(&renamed),
+            None => scene.boot_repairs(&renamed),
         }
         renamed.code().is_none()
     });
@@ -128,7 +128,7 @@ fn boot_settles_a_killed_rename() {
 #[test]
 fn boot_settles_a_killed_undo() {
     let mut scene = Scene::new();
-    // The first is for the events of the stop, the second is in the new slot: all else was moved.
+    // The first FIFO is for the events of the stop, the second is in the new slot; the rest was moved.
     let fails = "mknodat:error=EIO:when=2";
     let mut steps = 0;
     let calls = ["renameat2", "renameat", "rename", "unlink", "fsync", "write"];
@@ -143,7 +143,7 @@ fn boot_settles_a_killed_undo() {
             }
             None => {
                 steps += usize::from(was_injected(&scene));
-                scene.boot_mends(&renamed);
+                scene.boot_repairs(&renamed);
             }
         }
         renamed.code().is_none()
@@ -156,7 +156,7 @@ fn boot_settles_a_killed_undo() {
 fn a_failed_step_is_undone() {
     let mut scene = Scene::new();
     let mut failures = 0;
-    // What is printed may well fail.
+    // Printing may fail.
     let [calls @ .., _write] = &CHANGES;
     at_every(calls, "error=EIO", |injection| {
         let (from, to) = (scene.name, scene.other());
@@ -168,7 +168,7 @@ fn a_failed_step_is_undone() {
         }
         let seen = renamed.to_string();
         if renamed.code() == Some(0) {
-            // A lock's file that stays, say.
+            // For example a lock file that stays.
             scene.is_whole(true, &seen);
             assert_eq!(scene.name, to, "{seen}");
         } else {
@@ -205,7 +205,7 @@ fn undo_registers_a_stopped_gateway() {
 #[test]
 fn boot_finishes_a_failed_undo() {
     let mut scene = Scene::new();
-    // The new slot is not published, and nothing can be moved back.
+    // The new slot can't be published, and nothing can be moved back.
     let refused = scene.rename(&["renameat2:error=EIO:when=3+"]);
     assert_eq!(refused.code(), Some(1), "{refused}");
     is_one_clear_error(&refused);
@@ -214,7 +214,7 @@ fn boot_finishes_a_failed_undo() {
     {
         assert!(refused.stderr.contains(said), "{said}\n{refused}");
     }
-    scene.boot_mends(&refused);
+    scene.boot_repairs(&refused);
     assert_eq!(scene.name, "b", "{refused}");
 }
 
@@ -236,7 +236,7 @@ fn without_a_backend_a_failed_step_is_undone() {
     let torn = rename("renameat2:error=EIO:when=2+");
     assert!(torn.stderr.contains("could not be undone"), "{torn}");
     assert_eq!(names(&env.home().join("profiles")), [".locks", ".mv-a", "b"], "{torn}");
-    // The next command that changes it brings it to an end.
+    // The next command that changes the profile completes the rename.
     alone(&env, ["profile", "rename", "b", "c"]).ok();
     assert_eq!(names(&env.home().join("profiles")), [".locks", "c"]);
 }

@@ -1,5 +1,5 @@
-//! A registration that fails leaves nothing: no slot, no directory of ours, no supervisor, and of a
-//! profile that was being made nothing either.
+//! A failed registration leaves nothing: no slot, no temporary directory, no supervisor, and no profile that was
+//! being created.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 const SILENT: &str = "exec sleep 600";
 
-/// Directories of ours in the scan directory and among the profiles, which nobody should see.
+/// Hermes's temporary directories in the scan directory and in `profiles/`.
 fn hidden(env: &TestEnv) -> Vec<String> {
     let names = |path: &Path| -> Vec<_> {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
@@ -24,7 +24,7 @@ fn hidden(env: &TestEnv) -> Vec<String> {
     all.filter(|name| name.starts_with(".hermes-")).collect()
 }
 
-/// The s6-supervise processes of a profile, wherever their directory is by now.
+/// The s6-supervise processes of a profile, even if their directory was moved.
 fn supervising(env: &TestEnv, name: &str) -> Vec<u64> {
     let mut found = processes_naming(&env.path().to_string_lossy());
     found.retain(|pid| {
@@ -44,11 +44,11 @@ fn nothing_is_left(env: &TestEnv, name: &str) {
     assert_eq!(supervising(env, name), Vec::<u64>::new(), "supervised without a slot");
 }
 
-/// Makes and registers a profile: when that is done, s6-svscan has done all it was told before.
+/// Creates and registers a profile. After that, s6-svscan has executed all earlier commands.
 #[track_caller]
 fn await_a_scan(tree: &Svscan, name: &str) {
     tree.env.hermes(["profile", "create", name]).ok();
-    // One that is about to become the logger is seen, too.
+    // Includes a process that is about to become the logger.
     assert!(supervising(&tree.env, name).len() >= 2, "the test sees supervisors");
 }
 
@@ -198,7 +198,7 @@ fn when_a_stranger_holds_the_supervision_lock() {
     assert!(outcome.stderr.contains(&named), "{outcome}");
     assert!(!env.slot("coder").exists(), "the slot is not published any more");
     assert!(is_alive(stranger.pid().into()), "a stranger is left alone");
-    // What is held is not removed under its holder; boot removes it when it is free.
+    // A locked slot is not removed; boot removes it once it is unlocked.
     drop(stranger);
     env.hermes(["boot"]).ok();
     assert_eq!(hidden(env), Vec::<String>::new());

@@ -1,5 +1,5 @@
-//! What Hermes says of a service against what s6's own tools say of the same service, in every
-//! state, and what Hermes tells s6 against what s6's own tools tell it.
+//! Differential tests: the status that Hermes and s6's own tools report for a service, in every state, and the
+//! commands that both send to s6.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,14 +19,14 @@ const SILENT: &str = "exec sleep 600";
 const FIELDS: &str =
     "up,wantedup,normallyup,ready,paused,pid,exitcode,signum,signal,updownfor,readyfor";
 
-/// What s6-svstat says: each field by its name.
+/// The output of s6-svstat, by field name.
 type Fields = BTreeMap<&'static str, String>;
 
 fn svstat(tree: &Svscan, slot: &Path) -> Fields {
     svstat_if_supervised(tree, slot).expect("s6-svstat says something")
 }
 
-/// `None` while nobody supervises the slot.
+/// `None` while the slot is not supervised.
 fn svstat_if_supervised(tree: &Svscan, slot: &Path) -> Option<Fields> {
     let mut command = tree.s6("s6-svstat");
     let output = command.args(["-o", FIELDS]).arg(slot).stdout(Stdio::piped()).output();
@@ -37,14 +37,14 @@ fn svstat_if_supervised(tree: &Svscan, slot: &Path) -> Option<Fields> {
     (fields.len() == FIELDS.split(',').count()).then_some(fields)
 }
 
-/// The same without the ages, which go on.
+/// The fields without the ages, which change.
 fn state_of(fields: &Fields) -> Fields {
     let lasting = |name: &&'static str| !name.ends_with("for");
     fields.iter().filter(|(name, _)| lasting(name)).map(|(k, v)| (*k, v.clone())).collect()
 }
 
-/// Waits until the gateway is in `state`, and compares all three views of it at one moment: while
-/// they were taken, s6-svstat saw no change.
+/// Waits until the gateway is in `state`, and compares all three views of it. s6-svstat must report the same
+/// before and after, so that they are of one moment.
 #[track_caller]
 fn agree(tree: &Svscan, profile: &str, state: &str) -> (Value, Fields) {
     let slot = ServiceDir::new(tree.env.slot(profile));
@@ -103,13 +103,13 @@ fn compare_record(record: &Record, slot: &ServiceDir, real: &Fields, what: &str)
     assert!(is_age(record.ready_stamp, &real["readyfor"]), "{what}");
 }
 
-/// Whether `stamp` was so many seconds ago, give or take two for the time between the looks.
+/// Whether `stamp` was this many seconds ago, within two seconds.
 fn is_age(stamp: Timestamp, seconds: &str) -> bool {
     let seconds: i64 = seconds.parse().expect("a number");
     (Timestamp::now().duration_since(stamp).as_secs() - seconds).abs() <= 2
 }
 
-/// What of a service s6-svc's commands change.
+/// The fields that commands of s6-svc change.
 fn wants(tree: &Svscan, profile: &str) -> Option<[String; 3]> {
     let fields = svstat_if_supervised(tree, &tree.env.slot(profile))?;
     Some(["up", "wantedup", "normallyup"].map(|name| fields[name].clone()))
@@ -187,7 +187,7 @@ fn parked() {
 fn killed_and_dying_again_and_again() {
     let tree = Svscan::start();
     let env = &tree.env;
-    // Each back-off is longer than the one before, so that one of them is long enough to look at.
+    // Each backoff is longer than the one before, so one of them is long enough to observe.
     let die = env.profile_mortal("killed");
     env.hermes(["gateway", "start", "killed"]).ok();
     let first = pid(&tree.status("killed"));
@@ -208,7 +208,7 @@ fn killed_and_dying_again_and_again() {
 fn commands_match_s6_svc() {
     let tree = Svscan::start();
     let env = &tree.env;
-    // Whoever started the tests may have told their children to ignore it.
+    // The parent of the tests may have set it to be ignored.
     let hears = "exec env --default-signal=HUP sleep 600";
     for name in ["ours", "theirs"] {
         env.profile_running(name, hears);
@@ -276,8 +276,8 @@ fn scan_commands_match_s6_svscanctl() {
             if ours {
                 assert_eq!(scandir.send(commands).unwrap(), Sent::Delivered);
             } else {
-                let told = tree.s6("s6-svscanctl").arg(option).arg(scandir.path()).status();
-                assert!(told.unwrap().success());
+                let status = tree.s6("s6-svscanctl").arg(option).arg(scandir.path()).status();
+                assert!(status.unwrap().success());
             }
         };
         let (slot, hidden) = (scandir.path().join("plain"), scandir.path().join(".plain"));

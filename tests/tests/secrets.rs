@@ -1,5 +1,5 @@
-//! A canary in every `.env` of a live tree: whatever is done with the tree, it is in its own gateway's
-//! processes and in its own file, and nowhere else.
+//! A canary in every `.env` of a live tree: after any operation it is only in its own gateway's processes and in
+//! its own file.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +19,7 @@ use serde_json::Value;
 
 const PROFILES: [&str; 3] = ["one", "two", "dying"];
 
-/// The secret of a profile. All begin alike.
+/// The secret of a profile. All have the same prefix.
 fn canary(profile: &str) -> String {
     format!("canary-of-{profile}")
 }
@@ -43,7 +43,7 @@ fn tree() -> Up {
     for name in PROFILES.into_iter().chain(["inner"]) {
         let dotenv = env.profile(name).join(".env");
         let canary = canary(name);
-        // What is wrong with a line must not be told by showing it.
+        // A warning about an invalid line must not show it.
         let text = format!("API_KEY={canary}\n{canary} {canary}\nHERMES_UP={canary}\n");
         env.write(&dotenv, &text);
         chmod(&dotenv, 0o600);
@@ -51,7 +51,7 @@ fn tree() -> Up {
     up
 }
 
-/// The processes of the tree that have `needle` in this file of theirs in /proc.
+/// The processes of the tree with `needle` in this file in /proc.
 fn processes_with(env: &TestEnv, file: &str, needle: &str) -> BTreeSet<u64> {
     let all = processes_naming(env.path().to_str().expect("UTF-8")).into_iter();
     let has = |pid: &u64| {
@@ -60,7 +60,7 @@ fn processes_with(env: &TestEnv, file: &str, needle: &str) -> BTreeSet<u64> {
     all.filter(has).collect()
 }
 
-/// A gateway's process and those that it has started.
+/// A gateway's process and its descendants.
 fn family(status: &Value) -> BTreeSet<u64> {
     let parent = |pid: u64| -> Option<u64> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -72,7 +72,7 @@ fn family(status: &Value) -> BTreeSet<u64> {
     pids.filter(|pid| *pid == gateway || parent(*pid) == Some(gateway)).collect()
 }
 
-/// The files below `directory` that have a canary in them.
+/// The files below `directory` that contain a canary.
 fn files_with_one(directory: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("one")) {
@@ -114,13 +114,13 @@ fn a_secret_stays_in_its_gateway_and_file() {
     ] {
         said(env.hermes(line.split(' ')).run());
     }
-    // A death, a restart, and a logger's: each takes what it starts from somewhere.
+    // A death, a restart, and the death of a logger: each starts a process with some environment.
     let before = pid(&up.status("one"));
     let family_before = eventually("the gateway has started its own", || {
         Some(family(&up.status("one"))).filter(|family| family.len() == 3)
     });
     for pid in family_before {
-        // One may end with another before its turn.
+        // One may have ended together with another.
         let process = Process::open(u32::try_from(pid).expect("a pid")).expect("a pidfd");
         process.into_iter().for_each(|one| one.signal(Signal::KILL).expect("permission to signal"));
     }
@@ -147,7 +147,7 @@ fn a_secret_stays_in_its_gateway_and_file() {
         let metadata = fs::metadata(&path).unwrap();
         assert_eq!((metadata.mode() & 0o777, metadata.uid()), (0o600, owner), "{}", path.display());
     }
-    // Compressed, it would have hidden from the look at all files.
+    // Compression would hide the canary from the search of all files.
     let archive = env.path().join("one.tar.gz");
     let mut unpacked = Vec::new();
     GzDecoder::new(fs::File::open(&archive).unwrap()).read_to_end(&mut unpacked).unwrap();
@@ -181,7 +181,7 @@ fn another_user_reads_no_secret_and_changes_nothing() {
         let output = other_user("cat").arg(&path).output().expect("cat runs");
         assert!(!output.status.success() && output.stdout.is_empty(), "{}", path.display());
     }
-    // Nothing of home, slots and logs may be written by others; sockets and links have no say.
+    // Other users may write nothing in home, slots and logs; the modes of sockets and links don't matter.
     for tree in [env.home(), scandir, logs] {
         let open = ["!", "-type", "l", "-writable"];
         let output = other_user("find").arg(&tree).args(open).output().expect("find runs");

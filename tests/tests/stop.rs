@@ -1,14 +1,14 @@
-//! What the end of a gateway owes its operator: one SIGTERM, every line that it says after that in its
-//! log, its stop budget, and an intent that stays what it was.
+//! Guarantees at the end of a gateway: one SIGTERM, all later lines in its log, its stop budget, and an
+//! unchanged intent.
 
 use hermes_tests::{Svscan, TestEnv, Up, eventually, pid};
 use rustix::process::Signal;
 use serde_json::json;
 
-/// How many lines it has to say when it is told to stop.
+/// The lines that it prints after SIGTERM.
 const LINES: usize = 500;
 
-/// Says `term` for each SIGTERM, then a lot of lines, then gives a second one time to come.
+/// Prints `term` for each SIGTERM, then many lines, then waits for a second SIGTERM.
 fn talkative() -> String {
     format!(
         "trap 'echo term; kill $! 2>/dev/null' TERM; sleep 600 & echo begun; wait
@@ -17,7 +17,7 @@ fn talkative() -> String {
     )
 }
 
-/// Gives a gateway a stop budget that is enough to say it all on a slow machine.
+/// Gives a gateway a stop budget that suffices for all lines on a slow machine.
 fn give_time(env: &TestEnv, profile: &str) {
     budget(env, profile, 60);
 }
@@ -93,7 +93,7 @@ fn stop_and_unregister_lose_no_line() {
         up.env.hermes(["gateway", "start", name]).ok();
         talking(&up, name);
         up.env.hermes(["gateway", verb, name]).ok();
-        // A stop does not wait for the logger, which is a pipe behind.
+        // A stop does not wait for the logger, which still reads the pipe.
         eventually("the last line is logged", || {
             up.env.logged(name).contains(&"last".to_owned()).then_some(())
         });
@@ -110,7 +110,7 @@ fn the_configured_stop_budget_decides_the_kill() {
     env.hermes(["gateway", "start", "deaf"]).ok();
     let kill_after = || std::fs::read_to_string(env.slot("deaf").join("timeout-kill")).unwrap();
     assert_eq!(kill_after(), "6000\n", "8 s less 2");
-    // What changed since the start counts, and needs no new registration.
+    // A change after the start applies without a new registration.
     budget(env, "deaf", 4);
     let gateway = pid(&tree.status("deaf"));
     env.hermes(["gateway", "stop", "deaf"]).ok();
@@ -132,7 +132,7 @@ fn a_deaf_gateway_ends_with_its_tree() {
     assert!(!hermes_tests::is_alive(gateway));
 }
 
-/// Says how long it has gone on after SIGTERM, in tenths of a second, and ends by itself after so many.
+/// Prints every tenth of a second after SIGTERM, and ends by itself after this many.
 fn taking(tenths: u32) -> String {
     format!(
         "trap 'told=1' TERM; echo begun; until [ \"$told\" ]; do sleep 0.1; done
@@ -143,14 +143,14 @@ fn taking(tenths: u32) -> String {
 #[test]
 fn each_gateway_has_its_own_stop_budget() {
     let env = TestEnv::new();
-    // The kill is due 2 s before the end of the budget: with 5 s to spare on a slow machine, and never.
+    // SIGKILL is due 2 s before the end of the budget; one gateway ends 5 s before it, the other never ends.
     for (name, seconds, tenths) in [("patient", 12, 50), ("greedy", 4, 6000)] {
         env.profile_for_later(name, &taking(tenths), "running");
         budget(&env, name, seconds);
     }
     let up = Up::start_in(env);
     ["patient", "greedy"].iter().for_each(|name| talking(&up, name));
-    // A stop of one, then the end of the tree, which has the longest budget of all.
+    // A stop of one gateway, then the end of the tree, which has the longest budget.
     up.env.hermes(["gateway", "stop", "patient", "greedy"]).ok();
     assert_eq!(up.status("patient")["last_exit"], json!({ "code": 0 }));
     assert_eq!(up.status("greedy")["last_exit"], json!({ "signal": 9 }));
@@ -165,7 +165,7 @@ fn each_gateway_has_its_own_stop_budget() {
     let patient = env.logged("patient");
     let lasts = patient.iter().filter(|line| *line == "last").count();
     assert_eq!(lasts, 2, "one of its stops was cut off: {patient:?}");
-    // The other one's kill did not wait for it: its last line is older than the patient one's.
+    // The other gateway was killed earlier: its last line is older.
     let time = |name: &str| {
         let log = env.home().join("logs/gateways").join(name).join("current");
         let log = std::fs::read_to_string(log).expect("a log");

@@ -4,7 +4,7 @@ use hermes_s6::slot::layout::ServiceDir;
 use hermes_tests::{Helper, Svscan, TestEnv, Up, eventually, is_alive, kill, pid, supervisors};
 use serde_json::json;
 
-/// A gateway that runs, with its supervisors, under an s6-svscan that has since been killed.
+/// A running gateway with its supervisors, whose s6-svscan was killed.
 struct Widowed {
     env: TestEnv,
     gateway: u64,
@@ -91,7 +91,7 @@ fn a_recorded_pid_is_never_trusted() {
     widowed.supervisors.iter().for_each(|pid| kill(*pid));
     kill(widowed.gateway);
     let env = widowed.env;
-    // The leader of a group of its own, whose number the record has by chance.
+    // The leader of another process group, whose id the record happens to contain.
     let innocent = Helper::start(env.command("setsid").args(["sleep", "600"]));
     let record = ServiceDir::new(env.slot("coder")).status();
     let mut bytes = std::fs::read(&record).unwrap();

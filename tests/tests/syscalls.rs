@@ -1,15 +1,15 @@
-//! What commands cost the kernel, counted on a live tree of two sizes: so many calls for each profile more,
-//! whatever the size, and no process. Nothing here measures a time.
+//! The system calls of commands, counted on a live tree of two sizes: a constant number for each additional
+//! profile, and no process. Nothing here measures time.
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use hermes_tests::{Svscan, TestEnv};
 
-/// With one gateway that runs and one that is stopped for each.
+/// Pairs of profiles, one with a running and one with a stopped gateway.
 const SIZES: [usize; 2] = [2, 8];
 
-/// A tree of so many pairs of profiles, all registered.
+/// Adds pairs of registered profiles to a tree.
 fn grow(tree: &Svscan, pairs: std::ops::Range<usize>) {
     for i in pairs {
         tree.env.profile_for_later(&format!("runs-{i}"), "exec sleep 600", "running");
@@ -18,7 +18,7 @@ fn grow(tree: &Svscan, pairs: std::ops::Range<usize>) {
     tree.env.hermes(["boot"]).ok();
 }
 
-/// What strace writes down of a command, which must succeed.
+/// The strace log of a command, which must succeed.
 #[track_caller]
 fn trace(env: &TestEnv, args: &[&str]) -> String {
     env.hermes_traced(args.iter().copied()).ok();
@@ -30,10 +30,10 @@ fn trace(env: &TestEnv, args: &[&str]) -> String {
 fn calls(env: &TestEnv, args: &[&str]) -> BTreeMap<String, usize> {
     let mut calls = BTreeMap::new();
     for line in trace(env, args).lines() {
-        // `PID NAME(…`; what is resumed was counted when it began.
+        // `PID NAME(…`; resumed calls were counted when they began.
         let call = line.split_once(' ').and_then(|(_, call)| call.trim_start().split_once('('));
         let Some((name, arguments)) = call else { continue };
-        // A debug build looks at each descriptor before it closes it.
+        // A debug build checks each descriptor before closing it.
         if !name.starts_with('<') && !arguments.contains("F_GETFD") {
             *calls.entry(name.to_owned()).or_default() += 1;
         }
@@ -42,15 +42,15 @@ fn calls(env: &TestEnv, args: &[&str]) -> BTreeMap<String, usize> {
     calls
 }
 
-/// How many calls a command makes for each pair of profiles more. None of them may start a process, or a
-/// thread, which so few profiles are not worth.
+/// The calls of a command for each additional pair of profiles. It must start no process, and no thread, as so
+/// few profiles don't need one.
 #[track_caller]
 fn cost_of_a_pair(few: &BTreeMap<String, usize>, many: &BTreeMap<String, usize>) -> usize {
     for started in ["clone", "clone3", "fork", "vfork"] {
         assert_eq!(many.get(started), None, "{many:?}");
     }
     assert_eq!(many["execve"], 1, "its own");
-    // Memory is asked for in steps.
+    // Memory is allocated in steps.
     let total = |calls: &BTreeMap<String, usize>| {
         let calls = calls.iter().filter(|(name, _)| !["brk", "mmap", "munmap"].contains(&&***name));
         calls.map(|(_, count)| count).sum::<usize>()
@@ -62,12 +62,12 @@ fn cost_of_a_pair(few: &BTreeMap<String, usize>, many: &BTreeMap<String, usize>)
 #[test]
 fn each_profile_costs_a_constant_number_of_calls() {
     let tree = Svscan::start();
-    // Each with what a pair may cost: a few calls more than it does.
+    // Each with the allowed cost of a pair: a few more calls than now.
     let commands = [
         (&["profile", "list"][..], 60),
         (&["gateway", "list", "--json"], 58),
         (&["gateway", "status", "--all", "--json"], 60),
-        // It looks into each home and slot for what a crash left.
+        // Searches each home and slot for leftovers of a crash.
         (&["boot"], 73),
     ];
     let [few, many] = SIZES;
@@ -88,7 +88,7 @@ fn one_profile_costs_the_same_among_many() {
     let [few, many] = SIZES;
     grow(&tree, 0..few);
     env.profile_for_later("one", "exec sleep 600", "stopped");
-    // How often it looks whether it is supervised depends on the moment.
+    // The number of checks for a supervisor varies.
     let register = |env: &TestEnv| {
         let trace = trace(env, &["gateway", "register", "one"]);
         let look = |line: &&str| line.contains("statx(") || line.contains("getdents64(");
@@ -113,7 +113,7 @@ fn each_process_is_read_once() {
         let trace = trace(env, &["gateway", verb, "one"]);
         trace.lines().filter(|line| line.contains("/environ\"")).count()
     };
-    // Of the tree itself it is asked whose it is.
+    // The tree's owner is read, too.
     let hardly_any = 2;
     // Each gateway of the tree has two supervisors and a logger.
     let all = 3 * 2 * SIZES[1];

@@ -1,4 +1,4 @@
-//! `hermes up`: a whole tree in the foreground, from its start to its end, however that comes.
+//! `hermes up`: a supervision tree in the foreground, from its start to any kind of end.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -12,11 +12,11 @@ use hermes_tests::{
 use rustix::process::{Resource, Signal};
 use serde_json::Value;
 
-/// Says when it begins and each time it is told to end.
+/// Prints `begun` when it starts and `told` for each SIGTERM.
 const TALKER: &str =
     "trap 'echo told; kill $! 2>/dev/null; exit 0' TERM; sleep 600 & echo begun; wait $!";
 
-/// A test environment in which two gateways are wanted and a third is not.
+/// A test environment with two gateways whose intent is `running`, and one that is `stopped`.
 fn populated() -> TestEnv {
     let env = TestEnv::new();
     env.profile_for_later("a", TALKER, "running");
@@ -32,7 +32,7 @@ fn count(env: &TestEnv, profile: &str, word: &str) -> usize {
 #[track_caller]
 fn await_words(env: &TestEnv, word: &str, times: usize) {
     for profile in ["a", "b"] {
-        eventually(&format!("{profile} has said `{word}` {times} times"), || {
+        eventually(&format!("{profile} has printed `{word}` {times} times"), || {
             (count(env, profile, word) == times).then_some(())
         });
     }
@@ -149,10 +149,10 @@ fn concurrent_ups_make_one_tree() {
         env.hermes(["up", "--stop"]).ok();
         let outcomes: Vec<_> = rivals.into_iter().map(hermes_tests::Running::wait).collect();
         let done = outcomes.iter().filter(|outcome| outcome.code() == Some(0)).count();
-        let told: String = outcomes.iter().map(ToString::to_string).collect();
-        assert_eq!(done, 1, "{told}");
+        let all: String = outcomes.iter().map(ToString::to_string).collect();
+        assert_eq!(done, 1, "{all}");
         for name in ["a", "b"] {
-            assert_eq!(count(&env, name, "begun"), 1, "{name} was started once: {told}");
+            assert_eq!(count(&env, name, "begun"), 1, "{name} was started once: {all}");
         }
         nobody_is_left(&env);
     }
@@ -181,7 +181,7 @@ fn gateways_keep_the_limits_and_the_home_of_the_user() {
     let up = Up::launch(env, command).await_up();
     let env = &up.env;
     let expected = format!("soft=999 HOME={}", env.path().display());
-    eventually("it has said so", || env.logged("a").contains(&expected).then_some(()));
+    eventually("it has printed its limits", || env.logged("a").contains(&expected).then_some(()));
     let limits = fs::read_to_string(format!("/proc/{}/limits", up.svscan())).unwrap();
     let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
     let soft: u64 = soft.split_whitespace().next().unwrap().parse().unwrap();
@@ -212,7 +212,7 @@ fn a_scan_directory_open_to_others_is_refused() {
     chmod(env.path(), 0o777);
     refused("whoever may write the directory above may put another one there");
     chmod(env.path(), 0o755);
-    // In a sticky directory everybody may make a service of their own.
+    // In a sticky directory every user may create a service.
     chmod(&scandir, 0o1777);
     refused("mode 1777");
 }
@@ -236,7 +236,7 @@ fn is_refused(env: &TestEnv, why: &str) {
     assert!(!env.scandir().join(".s6-svscan").exists(), "{why}");
 }
 
-/// What came of a `hermes up` that should end by itself; one that doesn't is stopped.
+/// The outcome of a `hermes up` that should end by itself; one that doesn't is stopped.
 #[track_caller]
 fn ended_or_stopped(env: &TestEnv, mut up: hermes_tests::Running) -> hermes_tests::Outcome {
     eventually("it has ended or is up", || {
@@ -261,7 +261,7 @@ fn strays_end_before_a_new_tree_starts() {
     old.extend(gateways);
     let env = tree.kill();
     assert!(old.iter().all(|pid| is_alive(*pid)), "they outlive their s6-svscan");
-    // And a slot that nobody supervises, of a profile that is gone.
+    // And an unsupervised slot without a profile.
     env.make_directory(&env.slot("gone"));
     let up = Up::start_in(env);
     assert!(!old.iter().any(|pid| is_alive(*pid)), "two trees at once");
@@ -337,8 +337,8 @@ fn skipped_profiles_are_reported() {
 #[test]
 fn runaway_processes_end_with_the_tree() {
     let env = TestEnv::new();
-    // One in the gateway's group, and two in sessions of their own, which hold its pipe; one of them
-    // does not mind a SIGTERM.
+    // One is in the gateway's process group; two are in their own sessions and hold its pipe, and one of them
+    // ignores SIGTERM.
     let gateway =
         "sleep 601 & setsid sleep 602 & (trap '' TERM; exec setsid sleep 603) & echo begun
     exec sleep 600";

@@ -225,7 +225,7 @@ mod tests {
 ";
 
     #[test]
-    fn only_lines_of_the_job_are_read() {
+    fn the_jobs_own_lines_are_read_and_nothing_below_them() {
         let exit = Some(Exit::Signal(9));
         assert_eq!(read(GUI, RUNNING), Job { domain: GUI, pid: Some(4242), last_exit: exit });
     }

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn rendered_file() {
+    fn the_whole_file() {
         insta::assert_snapshot!(text(&agent()).replace('\t', "  "), @r#"
         <?xml version="1.0" encoding="UTF-8"?>
         <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn template_of_a_user_manager() {
+    fn a_users_template() {
         let root = RootHome::new("/home/u/.hermes");
         insta::assert_snapshot!(template("/usr/local/bin/hermes", &root).render().unwrap(), @r#"
         # Written by hermes, and again when it has to change. What is to differ here stands in a
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn template_of_the_system_manager_with_growing_delays() {
+    fn a_systems_template_with_growing_delays() {
         let root = RootHome::new("/srv/agents 50%");
         let template =
             Template { user: Some("u"), grows: true, ..template("/opt/$x/hermes", &root) };

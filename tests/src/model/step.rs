@@ -1,9 +1,9 @@
-//! What is done to the model and to the tree: commands as users say them, and faults.
+//! The steps applied to the model and to the tree: commands and faults.
 
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use proptest::sample::select;
 
-/// The names that profiles have: few, so that steps meet.
+/// The profile names: few, so that steps affect the same profiles.
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
 /// A command that changes something.
@@ -32,43 +32,43 @@ pub enum Command {
 /// How a tree ends before another one begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// `hermes up` is told to stop.
+    /// `hermes up` gets SIGTERM.
     Orderly,
     /// s6-svscan is killed.
     SvscanKilled,
     /// `hermes up` is killed.
     UpKilled,
-    /// Both are, so that every supervisor is a stray.
+    /// Both are killed, so that every supervisor becomes a stray.
     BothKilled,
 }
 
-/// Something that happens.
+/// A step of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// A command is said.
-    Say(Command),
-    /// A command is said while the disk is full; then there is room again, and a boot.
-    SayOnFullDisk(Command),
-    /// The file with what is wanted of a profile makes no sense any more.
+    /// A command runs.
+    Run(Command),
+    /// A command runs while the disk is full; then the disk has room again, and a boot runs.
+    RunOnFullDisk(Command),
+    /// The intent of a profile becomes invalid.
     Corrupt(&'static str),
     /// A gateway is killed.
     KillGateway(&'static str),
-    /// A logger is.
+    /// A logger is killed.
     KillLogger(&'static str),
-    /// Both supervisors of a profile are, which makes an orphan of its gateway, and then somebody says
-    /// what ends an orphan.
+    /// Both supervisors of a profile are killed, so its gateway becomes an orphan; then a command runs that
+    /// ends orphans.
     KillSupervisors(&'static str, Command),
-    /// The tree ends, and another one begins.
+    /// The tree ends, and another one starts.
     EndTree(End),
 }
 
-/// Steps by chance.
+/// Random steps.
 pub fn steps() -> impl Strategy<Value = Step> {
     let name = || select(&NAMES[..]);
     let ends = [End::Orderly, End::SvscanKilled, End::UpKilled, End::BothKilled];
     prop_oneof![
-        24 => command().prop_map(Step::Say),
-        4 => command().prop_map(Step::SayOnFullDisk),
+        24 => command().prop_map(Step::Run),
+        4 => command().prop_map(Step::RunOnFullDisk),
         2 => name().prop_map(Step::Corrupt),
         4 => name().prop_map(Step::KillGateway),
         2 => name().prop_map(Step::KillLogger),

@@ -3,14 +3,14 @@
 use hermes_tests::container::{Base, Container, Start, base};
 use hermes_tests::eventually;
 
-/// What `s6-svstat` says of the service, of these fields.
+/// These fields of the service from `s6-svstat`.
 #[track_caller]
 fn slot(container: &Container, fields: &str) -> String {
     let slot = match base() {
         Base::Plain => "/run/init/dashboard",
         Base::Overlay | Base::OverlayRoot => "/run/service/hermes-dashboard",
     };
-    let reason = "the records of static services are root's alone";
+    let reason = "only root may read the records of static services";
     let stat = ["/command/s6-svstat", "-o", fields, slot];
     container.exec_as_root_because(reason, stat).run().stdout.trim().to_owned()
 }
@@ -20,7 +20,7 @@ fn dashboards(container: &Container) -> usize {
     running.iter().filter(|line| line.ends_with("hermes dashboard")).count()
 }
 
-/// The first line and the rest of what is answered; no curl is in the image, but bash's own way to a port.
+/// The whole response. The image has no curl, but bash can open a port.
 #[track_caller]
 fn get(container: &Container, host: &str, port: u16, path: &str, token: &str) -> String {
     let script = format!(
@@ -34,7 +34,7 @@ fn token(container: &Container) -> String {
     container.read("/opt/data/dashboard.token").trim().to_owned()
 }
 
-const SAYS: &str = "the dashboard is at ";
+const LISTENING: &str = "the dashboard is at ";
 
 #[test]
 fn it_is_off_by_default() {
@@ -44,7 +44,7 @@ fn it_is_off_by_default() {
             (slot(&container, "up,wantedup") == "false false").then_some(())
         });
         assert_eq!(dashboards(&container), 0);
-        assert!(!container.output().contains(SAYS));
+        assert!(!container.output().contains(LISTENING));
         container.exec(["test", "-e", "/opt/data/dashboard.token"]).fails_with(1);
     }
 }
@@ -52,7 +52,7 @@ fn it_is_off_by_default() {
 #[test]
 fn it_serves_and_is_restarted() {
     let container = Start::new().env("HERMES_DASHBOARD", "1").booted();
-    container.await_says(SAYS, 1);
+    container.await_output(LISTENING, 1);
     assert_eq!(slot(&container, "up,wantedup"), "true true");
     assert!(get(&container, "127.0.0.1", 9119, "/", "").contains("<title>Hermes</title>"));
     let token = token(&container);
@@ -64,7 +64,7 @@ fn it_serves_and_is_restarted() {
     let owner = container.exec(["stat", "-c", "%U", &format!("/proc/{first}")]).ok();
     assert_eq!(owner.stdout, "hermes\n");
     container.exec(["sh", "-c", "kill -9 $1", "sh", &first]).ok();
-    container.await_says(SAYS, 2);
+    container.await_output(LISTENING, 2);
     let second = slot(&container, "pid");
     assert!(second != first && second != "-1", "{second}");
     let answer = get(&container, "127.0.0.1", 9119, "/api/v1/gateways/coder", &token);
@@ -80,8 +80,8 @@ fn port_and_host_can_be_changed() {
         .env("HERMES_DASHBOARD_PORT", "9120")
         .env("HERMES_DASHBOARD_HOST", "0.0.0.0")
         .booted();
-    container.await_says("the dashboard is at http://0.0.0.0:9120/", 1);
-    container.await_says("the dashboard can be reached from other machines", 1);
+    container.await_output("the dashboard is at http://0.0.0.0:9120/", 1);
+    container.await_output("the dashboard can be reached from other machines", 1);
     let address = container.exec(["hostname", "-i"]).ok().stdout;
     let address = address.split_whitespace().next().expect("an address");
     for given in ["", "wrong"] {
@@ -97,21 +97,21 @@ fn what_it_refuses_for_good_is_not_tried_again() {
     let container =
         Start::new().env("HERMES_DASHBOARD", "1").env("HERMES_DASHBOARD_PORT", "http").booted();
     let refusal = "invalid value `http` for HERMES_DASHBOARD_PORT";
-    container.await_says(refusal, 1);
+    container.await_output(refusal, 1);
     eventually("its slot is down", || {
         (slot(&container, "up,wantedup,exitcode") == "false false 78").then_some(())
     });
-    // A token that others may read is one, too.
+    // A token that other users may read is permanent, too.
     let container = Start::new().env("HERMES_DASHBOARD", "1").booted();
-    container.await_says(SAYS, 1);
+    container.await_output(LISTENING, 1);
     container.exec(["chmod", "644", "/opt/data/dashboard.token"]).ok();
     container.docker("restart");
-    container.await_says("other users have access", 1);
+    container.await_output("other users have access", 1);
     eventually("its slot is down", || {
         (slot(&container, "up,wantedup,exitcode") == "false false 78").then_some(())
     });
     assert_eq!(container.output().matches("other users have access").count(), 1, "it tries once");
-    // The gateways are none the worse for it.
+    // The gateways are not affected.
     container.await_boot(2);
     container.hermes(["profile", "create", "coder", "--start"]).ok();
 }

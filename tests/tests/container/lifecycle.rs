@@ -1,9 +1,9 @@
-//! Profiles and their gateways, from birth to removal, as the user that production runs as.
+//! Profiles and their gateways, from creation to deletion, as the user of production.
 
 use hermes_tests::container::{Base, Start, base};
 use hermes_tests::{eventually, pid};
 
-/// Whether s6 is seen to be in charge without being told where: by process 1 and s6's directory alone.
+/// s6 is detected without a configured scan directory: by process 1 and s6's directory alone.
 const UNTOLD: [&str; 3] = ["env", "--unset=HERMES_SCANDIR", "hermes"];
 
 #[test]
@@ -16,7 +16,7 @@ fn s6_is_detected_by_hermes_and_by_root() {
         assert_eq!(report["backend"], "s6", "{report}");
         assert_eq!(report["facts"]["init"], "s6-svscan");
         assert_eq!(report["facts"]["s6_basedir"], true);
-        // On s6-overlay the gateways' own s6-svscan is found by HERMES_SCANDIR alone.
+        // On s6-overlay only HERMES_SCANDIR leads to the gateways' own s6-svscan.
         let slots = if base() == Base::Overlay { 0 } else { 1 };
         assert_eq!(report["slots"], slots, "the scan directory is the gateways': {report}");
     }
@@ -34,7 +34,7 @@ fn a_gateway_lives_and_ends_as_hermes() {
     let who = container.exec(["stat", "-c", "%u:%g", &format!("/proc/{first}")]).ok();
     assert_eq!(who.stdout, "10000:10000\n");
     let port = container.hermes(["profile", "port", "coder"]).ok().stdout;
-    // No curl in the image: bash's own way to a port.
+    // The image has no curl, but bash can open a port.
     let get = format!(
         "exec 3<>/dev/tcp/127.0.0.1/{}; printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3",
         port.trim()
@@ -72,7 +72,7 @@ fn a_gateway_gets_the_containers_environment() {
         "FROM_OUTSIDE=a b/c",
         "FROM_OUTSIDE_TOO=/usr/sbin:$x",
     ] {
-        container.await_says(&format!("[coder] {line}\n"), 1);
+        container.await_output(&format!("[coder] {line}\n"), 1);
     }
 }
 
@@ -100,7 +100,7 @@ fn hermes_may_use_s6s_own_tools_on_the_gateways() {
     container.exec(["/command/s6-svc", "-u", "/run/hermes/service/gateway-default"]).ok();
     let wait = ["/command/s6-svwait", "-u", "-t", "10000", "/run/hermes/service/gateway-default"];
     container.exec(wait).ok();
-    // Process 1 and its services are root's alone, unless gateways are among them.
+    // Only root may control process 1 and its services, unless gateways are among them.
     let (init, tree) = match base() {
         Base::Plain => ("/run/init", "/run/init/gateways"),
         Base::Overlay => ("/run/service", "/run/service/hermes-gateways"),
@@ -126,7 +126,7 @@ fn output_is_in_both_logs_with_its_profile() {
     container.profile_running("coder", "echo to stdout; echo to stderr >&2; exec sleep 600");
     container.hermes(["gateway", "start", "coder"]).ok();
     for words in ["to stdout", "to stderr"] {
-        container.await_says(&format!("[coder] {words}\n"), 1);
+        container.await_output(&format!("[coder] {words}\n"), 1);
         eventually("it is in the file", || {
             container.logged("coder").iter().any(|line| line == words).then_some(())
         });
@@ -162,5 +162,5 @@ fn fifty_profiles_are_up_at_once() {
     let up = list.as_array().expect("a list").iter().filter(|status| status["state"] == "up");
     assert_eq!(up.count(), 50, "{list}");
     container.docker("restart");
-    container.await_says("gateways started: 50", 1);
+    container.await_output("gateways started: 50", 1);
 }

@@ -1,4 +1,4 @@
-//! The image, in containers of its own: what `cargo xtask docker-test` runs.
+//! The image, in containers; `cargo xtask docker-test` runs these tests.
 
 mod command;
 mod dashboard;

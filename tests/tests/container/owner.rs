@@ -16,7 +16,7 @@ fn a_second_container_waits_and_then_names_the_owner() {
     let first = first(&volume);
     let gateway = pid(&first.status("coder"));
     let second = Start::new().home(&volume).env("HERMES_OWNER_WAIT", "1").detached();
-    // s6-overlay says in its own way that a service did not come up.
+    // s6-overlay has its own message about a service that did not start.
     assert_eq!(second.exit_code(), if base() == Base::Plain { 5 } else { 1 });
     let said = second.output();
     assert!(said.contains("waiting up to 1 s") && said.contains("container=first"), "{said}");
@@ -29,7 +29,7 @@ fn a_second_container_takes_over_when_the_first_is_killed() {
     let volume = Volume::new();
     let first = first(&volume);
     let second = Start::new().home(&volume).env("HERMES_OWNER_WAIT", "600").detached();
-    second.await_says("waiting up to 600 s", 1);
+    second.await_output("waiting up to 600 s", 1);
     first.docker("kill");
     second.await_boot(1);
     eventually("its gateway is up", || (second.status("coder")["state"] == "up").then_some(()));
@@ -41,7 +41,7 @@ fn a_client_container_supervises_nothing() {
     let first = first(&volume);
     let client = Start::new().home(&volume).env("HERMES_ROLE", "client");
     let client = client.command(["sh", "-c", "hermes profile list; exec sleep 600"]).detached();
-    client.await_says("coder", 1);
+    client.await_output("coder", 1);
     let refused = client.hermes(["gateway", "status", "coder"]).fails_with(5);
     assert!(refused.stderr.contains("container=first"), "{refused}");
     client.shell("ls /run/hermes/service/gateway-coder").fails_with(2);
@@ -55,7 +55,7 @@ fn a_tree_that_dies_is_made_again() {
     container.profile_running("coder", "exec sleep 600");
     container.hermes(["gateway", "start", "coder"]).ok();
     let old = pid(&container.status("coder"));
-    // Under root's s6-svscan there is only the process that looks after the gateways to be killed.
+    // Under root's s6-svscan only the process that supervises the gateways can be killed.
     let name = if base() == Base::OverlayRoot { "hermes" } else { "s6-svscan" };
     let kill = "for p in /proc/[0-9]*; do [ \"$(cat $p/comm)\" = \"$1\" ] && \
                 grep -q '^Uid:.10000' $p/status && ! grep -q foreground $p/cmdline && kill -9 ${p#/proc/}; done; true";

@@ -1,10 +1,10 @@
-//! What comes back after the end of a container, and what does not.
+//! Which gateways a restarted container starts.
 
 use hermes_tests::container::{Container, Start};
 use hermes_tests::pid;
 
-/// One gateway that is wanted, one that is not, one profile that can't be read, and files of gateways
-/// of the Python implementation.
+/// A gateway whose intent is `running`, one that is `stopped`, a profile that can't be read, and files of the
+/// Python implementation's gateways.
 fn scene() -> Container {
     let container = Start::new().booted();
     for name in ["wanted", "unwanted", "bad"] {

@@ -1,10 +1,10 @@
-//! The end of a container: each gateway is told once, all at the same time, and no line is lost.
+//! The end of a container: each gateway gets one SIGTERM, all at the same time, and no line is lost.
 
 use hermes_tests::container::{Base, Container, Start, base};
 
 const LINES: usize = 2000;
 
-/// Says `term` for each SIGTERM, takes three seconds to end, and has a lot to say before it does.
+/// Prints `term` for each SIGTERM, takes three seconds to end, and prints many lines before.
 fn talkative() -> String {
     format!(
         "trap 'echo term; kill $! 2>/dev/null' TERM; sleep 600 & echo begun; wait
@@ -23,7 +23,7 @@ fn said_everything_once(container: &Container, said: &str, profile: &str) {
         .chain(lines)
         .chain(["last".to_owned()])
         .collect();
-    // What comes after that is its next life's.
+    // Later lines are from its next life.
     let first_life = |said: Vec<_>| said[..expected.len().min(said.len())].to_vec();
     assert_eq!(first_life(said.collect()), expected, "in the container's output");
     assert_eq!(first_life(container.logged(profile)), expected, "in the file");
@@ -38,9 +38,9 @@ fn docker_stop_sends_one_sigterm_and_loses_no_line() {
     for name in all {
         container.profile_running(name, &talkative());
         container.hermes(["gateway", "start", name]).ok();
-        container.await_says(&format!("[{name}] begun"), 1);
+        container.await_output(&format!("[{name}] begun"), 1);
     }
-    // One that dies and waits to be started again holds up nothing.
+    // A gateway in backoff does not delay the stop.
     container.profile_running("dying", "exit 1");
     container.hermes(["gateway", "start", "dying"]).fails_with(1);
     container.docker("stop");
@@ -49,7 +49,7 @@ fn docker_stop_sends_one_sigterm_and_loses_no_line() {
     let (before_an_end, _) = said.split_once("] last\n").expect("one has ended in order");
     let told = before_an_end.matches("] term\n").count();
     assert_eq!(told, all.len(), "one after the other: {said}");
-    // The files are read in its next life.
+    // The next start of the container allows reading the files.
     container.docker("start");
     container.await_boot(2);
     for name in all {
@@ -61,9 +61,9 @@ fn docker_stop_sends_one_sigterm_and_loses_no_line() {
 fn docker_stop_keeps_the_commands_exit_code() {
     let script = "trap 'echo told; exit 3' TERM; echo ready; while :; do sleep 0.1; done";
     let container = Start::new().command(["sh", "-c", script]).detached();
-    container.await_says("ready", 1);
+    container.await_output("ready", 1);
     container.docker("stop");
-    // s6-overlay's is its own once it is stopped from outside.
+    // s6-overlay has its own exit code when stopped from outside.
     assert_eq!(container.exit_code(), if base() == Base::Plain { 3 } else { 0 });
     assert_eq!(container.output().matches("told").count(), 1, "{}", container.output());
 }

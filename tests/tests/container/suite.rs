@@ -11,7 +11,7 @@ struct Image {
 }
 
 fn image() -> Image {
-    // The policy's own delays are tested in `policy`.
+    // `policy` tests the real delays.
     let container = Start::new().env("HERMES_TEST_FASTER", "10").booted();
     Image { container, boots: 1 }
 }

@@ -1,5 +1,5 @@
-//! What holds where the gateways have an s6-svscan of their own, as hermes. Under root's s6-svscan
-//! (`HERMES_SUPERVISION=root`) it does not, so these tests are left out there.
+//! Guarantees if the gateways' s6-svscan runs as `hermes`. They don't hold with `HERMES_SUPERVISION=root`, where
+//! these tests are skipped.
 
 use hermes_tests::container::{Base, Start, base};
 use hermes_tests::eventually;
@@ -41,7 +41,7 @@ fn root_executes_nothing_that_hermes_may_write() {
                 tr '\\0' '\\n' <$p/cmdline | grep ^/; done 2>/dev/null; true";
     let programs = container.exec_as_root_because(reason, ["sh", "-c", list]).ok().stdout;
     assert!(programs.contains("/s6-svscan\n") && programs.contains("/s6-supervise\n"));
-    // What they execute later is below here, and so is what ran at the start.
+    // The programs that they execute, now and later, are below these directories.
     let later = ["/init", "/etc/cont-init.d", "/command", "/run/s6", "/usr/local"];
     let scandir = if base() == Base::Plain { "/run/init" } else { "/run/service" };
     for path in programs.lines().chain(later).chain([scandir]) {

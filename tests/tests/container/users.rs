@@ -1,18 +1,18 @@
-//! Who the container runs as, and what it may do.
+//! The user of the container, and its rights.
 
 use hermes_tests::container::{Base, Container, Start, base};
 use hermes_tests::eventually;
 
-/// What `--user` needs: a /run that is that user's.
+/// The options for `--user`: a /run that this user owns.
 const OWN_RUN: [&str; 4] =
     ["--user", "10000:10000", "--tmpfs", "/run:exec,uid=10000,gid=10000,mode=755"];
 
-/// A profile is made, its gateway runs as that user, and all of it is removed.
+/// Creates a profile, checks that its gateway runs as this user, and deletes the profile.
 #[track_caller]
 pub(crate) fn works_as(container: &Container, ids: &str) {
     container.profile_running("coder", "echo runs as $(id -u):$(id -g); exec sleep 600");
     container.hermes(["gateway", "start", "coder"]).ok();
-    container.await_says(&format!("[coder] runs as {ids}\n"), 1);
+    container.await_output(&format!("[coder] runs as {ids}\n"), 1);
     let owners = container.shell("find /opt/data -printf '%U:%G\n' | sort -u").ok();
     assert_eq!(owners.stdout, format!("{ids}\n"));
     container.hermes(["gateway", "restart", "coder"]).ok();
@@ -86,7 +86,7 @@ fn another_user_is_refused_with_guidance() {
 fn a_run_of_roots_is_reported() {
     let outcome = Start::new().options(["--user", "10000:10000"]).command(["echo", "it ran"]).run();
     if base() != Base::Plain {
-        // s6-overlay tells it, too; where its `preinit` is set-user-ID, it puts that right and goes on.
+        // s6-overlay reports it, too; if its `preinit` is set-user-ID, it corrects that and continues.
         assert!(outcome.to_string().contains("/run belongs to uid 0"), "{outcome}");
         return;
     }
@@ -107,7 +107,7 @@ fn a_run_of_the_users_is_refused() {
         assert!(!outcome.stdout.contains("it ran"), "{outcome}");
         return;
     }
-    // s6-overlay makes it root's own.
+    // s6-overlay makes root its owner.
     assert!(outcome.stdout.contains("it ran"), "{outcome}");
 }
 
@@ -155,7 +155,7 @@ fn roots_commands_become_the_owner() {
     root("hermes profile create coder").ok();
     root("hermes gateway start coder").ok();
     root("hermes gateway stop coder").ok();
-    // Under root's s6-svscan, supervisors are root's, and so is what they write.
+    // Under root's s6-svscan, supervisors run as root and own the files that they write.
     let foreign = match base() {
         Base::OverlayRoot => "find /opt/data ! -user hermes",
         Base::Plain | Base::Overlay => "find /opt/data /run/hermes/service ! -user hermes",

@@ -1,4 +1,4 @@
-//! What goes wrong: gateways that can't run, a launchd that won't, and property lists of others.
+//! Faults: gateways that can't run, a launchd that refuses, and foreign property lists.
 
 use hermes_tests::pid;
 
@@ -88,7 +88,7 @@ fn launchds_refusal_is_reported() {
         mac.set("refuse", code);
         let told = mac.commands(0).len();
         let outcome = mac.hermes(["gateway", "start", "coder", "--timeout", "8"]).fails_with(1);
-        // What may be over soon is tried again, what is final is not.
+        // Only a temporary refusal is retried.
         assert_eq!(mac.commands(told).len() == 1, code == "119", "{:?}", mac.commands(told));
         assert!(outcome.stderr.contains(words), "{outcome}");
         assert!(outcome.stderr.contains("launchctl enable gui/"), "{outcome}");

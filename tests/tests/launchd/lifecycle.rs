@@ -1,4 +1,4 @@
-//! From installed to gone: what comes up, what comes back, and what stays down.
+//! From install to uninstall: starts, restarts after deaths and logins, and stops.
 
 use hermes_tests::{eventually, is_alive, kill, pid, processes_naming};
 
@@ -116,7 +116,7 @@ fn without_a_screen_a_job_is_the_users_own() {
     mac.hermes(["gateway", "start", "coder"]).ok();
     assert!(mac.job("user", "coder").is_some() && mac.job("gui", "coder").is_none());
     assert_eq!(mac.status("coder")["state"], "up");
-    // Somebody logs in: the job is found where it is, and ended there.
+    // After a graphical login the job is found in its old domain, and ended there.
     mac.set("gui", "");
     assert_eq!(mac.status("coder")["state"], "up");
     mac.hermes(["gateway", "restart", "coder"]).ok();

@@ -1,4 +1,4 @@
-//! A test environment where launchd is in charge: a launchctl of the tests that starts and ends jobs for real.
+//! A test environment with launchd in charge: a launchctl of the tests that really starts and ends jobs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use hermes_tests::suite::Machine;
 use hermes_tests::{Hermes, TestEnv, eventually, free_port};
 use serde_json::Value;
 
-/// A user's machine with a launchd. It ends with the value.
+/// A user's machine with a launchd. Dropping this value ends it.
 pub(crate) struct Mac {
     pub(crate) env: TestEnv,
     launchd: PathBuf,
 }
 
 impl Mac {
-    /// One with somebody at the screen.
+    /// A machine with a graphical session.
     pub(crate) fn new() -> Self {
         let env = TestEnv::new();
         let launchd = env.path().join("launchd");
@@ -26,19 +26,19 @@ impl Mac {
         let text = text.replacen("#!/usr/bin/env python3", &interpreter(python), 1);
         mac.replace_launchctl(&text);
         mac.set("gui", "");
-        // launchd's ten seconds are too long for tests.
+        // launchd's interval of ten seconds is too long for tests.
         mac.set("throttle", "0.2");
         mac
     }
 
-    /// One that is reached over the network alone.
+    /// A machine without a graphical session.
     pub(crate) fn without_screen() -> Self {
         let mac = Self::new();
         fs::remove_file(mac.launchd.join("gui")).expect("it was there");
         mac
     }
 
-    /// Has this script for the program `launchctl`.
+    /// Replaces the program `launchctl` with this script.
     pub(crate) fn replace_launchctl(&self, text: &str) {
         self.env.write_program(&self.launchd.join("launchctl"), text);
     }
@@ -54,14 +54,14 @@ impl Mac {
         hermes_tests::alone(&self.env, args).env("HERMES_TEST_LAUNCHCTL", launchctl)
     }
 
-    /// Makes a profile with the built-in gateway and installs that.
+    /// Creates a profile with the built-in gateway and installs it.
     pub(crate) fn serving(&self, name: &str) {
         let port = free_port().to_string();
         self.hermes(["profile", "create", name, "--port", &port]).ok();
         self.hermes(["gateway", "install", name]).ok();
     }
 
-    /// Makes a profile whose gateway is `command`, a shell's, and installs that.
+    /// Creates a profile whose gateway is the shell command `command`, and installs it.
     pub(crate) fn running(&self, name: &str, command: &str) {
         self.hermes(["profile", "create", name]).ok();
         self.configure(name, command, 8);
@@ -88,7 +88,7 @@ impl Mac {
         })
     }
 
-    /// What launchd itself says of a profile's job, in the domain of that kind.
+    /// The output of `launchctl print` for a profile's job in this domain.
     pub(crate) fn job(&self, kind: &str, name: &str) -> Option<String> {
         let uid = fs::metadata(self.env.home()).map(|home| {
             use std::os::unix::fs::MetadataExt;
@@ -104,7 +104,7 @@ impl Mac {
         agent.file_stem().expect("a name").to_str().expect("UTF-8").to_owned()
     }
 
-    /// The profile's property list; every label of this environment begins alike, whatever its home is called.
+    /// The profile's property list. All labels of this environment have the same prefix.
     pub(crate) fn agent(&self, name: &str) -> PathBuf {
         let home = self.env.home();
         let tag = hermes_host::account::tag(&hermes_core::RootHome::new(home));
@@ -115,14 +115,14 @@ impl Mac {
         self.env.path().join("Library/LaunchAgents")
     }
 
-    /// The commands that launchctl was given since `mark`, but for questions.
+    /// The commands to launchctl since `mark`, without `print`.
     pub(crate) fn commands(&self, mark: usize) -> Vec<String> {
         let calls = fs::read_to_string(self.launchd.join("calls")).unwrap_or_default();
         let verb = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
         calls.lines().map(verb).filter(|verb| verb != "print").skip(mark).collect()
     }
 
-    /// All that launchctl was ever told.
+    /// All commands to launchctl.
     pub(crate) fn calls(&self) -> String {
         fs::read_to_string(self.launchd.join("calls")).unwrap_or_default()
     }
@@ -145,7 +145,7 @@ impl Mac {
     }
 }
 
-/// The line that has a script run by this Python.
+/// The `#!` line for this Python.
 fn interpreter(python: &str) -> String {
     if python.starts_with('/') { format!("#!{python}") } else { format!("#!/usr/bin/env {python}") }
 }

@@ -1,6 +1,5 @@
-//! The launchd backend and the whole of `hermes` over it, against a launchctl that does as launchctl(1) and
-//! launchd.plist(5) say: it starts jobs, starts them again and ends them for real. No test here has ever
-//! been run on a Mac.
+//! `hermes` with the launchd backend, against a launchctl that follows launchctl(1) and launchd.plist(5): it
+//! really starts, restarts and ends jobs. No test here has ever run on a Mac.
 
 mod faults;
 mod lifecycle;

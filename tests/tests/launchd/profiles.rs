@@ -1,4 +1,4 @@
-//! What a change to a profile means for its job, and what never gets into one.
+//! The effect of changes to a profile on its job, and secrets in property lists.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ fn a_rename_that_launchd_refuses_is_undone() {
     let mac = Mac::new();
     mac.serving("old");
     mac.hermes(["gateway", "start", "old"]).ok();
-    // A profile's property list that is nobody's any more.
+    // A property list without a profile.
     mac.env.write(&mac.agent("new"), "left");
     mac.hermes(["profile", "rename", "old", "new"]).fails_with(1);
     assert_eq!(mac.status("old")["state"], "up");

@@ -1,4 +1,4 @@
-//! What the page shows, does and refuses.
+//! The behaviour of the page.
 
 use hermes_tests::{Browser, Dashboard, Svscan, TestEnv, eventually, free_port, kill, pid};
 use rustix::process::Signal;
@@ -24,7 +24,7 @@ fn without_the_token_nothing_is_shown() {
     browser.await_text("#sign-in-error", "the token is missing or wrong");
     assert_eq!(browser.text("[data-profile]"), None);
     assert_eq!(browser.run("return document.getElementById('app').checkVisibility()", &[]), false);
-    // What the page keeps is its own: no other port of the host is sent it.
+    // The page uses no cookie, which the browser would send to other ports of the host.
     browser.run("document.getElementById('token').value = ''", &[]);
     browser.type_into("#token", &dashboard.token);
     browser.click("#sign-in-form button");
@@ -48,7 +48,7 @@ fn a_crash_and_the_restart_are_seen_without_a_reload() {
     scene.await_state("coder", "up");
     assert_eq!(scene.browser.run("return document.title", &[]), "Hermes");
     let first = pid(&scene.tree.status("coder"));
-    // Each state that is painted is seen, however short.
+    // Records every painted state, however short.
     let seen = "window.seen = []; new MutationObserver(() => seen.push(\
                 document.querySelector('[data-profile=coder]').dataset.state))\
                 .observe(document.querySelector('#grid'), { subtree: true, attributes: true })";
@@ -58,16 +58,16 @@ fn a_crash_and_the_restart_are_seen_without_a_reload() {
     std::fs::remove_file(&die).unwrap();
     scene.browser.await_text("[data-profile=coder] .last", "SIGKILL");
     scene.await_state("coder", "up");
-    // A browser with much to do may have painted none of the first back-offs, which are short.
+    // A busy browser may not have painted the first, short backoffs.
     let deaths = scene.tree.status("coder")["deaths"].to_string();
     scene.browser.await_text("[data-profile=coder] .deaths", &deaths);
     let bars = "document.querySelector('[data-profile=coder] path.some').getAttribute('d')";
     scene.browser.await_true(&format!("{bars}?.match(/M/g)?.length >= 1"));
     assert_ne!(pid(&scene.tree.status("coder")), first);
-    // By a command elsewhere, too.
+    // A change by a command appears, too.
     scene.tree.env.hermes(["gateway", "stop", "coder"]).ok();
     scene.await_state("coder", "down");
-    assert_eq!(scene.browser.complaints(), [""; 0]);
+    assert_eq!(scene.browser.console_messages(), [""; 0]);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_click_starts_and_stops_and_tells_what_was_seen() {
     browser.await_text(".toast.wrong", "failed to start the gateway of broken");
     browser.await_text(".toast.wrong", "hermes gateway logs broken");
     scene.await_state("broken", "parked");
-    assert_eq!(browser.complaints().len(), 1, "the browser tells of the refusal itself");
+    assert_eq!(browser.console_messages().len(), 1, "the browser tells of the refusal itself");
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn hostile_text_is_text() {
     );
     tree.env.profile_running("evil", &script);
     tree.env.hermes(["gateway", "start", "evil"]).ok();
-    // Its reason for being parked is what the gateway left of it.
+    // The reason for parking contains the gateway's own text.
     tree.env.hermes(["profile", "create", "worse"]).ok();
     let config = format!("gateway:\n  command: ['{hostile}']\n");
     tree.env.write(&tree.env.profile("worse").join("config.yaml"), &config);
@@ -254,14 +254,14 @@ fn hostile_text_is_text() {
     let made =
         "return document.querySelectorAll('img[onerror], #app script, .log img, .why img').length";
     assert_eq!(browser.run(made, &[]), 0);
-    // Were it markup all the same, nothing would run it.
+    // Even as markup it would not run.
     browser.run(
         "document.querySelector('.log').innerHTML = '<img src=x onerror=\"window.ran = 1\">'",
         &[],
     );
-    eventually("the policy has spoken", || {
-        let complaints = browser.complaints();
-        complaints.iter().any(|told| told.contains("Content Security Policy")).then_some(())
+    eventually("the policy has blocked it", || {
+        let console_messages = browser.console_messages();
+        console_messages.iter().any(|told| told.contains("Content Security Policy")).then_some(())
     });
     assert_eq!(browser.run("return window.ran ?? null", &[]), json!(null));
 }

@@ -1,4 +1,4 @@
-//! How the page looks: both themes, all widths, many profiles.
+//! The appearance of the page: both themes, all widths, many profiles.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use hermes_tests::{Dashboard, Svscan, TestEnv, Theme, colours, eventually, free_
 
 use crate::Scene;
 
-/// Makes `count` profiles that nobody looks after, at once.
+/// Creates `count` unsupervised profiles quickly.
 fn crowd(env: &TestEnv, count: usize) {
     env.make_directory(&env.home().join("profiles"));
     for number in 0..count {
@@ -29,7 +29,7 @@ fn rows_of_450_profiles_are_updated_in_place() {
                  .observe(document.querySelector('#grid'), { subtree: true, childList: true }); \
                  document.querySelectorAll('#grid *').forEach(node => { node.wasHere = true; })";
     browser.run(watch, &[]);
-    // All of them change, and a third moves to where what needs attention is.
+    // A third of them moves to the group that needs attention.
     for number in (0..450).step_by(3) {
         let intent = scene.tree.env.profile(&format!("p{number}")).join("gateway.intent");
         scene.tree.env.write(&intent, "running\n");
@@ -90,7 +90,7 @@ fn pictures_are_taken_in_both_themes_and_widths() {
             keep(&picture, &pictures.join(format!("{size}-{called}.png")));
         }
     }
-    // A choice wins over the system's, and lasts.
+    // The user's choice overrides the system's theme, and persists.
     browser.click("#theme");
     browser.await_true("document.documentElement.dataset.theme === 'light'");
     browser.await_true("getComputedStyle(document.body).color === 'rgb(27, 29, 32)'");
@@ -109,7 +109,7 @@ fn every_colour_of_text_can_be_read() {
             |c: f64| if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) };
         0.2126 * linear(part(0)) + 0.7152 * linear(part(2)) + 0.0722 * linear(part(4))
     };
-    // WCAG 2.2, 1.4.3: 4.5 for text; 1.4.11: 3 for what controls are told by.
+    // WCAG 2.2, 1.4.3: 4.5 for text; 1.4.11: 3 for the outlines of controls.
     let pairs = [
         ("text", 4.5),
         ("soft", 4.5),
@@ -132,6 +132,6 @@ fn every_colour_of_text_can_be_read() {
         let on_bad = ratio(colour("text", dark), colour("bad-ground", dark));
         assert!(on_bad >= 4.5, "{theme}: on bad-ground it is {on_bad:.2}");
     }
-    // Nothing of it is asked of the network.
+    // The style loads nothing from the network.
     assert!(!style.contains("url(") && !style.contains("@import"));
 }

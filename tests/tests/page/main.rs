@@ -5,7 +5,7 @@ mod looks;
 
 use hermes_tests::{Browser, Dashboard, Svscan, Theme};
 
-/// A tree, its dashboard, and a browser that has signed in.
+/// A tree, its dashboard, and a signed-in browser.
 struct Scene {
     browser: Browser,
     dashboard: Dashboard,
@@ -22,7 +22,7 @@ impl Scene {
         browser.type_into("#token", &dashboard.token);
         browser.click("#sign-in-form button");
         browser.await_text("#live", "Live");
-        // Whatever follows is seen without a reload.
+        // Lost if the page is reloaded.
         browser.run("window.same = true", &[]);
         Self { browser, dashboard, tree }
     }
@@ -36,7 +36,7 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            assert_eq!(self.browser.run("return window.same", &[]), true, "it was loaded anew");
+            assert_eq!(self.browser.run("return window.same", &[]), true, "the page was reloaded");
         }
     }
 }

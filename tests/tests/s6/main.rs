@@ -1,4 +1,3 @@
-//! Gateways under s6 as any user has it: a tree that `hermes up` runs, without an image or a host's
-//! service manager around it.
+//! Gateways under a tree of `hermes up`, as any user, without an image or a host's service manager.
 
 mod suite;

@@ -7,13 +7,13 @@ use hermes_tests::suite::Machine;
 use hermes_tests::{Hermes, TestEnv, Up, free_port, lifecycle_suite};
 use rustix::process::Signal;
 
-/// A home with a tree for it. There is none only while it is being restarted.
+/// A home with a tree. The tree is `None` only during a restart.
 struct Tree(Option<Up>);
 
 impl Tree {
     fn start() -> Self {
         let mut env = TestEnv::new();
-        // The policy's own delays are tested in `policy`.
+        // `policy` tests the real delays.
         env.faster = 50;
         Self(Some(Up::start_in(env)))
     }
@@ -57,7 +57,7 @@ impl Machine for Tree {
     }
 }
 
-/// The text of all files below a directory; FIFOs have none.
+/// The text of all regular files below a directory.
 fn texts_below(directory: &Path) -> String {
     let mut text = String::new();
     for entry in fs::read_dir(directory).expect("a directory") {

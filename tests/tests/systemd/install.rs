@@ -1,4 +1,4 @@
-//! What is installed, and what the machine has to have for it.
+//! Installed units, and the requirements of the machine.
 
 use hermes_tests::eventually;
 use hermes_tests::suite::Machine;
@@ -23,14 +23,14 @@ fn systemd_accepts_the_unit() {
     host.hermes(&["gateway", "start", "my-coder"]).ok();
     assert_eq!(when(), before);
     assert_eq!(host.systemctl(&format!("is-enabled {unit}")).ok().stdout, "enabled\n");
-    // What is installed is started by `--start`, and without it if it is wanted.
+    // `install` starts the gateway with `--start`, or if its intent is `running`.
     host.hermes(&["profile", "create", "other", "--start"]).ok();
     host.hermes(&["gateway", "install", "other"]).ok();
     assert_eq!(host.status("other")["state"], "up");
     host.profile("third");
     host.hermes(&["gateway", "install", "third", "--start"]).ok();
     assert_eq!(host.status("third")["intent"], "running");
-    // A template of another version is written anew, and the last one takes it away.
+    // A template of another version is rewritten, and the last uninstall removes it.
     host.shell(&format!("sed -i s/^Generation=.*/Generation=0/ {UNITS}/hermes-gateway@.service"))
         .ok();
     let told = host.hermes(&["gateway", "status", "other"]).ok();
@@ -119,7 +119,7 @@ fn missing_requirements_are_reported_with_a_remedy() {
     let report = host.hermes(&["doctor", "--json"]).ok().json();
     assert_eq!(report["findings"], Value::Array(Vec::new()), "{report}");
     assert_eq!(report["backend"], "systemd");
-    // Without a manager every command says so, and a manager that answers is found again.
+    // Without a manager every command fails; once a manager answers, they work again.
     root("systemctl stop user@10000.service");
     let outcome = host.hermes(&["gateway", "start", "coder"]).fails_with(5);
     assert!(outcome.stderr.contains("as root: systemctl start user@10000"), "{outcome}");
@@ -158,7 +158,7 @@ fn a_parked_gateway_stays_parked_and_doctor_says_so() {
     assert!(report.stdout.contains("`wanted` is wanted and not installed"), "{report}");
     host.hermes(&["gateway", "start", "wanted"]).ok();
     host.shell("rm -r ~/.hermes/profiles/wanted").ok();
-    eventually("a service without profile is told", || {
+    eventually("a service without profile is reported", || {
         let list = host.hermes(&["gateway", "list"]).run();
         list.stderr.contains("`hermes gateway uninstall wanted` removes it").then_some(())
     });

@@ -1,4 +1,4 @@
-//! What gateways said, by way of the journal.
+//! The gateways' logs in the journal.
 
 use hermes_tests::eventually;
 use hermes_tests::suite::Machine;
@@ -17,9 +17,9 @@ fn what_gateways_said_is_read_and_followed() {
         host.profile_running(name, &talk(name), "");
         host.hermes(&["gateway", "start", name]).ok();
     }
-    let said = |args: &[&str]| host.hermes(args).run().stdout;
-    let all = eventually("both have said all", || {
-        let all = said(&["gateway", "logs", "--all"]);
+    let logs = |args: &[&str]| host.hermes(args).run().stdout;
+    let all = eventually("both have printed all lines", || {
+        let all = logs(&["gateway", "logs", "--all"]);
         (all.matches("three").count() == 2).then_some(all)
     });
     let words = |text: &str| -> Vec<String> {
@@ -29,11 +29,11 @@ fn what_gateways_said_is_read_and_followed() {
         all.lines().all(|line| ["a       | 20", "b       | 20"].contains(&&line[..12])),
         "{all}"
     );
-    assert_eq!(words(&said(&["gateway", "logs", "a"])), ["a one", "a two", "a three"]);
-    assert_eq!(words(&said(&["gateway", "logs", "b", "-n", "1"])), ["b three"]);
-    let both = words(&said(&["gateway", "logs", "a", "b", "-n", "1"]));
+    assert_eq!(words(&logs(&["gateway", "logs", "a"])), ["a one", "a two", "a three"]);
+    assert_eq!(words(&logs(&["gateway", "logs", "b", "-n", "1"])), ["b three"]);
+    let both = words(&logs(&["gateway", "logs", "a", "b", "-n", "1"]));
     assert_eq!(both, ["a three", "b three"]);
-    let json = said(&["gateway", "logs", "a", "-n", "1", "--json"]);
+    let json = logs(&["gateway", "logs", "a", "-n", "1", "--json"]);
     let line: serde_json::Value = serde_json::from_str(&json).expect("an object");
     assert_eq!((&line["profile"], &line["line"]), (&"a".into(), &"a three".into()), "{line}");
     assert!(line["time"].as_str().expect("a time").ends_with('Z'));
@@ -50,7 +50,7 @@ fn what_gateways_said_is_read_and_followed() {
         let expected = (0..5).map(|round| format!("{name} says {round}"));
         let expected: Vec<_> = [format!("{name} three")].into_iter().chain(expected).collect();
         let own: Vec<_> = heard.iter().filter(|word| word.starts_with(name)).cloned().collect();
-        // What was said before it began to listen may be among the last that it shows.
+        // Earlier lines may be among the last ones that it prints first.
         assert!(expected.ends_with(&own) && !own.is_empty(), "{followed}");
         assert_eq!(own.last(), expected.last());
     }

@@ -1,4 +1,4 @@
-//! Gateways under a real systemd, in containers of its own: what `cargo xtask docker-test` runs.
+//! Gateways under a real systemd, in containers; `cargo xtask docker-test` runs these tests.
 
 mod install;
 mod logs;

@@ -13,7 +13,7 @@ fn hundreds_are_listed_by_one_question() {
         "cd ~/.hermes/profiles && for i in $(seq {MANY}); do mkdir p$i; : >p$i/SOUL.md; \
          echo 'gateway: {{command: [sleep, \"600\"]}}' >p$i/config.yaml; done"
     );
-    // The first makes the home.
+    // The first command creates the home.
     host.hermes(&["profile", "create", "first"]).ok();
     host.shell(&make).ok();
     host.hermes(&["gateway", "install", "--all"]).ok();

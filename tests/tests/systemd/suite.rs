@@ -7,7 +7,7 @@ use hermes_tests::{Hermes, lifecycle_suite};
 /// A container whose process 1 is systemd.
 pub(crate) struct Host(pub(crate) Container);
 
-/// Where a user's units are.
+/// The directory of a user's units.
 pub(crate) const UNITS: &str = "/home/hermes/.config/systemd/user";
 
 pub(crate) fn host() -> Host {
@@ -15,7 +15,7 @@ pub(crate) fn host() -> Host {
 }
 
 impl Host {
-    /// systemctl, of hermes's own manager.
+    /// systemctl for the manager of `hermes`.
     pub(crate) fn systemctl(&self, args: &str) -> Hermes {
         self.shell(&format!("XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user {args}"))
     }

@@ -1,4 +1,4 @@
-//! Gateways of a plain user under the system's manager, which root alone changes.
+//! Gateways of a plain user under the system's manager, which only root may change.
 
 use hermes_tests::suite::Machine;
 use hermes_tests::{Hermes, eventually, pid};
@@ -23,7 +23,7 @@ fn root_installs_and_the_owner_of_the_home_runs() {
         text.contains("User=hermes\n") && text.contains("WantedBy=multi-user.target\n"),
         "{text}"
     );
-    // No option is needed to look: this home's units are the system's.
+    // Reading needs no option: only the system's manager has this home's units.
     let status = host.status("coder");
     assert_eq!((&status["state"], &status["ready"]), (&"up".into(), &true.into()), "{status}");
     let gateway = pid(&status);
@@ -55,7 +55,7 @@ fn root_installs_and_the_owner_of_the_home_runs() {
 fn root_follows_no_link_of_the_owners() {
     let host = host();
     host.hermes(&["profile", "create", "coder"]).ok();
-    // Locks, the intent and the logs are written where the owner may put links.
+    // The owner may create links where locks, the intent and the logs are written.
     host.shell("rm -rf ~/.hermes/profiles/.locks && ln -s /etc ~/.hermes/profiles/.locks").ok();
     as_root(&host, "gateway install coder").fails_with(5);
     let reason = "only root sees all of /etc";
