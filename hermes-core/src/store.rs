@@ -206,7 +206,7 @@ impl Store {
         self.find(name)?.ok_or_else(|| StoreError::Absent { name: name.clone() })
     }
 
-    /// The profile chosen for interactive commands that name no profile, if any.
+    /// The profile chosen for interactive commands without `-p`, if any.
     pub fn active(&self) -> Result<Option<ProfileName>, StoreError> {
         let path = self.root.active_profile();
         let bytes = fsutil::read_if_there(&path)
@@ -222,7 +222,7 @@ impl Store {
         }
     }
 
-    /// Chooses `name` for interactive commands that name no profile; `default` undoes the choice.
+    /// Chooses `name` for interactive commands without `-p`; `default` undoes the choice.
     /// Idempotent. An absent profile is [`StoreError::Absent`].
     pub fn set_active(&self, name: &ProfileName) -> Result<(), StoreError> {
         self.get(name)?;

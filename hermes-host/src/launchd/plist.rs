@@ -113,7 +113,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 /// The root home that a property list names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pinned {
-    /// There is no file.
+    /// The file does not exist.
     Nothing,
     /// This root home.
     Home(PathBuf),

@@ -48,7 +48,7 @@ impl Systemd {
         Ok(names)
     }
 
-    /// The mark of the existing template: the outer `None` if there is no file, the inner if Hermes did not
+    /// The mark of the existing template: the outer `None` if the file is absent, the inner if Hermes did not
     /// write it.
     pub(super) fn mark(&self) -> io::Result<Option<Option<Mark>>> {
         let bytes = fsutil::read_if_there(&self.template())?;

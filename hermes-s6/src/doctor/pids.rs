@@ -88,7 +88,7 @@ fn pids_limits(root: &Path, membership: &str) -> Vec<PidsLimit> {
         for at in at.ancestors().take_while(|at| at.starts_with(&base)) {
             let number =
                 |name: &str| fs::read_to_string(at.join(name)).ok()?.trim().parse::<u64>().ok();
-            // `max` is no number, and no limit.
+            // `max` does not parse: it is not a limit.
             if let (Some(max), Some(current)) = (number("pids.max"), number("pids.current")) {
                 limits.push(PidsLimit { path: at.join("pids.max"), max, current });
             }

@@ -13,16 +13,10 @@ struct Phrase {
     words: &'static str,
     why: &'static str,
     better: &'static str,
-    /// Whether it is reported. The others are still in too many places.
-    enforced: bool,
 }
 
-const fn enforced(words: &'static str, why: &'static str, better: &'static str) -> Phrase {
-    Phrase { words, why, better, enforced: true }
-}
-
-const fn later(words: &'static str, why: &'static str, better: &'static str) -> Phrase {
-    Phrase { words, why, better, enforced: false }
+const fn phrase(words: &'static str, why: &'static str, better: &'static str) -> Phrase {
+    Phrase { words, why, better }
 }
 
 const UNIX: &str = "not the words of Unix tools";
@@ -31,56 +25,56 @@ const FOREIGN: &str = "not English";
 const UNCLEAR: &str = "a reader has to guess";
 
 const PHRASES: &[Phrase] = &[
-    enforced("is no valid", UNIX, "is not a valid"),
-    enforced("is no link", UNIX, "is not a symbolic link"),
-    enforced("is no executable", UNIX, "is not executable"),
-    enforced("is no text", UNIX, "is not text"),
-    enforced("is no process id", UNIX, "is not a process id"),
-    enforced("belongs into", FOREIGN, "belongs in"),
-    enforced("for the want of", FOREIGN, "without"),
-    enforced("which is said", UNCLEAR, "with a notice"),
-    enforced("where none answers", UNCLEAR, "if no … answers"),
-    enforced("who may do that", HEADLESS, "the owner, the permissions"),
-    enforced("bring it to an end", "reads as *kill*", "complete"),
-    enforced("there is a profile", UNIX, "profile … already exists"),
-    enforced("brings its files to an end", "reads as *deletes*", "completes"),
-    enforced("belong into", FOREIGN, "belong in"),
-    enforced("for want of", FOREIGN, "without; not tested"),
-    enforced("whatever its kind", HEADLESS, "every backend"),
-    enforced("that is anybody's", UNCLEAR, "user data"),
-    enforced("what was wanted", HEADLESS, "the intent"),
-    later("is no directory", UNIX, "is not a directory"),
-    later("is no file", UNIX, "is not a file"),
-    later("is no regular file", UNIX, "is not a regular file"),
-    later("is no value of", UNIX, "invalid value … for"),
-    later("is no number", UNIX, "is not a number"),
-    later("is no name for", UNIX, "invalid name … for"),
-    later("is no utf-8", UNIX, "is not valid UTF-8"),
-    later("brings it to an end", "reads as *kills*", "completes"),
-    later("nobody is here", UNCLEAR, "stdin is not a terminal"),
-    later("who decides about", HEADLESS, "the owner of"),
-    later("name no profile", UNCLEAR, "the default profile"),
-    later("not said that it is ready", UNCLEAR, "not ready"),
-    later("in nobody's way", UNCLEAR, "blocks no command"),
-    later("as those of the same", UNCLEAR, "(say whose)"),
-    later("What is there", HEADLESS, "the existing …, the running …"),
-    later("What is wanted", HEADLESS, "the intent"),
-    later("What is said", HEADLESS, "the output, the message"),
-    later("What is told", HEADLESS, "the message, the event"),
+    phrase("is no valid", UNIX, "is not a valid"),
+    phrase("is no link", UNIX, "is not a symbolic link"),
+    phrase("is no executable", UNIX, "is not executable"),
+    phrase("is no text", UNIX, "is not text"),
+    phrase("is no process id", UNIX, "is not a process id"),
+    phrase("belongs into", FOREIGN, "belongs in"),
+    phrase("for the want of", FOREIGN, "without"),
+    phrase("which is said", UNCLEAR, "with a notice"),
+    phrase("where none answers", UNCLEAR, "if no … answers"),
+    phrase("who may do that", HEADLESS, "the owner, the permissions"),
+    phrase("bring it to an end", "reads as *kill*", "complete"),
+    phrase("there is a profile", UNIX, "profile … already exists"),
+    phrase("brings its files to an end", "reads as *deletes*", "completes"),
+    phrase("belong into", FOREIGN, "belong in"),
+    phrase("for want of", FOREIGN, "without; not tested"),
+    phrase("whatever its kind", HEADLESS, "every backend"),
+    phrase("that is anybody's", UNCLEAR, "user data"),
+    phrase("what was wanted", HEADLESS, "the intent"),
+    phrase("is no directory", UNIX, "is not a directory"),
+    phrase("is no file", UNIX, "is not a file"),
+    phrase("is no regular file", UNIX, "is not a regular file"),
+    phrase("is no value of", UNIX, "invalid value … for"),
+    phrase("is no number", UNIX, "is not a number"),
+    phrase("is no name for", UNIX, "invalid name … for"),
+    phrase("is no utf-8", UNIX, "is not valid UTF-8"),
+    phrase("brings it to an end", "reads as *kills*", "completes"),
+    phrase("nobody is here", UNCLEAR, "stdin is not a terminal"),
+    phrase("who decides about", HEADLESS, "the owner of"),
+    phrase("name no profile", UNCLEAR, "the default profile"),
+    phrase("not said that it is ready", UNCLEAR, "not ready"),
+    phrase("in nobody's way", UNCLEAR, "blocks no command"),
+    phrase("as those of the same", UNCLEAR, "(say whose)"),
+    phrase("What is there", HEADLESS, "the existing …, the running …"),
+    phrase("What is wanted", HEADLESS, "the intent"),
+    phrase("What is said", HEADLESS, "the output, the message"),
+    phrase("What is told", HEADLESS, "the message, the event"),
 ];
 
 /// Marks before the text of a comment, or at the end of a line of a string that continues.
 const MARKS: &[&str] = &["//", "///", "//!", "#", "\\"];
 
-/// Finds the enforced phrases, in any file but this one.
+/// Finds the phrases, in any file but this one.
 pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     if path == HOME {
         return Vec::new();
     }
-    find(path, text, PHRASES.iter().filter(|phrase| phrase.enforced))
+    find(path, text, PHRASES)
 }
 
-fn find<'a>(path: &str, text: &str, phrases: impl Iterator<Item = &'a Phrase>) -> Vec<Finding> {
+fn find(path: &str, text: &str, phrases: &[Phrase]) -> Vec<Finding> {
     let words: Vec<_> = words(text).collect();
     let mut findings = Vec::new();
     for phrase in phrases {
@@ -137,19 +131,19 @@ mod tests {
     use super::*;
 
     const PLANTED: &[Phrase] = &[
-        later("is no directory", "why", "is not a directory"),
-        later("What is there", "why", "x"),
+        phrase("is no directory", "why", "is not a directory"),
+        phrase("What is there", "why", "x"),
     ];
 
     fn lines(text: &str) -> Vec<usize> {
-        find("a.rs", text, PLANTED.iter()).iter().map(|found| found.line.unwrap()).collect()
+        find("a.rs", text, PLANTED).iter().map(|found| found.line.unwrap()).collect()
     }
 
     #[test]
     fn every_phrase_of_the_table_is_found() {
         for phrase in PHRASES {
             let text = format!("//! Purpose.\n    // And `{}`.\n", phrase.words);
-            let found = find("a.rs", &text, std::iter::once(phrase));
+            let found = find("a.rs", &text, std::slice::from_ref(phrase));
             let expected =
                 format!("a.rs:2: \"{}\": {}; better: {}", phrase.words, phrase.why, phrase.better);
             assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
@@ -157,9 +151,9 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_enforced_is_reported() {
+    fn this_file_alone_is_exempt() {
         let text = PHRASES.iter().map(|phrase| format!("{}.\n", phrase.words)).collect::<String>();
-        assert_eq!(check("a.md", &text).len(), PHRASES.iter().filter(|it| it.enforced).count());
+        assert_eq!(check("a.md", &text).len(), PHRASES.len());
         assert_eq!(check(HOME, &text), []);
     }
 
