@@ -14,7 +14,7 @@ use hermes_core::log::line;
 use hermes_core::manager::ManagerError;
 use hermes_core::status::Status;
 use hermes_core::supervisor::NewService;
-use hermes_core::{ProfileName, ServiceManager, Supervisor};
+use hermes_core::{Gateway, ProfileName, ServiceManager, Supervisor};
 use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -184,8 +184,9 @@ pub(crate) async fn create(State(shared): SharedState, bytes: Bytes) -> Answer {
         if start && service == NewService::Registered {
             supervisor.start(&name)?;
         }
-        let status = supervisor.status(&name).ok();
-        Ok(ProfileView::new(&profile, status.as_ref(), &hermes.profile()?))
+        let gateway = Gateway::new(profile);
+        let status = supervisor.observe(&gateway).ok();
+        Ok(ProfileView::new(&gateway, status.as_ref(), &hermes.profile()?))
     })
     .await
 }

@@ -4,7 +4,6 @@ use std::error::Error as _;
 
 use hermes_core::driver::Class;
 use hermes_core::error_chain::in_one_line;
-use hermes_core::store::Profile;
 use hermes_core::{Gateway, Intent, ProfileName, State, Status};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -57,27 +56,27 @@ pub struct ProfileView {
 }
 
 impl ProfileView {
-    /// The current view of a profile. `status` is its status, if known; `chosen` is the default profile of
-    /// commands.
-    pub fn new(profile: &Profile, status: Option<&Status>, chosen: &ProfileName) -> Self {
+    /// The view of the profile of `gateway`. `status` is its status, if known; `chosen` is the default profile
+    /// of commands.
+    pub fn new(gateway: &Gateway, status: Option<&Status>, chosen: &ProfileName) -> Self {
         // The status has a port only if the configuration could be read.
         let (port, wrong_config) = match status.and_then(|status| status.port) {
             Some(port) => (Some(port), None),
-            None => match Gateway::new(profile.clone()).port() {
+            None => match gateway.port() {
                 Ok(port) => (port, None),
                 Err(error) => (None, Some(error.to_string())),
             },
         };
         // A status without an intent does not have the reason.
         let known = status.and_then(|status| status.intent);
-        let (intent, wrong_intent) = match known.map_or_else(|| Intent::read(&profile.home), Ok) {
+        let (intent, wrong_intent) = match known.map_or_else(|| Intent::read(gateway.home()), Ok) {
             Ok(intent) => (Some(intent), None),
             Err(error) => (None, Some(error.to_string())),
         };
         Self {
-            profile: profile.name.clone(),
-            home: profile.home.path().display().to_string(),
-            chosen: profile.name == *chosen,
+            profile: gateway.name().clone(),
+            home: gateway.home().path().display().to_string(),
+            chosen: gateway.name() == chosen,
             port,
             intent,
             state: status.map(|status| status.state),

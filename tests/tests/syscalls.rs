@@ -91,7 +91,7 @@ fn one_profile_costs_the_same_among_many() {
     // The number of checks for a supervisor varies.
     let register = |env: &TestEnv| {
         let trace = trace(env, &["gateway", "register", "one"]);
-        let look = |line: &&str| line.contains("statx(") || line.contains("getdents64(");
+        let look = |line: &&str| line.contains("statx(AT_FDCWD, ") || line.contains("getdents64(");
         let waits = |line: &&str| line.contains("/supervise") || line.contains("\"/proc/");
         trace.lines().filter(look).filter(|line| !waits(line)).count()
     };
@@ -101,6 +101,38 @@ fn one_profile_costs_the_same_among_many() {
     env.hermes(["gateway", "unregister", "one"]).ok();
     assert_eq!(status(env), before.0);
     assert_eq!(register(env), before.1);
+}
+
+#[test]
+fn each_configuration_is_read_once() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    grow(&tree, 0..SIZES[0]);
+    for args in [
+        &["profile", "list"][..],
+        &["profile", "show", "runs-0"],
+        &["gateway", "list"],
+        &["gateway", "status", "--all"],
+        &["gateway", "status", "runs-0"],
+        &["gateway", "stop", "runs-0"],
+        &["gateway", "start", "runs-0"],
+        &["gateway", "restart", "runs-0"],
+        &["gateway", "unregister", "idle-0"],
+        &["gateway", "register", "idle-0"],
+        &["profile", "port", "runs-0", "4711"],
+        &["profile", "rename", "runs-1", "b"],
+        &["profile", "delete", "b", "--yes"],
+        &["boot"],
+        &["doctor"],
+    ] {
+        let mut reads = BTreeMap::<_, usize>::new();
+        let trace = trace(env, args);
+        let opened = trace.lines().filter(|line| line.contains("config.yaml\", O_RDONLY"));
+        for path in opened.filter_map(|line| line.split('"').nth(1)) {
+            *reads.entry(path).or_default() += 1;
+        }
+        assert!(reads.values().all(|times| *times == 1), "{args:?}: {reads:?}");
+    }
 }
 
 #[test]

@@ -46,13 +46,26 @@ impl Supervisor {
     }
 
     /// The status of one gateway, with its port.
-    pub(super) fn observe(&self, gateway: &Gateway) -> Result<Status, DriverError> {
+    /// As [`ServiceManager::status`], for a gateway whose configuration may have been read before.
+    pub fn observe(&self, gateway: &Gateway) -> Result<Status, DriverError> {
         Ok(with_port(self.driver.observe(gateway)?, gateway))
+    }
+
+    /// As [`ServiceManager::statuses`], for gateways whose configurations may have been read before. The
+    /// result has their order.
+    pub fn observe_many(
+        &self,
+        gateways: &[Gateway],
+    ) -> Result<Vec<Result<Status, DriverError>>, DriverError> {
+        let observed = self.driver.observe_many(gateways)?.into_iter().zip(gateways).collect();
+        Ok(parallel::compute(observed, |(status, gateway): (Result<_, _>, _)| {
+            status.map(|status| with_port(status, gateway))
+        }))
     }
 }
 
 /// The status with the port that the gateway's configuration names.
-pub(super) fn with_port(status: Status, gateway: &Gateway) -> Status {
+fn with_port(status: Status, gateway: &Gateway) -> Status {
     Status { port: gateway.port().ok().flatten(), ..status }
 }
 
@@ -89,12 +102,7 @@ impl ServiceManager for Supervisor {
             .into_iter()
             .map(|gateway| gateway.map(|gateway| gateways.push(gateway)).err())
             .collect();
-        let observed = self.driver.observe_many(&gateways);
-        let observed = observed.during("read the status of the gateways")?;
-        let pairs = observed.into_iter().zip(&gateways).collect();
-        let statuses = parallel::compute(pairs, |(status, gateway): (Result<_, _>, _)| {
-            status.map(|status| with_port(status, gateway))
-        });
+        let statuses = self.observe_many(&gateways).during("read the status of the gateways")?;
         let mut statuses = statuses.into_iter();
         let of_each = names.iter().zip(missing).filter_map(|(name, missing)| {
             let status = match missing {

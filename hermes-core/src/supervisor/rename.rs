@@ -38,17 +38,17 @@ impl Supervisor {
     /// creates the service under the new name and starts what ran. All or nothing: on failure everything
     /// is undone, and a gateway that ran runs again; that includes a gateway which was up and does not
     /// come up under the new name. One that was wanted and not up is not waited for. Blocks until all
-    /// that was observed. Not idempotent. Which names are refused, [`Store::begin_rename`] says.
+    /// that was observed. Returns the gateway under its new name. Not idempotent. Which names are refused, [`Store::begin_rename`] says.
     ///
     /// [`Store::begin_rename`]: crate::Store::begin_rename
-    pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<(), ProfileError> {
+    pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<Gateway, ProfileError> {
         let operation = format!("rename profile `{from}` to `{to}`");
         self.driver.check_name(to).during(&operation)?;
         let registers = self.driver.lifetime() == Lifetime::Registered;
         if !registers && !self.driver.exists(from).during(&operation)? {
             // Files alone; a gateway without a service that runs is refused by the store.
             self.store.rename(from, to)?;
-            return Ok(());
+            return Ok(self.gateway_called(to));
         }
         if registers {
             self.driver.reach().during(&operation)?;
@@ -78,7 +78,8 @@ impl Supervisor {
                 "the profile is called `{to}` now; the next command on it removes the journal"
             ))
         });
-        Ok(forgotten?)
+        forgotten?;
+        Ok(target.new)
     }
 
     /// What the service was, and the lock on its port, held until the gateway is up again so that no other

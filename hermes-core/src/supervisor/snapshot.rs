@@ -1,7 +1,6 @@
 //! One look at all profiles and their services, for the checks of `doctor`.
 
 use super::Supervisor;
-use super::lifecycle::with_port;
 use crate::diagnostics::{Services, Snapshot};
 use crate::driver::DriverError;
 use crate::error_chain::in_one_line;
@@ -21,10 +20,7 @@ impl Supervisor {
     fn services_of(&self, gateways: &[Gateway]) -> Result<Services, DriverError> {
         self.driver.reach()?;
         let plan = self.plan_services()?;
-        let observed = self.driver.observe_many(gateways)?.into_iter().zip(gateways);
-        let status = |(status, gateway): (Result<_, _>, &Gateway)| {
-            (gateway.name().clone(), status.map(|status| with_port(status, gateway)))
-        };
-        Ok(Services { statuses: observed.map(status).collect(), plan })
+        let names = gateways.iter().map(|gateway| gateway.name().clone());
+        Ok(Services { statuses: names.zip(self.observe_many(gateways)?).collect(), plan })
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use hermes_core::archive::{Archive, ArchiveError, Format, LeftOut, Limits, Packed, Why};
 use hermes_core::process_lock;
 use hermes_core::store::{Profile, StoreError};
-use hermes_core::{ProfileName, ProfileRegistrar};
+use hermes_core::{Gateway, ProfileName, ProfileRegistrar};
 use hermes_core::{config, fsutil};
 
 use super::new;
@@ -158,7 +158,7 @@ pub(super) fn import(
     if let Some(taken) = imported.taken_port {
         output::message(format_args!("the archive's port {taken} belongs to another profile"));
     }
-    new::finish(app, &supervisor, &imported.profile, registered, start)
+    new::finish(app, &supervisor, &Gateway::new(imported.profile), registered, start)
 }
 
 /// Opens an archive. Other kinds of files are refused, because reading them could block for ever.

@@ -5,11 +5,10 @@ mod archive;
 mod new;
 
 use hermes::view::ProfileView;
-use hermes_core::config;
 use hermes_core::parallel;
 use hermes_core::store::StoreError;
 use hermes_core::supervisor::NewService;
-use hermes_core::{ProfileName, ServiceManager, Status};
+use hermes_core::{Gateway, ProfileName, Status};
 
 use crate::app::App;
 use crate::args::Profile as Command;
@@ -35,9 +34,10 @@ pub(crate) fn run(app: &App, command: Command) -> Result<u8, CliError> {
 fn create(app: &App, name: &ProfileName, port: Option<u16>, start: bool) -> Result<u8, CliError> {
     let supervisor = app.supervisor()?;
     let (profile, service) = supervisor.create_profile(name, port, start)?;
-    let port = app.store().port(&profile).ok().flatten().unwrap_or_default();
+    let gateway = Gateway::new(profile);
+    let port = gateway.port().ok().flatten().unwrap_or_default();
     output::message(format_args!("created profile `{name}`, port {port}"));
-    new::finish(app, &supervisor, &profile, service, start)
+    new::finish(app, &supervisor, &gateway, service, start)
 }
 
 fn delete(app: &App, name: &ProfileName, yes: bool, keep_logs: bool) -> Result<u8, CliError> {
@@ -67,10 +67,9 @@ fn delete(app: &App, name: &ProfileName, yes: bool, keep_logs: bool) -> Result<u
 
 fn rename(app: &App, from: &ProfileName, to: &ProfileName) -> Result<u8, CliError> {
     let supervisor = app.supervisor()?;
-    supervisor.rename(from, to)?;
+    let gateway = supervisor.rename(from, to)?;
     output::message(format_args!("renamed profile `{from}` to `{to}`"));
-    let profile = app.store().get(to)?;
-    let status = supervisor.status(to).ok();
+    let status = supervisor.observe(&gateway).ok();
     match &status {
         Some(status) if status.registered => {
             output::message(format_args!("its gateway is registered and {}", status.state));
@@ -81,7 +80,7 @@ fn rename(app: &App, from: &ProfileName, to: &ProfileName) -> Result<u8, CliErro
             }
         }
     }
-    let view = ProfileView::new(&profile, status.as_ref(), &app.profile()?);
+    let view = ProfileView::new(&gateway, status.as_ref(), &app.profile()?);
     if app.json {
         output::json(&view)?;
     }
@@ -91,15 +90,14 @@ fn rename(app: &App, from: &ProfileName, to: &ProfileName) -> Result<u8, CliErro
 fn list(app: &App) -> Result<u8, CliError> {
     let listing = app.store().list()?;
     let chosen = app.profile()?;
-    let names: Vec<_> = listing.profiles.iter().map(|profile| profile.name.clone()).collect();
-    let statuses = app.reachable().ok().and_then(|services| services.statuses(&names).ok());
+    let gateways: Vec<_> = listing.profiles.into_iter().map(Gateway::new).collect();
+    let statuses = app.reachable().ok().and_then(|services| services.observe_many(&gateways).ok());
     let statuses = statuses.unwrap_or_default().into_iter().map(Result::ok);
     let statuses = statuses.chain(std::iter::repeat_with(|| None));
-    let profiles = listing.profiles.iter().zip(statuses).collect();
-    let view = |(profile, status): (_, Option<Status>)| {
-        ProfileView::new(profile, status.as_ref(), &chosen)
-    };
-    let views: Vec<_> = parallel::compute(profiles, view);
+    let gateways = gateways.iter().zip(statuses).collect();
+    let views = parallel::compute(gateways, |(gateway, status): (_, Option<Status>)| {
+        ProfileView::new(gateway, status.as_ref(), &chosen)
+    });
     if app.json {
         output::json(&views)?;
     } else {
@@ -129,9 +127,9 @@ fn row(view: &ProfileView) -> Vec<String> {
 
 fn show(app: &App, name: Option<ProfileName>) -> Result<u8, CliError> {
     let chosen = app.profile()?;
-    let profile = app.store().get(&name.unwrap_or_else(|| chosen.clone()))?;
-    let status = app.reachable().ok().and_then(|supervisor| supervisor.status(&profile.name).ok());
-    let view = ProfileView::new(&profile, status.as_ref(), &chosen);
+    let gateway = Gateway::new(app.store().get(name.as_ref().unwrap_or(&chosen))?);
+    let status = app.reachable().ok().and_then(|services| services.observe(&gateway).ok());
+    let view = ProfileView::new(&gateway, status.as_ref(), &chosen);
     if app.json {
         output::json(&view)?;
         return Ok(exit::SUCCESS);
@@ -141,8 +139,8 @@ fn show(app: &App, name: Option<ProfileName>) -> Result<u8, CliError> {
     output::line(format_args!("port     {}", output::or_dash(view.port)))?;
     output::line(format_args!("intent   {}", output::or_dash(view.intent)))?;
     output::line(format_args!("state    {}", output::or_dash(view.state)))?;
-    if let Ok(loaded) = config::load(&profile.home.config()) {
-        let command = loaded.gateway.command.map(|command| command.join(" "));
+    if let Ok(loaded) = gateway.loaded() {
+        let command = loaded.gateway.command.as_ref().map(|command| command.join(" "));
         let command = command.unwrap_or_else(|| "the built-in gateway".to_owned());
         output::line(format_args!("runs     {command}"))?;
     }

@@ -1,9 +1,8 @@
 //! The last step of `profile create` and `profile import`: starts the gateway and prints the profile.
 
 use hermes::view::ProfileView;
-use hermes_core::store::Profile;
 use hermes_core::supervisor::NewService;
-use hermes_core::{ServiceManager, Supervisor};
+use hermes_core::{Gateway, ServiceManager, Supervisor};
 
 use crate::app::App;
 use crate::error::{CliError, exit};
@@ -13,11 +12,11 @@ use crate::output;
 pub(super) fn finish(
     app: &App,
     supervisor: &Supervisor,
-    profile: &Profile,
+    gateway: &Gateway,
     service: NewService,
     start: bool,
 ) -> Result<u8, CliError> {
-    let name = &profile.name;
+    let name = gateway.name();
     match service {
         NewService::Registered if start => {
             supervisor.start(name)?;
@@ -31,8 +30,8 @@ pub(super) fn finish(
         NewService::Next(next) => output::message(next),
     }
     if app.json {
-        let status = supervisor.status(name).ok();
-        output::json(&ProfileView::new(profile, status.as_ref(), &app.profile()?))?;
+        let status = supervisor.observe(gateway).ok();
+        output::json(&ProfileView::new(gateway, status.as_ref(), &app.profile()?))?;
     }
     Ok(exit::SUCCESS)
 }
