@@ -160,7 +160,7 @@ pub struct Unfit {
 /// The path as text, if quoting with `"` and doubling `%` and `$` is enough for it.
 fn plain(path: &Path) -> Result<&str, Unfit> {
     let unfit = |reason| Unfit { path: path.to_owned(), reason };
-    let text = path.to_str().ok_or_else(|| unfit("it is not UTF-8"))?;
+    let text = path.to_str().ok_or_else(|| unfit("it is not valid UTF-8"))?;
     if !text.starts_with('/') {
         return Err(unfit("it is not absolute"));
     }
