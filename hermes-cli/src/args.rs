@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hermes_core::ProfileName;
 
+use crate::reference;
+
 /// Supervises the gateways of many agent profiles: under s6 in a container, under systemd or
 /// launchd on a host.
 #[derive(Debug, Parser)]
-#[command(name = "hermes", version)]
+#[command(name = "hermes", version, after_long_help = reference::text())]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,

@@ -18,6 +18,7 @@ mod error;
 mod escape;
 mod output;
 mod privilege;
+mod reference;
 
 use std::process::ExitCode;
 

@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::test_env::is_root;
-use crate::{Outcome, TestEnv, hermes_program};
+use crate::programs::hermes_program;
+use crate::{Outcome, TestEnv, is_root};
 
 /// A finding, as printed for people.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,6 +12,7 @@ pub mod doctor;
 mod http;
 mod logger;
 pub mod model;
+mod programs;
 mod seeded_rng;
 mod snapshot;
 mod stream;
@@ -24,10 +25,11 @@ pub use command::{Hermes, Outcome, Running};
 pub use dashboard::{Dashboard, Events};
 pub use http::{Answer, request};
 pub use logger::Logger;
+pub use programs::{custom_backend_program, hermes_program};
 pub use seeded_rng::SeededRng;
 pub use snapshot::Snapshot;
 pub use stream::Stream;
-pub use test_env::{TestEnv, custom_backend_program, free_port, hermes_program, is_free, is_root};
+pub use test_env::{TestEnv, free_port, is_free};
 pub use tree::{Helper, Svscan, Up};
 
 use std::convert::Infallible;
@@ -79,6 +81,11 @@ pub fn answered<T>(timeout: Duration, mut look: impl FnMut() -> Option<T>) -> Op
 pub fn tell(text: std::fmt::Arguments<'_>) {
     // Unlike `eprintln!`, this is not captured.
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Whether root runs the tests. Only root can cause some faults.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 /// Skips a test that needs root if another user runs it, and prints a line to stderr:

@@ -27,7 +27,7 @@ impl Logger {
         let directory = env.home().join("logs/gateways").join(profile);
         env.make_directory(&env.home().join("logs"));
         env.make_directory(&env.home().join("logs/gateways"));
-        let mut command = env.command(crate::tree::program("s6-log"));
+        let mut command = env.command(crate::programs::program("s6-log"));
         command.args(["--", "T", &format!("n{keeps}"), "s4096"]).arg(&directory);
         let mut child = command.stdin(Stdio::piped()).spawn().expect("s6-log runs");
         let stdin = child.stdin.take();

@@ -4,11 +4,10 @@ use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, chown, symlink};
+use std::os::unix::fs::{chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use hermes_s6::protocol::events::Process;
@@ -17,7 +16,8 @@ use rustix::net;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{Hermes, eventually, kill, supervisors};
+use crate::programs::{hermes_program, program};
+use crate::{Hermes, eventually, is_root, kill, supervisors};
 
 /// The user that everything runs as if root runs the tests.
 const USER: u32 = 10_000;
@@ -172,7 +172,7 @@ impl TestEnv {
 
     /// A program of s6, as this environment's user.
     pub fn s6(&self, name: &str) -> Command {
-        let mut command = self.command(crate::tree::program(name));
+        let mut command = self.command(program(name));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
@@ -307,55 +307,6 @@ pub fn is_free(port: u16) -> bool {
     let socket = socket.expect("a socket");
     net::sockopt::set_socket_reuseaddr(&socket, true).expect("an option of every socket");
     net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).is_ok()
-}
-
-/// Whether root runs the tests. Some faults need root.
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// The `hermes` program of this build, at a path where every user can run it.
-pub fn hermes_program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| built(&["--bin", "hermes"], "hermes"))
-}
-
-/// Likewise the example `custom_backend`: a `hermes` with one more backend.
-pub fn custom_backend_program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| built(&["--example", "custom_backend"], "examples/custom_backend"))
-}
-
-/// Builds a program of the package `hermes-cli`, which cargo writes to `path` in the build directory, and
-/// returns where every user can run it.
-fn built(target: &[&str], path: &str) -> PathBuf {
-    let mut cargo = Command::new(env!("CARGO"));
-    let status = cargo.args(["build", "--quiet", "--package", "hermes-cli"]).args(target).status();
-    assert!(status.expect("cargo runs").success(), "`{path}` does not build");
-    let test = std::env::current_exe().expect("a test is a program");
-    let directory = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
-    let built = directory.join(path);
-    if is_root() { open_to_all(&built) } else { built }
-}
-
-/// A copy of a program outside the build directory, which other users may not be able to read. All tests of
-/// a build share one copy, in a directory that only root can write.
-fn open_to_all(built: &Path) -> PathBuf {
-    let metadata = fs::metadata(built).expect("it was just built");
-    let build = format!("{}-{}", metadata.ino(), metadata.mtime_nsec());
-    let directory = PathBuf::from("/var/cache/hermes-tests").join(build);
-    let copy = directory.join("hermes");
-    if !copy.exists() {
-        fs::create_dir_all(&directory).expect("root may create it");
-        // Written by another process, as in `write_program`.
-        let staged = tempfile::Builder::new().tempdir_in(&directory).expect("a directory");
-        let staged = staged.path().join("hermes");
-        let mut install = Command::new("install");
-        let status = install.args(["-m", "755"]).arg(built).arg(&staged).status();
-        assert!(status.is_ok_and(|status| status.success()), "`hermes` can't be copied");
-        fs::rename(&staged, &copy).expect("a rename");
-    }
-    copy
 }
 
 #[cfg(test)]

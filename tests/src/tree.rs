@@ -3,15 +3,14 @@
 #![expect(clippy::print_stderr, reason = "a failed test prints its logs")]
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use hermes_s6::S6Programs;
 use hermes_s6::ScanDir;
 use hermes_s6::protocol::events::Process;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::programs::{hermes_program, program};
 use crate::{TestEnv, eventually};
 
 /// A test environment whose scan directory has its own s6-svscan.
@@ -122,7 +121,7 @@ impl Up {
 
     /// `hermes up` in an existing environment, once it is up.
     pub fn start_in(env: TestEnv) -> Self {
-        let mut command = env.command(crate::test_env::hermes_program());
+        let mut command = env.command(hermes_program());
         command.arg("up");
         Self::launch(env, command).await_up()
     }
@@ -230,11 +229,4 @@ fn log(env: &TestEnv, name: &str) -> Stdio {
     let path = env.path().join(name);
     let file = fs::OpenOptions::new().create(true).append(true).open(path).expect("a log");
     file.into()
-}
-
-/// The path of a program of s6.
-pub(crate) fn program(name: &str) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let s6 = S6Programs::find("/".as_ref(), &path);
-    s6.expect("s6 is installed: `cargo xtask install`").program(name)
 }

@@ -303,6 +303,7 @@ fn a_full_disk_or_a_kill_leaves_no_half() {
         let script = format!("trap '' XFSZ; ulimit -f 128; exec hermes {line}");
         env.shell(&script).env_remove("HERMES_SCANDIR").fails_with(1)
     };
+    env.shell("hermes --version").ok();
     let home = names(env.path());
     for line in ["profile export coder", "profile import good.tgz --name two"] {
         let outcome = full(line);

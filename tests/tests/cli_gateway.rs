@@ -236,7 +236,7 @@ fn a_gateway_that_is_never_ready_times_out() {
     env.write_program(&env.slot("a").join("run"), "#!/bin/sh\nexec sleep 600\n");
     let outcome = env.hermes(["--timeout", "5", "gateway", "start", "a"]).fails_with(6);
     is_one_clear_error(&outcome);
-    let told = "error: failed to start the gateway of `a` within 5.0 s\n  it runs and has not said";
+    let told = "error: failed to start the gateway of `a` within 5.0 s\n  running, not ready\n";
     assert!(outcome.stderr.starts_with(told), "{outcome}");
     let status = env.hermes(["gateway", "status", "a", "--json"]).json();
     assert_eq!((&status["state"], &status["ready"]), (&json!("starting"), &json!(false)));

@@ -67,7 +67,7 @@ fn install_under_s6_prints_a_hint() {
         assert!(outcome.stderr.contains(&format!("`hermes gateway {other} NAME`")), "{outcome}");
     }
     let outcome = env.hermes(["--system", "gateway", "status", "coder"]).fails_with(2);
-    assert!(outcome.stderr.contains("the backend here is s6"), "{outcome}");
+    assert!(outcome.stderr.contains("but the backend is s6"), "{outcome}");
     let nothing = env.hermes(["gateway", "install", "coder"]).env_remove("HERMES_SCANDIR");
     nothing.fails_with(5);
 }

@@ -106,7 +106,7 @@ fn tree(root: &Path) -> Result<Vec<Finding>> {
         }
     }
     let dirs: Vec<_> = members.iter().map(|member| member.dir.as_str()).collect();
-    findings.extend(circles::check(&dirs, &sources, circles::KNOWN));
+    findings.extend(circles::check(&dirs, &sources));
     Ok(findings)
 }
 

@@ -13,36 +13,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Finding;
 use modules::{Edge, Modules};
 
-/// The remaining circles. An entry without a circle is a finding, so the list only shrinks.
-pub(super) const KNOWN: &[&[&str]] = &[&["tests/src/test_env.rs", "tests/src/tree.rs"]];
-
-/// Finds circles that are not `known`, and entries of `known` that are not circles any more. `files` has the Rust sources,
-/// `crates` their directories.
-pub(super) fn check(
-    crates: &[&str],
-    files: &BTreeMap<String, String>,
-    known: &[&[&str]],
-) -> Vec<Finding> {
-    let mut found = BTreeMap::new();
+/// Finds the circles. `files` has the Rust sources, `crates` their directories.
+pub(super) fn check(crates: &[&str], files: &BTreeMap<String, String>) -> Vec<Finding> {
+    let mut findings = Vec::new();
     for root in files.keys().filter(|path| is_root(crates, path)) {
         let edges = Modules::read(root, files).edges();
         for circle in circles(&edges) {
-            let what = describe(&circle, &edges);
-            found.insert(circle, what);
+            let first = circle.first().expect("a circle has files");
+            findings.push(Finding::new(first, None, describe(&circle, &edges)));
         }
-    }
-    let mut findings = Vec::new();
-    for (circle, what) in &found {
-        let files: Vec<_> = circle.iter().copied().collect();
-        if !known.contains(&&files[..]) {
-            findings.push(Finding::new(files[0], None, what));
-        }
-    }
-    for files in known.iter().filter(|files| !found.contains_key(&files.iter().copied().collect()))
-    {
-        let what =
-            format!("`{}` is not a circle any more: remove it from tidy's list", files.join(" "));
-        findings.push(Finding::new(files[0], None, what));
     }
     findings
 }
@@ -104,10 +83,10 @@ mod tests {
     use super::*;
 
     /// The findings in the crate `a`, whose files are given without `a/src/`.
-    fn found(files: &[(&str, &str)], known: &[&[&str]]) -> Vec<String> {
+    fn found(files: &[(&str, &str)]) -> Vec<String> {
         let file = |(path, text): &(&str, &str)| (format!("a/src/{path}"), (*text).to_owned());
         let files = files.iter().map(file).collect();
-        check(&["a"], &files, known).iter().map(ToString::to_string).collect()
+        check(&["a"], &files).iter().map(ToString::to_string).collect()
     }
 
     const B_AND_C: &str = "a/src/b.rs: a circle of 2 files:\n    \
@@ -122,7 +101,7 @@ mod tests {
             ("pub struct B; impl crate::c::C for B {}", "pub trait C { fn f(b: crate::b::B); }"),
         ] {
             let files = [("lib.rs", "mod b; pub mod c;"), ("b.rs", b), ("c.rs", c)];
-            assert_eq!(found(&files, &[]), [B_AND_C], "{b} {c}");
+            assert_eq!(found(&files), [B_AND_C], "{b} {c}");
         }
     }
 
@@ -139,7 +118,7 @@ mod tests {
         let expected = "a/src/b.rs: a circle of 3 files:\n    \
             a/src/b.rs names C of a/src/c/mod.rs\n    a/src/c/mod.rs names D of a/src/d.rs\n    \
             a/src/d.rs names B, b of a/src/b.rs";
-        assert_eq!(found(&files, &[]), [expected]);
+        assert_eq!(found(&files), [expected]);
     }
 
     #[test]
@@ -152,7 +131,7 @@ mod tests {
         ] {
             let files =
                 [("lib.rs", parent), ("b.rs", b), ("c.rs", "use crate::b::B; pub struct C;")];
-            let findings = found(&files, &[]);
+            let findings = found(&files);
             assert_eq!(findings.len(), 1, "{parent}");
             assert!(findings[0].starts_with("a/src/b.rs: a circle of 2 files:"), "{findings:?}");
         }
@@ -166,7 +145,7 @@ mod tests {
             ("b/c.rs", "use super::B; use crate::Root; pub fn f() { super::d::h() }"),
             ("b/d.rs", "use crate::b::B; pub fn h() {}"),
         ];
-        assert_eq!(found(&files, &[]), [""; 0]);
+        assert_eq!(found(&files), [""; 0]);
         // But a file outside of the module may not lead back into it.
         let e = ("e.rs", "use crate::b::B;");
         let files = [
@@ -175,7 +154,7 @@ mod tests {
             ("b/c.rs", "use crate::e; pub fn f() {}"),
             e,
         ];
-        assert!(found(&files, &[])[0].starts_with("a/src/b.rs: a circle of 3 files:"));
+        assert!(found(&files)[0].starts_with("a/src/b.rs: a circle of 3 files:"));
     }
 
     #[test]
@@ -192,18 +171,7 @@ mod tests {
             ("c/more.rs", "use crate::b::B;"),
             ("log.rs", "use crate::c::C;"),
         ];
-        assert_eq!(found(&files, &[]), [""; 0]);
-    }
-
-    #[test]
-    fn a_known_circle_is_none_to_report_until_it_is_gone() {
-        let known: &[&[&str]] = &[&["a/src/b.rs", "a/src/c.rs"]];
-        let c = ("c.rs", "use crate::b::B; pub struct C;");
-        let files = [("lib.rs", "mod b; mod c;"), ("b.rs", "pub struct B(crate::c::C);"), c];
-        assert_eq!(found(&files, known), [""; 0]);
-        let files = [("lib.rs", "mod b; mod c;"), ("b.rs", "pub struct B;"), c];
-        let expected = "a/src/b.rs: `a/src/b.rs a/src/c.rs` is not a circle any more: remove it from tidy's list";
-        assert_eq!(found(&files, known), [expected]);
+        assert_eq!(found(&files), [""; 0]);
     }
 
     #[test]

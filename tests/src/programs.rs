@@ -1,0 +1,62 @@
+//! The programs that tests run: those of this workspace, built now, and those of s6.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use hermes_s6::S6Programs;
+
+use crate::is_root;
+
+/// The path of a program of s6.
+pub(crate) fn program(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let s6 = S6Programs::find("/".as_ref(), &path);
+    s6.expect("s6 is installed: `cargo xtask install`").program(name)
+}
+
+/// The `hermes` program of this build, at a path where every user can run it.
+pub fn hermes_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| built(&["--bin", "hermes"], "hermes"))
+}
+
+/// Likewise the example `custom_backend`: a `hermes` with one more backend.
+pub fn custom_backend_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| built(&["--example", "custom_backend"], "examples/custom_backend"))
+}
+
+/// Builds a program of the package `hermes-cli`, which cargo writes to `path` in the build directory, and
+/// returns where every user can run it.
+fn built(target: &[&str], path: &str) -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    let status = cargo.args(["build", "--quiet", "--package", "hermes-cli"]).args(target).status();
+    assert!(status.expect("cargo runs").success(), "`{path}` does not build");
+    let test = std::env::current_exe().expect("a test is a program");
+    let directory = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+    let built = directory.join(path);
+    if is_root() { open_to_all(&built) } else { built }
+}
+
+/// A copy of a program outside the build directory, which other users may not be able to read. All tests of
+/// a build share one copy, in a directory that only root can write.
+fn open_to_all(built: &Path) -> PathBuf {
+    let metadata = fs::metadata(built).expect("it was just built");
+    let build = format!("{}-{}", metadata.ino(), metadata.mtime_nsec());
+    let directory = PathBuf::from("/var/cache/hermes-tests").join(build);
+    let copy = directory.join("hermes");
+    if !copy.exists() {
+        fs::create_dir_all(&directory).expect("root may create it");
+        // Written by another process, as in `write_program`.
+        let staged = tempfile::Builder::new().tempdir_in(&directory).expect("a directory");
+        let staged = staged.path().join("hermes");
+        let mut install = Command::new("install");
+        let status = install.args(["-m", "755"]).arg(built).arg(&staged).status();
+        assert!(status.is_ok_and(|status| status.success()), "`hermes` can't be copied");
+        fs::rename(&staged, &copy).expect("a rename");
+    }
+    copy
+}
