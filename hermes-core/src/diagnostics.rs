@@ -1,6 +1,6 @@
-//! What `doctor` finds, whoever finds it: checks, what is wrong, and what repairs it.
+//! The findings of `doctor` and their remedies, for all backends.
 //!
-//! A [`Check`] looks at one thing. The checks that are the same under every backend are in
+//! The checks that are the same under every backend are in
 //! [`doctor`](crate::doctor), a backend's own in its [`Driver::examine`](crate::Driver::examine); both
 //! decide on one [`Snapshot`] of the home.
 
@@ -22,13 +22,13 @@ pub use snapshot::{Services, Snapshot};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// It is as it should be.
+    /// Nothing is wrong.
     Ok,
-    /// It is worth knowing, and nothing is wrong.
+    /// Information.
     Info,
     /// It could not be checked.
     Unknown,
-    /// It works, but not for long, or not as intended.
+    /// It works now, but may fail, or does not work as intended.
     Warning,
     /// It does not work.
     Error,
@@ -47,32 +47,32 @@ impl Severity {
     }
 }
 
-/// Something that is wrong, and what repairs it.
+/// A problem and its remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The name of the check that found it.
     pub check: &'static str,
     /// [`Severity::Error`] or [`Severity::Warning`].
     pub severity: Severity,
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What repairs it.
+    /// The remedy.
     pub remedy: Remedy,
 }
 
-/// What repairs a finding.
+/// The remedy for a finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Remedy {
-    /// A command, to be run as it stands.
+    /// A command.
     Run(String),
     /// A command that needs root.
     Root(String),
-    /// What a person has to do.
+    /// A task for a person.
     Do(String),
 }
 
-/// As an object: `how` is `run`, `root` or `do`, and `what` the command or the words.
+/// As an object: `how` is `run`, `root` or `do`, and `what` is the command or the task.
 impl Serialize for Remedy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (how, what) = match self {
@@ -93,16 +93,16 @@ impl std::fmt::Display for Remedy {
     }
 }
 
-/// What a backend found: its own checks, and what it alone knows of those that are the same everywhere.
+/// The results of a backend: its own checks, and its facts for the shared checks.
 #[derive(Debug, Default)]
 pub struct Examination {
-    /// What the backend itself needs on this machine.
+    /// The checks of the backend itself.
     pub backend: Vec<Check>,
-    /// The services that it has for the gateways.
+    /// The checks of its services.
     pub services: Vec<Check>,
     /// PATH as the services get it; `None` if it can't be read.
     pub path: Option<OsString>,
-    /// Where the backend writes besides the home.
+    /// The directory outside of the home in which the backend writes.
     pub directory: Option<ServiceDirectory>,
     /// How many services there may be and how many there are, as the backend counts; null if there is no
     /// limit or it can't be read.
@@ -117,7 +117,7 @@ impl Examination {
     }
 }
 
-/// A directory outside of the home that a backend keeps its services in.
+/// A directory outside of the home with a backend's services.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceDirectory {
     /// The directory.

@@ -3,15 +3,15 @@
 //! | file | its checks |
 //! |---|---|
 //! | `home` | the root home, its profiles, `.env`, the chosen profile, the boot log |
-//! | `ownership` | whose the files of the homes are |
+//! | `ownership` | the owners of the homes' files |
 //! | `config` | `config.yaml`, the gateway's program, the recorded intent |
-//! | `ports`, `port_holders` | ports that are missing or named twice; who listens on them |
+//! | `ports`, `port_holders` | ports that are missing or used twice; the processes that listen on them |
 //! | `disks` | free space and inodes |
-//! | `gateways` | orphans, parked and crashing gateways, those that are not as the operator wants them |
-//! | `leftovers` | what interrupted commands and dead gateways left |
-//! | `repair` | no check: what `doctor --fix` does |
+//! | `gateways` | orphans, parked and crashing gateways, gateways whose state differs from the intent |
+//! | `leftovers` | leftovers of interrupted commands and dead gateways |
+//! | `repair` | the repairs of `doctor --fix` |
 //!
-//! What a check decides on is looked at once, in the [`Snapshot`].
+//! The checks share one [`Snapshot`].
 
 mod config;
 mod disks;
@@ -29,8 +29,8 @@ use crate::supervisor::Supervisor;
 
 pub use repair::{Repaired, repair};
 
-/// All checks, those that the backend has made included: first what the backend needs, then the home, then
-/// the services and the gateways. Changes nothing.
+/// All checks, including those that the backend has made: first the backend, then the home, then the services
+/// and the gateways. Changes nothing.
 pub fn checks(
     supervisor: &Supervisor,
     snapshot: &Snapshot,

@@ -1,10 +1,10 @@
-//! What a backend must be able to do, for one gateway and for many: the trait [`Driver`].
+//! The trait [`Driver`]: the primitives of a backend, for one gateway and for many.
 //!
-//! A backend is a driver of primitives. The sequences over them (lock, settle what was interrupted, claim
+//! A backend is a driver of primitives. The sequences over them (lock, settle an interrupted rename, claim
 //! the port, record the intent, act, observe) are written once, in [`Supervisor`](crate::Supervisor), and
 //! are the same under every backend.
 //!
-//! `hermes-cli/examples/custom_backend.rs` is a backend in one file, to read beside this one and to begin from.
+//! `hermes-cli/examples/custom_backend.rs` is a complete backend in one file.
 
 mod environment;
 mod error;
@@ -38,11 +38,11 @@ pub use none::NoDriver;
 pub use crate::error_class::Class;
 pub use crate::manager::During;
 
-/// How long a service lives, and with it which commands make it.
+/// How long a service exists, and which command creates it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
     /// Services are registered while the machine runs and gone after its restart, when
-    /// [`Supervisor::boot`](crate::Supervisor::boot) makes them anew: `gateway register`.
+    /// [`Supervisor::boot`](crate::Supervisor::boot) creates them again: `gateway register`.
     Registered,
     /// Services are installed for this and every later start of the machine: `gateway install`.
     Installed,
@@ -67,9 +67,9 @@ pub struct CreateOptions {
 ///
 /// The methods without a provided implementation are enough for a backend of [`Lifetime::Installed`]; one of
 /// [`Lifetime::Registered`] implements [`survey`](Self::survey), too, so that `hermes boot` finds its services.
-/// What drivers have in common is in [`startup`] (waiting for a gateway, ending its processes, the words of
-/// errors), [`restart`](crate::restart) (when a gateway is parked), [`process_lock`](crate::process_lock) (who
-/// runs) and [`wait`](crate::wait). The conformance suite, `tests/src/suite.rs`, tests the result through the
+/// Drivers share [`startup`] (waiting for a gateway, ending its processes, messages), [`restart`](crate::restart)
+/// (when to park a gateway), [`process_lock`](crate::process_lock) (the gateway's process) and
+/// [`wait`](crate::wait). The conformance suite, `tests/src/suite.rs`, tests the result through the
 /// program.
 ///
 /// # Obligations
@@ -86,10 +86,9 @@ pub struct CreateOptions {
 ///   does not complete or replace.
 /// - **Intent and port.** A driver neither reads nor writes the intent in order to decide, and passes no
 ///   port on: the gateway reads both in its own home.
-/// - **Errors** carry the cause and a hint. What was to be done is added by the caller.
+/// - **Errors** carry the cause and a hint. The caller adds the operation.
 ///
-/// Primitives for many gateways have provided implementations that take one after the other, or some at a
-/// time; a backend overrides those that it can do better.
+/// Primitives for many gateways have provided implementations, which a backend overrides if it can do better.
 pub trait Driver: fmt::Debug + Send + Sync {
     /// Whether the backend is in charge of a machine with these facts. Pure: it looks at nothing else.
     fn detect(facts: &Facts) -> bool
@@ -102,10 +101,10 @@ pub trait Driver: fmt::Debug + Send + Sync {
     where
         Self: Sized;
 
-    /// What the backend is called.
+    /// The name of the backend.
     fn kind(&self) -> Kind;
 
-    /// How long its services live.
+    /// How long its services exist.
     fn lifetime(&self) -> Lifetime;
 
     /// Fails if the supervisor does not answer. Changes nothing, does not wait.
@@ -113,14 +112,14 @@ pub trait Driver: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Refuses a name that the backend can't carry, before a profile is made that could have no service.
+    /// Refuses a name that can't have a service, before its profile is created.
     /// Changes nothing, does not wait.
     fn check_name(&self, _profile: &ProfileName) -> Result<(), DriverError> {
         Ok(())
     }
 
-    /// Refuses a change to the profile's service that this process may not make, or not here: the
-    /// supervisor is another home's, or another user's. `command` is the command line that does it
+    /// Refuses a change to the profile's service that this process may not make: the supervisor runs another
+    /// home's gateways, or belongs to another user. `command` is the command line that does it
     /// (`gateway start coder`), for the hint. Changes nothing, does not wait; no lock is held yet.
     fn check(&self, _profile: &ProfileName, _command: &str) -> Result<(), DriverError> {
         Ok(())
@@ -134,8 +133,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Creates the gateway's service, or brings one that exists up to date with its profile; one that can't
     /// be changed while its gateway runs may stay as it is, with `current` unset in [`survey`](Self::survey).
-    /// Idempotent. Blocks until the supervisor has it. On failure nothing is left of what was not there
-    /// before.
+    /// Idempotent. Blocks until the supervisor has it. A failure leaves no new service behind.
     fn create(&self, gateway: &Gateway, options: &CreateOptions) -> Result<(), DriverError>;
 
     /// Stops the gateway, removes its service and blocks until no process of either is left. Idempotent:
@@ -144,11 +142,11 @@ pub trait Driver: fmt::Debug + Send + Sync {
 
     /// Brings the gateway up, whose service exists, and blocks until it is ready, or has stayed up for a
     /// second if it never reports readiness. A gateway that is parked or waits after a death is started
-    /// at once. A death on the way is an error at once, though the supervisor goes on trying. Idempotent.
+    /// at once. A death on the way is an error at once, although the supervisor tries again. Idempotent.
     fn up(&self, gateway: &Gateway) -> Result<(), DriverError>;
 
-    /// Asks for the gateway to come up and does not wait for it, where [`create`](Self::create) does not:
-    /// see [`CreateOptions::up`].
+    /// Requests that the gateway comes up, without waiting, if [`create`](Self::create) does not do so: see
+    /// [`CreateOptions::up`].
     fn request_up(&self, _gateway: &Gateway) -> Result<(), DriverError> {
         Ok(())
     }
@@ -162,7 +160,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// `unsupervised`.
     fn observe(&self, gateway: &Gateway) -> Result<Status, DriverError>;
 
-    /// The status of many gateways, in their order. The outer error is about none of them in particular.
+    /// The status of many gateways, in their order. The outer error concerns all of them.
     fn observe_many(
         &self,
         gateways: &[Gateway],
@@ -170,24 +168,24 @@ pub trait Driver: fmt::Debug + Send + Sync {
         Ok(parallel::compute(gateways.iter().collect(), |gateway| self.observe(gateway)))
     }
 
-    /// Which of `gateways` have a process now. What can't be observed has none. Does not wait.
+    /// Which of `gateways` have a process now. One that can't be observed counts as without. Does not wait.
     fn running(&self, gateways: &[Gateway]) -> Result<Vec<ProfileName>, DriverError> {
         let statuses = self.observe_many(gateways)?.into_iter().flatten();
         Ok(statuses.filter(|status| status.pid.is_some()).map(|status| status.profile).collect())
     }
 
-    /// When the gateway died in the last hour without having been asked to, oldest first, as far as the
+    /// The times at which the gateway died in the last hour without a request, oldest first, as far as the
     /// backend keeps the times. Changes nothing, does not wait.
     fn recent_deaths(&self, _gateway: &Gateway) -> Result<Vec<Timestamp>, DriverError> {
         Ok(Vec::new())
     }
 
-    /// The gateways' logs, if the backend keeps them. `None` where they are files in the root home.
+    /// The gateways' logs, if the backend keeps them. `None` if they are files in the root home.
     fn logs(&self) -> Option<&dyn Logs> {
         None
     }
 
-    /// Watches the gateways of `store`, where the backend can be watched.
+    /// Watches the gateways of `store`, if the backend supports it.
     fn changes(&self, _store: &Store) -> io::Result<Option<Box<dyn Changes>>> {
         Ok(None)
     }
@@ -207,37 +205,36 @@ pub trait Driver: fmt::Debug + Send + Sync {
         Examination::default()
     }
 
-    /// The services that there are, and what interrupted commands left beside them: what
-    /// [`Supervisor::boot`](crate::Supervisor::boot) decides on. Changes nothing, does not wait. A
-    /// backend whose services are installed brings up what is wanted by itself, and refuses.
+    /// All services, and the leftovers of interrupted commands, for the plan of
+    /// [`Supervisor::boot`](crate::Supervisor::boot). Changes nothing, does not wait. A backend that installs
+    /// its services brings up wanted gateways without a boot, and refuses.
     fn survey(&self) -> Result<Survey, DriverError> {
         let kind = self.kind();
         Err(DriverError::unreachable(format!("{kind} brings up by itself what is wanted"))
             .with_hint("`hermes gateway status --all` shows what it did"))
     }
 
-    /// Removes what an interrupted command left at `path`, one of a [`Survey`]'s leftovers, unless a
-    /// command works on it. Blocks until no process of it is left. Idempotent.
+    /// Removes a leftover of a [`Survey`] unless a command is using it. Blocks until no process of it is left. Idempotent.
     fn clear(&self, _path: &Path) -> Result<(), DriverError> {
         Ok(())
     }
 
-    /// Whether nothing runs in the leftover at `path` and no command works on it. Does not wait.
+    /// Whether no process runs in the leftover at `path` and no command is using it. Does not wait.
     fn is_abandoned(&self, _path: &Path) -> bool {
         true
     }
 
-    /// Whether this process has begun to end the tree, so that nothing new is started.
+    /// Whether this process is shutting down the tree, and starts nothing new.
     fn is_shutting_down(&self) -> bool {
         false
     }
 
-    /// Records what a boot did, which took `elapsed`, where the backend keeps such a record.
+    /// Records the outcomes of a boot, which took `elapsed`, if the backend keeps a boot log.
     fn record_boot(&self, _outcomes: &[Outcome], _elapsed: Duration) -> io::Result<()> {
         Ok(())
     }
 
-    /// How long the first boot of the tree took, where the backend keeps such a record.
+    /// How long the first boot of the tree took, if the backend keeps a boot log.
     fn boot_duration(&self) -> Result<Option<Duration>, DriverError> {
         Ok(None)
     }

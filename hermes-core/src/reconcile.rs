@@ -15,153 +15,153 @@ use crate::name::ProfileName;
 
 pub use plan::plan;
 
-/// What is known of one profile.
+/// A profile, as far as reconciliation needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfileFact {
     /// Its name.
     pub name: ProfileName,
-    /// What the operator wants, or why that is unknown.
+    /// The operator's intent, or the reason why it can't be read.
     pub intent: Result<Intent, String>,
-    /// The port its gateway listens on, if it names one. It matters where a gateway is to be started.
+    /// The port that its configuration names. Needed only if a gateway is to be started.
     pub port: Option<u16>,
-    /// Whether files of a gateway that is no more lie about.
+    /// Whether files of a gateway that no longer exists are left in its home.
     pub stale_files: bool,
 }
 
-/// What a backend knows of its services: [`Driver::survey`](crate::Driver::survey).
+/// All services of a backend: [`Driver::survey`](crate::Driver::survey).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Survey {
     /// The services that can be read.
     pub services: Vec<ServiceFact>,
     /// Services that can't be read, each with the reason.
     pub unreadable: Vec<(ProfileName, String)>,
-    /// What interrupted commands left beside the services.
+    /// Leftovers of interrupted commands beside the services.
     pub leftovers: Vec<PathBuf>,
 }
 
-/// What is known of one service.
+/// A service, as far as reconciliation needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceFact {
-    /// Whose it is.
+    /// Its profile.
     pub profile: ProfileName,
-    /// Whether every supervisor runs that the service needs. A service without is removed and created anew.
+    /// Whether all its supervisors run. If not, the service is removed and created again.
     pub supervised: bool,
-    /// Whether the service is wanted up, also by the next supervisor.
+    /// Whether its supervisor, and the next one, keep it up.
     pub wanted: Wanted,
     /// Whether a gateway process runs.
     pub running: bool,
     /// Whether it is parked.
     pub parked: bool,
-    /// Whether its scripts are those of this version.
+    /// Whether this version wrote its scripts.
     pub current: bool,
 }
 
-/// Why a slot is removed that no profile wants.
+/// The reason for removing a service without a profile.
 pub(crate) const PROFILE_GONE: &str = "its profile is gone";
 
-/// What a slot says of whether its service is wanted up. Its record and its `down` file may differ:
-/// after a plain `s6-svc -d`, or while a new supervisor has not written its first record yet.
+/// Whether the supervisor keeps a service up. For s6, its status record and its `down` file may differ:
+/// after a plain `s6-svc -d`, or until a new supervisor has written its first record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// Both say up.
+    /// Now and after a restart of the supervisor.
     Up,
-    /// Both say down.
+    /// Neither now nor after a restart of the supervisor.
     Down,
-    /// They differ.
+    /// Now and after a restart of the supervisor differ.
     Unclear,
 }
 
-/// Everything that boot decides on.
+/// The facts from which boot makes its plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The profiles, `default` first, then by name.
     pub profiles: Vec<ProfileFact>,
-    /// Directories that look like profiles and can't be one, each with the reason.
+    /// Directories that look like profiles but are not, each with the reason.
     pub skipped: Vec<(PathBuf, String)>,
-    /// The slots.
+    /// The services.
     pub services: Vec<ServiceFact>,
-    /// Slots that can't be read, each with the reason.
+    /// Services that can't be read, each with the reason.
     pub unreadable: Vec<(ProfileName, String)>,
-    /// What interrupted commands left in the scan directory.
+    /// Leftovers of interrupted commands.
     pub leftovers: Vec<PathBuf>,
 }
 
-/// One thing to do (or to say), in the order of the plan.
+/// A step of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Action {
-    /// Finish a rename that a crash interrupted after the home was moved.
+    /// Complete a rename that a crash interrupted after the home was moved.
     FinishRename {
         /// Its new name.
         profile: ProfileName,
-        /// Its old name, and anything worth saying.
+        /// Its old name, and notes.
         detail: String,
     },
-    /// Forget a rename that a crash interrupted before anything was moved.
+    /// Undo a rename that a crash interrupted before the home was moved.
     UndoRename {
-        /// Its name, which stays.
+        /// Its name, which does not change.
         profile: ProfileName,
-        /// What it was to be called.
+        /// The new name that it did not get.
         detail: String,
     },
-    /// Remove what an interrupted command left.
+    /// Remove a leftover of an interrupted command.
     Clear {
         /// The directory.
         path: PathBuf,
     },
-    /// Take a slot away.
+    /// Remove a service.
     Remove {
-        /// Whose.
+        /// The profile.
         profile: ProfileName,
-        /// Why.
+        /// The reason.
         detail: &'static str,
     },
-    /// Delete the files of a gateway that is no more.
+    /// Delete the files of a gateway that no longer exists.
     Sweep {
-        /// Whose.
+        /// The profile.
         profile: ProfileName,
     },
-    /// Make a slot, with its gateway down.
+    /// Create a service, with its gateway down.
     Register {
-        /// Whose.
+        /// The profile.
         profile: ProfileName,
-        /// Anything worth saying of it.
+        /// Notes.
         detail: String,
     },
-    /// Start a gateway, making its slot if need be.
+    /// Start a gateway, and create its service if it has none.
     Start {
-        /// Whose.
+        /// The profile.
         profile: ProfileName,
     },
-    /// Stop a gateway that is not wanted.
+    /// Stop a gateway whose intent is not `running`.
     Stop {
-        /// Whose.
+        /// The profile.
         profile: ProfileName,
     },
-    /// Leave a slot as it is.
+    /// Leave a service unchanged.
     Keep {
-        /// Whose.
+        /// The profile.
         profile: ProfileName,
-        /// Anything worth saying of it.
+        /// Notes.
         detail: String,
     },
-    /// Pass over what is no profile, or a profile that can't be read.
+    /// Skip a directory that is not a profile, or a profile that can't be read.
     Skip {
         /// A profile's name, or a directory.
         what: String,
-        /// Why.
+        /// The reason.
         detail: String,
     },
 }
 
 impl Action {
-    /// Whether it is more than a remark.
+    /// Whether it changes anything.
     pub fn changes_something(&self) -> bool {
         !matches!(self, Self::Keep { .. } | Self::Skip { .. })
     }
 
-    /// Whose action it is; `None` for one that is about no profile.
+    /// Its profile, if it has one.
     pub fn profile(&self) -> Option<&ProfileName> {
         match self {
             Self::FinishRename { profile, .. }
@@ -176,7 +176,7 @@ impl Action {
         }
     }
 
-    /// What it does, as the end of "failed to …".
+    /// The action, as the end of "failed to …".
     pub fn operation(&self) -> String {
         match self {
             Self::FinishRename { profile, .. } => format!("complete the rename to `{profile}`"),
@@ -192,7 +192,7 @@ impl Action {
         }
     }
 
-    /// Its verb and its detail in a record of what was done.
+    /// Its verb and its detail in the boot log.
     pub fn record(&self) -> (&'static str, String) {
         match self {
             Self::FinishRename { detail, .. } => ("rename-finished", detail.clone()),
@@ -209,14 +209,14 @@ impl Action {
     }
 }
 
-/// What became of one action.
+/// The outcome of an action.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     /// The action.
     #[serde(flatten)]
     pub action: Action,
-    /// The intent beforehand, where it could be read.
+    /// The intent before the action, if it could be read.
     pub prior: Option<Intent>,
-    /// Why it failed; `None` if it didn't.
+    /// The error; `None` on success.
     pub error: Option<String>,
 }

@@ -19,13 +19,13 @@ pub const WINDOW: Duration = Duration::from_secs(600);
 /// it is started again. `fault` is the gateway's own message, if there is one.
 pub fn reason_to_park(exit: Exit, recent: usize, fault: Option<String>) -> Option<String> {
     match exit {
-        Exit::Code(EXIT_CONFIG) => Some(hopeless(fault)),
+        Exit::Code(EXIT_CONFIG) => Some(invalid_configuration(fault)),
         _ => (recent >= DEATHS).then(|| crash_loop(recent, WINDOW, exit, fault)),
     }
 }
 
 /// The reason for parking a gateway that exited with [`EXIT_CONFIG`]: its own message, if there is one.
-pub fn hopeless(fault: Option<String>) -> String {
+pub fn invalid_configuration(fault: Option<String>) -> String {
     fault.unwrap_or_else(|| {
         format!("its configuration is wrong (exit {EXIT_CONFIG}); its log has the reason")
     })

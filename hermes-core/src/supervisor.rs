@@ -10,9 +10,8 @@
 //! | `interrupted` | complete or undo renames that a crash interrupted |
 //! | `snapshot` | one look at all profiles and their services |
 //!
-//! A sequence that changes something takes these steps, as far as it needs them: refuse what may not be
-//! done here, complete what was interrupted, lock the profile, claim its port, record the intent, act,
-//! observe.
+//! A sequence that changes something takes the steps that it needs, in this order: check that the change is
+//! allowed here, settle an interrupted rename, lock the profile, claim its port, record the intent, act, observe.
 
 mod boot;
 mod interrupted;
@@ -57,20 +56,19 @@ impl Supervisor {
         &self.store
     }
 
-    /// The gateway of `name`, which exists.
+    /// The gateway of an existing profile.
     fn gateway(&self, name: &ProfileName) -> Result<Gateway, StoreError> {
         Ok(Gateway::new(self.store.get(name)?))
     }
 
-    /// The gateway of `name`, whether such a profile exists or not.
+    /// The gateway of a profile that may not exist.
     fn gateway_called(&self, name: &ProfileName) -> Gateway {
         Gateway::new(Profile { name: name.clone(), home: self.store.root().profile(name) })
     }
 
-    /// The first steps of a change to the gateway of `name`: the profile exists, this process may change
-    /// its service, what was interrupted is settled, and the profile is locked until the lock is dropped.
-    /// `command` is the command line that does it. No lock file is created for a profile that does not
-    /// exist, nor a home for it.
+    /// The first steps of a change to a gateway: checks that the profile exists and that this process may change
+    /// its service, settles an interrupted rename, and locks the profile until the returned lock is dropped.
+    /// `command` is the command line, for the hint of a refusal. Creates no lock file for an absent profile.
     fn begin(&self, name: &ProfileName, command: &str) -> Result<(Gateway, Lock), DriverError> {
         self.store.get(name)?;
         self.driver.check(name, command)?;
@@ -80,10 +78,9 @@ impl Supervisor {
         Ok((self.gateway(name)?, lock))
     }
 
-    /// Refuses a port that belongs to another profile's running gateway. The lock on the port is held
-    /// until this gateway was observed: of two that start at the same time the second sees the first.
-    /// Blocks while another gateway is about to listen on the port. A profile that names no port claims
-    /// none.
+    /// Locks the port of a gateway, and refuses it if another profile's gateway that runs has it. The caller holds
+    /// the lock until it has observed its gateway, so that of two gateways that start at the same time the second
+    /// sees the first. Blocks while another gateway with this port starts. `None` for a profile without a port.
     fn claim_port(&self, gateway: &Gateway) -> Result<Option<Lock>, DriverError> {
         let Some(port) = gateway.port().ok().flatten() else { return Ok(None) };
         let lock = Lock::acquire(&self.store.root().port_lock(port), self.store.timeout())?;

@@ -1,4 +1,4 @@
-//! Everything that `hermes doctor` checks on this machine, and what `--fix` repairs.
+//! All checks of `hermes doctor` on this machine, and the repairs of `--fix`.
 //!
 //! ```no_run
 //! use hermes::core::diagnostics::Severity;
@@ -27,12 +27,12 @@ use serde_json::Value;
 use crate::Hermes;
 use crate::error::Error;
 
-/// What was checked, and what is wrong.
+/// The checks and their findings.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// The backend in charge.
     pub backend: Kind,
-    /// What detection looked at.
+    /// The facts that detection used.
     pub facts: Facts,
     /// The root home.
     pub home: String,
@@ -45,11 +45,11 @@ pub struct Report {
     pub profiles: usize,
     /// How many services there are.
     pub slots: usize,
-    /// What was repaired first.
+    /// The repairs, made before the checks.
     pub repaired: Vec<Repaired>,
     /// All checks.
     pub checks: Vec<Check>,
-    /// What they found.
+    /// Their findings.
     pub findings: Vec<Finding>,
 }
 
@@ -98,8 +98,8 @@ impl Hermes {
         }
     }
 
-    /// Repairs what can be repaired without stopping a gateway that runs
-    /// ([`repair`](doctor::repair)), then makes all checks. A second time it changes nothing. Blocks until
+    /// Makes the repairs that stop no running gateway ([`repair`](doctor::repair)), then all checks. A second
+    /// call changes nothing. Blocks until
     /// each gateway that it starts was observed to come up or fail.
     pub fn repair(&self) -> Report {
         let supervisor = match self.supervisor() {
@@ -110,9 +110,9 @@ impl Hermes {
         Report { repaired, ..self.doctor() }
     }
 
-    /// What the backend lacks on this machine, if its services are installed: something that commands work
-    /// without, and gateways do not. Changes nothing.
-    pub fn shortcomings(&self, supervisor: &Supervisor) -> Vec<Finding> {
+    /// The findings about the backend itself, if it installs services: commands work in spite of them, gateways
+    /// do not. Changes nothing.
+    pub fn backend_findings(&self, supervisor: &Supervisor) -> Vec<Finding> {
         if !supervisor.supports_installation() {
             return Vec::new();
         }
@@ -121,7 +121,7 @@ impl Hermes {
         checks.iter().flat_map(|check| check.findings().to_vec()).collect()
     }
 
-    /// The backend in charge; where none can be used, one without services, and why.
+    /// The backend in charge; if none can be used, one without services, and the reason.
     fn supervisor_or_none(&self) -> (Supervisor, Option<Error>) {
         match self.connect() {
             Ok(supervisor) => (supervisor, None),

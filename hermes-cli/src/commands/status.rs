@@ -58,7 +58,7 @@ pub(crate) fn status(app: &App, selector: ProfileSelector) -> Result<u8, CliErro
         Some(view) if single => describe(view)?,
         _ => print(app, &views)?,
     }
-    warn_of_shortcomings(app, &services);
+    warn_of_findings(app, &services);
     if let Some(code) = failed {
         return Ok(code);
     }
@@ -70,8 +70,8 @@ pub(crate) fn status(app: &App, selector: ProfileSelector) -> Result<u8, CliErro
 }
 
 /// Warns of what the backend lacks on this machine, with what repairs it.
-pub(super) fn warn_of_shortcomings(app: &App, services: &Supervisor) {
-    for Finding { problem, remedy, .. } in app.hermes.shortcomings(services) {
+pub(super) fn warn_of_findings(app: &App, services: &Supervisor) {
+    for Finding { problem, remedy, .. } in app.hermes.backend_findings(services) {
         output::warning(problem);
         output::message(format_args!("  fix: {remedy}"));
     }

@@ -1,15 +1,15 @@
-//! One check: its name, its result, what was seen, and what is wrong.
+//! A check: its name, its result, its evidence and its findings.
 
 use serde::Serialize;
 
 use super::{Finding, Remedy, Severity};
 
-/// One thing that was checked, or could not be.
+/// A check, made or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
     #[serde(rename = "check")]
     name: &'static str,
-    /// Whether nothing is wrong; `None` if that could not be seen.
+    /// Whether nothing is wrong; `None` if that is unknown.
     ok: Option<bool>,
     result: Severity,
     evidence: String,
@@ -24,34 +24,34 @@ impl Check {
         Self { name, ok: Some(true), result, evidence, findings: Vec::new() }
     }
 
-    /// A check that can't be made, and why.
+    /// A check that can't be made, for this reason.
     pub fn unknown(name: &'static str, why: impl Into<String>) -> Self {
         let mut unknown = Self::new(name);
         unknown.partial(why);
         unknown
     }
 
-    /// What it is called.
+    /// Its name.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The worst that it found.
+    /// Its highest severity.
     pub fn result(&self) -> Severity {
         self.result
     }
 
-    /// What was seen.
+    /// The evidence.
     pub fn evidence(&self) -> &str {
         &self.evidence
     }
 
-    /// What is wrong.
+    /// The findings.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// The same with what was seen, ahead of what could not be.
+    /// Adds evidence, before the parts that could not be checked.
     #[must_use]
     pub fn with_evidence(mut self, evidence: impl Into<String>) -> Self {
         self.evidence = match self.evidence.is_empty() {
@@ -61,14 +61,14 @@ impl Check {
         self
     }
 
-    /// The same as information: there is nothing to judge.
+    /// Makes it information without a result.
     #[must_use]
     pub fn as_info(mut self) -> Self {
         self.judge(Severity::Info);
         self
     }
 
-    /// Some of it could not be checked.
+    /// Records that a part could not be checked.
     pub fn partial(&mut self, why: impl Into<String>) {
         let why = format!("not checked: {}", why.into());
         self.evidence = match self.evidence.is_empty() {
@@ -78,17 +78,17 @@ impl Check {
         self.judge(Severity::Unknown);
     }
 
-    /// Adds what does not work.
+    /// Adds a finding of [`Severity::Error`].
     pub fn error(&mut self, problem: impl Into<String>, remedy: Remedy) {
         self.find(Severity::Error, problem, remedy);
     }
 
-    /// Adds what works, but not for long, or not as intended.
+    /// Adds a finding of [`Severity::Warning`].
     pub fn warning(&mut self, problem: impl Into<String>, remedy: Remedy) {
         self.find(Severity::Warning, problem, remedy);
     }
 
-    /// Adds what is wrong.
+    /// Adds a finding.
     pub fn find(&mut self, severity: Severity, problem: impl Into<String>, remedy: Remedy) {
         self.judge(severity);
         self.findings.push(Finding { check: self.name, severity, problem: problem.into(), remedy });

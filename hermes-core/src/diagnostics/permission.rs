@@ -1,4 +1,4 @@
-//! Whose files are, whose they should be, and the commands that give them back.
+//! The owners that files have and should have, and the commands that repair them.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -24,7 +24,7 @@ pub fn owner(root: &RootHome) -> Option<(u32, u32)> {
     Some((metadata.uid(), metadata.gid()))
 }
 
-/// What gives `paths` to the owner of the home's files.
+/// The remedy that gives `paths` to the owner of the home's files.
 pub fn chown(root: &RootHome, paths: &[&Path]) -> Remedy {
     let Some((uid, gid)) = owner(root) else {
         return Remedy::Do("give it to the user of the gateways with chown".to_owned());
@@ -33,7 +33,7 @@ pub fn chown(root: &RootHome, paths: &[&Path]) -> Remedy {
     Remedy::Root(format!("chown -hR {uid}:{gid} {}", paths.join(" ")))
 }
 
-/// What lets this user read and write `path`.
+/// The remedy that lets this user read and write `path`.
 pub fn permit(root: &RootHome, path: &Path) -> Remedy {
     let uid = fs::symlink_metadata(path).map(|metadata| metadata.uid()).ok();
     match (uid, owner(root)) {
@@ -42,7 +42,7 @@ pub fn permit(root: &RootHome, path: &Path) -> Remedy {
     }
 }
 
-/// Whether this user may do that with `path`.
+/// Whether this user has this access to `path`.
 pub fn is_accessible(path: &Path, access: Access) -> bool {
     rustix::fs::access(path, access).is_ok()
 }

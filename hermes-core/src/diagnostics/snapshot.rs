@@ -1,4 +1,4 @@
-//! What the checks decide on, looked at once: the profiles, and the services of their gateways.
+//! The facts for the checks, read once: the profiles, and the services of their gateways.
 
 use std::collections::BTreeMap;
 
@@ -23,32 +23,32 @@ pub struct Snapshot {
     /// The gateways of the profiles, `default` first, then by name. The configuration of each is read at
     /// most once.
     pub gateways: Vec<Gateway>,
-    /// What the operator wants of each.
+    /// The intent of each.
     pub intents: BTreeMap<ProfileName, Result<Intent, IntentError>>,
-    /// Directories that look like profiles and can't be one.
+    /// Directories that look like profiles but are not.
     pub skipped: Vec<Skipped>,
     /// Why the profiles can't be listed; `None` if they can.
     pub unlisted: Option<String>,
-    /// The gateways' services, or why they can't be looked at.
+    /// The gateways' services, or why they can't be read.
     pub services: Result<Services, String>,
     /// Why this process supervises nothing, if another machine or container runs the gateways.
     pub client: Option<String>,
     options: String,
 }
 
-/// The services of the gateways, as the backend has them.
+/// The services of the gateways.
 #[derive(Debug)]
 pub struct Services {
     /// The status of each profile's gateway, or why it can't be read.
     pub statuses: BTreeMap<ProfileName, Result<Status, DriverError>>,
-    /// What a boot would do; `None` under a backend that needs no boot, since its services are installed.
+    /// The plan of a boot; `None` if the backend installs services, which need no boot.
     pub plan: Option<Vec<Action>>,
 }
 
 impl Snapshot {
-    /// The profiles of `store` now. Their services are not looked at:
-    /// [`Supervisor::snapshot`](crate::Supervisor::snapshot) does that. `options` are those that belong to
-    /// every command line that is suggested, each with a space before it. Changes nothing, does not wait.
+    /// The profiles of `store` now. Their services are not read:
+    /// [`Supervisor::snapshot`](crate::Supervisor::snapshot) does that. `options` belong to every suggested
+    /// command line, each after a space. Changes nothing, does not wait.
     pub fn of_profiles(store: &Store, options: &str) -> Self {
         let (Listing { profiles, skipped }, unlisted) = match store.list() {
             Ok(listing) => (listing, None),
@@ -68,40 +68,40 @@ impl Snapshot {
         }
     }
 
-    /// The gateway of the profile `name`, if there is such a profile.
+    /// The gateway of the profile `name`, if it exists.
     pub fn gateway(&self, name: &ProfileName) -> Option<&Gateway> {
         self.gateways.iter().find(|gateway| gateway.name() == name)
     }
 
-    /// Whether there is no profile `name`, not even one that can't be read now.
+    /// Whether the profile `name` is absent; one that can't be read is not.
     pub fn is_gone(&self, name: &ProfileName) -> bool {
         let is_hidden = || self.skipped.iter().any(|skipped| skipped.path.ends_with(name.as_str()));
         self.gateway(name).is_none() && self.unlisted.is_none() && !is_hidden()
     }
 
-    /// Whether the recorded intent of `name` is `running`. One that can't be read is a finding of its own and
-    /// decides nothing else.
+    /// Whether the recorded intent of `name` is `running`. An intent that can't be read counts as
+    /// not `running`; another check reports it.
     pub fn is_to_run(&self, name: &ProfileName) -> bool {
         matches!(self.intents.get(name), Some(Ok(Intent::Running)))
     }
 
-    /// The status of `name`, if there is such a profile and its status can be read.
+    /// The status of `name`, if the profile exists and its status can be read.
     pub fn status(&self, name: &ProfileName) -> Option<&Status> {
         self.services.as_ref().ok()?.statuses.get(name)?.as_ref().ok()
     }
 
-    /// A command line of `hermes`, as it may be typed where this one was.
+    /// A command line of `hermes` with the options of this one.
     pub fn command_line(&self, command: &str) -> String {
         format!("hermes {command}{}", self.options)
     }
 
-    /// A command of `hermes` that repairs something.
+    /// The remedy that is a command of `hermes`.
     pub fn run(&self, command: &str) -> Remedy {
         Remedy::Run(self.command_line(command))
     }
 
-    /// The command that ends every process of the gateway of `name`, whoever supervises it, and starts a
-    /// gateway if one is wanted.
+    /// The command that ends every process of the gateway of `name`, supervised or not, and starts it if it is
+    /// wanted.
     pub fn bring_to_intent(&self, name: &ProfileName) -> Remedy {
         let verb = if self.is_to_run(name) { "restart" } else { "stop" };
         self.run(&format!("gateway {verb} {name}"))
@@ -109,12 +109,12 @@ impl Snapshot {
 }
 
 impl Services {
-    /// What a boot would do; nothing under a backend that needs none.
+    /// The plan of a boot; empty if the backend needs none.
     pub fn actions(&self) -> &[Action] {
         self.plan.as_deref().unwrap_or_default()
     }
 
-    /// Whether a boot would remove the service of `name`, if only to create it anew.
+    /// Whether a boot would remove the service of `name`, even to create it again.
     pub fn is_to_be_removed(&self, name: &ProfileName) -> bool {
         let removes =
             |action: &Action| matches!(action, Action::Remove { profile, .. } if profile == name);

@@ -1,4 +1,4 @@
-//! What profiles say of their gateways: `config.yaml`, the program it names, the recorded intent.
+//! Checks `config.yaml`, the program that it names, and the recorded intent.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::intent::Intent;
 use crate::shell::quote_path;
 use crate::status::State;
 
-/// `path` is PATH as the services get it, where it can be read.
+/// `path` is PATH as the services get it, if it can be read.
 pub(super) fn checks(snapshot: &Snapshot, path: Option<&OsStr>) -> Vec<Check> {
     vec![config(snapshot), command(snapshot, path), intent(snapshot)]
 }
@@ -52,7 +52,7 @@ fn command(snapshot: &Snapshot, services_path: Option<&OsStr>) -> Check {
         let edit = || Remedy::Do(format!("correct `gateway.command` in `{}`", config.display()));
         let path = loaded.gateway.env.get("PATH").map(OsStr::new).or(services_path);
         let name = gateway.name();
-        // A service works in the root home.
+        // The root home is the working directory of a service.
         match find(&program, path, snapshot.root.path()) {
             Program::Runs => {}
             Program::Absent => {
@@ -83,7 +83,7 @@ fn program(gateway: &Gateway, settings: &GatewayConfig) -> Option<String> {
         profile: gateway.name().as_str(),
         home: &home,
         host: &settings.host,
-        // A missing port is reported by another check, and no program's name has one in it.
+        // Another check reports a missing port; a program's name does not contain one.
         port: Some(settings.port.unwrap_or(1)),
     };
     settings.filled_command(&placeholders).ok().flatten()?.into_iter().next()
@@ -127,7 +127,7 @@ fn intent(snapshot: &Snapshot) -> Check {
             Some(Ok(Intent::Running)) => running += 1,
             Some(Ok(Intent::Stopped)) | None => {}
             Some(Err(error)) => {
-                // A gateway that runs goes on, whatever its intent was.
+                // A running gateway keeps running.
                 let runs = snapshot.status(name).is_some_and(|status| status.state == State::Up);
                 let remedy = match (error.is_corruption(), runs) {
                     (true, true) => snapshot.run(&format!("gateway start {name}")),

@@ -1,4 +1,4 @@
-//! Free space and inodes where gateways write: the home, the logs, the backend's directory of services.
+//! Checks free space and inodes of the home, the logs and the backend's directory of services.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -10,23 +10,23 @@ use crate::shell::quote_path;
 
 const MIB: u64 = 1 << 20;
 
-/// Below what is needed a home can't take a log file's rotation, let alone an agent's work; below what is
-/// wanted it will be full soon.
+/// Below the needed room a log can't be rotated, and an agent can't work; below the wanted room the disk is
+/// soon full.
 const HOME: Room = Room { needed: 16 * MIB, wanted: 1024 * MIB };
-/// The part of a file system, in percent, that may be left without a word.
+/// The free part of a file system, in percent, above which nothing is reported.
 const LITTLE: u64 = 5;
-/// How many entries a new slot or profile takes, and then some.
+/// Enough entries for a new slot or profile.
 const ENTRIES_NEEDED: u64 = 64;
-/// Likewise, for a few dozen of them.
+/// Enough entries for a few dozen of them.
 const ENTRIES_WANTED: u64 = 2048;
 
-/// What is free of a file system.
+/// The free room of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Free {
     bytes: u64,
     of_bytes: u64,
     entries: u64,
-    /// 0 where the file system doesn't count them.
+    /// 0 if the file system does not count them.
     of_entries: u64,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn check(snapshot: &Snapshot, directory: Option<&ServiceDirectory>) -
     places.extend(directory.map(|directory| (directory.path.clone(), directory.room)));
     let (mut devices, mut seen) = (Vec::new(), Vec::new());
     for (place, room) in places {
-        // What is not there yet will be made on the file system that is.
+        // A missing directory will be created on the file system of its parent.
         let Some((path, device)) = place
             .ancestors()
             .find_map(|path| Some((path.to_owned(), fs::metadata(path).ok()?.dev())))
@@ -78,7 +78,7 @@ fn judge(check: &mut Check, path: &Path, free: Free, room: Room) {
     }
 }
 
-/// What is wrong with what is free.
+/// The problem with the free room.
 fn verdicts(free: Free, room: Room) -> Vec<(Severity, String)> {
     let little = |free: u64, of: u64| free.saturating_mul(100) < of.saturating_mul(LITTLE);
     let mut verdicts = Vec::new();
@@ -90,7 +90,7 @@ fn verdicts(free: Free, room: Room) -> Vec<(Severity, String)> {
     }
     let entries = format!("{} inodes free of {}", free.entries, free.of_entries);
     if free.of_entries == 0 {
-        // It makes them as it needs them.
+        // This file system creates inodes when needed.
     } else if free.entries < ENTRIES_NEEDED {
         verdicts.push((Severity::Error, entries));
     } else if free.entries < ENTRIES_WANTED && little(free.entries, free.of_entries) {
@@ -133,7 +133,7 @@ mod tests {
         const GIB: u64 = 1 << 30;
         assert_eq!(judged(20 * GIB, 1000 * GIB, 9000, 10_000), []);
         assert_eq!(judged(GIB - 1, 1000 * GIB, 9000, 10_000), [Severity::Warning]);
-        // Little, but most of what there ever was.
+        // Little, but most of the file system.
         assert_eq!(judged(GIB - 1, 2 * GIB, 9000, 10_000), []);
         assert_eq!(judged(16 * MIB - 1, 20 * MIB, 9000, 10_000), [Severity::Error]);
         assert_eq!(judged(0, GIB, 0, 10_000), [Severity::Error, Severity::Error]);

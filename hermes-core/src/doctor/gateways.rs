@@ -1,4 +1,4 @@
-//! The gateways' processes: where they are not as the operator wants them, or not the supervisor's.
+//! Checks the gateways' processes: their states against the intents, and orphans.
 
 use crate::diagnostics::{Check, Remedy, Services, Snapshot, several};
 use crate::intent::Intent;
@@ -71,8 +71,8 @@ pub(super) fn checks(snapshot: &Snapshot) -> Vec<Check> {
     ]
 }
 
-/// The gateways that are up, down, or prepared to be, against the operator's intent, which comes with each.
-/// What is missing, parked or crashing is a finding of another check.
+/// Compares the states of the gateways, now and after a restart of the supervisor, with their intents. Other
+/// checks report missing, parked and crashing gateways.
 fn unwanted_states<'a>(
     snapshot: &'a Snapshot,
     services: &'a Services,
@@ -86,7 +86,7 @@ fn unwanted_states<'a>(
         };
         return statuses.filter_map(unwanted).collect();
     };
-    // What the supervisor is prepared to do is not in a status, but in what a boot would change.
+    // The plan of a boot shows what the supervisor will do; a status does not.
     let changed = |action: &'a Action| {
         let (name, intent) = match action {
             Action::Start { profile } => (profile, Intent::Running),
@@ -126,7 +126,7 @@ fn crashing(status: &Status) -> String {
     )
 }
 
-/// What starts it, once what it died of is repaired.
+/// The command that starts it, once the cause of its death is repaired.
 fn start(snapshot: &Snapshot, name: &ProfileName) -> Remedy {
     snapshot.run(&format!("gateway start {name}"))
 }
@@ -148,7 +148,7 @@ mod tests {
         ("unwanted", State::Up, Intent::Stopped),
     ];
 
-    /// What is found of [`PROFILES`] under a backend with this plan.
+    /// The findings about [`PROFILES`] with this plan.
     fn findings(plan: Option<Vec<Action>>) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("profiles")).unwrap();

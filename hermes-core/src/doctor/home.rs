@@ -1,4 +1,4 @@
-//! The root home and the profiles' homes: there, writable, and closed where they hold secrets.
+//! Checks that the root home and the profiles' homes exist, are writable, and keep their secrets closed.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -51,7 +51,7 @@ fn home(snapshot: &Snapshot) -> Check {
     };
     let (uid, mode) = (metadata.uid(), metadata.mode() & 0o7777);
     let writable = is_accessible(home, Access::WRITE_OK | Access::EXEC_OK);
-    // Root may write anywhere, and drops to the home's owner.
+    // Root may write anywhere, and switches to the home's owner.
     if me() != 0 && uid != me() {
         let severity = if writable { Severity::Warning } else { Severity::Error };
         let problem = format!("the home `{shown}` belongs to uid {uid}, and this user is {}", me());

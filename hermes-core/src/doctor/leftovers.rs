@@ -1,4 +1,4 @@
-//! What interrupted commands left, and gateways that are no more.
+//! Checks for leftovers of interrupted commands and of gateways that no longer exist.
 
 use crate::diagnostics::{Check, Remedy, Snapshot};
 use crate::error_chain::in_one_line;
@@ -58,7 +58,7 @@ fn leftovers(supervisor: &Supervisor, snapshot: &Snapshot) -> Check {
     check.with_evidence("hidden directories beside profiles and slots, and unfinished files in them, are looked for")
 }
 
-/// Where there is a plan: it knows which files are no gateway's any more.
+/// From the plan of a boot, which lists the files of gateways that no longer exist.
 fn stale_files(snapshot: &Snapshot) -> Option<Check> {
     let plan = match &snapshot.services {
         Ok(services) => services.plan.as_ref()?,

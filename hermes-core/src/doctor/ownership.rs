@@ -1,7 +1,7 @@
-//! Whose the files of the homes are.
+//! Checks the owners of the homes' files.
 //!
-//! What a command left that was run as root is the usual fault: files that their owner may not touch.
-//! Looked at are the homes with their entries, and the logs; what is deeper is the agent's own.
+//! Usually a command that root ran has left files that the owner of the home may not change. Only the homes, their
+//! entries and the logs are checked; deeper files are the agent's.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::shell::quote_path;
 /// How many files are named in a finding, and in the command that repairs it.
 const NAMED: usize = 4;
 
-/// What a look at the files of a home has found.
+/// The foreign files that were found.
 #[derive(Default)]
 struct Files {
     seen: usize,
@@ -34,7 +34,7 @@ pub(super) fn check(snapshot: &Snapshot) -> Check {
     for gateway in &snapshot.gateways {
         let (name, home) = (gateway.name(), gateway.home().path());
         let mut files = Files::default();
-        // A foreign root home is reported by its own check.
+        // Another check reports a foreign root home.
         if !name.is_default() || fs::metadata(home).is_ok_and(|metadata| metadata.uid() == uid) {
             files.look(home, uid, 1);
         }
@@ -72,7 +72,7 @@ fn report(snapshot: &Snapshot, check: &mut Check, name: &str, home: &Path, files
     let remedy = match (paths.len() <= NAMED, owner(&snapshot.root)) {
         (false, Some((uid, gid))) => {
             let which = format!("find {} -xdev ! -user {uid}", quote_path(home));
-            // -execdir: root follows no name in a directory that may be swapped for a link meanwhile.
+            // -execdir, so that root follows no directory that is replaced by a link in between.
             Remedy::Root(format!("{which} -execdir chown -h {uid}:{gid} {{}} +"))
         }
         _ => chown(&snapshot.root, &paths),
@@ -82,8 +82,7 @@ fn report(snapshot: &Snapshot, check: &mut Check, name: &str, home: &Path, files
 }
 
 impl Files {
-    /// Looks at `path`, and at what is below it as deep as `depth`. A name that is gone meanwhile, or
-    /// never was, is nobody's fault.
+    /// Checks `path`, and the files below it down to `depth`. An absent file is not an error.
     fn look(&mut self, path: &Path, uid: u32, depth: usize) {
         let Ok(metadata) = fs::symlink_metadata(path) else { return };
         self.seen += 1;

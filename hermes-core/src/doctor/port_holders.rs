@@ -1,4 +1,4 @@
-//! Who listens on the ports of wanted gateways that are not up.
+//! Checks whether other processes listen on the ports of wanted gateways that are not up.
 
 use std::net::{IpAddr, ToSocketAddrs};
 
@@ -21,7 +21,7 @@ pub(super) fn check(driver: &dyn Driver, snapshot: &Snapshot) -> Check {
     let mut looked = 0;
     for gateway in &snapshot.gateways {
         let name = gateway.name();
-        // One that tries again and again runs now and then, and is not up for that.
+        // A gateway that is restarted again and again runs at times, and is not up.
         let state = snapshot.status(name).map_or(State::Up, |status| status.state);
         let (Some(port), Ok(loaded)) = (claimed(snapshot, gateway), gateway.loaded()) else {
             continue;
@@ -36,7 +36,7 @@ pub(super) fn check(driver: &dyn Driver, snapshot: &Snapshot) -> Check {
         listeners.retain(|listener| clash(&settings.host, listener.address));
         let Some(listener) = listeners.first() else { continue };
         let holder = listeners::process(&proc, &listeners);
-        // Another gateway of this home is a finding of `ports`, and this one may have come up meanwhile.
+        // `ports` reports another gateway of this home; and this gateway may have come up in between.
         let now = driver.observe(gateway).ok().and_then(|status| status.pid);
         let unseen = holder.is_none() && state.is_running();
         if unseen || holder.is_some_and(|holder| gateways.contains(&holder) || now == Some(holder))
@@ -60,7 +60,7 @@ pub(super) fn check(driver: &dyn Driver, snapshot: &Snapshot) -> Check {
     ))
 }
 
-/// Whether who listens at `address` keeps others from listening at `host`.
+/// Whether a listener at `address` prevents one at `host`.
 fn clash(host: &str, address: IpAddr) -> bool {
     let wildcard = |address: &IpAddr| address.is_unspecified();
     let Ok(hosts) = (host, 0).to_socket_addrs() else { return true };

@@ -1,4 +1,4 @@
-//! Ports: that each gateway that needs one has one, and that no two name the same.
+//! Checks that each gateway that needs a port has one, and that no two have the same.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub(super) fn check(snapshot: &Snapshot) -> Check {
     };
     let mut unnamed = (FIRST_PORT..=u16::MAX).filter(|port| !claims.contains_key(port));
     for (port, claimants) in claims.iter().filter(|(_, claimants)| claimants.len() > 1) {
-        // Whoever is up keeps it, else the first.
+        // The gateway that is up keeps it, else the first one.
         let keeper = claimants.iter().position(runs).unwrap_or(0);
         for (i, claimant) in claimants.iter().enumerate().filter(|(i, _)| *i != keeper) {
             let (first, other) = (claimants[keeper.min(i)].name(), claimants[keeper.max(i)].name());
@@ -53,7 +53,7 @@ pub(super) fn check(snapshot: &Snapshot) -> Check {
     ))
 }
 
-/// The port that a gateway claims: that of `default` the one that it falls back to, once it is wanted.
+/// The port that a gateway claims. The gateway of `default` claims its fallback port if it is wanted.
 pub(super) fn claimed(snapshot: &Snapshot, gateway: &Gateway) -> Option<u16> {
     let falls_back = gateway.name().is_default() && snapshot.is_to_run(gateway.name());
     gateway.loaded().ok()?.gateway.port.or(falls_back.then_some(FIRST_PORT))
@@ -80,7 +80,7 @@ fn is_free(port: u16) -> bool {
     listeners::on_port(&Proc::default(), port).is_empty()
 }
 
-/// Whether nobody listens on `port`, which only Linux tells.
+/// Whether nobody listens on `port`; known on Linux only.
 #[cfg(not(target_os = "linux"))]
 fn is_free(_port: u16) -> bool {
     true

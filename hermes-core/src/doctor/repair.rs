@@ -1,9 +1,8 @@
-//! Repairs what can be repaired without stopping a gateway that runs, giving a file to anybody, or taking a
-//! profile's own away.
+//! The repairs that stop no running gateway, change no owner and delete no file of a profile.
 //!
-//! That is: `.env` files of this user that others may open; what interrupted commands left; files of
-//! gateways that are no more; services that nobody uses, and those that are missing; gateways that are
-//! wanted and down, unless they are parked; outdated services of gateways that are down and meant to be.
+//! It closes `.env` files of this user that other users may open, removes leftovers of interrupted commands, files of
+//! gateways that no longer exist and unused services, creates missing services, starts wanted gateways that are down
+//! and not parked, and updates outdated services of gateways that are down on purpose.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -17,18 +16,17 @@ use crate::error_chain::in_one_line;
 use crate::store::Store;
 use crate::supervisor::Supervisor;
 
-/// What was repaired, or was to be.
+/// A repair, done or failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Repaired {
-    /// What was done.
+    /// The repair.
     pub what: String,
-    /// Why it failed; `None` if it did not.
+    /// The error; `None` on success.
     pub error: Option<String>,
 }
 
-/// Repairs what it may and returns what became of each step. What is as it should be is not touched, so a
-/// second call changes nothing and returns nothing. Where the supervisor can't be reached only the homes
-/// are repaired. Blocks until each gateway that it starts was observed to come up or fail.
+/// Makes the repairs and returns the outcome of each. A second call changes nothing and returns nothing. If the
+/// supervisor can't be reached, only the homes are repaired. Blocks until each gateway that it starts was observed to come up or fail.
 pub fn repair(supervisor: &Supervisor) -> Vec<Repaired> {
     let mut repaired = close_dotenv(supervisor.store());
     repaired.extend(remove_leftovers(supervisor.store()));
@@ -40,7 +38,7 @@ fn close_dotenv(store: &Store) -> Vec<Repaired> {
     let mut repaired = Vec::new();
     for profile in store.list().map(|listing| listing.profiles).unwrap_or_default() {
         let path = profile.home.dotenv();
-        // A link may lead to what is not a profile's.
+        // A link may lead out of the profile.
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         let open = metadata.is_file() && metadata.mode() & 0o077 != 0;
         if open && metadata.uid() == me() {
@@ -70,7 +68,7 @@ fn remove_leftovers(store: &Store) -> Vec<Repaired> {
     left.iter().map(|path| repaired(path)).collect()
 }
 
-/// Where there is no tree, or another home's, the checks report it.
+/// The checks report a missing tree, and the tree of another home.
 fn repair_services(supervisor: &Supervisor) -> Vec<Repaired> {
     let Ok(outcomes) = supervisor.repair_online() else { return Vec::new() };
     let mut repaired: Vec<_> = outcomes

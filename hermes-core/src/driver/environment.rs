@@ -1,4 +1,4 @@
-//! What a driver is made from, and the entry of a backend in the list of those that a program knows.
+//! The environment of a driver, and a program's list of backends.
 
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
@@ -13,19 +13,19 @@ use crate::home::RootHome;
 use crate::kind::Kind;
 use crate::wait::Timeouts;
 
-/// Where a driver works. A program gathers it once; a driver reads neither the process's environment nor
-/// its arguments.
+/// The environment of a driver. A program gathers it once; a driver reads neither environment variables nor
+/// arguments.
 #[derive(Debug, Clone)]
 pub struct Environment {
-    /// What detection looked at.
+    /// The facts that detection used.
     pub facts: Facts,
     /// The home whose gateways the driver runs.
     pub root: RootHome,
     /// The program that services start, an absolute path.
     pub program: PathBuf,
-    /// How long commands wait.
+    /// The deadlines of commands.
     pub timeouts: Timeouts,
-    /// Whether the system's service manager is meant, and not this user's own.
+    /// Whether to use the system's service manager instead of this user's own.
     pub system: bool,
     /// Looks up an environment variable; `None` if it is unset or empty.
     pub variable: fn(&str) -> Option<OsString>,
@@ -35,7 +35,7 @@ impl Environment {
     /// This user's runtime directory, even if `XDG_RUNTIME_DIR` does not name it, as after `su`.
     pub fn runtime_dir(&self) -> Option<PathBuf> {
         let named = (self.variable)("XDG_RUNTIME_DIR").map(PathBuf::from);
-        // After `su` it may be somebody else's.
+        // After `su` it may belong to another user.
         let me = rustix::process::geteuid().as_raw();
         let is_mine = |dir: &PathBuf| fs::metadata(dir).is_ok_and(|dir| dir.uid() == me);
         named.filter(|dir| dir.is_absolute()).filter(is_mine).or_else(|| {
@@ -45,10 +45,10 @@ impl Environment {
     }
 }
 
-/// A backend that a program can pick.
+/// A backend in a program's list.
 #[derive(Debug, Clone, Copy)]
 pub struct Backend {
-    /// What it is called.
+    /// Its name.
     pub kind: Kind,
     /// [`Driver::detect`].
     pub detect: fn(&Facts) -> bool,
@@ -57,7 +57,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// The backend called `kind`, whose driver is a `D`.
+    /// The backend `kind` with the driver `D`.
     pub const fn of<D: Driver + 'static>(kind: Kind) -> Self {
         Self {
             kind,

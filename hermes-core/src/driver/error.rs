@@ -1,5 +1,5 @@
-//! Why a driver's primitive failed. What was to be done is not in it: whoever asked for it adds that
-//! once, with [`During`](crate::manager::During).
+//! The error of a driver's primitive. It does not name the operation: the caller adds that once, with
+//! [`During`](crate::manager::During).
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -15,13 +15,13 @@ use crate::lock::LockError;
 use crate::name::ProfileName;
 use crate::store::StoreError;
 
-/// What to do where no service manager supervises gateways.
+/// The hint if no service manager supervises gateways.
 pub const UP: &str = "`hermes up` runs a supervision tree for this user";
 
 /// The cause of an error, whatever its type.
 pub type Cause = Box<dyn StdError + Send + Sync>;
 
-/// Why a primitive failed: the cause, which class of failure it is, and what the user can do.
+/// The error of a primitive: its cause, its class and a hint.
 ///
 /// It displays its cause. `?` makes one of an I/O error (permission denied becomes [`Class::Denied`]), of
 /// a lock that was not acquired in time ([`Class::TimedOut`]), of an intent that can't be read and of an
@@ -34,17 +34,17 @@ pub struct DriverError {
 }
 
 impl DriverError {
-    /// A failure with this cause, an error or a sentence about what was seen.
+    /// An error with this cause: another error, or an observation.
     pub fn new(cause: impl Into<Cause>) -> Self {
         Self { class: Class::Failed, cause: cause.into(), hint: None }
     }
 
-    /// The supervisor can't be reached; `cause` says what was seen.
+    /// The supervisor can't be reached, because of `cause`.
     pub fn unreachable(cause: impl Into<Cause>) -> Self {
         Self::new(cause).of_class(Class::Unreachable)
     }
 
-    /// The system's rules forbid it.
+    /// Permission is denied.
     pub fn denied(cause: impl Into<Cause>) -> Self {
         Self::new(cause).of_class(Class::Denied)
     }
@@ -59,25 +59,25 @@ impl DriverError {
         Self::new("its service exists").of_class(Class::AlreadyRegistered(profile.clone()))
     }
 
-    /// The same with what the user can do about it: a sentence, or a command.
+    /// Adds a hint: a sentence, or a command.
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// The same as the cause of a step that failed: ``register the gateway of `coder` ``.
+    /// Makes this the cause of a failed step: ``register the gateway of `coder` ``.
     #[must_use]
     pub fn in_step(self, step: impl Into<String>) -> Self {
         let cause = FailedStep { step: step.into(), source: self.cause };
         Self { cause: Box::new(cause), ..self }
     }
 
-    /// Which class of failure it is.
+    /// Its class.
     pub fn class(&self) -> &Class {
         &self.class
     }
 
-    /// What the user can do about it, where that is known.
+    /// What the user can do about it, if that is known.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
@@ -142,7 +142,7 @@ impl From<StoreError> for DriverError {
     }
 }
 
-/// An error of the system's, or one that has it among its causes.
+/// The I/O error among the causes of an error.
 fn from_system(error: impl StdError + Send + Sync + 'static) -> DriverError {
     match is_denied(&error) {
         true => DriverError::denied(error)

@@ -1,4 +1,4 @@
-//! The driver where no service manager supervises gateways.
+//! The driver for a machine without a service manager that supervises gateways.
 
 use super::{CreateOptions, Driver, DriverError, Environment, Lifetime, UP};
 use crate::detect::Facts;
@@ -7,7 +7,7 @@ use crate::kind::Kind;
 use crate::name::ProfileName;
 use crate::status::Status;
 
-/// Every primitive fails with the same error, which says what to do.
+/// Every primitive fails with the same error and hint.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoDriver;
 

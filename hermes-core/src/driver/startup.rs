@@ -49,7 +49,7 @@ impl Settling {
 
 /// Blocks until the gateway, as `observe` reports it, is ready, or has stayed up for [`SETTLED`] if it never
 /// reports readiness, at most `timeout`. A death on the way is an error at once: the status then counts
-/// more than `deaths`, those before the start. `supervisor` names what goes on trying, in the error.
+/// more than `deaths`, those before the start. The error names `supervisor`, which starts the gateway again.
 pub fn await_up(
     gateway: &Gateway,
     supervisor: &str,
@@ -175,7 +175,7 @@ mod tests {
         Gateway::new(Profile { home: RootHome::new("/nonexistent").profile(&name), name })
     }
 
-    /// Waits while one status after the other is observed, the last one again and again.
+    /// Waits while the statuses are observed in turn; the last one repeats.
     fn wait_over(statuses: Vec<Status>) -> Result<(), DriverError> {
         let mut statuses = statuses.into_iter();
         let mut last = None;
@@ -224,7 +224,7 @@ mod tests {
         use std::process::{Command, Stdio};
 
         const HELD: &str = "HERMES_TEST_HELD";
-        // In a process of its own, since nobody sees their own locks: this test once more.
+        // Another process holds the lock, since no process sees its own locks: this test, started once more.
         if let Some(path) = std::env::var_os(HELD) {
             let _term = crate::end_signals::register(&crate::end_signals::SERVER).unwrap();
             crate::process_lock::hold(Path::new(&path), "", Duration::ZERO).unwrap().unwrap();

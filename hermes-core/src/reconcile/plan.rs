@@ -1,4 +1,4 @@
-//! The plan: from facts to actions, without looking at anything else.
+//! Makes the plan: a pure function from facts to actions.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::{Action, Facts, PROFILE_GONE, ProfileFact, ServiceFact, Wanted};
 use crate::intent::Intent;
 use crate::name::ProfileName;
 
-/// Decides what to do. Applied, and asked again, it decides to keep everything.
+/// Makes the plan. After the plan was executed, the next one keeps everything.
 pub fn plan(facts: &Facts) -> Vec<Action> {
     let index = Index::of(facts);
     let clear = facts.leftovers.iter().map(|path| Action::Clear { path: path.clone() });
@@ -16,7 +16,7 @@ pub fn plan(facts: &Facts) -> Vec<Action> {
         let known = index.profiles.contains_key(&profile);
         let hidden = || facts.skipped.iter().any(|(path, _)| path.ends_with(profile.as_str()));
         if !known && hidden() {
-            // Its home is there and can't be read now, which is no reason to end its gateway.
+            // Its home exists but can't be read now: not a reason to end its gateway.
         } else if !known {
             actions.push(Action::Remove { profile, detail: PROFILE_GONE });
         } else if !slot.supervised {
@@ -43,7 +43,7 @@ pub fn plan(facts: &Facts) -> Vec<Action> {
     actions
 }
 
-/// The facts by what they are looked up by, so that a plan takes no time by the square of its length.
+/// Indexes of the facts, so that a plan takes linear time.
 struct Index<'a> {
     profiles: BTreeMap<&'a ProfileName, &'a ProfileFact>,
     services: BTreeMap<&'a ProfileName, &'a ServiceFact>,
@@ -98,8 +98,8 @@ fn decide(
     }
 }
 
-/// Who has the port that `fact` names: whoever is up, else the first wanted one (`default`, then
-/// by name).
+/// The profile that gets the port of `fact`: the one that is up, else the first wanted one (`default`, then by
+/// name).
 fn rival_for_port<'a>(index: &Index<'a>, fact: &ProfileFact) -> Option<(&'a ProfileName, u16)> {
     let port = fact.port?;
     let running = |name: &ProfileName| index.services.get(name).is_some_and(|slot| slot.running);

@@ -1,4 +1,4 @@
-//! What an action does, in words: a line of `boot` and of `doctor --fix`.
+//! An action as text: a line of `boot` and of `doctor --fix`.
 
 use std::fmt::{self, Display, Formatter};
 

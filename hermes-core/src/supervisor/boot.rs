@@ -1,4 +1,4 @@
-//! Boot: brings the services in line with the profiles. Repair: the part of it that stops no gateway.
+//! Boot brings the services in line with the profiles; repair is its part that stops no gateway.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -17,18 +17,18 @@ use crate::reconcile::{self, Action, Facts, Outcome, PROFILE_GONE, ProfileFact};
 use crate::status::State;
 use crate::store::Profile;
 
-/// How many gateways a boot starts at once unless an option says otherwise.
+/// The default number of gateways that a boot starts at the same time.
 pub const DEFAULT_JOBS: usize = 8;
 
 const BOOT: &str = "bring the services in line with the profiles";
 const REPAIR: &str = "repair the services without stopping a gateway";
 
-/// What became of a boot.
+/// The outcome of a boot.
 #[derive(Debug)]
 pub struct Booted {
-    /// What became of each action, in the order of the plan.
+    /// The outcome of each action, in the order of the plan.
     pub outcomes: Vec<Outcome>,
-    /// Why the boot log has no record of it; `None` if it has.
+    /// Why the boot log has no record of this boot; `None` if it has one.
     pub unlogged: Option<io::Error>,
 }
 
@@ -69,7 +69,7 @@ impl Supervisor {
             let prior = action.profile().and_then(|profile| priors.get(profile)).copied();
             Outcome { action, prior, error: done.err() }
         };
-        // Removals come first and wait for each other; what follows is per profile.
+        // Removals come first, one after the other; the rest is independent per profile.
         let (first, then): (Vec<_>, Vec<_>) =
             reconcile::plan(&facts).into_iter().partition(|action| {
                 matches!(
@@ -78,17 +78,17 @@ impl Supervisor {
                 )
             });
         outcomes.extend(first.into_iter().map(&outcome));
-        // Without anything to do no thread is started for it.
+        // Starts no thread if there is nothing to do.
         let jobs = jobs.min(then.iter().filter(|action| action.changes_something()).count());
         outcomes.extend(parallel::map(then, jobs, outcome));
         let unlogged = self.driver.record_boot(&outcomes, begun.elapsed()).err();
         Ok(Booted { outcomes, unlogged })
     }
 
-    /// Executes what a boot would do and no running gateway has to be stopped for: settles interrupted
-    /// renames, clears leftovers, deletes stale files, removes unused services, creates missing ones, and
-    /// starts what is wanted and neither parked nor up. Where services are installed only renames are
-    /// settled. Blocks until each was observed to succeed or fail. Idempotent.
+    /// Executes the actions of a boot that stop no running gateway: settles interrupted renames, clears
+    /// leftovers, deletes stale files, removes unused services, creates missing ones, and starts the gateways that
+    /// are wanted and neither parked nor up. If services are installed, it only settles renames. Blocks until each
+    /// action was observed to succeed or fail. Idempotent.
     pub fn repair_online(&self) -> Result<Vec<Outcome>, ManagerError> {
         self.driver.reach().during(REPAIR)?;
         let settled = self.settle_renames().during(REPAIR)?;
@@ -96,8 +96,7 @@ impl Supervisor {
             settled.into_iter().filter(|outcome| !matches!(outcome.action, Action::Skip { .. }));
         let mut outcomes: Vec<_> = settled.collect();
         let plan = self.plan_services().during(REPAIR)?.unwrap_or_default();
-        // A gateway that runs in a service to be removed keeps it, and prevents the steps that would
-        // replace it.
+        // A service whose gateway runs is not removed, and so not replaced either.
         let kept: Vec<_> = plan
             .iter()
             .filter_map(|action| match action {
@@ -111,7 +110,7 @@ impl Supervisor {
             | Action::Remove { profile, .. }
             | Action::Register { profile, .. }
             | Action::Start { profile } => !kept.contains(profile),
-            // Renames were settled above, where they are files alone.
+            // Renames were settled above.
             Action::FinishRename { .. } | Action::UndoRename { .. } => false,
             Action::Stop { .. } | Action::Keep { .. } | Action::Skip { .. } => false,
         };
@@ -128,13 +127,13 @@ impl Supervisor {
         Ok(outcomes)
     }
 
-    /// Creates anew the services that another version created, whose gateways are down and meant to be.
-    /// Returns what became of each. Idempotent.
+    /// Updates the services that another version created, if their gateways are down and their intent is
+    /// `stopped`. Returns the outcome of each. Idempotent.
     pub fn renew_idle(&self) -> Result<Vec<(ProfileName, Option<String>)>, ManagerError> {
         let services = self.driver.survey().during(REPAIR)?.services;
         let mut renewed = Vec::new();
         for service in services {
-            // A lock is taken only for a service that needs it: looking leaves no trace.
+            // Only a service to be updated is locked: a check creates no lock file.
             if service.current || !self.is_idle(&service.profile) {
                 continue;
             }
@@ -174,13 +173,13 @@ impl Supervisor {
         })
     }
 
-    /// Whether a gateway of `name` runs, supervised or not, be the profile gone.
+    /// Whether a gateway of `name` runs, supervised or not; the profile may be deleted.
     fn runs(&self, name: &ProfileName) -> bool {
         let status = self.driver.observe(&self.gateway_called(name));
         status.is_ok_and(|status| status.pid.is_some())
     }
 
-    /// Executes `action` unless `objection`, asked under the profile's lock, refuses it.
+    /// Executes `action` unless `objection`, called under the profile's lock, refuses it.
     fn apply(
         &self,
         action: &Action,
@@ -188,7 +187,7 @@ impl Supervisor {
     ) -> Result<(), ManagerError> {
         let applied = match action {
             Action::Clear { path } => self.driver.clear(path),
-            // What stays as it is needs no lock.
+            // An action that changes nothing needs no lock.
             _ => match action.profile().filter(|_| action.changes_something()) {
                 Some(name) => self.apply_to(name, action, objection),
                 None => Ok(()),
@@ -205,7 +204,7 @@ impl Supervisor {
     ) -> Result<(), DriverError> {
         let _lock = self.store.lock_profile(name)?;
         let gateway = self.gateway_called(name);
-        // The plan was made before the lock was held, and may not apply any more.
+        // The plan was made before the lock was taken, and may no longer apply.
         let known = self.store.find(name)?.is_some();
         let intent = Intent::read(gateway.home()).ok();
         objection(name)?;
@@ -224,8 +223,7 @@ impl Supervisor {
         }
     }
 
-    /// What a boot would do with the services; `None` under a backend whose services are installed, so that
-    /// there is nothing to bring in line. Changes nothing.
+    /// The plan for the services; `None` if the backend installs services, which need no boot. Changes nothing.
     pub(super) fn plan_services(&self) -> Result<Option<Vec<Action>>, DriverError> {
         match self.driver.lifetime() {
             Lifetime::Installed => Ok(None),
@@ -244,7 +242,7 @@ impl Supervisor {
             unreadable: survey.unreadable,
             leftovers: survey.leftovers,
         };
-        // Reading the configurations is most of the work, and ports only matter to what is to be started.
+        // Reading the configurations takes most of the time, and only gateways to be started need a port.
         if reconcile::plan(&facts).iter().any(|action| matches!(action, Action::Start { .. })) {
             // A configuration that can't be read names no port; its gateway reports what is wrong.
             let port = |profile: &Profile| self.store.port(profile).ok().flatten();
@@ -260,7 +258,7 @@ impl Supervisor {
     }
 }
 
-/// What is known of a profile, but for its port.
+/// A profile as [`plan`] needs it, without its port.
 fn profile_fact(profile: &Profile) -> ProfileFact {
     ProfileFact {
         name: profile.name.clone(),

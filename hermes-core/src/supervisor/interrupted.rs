@@ -1,4 +1,4 @@
-//! Renames that a crash interrupted: which there are, and completing or undoing them.
+//! Completes or undoes renames that a crash interrupted.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::reconcile::{Action, Outcome};
 use crate::store::{Interrupted, Settled, StoreError};
 
 impl Supervisor {
-    /// Completes or undoes interrupted renames, and reports each, a journal that makes no sense included.
-    /// A rename that goes on is left alone.
+    /// Completes or undoes interrupted renames, and reports each, and each invalid journal. Does not touch a rename
+    /// that another process executes.
     pub(super) fn settle_renames(&self) -> Result<Vec<Outcome>, StoreError> {
         let mut outcomes = Vec::new();
         for Interrupted { path, names } in self.store.interrupted_renames()? {

@@ -32,7 +32,7 @@ impl Supervisor {
         let (gateway, _lock) = self.begin(name, &format!("gateway restart {name}"))?;
         let _port = self.claim_port(&gateway)?;
         Intent::Running.write(gateway.home())?;
-        // What can't be created is known before anything is stopped.
+        // A service that can't be created is an error before the gateway is stopped.
         self.driver.create(&gateway, &CreateOptions::default())?;
         self.driver.down(&gateway)?;
         self.driver.up(&gateway)?;
@@ -45,7 +45,6 @@ impl Supervisor {
         self.driver.up(gateway)
     }
 
-    /// The status of one gateway, with its port.
     /// As [`ServiceManager::status`], for a gateway whose configuration may have been read before.
     pub fn observe(&self, gateway: &Gateway) -> Result<Status, DriverError> {
         Ok(with_port(self.driver.observe(gateway)?, gateway))

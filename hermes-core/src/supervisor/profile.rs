@@ -15,25 +15,25 @@ use crate::store::{Profile, StoreError};
 pub enum NewService {
     /// It is registered.
     Registered,
-    /// This backend creates none by itself: what the user does next.
+    /// The backend creates none by itself. A hint: what the user can do next.
     Next(String),
 }
 
 /// Why a profile was not created, renamed or deleted.
 #[derive(Debug, Error)]
 pub enum ProfileError {
-    /// Its files stand against it.
+    /// The store's error.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Its service does.
+    /// The service's error.
     #[error(transparent)]
     Manager(#[from] ManagerError),
 }
 
 impl Supervisor {
     /// Creates a profile with this port (or a free one) and registers its gateway, which is not started.
-    /// `start` says that the caller starts it next: where that happens at a later start of the service
-    /// manager, the profile's intent is `running` from the beginning. A failure undoes the profile.
+    /// `start` announces that the caller starts the gateway next: if only a later start of the service manager can
+    /// do that, the intent of the profile is `running` at once. A failure deletes the profile again.
     /// Not idempotent. Blocks until the service is supervised.
     pub fn create_profile(
         &self,
@@ -47,21 +47,20 @@ impl Supervisor {
         Ok((profile, service))
     }
 
-    /// The intent that a new profile begins with. Where its gateway can be started now, the start records
-    /// `running` once it may.
+    /// The first intent of a new profile. If its gateway can be started now, the start records `running`.
     pub fn first_intent(&self, start: bool) -> Intent {
         let later = start && !self.supports_runtime_registration();
         if later { Intent::Running } else { Intent::Stopped }
     }
 
-    /// Registers the gateway of a profile that was just made. A failure undoes the profile: success is
-    /// never reported for one whose service is missing.
+    /// Registers the gateway of a new profile. A failure deletes the profile again, so that no profile without a
+    /// service is reported as created.
     pub fn register_new(&self, name: &ProfileName) -> Result<NewService, ProfileError> {
         if !self.supports_runtime_registration() {
             return Ok(self.next_step(name));
         }
         match self.register_profile_gateway(name, &RegisterOptions::default()) {
-            // A boot may have been faster.
+            // A boot may have registered it already.
             Ok(()) | Err(ManagerError::AlreadyRegistered { .. }) => Ok(NewService::Registered),
             Err(error) => Err(match self.store.delete(name, true) {
                 Ok(()) => error,
@@ -71,7 +70,7 @@ impl Supervisor {
         }
     }
 
-    /// What the user does next where the backend creates no service by itself.
+    /// What the user can do next if the backend creates no service by itself.
     pub fn next_step(&self, name: &ProfileName) -> NewService {
         NewService::Next(match self.supports_installation() {
             true => format!("`hermes gateway install {name}` has its gateway supervised"),
@@ -82,8 +81,8 @@ impl Supervisor {
     }
 
     /// Deletes a profile: its service, its home, and its gateway's logs unless `keep_logs`. The profile's
-    /// lock is held throughout, so that no other command makes a service of it meanwhile. A gateway that
-    /// runs under a supervisor which can't be reached from here keeps its profile. Not idempotent.
+    /// lock is held throughout, so that no other command creates its service meanwhile. Fails if its gateway runs
+    /// under a supervisor that does not answer. Not idempotent.
     pub fn delete_profile(&self, name: &ProfileName, keep_logs: bool) -> Result<(), ProfileError> {
         let operation = format!("delete profile `{name}`");
         self.store.deletable(name)?;
@@ -94,7 +93,7 @@ impl Supervisor {
         }
         self.store.settle_renames_of(name, self.store.timeout())?;
         let _lock = self.store.lock_profile(name).during(&operation)?;
-        // Another command may have renamed or deleted it meanwhile.
+        // Another command may have renamed or deleted it before it was locked.
         self.store.get(name)?;
         let gateway = self.gateway_called(name);
         if supervised {

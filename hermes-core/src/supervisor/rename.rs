@@ -1,8 +1,8 @@
-//! Renaming a profile together with its service: all of it, or nothing.
+//! Renames a profile together with its service: all of it, or nothing.
 //!
-//! The files are the store's to move ([`Renaming`]), under the locks of both names and with a journal.
-//! Around that the old service is removed and a new one created, and a gateway that ran is brought up
-//! again; a step that fails undoes those before it.
+//! The store moves the files ([`Renaming`]), under the locks of both names and with a journal. Before that the
+//! old service is removed; after it the new one is created, and a gateway that ran is brought up again. A step
+//! that fails undoes the steps before it.
 
 use super::{ProfileError, Supervisor};
 use crate::driver::{CreateOptions, DriverError, During, Lifetime};
@@ -15,30 +15,30 @@ use crate::name::ProfileName;
 use crate::status::State;
 use crate::store::Renaming;
 
-/// The two ends of a rename, whose names are locked.
+/// The old and the new gateway of a rename. Both names are locked.
 struct RenameTarget<'a> {
     renaming: Renaming<'a>,
     old: Gateway,
     new: Gateway,
 }
 
-/// What the service was before the rename.
+/// The service before the rename.
 #[derive(Debug, Clone, Copy)]
 struct PriorState {
-    /// There was one.
+    /// It existed.
     existed: bool,
-    /// Its gateway was up, and is to be up again.
+    /// Its gateway was up, and must come up again.
     ran: bool,
-    /// It comes up by itself: the intent is `running` and no other gateway has its port.
+    /// It comes up without a request: the intent is `running` and no other gateway has its port.
     up: bool,
 }
 
 impl Supervisor {
-    /// Renames a profile: stops its gateway and removes its service, moves home, logs and sticky choice,
-    /// creates the service under the new name and starts what ran. All or nothing: on failure everything
-    /// is undone, and a gateway that ran runs again; that includes a gateway which was up and does not
-    /// come up under the new name. One that was wanted and not up is not waited for. Blocks until all
-    /// that was observed. Returns the gateway under its new name. Not idempotent. Which names are refused, [`Store::begin_rename`] says.
+    /// Renames a profile: stops its gateway, removes its service, moves its home, its logs and the default
+    /// profile, creates the service under the new name, and starts a gateway that ran. On failure everything is
+    /// undone, and a gateway that ran runs again; it is a failure if a gateway that was up does not come up under
+    /// the new name. A gateway that was wanted but not up is not waited for. Blocks until all this was observed.
+    /// Returns the gateway under its new name. Not idempotent. [`Store::begin_rename`] lists the refused names.
     ///
     /// [`Store::begin_rename`]: crate::Store::begin_rename
     pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<Gateway, ProfileError> {
@@ -46,7 +46,7 @@ impl Supervisor {
         self.driver.check_name(to).during(&operation)?;
         let registers = self.driver.lifetime() == Lifetime::Registered;
         if !registers && !self.driver.exists(from).during(&operation)? {
-            // Files alone; a gateway without a service that runs is refused by the store.
+            // Only files are moved; the store refuses a running gateway without a service.
             self.store.rename(from, to)?;
             return Ok(self.gateway_called(to));
         }
@@ -82,9 +82,9 @@ impl Supervisor {
         Ok(target.new)
     }
 
-    /// What the service was, and the lock on its port, held until the gateway is up again so that no other
-    /// gets it meanwhile. Refuses a gateway that ran and would not come up again because another one has
-    /// its port, and a new name that has a service already.
+    /// The service before the rename, and the lock on its port, which the caller holds until the gateway is up
+    /// again. Refuses a gateway that runs and could not come up again because another one has its port, and a new
+    /// name that already has a service.
     fn prior_state(
         &self,
         target: &RenameTarget<'_>,
@@ -134,7 +134,7 @@ impl Supervisor {
             self.create_again(&target.old, prior)?;
         }
         match prior.up.then(|| self.driver.up(&target.old)) {
-            // What did not run before may fail to start again.
+            // A gateway that did not run before may fail to start.
             Some(Err(error)) if prior.ran => Err(error),
             _ => Ok(()),
         }

@@ -1,5 +1,5 @@
-//! Creating and removing a gateway's service: registered while the machine runs, or installed for every
-//! start of it.
+//! Creates and removes the service of a gateway: registered until the machine stops, or installed for every
+//! start of the machine.
 
 use super::Supervisor;
 use crate::driver::{CreateOptions, DriverError, During, Lifetime};
@@ -8,14 +8,14 @@ use crate::manager::{ManagerError, ProfileRegistrar, RegisterOptions, ServiceMan
 use crate::name::ProfileName;
 
 impl Supervisor {
-    /// Whether [`install`](Self::install) and [`uninstall`](Self::uninstall) do anything but refuse.
+    /// Whether the backend supports [`install`](Self::install) and [`uninstall`](Self::uninstall).
     /// Never blocks.
     pub fn supports_installation(&self) -> bool {
         self.driver.lifetime() == Lifetime::Installed
     }
 
-    /// Installs the profile's gateway, so that every start of the machine brings it up whenever its intent
-    /// is `running`; if the intent is `running` now, brings it up now, as
+    /// Installs the profile's gateway: every start of the machine brings it up if its intent is `running`. If
+    /// the intent is `running` now, brings it up now, as
     /// [`start`](ServiceManager::start) does. Idempotent. Blocks until that was observed. A profile that
     /// does not exist is [`ManagerError::NoSuchProfile`].
     pub fn install(&self, name: &ProfileName) -> Result<(), ManagerError> {
@@ -38,9 +38,8 @@ impl Supervisor {
         }
     }
 
-    /// Stops the gateway, removes what was installed for it and blocks until no process of it is left.
-    /// The intent stays as it is. Idempotent: what is not installed is success, whether the profile exists
-    /// or not.
+    /// Stops the gateway, removes its installed service and blocks until no process of it is left. The intent is
+    /// not changed. Idempotent: success if nothing is installed, whether the profile exists or not.
     pub fn uninstall(&self, name: &ProfileName) -> Result<(), ManagerError> {
         if !self.supports_installation() {
             return Err(ManagerError::InstallationUnsupported { kind: self.kind() });
@@ -70,7 +69,7 @@ impl Supervisor {
                 Intent::Running.write(gateway.home())?;
                 (true, port)
             }
-            // A gateway whose port belongs to another stays down until `start` reports it.
+            // A gateway whose port belongs to another one stays down; `start` reports that.
             false if Intent::read(gateway.home())? == Intent::Running => {
                 let port = self.claim_port(&gateway);
                 (port.is_ok(), port.ok().flatten())
@@ -81,8 +80,8 @@ impl Supervisor {
         self.driver.create(&gateway, &options)
     }
 
-    /// Removes the service of a profile that may be gone, under its lock. Where neither the profile nor a
-    /// service exists, no lock is taken.
+    /// Removes the service of a profile that may be deleted, under its lock. If neither the profile nor a service
+    /// exists, no lock is taken.
     fn remove_service(&self, name: &ProfileName, command: &str) -> Result<(), DriverError> {
         if self.store.find(name)?.is_none() && !self.driver.exists(name)? {
             return Ok(());

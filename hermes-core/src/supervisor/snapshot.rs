@@ -1,4 +1,4 @@
-//! One look at all profiles and their services, for the checks of `doctor`.
+//! Reads all profiles and their services, for the checks of `doctor`.
 
 use super::Supervisor;
 use crate::diagnostics::{Services, Snapshot};
@@ -7,9 +7,8 @@ use crate::error_chain::in_one_line;
 use crate::gateway::Gateway;
 
 impl Supervisor {
-    /// Looks once at the profiles and their services. `options` are those that belong to every command
-    /// line that is suggested, each with a space before it. Changes nothing. What can't be looked at is
-    /// in the snapshot, with the reason.
+    /// Reads the profiles and their services once. `options` belong to every suggested command line, each after
+    /// a space. Changes nothing. For what can't be read, the snapshot has the reason.
     pub fn snapshot(&self, options: &str) -> Snapshot {
         let mut snapshot = Snapshot::of_profiles(&self.store, options);
         snapshot.services =

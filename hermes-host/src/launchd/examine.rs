@@ -1,4 +1,4 @@
-//! What gateways under launchd need: that each installed one has a profile, and the time for its stop.
+//! The checks of launchd: each installed gateway has a profile, and launchd waits long enough for its stop.
 
 use hermes_core::ProfileName;
 use hermes_core::diagnostics::{Check, Remedy, Snapshot};

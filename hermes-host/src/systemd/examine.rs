@@ -1,4 +1,4 @@
-//! What gateways under systemd need of the machine, each with the command that repairs it.
+//! The checks of systemd and of the installed units.
 
 use hermes_core::detect;
 use hermes_core::diagnostics::{Check, Examination, Remedy, Snapshot};
@@ -77,7 +77,7 @@ impl Systemd {
         check.with_evidence(format!("`{path}` is of generation {GENERATION}"))
     }
 
-    /// Whether what is wanted is installed, and what is installed is there.
+    /// Checks that wanted gateways are installed, and that installed units exist.
     fn units(&self, snapshot: &Snapshot) -> Check {
         let installed = self.installed().unwrap_or_default();
         let mut check = Check::new("installed");
@@ -116,7 +116,7 @@ impl Systemd {
         check.with_evidence(format!("there is no `{path}`"))
     }
 
-    /// A command of `hermes` about this manager: which one it is may have been found, not typed.
+    /// A command of `hermes` for this manager, which may have been detected and not named by an option.
     fn command(&self, command: &str) -> String {
         match self.scope {
             Scope::User => format!("hermes {command}"),

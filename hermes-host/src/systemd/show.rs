@@ -113,7 +113,7 @@ impl Properties {
         let limit = usize::try_from(self.restarts).is_ok_and(|count| count >= restart::DEATHS);
         let loops = || restart::crash_loop(restart::DEATHS, restart::WINDOW, exit, fault.clone());
         let reason = match self.result.as_str() {
-            _ if exit == Exit::Code(EXIT_CONFIG) => restart::hopeless(fault),
+            _ if exit == Exit::Code(EXIT_CONFIG) => restart::invalid_configuration(fault),
             "start-limit-hit" => loops(),
             // When systemd refuses a restart, the result may remain that of the last death.
             _ if limit && intent == Some(Intent::Running) => loops(),

@@ -1,5 +1,5 @@
-//! The chain of stop budgets: gateway, slot, tree, container. Each has to wait longer than the one
-//! inside it, or kills what was about to end in order.
+//! Checks the chain of stop budgets: gateway, slot, tree, container. Each must wait longer than the one inside it,
+//! or it kills a process that is about to end in order.
 
 use hermes_core::config::StopTimeout;
 use hermes_core::diagnostics::{Check, Snapshot, several};
@@ -8,9 +8,9 @@ use hermes_core::fsutil;
 use super::View;
 use crate::tree::Tree;
 
-/// What a container's stop needs beyond the longest stop of a gateway.
+/// How much longer a container's stop takes than the longest stop of a gateway.
 const CONTAINER_BEYOND: u64 = 2;
-/// What bounds a stop under s6-overlay, in milliseconds.
+/// The bounds of a stop under s6-overlay, in milliseconds.
 const GRACES: [&str; 2] = ["S6_SERVICES_GRACETIME", "S6_KILL_GRACETIME"];
 
 pub(super) fn slots(view: View<'_>) -> Check {
@@ -47,7 +47,7 @@ pub(super) fn slots(view: View<'_>) -> Check {
             stop.seconds(),
             slot.timeout_kill().display()
         );
-        // A stop or a start writes it anew; this is the one that changes nothing else.
+        // Of the commands that write it, this is the one that changes nothing else.
         check.warning(problem, snapshot.bring_to_intent(name));
     }
     let agree = seen - check.findings().len();
@@ -76,7 +76,7 @@ fn chain(stop: StopTimeout) -> String {
     )
 }
 
-/// What can't be seen from inside, with the figure that it has to have.
+/// The budget that can't be seen from inside the container, with its minimum.
 pub(super) fn container(tree: &Tree, snapshot: &Snapshot) -> Check {
     let longest = longest(snapshot).seconds();
     let mut evidence = format!(

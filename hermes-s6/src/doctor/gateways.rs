@@ -1,4 +1,4 @@
-//! The gateways' processes: those that no s6-svscan looks after, and those that outlived their gateway.
+//! Checks for strays, and for processes that outlived their gateway.
 
 use hermes_core::ProfileName;
 use hermes_core::State;

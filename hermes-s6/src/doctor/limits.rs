@@ -1,4 +1,4 @@
-//! What limits how many slots there can be: s6-svscan's own limit, and its descriptors.
+//! Checks the limits on the number of slots: s6-svscan's own, and its descriptors.
 //!
 //! Sources: `s6-svscan.html`, proc(5).
 
@@ -57,7 +57,7 @@ fn descriptors(view: View<'_>, capacity: Capacity) -> Check {
     check.with_evidence(format!("s6-svscan {pid} may open {limit} files{used}; room for {room}"))
 }
 
-/// What gives the process `pid` that many descriptors.
+/// The remedy that gives the process `pid` that many descriptors.
 fn raise(pid: u32, wanted: u64) -> Remedy {
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let hard = process.and_then(hard_limit);

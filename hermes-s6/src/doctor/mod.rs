@@ -1,12 +1,12 @@
-//! What `doctor` checks of s6: the programs, the tree, whose it is, its limits, and the slots.
+//! The checks of s6: its programs, the tree and its owner, its limits, and the slots.
 //!
 //! | file | its checks |
 //! |---|---|
-//! | `svscan` | the s6 programs, s6-svscan, who may command it, which home's tree it is |
-//! | `owner` | that one tree alone runs the gateways of the home |
+//! | `svscan` | the s6 programs, s6-svscan, its permissions, its home |
+//! | `owner` | that only one tree runs the gateways of the home |
 //! | `limits`, `pids` | room in the scan directory, descriptors, processes |
 //! | `budgets` | that every stop has the time it needs |
-//! | `gateways` | strays, and what outlived a gateway |
+//! | `gateways` | strays, and processes that outlived their gateway |
 //! | `slots` | missing, unused and outdated slots |
 
 mod budgets;
@@ -23,11 +23,11 @@ use hermes_core::process_lock::Holder;
 use crate::tree::Tree;
 
 const MIB: u64 = 1 << 20;
-/// A slot takes some 30 entries, of which each may be a block: below what is needed the next one may not
-/// fit; what is wanted is for a few dozen of them.
+/// A slot has some 30 entries, each up to a block: the needed room is for the next slot, the wanted room for a
+/// few dozen.
 const SCANDIR: Room = Room { needed: MIB / 2, wanted: 8 * MIB };
 
-/// What there is to look at of the tree: the s6-svscan that runs this home's gateways, and the slots.
+/// The tree: the s6-svscan that runs this home's gateways, and the slots.
 #[derive(Debug, Clone, Copy)]
 struct View<'a> {
     tree: &'a Tree,
@@ -36,7 +36,7 @@ struct View<'a> {
     services: &'a Services,
 }
 
-/// The checks of one file: their names, and what makes them where there is a tree.
+/// The checks of one file: their names, and the function that makes them if there is a tree.
 type Group = (&'static [&'static str], fn(View<'_>) -> Vec<Check>);
 
 /// Makes all checks of `tree`. Changes nothing, does not wait.
@@ -69,7 +69,7 @@ pub(crate) fn examine(tree: &Tree, snapshot: &Snapshot) -> Examination {
 }
 
 impl<'a> View<'a> {
-    /// The tree of the home, or why there is nothing to look at.
+    /// The tree of the home, or why there is none.
     fn of(tree: &'a Tree, snapshot: &'a Snapshot) -> Result<Self, String> {
         let services = snapshot.services.as_ref().map_err(Clone::clone)?;
         let svscan = tree.require_svscan().map_err(|error| error.to_string())?;

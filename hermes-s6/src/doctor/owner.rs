@@ -1,4 +1,4 @@
-//! Who runs the gateways of this home, and that it is one tree alone.
+//! Checks that only one tree runs the gateways of this home.
 
 use hermes_core::diagnostics::{Check, Remedy, Snapshot};
 use hermes_core::error_chain::in_one_line;
@@ -19,7 +19,7 @@ pub(super) fn check(tree: &Tree, snapshot: &Snapshot, svscan: Option<Holder>) ->
     if let Some(why) = &snapshot.client {
         return client(check, owner, why);
     }
-    // Under somebody else's s6-svscan it is `up --adopt` that holds the lock for the scan directory.
+    // If another user runs s6-svscan, `up --adopt` holds the lock for the scan directory.
     let is_other = |owner: &Owner| {
         svscan.is_some_and(|svscan| svscan.pid.is_some() && owner.svscan.pid != svscan.pid)
             && !owner.runs(tree.scandir.path())

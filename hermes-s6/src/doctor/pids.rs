@@ -1,4 +1,4 @@
-//! How many processes there may be where s6-svscan and its gateways are.
+//! Checks the limits on processes for s6-svscan and its gateways.
 //!
 //! Sources: proc(5), cgroups(7), the kernel's `cgroup-v2.rst` and `cgroup-v1/pids.rst`.
 
@@ -9,9 +9,9 @@ use hermes_core::diagnostics::{Check, Remedy, Severity};
 
 use super::View;
 
-/// What a profile takes: two supervisors, a logger and the gateway.
+/// The processes of a profile: two supervisors, a logger and the gateway.
 const PROCESSES: u64 = 4;
-/// How many processes should be left for what the gateways themselves start.
+/// How many processes should remain for the children of gateways.
 const SPARE_PROCESSES: u64 = 32;
 
 /// One control group with a limit on processes.
@@ -26,10 +26,10 @@ pub(super) fn check(view: View<'_>) -> Check {
     check_below(view, Path::new("/"))
 }
 
-/// What is found below the root directory `root`.
+/// Reads the limits below the root directory `root`.
 fn check_below(view: View<'_>, root: &Path) -> Check {
     let mut check = Check::new("pids");
-    // The gateways are where s6-svscan is, which need not be where this command is.
+    // The gateways are in the control group of s6-svscan, which may not be this command's.
     let of = view.svscan.pid.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
     let membership = match fs::read_to_string(root.join("proc").join(of).join("cgroup")) {
         Ok(membership) => membership,
@@ -71,7 +71,7 @@ fn judge_pids(max: u64, current: u64, to_come: u64) -> Option<Severity> {
 }
 
 /// The limits that hold for a process of this membership, its own group's and those above it, as far as
-/// they can be seen below `root`.
+/// they are visible below `root`.
 fn pids_limits(root: &Path, membership: &str) -> Vec<PidsLimit> {
     let mut limits = Vec::new();
     for line in membership.lines() {
@@ -82,7 +82,7 @@ fn pids_limits(root: &Path, membership: &str) -> Vec<PidsLimit> {
             all if all.split(',').any(|one| one == "pids") => root.join("sys/fs/cgroup/pids"),
             _ => continue,
         };
-        // A container may see its own group as the top, under a path that is the host's.
+        // A container may see its own group as the top, while its path is that on the host.
         let group = base.join(group.trim_start_matches('/'));
         let at = group.ancestors().find(|at| at.is_dir()).unwrap_or(&base);
         for at in at.ancestors().take_while(|at| at.starts_with(&base)) {
@@ -121,7 +121,7 @@ mod tests {
         group(root, "a/b", "max", "3");
         group(root, "a", "20", "5");
         assert_eq!(seen(root, "0::/a/b\n"), [(20, 5), (100, 90)]);
-        // A path that is the host's: the top of what can be seen is the container's own.
+        // A path of the host: the visible top is the container's own group.
         assert_eq!(seen(root, "0::/docker/0123\n"), [(100, 90)]);
         assert_eq!(seen(root, "3:memory:/a\n1:name=systemd:/a\n"), []);
         group(root, "pids/x", "7", "6");

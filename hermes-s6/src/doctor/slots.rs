@@ -1,4 +1,4 @@
-//! The slots: one for each profile and none besides, made by this version.
+//! Checks that each profile has a slot of this version, and that no other slot exists.
 
 use hermes_core::State;
 use hermes_core::diagnostics::{Check, permit, several};
@@ -26,7 +26,7 @@ fn slots(view: View<'_>) -> Check {
             }
             Action::Remove { profile, .. } => {
                 let state = snapshot.status(profile).map(|status| status.state);
-                // A finding of its gateway's.
+                // The check of its gateway reports it.
                 if !matches!(state, Some(State::Orphan | State::Stray)) {
                     let problem = format!("nobody supervises the slot of `{profile}`");
                     check.error(problem, snapshot.run("boot"));

@@ -1,4 +1,4 @@
-//! The s6 programs and the tree: whether it can be reached and commanded, and whether it is this home's.
+//! Checks the s6 programs, and that the tree answers, accepts commands and belongs to this home.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -39,7 +39,7 @@ fn programs(tree: &Tree) -> Check {
     let record = slots
         .iter()
         .find_map(|name| Some(fs::metadata(tree.scandir.slot(name).status()).ok()?.len()));
-    // No program of s6 tells its version; the size of a record is what differs.
+    // No program of s6 prints its version; the size of a status record shows it.
     let record = record.map_or_else(String::new, |len| format!(", status records of {len} bytes"));
     check.with_evidence(format!("in `{}`, {contenv}{record}", s6.dir.display()))
 }
@@ -70,7 +70,7 @@ fn svscan(tree: &Tree, snapshot: &Snapshot) -> Check {
             let problem = format!("{who} holds `{dir}` and does not read its commands");
             check.error(problem, Remedy::Do("end it, and start the tree again".to_owned()));
         }
-        // The check of who may command it reports that.
+        // The check of the permissions reports that.
         Err(error) => check.partial(format!("whether it reads its commands: {error}")),
     }
     check.with_evidence(format!("{who} holds `{dir}`"))
@@ -106,7 +106,7 @@ fn delegate(snapshot: &Snapshot) -> Remedy {
     Remedy::Root(snapshot.command_line("boot --delegate"))
 }
 
-/// Whether what a plain user writes is run by root.
+/// Whether root runs programs that a plain user may write.
 fn privilege(tree: &Tree) -> Check {
     let check = Check::new("privilege");
     let Ok(Some(holder)) = tree.scandir.svscan() else {

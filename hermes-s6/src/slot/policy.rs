@@ -8,7 +8,9 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use hermes_core::fsutil;
-use hermes_core::restart::{DEATHS, EXIT_CONFIG, EXIT_RESTART, WINDOW, crash_loop, hopeless};
+use hermes_core::restart::{
+    DEATHS, EXIT_CONFIG, EXIT_RESTART, WINDOW, crash_loop, invalid_configuration,
+};
 use hermes_core::status::{Backoff, Exit, Parked};
 use hermes_core::wait::{self, Poll};
 use jiff::Timestamp;
@@ -70,7 +72,7 @@ impl Policy {
             return Verdict::Restart { after: Duration::ZERO, count: 0 };
         };
         if last.exit == Exit::Code(EXIT_CONFIG) {
-            return Verdict::Park(hopeless(fault));
+            return Verdict::Park(invalid_configuration(fault));
         }
         let recent = |death: &&&Death| elapsed(death.at, last.at) <= self.window;
         let count = deaths.iter().filter(recent).count();

@@ -40,7 +40,7 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
                 services.install(name)?;
                 if start { services.start(name).map(drop) } else { Ok(()) }
             })?;
-            status::warn_of_shortcomings(app, &app.reachable()?);
+            status::warn_of_findings(app, &app.reachable()?);
             Ok(code)
         }
         Gateway::Uninstall { which } => {
