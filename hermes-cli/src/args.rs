@@ -48,7 +48,7 @@ pub(crate) enum Command {
     Gateway(Gateway),
     /// Run a supervision tree in the foreground, for the current user
     Up {
-        /// Stop the tree that runs on the scan directory
+        /// Like `down`
         #[arg(long)]
         stop: bool,
         /// Run as a service of another supervisor, as in the image: gateways get the root home as
@@ -62,6 +62,8 @@ pub(crate) enum Command {
         #[arg(long, hide = true, value_name = "PARENT", conflicts_with = "stop")]
         become_svscan: Option<u32>,
     },
+    /// Stop the supervision tree that `up` runs on the scan directory
+    Down,
     /// Bring the services in line with the profiles, and start each gateway whose intent is `running`
     Boot {
         /// Print the plan and change nothing

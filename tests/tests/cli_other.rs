@@ -248,7 +248,7 @@ fn up_refuses_a_second_and_is_ended_by_stop() {
     let outcome = env.hermes(["up"]).fails_with(1);
     let told = short(env, &outcome.stderr);
     assert!(told.starts_with("error: a tree already runs on `W/service`\n"), "{outcome}");
-    assert!(told.contains("for `W/home`\nhint: `hermes up --stop` ends it"), "{outcome}");
+    assert!(told.contains("for `W/home`\nhint: `hermes down` ends it"), "{outcome}");
     let outcome = env.hermes(["up", "--stop"]).ok();
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", "the tree is down\n"));
     assert!(!is_alive(gateway), "on return all of it is down");

@@ -14,7 +14,7 @@ use hermes_tests::hermes_program;
 const PAGES: [(&str, &[&str]); 7] = [
     ("docs/commands/profile.md", &["profile"]),
     ("docs/commands/gateway.md", &["gateway"]),
-    ("docs/commands/up.md", &["up"]),
+    ("docs/commands/up.md", &["up", "down"]),
     ("docs/commands/boot.md", &["boot"]),
     ("docs/commands/doctor.md", &["doctor"]),
     ("docs/commands/dashboard.md", &["dashboard"]),

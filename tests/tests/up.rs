@@ -146,7 +146,7 @@ fn concurrent_ups_make_one_tree() {
             (running <= 1).then_some(())
         });
         await_words(&env, "begun", 1);
-        env.hermes(["up", "--stop"]).ok();
+        env.hermes(["down"]).ok();
         let outcomes: Vec<_> = rivals.into_iter().map(hermes_tests::Running::wait).collect();
         let done = outcomes.iter().filter(|outcome| outcome.code() == Some(0)).count();
         let all: String = outcomes.iter().map(ToString::to_string).collect();
@@ -162,12 +162,12 @@ fn concurrent_ups_make_one_tree() {
 fn up_stop_ends_it_from_elsewhere() {
     let up = Up::start_in(populated());
     await_words(&up.env, "begun", 1);
-    up.env.hermes(["up", "--stop"]).ok();
+    up.env.hermes(["down"]).ok();
     let (env, code) = up.ended();
     assert_eq!(code, Some(0));
     nobody_is_left(&env);
     await_words(&env, "told", 1);
-    let outcome = env.hermes(["up", "--stop"]).fails_with(5);
+    let outcome = env.hermes(["down"]).fails_with(5);
     assert!(outcome.stderr.contains("no s6-svscan holds"), "{outcome}");
 }
 
@@ -244,7 +244,7 @@ fn ended_or_stopped(env: &TestEnv, mut up: hermes_tests::Running) -> hermes_test
         (up.has_ended() || runs).then_some(())
     });
     if !up.has_ended() {
-        env.hermes(["up", "--stop"]).ok();
+        env.hermes(["down"]).ok();
     }
     up.wait()
 }
@@ -314,7 +314,7 @@ fn commands_find_the_users_scan_directory() {
     assert!(scandir.join("gateway-new").is_dir());
     let doctor = hermes(&["doctor", "--json"]).run().json();
     assert_eq!(doctor["scandir"], scandir.to_str().unwrap());
-    hermes(&["up", "--stop"]).ok();
+    hermes(&["down"]).ok();
     let outcome = up.wait();
     assert_eq!(outcome.code(), Some(0), "{outcome}");
     nobody_is_left(&env);

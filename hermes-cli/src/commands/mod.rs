@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: Arguments, backends: &[Backend]) -> Result<u8, CliE
     match command {
         Command::Profile(command) => profile::run(&app()?, command),
         Command::Gateway(command) => gateway::run(&app()?, command),
-        Command::Up { stop: true, .. } => up::stop(&app()?),
+        Command::Down | Command::Up { stop: true, .. } => up::stop(&app()?),
         Command::Up { become_svscan: Some(parent), .. } => up::become_svscan(&app()?, parent),
         Command::Up { adopt: true, .. } => up::adopt(&app()?),
         Command::Up { service, .. } => up::run(&app()?, service),

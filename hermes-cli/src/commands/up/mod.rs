@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `owner` | one tree per home: waits for another owner, becomes the owner |
 //! | `child` | starts the process that becomes s6-svscan |
-//! | `stop` | `up --stop` |
+//! | `stop` | `down`, `up --stop` |
 //! | `slot` | called by slots and the image: `gateway after-death`, `boot --delegate` |
 //!
 //! No other part of the program depends on hermes-s6.
@@ -220,7 +220,7 @@ fn refuse_second(tree: &Tree) -> Result<(), CliError> {
         home.map_or_else(|| "an unknown home".to_owned(), |home| format!("`{}`", home.display()));
     Err(CliError::new(format!("a tree already runs on `{scandir}`"))
         .because(format!("its s6-svscan is {pid}, for {home}"))
-        .with_hint("`hermes up --stop` ends it; --scandir sets another directory"))
+        .with_hint("`hermes down` ends it; --scandir sets another directory"))
 }
 
 /// A descriptor that becomes readable when a signal to end arrives.

@@ -1,4 +1,4 @@
-//! `hermes up --stop`: stops the tree of a running `hermes up`.
+//! `hermes down`: stops the tree of a running `hermes up`.
 
 use std::time::Instant;
 
