@@ -142,7 +142,7 @@ impl Hermes {
         } else if let Some(dir) = facts.named_scandir.as_ref().filter(|_| s6) {
             format!("s6, since `{}` is named", dir.display())
         } else if s6 && facts.s6_in_charge() {
-            "s6, since process 1 is s6-svscan and /run/s6/basedir is there".to_owned()
+            "s6, since process 1 is s6-svscan and /run/s6/basedir exists".to_owned()
         } else if let Some(dir) = facts.user_scandir.as_ref().filter(|_| s6) {
             format!("s6, since `hermes up` runs on `{}`", dir.display())
         } else {

@@ -307,7 +307,7 @@ fn doctor_names_what_is_wrong_and_what_mends_it() {
     let env = &tree.env;
     env.hermes(["boot"]).ok();
     let healthy = env.hermes(["doctor"]).ok();
-    assert!(healthy.stdout.ends_with("\nnothing is wrong\n"), "{healthy}");
+    assert!(healthy.stdout.ends_with("\nno problems found\n"), "{healthy}");
     assert_eq!(healthy.stderr, "");
     let report = env.hermes(["doctor", "--json"]).json();
     assert_eq!((&report["backend"], &report["findings"]), (&json!("s6"), &json!([])));

@@ -199,8 +199,8 @@ fn a_kill_within_the_stop_budget() {
     assert!(report.stdout.contains("--stop-timeout 32"), "{report}");
     // From the stop budget to the container's stop timeout.
     let report = env.hermes(["doctor", "--json"]).ok();
-    let chain = "requests are closed after 27 s, a kill comes after 28 s, all is over after 30 s, and a \
-                 container that is given 32 s sees it";
+    let chain = "requests are closed after 27 s, SIGKILL follows after 28 s, everything has ended after 30 s; a \
+                 container needs a stop timeout of 32 s";
     assert!(report.stdout.contains(chain), "{report}");
 }
 

@@ -62,7 +62,7 @@ impl Snapshot {
             gateways,
             skipped,
             unlisted,
-            services: Err("the services were not looked at".to_owned()),
+            services: Err("the services were not read".to_owned()),
             client: None,
             options: options.to_owned(),
         }

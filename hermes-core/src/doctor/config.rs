@@ -38,7 +38,7 @@ fn config(snapshot: &Snapshot) -> Check {
             }
         }
     }
-    check.with_evidence(format!("{} looked at", several(snapshot.gateways.len(), "configuration")))
+    check.with_evidence(format!("{} checked", several(snapshot.gateways.len(), "configuration")))
 }
 
 fn command(snapshot: &Snapshot, services_path: Option<&OsStr>) -> Check {
@@ -69,11 +69,9 @@ fn command(snapshot: &Snapshot, services_path: Option<&OsStr>) -> Check {
     }
     if !unseen.is_empty() {
         let unseen = unseen.join(", ");
-        check.partial(format!(
-            "PATH of the services can't be read, on which {unseen} is looked for"
-        ));
+        check.partial(format!("PATH of the services can't be read, to find {unseen}"));
     }
-    check.with_evidence(format!("{} named", several(named, "program")))
+    check.with_evidence(format!("{} configured", several(named, "program")))
 }
 
 /// The program that the gateway's settings name, if they name one.

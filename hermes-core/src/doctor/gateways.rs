@@ -57,17 +57,14 @@ pub(super) fn checks(snapshot: &Snapshot) -> Vec<Check> {
             }
         }
     }
-    let looked = snapshot.gateways.len();
+    let checked = snapshot.gateways.len();
     let count = |check: &Check| several(check.findings().len(), "gateway");
     let (gave_up, crash) = (count(&parked), count(&backoff));
     vec![
-        orphans.with_evidence(format!(
-            "{} of their profiles' locks looked at",
-            several(looked, "holder")
-        )),
-        parked.with_evidence(format!("{gave_up} gave up")),
-        backoff.with_evidence(format!("{crash} waiting to be started again after a death")),
-        wanted.with_evidence(format!("{} of {} up", up, several(looked, "gateway"))),
+        orphans.with_evidence(format!("{} checked", several(checked, "gateway lock"))),
+        parked.with_evidence(format!("{gave_up} parked")),
+        backoff.with_evidence(format!("{crash} waiting for a restart after a death")),
+        wanted.with_evidence(format!("{} of {} up", up, several(checked, "gateway"))),
     ]
 }
 

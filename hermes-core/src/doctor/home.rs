@@ -41,7 +41,7 @@ fn home(snapshot: &Snapshot) -> Check {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let remedy = Remedy::Run(format!("mkdir -p {}", quote_path(home)));
             check.error(format!("the home `{shown}` does not exist"), remedy);
-            return check.with_evidence(format!("`{shown}` is not there"));
+            return check.with_evidence(format!("`{shown}` does not exist"));
         }
         Err(error) => {
             let remedy = Remedy::Do("run it as the user who owns the home".to_owned());
@@ -60,7 +60,7 @@ fn home(snapshot: &Snapshot) -> Check {
         let problem = format!("the home `{shown}` is not writable for this user (mode {mode:o})");
         check.error(problem, Remedy::Run(format!("chmod u+rwx {}", quote_path(home))));
     }
-    check.with_evidence(format!("`{shown}` is of uid {uid}, mode {mode:o}"))
+    check.with_evidence(format!("`{shown}` belongs to uid {uid}, mode {mode:o}"))
 }
 
 fn profiles(snapshot: &Snapshot) -> Check {
@@ -107,10 +107,10 @@ fn active_profile(store: &Store, snapshot: &Snapshot) -> Check {
     let undo = snapshot.run("profile use default");
     let name = match store.active() {
         Ok(Some(name)) => name,
-        Ok(None) => return check.with_evidence("none is chosen"),
+        Ok(None) => return check.with_evidence("no default profile is set"),
         Err(error) => {
             check.error(in_one_line(&error), undo);
-            return check.with_evidence("the choice can't be read");
+            return check.with_evidence("the default profile can't be read");
         }
     };
     match store.find(&name) {
@@ -122,7 +122,7 @@ fn active_profile(store: &Store, snapshot: &Snapshot) -> Check {
         Ok(Some(_)) => {}
         Err(error) => check.partial(in_one_line(&error)),
     }
-    check.with_evidence(format!("`{name}` is chosen"))
+    check.with_evidence(format!("the default profile is `{name}`"))
 }
 
 fn boot_log(snapshot: &Snapshot) -> Check {
@@ -130,7 +130,7 @@ fn boot_log(snapshot: &Snapshot) -> Check {
     let mut check = Check::new("boot-log");
     let there = path.ancestors().find(|path| path.symlink_metadata().is_ok());
     let Some(there) = there.filter(|there| there.starts_with(snapshot.root.path())) else {
-        return Check::unknown("boot-log", "there is no home to hold it");
+        return Check::unknown("boot-log", "the home does not exist");
     };
     let shown = path.display();
     if there == path && path.is_dir() {
@@ -141,5 +141,8 @@ fn boot_log(snapshot: &Snapshot) -> Check {
         let problem = format!("a boot can't be logged: `{there_shown}` is not writable");
         check.warning(problem, permit(&snapshot.root, there));
     }
-    check.with_evidence(format!("`{shown}`{}", if there == path { "" } else { ", not there yet" }))
+    check.with_evidence(format!(
+        "`{shown}`{}",
+        if there == path { "" } else { ", does not exist yet" }
+    ))
 }

@@ -32,7 +32,7 @@ fn renames(supervisor: &Supervisor, snapshot: &Snapshot) -> Check {
             _ => {}
         }
     }
-    check.with_evidence("journals of renames that have not ended are looked for")
+    check.with_evidence("checked for journals of interrupted renames")
 }
 
 fn leftovers(supervisor: &Supervisor, snapshot: &Snapshot) -> Check {
@@ -55,7 +55,9 @@ fn leftovers(supervisor: &Supervisor, snapshot: &Snapshot) -> Check {
         let problem = format!("`{}` was left by an interrupted command", path.display());
         check.warning(problem, snapshot.run("doctor --fix"));
     }
-    check.with_evidence("hidden directories beside profiles and slots, and unfinished files in them, are looked for")
+    check.with_evidence(
+        "checked for hidden directories beside profiles and slots, and unfinished files in them",
+    )
 }
 
 /// From the plan of a boot, which lists the files of gateways that no longer exist.
@@ -74,5 +76,5 @@ fn stale_files(snapshot: &Snapshot) -> Option<Check> {
             format!("`{profile}` has files of a gateway that is no more: {}", there.join(", "));
         check.warning(problem, snapshot.run("doctor --fix"));
     }
-    Some(check.with_evidence("files of gateways that are no more are looked for"))
+    Some(check.with_evidence("checked for files of gateways that no longer exist"))
 }

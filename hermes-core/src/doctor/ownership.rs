@@ -28,7 +28,7 @@ struct Files {
 pub(super) fn check(snapshot: &Snapshot) -> Check {
     let mut check = Check::new("ownership");
     let Some((uid, _)) = owner(&snapshot.root) else {
-        return Check::unknown("ownership", "the home has no owner that can be seen");
+        return Check::unknown("ownership", "the owner of the home can't be read");
     };
     let mut seen = 0;
     for gateway in &snapshot.gateways {
@@ -46,7 +46,7 @@ pub(super) fn check(snapshot: &Snapshot) -> Check {
         seen += files.seen;
         report(snapshot, &mut check, name.as_str(), home, &files);
     }
-    check.with_evidence(format!("{} looked at, for uid {uid}", several(seen, "file")))
+    check.with_evidence(format!("{} checked, for uid {uid}", several(seen, "file")))
 }
 
 fn report(snapshot: &Snapshot, check: &mut Check, name: &str, home: &Path, files: &Files) {

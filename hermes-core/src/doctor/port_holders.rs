@@ -18,7 +18,7 @@ pub(super) fn check(driver: &dyn Driver, snapshot: &Snapshot) -> Check {
     let gateways: Vec<_> =
         statuses.values().filter_map(|status| status.as_ref().ok()?.pid).collect();
     let proc = Proc::default();
-    let mut looked = 0;
+    let mut checked = 0;
     for gateway in &snapshot.gateways {
         let name = gateway.name();
         // A gateway that is restarted again and again runs at times, and is not up.
@@ -31,7 +31,7 @@ pub(super) fn check(driver: &dyn Driver, snapshot: &Snapshot) -> Check {
         if !snapshot.is_to_run(name) || state == State::Up || unused {
             continue;
         }
-        looked += 1;
+        checked += 1;
         let mut listeners = listeners::on_port(&proc, port);
         listeners.retain(|listener| clash(&settings.host, listener.address));
         let Some(listener) = listeners.first() else { continue };
@@ -54,10 +54,7 @@ pub(super) fn check(driver: &dyn Driver, snapshot: &Snapshot) -> Check {
         let other = snapshot.command_line(&format!("profile port {name} NUMBER"));
         check.error(problem, Remedy::Do(format!("end it, or `{other}`")));
     }
-    check.with_evidence(format!(
-        "{} of wanted gateways that are not up looked at",
-        several(looked, "port")
-    ))
+    check.with_evidence(format!("{} of wanted gateways checked", several(checked, "idle port")))
 }
 
 /// Whether a listener at `address` prevents one at `host`.

@@ -43,7 +43,7 @@ impl Systemd {
              with the machine"
         );
         check.warning(problem, Remedy::Root(format!("loginctl enable-linger {name}")));
-        check.with_evidence(format!("there is no `{}`", self.places.linger.display()))
+        check.with_evidence(format!("`{}` does not exist", self.places.linger.display()))
     }
 
     fn unit(&self) -> Check {
@@ -113,7 +113,7 @@ impl Systemd {
              logs` may find nothing",
             Remedy::Root(format!("mkdir -p {path} && systemctl restart systemd-journald")),
         );
-        check.with_evidence(format!("there is no `{path}`"))
+        check.with_evidence(format!("`{path}` does not exist"))
     }
 
     /// A command of `hermes` for this manager, which may have been detected and not named by an option.

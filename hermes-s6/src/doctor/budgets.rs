@@ -52,7 +52,7 @@ pub(super) fn slots(view: View<'_>) -> Check {
     }
     let agree = seen - check.findings().len();
     check.with_evidence(format!(
-        "the time until a kill agrees in {agree} of {}; {}",
+        "{agree} of {} with the right time until a kill; {}",
         several(seen, "slot"),
         chain(longest(snapshot))
     ))
@@ -67,8 +67,8 @@ fn longest(snapshot: &Snapshot) -> StopTimeout {
 /// Every link of the chain, each longer than the one before it.
 fn chain(stop: StopTimeout) -> String {
     format!(
-        "the longest stop: open requests are closed after {} s, a kill comes after {} s, all is over after \
-         {} s, and a container that is given {} s sees it",
+        "the longest stop: open requests are closed after {} s, SIGKILL follows after {} s, everything has ended \
+         after {} s; a container needs a stop timeout of {} s",
         stop.drain().as_secs(),
         stop.kill_after().as_secs(),
         stop.seconds(),

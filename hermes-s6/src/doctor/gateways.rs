@@ -37,8 +37,8 @@ pub(super) fn checks(view: View<'_>) -> Vec<Check> {
         }
     }
     vec![
-        strays.with_evidence("each supervisor's parent is looked at"),
-        processes.with_evidence("what is left of gateways that are down is looked for"),
+        strays.with_evidence("checked the parent of each supervisor"),
+        processes.with_evidence("checked for processes that outlived their gateway"),
     ]
 }
 

@@ -51,7 +51,7 @@ fn check_below(view: View<'_>, root: &Path) -> Check {
     let path = path.display();
     if let Some(severity) = judge_pids(*max, *current, to_come) {
         let problem = format!(
-            "{current} of the {max} processes that `{path}` allows are there, and {to_come} more are to come"
+            "`{path}` allows {max} processes; {current} exist, and {to_come} more are expected"
         );
         let profiles = view.snapshot.gateways.len() as u64;
         let enough =
@@ -59,7 +59,8 @@ fn check_below(view: View<'_>, root: &Path) -> Check {
         let remedy = format!("start the container with `--pids-limit {enough}` or more");
         check.find(severity, problem, Remedy::Do(remedy));
     }
-    check.with_evidence(format!("{current} of {max} processes in `{path}`, {to_come} to come"))
+    check
+        .with_evidence(format!("{current} of {max} processes in `{path}`, {to_come} more expected"))
 }
 
 fn judge_pids(max: u64, current: u64, to_come: u64) -> Option<Severity> {

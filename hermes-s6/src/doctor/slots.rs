@@ -74,5 +74,5 @@ fn stale(view: View<'_>) -> Check {
             format!("the slot of `{name}` was made by {by} (`{}`)", slot.generation().display());
         check.warning(problem, snapshot.run(&format!("gateway register --refresh {name}")));
     }
-    check.with_evidence(format!("this version makes generation {GENERATION}"))
+    check.with_evidence(format!("this version writes generation {GENERATION}"))
 }

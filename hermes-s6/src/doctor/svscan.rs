@@ -52,7 +52,7 @@ fn svscan(tree: &Tree, snapshot: &Snapshot) -> Check {
         Ok(None) => {
             let problem = format!("no s6-svscan holds the scan directory `{dir}`");
             check.error(problem, snapshot.run("up"));
-            return check.with_evidence("nobody holds the scan directory");
+            return check.with_evidence("no process holds the scan directory");
         }
         Err(error) => {
             let problem = format!("who holds `{dir}` can't be seen: {error}");
@@ -116,8 +116,9 @@ fn privilege(tree: &Tree) -> Check {
         return Check::unknown(check.name(), "whose s6-svscan is can't be seen from here");
     };
     let owner = fs::metadata(tree.scandir.path()).map_or(0, |metadata| metadata.uid());
-    let mut check =
-        check.with_evidence(format!("s6-svscan is of uid {uid}, its directory of uid {owner}"));
+    let mut check = check.with_evidence(format!(
+        "s6-svscan runs as uid {uid}, its directory belongs to uid {owner}"
+    ));
     if uid == 0 && owner != 0 {
         let problem = format!(
             "s6-svscan runs as root what uid {owner} may write: whatever runs as that user can become root"

@@ -81,7 +81,7 @@ fn closing(report: &Report) -> String {
     let unmade = report.checks.iter().filter(|check| check.result() == Severity::Unknown).count();
     let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));
     let closing = match (errors, warnings) {
-        (0, 0) => "nothing is wrong".to_owned(),
+        (0, 0) => "no problems found".to_owned(),
         _ => format!("{}, {}", several(errors, "error"), several(warnings, "warning")),
     };
     match unmade {
