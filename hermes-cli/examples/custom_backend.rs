@@ -11,7 +11,7 @@
 //! ```
 //!
 //! `up` starts this program as `supervise PROFILE`, which starts the gateway, and again after each death. `down`
-//! sends it SIGTERM and waits until its lock is free. What a supervisor reports counts only while it holds that
+//! sends it SIGTERM and waits until its lock is free. A supervisor's report counts only while it holds that
 //! lock, so that a power failure leaves nothing that misleads the next boot.
 //!
 //! The test `tests/tests/custom_backend` runs the public conformance suite on this program. Left out for brevity:
@@ -51,9 +51,9 @@ const KIND: Kind = Kind::new("solo");
 const SUPERVISE: &str = "supervise";
 /// In a service's directory: the script that becomes the gateway.
 const SCRIPT: &str = "run";
-/// What the supervisor reports. It exists as long as the gateway is to be up.
+/// The supervisor's report. It exists as long as the gateway should be up.
 const REPORT: &str = "report.json";
-/// What the supervisor holds for life: the kernel drops it, however that ends.
+/// The supervisor's lock, which the kernel releases when the supervisor ends.
 const LOCK: &str = "lock";
 
 const AN_HOUR: Duration = Duration::from_secs(3600);
@@ -260,7 +260,7 @@ impl Solo {
     }
 }
 
-/// What a supervisor knows of its gateway.
+/// A supervisor's report about its gateway.
 #[derive(Serialize, Deserialize)]
 struct Report {
     status: Status,
@@ -302,7 +302,7 @@ fn supervise(name: &str) -> Result<ExitCode, Cause> {
     // A session of its own, out of reach of the terminal's signals.
     rustix::process::setsid()?;
     let end = end_signals::register(&end_signals::SERVER)?;
-    // Whoever sees the lock may send a signal.
+    // From here on another process may see the lock and send a signal.
     if process_lock::hold(&service.join(LOCK), "", Duration::ZERO)?.is_err() {
         return Err("another supervisor runs".into());
     }
@@ -358,7 +358,7 @@ impl Supervisor {
             let kill_at = Instant::now() + stop.kill_after();
             wait::readable(&[process.as_fd()], Some(kill_at))?;
         }
-        // What it leaves in its group ends with it. Until `wait`, the number can't mean another group.
+        // Processes that remain in its group are killed. Until `wait`, the number can't mean another group.
         let _ = kill_process_group(group, Signal::KILL);
         let exit = child.wait()?;
         wait::until(Instant::now() + A_SECOND, || {

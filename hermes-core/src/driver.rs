@@ -65,7 +65,8 @@ pub struct CreateOptions {
 ///
 /// # Writing one
 ///
-/// The methods without a provided implementation are enough for a backend of [`Lifetime::Installed`]; one of
+/// A backend of [`Lifetime::Installed`] implements the methods without a provided implementation, and
+/// [`request_up`](Self::request_up); one of
 /// [`Lifetime::Registered`] implements [`survey`](Self::survey), too, so that `hermes boot` finds its services.
 /// Drivers share [`startup`] (waiting for a gateway, ending its processes, messages), [`restart`](crate::restart)
 /// (when to park a gateway), [`process_lock`](crate::process_lock) (the gateway's process) and

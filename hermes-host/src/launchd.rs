@@ -266,6 +266,10 @@ impl Driver for Launchd {
         self.job(gateway).bring_up(domain)
     }
 
+    fn request_up(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        self.job(gateway).request_up(self.launchctl.domain()?)
+    }
+
     fn down(&self, gateway: &Gateway) -> Result<(), DriverError> {
         self.job(gateway).bring_down()?;
         // A stopped gateway is not parked.

@@ -144,7 +144,7 @@ impl Hermes {
         self.connect()
     }
 
-    /// The sequences over the backend in charge, whoever runs the gateways.
+    /// As [`supervisor`](Self::supervisor), even if another machine or container runs the gateways.
     fn connect(&self) -> Result<Supervisor, Error> {
         let backend = backends::in_charge(&self.backends, self.facts())?;
         let kind = backend.map_or(Kind::NONE, |backend| backend.kind);

@@ -325,7 +325,7 @@ fn doctor_names_what_is_wrong_and_what_mends_it() {
         "ports: port 9000 is named by `a`, `b`\n  fix: hermes profile port b ",
         "`gateway.prot`",
         "ports: `c` names no port, and its built-in gateway needs one\n  fix: hermes profile port c",
-        "Bad` is no profile: invalid profile name `Bad`: it must be lower case",
+        "Bad` is not a profile: invalid profile name `Bad`: it must be lower case",
         "slots: `a` has no slot\n  fix: hermes gateway register a",
     ] {
         assert!(outcome.stdout.contains(said), "{said}: {outcome}");

@@ -118,7 +118,7 @@ fn a_chosen_profile_that_does_not_exist() {
     let env = &tree.env;
     let choice = env.home().join("active_profile");
     env.write(&choice, "ghost\n");
-    repairs(env, "active-profile", "error", &[text(&choice), "`ghost`, which is no more"]);
+    repairs(env, "active-profile", "error", &[text(&choice), "`ghost`, which does not exist"]);
     env.write(&choice, "No Name\n");
     repairs(env, "active-profile", "error", &[text(&choice)]);
 }

@@ -102,7 +102,7 @@ fn unwanted_states<'a>(
 fn parked_because(status: &Status) -> String {
     let (reason, since) = match &status.parked {
         Some(parked) => (parked.reason.as_str(), parked.since),
-        None => ("no reason is told", None),
+        None => ("no reason was recorded", None),
     };
     let since = since.map_or_else(String::new, |since| format!(" since {since:.0}"));
     let name = &status.profile;

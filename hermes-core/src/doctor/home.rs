@@ -69,7 +69,7 @@ fn profiles(snapshot: &Snapshot) -> Check {
         check.error(why.clone(), permit(&snapshot.root, &snapshot.root.profiles()));
     }
     for skipped in &snapshot.skipped {
-        let problem = format!("`{}` is no profile: {}", skipped.path.display(), skipped.reason);
+        let problem = format!("`{}` is not a profile: {}", skipped.path.display(), skipped.reason);
         if skipped.path.join("SOUL.md").try_exists().is_err() {
             check.error(problem, permit(&snapshot.root, &skipped.path));
         } else {
@@ -116,7 +116,7 @@ fn active_profile(store: &Store, snapshot: &Snapshot) -> Check {
     match store.find(&name) {
         Ok(None) => {
             let path = snapshot.root.active_profile();
-            let problem = format!("`{}` chooses `{name}`, which is no more", path.display());
+            let problem = format!("`{}` chooses `{name}`, which does not exist", path.display());
             check.error(problem, undo);
         }
         Ok(Some(_)) => {}

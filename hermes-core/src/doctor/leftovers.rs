@@ -21,8 +21,9 @@ fn renames(supervisor: &Supervisor, snapshot: &Snapshot) -> Check {
     for action in actions {
         match action {
             Action::FinishRename { profile, detail } | Action::UndoRename { profile, detail } => {
-                let problem =
-                    format!("a rename of `{profile}` was interrupted, or goes on: {detail}");
+                let problem = format!(
+                    "a rename of `{profile}` was interrupted, or is still running: {detail}"
+                );
                 check.warning(problem, snapshot.run("doctor --fix"));
             }
             Action::Skip { what, detail } => {
@@ -72,8 +73,10 @@ fn stale_files(snapshot: &Snapshot) -> Option<Check> {
         let home = snapshot.root.profile(profile);
         let there = home.stale_when_down().into_iter().filter(|path| path.exists());
         let there: Vec<_> = there.map(|path| format!("`{}`", path.display())).collect();
-        let problem =
-            format!("`{profile}` has files of a gateway that is no more: {}", there.join(", "));
+        let problem = format!(
+            "`{profile}` has files of a gateway that no longer exists: {}",
+            there.join(", ")
+        );
         check.warning(problem, snapshot.run("doctor --fix"));
     }
     Some(check.with_evidence("checked for files of gateways that no longer exist"))

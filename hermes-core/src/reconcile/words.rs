@@ -17,7 +17,9 @@ impl Display for Action {
                 line("clear", &path.display(), "left by an interrupted command")
             }
             Self::Remove { profile, detail } => line("remove", profile, detail),
-            Self::Sweep { profile } => line("sweep", profile, "files of a gateway that is no more"),
+            Self::Sweep { profile } => {
+                line("sweep", profile, "files of a gateway that no longer exists")
+            }
             Self::Register { profile, detail } => line("register", profile, detail),
             Self::Start { profile } => line("start", profile, ""),
             Self::Stop { profile } => line("stop", profile, "it is not wanted"),

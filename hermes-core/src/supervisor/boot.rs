@@ -211,7 +211,7 @@ impl Supervisor {
         match action {
             Action::Remove { detail, .. } if known && *detail == PROFILE_GONE => Ok(()),
             Action::Remove { .. } => self.driver.remove(&gateway),
-            Action::Sweep { .. } => sweep(&gateway),
+            Action::Sweep { .. } if !self.runs(name) => sweep(&gateway),
             Action::Register { .. } if known && !self.driver.exists(name)? => {
                 self.driver.create(&gateway, &CreateOptions::default())
             }

@@ -66,8 +66,8 @@ impl Supervisor {
             return Err(match self.undo(&target, prior) {
                 Ok(()) => error,
                 Err(left) => error.with_hint(format!(
-                    "not everything could be undone ({}); the next command on `{from}`, or \
-                     `hermes boot`, completes it",
+                    "not everything could be undone ({}); `hermes boot`, or the next command on the profile under the \
+                     name that it has now, settles the rest",
                     in_one_line(&left)
                 )),
             }

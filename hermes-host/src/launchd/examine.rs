@@ -26,8 +26,10 @@ impl Launchd {
 
     fn judge(&self, check: &mut Check, snapshot: &Snapshot, name: &ProfileName) {
         if snapshot.is_gone(name) {
-            let problem =
-                format!("`{}` is left of `{name}`, which is no profile", self.label(name));
+            let problem = format!(
+                "`{}` was left behind by `{name}`, which is not a profile",
+                self.label(name)
+            );
             check.error(problem, snapshot.run(&format!("gateway uninstall {name}")));
         }
         let Some(gateway) = snapshot.gateway(name) else { return };

@@ -69,6 +69,15 @@ impl ManagedJob<'_> {
         self.await_ready(reload)
     }
 
+    /// Loads the job unless it is loaded. Does not wait for the gateway.
+    pub(super) fn request_up(&self, domain: Domain) -> Result<(), DriverError> {
+        if !self.jobs()?.is_empty() {
+            return Ok(());
+        }
+        self.prepare()?;
+        self.load(domain)
+    }
+
     /// Removes the record of the previous job, and rotates its log.
     fn prepare(&self) -> Result<(), DriverError> {
         let removed = fsutil::remove_file_if_there(&self.gateway.home().launchd_record());

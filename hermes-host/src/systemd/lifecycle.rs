@@ -198,7 +198,7 @@ impl Systemd {
             // A stop that had to kill leaves the unit failed. The call fails if the unit is no longer loaded.
             self.systemctl(&["reset-failed", &unit], ANSWER)?;
         }
-        // What is left is not its unit's.
+        // Any process left now does not belong to the unit.
         let lock = gateway.home().gateway_lock();
         let timeout = stop.budget() + self.setup.timeouts.stop_beyond_budget;
         startup::end_holders(&lock, started, started + stop.kill_after(), timeout)

@@ -1,4 +1,4 @@
-//! `doctor --health`: in one line, whether every wanted gateway is up. What a container's health check runs.
+//! `doctor --health`: in one line, whether every wanted gateway is up. A container's health check runs it.
 
 use hermes_core::{Intent, ProfileName, ServiceManager};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// How many are named; a health check keeps little of what it is told.
+/// How many gateways are named: a container's health log keeps little text.
 const NAMED: usize = 5;
 
 #[derive(Serialize)]
