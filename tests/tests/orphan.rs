@@ -1,7 +1,8 @@
 //! One gateway per profile: a second gateway, and one that lost its supervisor.
 
 use hermes_s6::slot::layout::ServiceDir;
-use hermes_tests::{Svscan, eventually, is_alive, pid, processes_naming};
+use hermes_tests::{Svscan, eventually, is_alive, pid, processes_naming, signal};
+use rustix::process::Signal;
 
 #[test]
 fn a_second_gateway_is_refused() {
@@ -126,4 +127,23 @@ fn an_orphaned_logger_is_replaced() {
             (now > said).then_some(())
         });
     }
+}
+
+#[test]
+fn boot_keeps_the_files_of_an_orphan() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    env.profile_serving("coder");
+    let file = env.profile("coder").join("gateway.pid");
+    env.write(&file, "{}");
+    let orphan = env.hermes(["gateway", "start", "coder", "--foreground"]).spawn();
+    let status = eventually("an orphan", || {
+        Some(tree.status("coder")).filter(|status| status["state"] == "orphan")
+    });
+    env.hermes(["boot"]).ok();
+    assert!(file.exists());
+    signal(pid(&status), Signal::TERM);
+    orphan.wait();
+    env.hermes(["boot"]).ok();
+    assert!(!file.exists());
 }
