@@ -34,7 +34,7 @@ use hermes_core::error_chain::in_one_line;
 use hermes_core::home::env as names;
 use hermes_core::process::Process;
 use hermes_core::reconcile::{ServiceFact, Survey, Wanted};
-use hermes_core::restart::{self, EXIT_RESTART, WINDOW};
+use hermes_core::restart::{self, AN_HOUR, EXIT_RESTART, WINDOW};
 use hermes_core::status::{Backoff, Exit, Parked};
 use hermes_core::store::Profile;
 use hermes_core::wait::{self, Poll};
@@ -56,7 +56,6 @@ const REPORT: &str = "report.json";
 /// The supervisor's lock, which the kernel releases when the supervisor ends.
 const LOCK: &str = "lock";
 
-const AN_HOUR: Duration = Duration::from_secs(3600);
 const A_SECOND: Duration = Duration::from_secs(1);
 /// The delay before a restart is a second after a first death, doubles with each that follows, and ends here.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);

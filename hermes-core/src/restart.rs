@@ -12,15 +12,17 @@ pub const EXIT_CONFIG: i32 = 78;
 pub const EXIT_RESTART: i32 = 75;
 /// The number of deaths within [`WINDOW`] after which a gateway is parked.
 pub const DEATHS: usize = 10;
-/// The period in which deaths are counted.
+/// The period in which deaths count for parking.
 pub const WINDOW: Duration = Duration::from_secs(600);
+/// The period in which deaths count in [`Status::deaths`](crate::Status::deaths).
+pub const AN_HOUR: Duration = Duration::from_secs(3600);
 
 /// The reason for parking a gateway after its last death, `exit`, the `recent`th within [`WINDOW`]; `None` if
 /// it is started again. `fault` is the gateway's own message, if there is one.
 pub fn reason_to_park(exit: Exit, recent: usize, fault: Option<String>) -> Option<String> {
     match exit {
         Exit::Code(EXIT_CONFIG) => Some(invalid_configuration(fault)),
-        _ => (recent >= DEATHS).then(|| crash_loop(recent, WINDOW, exit, fault)),
+        _ => (recent >= DEATHS).then(|| crash_loop(recent, exit, fault)),
     }
 }
 
@@ -31,9 +33,9 @@ pub fn invalid_configuration(fault: Option<String>) -> String {
     })
 }
 
-/// The reason for parking a gateway that died `count` times within `window`, the last time with `exit`.
-pub fn crash_loop(count: usize, window: Duration, exit: Exit, fault: Option<String>) -> String {
-    let minutes = window.as_secs() / 60;
+/// The reason for parking a gateway that died `count` times within [`WINDOW`], the last time with `exit`.
+pub fn crash_loop(count: usize, exit: Exit, fault: Option<String>) -> String {
+    let minutes = WINDOW.as_secs() / 60;
     let last = fault.unwrap_or_else(|| format!("last with {exit}; its log says more"));
     format!("it died {count} times within {minutes} minutes, {last}")
 }

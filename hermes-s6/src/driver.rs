@@ -11,9 +11,10 @@ use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifet
 use hermes_core::parallel;
 use hermes_core::process_lock::other_holder;
 use hermes_core::reconcile::{Outcome, Survey};
+use hermes_core::restart::AN_HOUR;
 use hermes_core::status::{State, Status};
 use hermes_core::{Gateway, Intent, Kind, ProfileName, Store, lock};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::doctor;
 use crate::protocol::record::{Death, Record};
@@ -29,9 +30,6 @@ use crate::tree::svscan_view::SvscanView;
 
 /// The kind of this backend.
 pub const KIND: Kind = Kind::new("s6");
-
-/// Deaths before this don't count in [`Status::deaths`].
-const AN_HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// The s6 driver. Services are slots: service directories in the tree's scan directory.
 #[derive(Debug, Clone)]

@@ -6,12 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use hermes_core::fsutil;
-use hermes_core::restart::{self, WINDOW};
+use hermes_core::restart::{self, AN_HOUR, WINDOW};
 use hermes_core::status::{Exit, Parked};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-const HOUR: Duration = Duration::from_secs(3600);
 /// The deaths that are kept: launchd starts a job at most 360 times in an hour.
 const MAX_DEATHS: usize = 400;
 
@@ -62,7 +61,7 @@ impl Record {
 
     /// The number of deaths in the last hour.
     pub(super) fn in_the_last_hour(&self, now: Timestamp) -> u32 {
-        u32::try_from(self.since(now, HOUR)).unwrap_or(u32::MAX)
+        u32::try_from(self.since(now, AN_HOUR)).unwrap_or(u32::MAX)
     }
 
     /// How the last process of the gateway ended.

@@ -111,7 +111,7 @@ impl Properties {
         }
         let exit = self.exit.unwrap_or(Exit::Code(0));
         let limit = usize::try_from(self.restarts).is_ok_and(|count| count >= restart::DEATHS);
-        let loops = || restart::crash_loop(restart::DEATHS, restart::WINDOW, exit, fault.clone());
+        let loops = || restart::crash_loop(restart::DEATHS, exit, fault.clone());
         let reason = match self.result.as_str() {
             _ if exit == Exit::Code(EXIT_CONFIG) => restart::invalid_configuration(fault),
             "start-limit-hit" => loops(),

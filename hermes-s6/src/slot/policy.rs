@@ -8,9 +8,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use hermes_core::fsutil;
-use hermes_core::restart::{
-    DEATHS, EXIT_CONFIG, EXIT_RESTART, WINDOW, crash_loop, invalid_configuration,
-};
+use hermes_core::restart::{EXIT_RESTART, WINDOW, reason_to_park};
 use hermes_core::status::{Backoff, Exit, Parked};
 use hermes_core::wait::{self, Poll};
 use jiff::Timestamp;
@@ -21,7 +19,7 @@ use crate::slot::layout::ServiceDir;
 /// The exit code of `finish` after which s6-supervise leaves the service down.
 pub const EXIT_PARK: u8 = 125;
 
-/// The delays of restarts, and when a gateway is parked.
+/// The delays of restarts. [`reason_to_park`] decides whether there is a restart.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
     /// The delay after the first death; it doubles with each further one.
@@ -30,10 +28,6 @@ pub struct Policy {
     pub longest_delay: Duration,
     /// After a run of this length, the next death counts as the first again.
     pub healthy: Duration,
-    /// Only deaths within this time before the last one count for parking.
-    pub window: Duration,
-    /// The number of deaths within `window` that parks the gateway.
-    pub deaths: usize,
 }
 
 impl Default for Policy {
@@ -42,8 +36,6 @@ impl Default for Policy {
             first_delay: Duration::from_secs(1),
             longest_delay: Duration::from_secs(30),
             healthy: Duration::from_secs(60),
-            window: WINDOW,
-            deaths: DEATHS,
         }
     }
 }
@@ -71,13 +63,9 @@ impl Policy {
         let Some(last) = deaths.last() else {
             return Verdict::Restart { after: Duration::ZERO, count: 0 };
         };
-        if last.exit == Exit::Code(EXIT_CONFIG) {
-            return Verdict::Park(invalid_configuration(fault));
-        }
-        let recent = |death: &&&Death| elapsed(death.at, last.at) <= self.window;
-        let count = deaths.iter().filter(recent).count();
-        if count >= self.deaths {
-            return Verdict::Park(crash_loop(count, self.window, last.exit, fault));
+        let recent = deaths.iter().filter(|death| elapsed(death.at, last.at) <= WINDOW).count();
+        if let Some(reason) = reason_to_park(last.exit, recent, fault) {
+            return Verdict::Park(reason);
         }
         let count = self.in_a_row(&deaths);
         let after = match last.exit {
