@@ -140,7 +140,8 @@ fn boot_keeps_the_files_of_an_orphan() {
     let status = eventually("an orphan", || {
         Some(tree.status("coder")).filter(|status| status["state"] == "orphan")
     });
-    env.hermes(["boot"]).ok();
+    let booted = env.hermes(["boot"]).ok();
+    assert!(!booted.stdout.contains("sweep"), "{booted}");
     assert!(file.exists());
     signal(pid(&status), Signal::TERM);
     orphan.wait();

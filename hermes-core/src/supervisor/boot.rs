@@ -13,6 +13,7 @@ use crate::intent::Intent;
 use crate::manager::{ManagerError, ServiceManager};
 use crate::name::ProfileName;
 use crate::parallel;
+use crate::process_lock;
 use crate::reconcile::{self, Action, Facts, Outcome, PROFILE_GONE, ProfileFact};
 use crate::status::State;
 use crate::store::Profile;
@@ -260,11 +261,14 @@ impl Supervisor {
 
 /// A profile as [`plan`] needs it, without its port.
 fn profile_fact(profile: &Profile) -> ProfileFact {
+    let files = profile.home.stale_when_down();
+    // The files of a gateway that runs without a supervisor are in use.
+    let is_down = || matches!(process_lock::holder(&profile.home.gateway_lock()), Ok(None));
     ProfileFact {
         name: profile.name.clone(),
         intent: Intent::read(&profile.home).map_err(|error| in_one_line(&error)),
         port: None,
-        stale_files: profile.home.stale_when_down().iter().any(|path| path.exists()),
+        stale_files: files.iter().any(|path| path.exists()) && is_down(),
     }
 }
 
