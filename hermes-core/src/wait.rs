@@ -23,6 +23,17 @@ pub enum Poll<T> {
     WaitUntil(Instant),
 }
 
+impl<T> Poll<T> {
+    /// The same poll with `f` applied to its result.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Poll<U> {
+        match self {
+            Self::Done(value) => Poll::Done(f(value)),
+            Self::Wait => Poll::Wait,
+            Self::WaitUntil(at) => Poll::WaitUntil(at),
+        }
+    }
+}
+
 /// Calls `poll` until it is done, with pauses that grow from 2 ms to 100 ms. Blocks at most until
 /// `deadline`, polls a last time then, and returns `None` if it is still not done.
 pub fn until<T, E>(

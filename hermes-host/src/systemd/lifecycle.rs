@@ -145,11 +145,7 @@ impl Systemd {
             }
             last_seen = NOT_SETTLED;
             let Some(pid) = properties.pid else { return Ok(Poll::Wait) };
-            Ok(match settling.poll(pid) {
-                Poll::Done(()) => Poll::Done(true),
-                Poll::Wait => Poll::Wait,
-                Poll::WaitUntil(at) => Poll::WaitUntil(at),
-            })
+            Ok(settling.poll(pid).map(|()| true))
         })?;
         if done == Some(true) {
             return Ok(());

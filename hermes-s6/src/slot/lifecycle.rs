@@ -148,11 +148,7 @@ fn bring_up_once(
         if !waited_for_lock && age >= SignedDuration::try_from(SETTLED).unwrap_or_default() {
             return Ok(Poll::Done(CommandOutcome::Done));
         }
-        Ok(match settling.poll(pid) {
-            Poll::Done(()) => Poll::Done(CommandOutcome::Done),
-            Poll::Wait => Poll::Wait,
-            Poll::WaitUntil(at) => Poll::WaitUntil(at),
-        })
+        Ok(settling.poll(pid).map(|()| CommandOutcome::Done))
     })?;
     done.ok_or_else(|| startup::not_ready(gateway, tree.timeouts.start, last_seen))
 }
