@@ -99,13 +99,9 @@ impl Hermes {
     }
 
     /// Makes the repairs that stop no running gateway ([`repair`](doctor::repair)), then all checks. A second
-    /// call changes nothing. Blocks until
-    /// each gateway that it starts was observed to come up or fail.
+    /// call changes nothing. Blocks until each gateway that it starts was observed to come up or fail.
     pub fn repair(&self) -> Report {
-        let supervisor = match self.supervisor() {
-            Ok(supervisor) => supervisor,
-            Err(_) => self.without_backend(),
-        };
+        let supervisor = self.supervisor().unwrap_or_else(|_| self.without_backend());
         let repaired = doctor::repair(&supervisor);
         Report { repaired, ..self.doctor() }
     }

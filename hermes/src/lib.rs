@@ -133,26 +133,28 @@ impl Hermes {
 
     /// The kind of the backend in charge; [`Kind::NONE`] if there is none.
     pub fn kind(&self) -> Result<Kind, Error> {
-        let backend = backends::in_charge(&self.backends, self.facts())?;
-        Ok(backend.map_or(Kind::NONE, |backend| backend.kind))
+        Ok(self.backend()?.kind)
+    }
+
+    /// The backend in charge, or one without services.
+    fn backend(&self) -> Result<Backend, Error> {
+        let backend = backends::in_charge(&self.backends, self.facts())?.copied();
+        Ok(backend.unwrap_or(Backend::of::<NoDriver>(Kind::NONE)))
     }
 
     /// The operations of the backend in charge. Its supervisor need not answer. An error if another machine
     /// or container runs the gateways.
     pub fn supervisor(&self) -> Result<Supervisor, Error> {
-        role::refuse_client(self.root())?;
+        self.refuse_client()?;
         self.connect()
     }
 
     /// As [`supervisor`](Self::supervisor), even if another machine or container runs the gateways.
     fn connect(&self) -> Result<Supervisor, Error> {
-        let backend = backends::in_charge(&self.backends, self.facts())?;
-        let kind = backend.map_or(Kind::NONE, |backend| backend.kind);
+        let Backend { kind, connect, .. } = self.backend()?;
         if self.environment.system && kind != hermes_host::systemd::KIND {
             return Err(Error::NoSystemManager { kind });
         }
-        let connect =
-            backend.map_or(Backend::of::<NoDriver>(Kind::NONE), |backend| *backend).connect;
         let driver =
             connect(&self.environment).map_err(|source| Error::Backend { kind, source })?;
         Ok(Supervisor::new(driver, self.store.clone()))
