@@ -10,7 +10,7 @@ use crate::reference;
 /// Supervises the gateways of many agent profiles: under s6 in a container, under systemd or
 /// launchd on a host.
 #[derive(Debug, Parser)]
-#[command(name = "hermes", version, after_long_help = reference::text())]
+#[command(name = "hermes", version, after_long_help = reference::TEXT)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,

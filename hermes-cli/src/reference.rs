@@ -1,49 +1,84 @@
 //! The end of `hermes --help` and of its manual page: exit codes and environment variables.
 
-use std::fmt::Write;
+/// The text after the options. It is written out, since every command builds the command line's definition.
+pub(crate) const TEXT: &str = "\
+Exit codes:
+  0   done, and the result observed
+  1   any other failure
+  2   invalid command line, or invalid value of a variable
+  3   `gateway status`: the gateway does not run
+  4   the profile does not exist
+  5   the supervisor does not answer, or permission denied
+  6   the deadline passed; the operation continues
+  78  the configuration is wrong, and a restart can't help
 
-use hermes_core::home::env;
+Environment:
+  HERMES_HOME                 the root home, or a profile's home below it
+  HERMES_BACKEND              the backend to use, instead of the detected one
+  HERMES_SCANDIR              the s6 scan directory
+  HERMES_ROLE                 `client` to supervise nothing here, `owner` to supervise
+  HERMES_OWNER_WAIT           how many seconds `up` waits for another owner of the home
+  HERMES_OWNER_LOCK           `off` if the home's file system has no locks
+  HERMES_AS_ROOT              `1` to keep a command of root running as root
+  HERMES_DASHBOARD            `1` to run the dashboard as a service of the image
+  HERMES_DASHBOARD_HOST       the address that the dashboard listens on
+  HERMES_DASHBOARD_PORT       the port that it listens on
+  HERMES_DASHBOARD_ORIGIN     its origin behind a proxy
+  HERMES_PROFILE              set for a gateway: its profile
+  HERMES_S6_SUPERVISED_CHILD  set for a gateway: tells the Python agent that it is supervised
+  HERMES_UP                   set in a tree of `up`: services keep their user and HOME
+  HERMES_UP_NOFILE            set in a tree of `up`: the limit on open files that gateways get back
+";
 
-use crate::error::exit;
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
 
-const EXIT_CODES: [(u8, &str); 8] = [
-    (exit::SUCCESS, "done, and the result observed"),
-    (exit::FAILURE, "any other failure"),
-    (exit::USAGE, "invalid command line, or invalid value of a variable"),
-    (exit::NOT_RUNNING, "`gateway status`: the gateway does not run"),
-    (exit::NOT_FOUND, "the profile does not exist"),
-    (exit::OUT_OF_REACH, "the supervisor does not answer, or permission denied"),
-    (exit::OUT_OF_TIME, "the deadline passed; the operation continues"),
-    (exit::CONFIG, "the configuration is wrong, and a restart can't help"),
-];
+    use hermes_core::home::env;
 
-const VARIABLES: [(&str, &str); 15] = [
-    (env::HOME, "the root home, or a profile's home below it"),
-    (env::BACKEND, "the backend to use, instead of the detected one"),
-    (env::SCANDIR, "the s6 scan directory"),
-    (env::ROLE, "`client` to supervise nothing here, `owner` to supervise"),
-    (env::OWNER_WAIT, "how many seconds `up` waits for another owner of the home"),
-    (env::OWNER_LOCK, "`off` if the home's file system has no locks"),
-    (env::AS_ROOT, "`1` to keep a command of root running as root"),
-    (env::DASHBOARD, "`1` to run the dashboard as a service of the image"),
-    (env::DASHBOARD_HOST, "the address that the dashboard listens on"),
-    (env::DASHBOARD_PORT, "the port that it listens on"),
-    (env::DASHBOARD_ORIGIN, "its origin behind a proxy"),
-    (env::PROFILE, "set for a gateway: its profile"),
-    (env::SUPERVISED_CHILD, "set for a gateway: tells the Python agent that it is supervised"),
-    (env::UP, "set in a tree of `up`: services keep their user and HOME"),
-    (env::UP_NOFILE, "set in a tree of `up`: the limit on open files that gateways get back"),
-];
+    use super::*;
+    use crate::error::exit;
 
-/// The text after the options.
-pub(crate) fn text() -> String {
-    let mut text = String::from("Exit codes:\n");
-    for (code, meaning) in EXIT_CODES {
-        let _ = writeln!(text, "  {code:<2}  {meaning}");
+    fn entries(heading: &str) -> BTreeSet<&str> {
+        let list = TEXT.lines().skip_while(|line| *line != heading).skip(1);
+        list.map_while(|line| line.split_whitespace().next()).collect()
     }
-    text.push_str("\nEnvironment:\n");
-    for (name, meaning) in VARIABLES {
-        let _ = writeln!(text, "  {name:<26}  {meaning}");
+
+    #[test]
+    fn every_exit_code_is_listed() {
+        let codes = [
+            exit::SUCCESS,
+            exit::FAILURE,
+            exit::USAGE,
+            exit::NOT_RUNNING,
+            exit::NOT_FOUND,
+            exit::OUT_OF_REACH,
+            exit::OUT_OF_TIME,
+            exit::CONFIG,
+        ]
+        .map(|code| code.to_string());
+        assert_eq!(entries("Exit codes:"), codes.iter().map(String::as_str).collect());
     }
-    text
+
+    #[test]
+    fn every_variable_is_listed() {
+        let variables = [
+            env::HOME,
+            env::PROFILE,
+            env::SCANDIR,
+            env::BACKEND,
+            env::UP,
+            env::UP_NOFILE,
+            env::SUPERVISED_CHILD,
+            env::ROLE,
+            env::OWNER_WAIT,
+            env::OWNER_LOCK,
+            env::AS_ROOT,
+            env::DASHBOARD,
+            env::DASHBOARD_PORT,
+            env::DASHBOARD_HOST,
+            env::DASHBOARD_ORIGIN,
+        ];
+        assert_eq!(entries("Environment:"), BTreeSet::from(variables));
+    }
 }
