@@ -73,7 +73,7 @@ fn main() -> Result<ExitCode, Cause> {
 struct Solo(Environment);
 
 impl Driver for Solo {
-    /// On request alone: nothing on a machine shows that gateways are to be run in this way.
+    /// Only on request: nothing on a machine shows that this backend runs its gateways.
     fn detect(facts: &Facts) -> bool {
         facts.requested.as_deref() == Some(KIND.name())
     }
@@ -171,7 +171,7 @@ impl Driver for Solo {
             (None, _) => unsupervised,
         };
         // The supervisor's child may hold the gateway's lock before the report names it, and a process that
-        // has ended meanwhile is nobody's child any more.
+        // has ended meanwhile is not a child any more.
         let is_child = |pid| supervisor.is_some_and(|s| Proc::default().is_child(pid, s.pid));
         if let Some(gateway) = process.filter(|p| !is_child(p.pid) && !p.has_ended()) {
             (status.state, status.pid, status.ready) = (State::Orphan, Some(gateway.pid), None);
@@ -192,7 +192,7 @@ impl Driver for Solo {
 }
 
 impl Solo {
-    /// Where the services are: a directory that nothing else reads, archives of profiles included.
+    /// The directory of the services. Nothing else reads it, and archives of profiles leave it out.
     fn services(&self) -> PathBuf {
         self.0.root.path().join(KIND.name())
     }

@@ -17,9 +17,9 @@ use std::process::Command;
 use fs_err as fs;
 use hermes_core::RootHome;
 use hermes_core::home::env as names;
+use hermes_core::trusted_path::{self, UntrustedOwner};
 
 use crate::error::{CliError, exit};
-use hermes_core::trusted_path::{self, UntrustedOwner};
 
 /// Returns if this process may continue as its user; otherwise it executes itself again as the home's owner,
 /// and returns only on failure.

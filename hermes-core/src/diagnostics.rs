@@ -18,7 +18,7 @@ pub use check::{Check, several};
 pub use permission::{chown, is_accessible, me, owner, permit};
 pub use snapshot::{Services, Snapshot};
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {

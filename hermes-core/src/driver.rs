@@ -195,9 +195,9 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// was made for the same home. Changes nothing, does not wait, and starts no gateway.
     ///
     /// The checks of [`doctor`](crate::doctor) are made for every backend, and are not repeated here: homes,
-    /// configurations, ports, and which gateways are orphans, parked, crashing, or not as the operator
-    /// wants them. A check that can't be made returns its reason as [`Severity::Unknown`]; one without
-    /// the services does if [`Snapshot::services`] is an error, with that reason. Each check has a name
+    /// configurations, ports, and gateways that are orphans, parked, crashing, or in a state that differs
+    /// from the intent. A check that can't be made returns its reason as [`Severity::Unknown`]; if
+    /// [`Snapshot::services`] is an error, that is the reason of every check that needs the services. Each check has a name
     /// of its own, and each fault is found by one check alone. A remedy that is a command of `hermes`
     /// comes from [`Snapshot::command_line`].
     ///

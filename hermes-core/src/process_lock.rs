@@ -117,11 +117,36 @@ pub fn other_holder(path: &Path, supervised: Option<u32>) -> io::Result<Option<u
     Ok(holder.filter(|pid| supervised != Some(*pid)))
 }
 
+/// A process that holds a lock, for tests: no process sees its own locks, so a test starts itself again.
+#[cfg(test)]
+pub(crate) mod other_process {
+    use std::io::Read;
+    use std::path::{Path, PathBuf};
+    use std::process::{Child, Command, Stdio};
+    use std::time::Duration;
+
+    const PATH: &str = "HERMES_TEST_HELD";
+
+    /// The lock to hold, if this process was started to hold one.
+    pub(crate) fn path() -> Option<PathBuf> {
+        std::env::var_os(PATH).map(PathBuf::from)
+    }
+
+    pub(crate) fn hold_until_stdin_closes(path: &Path) {
+        super::hold(path, "", Duration::ZERO).unwrap().unwrap();
+        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    }
+
+    /// Starts the test `name` again, to hold the lock at `path`.
+    pub(crate) fn start(name: &str, path: &Path) -> Child {
+        let mut test = Command::new(std::env::current_exe().unwrap());
+        test.arg(name).env(PATH, path).stdin(Stdio::piped()).stdout(Stdio::null());
+        test.spawn().unwrap()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-    use std::process::{Command, Stdio};
-
     use super::*;
     use crate::wait::{self, Poll};
 
@@ -141,25 +166,16 @@ mod tests {
 
     #[test]
     fn a_clean_lock_stays_clean_until_it_is_held() {
-        const HELD: &str = "HERMES_TEST_HELD";
-        // A process does not see its own lock, so this test starts itself again as the holder.
-        if let Some(path) = std::env::var_os(HELD) {
-            hold(Path::new(&path), "", Duration::ZERO).unwrap().unwrap();
-            std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
-            return;
+        if let Some(path) = other_process::path() {
+            return other_process::hold_until_stdin_closes(&path);
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         mark_clean(&path).unwrap();
         assert!(is_clean(&path) && !path.exists());
         for _ in 0..2 {
-            let mut first = Command::new(std::env::current_exe().unwrap())
-                .arg("a_clean_lock_stays_clean_until_it_is_held")
-                .env(HELD, &path)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap();
+            let mut first =
+                other_process::start("a_clean_lock_stays_clean_until_it_is_held", &path);
             let held = Some(Holder { pid: Some(first.id()) });
             let deadline = Instant::now() + Duration::from_secs(60);
             let waited = wait::until(deadline, || {

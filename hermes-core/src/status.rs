@@ -110,7 +110,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// What the gateway waits for at the moment, as the end of a sentence about it.
+    /// Describes the wait; the subject, the gateway, precedes it.
     pub fn summary(&self) -> String {
         let seconds = self.until.duration_since(Timestamp::now()).as_secs().max(0);
         match self.count {

@@ -8,7 +8,7 @@
 //! | `rename` | rename a profile with its service |
 //! | `boot` | bring the services in line with the profiles, and repair what stops no gateway |
 //! | `interrupted` | complete or undo renames that a crash interrupted |
-//! | `snapshot` | one look at all profiles and their services |
+//! | `snapshot` | all profiles and their services, read once |
 //!
 //! A sequence that changes something takes the steps that it needs, in this order: check that the change is
 //! allowed here, settle an interrupted rename, lock the profile, claim its port, record the intent, act, observe.

@@ -69,7 +69,7 @@ pub(crate) fn status(app: &App, selector: ProfileSelector) -> Result<u8, CliErro
     })
 }
 
-/// Warns of what the backend lacks on this machine, with what repairs it.
+/// Prints the findings about the backend as warnings, with their remedies.
 pub(super) fn warn_of_findings(app: &App, services: &Supervisor) {
     for Finding { problem, remedy, .. } in app.hermes.backend_findings(services) {
         output::warning(problem);

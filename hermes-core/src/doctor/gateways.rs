@@ -107,7 +107,7 @@ fn parked_because(status: &Status) -> String {
     let since = since.map_or_else(String::new, |since| format!(" since {since:.0}"));
     let name = &status.profile;
     format!(
-        "the gateway of `{name}` is parked{since}: {reason} (`hermes gateway logs {name}` shows what it said)"
+        "the gateway of `{name}` is parked{since}: {reason} (`hermes gateway logs {name}` shows its output)"
     )
 }
 
@@ -118,9 +118,7 @@ fn crashing(status: &Status) -> String {
         .as_ref()
         .map_or_else(|| "is being started again".to_owned(), |backoff| backoff.summary());
     let last = status.last_exit.map_or_else(String::new, |exit| format!(", last with {exit}"));
-    format!(
-        "the gateway of `{name}` {waits}{last} (`hermes gateway logs {name}` shows what it said)"
-    )
+    format!("the gateway of `{name}` {waits}{last} (`hermes gateway logs {name}` shows its output)")
 }
 
 /// The command that starts it, once the cause of its death is repaired.

@@ -47,7 +47,7 @@ impl Settling {
     }
 }
 
-/// Blocks until the gateway, as `observe` reports it, is ready, or has stayed up for [`SETTLED`] if it never
+/// For a driver that can only observe. Blocks until the gateway, as `observe` reports it, is ready, or has stayed up for [`SETTLED`] if it never
 /// reports readiness, at most `timeout`. A death on the way is an error at once: the status then counts
 /// more than `deaths`, those before the start. The error names `supervisor`, which starts the gateway again.
 pub fn await_up(
@@ -168,6 +168,8 @@ mod tests {
     use super::*;
     use crate::error_class::Class;
     use crate::home::RootHome;
+    #[cfg(target_os = "linux")]
+    use crate::process_lock::other_process;
     use crate::store::Profile;
 
     fn gateway() -> Gateway {
@@ -221,25 +223,14 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn the_holder_of_a_lock_is_killed_if_it_does_not_end() {
-        use std::process::{Command, Stdio};
-
-        const HELD: &str = "HERMES_TEST_HELD";
-        // Another process holds the lock, since no process sees its own locks: this test, started once more.
-        if let Some(path) = std::env::var_os(HELD) {
+        if let Some(path) = other_process::path() {
             let _term = crate::end_signals::register(&crate::end_signals::SERVER).unwrap();
-            crate::process_lock::hold(Path::new(&path), "", Duration::ZERO).unwrap().unwrap();
-            std::io::Read::read_to_end(&mut std::io::stdin(), &mut Vec::new()).unwrap();
-            return;
+            return other_process::hold_until_stdin_closes(&path);
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
-        let mut deaf = Command::new(std::env::current_exe().unwrap())
-            .arg("the_holder_of_a_lock_is_killed_if_it_does_not_end")
-            .env(HELD, &path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut deaf =
+            other_process::start("the_holder_of_a_lock_is_killed_if_it_does_not_end", &path);
         let deadline = Instant::now() + Duration::from_secs(60);
         let held = wait::until(deadline, || {
             let holder = other_holder(&path, None)?;

@@ -3,7 +3,7 @@
 //! Sources: `s6-log.html`, `src/daemontools-extras/s6-log.c`. s6-log appends whole lines to `current`.
 //! A rotation renames that to `previous`, makes a new `current`, marks `previous` as finished, links
 //! it as `@<TAI64N>.s`, unlinks `previous`, and unlinks the oldest archives where there are too many.
-//! A logger that starts goes on with a `current` that was finished in order, and links any other one
+//! A new logger continues a `current` that was finished in order, and links any other one
 //! as `@<TAI64N>.u`. So
 //!
 //! - s6-log never writes to a file after `current` has become another file;

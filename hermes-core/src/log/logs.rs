@@ -48,7 +48,7 @@ pub trait Follow: Send {
     fn max_wait(&mut self) -> Option<Duration>;
 }
 
-/// What happened in a log that is followed.
+/// An event of a log that is followed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// The gateway wrote a line.

@@ -15,9 +15,8 @@ impl Supervisor {
     }
 
     /// Installs the profile's gateway: every start of the machine brings it up if its intent is `running`. If
-    /// the intent is `running` now, brings it up now, as
-    /// [`start`](ServiceManager::start) does. Idempotent. Blocks until that was observed. A profile that
-    /// does not exist is [`ManagerError::NoSuchProfile`].
+    /// the intent is `running` now, brings it up now, as [`start`](ServiceManager::start) does. Idempotent.
+    /// Blocks until that was observed. A profile that does not exist is [`ManagerError::NoSuchProfile`].
     pub fn install(&self, name: &ProfileName) -> Result<(), ManagerError> {
         if !self.supports_installation() {
             return Err(ManagerError::InstallationUnsupported { kind: self.kind() });

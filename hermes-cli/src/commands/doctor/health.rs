@@ -16,20 +16,20 @@ const NAMED: usize = 5;
 struct Health {
     healthy: bool,
     wanted: usize,
-    /// The wanted ones that are not up.
+    /// The wanted gateways that are not up.
     missing: Vec<StatusView>,
 }
 
-/// Looks at what is wanted, and at nothing else.
+/// Checks the wanted gateways only.
 pub(crate) fn run(app: &App) -> Result<u8, CliError> {
     if hermes::is_client() {
         output::message("healthy: nothing is supervised here");
         return Ok(exit::SUCCESS);
     }
     let mut wanted = app.store().names()?;
-    // Read here, since no supervisor is needed where nothing is wanted.
+    // Read here, since no supervisor is needed if no gateway is wanted.
     wanted.retain(|name| Intent::is_wanted(Intent::read(&app.root().profile(name)).ok()));
-    // There are two answers: what can't be seen is not known to be well.
+    // A health check has two answers: an error counts as unhealthy.
     let missing = match missing(app, &wanted) {
         Ok(missing) => missing,
         Err(error) => {
@@ -43,12 +43,12 @@ pub(crate) fn run(app: &App) -> Result<u8, CliError> {
     } else {
         let of = |view: &StatusView| format!("`{}` is {}", view.status.profile, view.status.state);
         let missing: Vec<_> = health.missing.iter().map(of).collect();
-        output::line(told(health.wanted, &missing))?;
+        output::line(summary(health.wanted, &missing))?;
     }
     Ok(if health.healthy { exit::SUCCESS } else { exit::FAILURE })
 }
 
-/// Those of the wanted that are not up.
+/// The wanted gateways that are not up.
 fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<StatusView>, CliError> {
     let mut missing = Vec::new();
     if wanted.is_empty() {
@@ -64,7 +64,7 @@ fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<StatusView>, CliErro
     Ok(missing)
 }
 
-fn told(wanted: usize, missing: &[String]) -> String {
+fn summary(wanted: usize, missing: &[String]) -> String {
     if missing.is_empty() {
         return format!("healthy: gateways wanted and up: {wanted}");
     }
@@ -81,12 +81,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_stays_one_that_is_read() {
-        let told = |count: usize| {
-            told(9, &(0..count).map(|number| format!("`p{number}` is parked")).collect::<Vec<_>>())
+    fn the_line_names_five_gateways_at_most() {
+        let line = |count: usize| {
+            summary(
+                9,
+                &(0..count).map(|number| format!("`p{number}` is parked")).collect::<Vec<_>>(),
+            )
         };
-        assert_eq!(told(0), "healthy: gateways wanted and up: 9");
-        assert_eq!(told(1), "unhealthy: of 9 wanted gateways 1 not up: `p0` is parked");
-        assert!(told(9).ends_with("`p4` is parked and 4 more"), "{}", told(9));
+        assert_eq!(line(0), "healthy: gateways wanted and up: 9");
+        assert_eq!(line(1), "unhealthy: of 9 wanted gateways 1 not up: `p0` is parked");
+        assert!(line(9).ends_with("`p4` is parked and 4 more"), "{}", line(9));
     }
 }

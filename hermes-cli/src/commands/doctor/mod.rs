@@ -1,4 +1,4 @@
-//! `hermes doctor`: prints what is wrong and what repairs it.
+//! `hermes doctor`: prints the findings and their remedies.
 //!
 //! [`hermes::doctor`] makes the checks; `report` prints them. `health` makes none of them, but answers the
 //! one question of a container's health check.

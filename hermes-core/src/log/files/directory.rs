@@ -1,4 +1,4 @@
-//! The files in a log directory at one moment, while s6-log goes on rotating.
+//! The files in a log directory at one moment, while s6-log keeps rotating them.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
