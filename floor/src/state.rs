@@ -94,7 +94,7 @@ impl Reader {
             self.copy(&[slot, "/supervise/death_tally"].concat())?;
         }
         if depth.state {
-            files::holder(&[home, "/hermes-gateway.lock"].concat())?;
+            files::holder(&[home, "/../.gateways/", name].concat())?;
         }
         if !is_up {
             self.copy(&[slot, "/data/parked"].concat())?;

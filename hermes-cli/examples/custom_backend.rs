@@ -1,21 +1,17 @@
 //! A backend in one file: `solo`, under which each gateway has a supervisor process of its own.
 //!
-//! It shows what a backend consists of. [`Solo`] implements the primitives of [`Driver`], and `main` passes it
-//! to [`hermes_cli::Cli`]: the program that results is a `hermes` with all its commands. Locks, intents, ports,
-//! renames, boot, logs and the dashboard are the workspace's, and the same as elsewhere.
+//! [`Solo`] implements the primitives of [`Driver`], and `main` passes it to [`hermes_cli::Cli`]: the result is a
+//! `hermes` with all its commands. Locks, intents, ports, renames, boot, logs and the dashboard are the workspace's.
 //!
 //! ```sh
 //! cargo build -p hermes-cli --example custom_backend
-//! export HERMES_BACKEND=solo HERMES_HOME=/tmp/home
-//! target/debug/examples/custom_backend profile create coder --start
+//! HERMES_BACKEND=solo HERMES_HOME=/tmp/home target/debug/examples/custom_backend profile create coder --start
 //! ```
 //!
-//! `up` starts this program as `supervise PROFILE`, which starts the gateway, and again after each death. `down`
-//! sends it SIGTERM and waits until its lock is free. A supervisor's report counts only while it holds that
-//! lock, so that a power failure leaves nothing that misleads the next boot.
-//!
-//! The test `tests/tests/custom_backend` runs the public conformance suite on this program. Left out for brevity:
-//! rotation of the log, a clean environment for the gateway, and processes that leave the gateway's group.
+//! `up` starts this program as `supervise PROFILE`, which starts the gateway, and again after each death. `down` sends
+//! it SIGTERM and waits until its lock is free. A supervisor's report counts only while it holds that lock, so that a
+//! power failure leaves nothing that misleads the next boot. `tests/tests/custom_backend` runs the conformance suite on
+//! it. Left out for brevity: log rotation, a clean environment for the gateway, processes that leave its group.
 
 use std::env;
 use std::io::{self, Read};
@@ -28,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use hermes::Hermes;
+use hermes_core::clock::Moment;
 use hermes_core::detect::Facts;
 use hermes_core::driver::{Backend, Cause, CreateOptions, Driver, Environment, Lifetime, startup};
 use hermes_core::error_chain::in_one_line;
@@ -132,7 +129,6 @@ impl Driver for Solo {
     fn up(&self, gateway: &Gateway) -> Result<(), DriverError> {
         let status = self.observe(gateway)?;
         let deaths = match (status.state, status.pid) {
-            (State::Orphan, Some(pid)) => return Err(startup::runs_already(gateway, pid)),
             (State::Up | State::Starting, _) => status.deaths,
             // One that waits after a death, or is parked, gets a new supervisor, which counts anew.
             _ => {
@@ -217,9 +213,10 @@ impl Solo {
         Ok(ServiceFact {
             profile: profile.clone(),
             wanted,
-            // A gateway that is down needs none.
+            // A gateway that is down needs none, and nobody replaces one that was killed.
             supervised: has_supervisor || wanted == Wanted::Down,
             running: state.is_some_and(State::is_running),
+            orphaned: false,
             parked: state == Some(State::Parked),
             current: script.ends_with(&self.start_line(profile)),
         })
@@ -236,14 +233,11 @@ impl Solo {
         let log = fs::OpenOptions::new().create(true).append(true).open(logs.join("current"))?;
         let status = Status { state: State::Starting, ..Status::unsupervised(name) };
         Report { status, deaths: Vec::new() }.write(&service)?;
-        let mut supervisor = Command::new(&self.0.program)
-            .args([SUPERVISE, name.as_str()])
-            .env(names::HOME, self.0.root.path())
-            .current_dir(self.0.root.path())
-            .stdin(Stdio::null())
-            .stdout(log.file().try_clone()?)
-            .stderr(log.into_file())
-            .spawn()?;
+        let mut command = Command::new(&self.0.program);
+        command.args([SUPERVISE, name.as_str()]).env(names::HOME, self.0.root.path());
+        command.current_dir(self.0.root.path()).stdin(Stdio::null());
+        let mut supervisor =
+            command.stdout(log.file().try_clone()?).stderr(log.into_file()).spawn()?;
         let begun = wait::until(Instant::now() + timeout, || {
             let holder = process_lock::other_holder(&service.join(LOCK), None)?;
             match supervisor.try_wait()? {
@@ -254,7 +248,7 @@ impl Solo {
             }
         })?;
         // A parent that lives on, as a dashboard does, has to wait for its child.
-        thread::spawn(move || supervisor.wait());
+        let _ = thread::Builder::new().spawn(move || supervisor.wait());
         begun.ok_or_else(|| DriverError::timed_out(timeout, "its supervisor has not begun"))
     }
 }
@@ -263,8 +257,8 @@ impl Solo {
 #[derive(Serialize, Deserialize)]
 struct Report {
     status: Status,
-    /// When the gateway died, oldest first.
-    deaths: Vec<Timestamp>,
+    /// The moments of its deaths, oldest first.
+    deaths: Vec<String>,
 }
 
 impl Report {
@@ -278,8 +272,13 @@ impl Report {
     }
 
     fn deaths_within(&self, window: Duration) -> u32 {
-        self.deaths.iter().map(|at| u32::from(*at >= Timestamp::now() - window)).sum()
+        self.deaths.iter().map(|death| u32::from(is_recent(death, window))).sum()
     }
+}
+
+/// Whether `moment` is at most `window` ago. The wall clock may be set, and measures nothing.
+fn is_recent(moment: &str, window: Duration) -> bool {
+    moment.parse().is_ok_and(|moment| Moment::now().since(&moment).is_some_and(|age| age <= window))
 }
 
 /// The process `supervise PROFILE`.
@@ -309,8 +308,8 @@ fn supervise(name: &str) -> Result<ExitCode, Cause> {
     let profile = Profile { home: solo.0.root.profile(&name), name };
     let faster = hermes::text(names::TEST_FASTER).and_then(|text| text.parse().ok()).unwrap_or(1);
     let mut supervisor = Supervisor { profile, service, report, end, faster };
-    while let Some(exit) = supervisor.run_gateway()? {
-        let again = supervisor.after_death(exit);
+    while let Some((exit, ran)) = supervisor.run_gateway()? {
+        let again = supervisor.after_death(exit, ran);
         if wait::readable(&[supervisor.end.as_fd()], again)?[0] {
             break;
         }
@@ -319,16 +318,17 @@ fn supervise(name: &str) -> Result<ExitCode, Cause> {
 }
 
 impl Supervisor {
-    /// Starts the gateway and blocks until it has ended: how, or `None` if a signal has asked for it.
-    fn run_gateway(&mut self) -> io::Result<Option<Exit>> {
-        let (reader, writer) = io::pipe()?;
-        let mut child = Command::new("/bin/sh")
-            .arg(self.service.join(SCRIPT))
-            .stdin(writer)
-            .process_group(0)
-            .spawn()?;
+    /// Starts the gateway and blocks until it has ended: how and after what time, or `None` if a signal has asked for it.
+    fn run_gateway(&mut self) -> io::Result<Option<(Exit, Duration)>> {
+        let (begun, (reader, writer)) = (Instant::now(), io::pipe()?);
+        let mut shell = Command::new("/bin/sh");
+        shell.arg(self.service.join(SCRIPT)).stdin(writer).process_group(0);
+        let mut child = shell.spawn()?;
+        // Its copy of the pipe's end would keep the pipe open.
+        drop(shell);
         let (group, pid) = (Pid::from_child(&child), child.id());
         let process = Process::open(pid)?.expect("a child exists until it is waited for");
+        let gateway = process.fd().ok_or(io::ErrorKind::Unsupported)?;
         let notifies = Gateway::new(self.profile.clone()).notifies_readiness();
         self.change(|status| {
             (status.state, status.ready) = (State::Starting, notifies.then_some(false));
@@ -336,7 +336,7 @@ impl Supervisor {
         });
         let mut reader = Some(reader);
         let asked = loop {
-            let fds = [process.as_fd(), self.end.as_fd()].into_iter();
+            let fds = [gateway, self.end.as_fd()].into_iter();
             let fds: Vec<_> = fds.chain(reader.as_ref().map(AsFd::as_fd)).collect();
             let readable = wait::readable(&fds, None)?;
             if readable[0] || readable[1] {
@@ -354,8 +354,7 @@ impl Supervisor {
             let _ = kill_process_group(group, Signal::TERM);
             // Read now: the configuration may have changed since the start.
             let stop = Gateway::new(self.profile.clone()).stop_timeout();
-            let kill_at = Instant::now() + stop.kill_after();
-            wait::readable(&[process.as_fd()], Some(kill_at))?;
+            wait::readable(&[gateway], Some(Instant::now() + stop.kill_after()))?;
         }
         // Processes that remain in its group are killed. Until `wait`, the number can't mean another group.
         let _ = kill_process_group(group, Signal::KILL);
@@ -365,20 +364,22 @@ impl Supervisor {
             Ok::<_, io::Error>(if gone { Poll::Done(()) } else { Poll::Wait })
         })?;
         let exit = exit.code().map(Exit::Code).or(exit.signal().map(Exit::Signal));
-        Ok(exit.filter(|_| !asked))
+        Ok(exit.filter(|_| !asked).zip(Some(begun.elapsed())))
     }
 
-    /// Decides what follows a death: when the gateway is started again, or `None` if it is parked.
-    fn after_death(&mut self, exit: Exit) -> Option<Instant> {
-        let now = Timestamp::now();
-        self.report.deaths.retain(|at| *at >= now - AN_HOUR);
-        self.report.deaths.push(now);
+    /// When a gateway that ran for `ran` starts again; `None` if it is parked. A requested restart is no death.
+    fn after_death(&mut self, exit: Exit, ran: Duration) -> Option<Instant> {
+        let (now, asks) = (Timestamp::now(), exit == Exit::Code(EXIT_RESTART));
+        if !asks {
+            self.report.deaths.retain(|death| is_recent(death, AN_HOUR));
+            self.report.deaths.push(Moment::now().to_string());
+        }
         let count = self.report.deaths_within(WINDOW);
         let fault = restart::fault(&self.profile.home.fault());
         let reason = restart::reason_to_park(exit, count as usize, fault);
-        let delay = match exit {
-            Exit::Code(EXIT_RESTART) => Duration::ZERO,
-            _ => (A_SECOND * 2_u32.pow(count - 1)).min(LONGEST_DELAY) / self.faster,
+        let delay = match asks {
+            true => (A_SECOND / self.faster).saturating_sub(ran),
+            false => (A_SECOND * 2_u32.pow(count - 1)).min(LONGEST_DELAY) / self.faster,
         };
         let again = reason.is_none().then(|| Instant::now() + delay);
         self.change(|status| {

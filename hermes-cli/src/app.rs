@@ -60,6 +60,11 @@ impl App {
         }
     }
 
+    /// The profile that `-p` names.
+    pub(crate) fn named_profile(&self) -> Option<&ProfileName> {
+        self.profile_option.as_ref()
+    }
+
     /// The profile of a gateway's own process: that of `names` or `-p`, else of `HERMES_HOME`, else
     /// `default`. `profile use` has no effect here. Two different profiles are an error.
     pub(crate) fn single_profile(

@@ -1,10 +1,16 @@
 //! The command line: commands, options and their help texts. It is only parsed here; `commands` acts on it.
 
+mod events;
+mod values;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hermes_core::ProfileName;
+use hermes_core::archive::Include;
 
+pub(crate) use self::events::Events;
+use self::values::{number, port, size, variable};
 use crate::reference;
 
 /// Supervises the gateways of many agent profiles: under s6 in a container, under systemd or
@@ -31,7 +37,8 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) system: bool,
     /// The deadline of every wait, in seconds
-    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, global = true, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(value_parser = |text: &str| number::<u64>(text, 1..=86_400))]
     pub(crate) timeout: Option<u64>,
     /// Print JSON
     #[arg(long, global = true)]
@@ -46,6 +53,11 @@ pub(crate) enum Command {
     /// Start, stop and inspect gateways
     #[command(subcommand)]
     Gateway(Gateway),
+    /// Print what happened to gateways, and why: starts, deaths, parkings, mends and more
+    ///
+    /// The journal has the last events, some thousands. Deaths and what follows them are in it under s6 only. With
+    /// --json each event is an object with `time`, `profile`, `event` and `why`.
+    Events(Events),
     /// Run a supervision tree in the foreground, for the current user
     Up {
         /// Like `down`
@@ -71,6 +83,7 @@ pub(crate) enum Command {
         dry_run: bool,
         /// Maximum number of gateways that start at the same time
         #[arg(long, value_name = "N", default_value_t = hermes_core::supervisor::DEFAULT_JOBS)]
+        #[arg(allow_negative_numbers = true, value_parser = |text: &str| number::<usize>(text, 1..=u64::MAX))]
         jobs: usize,
         /// As root: give the scan directory to the owner of the home, and nothing else
         #[arg(long, conflicts_with = "dry_run")]
@@ -96,7 +109,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ADDRESS")]
         host: Option<String>,
         /// The port to listen on, 0 for any free one [default: HERMES_DASHBOARD_PORT, else 9119]
-        #[arg(long, value_name = "PORT")]
+        #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
+        #[arg(value_parser = |text: &str| number::<u16>(text, 0..=65_535))]
         port: Option<u16>,
         /// The origin that browsers use behind a proxy, like `https://hermes.example` [default:
         /// HERMES_DASHBOARD_ORIGIN]
@@ -116,14 +130,21 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// Whether its output is a stream of lines, which `--json` makes objects.
+    pub(crate) fn prints_lines(&self) -> bool {
+        matches!(self, Self::Gateway(Gateway::Logs { .. }) | Self::Events(_))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Profile {
     /// Create a profile and register its gateway
     Create {
         /// The profile
         name: ProfileName,
-        /// The port of its gateway [default: the lowest from 8642 up that no profile uses]
-        #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+        /// The port of its gateway [default: the lowest free one from 8643 up]
+        #[arg(long, value_name = "PORT", allow_negative_numbers = true, value_parser = port)]
         port: Option<u16>,
         /// Start its gateway
         #[arg(long)]
@@ -166,7 +187,7 @@ pub(crate) enum Profile {
         /// The profile
         name: ProfileName,
         /// The port [default: the profile's own, else the lowest free one]
-        #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+        #[arg(allow_negative_numbers = true, value_parser = port)]
         port: Option<u16>,
     },
     /// Write a profile to an archive, without its secrets
@@ -180,6 +201,9 @@ pub(crate) enum Profile {
         /// Replace an existing file
         #[arg(long)]
         force: bool,
+        /// Take this entry of the home, too (repeatable); a secret only if PATH names it
+        #[arg(long, value_name = "PATH")]
+        include: Vec<Include>,
     },
     /// Create a profile from an archive and register its gateway
     Import {
@@ -195,19 +219,6 @@ pub(crate) enum Profile {
         #[arg(long, value_name = "SIZE", value_parser = size)]
         max_size: Option<u64>,
     },
-}
-
-/// Parses a number of bytes.
-fn size(text: &str) -> Result<u64, String> {
-    let (digits, shift) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
-        Some(digits) if text.ends_with('K') => (digits, 10),
-        Some(digits) if text.ends_with('M') => (digits, 20),
-        Some(digits) if text.ends_with('G') => (digits, 30),
-        Some(digits) => (digits, 40),
-        None => (text, 0),
-    };
-    let number: u64 = digits.parse().map_err(|_| "not a size, like 500M or 20G".to_owned())?;
-    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
 }
 
 /// The profiles that a command works on.
@@ -251,6 +262,9 @@ pub(crate) enum Gateway {
     Status {
         #[command(flatten)]
         which: ProfileSelector,
+        /// Also ask the gateways that are up whether they answer, all at once, for two seconds at most
+        #[arg(long)]
+        probe: bool,
     },
     /// List the gateways that have a service
     List,
@@ -262,7 +276,8 @@ pub(crate) enum Gateway {
         #[command(flatten)]
         which: ProfileSelector,
         /// Print only the last N lines of each log [default: all, with --follow 10]
-        #[arg(short = 'n', long, value_name = "N")]
+        #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
+        #[arg(value_parser = |text: &str| number::<usize>(text, 0..=u64::MAX))]
         lines: Option<usize>,
         /// Keep printing new lines, until interrupted or until --timeout
         #[arg(short, long)]
@@ -316,6 +331,9 @@ pub(crate) enum Gateway {
         /// The gateway's process
         #[arg(long)]
         pid: u32,
+        /// Record in this file why it is not ready
+        #[arg(long)]
+        health: PathBuf,
         /// Report readiness in this file
         #[arg(long)]
         file: Option<PathBuf>,
@@ -326,6 +344,8 @@ pub(crate) enum Gateway {
     /// Decide what follows a death; a slot's `finish` script runs this
     #[command(hide = true)]
     AfterDeath {
+        /// The gateway's process group, which s6 passes to `finish` since 2.12
+        group: Option<String>,
         /// Divide every delay of the restart policy, for tests
         #[arg(long, env = hermes_core::home::env::TEST_FASTER, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         faster: u32,
@@ -341,41 +361,5 @@ pub(crate) enum Shell {
     Zsh,
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("not of the form NAME=VALUE")?;
-    hermes_core::shell::check_variable(name, value).map_err(|error| error.to_string())?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_definition_is_sound() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn the_profile_may_stand_anywhere() {
-        for line in [
-            "hermes -p a gateway status",
-            "hermes gateway -p a status",
-            "hermes gateway status -p a",
-            "hermes gateway status --profile=a",
-        ] {
-            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
-            assert_eq!(arguments.global.profile.unwrap().as_str(), "a", "{line}");
-        }
-    }
-
-    #[test]
-    fn a_variable_is_a_name_and_a_value() {
-        assert_eq!(variable("A=b=c").unwrap(), ("A".to_owned(), "b=c".to_owned()));
-        for wrong in ["A", "=b", "a b=c", "1A=b", "HERMES_HOME=/x"] {
-            assert!(variable(wrong).is_err(), "{wrong}");
-        }
-    }
-}
+mod tests;

@@ -92,9 +92,11 @@ impl CliError {
         }
     }
 
-    /// The causes, outermost first.
+    /// The causes, outermost first, without those that only repeat the one before.
     pub(crate) fn causes(&self) -> impl Iterator<Item = String> + '_ {
-        self.cause.iter().flat_map(|cause| chain(&**cause)).map(ToString::to_string)
+        let mut last = self.message.clone();
+        let causes = self.cause.iter().flat_map(|cause| chain(&**cause)).map(ToString::to_string);
+        causes.filter(move |cause| !std::mem::replace(&mut last, cause.clone()).ends_with(cause))
     }
 }
 

@@ -50,7 +50,8 @@ impl Cli {
     /// until the command is done.
     pub fn run(&self) -> ExitCode {
         let arguments = arguments();
-        let json = arguments.global.json;
+        // A reader of lines expects nothing but lines.
+        let json = arguments.global.json && !arguments.command.prints_lines();
         output::print_records_of_libraries();
         match commands::run(arguments, &self.backends) {
             Ok(code) => ExitCode::from(code),
@@ -67,7 +68,14 @@ fn arguments() -> Arguments {
     let mut command = Arguments::command();
     let parsed = command.try_get_matches_from_mut(std::env::args_os());
     let parsed = parsed.and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches));
-    let arguments = parsed.unwrap_or_else(|error| error.format(&mut command).exit());
+    let arguments = parsed.unwrap_or_else(|error| {
+        let error = error.format(&mut command);
+        // `--help` and `--version` are no errors.
+        if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+            output::usage_error(&error);
+        }
+        error.exit()
+    });
     // Not freed: freeing its thousand parts would take 3 % of the time of a short command.
     std::mem::forget(command);
     arguments

@@ -12,7 +12,7 @@ use hermes_core::diagnostics::Severity;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::error::CliError;
+use crate::error::{CliError, exit};
 use crate::escape::escaped;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -173,6 +173,14 @@ pub(crate) fn error(error: &CliError, json: bool) {
         // stderr has the error already, so a failure to print it again is ignored.
         let _ = self::json(&error.view());
     }
+}
+
+/// Prints an invalid command line as an object on stdout. clap prints its message to stderr.
+pub(crate) fn usage_error(error: &clap::Error) {
+    let text = error.render().to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let message = first.strip_prefix("error: ").unwrap_or(first);
+    let _ = self::json(&CliError::new(message).with_code(exit::USAGE).view());
 }
 
 /// Prints one line to stderr. A failure is ignored, since there is no place to report it.

@@ -19,6 +19,7 @@ Environment:
   HERMES_ROLE                 `client` to supervise nothing here, `owner` to supervise
   HERMES_OWNER_WAIT           how many seconds `up` waits for another owner of the home
   HERMES_OWNER_LOCK           `off` if the home's file system has no locks
+  HERMES_OPEN_HOME            `1` to use homes that other users may write to
   HERMES_AS_ROOT              `1` to keep a command of root running as root
   HERMES_DASHBOARD            `1` to run the dashboard as a service of the image
   HERMES_DASHBOARD_HOST       the address that the dashboard listens on
@@ -73,6 +74,7 @@ mod tests {
             env::ROLE,
             env::OWNER_WAIT,
             env::OWNER_LOCK,
+            env::OPEN_HOME,
             env::AS_ROOT,
             env::DASHBOARD,
             env::DASHBOARD_PORT,

@@ -9,7 +9,8 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `omit` | the entries that an archive omits: secrets, traces of a running process |
+//! | `taken` | the entries of a home that an archive takes, and why it leaves out the others |
+//! | `secret` | secrets by name |
 //! | `path` | the names and links that an archive may contain |
 //! | `pack` | home to archive |
 //! | `members` | archive to members, each checked, within [`Limits`] |
@@ -18,16 +19,17 @@
 
 mod error;
 mod members;
-mod omit;
 mod pack;
 mod path;
+mod secret;
+mod taken;
 mod unpack;
 
 use std::path::Path;
 
 pub use error::{ArchiveError, Fault};
-pub use omit::{HomeKind, LeftOut, Why};
 pub use pack::{Packed, pack};
+pub use taken::{HomeKind, Include, LeftOut, Why};
 pub use unpack::Archive;
 
 /// The compression of an archive.

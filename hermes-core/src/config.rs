@@ -17,14 +17,20 @@
 //! | `read` | tree to [`GatewayConfig`], with errors and warnings |
 //! | `edit` | [`with_port`] |
 //! | `fill` | [`Placeholders`] |
+//! | `ready_url` | [`ReadyUrl`] |
+//! | `liveness` | [`Liveness`], [`OnHang`] |
 //! | `error` | [`ConfigError`] |
 
 mod edit;
 mod error;
 mod fill;
 mod keys;
+mod liveness;
 mod pyyaml;
 mod read;
+mod ready_url;
+mod secrets;
+mod write;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -38,6 +44,10 @@ use crate::fsutil;
 pub use edit::with_port;
 pub use error::{ConfigError, Place};
 pub use fill::{MissingPort, Placeholders};
+pub use liveness::{Liveness, OnHang};
+pub use ready_url::{InvalidReadyUrl, ReadyUrl};
+pub use secrets::{SecretKey, secret_keys};
+pub use write::write;
 
 /// The default of `gateway.host`.
 pub const DEFAULT_HOST: &str = "127.0.0.1";
@@ -58,6 +68,10 @@ pub struct GatewayConfig {
     pub env: BTreeMap<String, String>,
     /// `ready_url`: answers with success once the gateway is ready.
     pub ready_url: Option<String>,
+    /// `liveness`: how the gateway is asked while it is up; `None` if it is not.
+    pub liveness: Option<Liveness>,
+    /// `on_hang`: what follows if it does not answer.
+    pub on_hang: OnHang,
     /// `stop_timeout`: how long a stop may take.
     pub stop_timeout: StopTimeout,
 }
@@ -79,13 +93,13 @@ impl GatewayConfig {
         command.iter().map(fill).collect::<Result<_, _>>().map(Some)
     }
 
-    /// `ready_url` with its placeholders filled in.
+    /// `ready_url` with its placeholders filled in. An IPv6 host gets its brackets.
     pub fn filled_ready_url(
         &self,
         placeholders: &Placeholders<'_>,
     ) -> Result<Option<String>, MissingPort> {
         let url = self.ready_url.as_ref();
-        url.map(|url| placeholders.fill("gateway.ready_url", url)).transpose()
+        url.map(|url| ready_url::fill(placeholders, url)).transpose()
     }
 
     /// `env` with the placeholders in its values filled in.
@@ -108,6 +122,8 @@ impl Default for GatewayConfig {
             command: None,
             env: BTreeMap::new(),
             ready_url: None,
+            liveness: Some(Liveness::default()),
+            on_hang: OnHang::default(),
             stop_timeout: StopTimeout::default(),
         }
     }
@@ -205,7 +221,7 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     match fsutil::read_up_to(path, MAX_SIZE as u64 + 1) {
         Ok(bytes) => parse(error::utf8(&bytes, path)?, path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Loaded::default()),
-        Err(error) => Err(ConfigError::Read(error)),
+        Err(error) => Err(ConfigError::Read { path: path.to_owned(), source: error }),
     }
 }
 

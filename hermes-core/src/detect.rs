@@ -19,7 +19,7 @@ pub struct Facts {
     pub s6_basedir: bool,
     /// The scan directory from `--scandir` or `HERMES_SCANDIR`.
     pub named_scandir: Option<PathBuf>,
-    /// The scan directory of this user's `hermes up`, if an s6-svscan holds it.
+    /// The scan directory of this user's `hermes up`, if it runs.
     pub user_scandir: Option<PathBuf>,
     /// Whether the system's systemd manager runs: its socket accepts a connection, or denies permission and
     /// process 1 is systemd.

@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 pub use check::{Check, several};
-pub use permission::{chown, is_accessible, me, owner, permit};
+pub use permission::{Expected, chown, is_accessible, is_expected, me, owner, permit};
 pub use snapshot::{Services, Snapshot};
 
 /// The result of a check.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `home` | the root home, its profiles, `.env`, the chosen profile, the boot log |
 //! | `ownership` | the owners of the homes' files |
+//! | `obstacles` | entries in the place of Hermes's own files |
 //! | `config` | `config.yaml`, the gateway's program, the recorded intent |
 //! | `ports`, `port_holders` | ports that are missing or used twice; the processes that listen on them |
 //! | `disks` | free space and inodes |
@@ -18,6 +19,7 @@ mod disks;
 mod gateways;
 mod home;
 mod leftovers;
+mod obstacles;
 mod ownership;
 #[cfg(target_os = "linux")]
 mod port_holders;
@@ -38,6 +40,7 @@ pub fn checks(
 ) -> Vec<Check> {
     let mut checks = examination.backend.clone();
     checks.extend(home::checks(supervisor.store(), snapshot));
+    checks.push(obstacles::check(snapshot));
     checks.extend(config::checks(snapshot, examination.path.as_deref()));
     checks.push(ports::check(snapshot));
     #[cfg(target_os = "linux")]

@@ -2,8 +2,8 @@
 //!
 //! The Python agent reads the same file with python-dotenv, so both must read each line alike. No crate
 //! reads that dialect: `dotenvy` expands `$NAME`, prefers the environment, refuses unknown escapes and
-//! stops at the first invalid line. A test compares this module with python-dotenv. The only intended
-//! difference: a byte order mark is not a part of the first name.
+//! stops at the first invalid line. A test compares this module with python-dotenv 1.2.4; `docs/environment.md`
+//! lists what earlier versions read differently. The only intended difference: the expansion has a limit.
 //!
 //! Errors and warnings never contain a value or the text of a line.
 //!
@@ -25,9 +25,10 @@ use thiserror::Error;
 use crate::fsutil;
 
 pub use parse::{Binding, Parsed, parse};
-pub use resolve::resolve;
+pub use resolve::{ExpansionTooLarge, resolve};
 
-/// The largest `.env` that is read, in bytes: more than fits in a program's environment.
+/// The largest `.env` that is read, and the maximum length of its values after expansion, in bytes: more than
+/// fits in a program's environment.
 pub const MAX_SIZE: usize = 1024 * 1024;
 
 /// The content of a `.env`.
@@ -73,19 +74,20 @@ pub fn load(path: &Path) -> Result<Dotenv, DotenvError> {
     })?;
     let warn = |problem| Warning { path: path.to_owned(), problem };
     let mut warnings: Vec<_> = too_open(&metadata).map(warn).into_iter().collect();
-    let parsed = parse(text.strip_prefix('\u{feff}').unwrap_or(&text));
+    let parsed = parse(&text);
     warnings.extend(parsed.bad_lines.into_iter().map(|line| warn(Problem::Unreadable { line })));
     Ok(Dotenv { path: path.to_owned(), bindings: parsed.bindings, warnings })
 }
 
 impl Dotenv {
     /// The variables that the file sets. `${NAME}` expands to a variable of the file, or else of
-    /// `outside`, the environment without the file. Ignores variables in `reserved`, with a warning.
+    /// `outside`, the environment without the file. Ignores variables in `reserved`, with a warning. Values
+    /// longer than [`MAX_SIZE`] together are [`DotenvError::Expansion`].
     pub fn variables(
         &self,
         reserved: &[&str],
         outside: impl Fn(&str) -> Option<String>,
-    ) -> Variables {
+    ) -> Result<Variables, DotenvError> {
         let warn = |problem| Warning { path: self.path.clone(), problem };
         let (ignored, allowed): (Vec<_>, Vec<_>) =
             self.bindings.iter().partition(|binding| reserved.contains(&binding.name.as_str()));
@@ -97,7 +99,9 @@ impl Dotenv {
             !name.contains(['=', '\0']) && !name.is_empty() && !value.contains('\0')
         };
         let mut set = Vec::new();
-        for (name, value) in resolve(allowed.iter().copied(), outside) {
+        let resolved = resolve(allowed.iter().copied(), outside)
+            .map_err(|source| DotenvError::Expansion { path: self.path.clone(), source })?;
+        for (name, value) in resolved {
             // A name without `=` does not set the variable.
             let Some(value) = value else { continue };
             if valid(&name, &value) {
@@ -108,7 +112,7 @@ impl Dotenv {
             let line = line.map(|binding| binding.line).unwrap_or_default();
             warnings.push(warn(Problem::Impossible { line }));
         }
-        Variables { set, warnings }
+        Ok(Variables { set, warnings })
     }
 }
 
@@ -190,6 +194,14 @@ pub enum DotenvError {
         /// The line, from 1.
         line: usize,
     },
+    /// The values are longer than [`MAX_SIZE`] after expansion.
+    #[error("{source} (`{}`)", .path.display())]
+    Expansion {
+        /// The file.
+        path: PathBuf,
+        /// The variable.
+        source: ExpansionTooLarge,
+    },
 }
 
 impl DotenvError {
@@ -197,7 +209,10 @@ impl DotenvError {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Read(error) => error.kind() == io::ErrorKind::PermissionDenied,
-            Self::NoFile { .. } | Self::TooLarge { .. } | Self::NotUtf8 { .. } => true,
+            Self::NoFile { .. }
+            | Self::TooLarge { .. }
+            | Self::NotUtf8 { .. }
+            | Self::Expansion { .. } => true,
         }
     }
 
@@ -211,6 +226,7 @@ impl DotenvError {
                 Some("a container engine creates a directory if the file to mount does not exist")
             }
             Self::NotUtf8 { .. } => Some("save the file as UTF-8"),
+            Self::Expansion { .. } => Some("write the values without `${NAME}`, or shorten them"),
             Self::Read(_) | Self::NoFile { .. } | Self::TooLarge { .. } => None,
         }
     }

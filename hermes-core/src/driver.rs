@@ -27,7 +27,7 @@ use crate::kind::Kind;
 use crate::log::Logs;
 use crate::name::ProfileName;
 use crate::parallel;
-use crate::reconcile::{Outcome, Survey};
+use crate::reconcile::{Outcome, ServiceFact, Survey};
 use crate::status::Status;
 use crate::store::Store;
 
@@ -108,12 +108,18 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// How long its services exist.
     fn lifetime(&self) -> Lifetime;
 
-    /// Fails if the supervisor does not answer. Changes nothing, does not wait.
+    /// Fails if the supervisor does not answer, or runs another home's gateways. Changes nothing, does not wait.
     fn reach(&self) -> Result<(), DriverError> {
         Ok(())
     }
 
-    /// Refuses a name that can't have a service, before its profile is created.
+    /// Refuses every change to a service if another supervisor runs the gateways of this home, as in a second
+    /// container on one volume. Changes nothing, does not wait.
+    fn check_owner(&self) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    /// Refuses a name that can't have a service, or a profile that can't have one here, before it is created.
     /// Changes nothing, does not wait.
     fn check_name(&self, _profile: &ProfileName) -> Result<(), DriverError> {
         Ok(())
@@ -124,6 +130,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// (`gateway start coder`), for the hint. Changes nothing, does not wait; no lock is held yet.
     fn check(&self, _profile: &ProfileName, _command: &str) -> Result<(), DriverError> {
         Ok(())
+    }
+
+    /// The variables that the profile's service was created with: [`CreateOptions::extra_env`]. Empty without a service, and
+    /// under a backend of [`Lifetime::Installed`], which is given none. Does not wait.
+    fn extra_env(&self, _profile: &ProfileName) -> Result<BTreeMap<String, String>, DriverError> {
+        Ok(BTreeMap::new())
     }
 
     /// Whether the profile has a service, whole or not. Does not wait.
@@ -156,6 +168,13 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// supervisor knows; what still runs at the end of its stop budget is killed. It stays down, and is
     /// not parked any more. Idempotent: success without a service.
     fn down(&self, gateway: &Gateway) -> Result<(), DriverError>;
+
+    /// Kills the process of a gateway that is up and does not answer, without waiting. This is no stop: it counts
+    /// as a death, after which the gateway starts again.
+    fn kill(&self, _gateway: &Gateway) -> Result<(), DriverError> {
+        let kind = self.kind();
+        Err(DriverError::unreachable(format!("{kind} does not end gateways that do not answer")))
+    }
 
     /// The gateway's status now. Changes nothing, does not wait. A profile without a service is
     /// `unsupervised`.
@@ -213,6 +232,18 @@ pub trait Driver: fmt::Debug + Send + Sync {
         let kind = self.kind();
         Err(DriverError::unreachable(format!("{kind} brings up by itself what is wanted"))
             .with_hint("`hermes gateway status --all` shows what it did"))
+    }
+
+    /// The service of `profile`, as [`survey`](Self::survey) reports it; `None` without one. Changes nothing, does
+    /// not wait.
+    fn survey_of(&self, profile: &ProfileName) -> Result<Option<ServiceFact>, DriverError> {
+        Ok(self.survey()?.services.into_iter().find(|service| service.profile == *profile))
+    }
+
+    /// Notes that the operator had the service removed: [`Survey::unregistered`] names it until
+    /// [`create`](Self::create) creates it again, or until the supervisor ends. Idempotent.
+    fn keep_removed(&self, _profile: &ProfileName) -> Result<(), DriverError> {
+        Ok(())
     }
 
     /// Removes a leftover of a [`Survey`] unless a command is using it. Blocks until no process of it is left. Idempotent.

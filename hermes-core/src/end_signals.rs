@@ -17,13 +17,30 @@ pub const FOREGROUND: [i32; 3] = [SIGTERM, SIGINT, SIGHUP];
 /// signal and stays readable. From then on none of the signals ends the process by itself, and a second
 /// signal changes nothing. Does not block. Call it before you report readiness: the supervisor may send a
 /// signal right after.
+///
+/// A SIGHUP that this process inherited as ignored stays ignored: its parent wants it to outlive the terminal, like
+/// nohup(1).
 pub fn register(signals: &[i32]) -> io::Result<OwnedFd> {
     let (reader, writer) = io::pipe()?;
     for signal in signals {
+        if *signal == SIGHUP && is_ignored(*signal) {
+            continue;
+        }
         let writer = OwnedFd::from(writer.try_clone()?);
         signal_hook::low_level::pipe::register(*signal, writer)?;
     }
     Ok(reader.into())
+}
+
+/// Whether this process ignores `signal`.
+#[cfg(target_os = "linux")]
+fn is_ignored(signal: i32) -> bool {
+    crate::Proc::default().ignores(std::process::id(), signal).unwrap_or(false)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_ignored(_: i32) -> bool {
+    false
 }
 
 #[cfg(test)]

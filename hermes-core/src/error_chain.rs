@@ -25,6 +25,10 @@ pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
     line
 }
 
+/// The hint for a permission that was denied.
+pub const AS_OWNER: &str =
+    "run it as the user who owns the home; `hermes doctor` names what is in the way";
+
 /// Whether `error` or one of its causes is an I/O error of the kind `PermissionDenied`.
 pub fn is_denied(error: &(dyn Error + 'static)) -> bool {
     chain(error)

@@ -3,15 +3,26 @@
 //! A file being written has a temporary name, and its writer holds a lock (`flock(2)`) on it. So an
 //! unlocked temporary file is a leftover of a crash.
 
+mod attributes;
+mod hints;
+mod obstacles;
+mod removal;
+mod rename;
+
 use std::fs::{Metadata, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use fs_err::os::unix::fs::OpenOptionsExt;
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
-use tempfile::NamedTempFile;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use rustix::fs::{Mode, OFlags};
+use tempfile::{NamedTempFile, TempDir};
+
+pub use hints::{denied_hint, file_hint};
+pub use obstacles::{Obstacles, obstacles};
+pub use removal::{empty_directory, open_directories, remove_tree_if_there};
+pub use rename::{check_renamable, persist_exclusively, rename_exclusively};
 
 /// The name prefix of temporary files. Long enough to be unique in the homes, where agents write files
 /// too.
@@ -40,12 +51,31 @@ pub fn write_durably_by_way_of(
     sync_directory(parent(path)?)
 }
 
+/// Like [`write_durably`], for a file that exists, with its metadata `old`: keeps its mode and owner.
+/// `PermissionDenied` if this user can't give the new file to that owner.
+pub fn replace_durably(path: &Path, bytes: &[u8], old: &Metadata) -> io::Result<()> {
+    let replaced = staged(parent(path)?, bytes, old.mode() & 0o777).and_then(|file| {
+        let new = file.as_file().metadata()?;
+        if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+            std::os::unix::fs::fchown(file.as_file(), Some(old.uid()), Some(old.gid())).map_err(
+                |error| {
+                    let cause = format!("its owner would change: {error}");
+                    io::Error::new(io::ErrorKind::PermissionDenied, cause)
+                },
+            )?;
+            file.as_file().sync_all()?;
+        }
+        file.persist(path).map_err(|error| error.error)
+    });
+    replaced.map_err(|error| write_error(path, &error))?;
+    sync_directory(parent(path)?)
+}
+
 /// Creates the file at `path` with `bytes` and `mode`, durably and atomically; keeps an existing file.
 /// Returns whether it created the file. Of several concurrent callers exactly one creates it.
 pub fn create_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
     let directory = parent(path)?;
-    let created = staged(directory, bytes, mode)
-        .and_then(|file| file.persist_noclobber(path).map_err(|error| error.error));
+    let created = staged(directory, bytes, mode).and_then(|file| persist_exclusively(file, path));
     match created {
         Ok(_) => sync_directory(directory).map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
@@ -58,22 +88,35 @@ fn staged(directory: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile
     let mut file = temporary(directory, mode)?;
     // The umask applies to the mode at creation.
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
-    file.write_all(bytes)?;
+    // By itself it would name its temporary path in an error.
+    file.as_file_mut().write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)
 }
 
 fn write_error(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("failed to write `{}`: {error}", path.display()))
+    let message = format!("failed to write `{}`: {error}", path.display());
+    hints::error_in(path.parent().unwrap_or(path), error, message)
+}
+
+/// A new directory in `directory` whose name begins with `prefix`. Dropping it removes it.
+pub fn hidden_directory(directory: &Path, prefix: &str) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix(prefix).tempdir_in(directory).map_err(|error| {
+        // Its message has the temporary path.
+        let cause = io::Error::from(error.kind());
+        let message = format!("failed to create a directory in `{}`: {cause}", directory.display());
+        hints::error_in(directory, &error, message)
+    })
 }
 
 /// A new temporary file, locked.
 fn temporary(directory: &Path, mode: u32) -> io::Result<NamedTempFile> {
     loop {
-        let file = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .permissions(Permissions::from_mode(mode))
-            .tempfile_in(directory)?;
+        let create = |path: &Path| {
+            let mut options = std::fs::OpenOptions::new();
+            OpenOptionsExt::mode(options.read(true).write(true).create_new(true), mode).open(path)
+        };
+        let file = tempfile::Builder::new().prefix(TEMPORARY).make_in(directory, create)?;
         // On a file system without locks, no file is ever taken for a leftover.
         let _ = file.as_file().lock();
         // Another process may have removed the file as a leftover before it was locked.
@@ -85,16 +128,31 @@ fn temporary(directory: &Path, mode: u32) -> io::Result<NamedTempFile> {
 
 /// The unlocked temporary files directly in `directory`: leftovers of crashes. Changes nothing.
 pub fn unfinished(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut leftovers = Vec::new();
+    let mut files = with_prefix(directory, TEMPORARY)?;
+    files.retain(|path| path.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir()));
+    Ok(unfinished_among(files))
+}
+
+/// As [`unfinished`], among these files.
+pub fn unfinished_among(mut files: Vec<PathBuf>) -> Vec<PathBuf> {
+    files.retain(|path| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        name.starts_with(TEMPORARY.as_bytes()) && !is_in_use(path)
+    });
+    files.sort();
+    files
+}
+
+/// The entries of `directory` whose names begin with `prefix`.
+pub fn with_prefix(directory: &Path, prefix: &str) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        let ours = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
-        if ours && !entry.file_type()?.is_dir() && !is_in_use(&entry.path()) {
-            leftovers.push(entry.path());
+        if entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()) {
+            found.push(entry.path());
         }
     }
-    leftovers.sort();
-    Ok(leftovers)
+    Ok(found)
 }
 
 /// Removes a file that [`unfinished`] returned, unless another process has locked it since. Idempotent.
@@ -103,6 +161,16 @@ pub fn remove_unfinished(path: &Path) -> io::Result<()> {
     match try_hold(path) {
         Holder::Us(_) | Holder::Nobody => remove_file_if_there(path).map(drop),
         Holder::Other => Ok(()),
+    }
+}
+
+/// Whether `file` is the file at `path`. A link there is another file.
+pub(crate) fn is_at(file: &fs::File, path: &Path) -> io::Result<bool> {
+    let file = file.metadata()?;
+    match path.symlink_metadata() {
+        Ok(there) => Ok((file.dev(), file.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -134,17 +202,6 @@ fn try_hold(path: &Path) -> Holder {
     }
 }
 
-/// Renames `from` to `to`; if `to` exists, fails with `AlreadyExists`. A single system call
-/// (`renameat2(2)` with `RENAME_NOREPLACE`), so two callers can't both succeed.
-pub fn rename_exclusively(from: &Path, to: &Path) -> io::Result<()> {
-    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(|errno| {
-        let error = io::Error::from(errno);
-        let message =
-            format!("failed to rename `{}` to `{}`: {error}", from.display(), to.display());
-        io::Error::new(error.kind(), message)
-    })
-}
-
 /// Makes the entries of `directory` durable.
 pub fn sync_directory(directory: &Path) -> io::Result<()> {
     fs::File::open(directory)?.sync_all()
@@ -164,15 +221,14 @@ pub fn sync_all_below(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether there is an entry at `path`, even a dangling link. An entry that this user may not see is an error.
+pub fn exists(path: &Path) -> io::Result<bool> {
+    existed(path.symlink_metadata().map(drop))
+}
+
 /// Removes the file at `path`. Returns whether it existed.
 pub fn remove_file_if_there(path: &Path) -> io::Result<bool> {
     existed(fs::remove_file(path))
-}
-
-/// Removes the directory at `path` and everything below it, without following links. Returns whether it
-/// existed.
-pub fn remove_tree_if_there(path: &Path) -> io::Result<bool> {
-    existed(fs::remove_dir_all(path))
 }
 
 /// Opens `path` for reading, whatever its file type, without blocking on a FIFO and without acquiring a
@@ -301,7 +357,7 @@ mod tests {
             assert_eq!(error.to_string(), format!("`{}` is {reason}", path.display()));
             fs::remove_file(&path).unwrap();
         };
-        rustix::fs::mkfifoat(CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
         refused("not a file");
         std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
         refused("not a file");
@@ -330,13 +386,15 @@ mod tests {
     }
 
     #[test]
-    fn an_exclusive_rename_replaces_nothing() {
+    fn what_cannot_be_seen_is_not_absent() {
         let dir = tempfile::tempdir().unwrap();
-        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
-        fs::create_dir(&a).unwrap();
-        fs::create_dir(&b).unwrap();
-        let error = rename_exclusively(&a, &b).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        assert!(a.exists());
+        let path = dir.path().join("f");
+        assert!(!exists(&path).unwrap());
+        std::os::unix::fs::symlink("nowhere", &path).unwrap();
+        assert!(exists(&path).unwrap());
+        // Below a link to itself there is nothing to see.
+        let turn = dir.path().join("loop");
+        std::os::unix::fs::symlink(&turn, &turn).unwrap();
+        assert!(exists(&turn.join("f")).is_err());
     }
 }

@@ -2,10 +2,13 @@
 
 use std::sync::OnceLock;
 
-use crate::config::{self, ConfigError, GatewayConfig, Loaded, StopTimeout};
+use crate::config::{
+    self, ConfigError, GatewayConfig, Liveness, Loaded, Placeholders, StopTimeout,
+};
 use crate::home::ProfileHome;
 use crate::name::ProfileName;
-use crate::store::{FIRST_PORT, Profile};
+use crate::probe::Target;
+use crate::store::Profile;
 
 /// A profile's gateway. Reads its `config.yaml` on first use, and never again.
 #[derive(Debug)]
@@ -48,8 +51,7 @@ impl Gateway {
 
     /// The port that it listens on, as in [`Profile::port`].
     pub fn port(&self) -> Result<Option<u16>, &ConfigError> {
-        let named = self.loaded()?.gateway.port;
-        Ok(named.or(self.profile.name.is_default().then_some(FIRST_PORT)))
+        Ok(self.profile.port(&self.loaded()?.gateway))
     }
 
     /// As [`GatewayConfig::notifies_readiness`].
@@ -58,6 +60,28 @@ impl Gateway {
             |_| GatewayConfig::default().notifies_readiness(),
             |loaded| loaded.gateway.notifies_readiness(),
         )
+    }
+
+    /// How it is asked while it is up; `None` if it is not.
+    pub fn liveness(&self) -> Option<Liveness> {
+        let config = &self.loaded().ok()?.gateway;
+        config.liveness.clone().filter(|_| config.notifies_readiness())
+    }
+
+    /// The address at which it is asked, if it has one: its `ready_url`, or that of the built-in gateway.
+    pub fn health_target(&self) -> Option<Target> {
+        let config = &self.loaded().ok()?.gateway;
+        let port = self.profile.port(config);
+        if config.command.is_none() {
+            return Some(Target::health(&config.host, port?));
+        }
+        let placeholders = Placeholders {
+            profile: self.name().as_str(),
+            home: &self.home().path().to_string_lossy(),
+            host: &config.host,
+            port,
+        };
+        Target::parse(&config.filled_ready_url(&placeholders).ok()??).ok()
     }
 
     /// Its `stop_timeout`.

@@ -20,7 +20,7 @@ pub mod env {
     pub const SCANDIR: &str = "HERMES_SCANDIR";
     /// The name of the backend to use. Overrides detection.
     pub const BACKEND: &str = "HERMES_BACKEND";
-    /// Set by `hermes up` (to any value) in its tree: services keep their user and their `HOME`.
+    /// Set by `hermes up` in its tree, to its process ID and start time: services keep their user and their `HOME`.
     pub const UP: &str = "HERMES_UP";
     /// The soft limit on descriptors before `hermes up` raised it; gateways restore it.
     pub const UP_NOFILE: &str = "HERMES_UP_NOFILE";
@@ -36,6 +36,9 @@ pub mod env {
     pub const OWNER_WAIT: &str = "HERMES_OWNER_WAIT";
     /// `off` if the home's file system has no locks.
     pub const OWNER_LOCK: &str = "HERMES_OWNER_LOCK";
+
+    /// `1` if other users may write to the homes, which a shared group needs.
+    pub const OPEN_HOME: &str = "HERMES_OPEN_HOME";
 
     /// `1` if a command of root stays root's even if another user owns the home.
     pub const AS_ROOT: &str = "HERMES_AS_ROOT";
@@ -63,9 +66,11 @@ pub mod env {
 
 /// The root home inside a container.
 pub const CONTAINER_ROOT: &str = "/opt/data";
-const PROFILES: &str = "profiles";
+pub(crate) const PROFILES: &str = "profiles";
 /// Short: a profile name may take 251 of the 255 bytes of a file name.
 const RENAME_JOURNAL: &str = ".mv-";
+/// Likewise: the home of a profile that is being deleted with its logs, and without.
+const GRAVES: [(&str, bool); 2] = [(".rm-", false), (".rk-", true)];
 
 /// The root home: `<root>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,11 +94,11 @@ impl RootHome {
 
     /// The home of `profile`, whether it exists or not.
     pub fn profile(&self, profile: &ProfileName) -> ProfileHome {
-        ProfileHome(if profile.is_default() {
-            self.0.clone()
-        } else {
-            self.profiles().join(profile.as_str())
-        })
+        let path = match profile.is_default() {
+            true => self.0.clone(),
+            false => self.profiles().join(profile.as_str()),
+        };
+        ProfileHome { path, gateway_lock: self.gateway_locks().join(profile.as_str()) }
     }
 
     /// The file with the name that `profile use` chose, for interactive commands only.
@@ -131,6 +136,17 @@ impl RootHome {
         self.locks().join(".ports")
     }
 
+    /// The directory of the locks that gateways hold, outside of their homes, where an agent would read and copy
+    /// them. Its dot name can't be a profile's.
+    pub fn gateway_locks(&self) -> PathBuf {
+        self.profiles().join(".gateways")
+    }
+
+    /// The lock of the process that asks the gateways for their liveness.
+    pub fn liveness_lock(&self) -> PathBuf {
+        self.locks().join(".liveness")
+    }
+
     /// The lock of the files that the services of all profiles share.
     pub fn services_lock(&self) -> PathBuf {
         self.locks().join(".services")
@@ -147,80 +163,113 @@ impl RootHome {
         file_name.strip_prefix(RENAME_JOURNAL)
     }
 
+    /// The home of `profile` while it is being deleted. The name says whether its logs are kept, so that no note is needed,
+    /// which a full disk would not take.
+    pub fn grave(&self, profile: &ProfileName, keep_logs: bool) -> PathBuf {
+        let [(removing, _), (keeping, _)] = GRAVES;
+        let prefix = if keep_logs { keeping } else { removing };
+        self.profiles().join(format!("{prefix}{profile}"))
+    }
+
+    /// The profile, and whether its logs are kept, from a grave's file name; `None` if the file is not a grave.
+    pub fn deleted_in(file_name: &str) -> Option<(ProfileName, bool)> {
+        GRAVES.iter().find_map(|(prefix, keep_logs)| {
+            Some((file_name.strip_prefix(prefix)?.parse().ok()?, *keep_logs))
+        })
+    }
+
+    /// The directory with the logs of all gateways, each in a directory of its own.
+    pub fn all_gateway_logs(&self) -> PathBuf {
+        self.0.join("logs/gateways")
+    }
+
     /// The log directory of a profile's gateway, under backends without a journal of their own.
     pub fn gateway_logs(&self, profile: &ProfileName) -> PathBuf {
-        self.0.join("logs/gateways").join(profile.as_str())
+        self.all_gateway_logs().join(profile.as_str())
     }
 
     /// The log of `hermes boot`: one line per profile and boot.
     pub fn boot_log(&self) -> PathBuf {
         self.0.join("logs/container-boot.log")
     }
+
+    /// The journal of events ([`crate::events`]).
+    pub fn events(&self) -> PathBuf {
+        self.0.join("logs/events.jsonl")
+    }
 }
 
 /// The home of one profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProfileHome(PathBuf);
+pub struct ProfileHome {
+    path: PathBuf,
+    gateway_lock: PathBuf,
+}
 
 impl ProfileHome {
     /// The directory itself.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
-    /// The agent's persona. A directory is a profile if this file exists.
+    /// The agent's persona.
     pub fn soul(&self) -> PathBuf {
-        self.0.join("SOUL.md")
+        self.path.join("SOUL.md")
     }
 
     /// The configuration, shared with the agent.
     pub fn config(&self) -> PathBuf {
-        self.0.join("config.yaml")
+        self.path.join("config.yaml")
     }
 
     /// The profile's secrets, mode 0600.
     pub fn dotenv(&self) -> PathBuf {
-        self.0.join(".env")
+        self.path.join(".env")
     }
 
     /// The agent's own logs.
     pub fn logs(&self) -> PathBuf {
-        self.0.join("logs")
+        self.path.join("logs")
     }
 
     /// The file with the operator's intent.
     pub fn intent(&self) -> PathBuf {
-        self.0.join("gateway.intent")
+        self.path.join("gateway.intent")
     }
 
-    /// The lock that the gateway holds. Not `gateway.lock`, which is the Python agent's.
+    /// The lock that the gateway holds, outside of the home. Not `gateway.lock`, which is the Python agent's.
     pub fn gateway_lock(&self) -> PathBuf {
-        self.0.join("hermes-gateway.lock")
+        self.gateway_lock.clone()
     }
 
     /// The gateway's own message about its last failed start; absent after a successful one.
     pub fn fault(&self) -> PathBuf {
-        self.0.join("gateway.fault")
+        self.path.join("gateway.fault")
+    }
+
+    /// Why the running gateway is not healthy ([`health`](crate::health)); absent if it is.
+    pub fn health(&self) -> PathBuf {
+        self.path.join("gateway.health")
     }
 
     /// The process ID of the ready gateway, under supervisors without readiness.
     pub fn readiness(&self) -> PathBuf {
-        self.0.join("gateway.ready")
+        self.path.join("gateway.ready")
     }
 
     /// The gateway's deaths and the reason why it is parked, which launchd does not record.
     pub fn launchd_record(&self) -> PathBuf {
-        self.0.join("gateway.launchd")
+        self.path.join("gateway.launchd")
     }
 
     /// The state file of the Python implementation, read if there is no intent file.
     pub fn legacy_state(&self) -> PathBuf {
-        self.0.join("gateway_state.json")
+        self.path.join("gateway_state.json")
     }
 
     /// Files that a killed gateway of the Python implementation leaves behind.
     pub fn stale_when_down(&self) -> [PathBuf; 2] {
-        [self.0.join("gateway.pid"), self.0.join("processes.json")]
+        [self.path.join("gateway.pid"), self.path.join("processes.json")]
     }
 }
 
@@ -328,11 +377,17 @@ mod tests {
     }
 
     #[test]
-    fn the_journal_of_the_longest_name_has_a_valid_file_name() {
+    fn journal_and_grave_of_the_longest_name_have_valid_file_names() {
         let longest: ProfileName = "a".repeat(251).parse().unwrap();
         let journal = RootHome::new("/d").rename_journal(&longest);
         let name = journal.file_name().unwrap().to_str().unwrap();
         assert!(name.len() <= 255);
         assert_eq!(RootHome::renamed_in(name), Some(longest.as_str()));
+        for keep_logs in [false, true] {
+            let grave = RootHome::new("/d").grave(&longest, keep_logs);
+            let name = grave.file_name().unwrap().to_str().unwrap();
+            assert!(name.len() <= 255);
+            assert_eq!(RootHome::deleted_in(name), Some((longest.clone(), keep_logs)));
+        }
     }
 }

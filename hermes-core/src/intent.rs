@@ -46,11 +46,17 @@ impl Intent {
         intent != Some(Self::Stopped)
     }
 
-    /// Records the intent durably; blocks until it is on disk. Idempotent.
+    /// Records the intent durably; blocks until it is on disk. A file that holds this intent already is not
+    /// written again, so that a full disk refuses no command that changes nothing. Idempotent.
     pub fn write(self, home: &ProfileHome) -> Result<(), IntentError> {
         let path = home.intent();
-        fsutil::write_durably(&path, format!("{self}\n").as_bytes(), 0o644)
-            .map_err(|error| IntentError { path, kind: Kind::Write(error) })
+        let text = format!("{self}\n");
+        let written = match fsutil::read_if_there(&path) {
+            // The command that wrote it may have been killed before the directory was on disk.
+            Ok(Some(bytes)) if bytes == text.as_bytes() => fsutil::sync_directory(home.path()),
+            _ => fsutil::write_durably(&path, text.as_bytes(), 0o644),
+        };
+        written.map_err(|error| IntentError { path, kind: Kind::Write(error) })
     }
 
     fn read_legacy(home: &ProfileHome) -> Result<Self, IntentError> {
@@ -147,6 +153,23 @@ mod tests {
             intent.write(&home).unwrap();
             assert_eq!(Intent::read(&home).unwrap(), intent);
         }
+    }
+
+    #[test]
+    fn a_recorded_intent_is_not_written_again() {
+        use std::os::unix::fs::MetadataExt;
+        let (_dir, home) = home();
+        let inode = || fs::metadata(home.intent()).unwrap().ino();
+        Intent::Running.write(&home).unwrap();
+        let first = fs::File::open(home.intent()).unwrap();
+        Intent::Running.write(&home).unwrap();
+        assert_eq!(inode(), first.metadata().unwrap().ino(), "it is the same file");
+        Intent::Stopped.write(&home).unwrap();
+        assert_ne!(inode(), first.metadata().unwrap().ino());
+        fs::remove_file(home.intent()).unwrap();
+        fs::write(home.legacy_state(), r#"{"desired_state":"running"}"#).unwrap();
+        Intent::Running.write(&home).unwrap();
+        assert!(home.intent().exists(), "the other program's file may change");
     }
 
     #[test]

@@ -16,16 +16,20 @@
 //! | [`reconcile`] | the actions that bring services in line with profiles, as a pure function |
 //! | [`kind`], [`detect`], [`status`] | a backend's name, its detection, and the status it reports |
 //! | [`diagnostics`], [`doctor`] | the findings of `hermes doctor`; the checks that every backend shares |
+//! | [`events`] | the journal of what happened to which gateway, and why |
 //! | [`log`], [`changes`] | the gateways' logs under any backend; which gateways may have changed |
 //! | [`proc`], [`process`], [`process_lock`] | processes, waiting for them, and the holder of a lock |
 //! | [`end_signals`], [`listeners`] | termination signals as a descriptor; the process on a port |
-//! | [`restart`] | the restart rules of every backend |
+//! | [`probe`], [`liveness`], [`health`] | HTTP requests of many gateways at once; who asks; what was found |
+//! | [`restart`], [`clock`] | the restart rules of every backend; moments that the wall clock does not change |
 //! | [`lock`], [`wait`], [`parallel`] | locks and waits with a deadline; the same work on many items |
 //! | [`fsutil`], [`trusted_path`], [`shell`] | durable file changes, owners of paths, quoting |
+//! | [`writers`] | directories that only their owner may write |
 //! | [`error_chain`], [`error_class`] | the causes of an error, and its class |
 
 pub mod archive;
 pub mod changes;
+pub mod clock;
 pub mod config;
 pub mod detect;
 pub mod diagnostics;
@@ -35,18 +39,23 @@ pub mod driver;
 pub mod end_signals;
 pub mod error_chain;
 pub mod error_class;
+pub mod events;
 pub mod fsutil;
 pub mod gateway;
+pub mod health;
 pub mod home;
 pub mod intent;
 pub mod kind;
 #[cfg(target_os = "linux")]
 pub mod listeners;
+#[cfg(target_os = "linux")]
+pub mod liveness;
 pub mod lock;
 pub mod log;
 pub mod manager;
 pub mod name;
 pub mod parallel;
+pub mod probe;
 #[cfg(target_os = "linux")]
 pub mod proc;
 #[cfg(target_os = "linux")]
@@ -60,6 +69,7 @@ pub mod store;
 pub mod supervisor;
 pub mod trusted_path;
 pub mod wait;
+pub mod writers;
 
 pub use driver::{Driver, DriverError};
 pub use gateway::Gateway;

@@ -3,8 +3,10 @@
 //! Source: proc(5). `/proc/net/tcp`, which every user may read, has the inode of each listening socket. The
 //! process has that inode among its descriptors (`/proc/PID/fd`), which only its user and root may read.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
 use fs_err as fs;
 
@@ -24,21 +26,130 @@ pub struct Listener {
 /// The sockets of all users that listen on `port` in this process's network namespace. Tables that can't
 /// be read count as empty.
 pub fn on_port(proc: &Proc, port: u16) -> Vec<Listener> {
+    let all = tables(proc).flat_map(|table| listening(&table).collect::<Vec<_>>());
+    all.filter(|(of, _)| *of == port).map(|(_, listener)| listener).collect()
+}
+
+/// All ports that sockets of this process's network namespace listen on. Tables that can't be read count as
+/// empty.
+pub fn ports(proc: &Proc) -> BTreeSet<u16> {
+    tables(proc)
+        .flat_map(|table| listening(&table).map(|(port, _)| port).collect::<Vec<_>>())
+        .collect()
+}
+
+fn tables(proc: &Proc) -> impl Iterator<Item = String> {
     let tables = ["net/tcp", "net/tcp6"];
-    let tables = tables.iter().filter_map(|table| fs::read_to_string(proc.root.join(table)).ok());
-    tables.flat_map(|table| listening(&table, port)).collect()
+    tables.into_iter().filter_map(|table| fs::read_to_string(proc.root.join(table)).ok())
 }
 
 /// A process with one of `listeners`; `None` if there is none whose descriptors this user may read.
 pub fn process(proc: &Proc, listeners: &[Listener]) -> Option<u32> {
-    proc.processes().ok()?.into_iter().find(|pid| {
-        let Ok(descriptors) = fs::read_dir(proc.file(*pid, "fd")) else { return false };
-        descriptors.filter_map(Result::ok).any(|descriptor| {
-            let target = fs::read_link(descriptor.path()).unwrap_or_default();
-            let target = target.to_string_lossy();
-            listeners.iter().any(|listener| *target == *format!("socket:[{}]", listener.inode))
-        })
+    proc.processes().ok()?.into_iter().find(|pid| descriptor(proc, *pid, listeners).is_some())
+}
+
+/// The descriptor with which `pid` has one of `listeners`.
+fn descriptor(proc: &Proc, pid: u32, listeners: &[Listener]) -> Option<Descriptor> {
+    fs::read_dir(proc.file(pid, "fd")).ok()?.filter_map(Result::ok).find_map(|entry| {
+        let target = fs::read_link(entry.path()).ok()?;
+        let is_socket =
+            |listener: &Listener| target.as_os_str() == &*format!("socket:[{}]", listener.inode);
+        listeners.iter().any(is_socket).then(|| Descriptor { path: entry.path(), target })
     })
+}
+
+/// A socket that a process has open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Descriptor {
+    path: PathBuf,
+    target: PathBuf,
+}
+
+impl Descriptor {
+    /// Whether the process still has it open.
+    pub fn is_open(&self) -> bool {
+        fs::read_link(&self.path).is_ok_and(|target| target == self.target)
+    }
+}
+
+/// Whose socket answers at an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// A process of the gateway's, with this descriptor.
+    Gateway(Descriptor),
+    /// No process of the gateway's, but this one.
+    Other(u32),
+    /// Not to be seen: no process whose descriptors this user may read, or not a socket of this machine.
+    Unseen,
+}
+
+/// Whose socket answers at `address`: that of the gateway process `gateway`, of one that descends from it or is in
+/// its session, or of another process.
+pub fn owner(proc: &Proc, address: SocketAddr, gateway: u32) -> Owner {
+    let mut listeners = on_port(proc, address.port());
+    // The kernel prefers a socket of this very address, then one of all addresses of its family.
+    let all: [IpAddr; 2] = match address.ip().to_canonical() {
+        IpAddr::V4(_) => [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+        IpAddr::V6(_) => [Ipv6Addr::UNSPECIFIED.into(); 2],
+    };
+    // A connection to 0.0.0.0 goes to 127.0.0.1, one to :: to ::1.
+    let ip = match address.ip().to_canonical() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let preferred = [ip, all[0], all[1]];
+    let rank = |listener: &Listener| preferred.iter().position(|ip| *ip == listener.address);
+    let best = listeners.iter().filter_map(rank).min();
+    listeners.retain(|listener| best.is_some() && rank(listener) == best);
+    if listeners.is_empty() {
+        return Owner::Unseen;
+    }
+    // Most gateways listen themselves, or in a child: a look at all processes costs more.
+    let mut known = BTreeSet::from([gateway]);
+    let mut next = vec![gateway];
+    while let Some(pid) = next.pop() {
+        if let Some(descriptor) = descriptor(proc, pid, &listeners) {
+            return Owner::Gateway(descriptor);
+        }
+        next.extend(proc.children(pid).into_iter().filter(|child| known.insert(*child)));
+    }
+    let leads = proc.session(gateway).is_ok_and(|session| session == gateway);
+    let is_own = |pid: u32| {
+        leads && proc.session(pid).is_ok_and(|session| session == gateway)
+            || proc.ancestry(pid).contains(&gateway)
+    };
+    let mut other = None;
+    for pid in proc.processes().unwrap_or_default() {
+        let Some(descriptor) = descriptor(proc, pid, &listeners) else { continue };
+        if is_own(pid) {
+            return Owner::Gateway(descriptor);
+        }
+        other = other.or(Some(pid));
+    }
+    other.map_or(Owner::Unseen, Owner::Other)
+}
+
+/// The sockets that prevent another one on `port` of `host`.
+pub fn clashing(proc: &Proc, host: &str, port: u16) -> Vec<Listener> {
+    let mut listeners = on_port(proc, port);
+    listeners.retain(|listener| clash(host, listener.address));
+    listeners
+}
+
+/// Whether a listener at `address` prevents one at `host`.
+fn clash(host: &str, address: IpAddr) -> bool {
+    let wildcard = |address: &IpAddr| address.is_unspecified();
+    let Ok(hosts) = (host, 0).to_socket_addrs() else { return true };
+    let mut hosts = hosts.map(|host| host.ip().to_canonical());
+    wildcard(&address) || hosts.any(|host| wildcard(&host) || host == address)
+}
+
+/// The title of a process that listens on `port`, for the error of one that can't; `None` if there is none whose
+/// descriptors this user may read.
+pub fn title_of_holder(port: u16) -> Option<String> {
+    let proc = Proc::default();
+    process(&proc, &on_port(&proc, port)).map(|pid| proc.title(pid))
 }
 
 /// Whether a failure to listen is permanent. A port may become free, an address or host name available.
@@ -46,16 +157,17 @@ pub fn is_permanent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
 }
 
-/// The sockets in `table` that listen on `port`.
-fn listening(table: &str, port: u16) -> Vec<Listener> {
+/// The listening sockets in `table`, each with its port.
+fn listening(table: &str) -> impl Iterator<Item = (u16, Listener)> {
     let listener = |line: &str| {
         let fields: Vec<_> = line.split_ascii_whitespace().collect();
         let (address, local_port) = fields.get(1)?.rsplit_once(':')?;
-        let matches = u16::from_str_radix(local_port, 16) == Ok(port) && *fields.get(3)? == LISTEN;
+        let port = u16::from_str_radix(local_port, 16).ok()?;
         let inode = fields.get(9)?.parse().ok()?;
-        matches.then_some(Listener { address: self::address(address)?, inode })
+        (*fields.get(3)? == LISTEN)
+            .then_some((port, Listener { address: self::address(address)?, inode }))
     };
-    table.lines().skip(1).filter_map(listener).collect()
+    table.lines().skip(1).filter_map(listener)
 }
 
 /// Parses an address as the kernel prints it: hexadecimal 32-bit numbers in the machine's byte order.
@@ -88,5 +200,43 @@ mod tests {
             let addresses: Vec<_> = found.iter().map(|found| found.address.to_string()).collect();
             assert_eq!(addresses, [host]);
         }
+    }
+
+    #[test]
+    fn only_the_same_address_or_all_of_them_clash() {
+        for (host, address, clashes) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "0.0.0.0", true),
+            ("127.0.0.1", "::", true),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("0.0.0.0", "10.0.0.1", true),
+            ("::1", "127.0.0.1", false),
+        ] {
+            assert_eq!(clash(host, address.parse().unwrap()), clashes, "{host} {address}");
+        }
+    }
+
+    #[test]
+    fn the_owner_of_a_socket_is_the_gateway_its_descendant_or_another() {
+        let proc = Proc::default();
+        let me = std::process::id();
+        let other = std::process::Command::new("sleep").arg("60").spawn();
+        let mut other = other.unwrap();
+        for (host, asked) in [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1")] {
+            let listener = TcpListener::bind((host, 0)).unwrap();
+            let address = (asked.parse::<IpAddr>().unwrap(), listener.local_addr().unwrap().port());
+            let Owner::Gateway(descriptor) = owner(&proc, address.into(), me) else {
+                panic!("{host}")
+            };
+            assert!(descriptor.is_open());
+            let parent = std::os::unix::process::parent_id();
+            assert!(matches!(owner(&proc, address.into(), parent), Owner::Gateway(_)), "{host}");
+            assert_eq!(owner(&proc, address.into(), other.id()), Owner::Other(me), "{host}");
+            drop(listener);
+            assert!(!descriptor.is_open());
+            assert_eq!(owner(&proc, address.into(), me), Owner::Unseen);
+        }
+        other.kill().unwrap();
+        other.wait().unwrap();
     }
 }

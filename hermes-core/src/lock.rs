@@ -6,15 +6,20 @@
 
 use std::fs::TryLockError;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
-use rustix::event::Timespec;
 use rustix::fs::OFlags;
 use thiserror::Error;
+
+#[cfg(target_os = "linux")]
+use crate::fsutil::is_at;
+use crate::proc::Proc;
+use crate::shell::quote_path;
+use crate::wait::idle;
+use crate::writers;
 
 /// A held lock; dropping it releases it and removes its file.
 #[derive(Debug)]
@@ -24,24 +29,22 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock at `path`, and creates the file and its directory if necessary. Blocks until the
-    /// lock is free, at most `timeout`; then [`LockError::Busy`].
+    /// Takes the lock at `path`, and creates the file and its directory if necessary. An entry at the
+    /// path that can't be a lock, such as a link or an empty directory, is removed. Blocks until the lock is free, at
+    /// most `timeout`; then [`LockError::Busy`].
     pub fn acquire(path: &Path, timeout: Duration) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: path.to_owned(), source };
         let deadline = Instant::now() + timeout;
         let mut pause = Duration::from_millis(1);
         if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory).map_err(failed)?;
+            writers::create_directory(directory).map_err(failed)?;
         }
         loop {
-            let file = fs::OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                // Does not follow a link, which could create a file elsewhere, or block on a FIFO.
-                .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
-                .open(path)
-                .map_err(failed)?;
+            let file = match open(path) {
+                Ok(file) => file,
+                Err(_) if remove_obstacle(path) => continue,
+                Err(error) => return Err(failed(error)),
+            };
             match file.file().try_lock() {
                 Ok(()) if is_at(&file, path).map_err(failed)? => {
                     return Ok(Self { path: path.to_owned(), _file: file });
@@ -52,7 +55,8 @@ impl Lock {
             }
             let remaining = deadline.saturating_duration_since(Instant::now());
             if remaining.is_zero() {
-                return Err(LockError::Busy { path: path.to_owned(), waited: timeout });
+                let holder = if timeout.is_zero() { None } else { holder(&file) };
+                return Err(LockError::Busy { path: path.to_owned(), waited: timeout, holder });
             }
             // flock(2) has no timeout, so poll with growing pauses.
             idle(pause.min(remaining));
@@ -61,16 +65,55 @@ impl Lock {
     }
 }
 
+/// Opens a lock's file. Does not follow a link, which could create a file elsewhere, or block on a FIFO.
+fn open(path: &Path) -> io::Result<fs::File> {
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o644)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+        .open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")),
+    }
+}
+
+/// The name of the process that holds the lock on `file`, where the kernel lists it.
+#[cfg(target_os = "linux")]
+fn holder(file: &fs::File) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let (metadata, proc) = (file.metadata().ok()?, Proc::default());
+    Some(proc.title(proc.flock_holder(metadata.dev(), metadata.ino())?))
+}
+
+/// No other kernel lists the holders of such locks.
+#[cfg(not(target_os = "linux"))]
+fn holder(_: &fs::File) -> Option<String> {
+    None
+}
+
+/// Removes the entry at `path` if it can't be a lock: anything but a regular file. Never removes the content of a
+/// directory. Whether it was removed.
+fn remove_obstacle(path: &Path) -> bool {
+    match path.symlink_metadata() {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir(path).is_ok(),
+        Ok(metadata) => !metadata.is_file() && fs::remove_file(path).is_ok(),
+        Err(_) => false,
+    }
+}
+
 /// Removes the file of a lock whose holder was killed; keeps the file of a held lock. Idempotent, does not
 /// wait.
-pub fn remove_unheld(path: &Path) -> io::Result<()> {
+pub fn remove_unheld(path: &Path) -> Result<(), LockError> {
     if path.symlink_metadata().is_err() {
         return Ok(());
     }
     match Lock::acquire(path, Duration::ZERO) {
         // Dropping the lock removes its file.
         Ok(_) | Err(LockError::Busy { .. }) => Ok(()),
-        Err(LockError::Io { source, .. }) => Err(source),
+        Err(error) => Err(error),
     }
 }
 
@@ -81,32 +124,24 @@ impl Drop for Lock {
     }
 }
 
-fn is_at(file: &fs::File, path: &Path) -> io::Result<bool> {
-    let held = file.metadata()?;
-    match fs::metadata(path) {
-        Ok(current) => Ok((held.dev(), held.ino()) == (current.dev(), current.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-pub(crate) fn idle(pause: Duration) {
-    let timeout = Timespec::try_from(pause).unwrap_or_default();
-    // After an interrupted wait the caller only polls a little earlier.
-    let _ = rustix::event::poll(&mut [], Some(&timeout));
-}
-
 /// Why a lock was not taken.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LockError {
     /// Another process held the lock until the timeout.
-    #[error("another command held the lock `{}` for {} s", path.display(), waited.as_secs())]
+    #[error(
+        "{} held the lock `{}` for {} s",
+        holder.as_deref().unwrap_or("another process"),
+        path.display(),
+        waited.as_secs()
+    )]
     Busy {
         /// The lock's file.
         path: PathBuf,
         /// How long this process waited.
         waited: Duration,
+        /// The name of the other process, if it is known and this process waited.
+        holder: Option<String>,
     },
     /// The file system refused.
     #[error("failed to lock `{}`", path.display())]
@@ -118,11 +153,27 @@ pub enum LockError {
     },
 }
 
+impl LockError {
+    /// What the user can do about it, if known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Busy { .. } => Some("try again when that process has ended".to_owned()),
+            Self::Io { path, .. } if path.symlink_metadata().is_ok() => Some(format!(
+                "unless a command of another user holds it, `rm -rf {}` removes it",
+                quote_path(path)
+            )),
+            Self::Io { .. } => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+    use crate::fsutil;
 
     #[test]
     fn a_held_lock_is_busy_and_a_dropped_lock_leaves_no_file() {
@@ -131,22 +182,41 @@ mod tests {
         let held = Lock::acquire(&path, Duration::ZERO).unwrap();
         let error = Lock::acquire(&path, Duration::from_millis(20)).unwrap_err();
         assert!(matches!(error, LockError::Busy { .. }), "{error}");
+        let this = format!("process {} (", std::process::id());
+        assert!(error.to_string().starts_with(&this), "it names the holder: {error}");
         drop(held);
         assert!(!path.exists());
         Lock::acquire(&path, Duration::ZERO).unwrap();
     }
 
     #[test]
-    fn no_link_is_followed_and_no_reader_waited_for() {
+    fn what_can_not_be_a_lock_gives_way() {
         let dir = tempfile::tempdir().unwrap();
         let (path, elsewhere) = (dir.path().join("lock"), dir.path().join("elsewhere"));
-        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        let link = |target: &Path| std::os::unix::fs::symlink(target, &path).unwrap();
+        let acquire = || drop(Lock::acquire(&path, Duration::ZERO).unwrap());
+        link(&elsewhere);
+        acquire();
+        assert!(!elsewhere.exists(), "created through a link");
+        link(&path);
+        acquire();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        acquire();
+        // A reader would let the FIFO be opened.
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        let reader = fsutil::open_to_read(&path).unwrap();
+        acquire();
+        drop(reader);
+        let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        acquire();
+        fs::create_dir(&path).unwrap();
+        fs::set_permissions(&path, std::fs::Permissions::from_mode(0o0)).unwrap();
+        acquire();
+        fs::create_dir_all(path.join("kept")).unwrap();
         let error = Lock::acquire(&path, Duration::ZERO).unwrap_err();
         assert!(matches!(error, LockError::Io { .. }), "{error}");
-        assert!(!elsewhere.exists(), "created through a link");
-        fs::remove_file(&path).unwrap();
-        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
-        Lock::acquire(&path, Duration::ZERO).unwrap_err();
+        assert!(error.hint().unwrap().contains(&format!("`rm -rf {}`", path.display())));
+        assert!(path.join("kept").exists());
     }
 
     #[test]

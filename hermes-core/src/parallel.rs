@@ -1,4 +1,6 @@
 //! The same work on many items, with a limited number of threads.
+//!
+//! A thread that can't be had (`ulimit -u`, a container's pids limit) is no error: the work takes longer.
 
 use std::sync::{LazyLock, Mutex};
 use std::thread;
@@ -17,8 +19,9 @@ pub fn compute<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) ->
     map(items, if threads > 1 { threads.min(*PROCESSORS) } else { 1 }, work)
 }
 
-/// Calls `work` on all items in at most `jobs` threads; a single job runs in the caller's thread. Returns
-/// the results in the items' order. Blocks until all items are done.
+/// Calls `work` on all items in at most `jobs` threads, of which the caller's is one. If no further thread can
+/// be started, those that run do the work. Returns the results in the items' order. Blocks until all items
+/// are done.
 pub fn map<T: Send, R: Send>(items: Vec<T>, jobs: usize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let workers = jobs.min(items.len());
     if workers <= 1 {
@@ -28,11 +31,14 @@ pub fn map<T: Send, R: Send>(items: Vec<T>, jobs: usize, work: impl Fn(T) -> R +
     let next = || queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
     let worker = || std::iter::from_fn(next).map(|(i, item)| (i, work(item))).collect::<Vec<_>>();
     let mut results: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+        // Stops at the first thread that can't be started.
+        let start = |_| thread::Builder::new().spawn_scoped(scope, worker).ok();
+        let threads: Vec<_> = (1..workers).map_while(start).collect();
+        let own = worker();
         let finished = threads.into_iter().flat_map(|thread| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
-        finished.collect()
+        own.into_iter().chain(finished).collect()
     });
     results.sort_by_key(|(i, _)| *i);
     results.into_iter().map(|(_, result)| result).collect()

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 use crate::fsutil;
 use crate::wait::{self, Poll};
 use fs_err as fs;
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 /// How long an exec may take on a busy machine.
 const EXEC: Duration = Duration::from_secs(1);
@@ -52,9 +55,31 @@ impl Proc {
         ancestry
     }
 
+    /// The ID of `pid` in its own, innermost PID namespace.
+    pub fn own_pid(&self, pid: u32) -> io::Result<u32> {
+        let status = fs::read_to_string(self.file(pid, "status"))?;
+        let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        let own = ids.and_then(|ids| ids.split_ascii_whitespace().last()?.parse().ok());
+        // Without PID namespaces in the kernel there is one ID.
+        Ok(own.unwrap_or(pid))
+    }
+
+    /// Whether `pid` ignores `signal`.
+    pub fn ignores(&self, pid: u32, signal: i32) -> io::Result<bool> {
+        let status = fs::read_to_string(self.file(pid, "status"))?;
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        Ok(mask.unwrap_or(0) >> (signal - 1) & 1 == 1)
+    }
+
     /// The process group of `pid`.
     pub fn group(&self, pid: u32) -> io::Result<u32> {
         self.stat(pid, [2]).map(|[group]| group)
+    }
+
+    /// The session of `pid`, which is the process ID of its leader.
+    pub fn session(&self, pid: u32) -> io::Result<u32> {
+        self.stat(pid, [3]).map(|[session]| session)
     }
 
     /// Whether `pid` exists and is a child of `parent`.
@@ -71,16 +96,72 @@ impl Proc {
         list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
     }
 
+    /// The children of `pid`, whichever of its threads started them. May miss children that start or end meanwhile;
+    /// `None` if the kernel does not provide the lists.
+    pub fn children_of_all_threads(&self, pid: u32) -> Option<Vec<u32>> {
+        let Ok(threads) = fs::read_dir(self.file(pid, "task")) else { return Some(Vec::new()) };
+        let mut children = Vec::new();
+        for thread in threads.flatten() {
+            match fsutil::read_up_to(&thread.path().join("children"), u64::MAX) {
+                Ok(list) => {
+                    let list = String::from_utf8_lossy(&list).into_owned();
+                    children.extend(
+                        list.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()),
+                    );
+                }
+                // A thread may have ended.
+                Err(_) if !thread.path().exists() => {}
+                Err(_) => return None,
+            }
+        }
+        Some(children)
+    }
+
+    /// Whether `pid` has the file at `path` open; `false` if this user may not look.
+    pub fn has_open(&self, pid: u32, path: &Path) -> bool {
+        let Ok(file) = fs::metadata(path) else { return false };
+        let Ok(descriptors) = fs::read_dir(self.file(pid, "fd")) else { return false };
+        let identity = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let same = |of: std::fs::Metadata| identity(&of) == identity(&file);
+        descriptors.flatten().any(|entry| fs::metadata(entry.path()).is_ok_and(same))
+    }
+
     /// When `pid` started, in clock ticks since boot. Together with the process ID it identifies a
     /// process, even if the ID is used again later.
     pub fn start_time(&self, pid: u32) -> io::Result<u64> {
         self.stat(pid, [19]).map(|[start]| start)
     }
 
+    /// Whether `pid` has ended and its parent has not yet noticed.
+    pub fn is_zombie(&self, pid: u32) -> bool {
+        self.stat(pid, [0]).is_ok_and(|[state]: [char; 1]| matches!(state, 'Z' | 'X'))
+    }
+
+    /// When `pid` started, as [`start_time`](Self::start_time); `None` if it has ended.
+    pub fn living_since(&self, pid: u32) -> Option<u64> {
+        let start = self.start_time(pid).ok()?;
+        (!self.is_zombie(pid)).then_some(start)
+    }
+
     /// The ID and name of `pid`, for messages.
     pub fn title(&self, pid: u32) -> String {
         let name = fs::read_to_string(self.file(pid, "comm")).unwrap_or_default();
         format!("process {pid} ({})", name.trim_end())
+    }
+
+    /// The process that holds the `flock(2)` on the file with this device and inode; `None` if the kernel lists none
+    /// in this PID namespace. A file system that reports other device numbers than the kernel's hides its holder.
+    pub fn flock_holder(&self, device: u64, inode: u64) -> Option<u32> {
+        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+        let file = format!("{major:02x}:{minor:02x}:{inode}");
+        let locks = fs::read_to_string(self.root.join("locks")).ok()?;
+        locks.lines().find_map(|line| {
+            // `1: FLOCK  ADVISORY  WRITE 123 00:2a:456 0 EOF`; with `->` after the number, a process that waits.
+            let mut words = line.split_ascii_whitespace().skip(1);
+            let kind = words.next()?;
+            let (pid, of) = (words.nth(2)?, words.next()?);
+            (kind == "FLOCK" && of == file).then(|| pid.parse().ok())?
+        })
     }
 
     /// Fields of `stat`, by index from the state, which is the first field after the name.
@@ -107,6 +188,57 @@ impl Proc {
         let bytes = fs::read(self.file(pid, "cmdline"))?;
         let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
         Ok(bytes.split(|b| *b == 0).map(|arg| String::from_utf8_lossy(arg).into_owned()).collect())
+    }
+
+    /// Whether `pid` runs the program with the file name `name`, by its command line.
+    pub fn runs(&self, pid: u32, name: &str) -> bool {
+        let program = self.arguments(pid).ok().and_then(|words| words.into_iter().next());
+        program.is_some_and(|path| path.rsplit('/').next() == Some(name))
+    }
+
+    /// The working directory of `pid`; ` (deleted)` follows the name of one that was removed. Fails for another
+    /// user's process.
+    pub fn directory(&self, pid: u32) -> io::Result<PathBuf> {
+        fs::read_link(self.file(pid, "cwd"))
+    }
+
+    /// Whether the directory that `pid` calls `path` is `ours`, by device and inode: in another mount namespace
+    /// or root directory the same path may be another directory. If neither exists any more, whether `pid` has
+    /// the same path in this process's mount namespace. `None` if this user may not look.
+    pub fn looks_at(&self, pid: u32, path: &Path, ours: &Path) -> Option<bool> {
+        let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+        match (self.stat_as(pid, path).map(identity), rustix::fs::stat(ours).map(identity)) {
+            (Ok(theirs), Ok(ours)) => Some(theirs == ours),
+            (Err(Errno::NOENT), Err(Errno::NOENT)) => {
+                let namespace = |of: &str| fs::read_link(self.root.join(of).join("ns/mnt")).ok();
+                Some(path == ours && namespace(&pid.to_string()) == namespace("self"))
+            }
+            (Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::SRCH), _) => Some(false),
+            (Ok(_), Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => Some(false),
+            // Such as a denied permission, or no descriptor left.
+            _ => None,
+        }
+    }
+
+    /// As [`looks_at`](Self::looks_at); `false` if this user may not look.
+    pub fn sees(&self, pid: u32, path: &Path, ours: &Path) -> bool {
+        self.looks_at(pid, path, ours) == Some(true)
+    }
+
+    /// The entry that `path` leads to for `pid`.
+    fn stat_as(&self, pid: u32, path: &Path) -> rustix::io::Result<rustix::fs::Stat> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let root =
+            rustix::fs::open(self.file(pid, "root"), flags | OFlags::DIRECTORY, Mode::empty())?;
+        // Links in the path lead to places below that root, too.
+        match rustix::fs::openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+            Ok(entry) => rustix::fs::fstat(entry),
+            // Before Linux 5.6, or filtered by a sandbox.
+            Err(Errno::NOSYS | Errno::PERM) => {
+                rustix::fs::statat(&root, path.strip_prefix("/").unwrap_or(path), AtFlags::empty())
+            }
+            Err(errno) => Err(errno),
+        }
     }
 
     /// The variable `name` in the environment that `pid` started with.

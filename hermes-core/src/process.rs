@@ -1,23 +1,35 @@
 //! Processes by descriptor instead of by process ID. Linux only: pidfd_open(2).
+//!
+//! A sandbox may refuse pidfd_open, or no descriptor may be left. Then the process ID and the start time identify
+//! a process, and the start time is checked right before each signal; its end is noticed by polling.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags};
+use rustix::process::{Pid, PidfdFlags, Signal};
 
-use crate::process_lock::other_holder;
+use crate::proc::Proc;
+use crate::process_lock::locker;
 use crate::wait::{self, Poll};
 
-/// A process, opened as a pidfd: a later process with the same ID can't be mistaken for it.
+/// A process that no later process with the same ID is mistaken for.
 #[derive(Debug)]
 pub struct Process {
     /// Its process ID.
     pub pid: u32,
-    fd: OwnedFd,
+    handle: Handle,
+}
+
+#[derive(Debug)]
+enum Handle {
+    Descriptor(OwnedFd),
+    /// When it started, in clock ticks.
+    StartTime(u64),
 }
 
 impl Process {
@@ -27,19 +39,38 @@ impl Process {
             return Ok(None);
         };
         match rustix::process::pidfd_open(raw, PidfdFlags::empty()) {
-            Ok(fd) => Ok(Some(Self { pid, fd })),
+            Ok(fd) => Ok(Some(Self { pid, handle: Handle::Descriptor(fd) })),
             Err(Errno::SRCH) => Ok(None),
-            Err(errno) => Err(errno.into()),
+            Err(errno) => Self::without_descriptor(pid, errno),
+        }
+    }
+
+    /// Opens it although pidfd_open failed with `refused`.
+    fn without_descriptor(pid: u32, refused: Errno) -> io::Result<Option<Self>> {
+        static REPORTED: Once = Once::new();
+        REPORTED.call_once(|| {
+            ::log::warn!(
+                "pidfd_open failed ({refused}): processes are identified by their start time"
+            );
+        });
+        match Proc::default().start_time(pid) {
+            Ok(start) => Ok(Some(Self { pid, handle: Handle::StartTime(start) })),
+            // The entry of a process that ends while it is read fails with ESRCH.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
     /// Opens the process that holds the lock at `path` ([`process_lock`](crate::process_lock)); `None` if
     /// no other process of this pid namespace does.
     pub fn holding(path: &Path) -> io::Result<Option<Self>> {
-        while let Some(pid) = other_holder(path, None)? {
+        while let Some(holder) = locker(path)?
+            && let Some(pid) = holder.pid
+        {
             let process = Self::open(pid)?;
             // Only now does the number mean one process for sure.
-            if other_holder(path, None)? == Some(pid) {
+            if locker(path)? == Some(holder) {
                 return Ok(process);
             }
         }
@@ -48,22 +79,45 @@ impl Process {
 
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
-        let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
-        matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(n) if n > 0)
+        match &self.handle {
+            Handle::Descriptor(fd) => {
+                let mut fds = [PollFd::new(fd, PollFlags::IN)];
+                matches!(rustix::event::poll(&mut fds, Some(&Timespec::default())), Ok(n) if n > 0)
+            }
+            Handle::StartTime(start) => Proc::default().living_since(self.pid) != Some(*start),
+        }
     }
 
     /// Sends it a signal. Success if it has already ended.
-    pub fn signal(&self, signal: rustix::process::Signal) -> io::Result<()> {
-        match rustix::process::pidfd_send_signal(&self.fd, signal) {
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let sent = match &self.handle {
+            Handle::Descriptor(fd) => rustix::process::pidfd_send_signal(fd, signal),
+            Handle::StartTime(_) => Err(Errno::NOSYS),
+        };
+        match sent {
+            // Refused by a sandbox; without the right to signal the process, kill fails likewise.
+            Err(Errno::NOSYS | Errno::PERM) => self.kill(signal),
             Err(Errno::SRCH) | Ok(()) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
-}
 
-impl AsFd for Process {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.fd.as_fd()
+    fn kill(&self, signal: Signal) -> io::Result<()> {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let Some(pid) = pid.filter(|_| !self.has_ended()) else { return Ok(()) };
+        match rustix::process::kill_process(pid, signal) {
+            Err(Errno::SRCH) | Ok(()) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// The descriptor, which is readable once the process has ended. Without one a wait must poll
+    /// [`has_ended`](Self::has_ended).
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.handle {
+            Handle::Descriptor(fd) => Some(fd.as_fd()),
+            Handle::StartTime(_) => None,
+        }
     }
 }
 
@@ -81,7 +135,10 @@ fn await_end(processes: &[Process], timeout: Duration) -> bool {
     let timeout = Timespec::try_from(timeout).unwrap_or_default();
     // The descriptor of an ended process stays readable, so polling it would not block.
     let running = processes.iter().filter(|process| !process.has_ended());
-    let mut fds: Vec<_> = running.map(|process| PollFd::new(process, PollFlags::IN)).collect();
+    let mut fds: Vec<_> = running
+        .filter_map(Process::fd)
+        .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+        .collect();
     // After an interrupted wait the caller only polls a little earlier.
     matches!(rustix::event::poll(&mut fds, Some(&timeout)), Ok(n) if n > 0)
 }

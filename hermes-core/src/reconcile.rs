@@ -6,14 +6,16 @@
 mod plan;
 mod words;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::intent::Intent;
 use crate::name::ProfileName;
+use crate::store::Skipped;
 
-pub use plan::plan;
+pub use plan::{mends, plan};
 
 /// A profile, as far as reconciliation needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct Survey {
     pub unreadable: Vec<(ProfileName, String)>,
     /// Leftovers of interrupted commands beside the services.
     pub leftovers: Vec<PathBuf>,
+    /// The profiles whose services the operator had removed.
+    pub unregistered: BTreeSet<ProfileName>,
 }
 
 /// A service, as far as reconciliation needs it.
@@ -48,8 +52,10 @@ pub struct ServiceFact {
     pub supervised: bool,
     /// Whether its supervisor, and the next one, keep it up.
     pub wanted: Wanted,
-    /// Whether a gateway process runs.
+    /// Whether a gateway process runs under its supervisor.
     pub running: bool,
+    /// Whether another process is the gateway: it was started by hand, or its supervisor was killed.
+    pub orphaned: bool,
     /// Whether it is parked.
     pub parked: bool,
     /// Whether this version wrote its scripts.
@@ -76,14 +82,16 @@ pub enum Wanted {
 pub struct Facts {
     /// The profiles, `default` first, then by name.
     pub profiles: Vec<ProfileFact>,
-    /// Directories that look like profiles but are not, each with the reason.
-    pub skipped: Vec<(PathBuf, String)>,
+    /// Directories that look like profiles but are not.
+    pub skipped: Vec<Skipped>,
     /// The services.
     pub services: Vec<ServiceFact>,
     /// Services that can't be read, each with the reason.
     pub unreadable: Vec<(ProfileName, String)>,
     /// Leftovers of interrupted commands.
     pub leftovers: Vec<PathBuf>,
+    /// The profiles whose services the operator had removed; boot creates them, the reconciler does not.
+    pub unregistered: BTreeSet<ProfileName>,
 }
 
 /// A step of the plan.
@@ -146,9 +154,16 @@ pub enum Action {
         /// Notes.
         detail: String,
     },
-    /// Skip a directory that is not a profile, or a profile that can't be read.
+    /// Skip a directory that is not a profile.
     Skip {
-        /// A profile's name, or a directory.
+        /// The directory.
+        what: String,
+        /// The reason.
+        detail: String,
+    },
+    /// Leave alone what can't be read: a profile, its service, or the journal of a rename.
+    Unreadable {
+        /// A profile's name, or a path.
         what: String,
         /// The reason.
         detail: String,
@@ -158,7 +173,7 @@ pub enum Action {
 impl Action {
     /// Whether it changes anything.
     pub fn changes_something(&self) -> bool {
-        !matches!(self, Self::Keep { .. } | Self::Skip { .. })
+        !matches!(self, Self::Keep { .. } | Self::Skip { .. } | Self::Unreadable { .. })
     }
 
     /// Its profile, if it has one.
@@ -172,7 +187,7 @@ impl Action {
             | Self::Start { profile }
             | Self::Stop { profile }
             | Self::Keep { profile, .. } => Some(profile),
-            Self::Clear { .. } | Self::Skip { .. } => None,
+            Self::Clear { .. } | Self::Skip { .. } | Self::Unreadable { .. } => None,
         }
     }
 
@@ -189,6 +204,7 @@ impl Action {
             Self::Stop { profile } => format!("stop the gateway of `{profile}`"),
             Self::Keep { profile, .. } => format!("keep the service of `{profile}`"),
             Self::Skip { what, .. } => format!("skip `{what}`"),
+            Self::Unreadable { what, .. } => format!("read `{what}`"),
         }
     }
 
@@ -205,6 +221,7 @@ impl Action {
             Self::Stop { .. } => ("stopped", String::new()),
             Self::Keep { detail, .. } => ("kept", detail.clone()),
             Self::Skip { what, detail } => ("skipped", format!("{what}: {detail}")),
+            Self::Unreadable { what, detail } => ("unreadable", format!("{what}: {detail}")),
         }
     }
 }

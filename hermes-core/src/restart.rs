@@ -18,10 +18,12 @@ pub const WINDOW: Duration = Duration::from_secs(600);
 pub const AN_HOUR: Duration = Duration::from_secs(3600);
 
 /// The reason for parking a gateway after its last death, `exit`, the `recent`th within [`WINDOW`]; `None` if
-/// it is started again. `fault` is the gateway's own message, if there is one.
+/// it is started again. An exit with [`EXIT_RESTART`] is no death, and must not be counted. `fault` is the gateway's own message, if there is one.
 pub fn reason_to_park(exit: Exit, recent: usize, fault: Option<String>) -> Option<String> {
     match exit {
         Exit::Code(EXIT_CONFIG) => Some(invalid_configuration(fault)),
+        // It is no death.
+        Exit::Code(EXIT_RESTART) => None,
         _ => (recent >= DEATHS).then(|| crash_loop(recent, exit, fault)),
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::intent::Intent;
 use crate::name::ProfileName;
+use crate::process_lock::Holder;
 
 /// The state of a gateway, according to its supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ pub enum State {
     Down,
     /// Down, and not started again, because it can't run: see [`Status::parked`].
     Parked,
-    /// Running, but not as its supervisor's process; [`Status::pid`] is the process.
+    /// Running, but not as its supervisor's process; [`Status::pid`] is the process, unless it runs elsewhere.
     Orphan,
     /// Its supervisor outlived its s6-svscan: it neither stops nor starts with the tree.
     Stray,
@@ -100,6 +101,30 @@ pub struct Parked {
     pub since: Option<Timestamp>,
 }
 
+/// Why a gateway is not healthy, or a wanted one not up, as far as that is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The kind of reason.
+    pub kind: ReasonKind,
+    /// The reason, as text for the user.
+    pub text: String,
+}
+
+/// The kinds of [`Reason`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum ReasonKind {
+    /// It is starting, and its `ready_url` does not answer as it should.
+    Starting,
+    /// It is up, and does not answer.
+    Unresponsive,
+    /// It is down, and another gateway has its port.
+    Port,
+    /// It runs, and its output can't be logged, so that it will block.
+    Logger,
+}
+
 /// The delay before the supervisor starts a gateway again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backoff {
@@ -147,9 +172,28 @@ pub struct Status {
     pub backoff: Option<Backoff>,
     /// The port that the gateway listens on, if its configuration sets one.
     pub port: Option<u16>,
+    /// Why the gateway is not healthy, or wanted and not up, if that is known. One that is up with a reason is not
+    /// healthy.
+    pub reason: Option<Reason>,
 }
 
 impl Status {
+    /// This status, which the supervisor reports, beside the holder of the gateway's lock. Another process than the
+    /// supervised one is an orphan. One that runs elsewhere may be the supervised one, unless there is none.
+    #[must_use]
+    pub fn beside(mut self, holder: Option<Holder>) -> Self {
+        let down = matches!(self.state, State::Down | State::Parked | State::Unsupervised);
+        let is_orphan = match holder {
+            Some(Holder { pid: None }) => down && self.pid.is_none(),
+            Some(Holder { pid }) => pid != self.pid,
+            None => false,
+        };
+        if let Some(holder) = holder.filter(|_| is_orphan) {
+            (self.state, self.pid, self.ready) = (State::Orphan, holder.pid, None);
+        }
+        self
+    }
+
     /// The status of a gateway without a supervisor.
     pub fn unsupervised(profile: &ProfileName) -> Self {
         Self {
@@ -165,7 +209,18 @@ impl Status {
             parked: None,
             backoff: None,
             port: None,
+            reason: None,
         }
+    }
+
+    /// Whether the gateway is up and does not answer.
+    pub fn is_unresponsive(&self) -> bool {
+        matches!(&self.reason, Some(Reason { kind: ReasonKind::Unresponsive, .. }))
+    }
+
+    /// The state as people read it: a gateway that is up and does not answer is `unresponsive`.
+    pub fn word(&self) -> String {
+        if self.is_unresponsive() { "unresponsive".to_owned() } else { self.state.to_string() }
     }
 
     /// Whether the operator wants the gateway up; see [`Intent::is_wanted`].
@@ -173,9 +228,9 @@ impl Status {
         Intent::is_wanted(self.intent)
     }
 
-    /// Whether the gateway is up, and ready if it reports readiness.
+    /// Whether the gateway is up, ready if it reports readiness, and nothing is wrong with it.
     pub fn is_healthy(&self) -> bool {
-        self.state == State::Up && self.ready != Some(false)
+        self.state == State::Up && self.ready != Some(false) && self.reason.is_none()
     }
 
     /// Whether the gateway is wanted and not healthy: `gateway status --all`, `doctor --health` and an alert
@@ -190,7 +245,8 @@ impl Status {
         match self.state {
             State::Backoff | State::Parked | State::Orphan | State::Stray => true,
             State::Down | State::Unsupervised => self.is_wanted(),
-            State::Up | State::Starting | State::Stopping => false,
+            State::Up => self.reason.is_some(),
+            State::Starting | State::Stopping => false,
         }
     }
 }
@@ -221,13 +277,18 @@ mod tests {
     fn what_is_wanted_healthy_and_needs_attention_agree_in_every_state() {
         for (state, intent) in State::ALL.into_iter().flat_map(|state| INTENTS.map(|i| (state, i)))
         {
-            for ready in [Some(true), Some(false), None] {
+            for (ready, hangs) in [Some(true), Some(false), None]
+                .into_iter()
+                .flat_map(|ready| [false, true].map(|hangs| (ready, hangs)))
+            {
                 let name = ProfileName::default_profile();
-                let status = Status { state, intent, ready, ..Status::unsupervised(&name) };
-                let case = format!("{state} {intent:?} {ready:?}");
+                let reason = Reason { kind: ReasonKind::Unresponsive, text: String::new() };
+                let reason = hangs.then_some(reason);
+                let status = Status { state, intent, ready, reason, ..Status::unsupervised(&name) };
+                let case = format!("{state} {intent:?} {ready:?} {hangs}");
                 let wanted = intent != Some(Intent::Stopped);
                 assert_eq!(status.is_wanted(), wanted, "{case}");
-                let healthy = state == State::Up && ready != Some(false);
+                let healthy = state == State::Up && ready != Some(false) && !hangs;
                 assert_eq!(status.is_healthy(), healthy, "{case}");
                 assert_eq!(status.is_missing(), wanted && !healthy, "{case}");
                 if healthy {

@@ -1,12 +1,17 @@
 //! The profiles of one root home: create, delete, rename, list, show, choose, export, import.
 //!
-//! A profile appears and disappears by one rename(2), so no process ever sees a partial profile.
+//! A profile appears and disappears by one rename(2), so no process ever sees a partial profile; `staged` has the one
+//! exception.
 //! Leftovers of a crash have a dot name; [`Store::remove_leftovers`] removes them.
 
 mod delete;
 mod error;
+mod graves;
 mod leftovers;
+mod open;
+mod ports;
 mod rename;
+mod staged;
 mod transfer;
 
 use std::io;
@@ -14,7 +19,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
-use tempfile::TempDir;
 
 use crate::config::{self, ConfigError, GatewayConfig};
 use crate::fsutil;
@@ -22,14 +26,18 @@ use crate::home::{ProfileHome, RootHome};
 use crate::intent::Intent;
 use crate::lock::{Lock, LockError};
 use crate::name::ProfileName;
+use crate::writers;
 
 pub use error::StoreError;
 pub use leftovers::Cleared;
+pub(crate) use ports::is_free;
 pub use rename::{Interrupted, Renaming, Settled};
 pub use transfer::Imported;
 
-/// The first port that the store assigns, and the port of `default` if its configuration has none.
-pub const FIRST_PORT: u16 = 8642;
+/// The port of `default` if its configuration has none, and of no other profile.
+pub const DEFAULT_PORT: u16 = 8642;
+/// The first port that the store assigns.
+pub const FIRST_PORT: u16 = DEFAULT_PORT + 1;
 
 /// The name prefix of profiles being created or removed; a dot name can't be a profile's.
 const HIDDEN: &str = ".hermes-";
@@ -41,6 +49,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub struct Store {
     root: RootHome,
     timeout: Duration,
+    open_homes: bool,
 }
 
 /// One profile and its home.
@@ -54,9 +63,9 @@ pub struct Profile {
 
 impl Profile {
     /// The port that its gateway listens on: `gateway.port` in `config`; if that is unset,
-    /// [`FIRST_PORT`] for `default` and no port for any other profile.
+    /// [`DEFAULT_PORT`] for `default` and no port for any other profile.
     pub fn port(&self, config: &GatewayConfig) -> Option<u16> {
-        config.port.or(self.name.is_default().then_some(FIRST_PORT))
+        config.port.or(self.name.is_default().then_some(DEFAULT_PORT))
     }
 }
 
@@ -70,18 +79,20 @@ pub struct Listing {
 }
 
 /// A skipped directory below `profiles/`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     /// The directory.
     pub path: PathBuf,
     /// Why it is not a profile.
     pub reason: String,
+    /// Whether it can't be read, so that it may be a profile.
+    pub unreadable: bool,
 }
 
 impl Store {
     /// The profiles below `root`. Reads nothing yet. Commands wait for each other at most 15 s.
     pub fn new(root: RootHome) -> Self {
-        Self { root, timeout: TIMEOUT }
+        Self { root, timeout: TIMEOUT, open_homes: false }
     }
 
     /// The same store; its commands wait for each other at most `timeout`.
@@ -106,7 +117,8 @@ impl Store {
     }
 
     /// Creates a profile with the given port (or the lowest free one from [`FIRST_PORT`] up) and
-    /// intent. Not idempotent: an existing name is [`StoreError::Exists`]. A partial profile is never
+    /// intent. Not idempotent: an existing name is [`StoreError::Exists`]. Another profile's port is
+    /// [`StoreError::PortTaken`]. A partial profile is never
     /// visible, and a failure leaves nothing behind. Blocks while another command creates a profile,
     /// at most for the store's timeout.
     pub fn create(
@@ -118,6 +130,7 @@ impl Store {
         if name.is_reserved() {
             return Err(StoreError::Reserved { name: name.clone() });
         }
+        self.refuse_open(None)?;
         self.settle_renames_of(name, self.timeout)?;
         if self.find(name)?.is_some() {
             return Err(StoreError::Exists { name: name.clone() });
@@ -125,41 +138,15 @@ impl Store {
         let failed = |source| StoreError::Create { name: name.clone(), source };
         let _ports = self.lock_ports(failed)?;
         let port = match port {
-            Some(port) => port,
+            Some(port) => self.unclaimed(port, name)?,
             None => self.free_port(name)?,
         };
-        let staged = tempfile::Builder::new()
-            .prefix(HIDDEN)
-            .tempdir_in(self.root.profiles())
-            .map_err(failed)?;
+        let staged = self.stage(name).map_err(failed)?;
         populate_home(staged.path(), name, port, intent).map_err(failed)?;
         // tempfile creates the directory with mode 0700; a profile is as open as its root home.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(staged.path(), mode).map_err(failed)?;
         self.publish(staged, name, failed)
-    }
-
-    /// Makes a staged home the home of `name`, by one rename that replaces nothing.
-    fn publish(
-        &self,
-        staged: TempDir,
-        name: &ProfileName,
-        failed: impl Fn(io::Error) -> StoreError,
-    ) -> Result<Profile, StoreError> {
-        let home = self.root.profile(name);
-        // The new profile must not inherit leftovers of a deleted profile of the same name.
-        self.finish_deletion_of(name)?;
-        match fsutil::rename_exclusively(staged.path(), home.path()) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(StoreError::Exists { name: name.clone() });
-            }
-            Err(error) => return Err(failed(error)),
-        }
-        // The staged directory has been renamed: there is nothing to remove on drop.
-        let _ = staged.keep();
-        fsutil::sync_directory(&self.root.profiles()).map_err(failed)?;
-        Ok(Profile { name: name.clone(), home })
     }
 
     /// All profiles. `default` is among them if the root home exists.
@@ -177,7 +164,7 @@ impl Store {
             match self.profile_at(&path) {
                 Ok(Some(profile)) => listing.profiles.push(profile),
                 Ok(None) => {}
-                Err(reason) => listing.skipped.push(Skipped { path, reason }),
+                Err(skipped) => listing.skipped.push(skipped),
             }
         }
         listing.profiles.sort_by(|a, b| a.name.cmp_for_listing(&b.name));
@@ -193,17 +180,28 @@ impl Store {
     /// The profile called `name`, or `None`.
     pub fn find(&self, name: &ProfileName) -> Result<Option<Profile>, StoreError> {
         let home = self.root.profile(name);
-        let failed = |source| StoreError::List { path: home.soul(), source };
+        let failed = |source| StoreError::List { path: home.path().to_owned(), source };
         let exists = match name.is_default() {
             true => home.path().is_dir(),
-            false => has_soul(home.path()).map_err(failed)?,
+            false => is_home(home.path()).map_err(failed)?,
         };
         Ok(exists.then(|| Profile { name: name.clone(), home }))
     }
 
-    /// The profile called `name`, or [`StoreError::Absent`].
+    /// The profile called `name`, or [`StoreError::Absent`] or [`StoreError::Displaced`].
     pub fn get(&self, name: &ProfileName) -> Result<Profile, StoreError> {
-        self.find(name)?.ok_or_else(|| StoreError::Absent { name: name.clone() })
+        if let Some(profile) = self.find(name)? {
+            return Ok(profile);
+        }
+        let (name, path) = (name.clone(), self.root.profile(name).path().to_owned());
+        // An empty directory gives way to a new profile.
+        let is_free = path.symlink_metadata().is_err()
+            || path.read_dir().is_ok_and(|mut entries| entries.next().is_none());
+        Err(if is_free {
+            StoreError::Absent { name }
+        } else {
+            StoreError::Displaced { name, path }
+        })
     }
 
     /// The profile chosen for interactive commands without `-p`, if any.
@@ -226,8 +224,12 @@ impl Store {
     /// Idempotent. An absent profile is [`StoreError::Absent`].
     pub fn set_active(&self, name: &ProfileName) -> Result<(), StoreError> {
         self.get(name)?;
+        self.choose(name)
+    }
+
+    fn choose(&self, name: &ProfileName) -> Result<(), StoreError> {
         let path = self.root.active_profile();
-        let _ports = self.lock_ports(|source| StoreError::Active { path: path.clone(), source })?;
+        let _ports = self.lock_ports(|source| StoreError::Active { path, source })?;
         self.write_active(name)
     }
 
@@ -248,67 +250,40 @@ impl Store {
         Ok(profile.port(&config::load(&profile.home.config())?.gateway))
     }
 
-    /// Writes `port` (or the lowest free one) into the profile's `config.yaml`, keeps the rest of the
-    /// text, and returns the port. Idempotent. Blocks while another command assigns a port, at most for
-    /// the store's timeout.
-    pub fn set_port(&self, profile: &Profile, port: Option<u16>) -> Result<u16, StoreError> {
-        let path = profile.home.config();
-        let failed = |source| StoreError::Port { path: path.clone(), source };
-        let _ports = self.lock_ports(failed)?;
-        let port = match port {
-            Some(port) => port,
-            None => self.free_port(&profile.name)?,
-        };
-        write_port(&path, port)?;
-        Ok(port)
-    }
-
-    /// Takes the lock on the profiles, held while one is created, removed or given a port. `failed`
-    /// turns an error of the file system into the caller's.
-    fn lock_ports(&self, failed: impl Fn(io::Error) -> StoreError) -> Result<Lock, StoreError> {
-        Lock::acquire(&self.root.ports_lock(), self.timeout).map_err(|error| match error {
-            LockError::Io { source, .. } => failed(source),
-            busy @ LockError::Busy { .. } => StoreError::Busy(busy),
-        })
-    }
-
-    /// The lowest port from [`FIRST_PORT`] up that no other profile's `config.yaml` names.
-    fn free_port(&self, except: &ProfileName) -> Result<u16, StoreError> {
-        let taken = self.ports_of_others(except)?;
-        (FIRST_PORT..=u16::MAX).find(|port| !taken.contains(port)).ok_or(StoreError::NoPort)
-    }
-
-    /// The ports that the `config.yaml` of any other profile names.
-    fn ports_of_others(&self, except: &ProfileName) -> Result<Vec<u16>, StoreError> {
-        let listing = self.list()?;
-        let others = listing.profiles.iter().filter(|profile| profile.name != *except);
-        // `doctor` and `start` report a configuration that can't be read.
-        let port = |profile: &Profile| config::load(&profile.home.config()).ok()?.gateway.port;
-        Ok(others.filter_map(port).collect())
-    }
-
-    fn profile_at(&self, path: &Path) -> Result<Option<Profile>, String> {
+    fn profile_at(&self, path: &Path) -> Result<Option<Profile>, Skipped> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with('.') {
             return Ok(None);
         }
-        if !has_soul(path).map_err(|error| format!("failed to read it: {error}"))? {
+        let skip = |reason, unreadable| Skipped { path: path.to_owned(), reason, unreadable };
+        if !is_home(path).map_err(|error| skip(format!("failed to read it: {error}"), true))? {
             return Ok(None);
         }
-        let name: ProfileName = name.parse().map_err(|error| format!("{error}"))?;
+        let name: ProfileName = name.parse().map_err(|error| skip(format!("{error}"), false))?;
         if name.is_default() {
-            return Err("the profile `default` lives in the root home itself".to_owned());
+            let reason = "the profile `default` lives in the root home itself";
+            return Err(skip(reason.to_owned(), false));
         }
         Ok(Some(Profile { home: self.root.profile(&name), name }))
     }
 }
 
-/// Whether `path` is a directory with a `SOUL.md`, which marks it as a profile.
-fn has_soul(path: &Path) -> io::Result<bool> {
-    match path.join("SOUL.md").try_exists() {
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
-        found => found,
+/// The files that mark a directory as a profile.
+const MARKS: [&str; 5] = ["SOUL.md", "config.yaml", ".env", "profile.yaml", "state.db"];
+
+/// Whether `path` is a directory with one of the files that mark it as a profile: users' homes lack any one of
+/// them.
+fn is_home(path: &Path) -> io::Result<bool> {
+    for mark in MARKS {
+        // A dangling link is a mark, too.
+        match path.join(mark).symlink_metadata() {
+            Ok(_) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(false),
+            Err(error) => return Err(error),
+        }
     }
+    Ok(false)
 }
 
 const CONFIG_MODE: u32 = 0o644;
@@ -327,12 +302,12 @@ fn populate_home(at: &Path, name: &ProfileName, port: u16, intent: Intent) -> io
         (home.config(), config.as_bytes(), CONFIG_MODE),
         (home.dotenv(), dotenv, 0o600),
     ] {
-        if !exists(&path)? {
+        if !fsutil::exists(&path)? {
             fsutil::write_durably(&path, bytes, mode)?;
         }
     }
-    if !exists(&home.logs())? {
-        fs::create_dir(home.logs())?;
+    if !fsutil::exists(&home.logs())? {
+        writers::create_log_directory(&home.logs())?;
     }
     intent.write(&home).map_err(io::Error::other)
 }
@@ -344,17 +319,5 @@ fn write_port(path: &Path, port: u16) -> Result<(), StoreError> {
     let old = String::from_utf8(old)
         .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;
     let new = config::with_port(&old, port, path)?;
-    let mode = match fs::metadata(path) {
-        Ok(metadata) => std::os::unix::fs::MetadataExt::mode(&metadata) & 0o777,
-        Err(_) => CONFIG_MODE,
-    };
-    fsutil::write_durably(path, new.as_bytes(), mode).map_err(failed)
-}
-
-/// Whether `path` exists; a dangling link does.
-fn exists(path: &Path) -> io::Result<bool> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        found => found.map(|_| true),
-    }
+    config::write(path, new.as_bytes(), CONFIG_MODE).map_err(failed)
 }

@@ -8,6 +8,8 @@
 //! | `rename` | rename a profile with its service |
 //! | `boot` | bring the services in line with the profiles, and repair what stops no gateway |
 //! | `interrupted` | complete or undo renames that a crash interrupted |
+//! | `reconciler` | mend, while the tree runs, what differs from the intents |
+//! | `prior` | put back a service that was removed |
 //! | `snapshot` | all profiles and their services, read once |
 //!
 //! A sequence that changes something takes the steps that it needs, in this order: check that the change is
@@ -16,7 +18,10 @@
 mod boot;
 mod interrupted;
 mod lifecycle;
+mod port_clash;
+mod prior;
 mod profile;
+mod reconciler;
 mod rename;
 mod service;
 mod snapshot;
@@ -24,6 +29,7 @@ mod snapshot;
 use std::sync::Arc;
 
 use crate::driver::{Driver, DriverError};
+use crate::events::{Journal, What};
 use crate::gateway::Gateway;
 use crate::lock::Lock;
 use crate::name::ProfileName;
@@ -56,8 +62,13 @@ impl Supervisor {
         &self.store
     }
 
+    /// Records an event of a gateway.
+    fn record(&self, name: &ProfileName, event: What, why: impl Into<String>) {
+        Journal::new(self.store.root()).record(name, event, why);
+    }
+
     /// The gateway of an existing profile.
-    fn gateway(&self, name: &ProfileName) -> Result<Gateway, StoreError> {
+    pub(crate) fn gateway(&self, name: &ProfileName) -> Result<Gateway, StoreError> {
         Ok(Gateway::new(self.store.get(name)?))
     }
 
@@ -82,19 +93,21 @@ impl Supervisor {
     /// the lock until it has observed its gateway, so that of two gateways that start at the same time the second
     /// sees the first. Blocks while another gateway with this port starts. `None` for a profile without a port.
     fn claim_port(&self, gateway: &Gateway) -> Result<Option<Lock>, DriverError> {
+        self.claim_port_among(gateway, |_| Ok(self.store.list()?.profiles))
+    }
+
+    /// As [`claim_port`](Self::claim_port), where only the profiles that `rivals` returns for a port can have it.
+    fn claim_port_among(
+        &self,
+        gateway: &Gateway,
+        rivals: impl Fn(u16) -> Result<Vec<Profile>, DriverError>,
+    ) -> Result<Option<Lock>, DriverError> {
         let Some(port) = gateway.port().ok().flatten() else { return Ok(None) };
         let lock = Lock::acquire(&self.store.root().port_lock(port), self.store.timeout())?;
-        let others = self.store.list()?.profiles.into_iter();
-        let others = others.filter(|other| other.name != *gateway.name());
-        let others: Vec<_> = others.map(Gateway::new).collect();
-        for name in self.driver.running(&others)? {
-            let other = others.iter().find(|other| *other.name() == name);
-            if other.is_some_and(|other| other.port().ok().flatten() == Some(port)) {
-                let why = format!("port {port} belongs to `{name}`, whose gateway is up");
-                let hint =
-                    format!("`hermes profile port {} NUMBER` assigns another", gateway.name());
-                return Err(DriverError::new(why).with_hint(hint));
-            }
+        let others = rivals(port)?.into_iter().filter(|other| other.name != *gateway.name());
+        if let Some(name) = self.ports_in_use(others)?.get(&port) {
+            let hint = format!("`hermes profile port {} NUMBER` assigns another", gateway.name());
+            return Err(DriverError::new(port_clash::belongs_to(port, name)).with_hint(hint));
         }
         Ok(Some(lock))
     }

@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use crate::lock::idle;
-
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -32,6 +30,13 @@ impl<T> Poll<T> {
             Self::WaitUntil(at) => Poll::WaitUntil(at),
         }
     }
+}
+
+/// Blocks for `pause`, or until a signal.
+pub(crate) fn idle(pause: Duration) {
+    let timeout = Timespec::try_from(pause).unwrap_or_default();
+    // After an interrupted wait the caller only polls a little earlier.
+    let _ = rustix::event::poll(&mut [], Some(&timeout));
 }
 
 /// Calls `poll` until it is done, with pauses that grow from 2 ms to 100 ms. Blocks at most until

@@ -3,10 +3,11 @@
 mod kit;
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
-use hermes_core::store::{FIRST_PORT, StoreError};
+use hermes_core::store::{DEFAULT_PORT, FIRST_PORT, StoreError};
 use hermes_core::{Intent, ProfileName, RootHome, Store};
 use kit::entries;
 
@@ -61,30 +62,57 @@ fn taken_and_reserved_names_are_refused() {
 }
 
 #[test]
-fn a_directory_without_soul_stays() {
+fn a_directory_that_is_no_profile_stays() {
     let (dir, store) = store();
     fs::create_dir_all(dir.path().join("profiles/coder/precious")).unwrap();
     let error = store.create(&name("coder"), None, Intent::Stopped).unwrap_err();
-    assert!(matches!(error, StoreError::Exists { .. }), "{error}");
+    assert!(matches!(error, StoreError::InTheWay { .. }), "{error}");
     assert_eq!(entries(&dir.path().join("profiles/coder")), ["precious"]);
     assert_eq!(entries(&dir.path().join("profiles")), [".locks", "coder"]);
+}
+
+/// The eight lowest ports that the store may assign on this machine.
+fn free_ports() -> Vec<u16> {
+    let is_free = |port: &u16| TcpListener::bind(("0.0.0.0", *port)).is_ok();
+    (FIRST_PORT..=u16::MAX).filter(is_free).take(8).collect()
 }
 
 #[test]
 fn ports_are_the_lowest_that_no_other_profile_names() {
     let (_dir, store) = store();
+    let free = free_ports();
     let port = |store: &Store, n: &str| {
         let profile = store.create(&name(n), None, Intent::Stopped).unwrap();
         store.port(&profile).unwrap().unwrap()
     };
-    assert_eq!(port(&store, "a"), FIRST_PORT);
-    store.create(&name("b"), Some(FIRST_PORT + 2), Intent::Stopped).unwrap();
-    assert_eq!(port(&store, "c"), FIRST_PORT + 1);
-    assert_eq!(port(&store, "d"), FIRST_PORT + 3);
+    assert_eq!(port(&store, "a"), free[0]);
+    store.create(&name("b"), Some(free[2]), Intent::Stopped).unwrap();
+    assert_eq!(port(&store, "c"), free[1]);
+    assert_eq!(port(&store, "d"), free[3]);
     store.delete(&name("a"), false).unwrap();
-    assert_eq!(port(&store, "e"), FIRST_PORT, "a freed port is free");
+    assert_eq!(port(&store, "e"), free[0], "a freed port is free");
     let e = store.get(&name("e")).unwrap();
-    assert_eq!(store.set_port(&e, None).unwrap(), FIRST_PORT, "its own port counts as free");
+    assert_eq!(store.set_port(&e, None).unwrap(), free[0], "its own port counts as free");
+    // A listener on any address takes the port, and a profile may have it all the same.
+    let _listener = TcpListener::bind(("0.0.0.0", free[4])).unwrap();
+    assert_eq!(port(&store, "f"), free[5]);
+    store.create(&name("g"), Some(free[4]), Intent::Stopped).unwrap();
+}
+
+#[test]
+fn a_new_profile_gets_no_port_of_another() {
+    let (_dir, store) = store();
+    store.create(&name("a"), Some(9000), Intent::Stopped).unwrap();
+    let refused = |port: u16, owner: &str| {
+        let error = store.create(&name("b"), Some(port), Intent::Stopped).unwrap_err();
+        assert_eq!(error.to_string(), format!("port {port} belongs to profile `{owner}`"));
+        assert!(store.find(&name("b")).unwrap().is_none());
+    };
+    refused(9000, "a");
+    refused(DEFAULT_PORT, "default");
+    store.set_port(&store.get(&ProfileName::default_profile()).unwrap(), Some(9001)).unwrap();
+    refused(9001, "default");
+    store.create(&name("b"), Some(DEFAULT_PORT), Intent::Stopped).unwrap();
 }
 
 #[test]
@@ -100,15 +128,16 @@ fn a_port_is_written_and_the_rest_of_the_file_kept() {
     assert_eq!(fs::metadata(&config).unwrap().permissions().mode() & 0o777, 0o640);
     fs::remove_file(&config).unwrap();
     assert_eq!(store.port(&profile).unwrap(), None, "an absent port claims none");
-    assert_eq!(store.set_port(&profile, None).unwrap(), FIRST_PORT);
-    assert_eq!(store.port(&profile).unwrap(), Some(FIRST_PORT));
+    let lowest = free_ports()[0];
+    assert_eq!(store.set_port(&profile, None).unwrap(), lowest);
+    assert_eq!(store.port(&profile).unwrap(), Some(lowest));
 }
 
 #[test]
-fn default_alone_falls_back_to_the_first_port() {
+fn default_alone_falls_back_to_its_port() {
     let (_dir, store) = store();
     let default = store.get(&ProfileName::default_profile()).unwrap();
-    assert_eq!(store.port(&default).unwrap(), Some(FIRST_PORT));
+    assert_eq!(store.port(&default).unwrap(), Some(DEFAULT_PORT));
     store.set_port(&default, Some(9000)).unwrap();
     assert_eq!(store.port(&default).unwrap(), Some(9000));
 }
@@ -128,7 +157,7 @@ fn profiles_made_at_once_get_ports_of_their_own() {
     let ports = profiles.iter().skip(1).map(|profile| store.port(profile).unwrap().unwrap());
     let mut ports: Vec<_> = ports.collect();
     ports.sort_unstable();
-    assert_eq!(ports, (FIRST_PORT..FIRST_PORT + 8).collect::<Vec<_>>());
+    assert_eq!(ports, free_ports());
 }
 
 #[test]
@@ -151,16 +180,85 @@ fn delete_removes_home_logs_and_choice() {
 }
 
 #[test]
-fn deleting_a_link_leaves_what_it_points_to() {
+fn a_home_that_is_a_link_goes_with_its_target() {
     let (dir, store) = store();
     let elsewhere = tempfile::tempdir().unwrap();
-    fs::write(elsewhere.path().join("SOUL.md"), "").unwrap();
+    let target = elsewhere.path().join("target");
+    fs::create_dir_all(target.join("memories/deep")).unwrap();
+    fs::write(target.join("SOUL.md"), "").unwrap();
     fs::create_dir_all(dir.path().join("profiles")).unwrap();
-    std::os::unix::fs::symlink(elsewhere.path(), dir.path().join("profiles/linked")).unwrap();
+    std::os::unix::fs::symlink(&target, dir.path().join("profiles/linked")).unwrap();
     assert_eq!(names(&store), ["default", "linked"]);
+    store.check_deletion(&name("linked"), false).unwrap();
     store.delete(&name("linked"), false).unwrap();
     assert_eq!(names(&store), ["default"]);
-    assert!(elsewhere.path().join("SOUL.md").exists());
+    assert_eq!(entries(elsewhere.path()), Vec::<String>::new());
+    store.create(&name("linked"), None, Intent::Stopped).unwrap();
+}
+
+#[test]
+fn a_link_to_what_others_need_goes_alone() {
+    let (dir, store) = store();
+    store.create(&name("needed"), None, Intent::Stopped).unwrap();
+    let profiles = dir.path().join("profiles");
+    fs::write(dir.path().join("SOUL.md"), "").unwrap();
+    fs::write(profiles.join("SOUL.md"), "").unwrap();
+    fs::create_dir(profiles.join("needed/inner")).unwrap();
+    fs::write(profiles.join("needed/inner/SOUL.md"), "").unwrap();
+    for target in ["needed", "../profiles/needed", "needed/inner", ".", ".."] {
+        std::os::unix::fs::symlink(target, profiles.join("linked")).unwrap();
+        store.delete(&name("linked"), false).unwrap();
+        assert!(profiles.join("needed/inner/SOUL.md").exists(), "{target}");
+        assert_eq!(entries(&profiles), [".locks", "SOUL.md", "needed"], "{target}");
+    }
+}
+
+#[test]
+fn what_is_left_of_a_deletion_takes_nothing_of_a_new_profile() {
+    for keep_logs in [false, true] {
+        let (dir, store) = store();
+        let profiles = dir.path().join("profiles");
+        for of_the_old in [store.root().grave(&name("x"), keep_logs), profiles.join(".hermes-old")]
+        {
+            fs::create_dir_all(of_the_old.join("home")).unwrap();
+            let note = format!(r#"{{ "profile": "x", "keep_logs": {keep_logs} }}"#);
+            fs::write(of_the_old.join("deleted.json"), note).unwrap();
+        }
+        // A profile that came by hand.
+        fs::create_dir(profiles.join("x")).unwrap();
+        fs::write(profiles.join("x/SOUL.md"), "").unwrap();
+        store.set_active(&name("x")).unwrap();
+        fs::create_dir_all(dir.path().join("logs/gateways/x")).unwrap();
+        assert_eq!(store.remove_leftovers().unwrap().removed, 2);
+        assert_eq!(store.active().unwrap(), Some(name("x")));
+        assert!(dir.path().join("logs/gateways/x").exists());
+        assert_eq!(entries(&profiles), [".locks", "x"]);
+    }
+}
+
+#[test]
+fn a_grave_is_settled_before_its_name_is_used_again() {
+    let (dir, store) = store();
+    let profiles = dir.path().join("profiles");
+    store.create(&name("y"), None, Intent::Stopped).unwrap();
+    for (keep_logs, rename) in [(false, false), (false, true), (true, false)] {
+        store.create(&name("x"), None, Intent::Stopped).unwrap();
+        store.set_active(&name("x")).unwrap();
+        let logs = dir.path().join("logs/gateways/x");
+        fs::create_dir_all(&logs).unwrap();
+        fs::rename(profiles.join("x"), store.root().grave(&name("x"), keep_logs)).unwrap();
+        match rename {
+            true => drop(store.rename(&name("y"), &name("x")).unwrap()),
+            false => drop(store.create(&name("x"), None, Intent::Stopped).unwrap()),
+        }
+        assert_eq!(store.active().unwrap(), None);
+        assert_eq!(logs.exists(), keep_logs);
+        assert_eq!(store.remove_leftovers().unwrap().removed, 0);
+        store.delete(&name("x"), false).unwrap();
+        let _ = store.create(&name("y"), None, Intent::Stopped);
+        assert_eq!(entries(&profiles), [".locks", "y"]);
+        assert_eq!(entries(&dir.path().join("logs/gateways")), Vec::<String>::new());
+    }
 }
 
 #[test]
@@ -172,9 +270,17 @@ fn list_separates_profiles_from_other_directories() {
         fs::create_dir_all(profiles.join(real)).unwrap();
         fs::write(profiles.join(real).join("SOUL.md"), "").unwrap();
     }
-    fs::create_dir(profiles.join("no-soul")).unwrap();
+    // Homes of the Python agent lack any one of these.
+    for (real, mark) in [("c", "config.yaml"), ("d", ".env"), ("e", "profile.yaml")] {
+        fs::create_dir(profiles.join(real)).unwrap();
+        fs::write(profiles.join(real).join(mark), "").unwrap();
+    }
+    fs::create_dir(profiles.join("f")).unwrap();
+    std::os::unix::fs::symlink("/nonexistent", profiles.join("f/state.db")).unwrap();
+    fs::create_dir(profiles.join("empty")).unwrap();
+    fs::create_dir_all(profiles.join("notes/SOUL")).unwrap();
     fs::write(profiles.join("file"), "").unwrap();
-    assert_eq!(names(&store), ["default", "a", "b"]);
+    assert_eq!(names(&store), ["default", "a", "b", "c", "d", "e", "f"]);
     let skipped = store.list().unwrap().skipped;
     let skipped: Vec<_> = skipped
         .iter()
@@ -214,6 +320,33 @@ fn only_leftovers_are_removed() {
     assert_eq!(store.remove_leftovers().unwrap().removed, 1);
     assert_eq!(store.remove_leftovers().unwrap().removed, 0);
     assert_eq!(entries(&dir.path().join("profiles")), [".locks", ".mine", "coder"]);
+}
+
+#[test]
+fn a_home_that_was_staged_in_a_mount_point_is_settled() {
+    let (dir, store) = store();
+    let profiles = dir.path().join("profiles");
+    fs::create_dir_all(profiles.join("begun/.hermes-home-abc")).unwrap();
+    fs::create_dir_all(profiles.join("moved/.hermes-complete")).unwrap();
+    fs::create_dir_all(profiles.join("moved/logs")).unwrap();
+    fs::write(profiles.join("moved/.hermes-complete/SOUL.md"), "").unwrap();
+    store.remove_leftovers().unwrap();
+    assert_eq!(entries(&profiles.join("begun")), [""; 0]);
+    assert_eq!(entries(&profiles.join("moved")), ["SOUL.md", "logs"]);
+    assert_eq!(names(&store), ["default", "moved"]);
+}
+
+#[test]
+fn what_was_left_beside_a_linked_configuration_is_removed() {
+    let (dir, store) = store();
+    let dotfiles = dir.path().join("dotfiles");
+    fs::create_dir(&dotfiles).unwrap();
+    let config = store.create(&name("a"), None, Intent::Stopped).unwrap().home.config();
+    fs::rename(&config, dotfiles.join("a")).unwrap();
+    std::os::unix::fs::symlink(dotfiles.join("a"), config).unwrap();
+    fs::write(dotfiles.join(".hermes-new-abc"), "half").unwrap();
+    assert_eq!(store.remove_leftovers().unwrap().removed, 1);
+    assert_eq!(entries(&dotfiles), ["a"]);
 }
 
 /// A home in which a deletion of `gone`, the chosen profile, was interrupted after its home was moved.

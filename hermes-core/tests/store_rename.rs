@@ -81,8 +81,10 @@ fn a_choice_of_another_stays() {
 fn refusals_come_before_any_change() {
     let home = home();
     home.store.create(&name("c"), None, Intent::Stopped).unwrap();
-    fs::create_dir(home.path("profiles/dir")).unwrap();
-    fs::create_dir(home.path("logs/gateways/kept")).unwrap();
+    for mine in ["profiles/dir", "logs/gateways/kept"].map(|mine| home.path(mine)) {
+        fs::create_dir(&mine).unwrap();
+        fs::write(mine.join("notes"), "").unwrap();
+    }
     let refused = |from: &str, to: &str| home.store.rename(&name(from), &name(to)).unwrap_err();
     assert!(matches!(refused("default", "b"), StoreError::Default));
     assert!(matches!(refused("a", "tmp"), StoreError::Reserved { .. }));
@@ -176,9 +178,9 @@ fn a_running_rename_is_not_settled() {
     let renaming = home.store.begin_rename(&name("a"), &name("b"), Duration::ZERO).unwrap();
     renaming.record().unwrap();
     let settle = || home.store.settle_rename(&name("a"), &name("b"), Duration::ZERO);
-    assert!(matches!(settle(), Err(StoreError::Busy(_))));
+    assert!(matches!(settle(), Err(StoreError::Lock(_))));
     renaming.move_files().unwrap();
-    assert!(matches!(settle(), Err(StoreError::Busy(_))));
+    assert!(matches!(settle(), Err(StoreError::Lock(_))));
     renaming.move_back().unwrap();
     drop(renaming);
     assert_eq!(home.settle(), None);

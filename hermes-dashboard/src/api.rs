@@ -1,6 +1,7 @@
 //! The HTTP API: reads and changes gateways. Its JSON is that of commands with `--json`.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use hermes::Hermes;
 use hermes::view::{ProfileView, StatusView};
+use hermes_core::events::{Follow, Journal};
 use hermes_core::log::line;
 use hermes_core::manager::ManagerError;
 use hermes_core::status::Status;
@@ -30,7 +32,7 @@ use crate::sse::{self, ALIVE, HEARTBEAT};
 /// The OpenAPI description.
 pub(crate) const OPENAPI: &str = include_str!("assets/openapi.json");
 
-/// The lines of a log that are served by default, and at most.
+/// The lines of a log, or the events, that are served by default, and at most.
 const DEFAULT_LINES: usize = 500;
 const MAX_LINES: usize = 10_000;
 
@@ -38,6 +40,14 @@ type SharedState = State<Arc<Shared>>;
 
 fn parse_name(name: &str) -> Result<ProfileName, Refusal> {
     Ok(name.parse().map_err(hermes::Error::Name)?)
+}
+
+fn parse_lines(query: &HashMap<String, String>) -> Result<usize, Refusal> {
+    match query.get("lines").map(|lines| lines.parse::<usize>()) {
+        None => Ok(DEFAULT_LINES),
+        Some(Ok(lines)) => Ok(lines.min(MAX_LINES)),
+        Some(Err(error)) => Err(Refusal::invalid("`lines` is not a number").because(error)),
+    }
 }
 
 fn parse_body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
@@ -109,11 +119,7 @@ pub(crate) async fn log(
     Query(query): Query<HashMap<String, String>>,
 ) -> Answer {
     let name = parse_name(&name)?;
-    let last = match query.get("lines").map(|lines| lines.parse::<usize>()) {
-        None => DEFAULT_LINES,
-        Some(Ok(lines)) => lines.min(MAX_LINES),
-        Some(Err(error)) => return Err(Refusal::invalid("`lines` is not a number").because(error)),
-    };
+    let last = parse_lines(&query)?;
     let profile = name.clone();
     shared.blocking(move |hermes| Ok(hermes.store().get(&profile).map(drop)?)).await?;
     let profiles = [name.clone()];
@@ -122,7 +128,7 @@ pub(crate) async fn log(
         let log = shared
             .blocking(move |hermes| Ok(hermes.with_logs(|logs| logs.follow(&profiles, last))?))
             .await?;
-        return Ok(sse::response(follow::body(name, log, shared.shutdown.clone(), place)));
+        return Ok(sse::response(follow::body(follow::Log { name, log }, shared, place)));
     }
     let _place = shared.limits.to_read().await;
     let lines = shared.blocking(move |hermes| {
@@ -132,6 +138,33 @@ pub(crate) async fn log(
         Ok(lines.collect::<Result<Vec<_>, _>>()?)
     });
     Ok(json(StatusCode::OK, &lines.await?))
+}
+
+/// Answers with the last events of the journal; with `follow`, streams them and new events.
+pub(crate) async fn journal(
+    State(shared): SharedState,
+    Query(query): Query<HashMap<String, String>>,
+) -> Answer {
+    let last = parse_lines(&query)?;
+    let profile = query.get("profile").map(|name| parse_name(name)).transpose()?;
+    let read = move |hermes: &Hermes| {
+        let journal = Journal::new(hermes.root());
+        let mut follow = Follow::new(journal, profile.into_iter().collect());
+        Ok((follow.former(last), follow))
+    };
+    let unreadable = |error: io::Error| {
+        let message = "failed to read the journal of events";
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, message).because(error)
+    };
+    if query.contains_key("follow") {
+        let place = shared.limits.to_follow().ok_or_else(too_many_listeners)?;
+        let (former, follow) = shared.blocking(read).await?;
+        let source = follow::Journal { former: former.map_err(unreadable)?, follow };
+        return Ok(sse::response(follow::body(source, shared, place)));
+    }
+    let _place = shared.limits.to_read().await;
+    let (former, _) = shared.blocking(read).await?;
+    Ok(json(StatusCode::OK, &former.map_err(unreadable)?))
 }
 
 /// Starts a gateway and answers once it is ready.

@@ -46,12 +46,14 @@ pub enum DashboardError {
         source: io::Error,
     },
     /// The address can't be listened on.
-    #[error("failed to listen on {host} port {port}")]
+    #[error("failed to listen on {host} port {port}{}", held_by(.holder.as_deref()))]
     Listen {
         /// The address.
         host: String,
         /// The port.
         port: u16,
+        /// The ID and name of the process that listens there, if known.
+        holder: Option<String>,
         /// Why.
         source: io::Error,
     },
@@ -67,6 +69,10 @@ pub enum DashboardError {
         /// Why.
         source: io::Error,
     },
+}
+
+fn held_by(holder: Option<&str>) -> String {
+    holder.map_or_else(String::new, |holder| format!(", where {holder} listens"))
 }
 
 /// Why a token can't be used.

@@ -9,12 +9,16 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use hermes_gateway::connections::Connection;
+use tokio::time::timeout;
 
 use crate::answer::Refusal;
 use crate::place::Place;
@@ -23,6 +27,10 @@ use crate::{page, token};
 /// Only scripts, styles and responses of this server; nothing inline, and no frames.
 const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                        connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+/// Larger than any valid body.
+const LARGEST_BODY: usize = 4 << 10;
+/// How long a client may take for a body.
+const BODY: Duration = Duration::from_secs(10);
 const HEADERS: [(HeaderName, &str); 7] = [
     (header::CONTENT_SECURITY_POLICY, CONTENT),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -97,6 +105,24 @@ impl Guard {
     }
 }
 
+/// The same request with its whole body.
+async fn with_body(request: Request) -> Result<Request, Refusal> {
+    let (head, body) = request.into_parts();
+    match timeout(BODY, to_bytes(body, LARGEST_BODY)).await {
+        Ok(Ok(bytes)) => Ok(Request::from_parts(head, Body::from(bytes))),
+        Ok(Err(error)) => {
+            let refusal =
+                Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "failed to read the request's body");
+            Err(refusal.because(error))
+        }
+        Err(_) => {
+            let seconds = BODY.as_secs();
+            let message = format!("the request's body has not arrived within {seconds} s");
+            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message))
+        }
+    }
+}
+
 /// Runs an allowed request, or answers with its refusal.
 pub(crate) async fn check(
     State(guard): State<Arc<Guard>>,
@@ -106,7 +132,17 @@ pub(crate) async fn check(
     let needs_token = !page::is_open(request.uri().path());
     let mut response = match guard.refusal(request.headers(), needs_token) {
         Some(refusal) => refusal.into_response(),
-        None => next.run(request).await.into_response(),
+        None => {
+            if let Some(connection) =
+                request.extensions().get::<Connection>().filter(|_| needs_token)
+            {
+                connection.trust();
+            }
+            match with_body(request).await {
+                Ok(request) => next.run(request).await.into_response(),
+                Err(refusal) => refusal.into_response(),
+            }
+        }
     };
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));

@@ -28,6 +28,7 @@
 //! | `metrics` | metrics of the gateways |
 //! | `limits` | limits on concurrent requests and on their rate |
 //! | `gateway_view` | a gateway in the API |
+//! | `threads` | threads for work that may block |
 //! | `shared` | state that all requests share |
 //! | `state_hub` | the last observation of all gateways, and the listeners for changes |
 //! | `watcher` | the thread that observes the gateways for all listeners |
@@ -46,6 +47,7 @@ mod server;
 mod shared;
 mod sse;
 mod state_hub;
+mod threads;
 mod token;
 mod watcher;
 

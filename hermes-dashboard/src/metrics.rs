@@ -49,7 +49,8 @@ fn text<'a>(
     state_hub: &StateHub,
     boot: Option<f64>,
 ) -> Result<String, std::fmt::Error> {
-    let [up, wanted, parked, deaths] = [(); 4].map(|()| Family::<ProfileLabel, Gauge>::default());
+    let [up, wanted, parked, hangs, deaths] =
+        [(); 5].map(|()| Family::<ProfileLabel, Gauge>::default());
     let uptime = Family::<ProfileLabel, Gauge>::default();
     let restarts = Family::<ProfileLabel, Counter>::default();
     for view in views.filter_map(GatewayView::view) {
@@ -58,6 +59,7 @@ fn text<'a>(
         up.get_or_create(&label).set(view.healthy.into());
         wanted.get_or_create(&label).set(view.wanted.into());
         parked.get_or_create(&label).set((status.state == GatewayState::Parked).into());
+        hangs.get_or_create(&label).set(status.is_unresponsive().into());
         deaths.get_or_create(&label).set(status.deaths.into());
         restarts.get_or_create(&label).inc_by(state_hub.restarts(&status.profile));
         if let Some(seconds) = view.uptime_seconds {
@@ -69,6 +71,7 @@ fn text<'a>(
     gauge("gateway_up", "Whether the gateway is up, and ready if it reports readiness", up);
     gauge("gateway_wanted", "Whether the intent is running, or can't be read", wanted);
     gauge("gateway_parked", "Whether it is down because a restart would not help", parked);
+    gauge("gateway_unresponsive", "Whether it is up and does not answer", hangs);
     gauge("gateway_deaths_last_hour", "Unexpected deaths in the last hour", deaths);
     let help = "Time since the start of its process";
     registry.register_with_unit("gateway_uptime", help, Unit::Seconds, uptime);

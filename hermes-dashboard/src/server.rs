@@ -1,16 +1,14 @@
 //! The routes of the server, listening and shutting down.
 
-use std::future::IntoFuture;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::DefaultBodyLimit;
 use axum::routing::{MethodRouter, delete, get, post};
-use axum::serve::ListenerExt;
 use axum::{Router, middleware};
-use hermes_core::end_signals;
+use hermes_core::{end_signals, listeners};
+use hermes_gateway::connections;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
 
@@ -24,8 +22,6 @@ use crate::{api, metrics, page, watcher};
 const DRAIN: Duration = Duration::from_secs(1);
 /// How long blocking work may continue after that.
 const LAST: Duration = Duration::from_secs(5);
-/// Larger than any valid body.
-const LARGEST_BODY: usize = 4 << 10;
 
 /// A method, a path and its handler.
 type Route = (&'static str, &'static str, MethodRouter<Arc<Shared>>);
@@ -43,6 +39,7 @@ fn routes() -> Vec<Route> {
         ("get", "/api/v1/gateways/{name}/log", get(api::log)),
         ("post", "/api/v1/profiles", post(api::create)),
         ("delete", "/api/v1/profiles/{name}", delete(api::remove)),
+        ("get", "/api/v1/journal", get(api::journal)),
         ("get", "/metrics", get(metrics::answer)),
     ]
 }
@@ -51,7 +48,6 @@ fn router(shared: &Arc<Shared>, guard: Guard) -> Router {
     let api = routes().into_iter().fold(Router::new(), |all, (_, path, of)| all.route(path, of));
     api.merge(page::router())
         .fallback(api::not_found)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
         .with_state(shared.clone())
 }
@@ -66,13 +62,19 @@ pub(crate) fn serve(
     let failed = |source: io::Error| DashboardError::Serve { source };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let served = runtime.block_on(async {
+    runtime.block_on(async {
         // Before the server reports that it listens, so that no later signal is lost.
         let end = end_signals::register(&end_signals::SERVER).map_err(failed)?;
         let end = pipe::Receiver::from_owned_fd(end).map_err(failed)?;
-        let listener =
-            TcpListener::bind((place.host.as_str(), place.port)).await.map_err(|source| {
-                DashboardError::Listen { host: place.host.clone(), port: place.port, source }
+        // tokio would look up a name in another thread, and panic if there is none.
+        let listener = std::net::TcpListener::bind((place.host.as_str(), place.port))
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .and_then(TcpListener::from_std)
+            .map_err(|source| {
+                let is_in_use = source.kind() == io::ErrorKind::AddrInUse;
+                let holder = is_in_use.then(|| listeners::title_of_holder(place.port)).flatten();
+                let (host, port) = (place.host.clone(), place.port);
+                DashboardError::Listen { host, port, holder, source }
             })?;
         let at = listener.local_addr().map_err(failed)?;
         watcher::start(shared)?;
@@ -81,29 +83,16 @@ pub(crate) fn serve(
         if !at.ip().is_loopback() {
             log::warn!("the dashboard can be reached from other machines, without encryption");
         }
-        // Events are small; Nagle's algorithm would delay them.
-        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-        let (ends, ended) = tokio::sync::oneshot::channel::<()>();
-        let served =
-            axum::serve(listener, router(shared, guard)).with_graceful_shutdown(async move {
-                let _ = end.readable().await;
-                drop(ends);
-            });
-        let mut served = std::pin::pin!(served.into_future());
-        tokio::select! {
-            served = &mut served => served.map_err(failed),
-            _ = ended => {
-                // Fails only if the eventfd is already readable.
-                let _ = rustix::io::write(&shared.shutdown, &1_u64.to_ne_bytes());
-                match tokio::time::timeout(DRAIN, &mut served).await {
-                    Ok(served) => served.map_err(failed),
-                    Err(_) => Ok(()),
-                }
-            }
-        }
-    });
-    runtime.shutdown_timeout(LAST);
-    served
+        let ended = async {
+            let _ = end.readable().await;
+            // Fails only if the eventfd is already readable.
+            let _ = rustix::io::write(&shared.shutdown, &1_u64.to_ne_bytes());
+        };
+        // Requests that are still open then are closed.
+        connections::serve(listener, router(shared, guard), ended, DRAIN).await;
+        shared.threads.await_end(LAST).await;
+        Ok(())
+    })
 }
 
 #[cfg(test)]

@@ -11,14 +11,16 @@ use rustix::event::EventfdFlags;
 use crate::answer::Refusal;
 use crate::limits::Limits;
 use crate::state_hub::StateHub;
+use crate::threads::Threads;
 
 /// State that all requests share.
 pub(crate) struct Shared {
     hermes: Hermes,
     pub(crate) limits: Limits,
     pub(crate) state_hub: StateHub,
+    pub(crate) threads: Threads,
     /// Readable once the server shuts down; wakes threads that block.
-    pub(crate) shutdown: Arc<OwnedFd>,
+    pub(crate) shutdown: OwnedFd,
 }
 
 impl Shared {
@@ -28,7 +30,8 @@ impl Shared {
             hermes,
             limits: Limits::default(),
             state_hub: StateHub::new()?,
-            shutdown: Arc::new(shutdown),
+            threads: Threads::new(),
+            shutdown,
         })
     }
 
@@ -42,8 +45,16 @@ impl Shared {
         self: &Arc<Self>,
         work: impl FnOnce(&Hermes) -> Result<T, hermes::Error> + Send + 'static,
     ) -> Result<T, Refusal> {
+        let worker = self.threads.worker().await.map_err(|source| {
+            Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "failed to start a thread for the request",
+            )
+            .because(source)
+            .with_hint("end processes, or raise their limit: `ulimit -u`, a pids limit")
+        })?;
         let this = self.clone();
-        match tokio::task::spawn_blocking(move || work(&this.hermes()?)).await {
+        match worker.run(move || work(&this.hermes()?)).await {
             Ok(done) => Ok(done?),
             Err(error) => {
                 Err(Refusal::new(StatusCode::CONFLICT, "the request failed").because(error))

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use fs_err as fs;
-use hermes_core::fsutil;
+use hermes_core::{fsutil, writers};
 use rustix::fs::OFlags;
 
 use crate::error::{DashboardError, UnusableToken};
@@ -23,7 +23,7 @@ const MODE: u32 = 0o600;
 pub(crate) fn read_or_make(path: &Path) -> Result<(String, bool), DashboardError> {
     let failed = |source| DashboardError::MakeToken { path: path.to_owned(), source };
     if let Some(home) = path.parent() {
-        fs::create_dir_all(home).map_err(failed)?;
+        writers::create_directory(home).map_err(failed)?;
     }
     let new_token = random_token().map_err(failed)?;
     let made =

@@ -28,8 +28,8 @@ pub(crate) fn of(
     mut configured: BTreeMap<String, String>,
 ) -> Result<Vec<(String, OsString)>, GatewayError> {
     let (config, dotenv) = (profile.home.config(), profile.home.dotenv());
-    let file = dotenv::load(&dotenv)
-        .map_err(|source| GatewayError::Dotenv { profile: profile.name.clone(), source })?;
+    let failed = |source| GatewayError::Dotenv { profile: profile.name.clone(), source };
+    let file = dotenv::load(&dotenv).map_err(failed)?;
     configured.retain(|name, _| {
         let reserved = names::DECIDING.contains(&name.as_str());
         if reserved {
@@ -51,7 +51,7 @@ pub(crate) fn of(
             .or_else(|| configured.get(name).cloned())
             .or_else(|| inherited::variable(name))
     };
-    let Variables { set, warnings } = file.variables(&names::DECIDING, outside);
+    let Variables { set, warnings } = file.variables(&names::DECIDING, outside).map_err(failed)?;
     for warning in warnings {
         log::warn!("{warning}");
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use hermes_core::config::ConfigError;
+use hermes_core::config::{ConfigError, InvalidReadyUrl};
 use hermes_core::dotenv::DotenvError;
 use hermes_core::home::ProfileHome;
 use hermes_core::store::StoreError;
@@ -52,10 +52,24 @@ pub enum GatewayError {
         source: LockHeld,
     },
     /// `gateway.ready_url` can't be probed.
-    #[error("invalid `gateway.ready_url` `{url}`: not an http:// address")]
+    #[error("invalid `gateway.ready_url` `{url}`")]
     ReadyUrl {
         /// The value, with placeholders replaced.
         url: String,
+        /// Why, and what to write instead.
+        source: InvalidReadyUrl,
+    },
+    /// Another process listens on the port of a gateway whose program is about to be executed.
+    #[error("port {port} at {host} is in use: {holder} listens there")]
+    PortInUse {
+        /// The profile.
+        profile: ProfileName,
+        /// `gateway.host`.
+        host: String,
+        /// The port.
+        port: u16,
+        /// The ID and name of the process, if known.
+        holder: String,
     },
     /// The readiness probe failed to start.
     #[error("failed to start the readiness probe of `{url}`")]
@@ -134,11 +148,11 @@ impl GatewayError {
     /// Whether a retry can't succeed until a user changes the configuration.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Store(StoreError::Absent { .. })
+            Self::Store(StoreError::Absent { .. } | StoreError::Displaced { .. })
             | Self::NoPort { .. }
             | Self::ReadyUrl { .. } => true,
             // A file may become readable later, but invalid content stays invalid.
-            Self::Store(StoreError::Config(error)) => !matches!(error, ConfigError::Read(_)),
+            Self::Store(StoreError::Config(error)) => !matches!(error, ConfigError::Read { .. }),
             Self::Dotenv { source, .. } => source.is_permanent(),
             Self::Exec { source, .. } => matches!(
                 source.kind(),
@@ -150,6 +164,7 @@ impl GatewayError {
             Self::Store(_)
             | Self::Lock { .. }
             | Self::AlreadyRuns { .. }
+            | Self::PortInUse { .. }
             | Self::StartProbe { .. }
             | Self::Watch { .. }
             | Self::Serve { .. } => false,
@@ -166,9 +181,6 @@ impl GatewayError {
             Self::AlreadyRuns { profile, .. } => {
                 Some(format!("`hermes gateway stop {profile}` stops it, supervised or not"))
             }
-            Self::ReadyUrl { .. } => {
-                Some("set an address such as http://127.0.0.1:8642/health".to_owned())
-            }
             Self::Exec { home, source, .. } => {
                 let (config, dotenv) = (home.config(), home.dotenv());
                 Some(match source.kind() {
@@ -184,8 +196,12 @@ impl GatewayError {
                 }
                 _ => "`gateway.host` and `gateway.port` in config.yaml set the address".to_owned(),
             }),
+            Self::PortInUse { profile, .. } => Some(format!(
+                "end that process, or `hermes profile port {profile} N` assigns another port"
+            )),
             Self::Store(_)
             | Self::Lock { .. }
+            | Self::ReadyUrl { .. }
             | Self::StartProbe { .. }
             | Self::Watch { .. }
             | Self::Serve { .. } => None,
@@ -213,6 +229,10 @@ mod tests {
     fn errors_of_the_configuration_are_permanent() {
         let profile: ProfileName = "coder".parse().unwrap();
         let config = |error| GatewayError::from(StoreError::from(error));
+        let unreadable = ConfigError::Read {
+            path: "config.yaml".into(),
+            source: io::ErrorKind::PermissionDenied.into(),
+        };
         let exec = |kind: io::ErrorKind| GatewayError::Exec {
             profile: profile.clone(),
             home: hermes_core::RootHome::new("/home").profile(&profile),
@@ -222,7 +242,7 @@ mod tests {
         for (error, permanent) in [
             (GatewayError::Store(StoreError::Absent { name: profile.clone() }), true),
             (config(ConfigError::TooLarge { path: "config.yaml".into() }), true),
-            (config(ConfigError::Read(io::ErrorKind::PermissionDenied.into())), false),
+            (config(unreadable), false),
             (GatewayError::NoPort { profile: profile.clone() }, true),
             (exec(io::ErrorKind::NotFound), true),
             (exec(io::ErrorKind::OutOfMemory), false),

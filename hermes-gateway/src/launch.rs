@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use hermes_core::config::{self, GatewayConfig, MissingPort, Placeholders};
 use hermes_core::error_chain::in_one_line;
+use hermes_core::events::{Journal, Recorder, What};
 use hermes_core::store::{Profile, StoreError};
-use hermes_core::{ProfileName, Store, fsutil, process_lock};
+use hermes_core::{Proc, ProfileName, Store, fsutil, listeners, process_lock};
 use jiff::Timestamp;
 use rustix::process::Resource;
 
@@ -39,12 +40,17 @@ pub fn run(
     let fault = profile.home.fault();
     // A failure here, or to write the file below, must not stop the gateway.
     let _ = fsutil::remove_file_if_there(&fault);
-    become_gateway(&profile, notification).inspect_err(|error| {
+    let events = Journal::new(store.root()).of(name);
+    become_gateway(&profile, notification, events).inspect_err(|error| {
         let _ = fsutil::write_durably(&fault, in_one_line(error).as_bytes(), 0o644);
     })
 }
 
-fn become_gateway(profile: &Profile, notification: Notification) -> Result<(), GatewayError> {
+fn become_gateway(
+    profile: &Profile,
+    notification: Notification,
+    events: Recorder,
+) -> Result<(), GatewayError> {
     let loaded = config::load(&profile.home.config()).map_err(StoreError::from)?;
     for warning in &loaded.warnings {
         log::warn!("{warning}");
@@ -57,17 +63,31 @@ fn become_gateway(profile: &Profile, notification: Notification) -> Result<(), G
         let port = port.ok_or_else(no_port)?;
         lock_gateway(profile)?;
         restore_descriptor_limit();
-        return server::serve(&profile.name, &config, port, notification);
+        record_start(&events);
+        return server::serve(&profile.name, &config, port, notification.recorded(events));
     };
     let env = environment::of(profile, filled.env)?;
     lock_gateway(profile)?;
     restore_descriptor_limit();
+    // The fallback port of `default` counts if the program gets it.
+    let uses_port = || config.port.is_some() || fill(&config, profile, None).is_err();
+    if let Some(port) = port.filter(|_| uses_port()) {
+        require_free(profile, &config.host, port)?;
+    }
+    record_start(&events);
     match &filled.ready_url {
-        Some(url) if notification.has_receiver() => readiness::start_probe(url, notification)?,
+        Some(url) if notification.has_receiver() => {
+            let notification = notification.recorded(events);
+            readiness::start_probe(url, &profile.home.health(), notification)?;
+        }
         Some(_) => {}
         None => notification.ready_unprobed(),
     }
     Err(exec(profile, &command, env))
+}
+
+fn record_start(events: &Recorder) {
+    events.record(What::Started, format!("process {}", std::process::id()));
 }
 
 struct Filled {
@@ -95,12 +115,25 @@ fn fill(
 fn lock_gateway(profile: &Profile) -> Result<(), GatewayError> {
     let (lock, name) = (profile.home.gateway_lock(), || profile.name.clone());
     let about = format!("pid {} since {}\n", std::process::id(), Timestamp::now());
-    process_lock::hold(&lock, &about, TIMEOUT)
+    process_lock::take(&lock, &about, TIMEOUT)
         .map_err(|source| GatewayError::Lock { profile: name(), source })?
         .map_err(|holder| {
             let source = LockHeld { pid: holder.pid, lock };
             GatewayError::AlreadyRuns { profile: name(), source }
         })
+}
+
+/// Refuses a port that somebody listens on: the program would fail, or another would answer in its place.
+fn require_free(profile: &Profile, host: &str, port: u16) -> Result<(), GatewayError> {
+    let proc = Proc::default();
+    let taken = listeners::clashing(&proc, host, port);
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let holder = listeners::process(&proc, &taken)
+        .map_or_else(|| "a process that this user may not see".to_owned(), |pid| proc.title(pid));
+    let (profile, host) = (profile.name.clone(), host.to_owned());
+    Err(GatewayError::PortInUse { profile, host, port, holder })
 }
 
 /// Undoes the raised limit that `hermes up` sets for its s6-svscan and gateways inherit. Programs that

@@ -22,12 +22,14 @@
 //! | `notification` | the receivers of readiness: s6-supervise, systemd, a file |
 //! | `readiness` | the probe of a `ready_url` |
 //! | `server` | the built-in gateway |
+//! | [`connections`] | HTTP connections within limits, also for the dashboard |
 //! | `error` | [`GatewayError`] |
 //!
 //! Unlike the other libraries, this crate reads its process's environment (only in `inherited`), starts a
 //! process (the probe) and executes another program: its process *is* the gateway. It prints nothing:
 //! messages for the gateway's log go through [`log`].
 
+pub mod connections;
 mod environment;
 mod error;
 mod inherited;

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use hermes_core::events::{Recorder, What};
 use hermes_core::fsutil;
 use rustix::fs::FileType;
 use sd_notify::NotifyState;
@@ -23,6 +24,8 @@ pub struct Notification {
     systemd: bool,
     /// For launchd, which has no readiness: a file for the process ID of the ready gateway, and that ID.
     file: Option<(PathBuf, u32)>,
+    /// The journal, for a gateway's readiness.
+    events: Option<Recorder>,
 }
 
 impl Notification {
@@ -36,12 +39,24 @@ impl Notification {
             pipe: if kind == Ok(FileType::Fifo) { pipe().map(File::from) } else { None },
             systemd: inherited::has_systemd_socket(),
             file: None,
+            events: None,
         }
     }
 
     /// The file at `path`, for the gateway process `pid`.
     pub fn to_file(path: PathBuf, pid: u32) -> Self {
-        Self { pipe: None, systemd: false, file: Some((path, pid)) }
+        Self { pipe: None, systemd: false, file: Some((path, pid)), events: None }
+    }
+
+    /// The same receivers, and the journal `events`.
+    #[must_use]
+    pub fn recorded(self, events: Recorder) -> Self {
+        Self { events: Some(events), ..self }
+    }
+
+    /// The journal, if there is one.
+    pub(crate) fn events(&self) -> Option<&Recorder> {
+        self.events.as_ref()
     }
 
     /// The path of the file, if there is one.
@@ -63,6 +78,9 @@ impl Notification {
     /// Notifies all receivers that the gateway is ready, and returns whether systemd was notified. Ignores
     /// failures: a receiver that is not notified reports a timeout.
     pub fn ready(self) -> bool {
+        if let Some(events) = self.events {
+            events.record(What::Ready, "");
+        }
         if let Some(mut pipe) = self.pipe {
             // Fails for a pipe that is only for input, or that has no reader; neither is a supervisor's.
             let _ = pipe.write_all(b"\n");
@@ -76,6 +94,6 @@ impl Notification {
     /// Notifies only systemd, for a `gateway.command` without `ready_url`, which is not probed: systemd waits
     /// for every gateway, while the slot's configuration keeps s6 from waiting.
     pub(crate) fn ready_unprobed(self) {
-        Self { pipe: None, systemd: self.systemd, file: None }.ready();
+        Self { pipe: None, systemd: self.systemd, file: None, events: None }.ready();
     }
 }

@@ -1,39 +1,52 @@
 //! The readiness probe, for programs that do not notify their supervisor: a separate process requests the
-//! `gateway.ready_url` until it answers with success.
+//! `gateway.ready_url` until one of the gateway's own processes answers with success.
 //!
 //! The probe must not be a child of the gateway, since a program may wait for all its children. So the
 //! gateway process, before it executes the program, starts its own executable as `gateway await-ready
 //! --detach`, which starts the probe and ends. The probe inherits the pipe of s6-supervise (or the address of
-//! systemd's socket), and ends when the URL answers, when the gateway ends, or at a deadline.
+//! systemd's socket), and ends when the URL answers or when the gateway ends.
 //!
 //! The executable must call [`await_ready`] for its command `gateway await-ready [--detach] [--file FILE]
-//! --pid PID URL`.
+//! [--profile NAME] --health FILE --pid PID URL`.
 
 use std::env;
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use axum::http::Uri;
+use hermes_core::ProfileName;
+use hermes_core::events::Recorder;
+use hermes_core::health;
+use hermes_core::probe::{Failure, Requests, Target};
 use hermes_core::process::{self, Process};
-use hermes_core::wait::Poll;
+use hermes_core::status::{Reason, ReasonKind};
+use hermes_core::wait::{self, Poll};
 
 use crate::error::GatewayError;
 use crate::notification::Notification;
 
-/// How long the probe runs. No supervisor waits longer for readiness.
-const DEADLINE: Duration = Duration::from_secs(600);
 /// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// The first pause between two requests, and the longest one at first and after [`AT_FIRST`].
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const SHORT_PAUSE: Duration = Duration::from_millis(100);
+const LONG_PAUSE: Duration = Duration::from_secs(1);
+const AT_FIRST: Duration = Duration::from_secs(5);
+/// Failures are recorded from then on: most gateways are ready earlier.
+const RECORD_AFTER: Duration = Duration::from_millis(500);
 
 /// Starts the probe for this process, which is about to execute the gateway's program, and passes it the
-/// receivers. Blocks until the probe runs.
-pub(crate) fn start_probe(url: &str, notification: Notification) -> Result<(), GatewayError> {
+/// receivers. It records in the file `health` why the gateway is not ready. Blocks until the probe runs.
+pub(crate) fn start_probe(
+    url: &str,
+    health: &Path,
+    notification: Notification,
+) -> Result<(), GatewayError> {
     parse(url)?;
     let start = || {
-        let mut command = probe(url, std::process::id(), notification.file())?;
+        let profile = notification.events().map(Recorder::profile);
+        let mut command = probe(url, std::process::id(), health, notification.file(), profile)?;
         let status = command.arg("--detach").stdin(notification.into_stdin()).status()?;
         match status.success() {
             true => Ok(()),
@@ -43,49 +56,57 @@ pub(crate) fn start_probe(url: &str, notification: Notification) -> Result<(), G
     start().map_err(|source| GatewayError::StartProbe { url: url.to_owned(), source })
 }
 
-fn probe(url: &str, pid: u32, file: Option<&Path>) -> io::Result<Command> {
+fn probe(
+    url: &str,
+    pid: u32,
+    health: &Path,
+    file: Option<&Path>,
+    profile: Option<&ProfileName>,
+) -> io::Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     command.args(["gateway", "await-ready", "--pid", &pid.to_string(), url]);
+    command.arg("--health").arg(health);
     if let Some(file) = file {
         command.arg("--file").arg(file);
+    }
+    if let Some(profile) = profile {
+        command.args(["--profile", profile.as_str()]);
     }
     Ok(command)
 }
 
-/// Runs the probe of the gateway `pid`: requests `url` until it answers with success, then notifies the
-/// inherited receivers, or writes `file`. With `detach`, starts the probe as another process instead and
-/// returns immediately.
+/// Runs the probe of the gateway `pid`: requests `url` until the gateway answers with success, then notifies the
+/// inherited receivers, or writes `file`, and records the event in `events`. Until then the file `health` has the last
+/// failure. With `detach`, starts the probe as another process instead and returns immediately.
 ///
-/// Blocks until `url` answers or the gateway ends, at most ten minutes. None of these is an error.
+/// Blocks until `url` answers or the gateway ends. Neither is an error.
 pub fn await_ready(
     url: &str,
     pid: u32,
+    health: &Path,
     file: Option<PathBuf>,
     detach: bool,
+    events: Recorder,
 ) -> Result<(), GatewayError> {
     if detach {
-        let spawned = probe(url, pid, file.as_deref()).and_then(|mut probe| probe.spawn());
+        let probe = probe(url, pid, health, file.as_deref(), Some(events.profile()));
+        let spawned = probe.and_then(|mut probe| probe.spawn());
         return spawned
             .map(drop)
             .map_err(|source| GatewayError::StartProbe { url: url.to_owned(), source });
     }
-    let uri = parse(url)?;
-    let gateway = Process::open(pid).map_err(|source| GatewayError::Watch { pid, source })?;
-    let Some(gateway) = gateway else { return Ok(()) };
-    let watched = std::slice::from_ref(&gateway);
-    let ready = process::wait_until(watched, Instant::now() + DEADLINE, || {
-        Ok::<_, GatewayError>(match () {
-            () if gateway.has_ended() => Poll::Done(false),
-            () if is_ready(&uri).unwrap_or_default() => Poll::Done(true),
-            () => Poll::Wait,
-        })
-    })?;
+    let target = parse(url)?;
+    let failed = |source| GatewayError::Watch { pid, source };
+    let Some(gateway) = Process::open(pid).map_err(failed)? else { return Ok(()) };
+    if !until_ready(&target, &gateway, health).map_err(failed)? {
+        return Ok(());
+    }
     let to_file = |file| Notification::to_file(file, pid);
-    let notification = file.map_or_else(Notification::inherited, to_file);
-    if ready == Some(true) && notification.ready() {
+    let notification = file.map_or_else(Notification::inherited, to_file).recorded(events);
+    if notification.ready() {
         // systemd looks up the notifying process, so this one must not end too early.
         let deadline = Instant::now() + TIMEOUT;
-        process::wait_until(watched, deadline, || {
+        process::wait_until(std::slice::from_ref(&gateway), deadline, || {
             let ended = gateway.has_ended();
             Ok::<Poll<()>, GatewayError>(if ended { Poll::Done(()) } else { Poll::Wait })
         })?;
@@ -94,25 +115,47 @@ pub fn await_ready(
 }
 
 /// Parses an `http://` URL. The probe needs no TLS, because the gateway is on this machine.
-fn parse(url: &str) -> Result<Uri, GatewayError> {
-    let uri = url.parse::<Uri>().ok();
-    let http = uri.filter(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
-    http.ok_or_else(|| GatewayError::ReadyUrl { url: url.to_owned() })
+fn parse(url: &str) -> Result<Target, GatewayError> {
+    Target::parse(url).map_err(|source| GatewayError::ReadyUrl { url: url.to_owned(), source })
 }
 
-/// Whether a request of `uri` succeeds with a status of 2xx.
-fn is_ready(uri: &Uri) -> io::Result<bool> {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let port = uri.port_u16().unwrap_or(80);
-    let address = (host, port).to_socket_addrs()?.next();
-    let address = address.ok_or(io::ErrorKind::NotFound)?;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n")?;
-    // The beginning of the response, such as "HTTP/1.1 200".
-    let mut status = [0; 12];
-    stream.read_exact(&mut status)?;
-    Ok(status.starts_with(b"HTTP/1.") && status[9] == b'2')
+/// Blocks until the gateway is ready (`true`) or has ended (`false`).
+fn until_ready(target: &Target, gateway: &Process, health: &Path) -> io::Result<bool> {
+    let begun = Instant::now();
+    let mut recorded = None;
+    let mut pause = FIRST_PAUSE;
+    while !gateway.has_ended() {
+        let Some(answer) = ask(target, gateway) else { break };
+        let Err(failure) = answer else {
+            // A record that stays has no effect on a gateway that is ready.
+            let _ = health::clear(health);
+            return Ok(true);
+        };
+        if begun.elapsed() >= RECORD_AFTER && recorded.as_ref() != Some(&failure) {
+            let text = format!("GET {target}: {failure}");
+            // Without it only the reason is unknown.
+            let _ =
+                health::record(health, gateway.pid, Reason { kind: ReasonKind::Starting, text });
+            recorded = Some(failure);
+        }
+        let longest = if begun.elapsed() < AT_FIRST { SHORT_PAUSE } else { LONG_PAUSE };
+        wait::readable(gateway.fd().as_slice(), Some(Instant::now() + pause))?;
+        pause = (pause * 2).min(longest);
+    }
+    Ok(false)
+}
+
+/// Asks once; `None` if the gateway ended meanwhile.
+fn ask(target: &Target, gateway: &Process) -> Option<Result<(), Failure>> {
+    let mut requests = Requests::default();
+    requests.begin((), target, TIMEOUT);
+    let wake = gateway.fd();
+    while !gateway.has_ended() {
+        let own = |address| health::require_own(address, gateway.pid).map(drop);
+        let ended = requests.wait(None, wake.as_slice(), |(), address| own(address));
+        if let Some(((), answer)) = ended.into_iter().next() {
+            return Some(answer.map(drop));
+        }
+    }
+    None
 }

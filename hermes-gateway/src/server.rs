@@ -3,7 +3,6 @@
 //! It is ready once it listens. After SIGTERM or SIGINT it accepts no more connections, lets open requests
 //! finish within the stop budget, and returns. A second signal changes nothing.
 
-use std::future::IntoFuture;
 use std::io;
 use std::time::Instant;
 
@@ -11,11 +10,12 @@ use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use hermes_core::config::GatewayConfig;
-use hermes_core::{Proc, ProfileName, end_signals, listeners};
+use hermes_core::{ProfileName, end_signals, listeners};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
 
+use crate::connections;
 use crate::error::GatewayError;
 use crate::notification::Notification;
 
@@ -49,31 +49,23 @@ pub(crate) fn serve(
         let end = end_signals::register(&end_signals::SERVER).map_err(failed)?;
         let end = pipe::Receiver::from_owned_fd(end).map_err(failed)?;
         let host = config.host.as_str();
-        let listener = TcpListener::bind((host, port))
-            .await
+        // tokio would look up a name in another thread, and panic if there is none.
+        let listener = std::net::TcpListener::bind((host, port))
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .and_then(TcpListener::from_std)
             .map_err(|error| listen_error(profile, host, port, error))?;
         log::info!("gateway `{profile}` listens on {host} port {port}");
         notification.ready();
         let health = Health { profile: profile.clone(), started: Instant::now() };
         let router = Router::new().route("/health", get(answer)).with_state(health);
-        let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
-        let served = axum::serve(listener, router).with_graceful_shutdown(async move {
+        let ended = async {
             let _ = end.readable().await;
             log::info!("stopping: open requests may finish");
-            drop(stop);
-        });
-        let mut served = std::pin::pin!(served.into_future());
-        let drain = config.stop_timeout.drain();
-        let finished = tokio::select! {
-            served = &mut served => Ok(served),
-            _ = stopping => tokio::time::timeout(drain, &mut served).await,
         };
-        match finished {
-            Ok(served) => served.map_err(failed)?,
-            Err(_) => {
-                let seconds = drain.as_secs();
-                log::info!("closing requests that are still open after {seconds} s");
-            }
+        let drain = config.stop_timeout.drain();
+        if !connections::serve(listener, router, ended, drain).await {
+            let seconds = drain.as_secs();
+            log::info!("closing requests that are still open after {seconds} s");
         }
         log::info!("gateway `{profile}` has ended");
         Ok(())
@@ -81,16 +73,12 @@ pub(crate) fn serve(
 }
 
 fn listen_error(profile: &ProfileName, host: &str, port: u16, error: io::Error) -> GatewayError {
-    let holder = || {
-        let proc = Proc::default();
-        let process = listeners::process(&proc, &listeners::on_port(&proc, port));
-        process.map(|pid| proc.title(pid))
-    };
+    let is_in_use = error.kind() == io::ErrorKind::AddrInUse;
     GatewayError::Listen {
         profile: profile.clone(),
         host: host.to_owned(),
         port,
-        holder: if error.kind() == io::ErrorKind::AddrInUse { holder() } else { None },
+        holder: is_in_use.then(|| listeners::title_of_holder(port)).flatten(),
         error,
     }
 }

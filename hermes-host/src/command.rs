@@ -69,13 +69,17 @@ impl Tool {
         self
     }
 
-    fn command(&self, args: &[&str]) -> Result<Command, DriverError> {
-        let Some(program) = &self.program else {
+    /// The path of the program; an error if it was not found.
+    pub fn path(&self) -> Result<&Path, DriverError> {
+        self.program.as_deref().ok_or_else(|| {
             let evidence = format!("program `{}` not found", self.name);
-            return Err(DriverError::unreachable(evidence)
-                .with_hint("install the client programs of the service manager"));
-        };
-        let mut command = Command::new(program);
+            DriverError::unreachable(evidence)
+                .with_hint("install the client programs of the service manager")
+        })
+    }
+
+    fn command(&self, args: &[&str]) -> Result<Command, DriverError> {
+        let mut command = Command::new(self.path()?);
         command.args(args).stdin(Stdio::null());
         for (name, value) in &self.env {
             match value {

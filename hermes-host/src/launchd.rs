@@ -34,7 +34,7 @@ use hermes_core::home::{ProfileHome, env};
 use hermes_core::process_lock::other_holder;
 use hermes_core::status::Status;
 use hermes_core::wait::Timeouts;
-use hermes_core::{Gateway, Kind, ProfileName, RootHome, Store, fsutil};
+use hermes_core::{Gateway, Kind, ProfileName, RootHome, Store, fsutil, writers};
 
 use self::launchctl::{Domain, Launchctl};
 use self::lifecycle::ManagedJob;
@@ -99,9 +99,14 @@ impl Launchd {
         }
     }
 
-    /// This process as the launcher of the job `label`, for the profile at `home`.
-    pub fn launcher<'a>(&'a self, label: &'a str, home: &'a ProfileHome) -> Launcher<'a> {
-        Launcher::new(&self.launchctl, label, home)
+    /// This process as the launcher of the job `label`, for the profile `name` at `home`.
+    pub fn launcher<'a>(
+        &'a self,
+        label: &'a str,
+        name: &ProfileName,
+        home: &'a ProfileHome,
+    ) -> Launcher<'a> {
+        Launcher::new(&self.launchctl, label, home, self.store.root().gateway_logs(name))
     }
 
     /// The profiles whose property lists name this home, sorted, including profiles that no longer exist.
@@ -196,7 +201,9 @@ impl Driver for Launchd {
             }
             None => {
                 let path = (environment.variable)("PATH").unwrap_or_default();
-                (Tool::find("launchctl", &path), Account::of(uid)?)
+                let launchctl = Tool::find("launchctl", &path);
+                launchctl.path()?;
+                (launchctl, Account::of(uid)?)
             }
         };
         let (program, timeouts) = (environment.program.clone(), environment.timeouts);
@@ -229,7 +236,7 @@ impl Driver for Launchd {
     }
 
     fn exists(&self, name: &ProfileName) -> Result<bool, DriverError> {
-        Ok(self.agent_path(name).exists())
+        Ok(fsutil::exists(&self.agent_path(name))?)
     }
 
     fn list(&self) -> Result<Vec<ProfileName>, DriverError> {
@@ -244,7 +251,7 @@ impl Driver for Launchd {
         let job = self.job(gateway);
         let bytes = self.render(&job, domain)?;
         // launchd creates no directories, and a login may start the job before `start` does.
-        fs::create_dir_all(&job.log)?;
+        writers::create_log_directory(&job.log)?;
         plist::write(&job.agent, &bytes)?;
         Ok(())
     }

@@ -36,7 +36,7 @@ use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifet
 use hermes_core::log::Logs;
 use hermes_core::status::Status;
 use hermes_core::wait::Timeouts;
-use hermes_core::{Gateway, Kind, ProfileName, RootHome, Store};
+use hermes_core::{Gateway, Kind, ProfileName, RootHome, Store, fsutil};
 
 use crate::account::{Account, tag};
 use crate::command::Tool;
@@ -192,7 +192,7 @@ impl Driver for Systemd {
     }
 
     fn exists(&self, name: &ProfileName) -> Result<bool, DriverError> {
-        Ok(self.link(name).symlink_metadata().is_ok())
+        Ok(fsutil::exists(&self.link(name))?)
     }
 
     fn list(&self) -> Result<Vec<ProfileName>, DriverError> {

@@ -1,25 +1,31 @@
 //! The s6 driver: the primitives of a backend over one supervision tree.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use hermes_core::changes::Changes;
+use hermes_core::clock::Moment;
 use hermes_core::detect::Facts;
 use hermes_core::diagnostics::{Examination, Snapshot};
 use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifetime};
+use hermes_core::error_chain::in_one_line;
 use hermes_core::parallel;
-use hermes_core::process_lock::other_holder;
-use hermes_core::reconcile::{Outcome, Survey};
+use hermes_core::process_lock::holder;
+use hermes_core::reconcile::{Outcome, ServiceFact, Survey};
 use hermes_core::restart::AN_HOUR;
-use hermes_core::status::{State, Status};
-use hermes_core::{Gateway, Intent, Kind, ProfileName, Store, lock};
+use hermes_core::status::{Reason, ReasonKind, State, Status};
+use hermes_core::{Gateway, Intent, Kind, ProfileName, Store, fsutil, lock};
 use jiff::Timestamp;
 
 use crate::doctor;
+use crate::protocol::control::{self, service};
 use crate::protocol::record::{Death, Record};
+use crate::slot::deaths;
 use crate::slot::layout::ServiceDir;
-use crate::slot::lifecycle::{bring_down, bring_up};
+use crate::slot::lifecycle::{bring_down, bring_up, require_room};
+use crate::slot::logger;
 use crate::slot::policy;
 use crate::slot::registry::{self, Registration};
 use crate::tree::Tree;
@@ -27,6 +33,7 @@ use crate::tree::bootlog;
 use crate::tree::changes::TreeChanges;
 use crate::tree::survey;
 use crate::tree::svscan_view::SvscanView;
+use crate::tree::unregistered;
 
 /// The kind of this backend.
 pub const KIND: Kind = Kind::new("s6");
@@ -72,11 +79,27 @@ impl S6Driver {
                 status.state = State::Stray;
             }
         }
-        let orphan = other_holder(&gateway.home().gateway_lock(), status.pid)?;
-        // A gateway that was restarted in between is not an orphan.
-        let supervised = || slot.record().ok().and_then(|record| record.gateway());
-        if let Some(pid) = orphan.filter(|pid| supervised() != Some(*pid)) {
-            (status.state, status.pid, status.ready) = (State::Orphan, Some(pid), None);
+        let holder = holder(&gateway.home().gateway_lock())?;
+        // A gateway that has just started may take its lock before s6-supervise records it.
+        let supervisor = supervisor.and_then(|supervisor| supervisor.pid);
+        let is_supervised = |pid: &u32| {
+            supervisor.is_some_and(|supervisor| self.tree.proc.is_child(*pid, supervisor))
+        };
+        let supervised = holder.and_then(|holder| holder.pid).filter(is_supervised);
+        if let Some(pid) = status.pid.filter(|pid| supervised != Some(*pid))
+            && supervisor.is_some()
+            && !is_supervised(&pid)
+        {
+            // s6-supervise could not replace its record, as on a full disk.
+            status.pid = supervised;
+            if supervised.is_none() {
+                (status.state, status.ready) = (State::Down, None);
+            }
+        }
+        let mut status = status.beside(holder.filter(|_| supervised.is_none()));
+        if let Some(since) = status.since.filter(|_| status.state.is_running()) {
+            let text = status.pid.and_then(|_| logger::obstacle(&self.tree, gateway.name(), since));
+            status.reason = text.map(|text| Reason { kind: ReasonKind::Logger, text });
         }
         Ok(status)
     }
@@ -100,49 +123,70 @@ impl Driver for S6Driver {
         Lifetime::Registered
     }
 
-    /// Fails if no s6-svscan holds the scan directory.
+    /// Fails if no s6-svscan holds the scan directory, or if it runs another home's gateways.
     fn reach(&self) -> Result<(), DriverError> {
-        self.tree.require_svscan().map(drop)
+        self.tree.require_same_home(self.tree.require_svscan()?)
     }
 
     /// Refuses a name that is too long for a slot: s6-svscan ignores directories with longer names.
     fn check_name(&self, name: &ProfileName) -> Result<(), DriverError> {
+        self.check_owner()?;
         self.tree.require_short_name(name)
     }
 
-    /// Refuses a tree that runs another home's gateways.
+    fn check_owner(&self) -> Result<(), DriverError> {
+        self.tree.refuse_other_owner()
+    }
+
+    /// Refuses a tree that runs another home's gateways, and one that is not the home's owner.
     fn check(&self, _: &ProfileName, _: &str) -> Result<(), DriverError> {
+        self.check_owner()?;
         self.tree.refuse_other_home()
     }
 
     fn exists(&self, name: &ProfileName) -> Result<bool, DriverError> {
-        Ok(self.slot(name).path().symlink_metadata().is_ok())
+        Ok(fsutil::exists(self.slot(name).path())?)
+    }
+
+    fn extra_env(&self, name: &ProfileName) -> Result<BTreeMap<String, String>, DriverError> {
+        Ok(self.slot(name).extra_env()?)
     }
 
     fn list(&self) -> Result<Vec<ProfileName>, DriverError> {
         Ok(self.tree.scandir.profiles()?)
     }
 
-    /// An existing slot stays as it is: `gateway register --refresh` replaces outdated ones.
+    /// An existing slot stays as it is, unless it lacks a part: `gateway register --refresh` replaces
+    /// outdated ones.
     fn create(&self, gateway: &Gateway, options: &CreateOptions) -> Result<(), DriverError> {
         if self.exists(gateway.name())? {
-            return Ok(());
+            let slot = self.slot(gateway.name());
+            if slot.is_whole() {
+                return require_room(&slot);
+            }
+            self.remove(gateway)?;
         }
         let registration = Registration {
             extra_env: options.extra_env.clone(),
             up: options.up,
             stop_timeout: gateway.stop_timeout(),
         };
-        registry::register(&self.tree, gateway.name(), &registration)
+        let was_marked = unregistered::unmark(&self.tree, gateway.name())?;
+        registry::register(&self.tree, gateway.name(), &registration).inspect_err(|_| {
+            if was_marked && let Err(error) = self.keep_removed(gateway.name()) {
+                log::warn!("`hermes up` may create the service by itself: {error}");
+            }
+        })
     }
 
     fn remove(&self, gateway: &Gateway) -> Result<(), DriverError> {
         bring_down(&self.tree, gateway.name(), gateway.stop_timeout())?;
         let slot = self.slot(gateway.name());
-        match slot.path().symlink_metadata() {
-            Ok(_) => registry::retire(&self.tree, &slot),
-            Err(_) => Ok(()),
+        if fsutil::exists(slot.path())? {
+            registry::retire(&self.tree, &slot)?;
         }
+        unregistered::unmark(&self.tree, gateway.name())?;
+        Ok(())
     }
 
     fn up(&self, gateway: &Gateway) -> Result<(), DriverError> {
@@ -156,6 +200,11 @@ impl Driver for S6Driver {
     fn down(&self, gateway: &Gateway) -> Result<(), DriverError> {
         bring_down(&self.tree, gateway.name(), gateway.stop_timeout())?;
         Ok(policy::unpark(&self.slot(gateway.name()))?)
+    }
+
+    fn kill(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        control::send(&self.slot(gateway.name()).control(), &[service::KILL])?;
+        Ok(())
     }
 
     fn observe(&self, gateway: &Gateway) -> Result<Status, DriverError> {
@@ -195,7 +244,18 @@ impl Driver for S6Driver {
     fn survey(&self) -> Result<Survey, DriverError> {
         let svscan = self.tree.require_svscan()?;
         self.tree.require_same_home(svscan)?;
-        Ok(survey::survey(&self.tree)?)
+        Ok(survey::survey(&self.tree, svscan)?)
+    }
+
+    fn survey_of(&self, name: &ProfileName) -> Result<Option<ServiceFact>, DriverError> {
+        Ok(survey::survey_of(&self.tree, name)?)
+    }
+
+    fn keep_removed(&self, name: &ProfileName) -> Result<(), DriverError> {
+        match self.tree.scandir.svscan()? {
+            Some(svscan) => Ok(unregistered::mark(&self.tree, svscan, name)?),
+            None => Ok(()),
+        }
     }
 
     fn clear(&self, path: &Path) -> Result<(), DriverError> {
@@ -212,7 +272,9 @@ impl Driver for S6Driver {
 
     fn record_boot(&self, outcomes: &[Outcome], elapsed: Duration) -> io::Result<()> {
         // A command that was killed leaves the scan directory's lock file behind.
-        lock::remove_unheld(&self.tree.scandir.command_lock())?;
+        if let Err(error) = lock::remove_unheld(&self.tree.scandir.command_lock()) {
+            log::warn!("{}", in_one_line(&error));
+        }
         match self.tree.scandir.svscan()? {
             Some(svscan) => bootlog::write(&self.tree, svscan, outcomes, elapsed),
             None => Ok(()),
@@ -244,11 +306,14 @@ fn read_supervised(status: &mut Status, gateway: &Gateway, slot: &ServiceDir) ->
     Ok(())
 }
 
-/// The times of the service's deaths in the last hour that no operator requested, oldest first.
+/// The times of the service's crashes in the last hour, oldest first.
 fn recent_crashes(slot: &ServiceDir, deaths: Vec<Death>) -> io::Result<Vec<Timestamp>> {
-    let an_hour_ago = Timestamp::now().saturating_sub(AN_HOUR).unwrap_or(Timestamp::MIN);
-    let crashes = policy::crashes(slot, deaths)?.into_iter().map(|death| death.at);
-    Ok(crashes.filter(|at| *at >= an_hour_ago).collect())
+    if deaths.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (deaths, now) = (deaths::of(slot, deaths)?, Moment::now());
+    let recent = deaths.iter().filter(|one| one.is_crash() && one.is_within(AN_HOUR, &now));
+    Ok(recent.map(|one| one.death.at).collect())
 }
 
 /// The state that a record means. `notifies`: the gateway reports readiness; `died`: it has died before.

@@ -151,7 +151,13 @@ impl Hermes {
             check.error(in_one_line(error), Remedy::Do(hint));
         } else if kind == Kind::NONE {
             let problem = "nothing supervises services here: neither s6 nor systemd nor launchd";
-            check.error(problem, snapshot.run("up"));
+            let missing = hermes_s6::Tree::of_user(self.environment()).err();
+            let install = missing.as_ref().and_then(|error| error.hint());
+            let remedy = match install {
+                Some(install) => Remedy::Do(format!("{install}; then `hermes up`")),
+                None => snapshot.run("up"),
+            };
+            check.error(problem, remedy);
         }
         check
     }

@@ -24,6 +24,12 @@ pub fn text(name: &str) -> Option<String> {
     variable(name).map(|value| value.to_string_lossy().into_owned())
 }
 
+/// Whether homes that other users may write to are used. Root, if it trusts the home, does so, too.
+pub(crate) fn allows_open_homes() -> bool {
+    let trusts = hermes_core::diagnostics::me() == 0 && variable(home::env::AS_ROOT).is_some();
+    trusts || variable(home::env::OPEN_HOME).is_some_and(|value| value == "1")
+}
+
 /// The environment for drivers, and the profile whose home `HERMES_HOME` is, if it lies below `profiles/`.
 pub(crate) fn gather(settings: &Settings) -> Result<(Environment, Option<ProfileName>), Error> {
     let mut facts = Facts::gather(Path::new("/"));
@@ -48,8 +54,8 @@ pub(crate) fn gather(settings: &Settings) -> Result<(Environment, Option<Profile
     let mut environment =
         Environment { facts, root, program, timeouts, system: settings.system, variable };
     let runtime = environment.runtime_dir();
-    let scandir = connect::user_scandir(runtime.as_deref());
-    environment.facts.user_scandir = Some(scandir).filter(|dir| connect::is_held_by_user(dir));
+    environment.facts.user_scandir =
+        connect::find_user_scandir(&environment.root, runtime.as_deref());
     let socket = runtime.map(|dir| dir.join("systemd/private"));
     environment.facts.user_systemd = socket.filter(|socket| detect::answers(socket));
     Ok((environment, home_profile))

@@ -40,6 +40,7 @@ use hermes_core::driver::{Backend, Environment, NoDriver};
 use hermes_core::log::{LogFiles, Logs};
 use hermes_core::shell::quote_path;
 use hermes_core::{Kind, ProfileName, RootHome, Store, Supervisor};
+use hermes_s6::tree::owner;
 
 pub use environment::{text, variable};
 pub use error::Error;
@@ -89,7 +90,8 @@ impl Hermes {
 
     fn gather(settings: Settings, backends: Vec<Backend>) -> Result<Self, Error> {
         let (environment, home_profile) = environment::gather(&settings)?;
-        let store = Store::new(environment.root.clone());
+        let open = environment::allows_open_homes();
+        let store = Store::new(environment.root.clone()).with_open_homes(open);
         let store = match settings.timeout {
             Some(timeout) => store.with_timeout(timeout),
             None => store,
@@ -163,7 +165,14 @@ impl Hermes {
     /// [`supervisor`](Self::supervisor), or an error if the backend's supervisor does not answer.
     pub fn reachable(&self) -> Result<Supervisor, Error> {
         let supervisor = self.supervisor()?;
-        supervisor.driver().reach().map_err(|source| Error::Unreachable { source })?;
+        supervisor.driver().reach().map_err(|source| {
+            // Without a supervisor here, the home's may be in another session, container or machine.
+            let owner = match supervisor.driver().kind() {
+                Kind::NONE => owner::owner(self.root()).ok().flatten(),
+                _ => None,
+            };
+            Error::Unreachable { source: owner.map_or(source, |owner| owner::elsewhere(&owner)) }
+        })?;
         Ok(supervisor)
     }
 

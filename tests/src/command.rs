@@ -4,7 +4,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::Stream;
+use crate::{SOON, Stream, answered};
 
 /// A `hermes` command line, not yet started.
 #[derive(Debug)]
@@ -25,6 +25,25 @@ impl Running {
     /// Blocks until it has ended.
     pub fn wait(self) -> Outcome {
         Outcome::new(self.line, self.child.wait_with_output().expect("its output"))
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u64 {
+        self.child.id().into()
+    }
+
+    /// Blocks until it has ended, and kills it if it does not end soon.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end.
+    #[track_caller]
+    pub fn ends(mut self) -> Outcome {
+        if answered(SOON, || self.has_ended().then_some(())).is_none() {
+            let _ = self.child.kill();
+            panic!("it does not end: {}", self.wait());
+        }
+        self.wait()
     }
 
     /// Whether it has ended.
@@ -53,6 +72,12 @@ impl Hermes {
     /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        self.command.args(args);
         self
     }
 

@@ -4,15 +4,22 @@
 //! works only as root fails here.
 
 mod browser;
+mod clock;
 mod command;
 pub mod container;
 pub mod crash;
 mod dashboard;
 pub mod doctor;
+#[cfg(target_os = "linux")]
+pub mod foreign_lock;
 mod http;
 mod logger;
 pub mod model;
+#[cfg(target_os = "linux")]
+pub mod mounts;
 mod programs;
+#[cfg(target_os = "linux")]
+pub mod seccomp;
 mod seeded_rng;
 mod snapshot;
 mod stream;
@@ -21,11 +28,12 @@ mod test_env;
 mod tree;
 
 pub use browser::{Browser, Theme, colours, keep};
+pub use clock::Clock;
 pub use command::{Hermes, Outcome, Running};
 pub use dashboard::{Dashboard, Events};
 pub use http::{Answer, request};
 pub use logger::Logger;
-pub use programs::{custom_backend_program, hermes_program};
+pub use programs::{custom_backend_program, hermes_program, libfaketime};
 pub use seeded_rng::SeededRng;
 pub use snapshot::Snapshot;
 pub use stream::Stream;
@@ -131,6 +139,12 @@ pub fn processes_naming(needle: &str) -> Vec<u64> {
         .collect()
 }
 
+/// Whether a process has the file at `path` open.
+pub fn is_open_in(pid: u64, path: &Path) -> bool {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    files.into_iter().any(|file| fs::read_link(file.path()).is_ok_and(|open| open == path))
+}
+
 /// The running supervisors of a slot's service and logger.
 pub fn supervisors(slot: &Path) -> Vec<u64> {
     let parts = ServiceDir::new(slot).parts();
@@ -182,13 +196,14 @@ pub fn short(env: &TestEnv, text: &str) -> String {
     text.replace(env.path().to_str().expect("a UTF-8 path"), "W")
 }
 
-/// The sorted names in a directory, without `.locks`; empty if the directory does not exist.
+/// The sorted names in a directory, without those of locks; empty if the directory does not exist.
 pub fn names(directory: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let name = |entry: std::io::Result<fs::DirEntry>| {
         entry.expect("an entry").file_name().into_string().expect("UTF-8")
     };
-    let mut names: Vec<_> = entries.map(name).filter(|name| name != ".locks").collect();
+    let mut names: Vec<_> =
+        entries.map(name).filter(|name| name != ".locks" && name != ".gateways").collect();
     names.sort();
     names
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
-use crate::{TestEnv, eventually};
+use crate::{TestEnv, eventually, libfaketime};
 
 /// An s6-log that adds timestamps like the slots' loggers, and rotates after 4,096 bytes.
 #[derive(Debug)]
@@ -24,10 +24,21 @@ pub struct Logger {
 impl Logger {
     /// An s6-log for `profile` that keeps this many archives.
     pub fn start(env: &TestEnv, profile: &str, keeps: usize) -> Self {
+        Self::launch(env, profile, keeps, env.command(crate::programs::program("s6-log")))
+    }
+
+    /// The same with a clock that differs by `offset` from the machine's, such as `-1h`.
+    pub fn start_at(env: &TestEnv, profile: &str, keeps: usize, offset: &str) -> Self {
+        let mut command = env.command(crate::programs::program("s6-log"));
+        command.env("LD_PRELOAD", libfaketime()).env("FAKETIME", offset);
+        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        Self::launch(env, profile, keeps, command)
+    }
+
+    fn launch(env: &TestEnv, profile: &str, keeps: usize, mut command: Command) -> Self {
         let directory = env.home().join("logs/gateways").join(profile);
         env.make_directory(&env.home().join("logs"));
         env.make_directory(&env.home().join("logs/gateways"));
-        let mut command = env.command(crate::programs::program("s6-log"));
         command.args(["--", "T", &format!("n{keeps}"), "s4096"]).arg(&directory);
         let mut child = command.stdin(Stdio::piped()).spawn().expect("s6-log runs");
         let stdin = child.stdin.take();
@@ -56,10 +67,9 @@ impl Logger {
         let last = format!("{:032}\n", self.written - 1);
         let current = self.directory.join("current");
         eventually("s6-log has written all", || {
-            let newest = self.files().last().cloned();
             let ends =
-                |path: PathBuf| fs::read_to_string(path).unwrap_or_default().ends_with(&last);
-            (ends(current.clone()) || newest.is_some_and(ends)).then_some(())
+                |path: &PathBuf| fs::read_to_string(path).unwrap_or_default().ends_with(&last);
+            (ends(&current) || self.files().iter().any(ends)).then_some(())
         });
     }
 

@@ -6,7 +6,7 @@ mod step;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use step::{Command, End, Step, steps};
+pub use step::{Command, End, Foreign, Step, first_steps, steps};
 
 /// The intent in a profile's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Profile {
     }
 
     /// The state that `status` reports.
-    pub fn state(&self) -> &'static str {
+    fn state(&self) -> &'static str {
         match (self.registered, self.up) {
             (false, _) => "unsupervised",
             (true, true) => "up",
@@ -77,7 +77,10 @@ impl Model {
                     profiles.insert(to, profile);
                 }
             },
-            Command::Boot => self.boot(),
+            Command::Boot => {
+                self.boot();
+                return self.code_of_boot();
+            }
             // There is no slot to remove.
             Command::Unregister(name) if !profiles.contains_key(name) => {}
             Command::Delete(name)
@@ -104,6 +107,68 @@ impl Model {
         0
     }
 
+    /// The model after a command that failed, but has stopped the gateway.
+    #[must_use]
+    pub fn stopped_for_now(&self, command: &Command) -> Self {
+        let mut model = self.clone();
+        if let Command::Stop(name) | Command::Delete(name) | Command::Unregister(name) = command
+            && let Some(profile) = model.0.get_mut(name)
+        {
+            profile.up = false;
+        }
+        model
+    }
+
+    /// Whether a command other than a boot takes this lock, if it succeeds.
+    pub fn takes(&self, lock: Foreign, command: &Command) -> bool {
+        let registered = |name| self.0.get(name).is_some_and(|profile| profile.registered);
+        match (lock, *command) {
+            (Foreign::Profile(name), Command::Rename(from, to)) => name == from || name == to,
+            // Nothing is left to do.
+            (Foreign::Profile(_), Command::Unregister(name)) if !self.0.contains_key(name) => false,
+            (Foreign::Profile(name), command) => command.profile() == Some(name),
+            (Foreign::Profiles, command) => {
+                matches!(command, Command::Create(_) | Command::Delete(_) | Command::Rename(..))
+            }
+            (Foreign::Scandir, Command::Start(name) | Command::Restart(name)) => !registered(name),
+            (Foreign::Scandir, Command::Unregister(name) | Command::Delete(name)) => {
+                registered(name)
+            }
+            (Foreign::Scandir, command) => !matches!(command, Command::Stop(_)),
+        }
+    }
+
+    /// Records the intent of a command that did not get the lock. The intent comes before everything but the profile's
+    /// lock.
+    pub fn record_intent(&mut self, lock: Foreign, command: &Command) {
+        if let (Foreign::Scandir, Command::Start(name) | Command::Restart(name)) = (lock, command)
+            && let Some(profile) = self.0.get_mut(name)
+        {
+            profile.wanted = Wanted::Running;
+        }
+    }
+
+    /// Applies a boot while another process holds a lock: the profiles that need no lock are booted. Returns whether it
+    /// needed the lock. A boot always looks for leftovers among the profiles.
+    pub fn boot_under(&mut self, lock: Foreign) -> bool {
+        let before = self.clone();
+        self.boot();
+        let mut needed = lock == Foreign::Profiles;
+        for (name, prior) in before.0 {
+            let now = &self.0[name];
+            let blocked = match lock {
+                Foreign::Profile(locked) => locked == name && *now != prior,
+                Foreign::Profiles => false,
+                Foreign::Scandir => now.registered && !prior.registered,
+            };
+            if blocked {
+                self.0.insert(name, prior);
+                needed = true;
+            }
+        }
+        needed
+    }
+
     /// Applies a boot, which skips profiles with an invalid intent.
     fn boot(&mut self) {
         for profile in self.0.values_mut().filter(|profile| profile.wanted != Wanted::Corrupt) {
@@ -114,12 +179,30 @@ impl Model {
         }
     }
 
+    /// The exit code of a boot: an invalid intent is an error.
+    fn code_of_boot(&self) -> i32 {
+        i32::from(self.0.values().any(|profile| profile.wanted == Wanted::Corrupt))
+    }
+
     /// Applies the end of the tree and the start of another, which recreates all slots.
     pub fn begin_again(&mut self) {
         for profile in self.0.values_mut() {
             (profile.registered, profile.up) = (false, false);
         }
         self.boot();
+    }
+
+    /// The expected output of `profile list`, without `default`.
+    pub fn list(&self) -> Vec<String> {
+        let line = |(name, profile): (&&str, &Profile)| {
+            let wanted = match profile.wanted {
+                Wanted::Running => "running",
+                Wanted::Stopped => "stopped",
+                Wanted::Corrupt => "null",
+            };
+            format!("{name} {wanted} {}", profile.state())
+        };
+        self.0.iter().map(line).collect()
     }
 
     /// The existing slots.

@@ -60,3 +60,11 @@ fn open_to_all(built: &Path) -> PathBuf {
     }
     copy
 }
+
+/// The library that sets the clock of a process, which `faketime` preloads.
+pub fn libfaketime() -> String {
+    let mut wrapper = Command::new("faketime");
+    let preload = wrapper.args(["-f", "+0", "printenv", "LD_PRELOAD"]).output();
+    let preload = preload.expect("faketime is installed: `cargo xtask install`").stdout;
+    String::from_utf8(preload).expect("a path").trim().to_owned()
+}

@@ -22,13 +22,14 @@ const WITH_CONTENT: [&str; 9] = [
     "generation",
     "type",
 ];
-/// Files that gateways and supervisors create and remove while they run, with their directories.
-const TRANSIENT: [(&str, &str); 8] = [
+/// Files that come and go while gateways and supervisors run, with their directories, and the journal of events.
+const TRANSIENT: [(&str, &str); 9] = [
+    ("logs", "events.jsonl"),
     ("supervise", "lock"),
     ("supervise", "status"),
     ("supervise", "death_tally"),
     ("data", "since"),
-    ("data", "asked-for"),
+    ("data", "deaths"),
     ("data", "backoff"),
     ("service", ".s6-svscan"),
     ("service", ".hermes.booted"),
@@ -90,7 +91,7 @@ fn walk(env: &TestEnv, directory: &Path, lines: &mut Vec<String>) {
         // s6 removes listeners without a reader at its next event.
         let listener = inside("event") && name.starts_with("ftrig1:");
         let transient = TRANSIENT.iter().any(|(parent, file)| inside(parent) && name == *file);
-        if listener || transient || name == "hermes-gateway.lock" {
+        if listener || transient || name == ".gateways" {
             continue;
         }
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };

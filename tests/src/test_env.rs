@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{lchown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,6 +16,7 @@ use rustix::net;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::clock::Clock;
 use crate::programs::{hermes_program, program};
 use crate::{Hermes, eventually, is_root, kill, supervisors};
 
@@ -30,6 +31,8 @@ pub struct TestEnv {
     mounted: bool,
     /// The divisor of the restart policy's delays in this environment.
     pub faster: u32,
+    /// The wall clock of the processes that it starts, if it is not the machine's.
+    pub clock: Option<Clock>,
     /// The program that is `hermes` in this environment.
     pub program: fn() -> &'static Path,
 }
@@ -55,7 +58,8 @@ impl TestEnv {
             let status = Command::new("mount").args(mount).arg(dir.path()).status();
             assert!(status.is_ok_and(|status| status.success()), "a tmpfs can't be mounted");
         }
-        let env = Self { dir, mounted: mebibytes.is_some(), faster: 1, program: hermes_program };
+        let mounted = mebibytes.is_some();
+        let env = Self { dir, mounted, faster: 1, clock: None, program: hermes_program };
         env.give(env.path());
         for part in [env.home(), env.scandir()] {
             env.make_directory(&part);
@@ -86,6 +90,23 @@ impl TestEnv {
     /// The slot of a profile.
     pub fn slot(&self, name: &str) -> PathBuf {
         self.scandir().join(format!("gateway-{name}"))
+    }
+
+    /// The lock of a profile's gateway.
+    pub fn gateway_lock(&self, name: &str) -> PathBuf {
+        self.home().join("profiles/.gateways").join(name)
+    }
+
+    /// Sets the wall clock of this environment's processes, running and later ones, to differ by `offset` from the
+    /// machine's, such as `-1h`. Processes that were started before the first call keep the machine's.
+    pub fn set_clock(&mut self, offset: &str) {
+        let clock = self.clock.take();
+        let clock = clock.unwrap_or_else(|| Clock::new(self.path().join("clock")));
+        // A process must not read half a line.
+        let new = self.path().join("clock.new");
+        self.write(&new, &format!("{offset}\n"));
+        fs::rename(new, clock.offset()).expect("a file");
+        self.clock = Some(clock);
     }
 
     /// Creates a directory that the environment's user owns.
@@ -165,9 +186,23 @@ impl TestEnv {
         eventually("s6-svscan has started new supervisors", || {
             let new = supervisors(parts[0].path());
             let others = new.len() == 2 && new.iter().all(|pid| !old.contains(pid));
-            let begun = stamps().iter().zip(&written).all(|(now, before)| now > before);
+            // The clock may have been set back.
+            let begun = stamps().iter().zip(&written).all(|(now, old)| now.is_some() && now != old);
             (others && begun).then_some(())
         });
+    }
+
+    /// Fills the file system of this environment with a file, and returns its path.
+    pub fn fill_disk(&self) -> PathBuf {
+        assert!(self.mounted, "a small disk");
+        let filler = self.path().join("filler");
+        let mut file = fs::File::create(&filler).expect("a file");
+        // The last bytes as well: s6's records are small.
+        for size in [1 << 16, 1 << 12, 1] {
+            let zeros = vec![0; size];
+            while file.write_all(&zeros).is_ok() {}
+        }
+        filler
     }
 
     /// A program of s6, as this environment's user.
@@ -255,6 +290,9 @@ impl TestEnv {
             .env("HERMES_SCANDIR", self.scandir())
             .env("HERMES_TEST_FASTER", self.faster.to_string())
             .current_dir(self.path());
+        if let Some(clock) = &self.clock {
+            clock.apply(&mut command);
+        }
         if is_root() {
             command.uid(USER).gid(USER);
         }
@@ -264,7 +302,7 @@ impl TestEnv {
     /// Makes this environment's user the owner of a file.
     pub fn give(&self, path: &Path) {
         if is_root() {
-            chown(path, Some(USER), Some(USER)).expect("root may change the owner");
+            lchown(path, Some(USER), Some(USER)).expect("root may change the owner");
         }
     }
 }

@@ -30,7 +30,24 @@ impl Svscan {
     /// A live s6-svscan with more options, in an existing environment.
     pub fn start_with(env: TestEnv, options: &[&str]) -> Self {
         let mut command = env.command(program("s6-svscan"));
-        command.args(options).arg("--").arg(env.scandir());
+        command.args(options);
+        Self::launch(env, command)
+    }
+
+    /// A tree with the profile `a`, which is the chosen one, and whose gateway is up and has logged.
+    pub fn start_with_a(env: TestEnv) -> Self {
+        let tree = Self::start_with(env, &[]);
+        let env = &tree.env;
+        if !env.profile("a").exists() {
+            env.profile_running("a", "echo begun; exec sleep 600");
+        }
+        env.hermes(["gateway", "start", "a"]).ok();
+        env.hermes(["profile", "use", "a"]).ok();
+        tree
+    }
+
+    fn launch(env: TestEnv, mut command: Command) -> Self {
+        command.arg("--").arg(env.scandir());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(&env, "svscan.log"));
         let child = command.spawn().expect("s6-svscan runs");
         let tree = Self { env, child };
@@ -127,8 +144,15 @@ impl Up {
     }
 
     /// Starts a command that becomes `hermes up`, and does not wait until it is up.
-    pub fn launch(env: TestEnv, mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(&env, "up.log"));
+    pub fn launch(env: TestEnv, command: Command) -> Self {
+        let messages = log(&env, "up.log");
+        Self::launch_into(env, command, Stdio::null(), messages)
+    }
+
+    /// As [`Self::launch`], with another stdout and stderr; [`Self::await_up`] and [`Self::log`] know only the usual
+    /// ones.
+    pub fn launch_into(env: TestEnv, mut command: Command, stdout: Stdio, stderr: Stdio) -> Self {
+        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let earlier = count_up(&env);
         let child = command.spawn().expect("hermes runs");
         Self { env, child: Some(child), earlier }

@@ -242,22 +242,43 @@ fn a_gateway_that_is_never_ready_times_out() {
     assert_eq!((&status["state"], &status["ready"]), (&json!("starting"), &json!(false)));
 }
 
+/// No file can grow for the command, as on a full disk; s6 itself has room.
 #[test]
-fn a_full_disk_loses_no_intent_and_stops_nothing() {
+fn an_intent_that_is_recorded_needs_no_space() {
     let tree = Svscan::start();
     let env = &tree.env;
     env.profile_serving("a");
     env.hermes(["gateway", "start", "a"]).ok();
+    let full = |line: &str| {
+        env.shell(&format!("trap '' XFSZ; ulimit -f 0; exec hermes gateway {line}")).run()
+    };
     let before = pid(&tree.status("a"));
-    for line in ["stop a", "restart a", "start a"] {
-        let full = format!("trap '' XFSZ; ulimit -f 0; exec hermes gateway {line}");
-        let outcome = env.shell(&full).fails_with(1);
-        is_one_clear_error(&outcome);
-        assert!(outcome.stderr.contains("gateway of `a`"), "{outcome}");
-        assert!(outcome.stderr.contains("File too large"), "{outcome}");
+    assert_eq!(full("start a").code(), Some(0));
+    assert_eq!(pid(&tree.status("a")), before, "it runs already");
+    let outcome = full("restart a");
+    assert_eq!(outcome.code(), Some(0), "{outcome}");
+    assert_ne!(pid(&tree.status("a")), before, "it runs again");
+
+    let outcome = full("stop a");
+    assert_eq!(outcome.code(), Some(1), "{outcome}");
+    is_one_clear_error(&outcome);
+    for part in ["gateway of `a`", "File too large", "comes back at the next start of the tree"] {
+        assert!(outcome.stderr.contains(part), "{outcome}");
     }
+    assert_eq!(tree.status("a")["state"], "down");
     assert_eq!(intent(env, "a"), "running\n");
-    assert_eq!(pid(&tree.status("a")), before, "it was not touched");
+
+    env.hermes(["gateway", "stop", "a"]).ok();
+    assert_eq!(full("stop a").code(), Some(0), "the intent is recorded");
+    for line in ["start a", "restart a"] {
+        let outcome = full(line);
+        assert_eq!(outcome.code(), Some(1), "{outcome}");
+        is_one_clear_error(&outcome);
+        assert_eq!(
+            (tree.status("a")["state"].as_str(), &*intent(env, "a")),
+            (Some("down"), "stopped\n")
+        );
+    }
 }
 
 #[test]
@@ -302,7 +323,8 @@ fn a_port_in_use_is_exit_1_and_names_its_holder() {
     alone(&env, ["profile", "create", "a", "--port", &port.to_string()]).ok();
     let holder = ByHand::start(&env, &["-p", "a", "gateway", "run"]);
     health(port);
-    alone(&env, ["profile", "create", "b", "--port", &port.to_string()]).ok();
+    alone(&env, ["profile", "create", "b"]).ok();
+    alone(&env, ["profile", "port", "b", &port.to_string()]).ok();
     let outcome = alone(&env, ["gateway", "start", "--foreground", "b"]).fails_with(1);
     is_one_clear_error(&outcome);
     let told = format!("failed to listen on 127.0.0.1 port {port}: Address already in use");

@@ -255,8 +255,8 @@ fn up_refuses_a_second_and_is_ended_by_stop() {
     let outcome = env.hermes(["up", "--stop"]).fails_with(5);
     insta::assert_snapshot!(short(env, &outcome.stderr), @r"
     error: failed to stop the tree
-      no s6-svscan holds the scan directory `W/service`
-    hint: `hermes up` runs a supervision tree for this user
+      no tree runs on `W/service`
+    hint: `--scandir DIR` names the scan directory of another tree
     ");
     let intent = fs::read_to_string(env.profile("a").join("gateway.intent")).unwrap();
     assert_eq!(intent, "running\n", "the end of the tree is no stop");
@@ -314,7 +314,8 @@ fn doctor_names_what_is_wrong_and_what_mends_it() {
     let scandir = env.scandir();
     assert_eq!(report["facts"]["named_scandir"], scandir.to_str().unwrap());
     for name in ["a", "b", "c"] {
-        env.hermes(["profile", "create", name, "--port", "9000"]).ok();
+        env.hermes(["profile", "create", name]).ok();
+        env.hermes(["profile", "port", name, "9000"]).ok();
     }
     env.write(&env.profile("c").join("config.yaml"), "gateway:\n  prot: 9000\n");
     env.make_directory(&env.profile("Bad"));

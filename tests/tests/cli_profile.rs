@@ -1,11 +1,13 @@
 //! `hermes profile`: stdout, stderr, exit codes, and the state after a failure.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use hermes_tests::{
-    Hermes, Svscan, TestEnv, alone, chmod, hermes_program, is_one_clear_error, names, short,
+    Hermes, Svscan, TestEnv, alone, chmod, hermes_program, is_free, is_one_clear_error, names,
+    short,
 };
 use serde_json::json;
 
@@ -19,7 +21,7 @@ fn create_makes_a_whole_home() {
     let env = TestEnv::new();
     let outcome = alone(&env, ["profile", "create", "coder"]).ok();
     assert_eq!(outcome.stdout, "");
-    assert!(outcome.stderr.starts_with("created profile `coder`, port 8642\n"), "{outcome}");
+    assert!(outcome.stderr.starts_with("created profile `coder`, port "), "{outcome}");
     let home = env.profile("coder");
     assert_eq!(names(&home), [".env", "SOUL.md", "config.yaml", "gateway.intent", "logs"]);
     assert_eq!(fs::metadata(home.join(".env")).unwrap().permissions().mode() & 0o777, 0o600);
@@ -106,13 +108,26 @@ fn reserved_and_existing_names_are_refused() {
 fn a_new_profile_gets_the_lowest_free_port() {
     let env = TestEnv::new();
     let create = |name: &str| alone(&env, ["profile", "create", name, "--json"]).json();
-    assert_eq!(create("a")["port"], 8642);
-    assert_eq!(create("b")["port"], 8643);
-    assert_eq!(create("c")["port"], 8644);
+    let free: Vec<_> = (8643..).filter(|port| is_free(*port)).take(5).collect();
+    assert_eq!(create("a")["port"], free[0]);
+    assert_eq!(create("b")["port"], free[1]);
+    assert_eq!(create("c")["port"], free[2]);
     alone(&env, ["profile", "delete", "b", "-y"]).ok();
-    assert_eq!(create("d")["port"], 8643, "the hole");
-    alone(&env, ["profile", "create", "e", "--port", "8645"]).ok();
-    assert_eq!(create("f")["port"], 8646);
+    assert_eq!(create("d")["port"], free[1], "the hole");
+    let named = free[3].to_string();
+    alone(&env, ["profile", "create", "e", "--port", &named]).ok();
+    assert_eq!(create("f")["port"], free[4]);
+    let outcome = alone(&env, ["profile", "create", "g", "--port", &named]).fails_with(1);
+    let told = format!("error: port {named} belongs to profile `e`\n");
+    assert!(outcome.stderr.starts_with(&told) && !env.profile("g").exists(), "{outcome}");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let taken = listener.local_addr().unwrap().port().to_string();
+    let outcome = alone(&env, ["profile", "create", "h", "--port", &taken]).ok();
+    let told = format!("warning: {} (", std::process::id());
+    assert!(
+        outcome.stderr.contains(&told) || outcome.stderr.contains("warning: another"),
+        "{outcome}"
+    );
     for wrong in ["0", "65536", "-1", "x"] {
         alone(&env, ["profile", "create", "g", &format!("--port={wrong}")]).fails_with(2);
     }
@@ -136,7 +151,8 @@ fn eight_at_once_get_eight_ports() {
     };
     let mut ports: Vec<_> = children.into_iter().map(port).collect();
     ports.sort_unstable();
-    assert_eq!(ports, (8642..8650).collect::<Vec<_>>());
+    let free: Vec<_> = (8643..).filter(|port| is_free(*port)).take(8).map(u64::from).collect();
+    assert_eq!(ports, free);
 }
 
 #[test]
@@ -156,9 +172,11 @@ fn port_keeps_the_rest_of_the_file() {
     assert_eq!(fs::read_to_string(&config).unwrap(), text.replace("9000", "9100"));
     env.write(&config, "model: x # no port\n");
     let wrote = alone(&env, ["profile", "port", "a", "--json"]).json();
-    assert_eq!(wrote, json!({ "profile": "a", "port": 8642, "written": true }));
+    let free = (8643..).find(|port| is_free(*port)).unwrap();
+    assert_eq!(wrote, json!({ "profile": "a", "port": free, "written": true }));
     let text = fs::read_to_string(&config).unwrap();
-    assert!(text.starts_with("model: x # no port\n") && text.contains("port: 8642"), "{text}");
+    let named = format!("port: {free}");
+    assert!(text.starts_with("model: x # no port\n") && text.contains(&named), "{text}");
     alone(&env, ["profile", "port", "a", "0"]).fails_with(2);
     is_one_clear_error(&alone(&env, ["profile", "port", "nope"]).fails_with(4));
 }
@@ -166,14 +184,14 @@ fn port_keeps_the_rest_of_the_file() {
 #[test]
 fn list_and_show_print_tables_and_json() {
     let env = TestEnv::new();
-    alone(&env, ["profile", "create", "b"]).ok();
+    alone(&env, ["profile", "create", "b", "--port", "9001"]).ok();
     alone(&env, ["profile", "create", "a", "--port", "9000", "--start"]).ok();
     let list = alone(&env, ["profile", "list"]).ok();
     insta::assert_snapshot!(short(&env, &list.stdout), @r"
        PROFILE  PORT  INTENT   STATE  HOME
     *  default  8642  stopped  -      W/home
        a        9000  running  -      W/home/profiles/a
-       b        8642  stopped  -      W/home/profiles/b
+       b        9001  stopped  -      W/home/profiles/b
     ");
     assert_eq!(list.stderr, "");
     let show = alone(&env, ["profile", "show", "a"]).ok();

@@ -360,7 +360,7 @@ fn health_follows_the_running_intents() {
     is(0, "healthy: gateways wanted and up: 2");
     tree.env.profile_running("broken", "exit 78");
     tree.env.hermes(["gateway", "start", "broken"]).fails_with(1);
-    is(1, "unhealthy: of 3 wanted gateways 1 not up: `broken` is parked");
+    is(1, "unhealthy: of 3 wanted gateways 1 not healthy: `broken` is parked");
     let told = tree.env.hermes(["doctor", "--health", "--json"]).fails_with(1).json();
     assert_eq!(
         (&told["healthy"], &told["missing"][0]["profile"]),

@@ -218,12 +218,40 @@ fn missing_and_duplicate_ports() {
     finds_nothing(env, "ports");
     // Of three profiles, two need another port.
     for name in ["c", "d"] {
-        env.hermes(["profile", "create", name, "--port", &port.to_string()]).ok();
+        env.hermes(["profile", "create", name]).ok();
+        env.hermes(["profile", "port", name, &port.to_string()]).ok();
     }
     let found = printed_findings(env, "ports");
     assert_eq!(found.len(), 2, "{found:#?}");
     found.iter().for_each(|finding| run_remedy(env, &finding.remedy));
     finds_nothing(env, "ports");
+}
+
+#[test]
+fn a_gateway_without_its_supervisor_is_no_stranger_on_its_port() {
+    let tree = tree();
+    let env = &tree.env;
+    let port = free_port();
+    // A child of the gateway listens.
+    let listen = format!("python3 -m http.server {port} --bind 127.0.0.1 & wait");
+    env.profile_running("a", &listen);
+    let config = env.profile("a").join("config.yaml");
+    let text = fs::read_to_string(&config).unwrap();
+    env.write(&config, &format!("{text}  port: {port}\n"));
+    env.hermes(["gateway", "start", "a"]).ok();
+    eventually("it listens", || TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(()));
+    env.lose_supervisors("a");
+    finds_nothing(env, "port-holders");
+}
+
+#[test]
+fn a_closed_hidden_directory_is_named() {
+    require_root!();
+    let tree = tree();
+    let path = tree.env.home().join("profiles/.hermes-theirs");
+    fs::create_dir(&path).unwrap();
+    chmod(&path, 0o700);
+    repairs(&tree.env, "leftovers", "warning", &[text(&path), "closed to this user"]);
 }
 
 #[test]

@@ -11,8 +11,7 @@ use hermes_tests::doctor::{
     PrintedFinding, changes, finds, finds_nothing, printed_findings, repairs, run_remedy, snapshot,
 };
 use hermes_tests::{
-    Svscan, TestEnv, Up, alone, chmod, eventually, is_alive, kill, pid, processes_naming,
-    require_root, supervisors,
+    Svscan, TestEnv, Up, alone, chmod, eventually, is_alive, kill, pid, require_root, supervisors,
 };
 use serde_json::Value;
 
@@ -36,8 +35,8 @@ fn checks(report: &Value) -> Vec<(&str, &Value)> {
 }
 
 const ALL: &str = "backend s6-programs svscan control privilege tree-home owner capacity descriptors pids \
-    home profiles ownership dotenv active-profile boot-log config command intent ports port-holders disk \
-    stop-budget container-stop strays processes slots stale-slots orphans parked backoff wanted renames \
+    home profiles writers ownership dotenv active-profile boot-log obstacles config command intent ports port-holders disk \
+    stop-budget container-stop strays loggers processes slots stale-slots orphans parked backoff starting unresponsive wanted renames \
     leftovers stale-files";
 
 #[test]
@@ -95,7 +94,8 @@ fn skipped_checks_have_a_reason() {
     assert!(printed.stdout.contains("(capacity, descriptors, pids, "), "{printed}");
     let up = Up::start_in(env);
     finds_nothing(&up.env, "svscan");
-    alone(&up.env, ["doctor"]).fails_with(1);
+    // The lock on the home names the scan directory.
+    alone(&up.env, ["doctor"]).ok();
 }
 
 #[test]
@@ -144,13 +144,38 @@ fn a_tree_of_root_is_delegated() {
 fn a_tree_of_another_home() {
     let tree = tree();
     let env = &tree.env;
+    env.profile_serving("coder");
+    env.hermes(["gateway", "start", "coder"]).ok();
+    // It has a profile of the same name.
     let other = env.path().join("other");
-    env.make_directory(&other);
-    let outcome = env.hermes(["doctor"]).env("HERMES_HOME", text(&other)).fails_with(1);
+    env.make_directory(&other.join("profiles/coder"));
+    env.write(&other.join("profiles/coder/SOUL.md"), "");
+    env.write(&other.join("profiles/coder/gateway.intent"), "running\n");
+    let with_other = |args: &[&str]| env.hermes(args.to_owned()).env("HERMES_HOME", text(&other));
+    let outcome = with_other(&["doctor"]).fails_with(1);
     let line = outcome.stdout.lines().find(|line| line.starts_with("error: tree-home: "));
     let line = line.expect("a line about the home");
     assert!(line.contains(text(&env.home())) && line.contains(text(&other)), "{line}");
     assert!(outcome.stdout.contains(&format!("fix: set HERMES_HOME={}", text(&env.home()))));
+    // No command takes the tree's gateway for that of the other home.
+    let refusal = format!("this tree runs the gateways of `{}`", text(&env.home()));
+    for command in [
+        "gateway status coder",
+        "gateway list",
+        "gateway status --all",
+        "boot",
+        "gateway stop coder",
+    ] {
+        let outcome = with_other(&command.split(' ').collect::<Vec<_>>()).fails_with(5);
+        assert!(outcome.stderr.contains(&refusal), "{outcome}");
+    }
+    with_other(&["doctor", "--health"]).fails_with(1);
+    let listed = with_other(&["profile", "list", "--json"]).json();
+    assert!(
+        listed.as_array().expect("a list").iter().all(|profile| profile["state"].is_null()),
+        "{listed}"
+    );
+    assert_eq!(tree.status("coder")["state"], "up");
 }
 
 #[test]
@@ -232,18 +257,19 @@ fn orphans_and_strays() {
 fn processes_left_by_a_gateway() {
     let tree = tree();
     let env = &tree.env;
-    env.profile_running("a", "setsid sleep 6003 & exit 78");
-    env.hermes(["gateway", "start", "a"]).fails_with(1);
-    env.write(&env.profile("a").join("gateway.intent"), "stopped\n");
-    let left = || {
-        let home = format!("HERMES_HOME={}", env.profile("a").display());
-        processes_naming(&home).into_iter().next()
-    };
-    let left = eventually("it is left", left);
-    eventually("it is what it becomes", || {
+    env.profile_running("a", "setsid sleep 6003 & echo $! >left; exec sleep 600");
+    env.hermes(["gateway", "start", "a"]).ok();
+    let gateway = pid(&tree.status("a"));
+    let left = eventually("it has a child", || {
+        let left = fs::read_to_string(env.home().join("left")).ok()?.trim().parse().ok()?;
         let comm = fs::read_to_string(format!("/proc/{left}/comm")).ok()?;
-        (comm == "sleep\n").then_some(())
+        (comm == "sleep\n").then_some(left)
     });
+    // Without its supervisor no `finish` follows its death.
+    env.write(&env.profile("a").join("gateway.intent"), "stopped\n");
+    env.write(&env.slot("a").join("down"), "");
+    env.lose_supervisors("a");
+    kill(gateway);
     repairs(env, "processes", "error", &["`a` is down", &format!("process {left} (sleep)")]);
     assert!(!is_alive(left));
 }

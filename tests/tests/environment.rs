@@ -206,6 +206,19 @@ fn an_unreadable_dotenv_parks() {
     assert!(!outcome.stderr.contains("s3cret"), "{outcome}");
     assert_eq!(tree.status("coder")["state"], "parked");
     fs::remove_file(&dotenv).expect("it is there");
+    // Each line doubles the value of the one above.
+    let doubled = |line: u32| format!("V{}=\"${{V{line}}}${{V{line}}}\"\n", line + 1);
+    let lines: String = (0..40).map(doubled).collect();
+    write_secret(env, &dotenv, &format!("V0=s3cret\n{lines}"));
+    parks("the expansion of `V17` in line 18 exceeds 1024 KiB (`");
+    assert_eq!(tree.status("coder")["state"], "parked");
+    for line in ["doctor", "gateway list", "profile show coder", "gateway status --all"] {
+        let script = format!("ulimit -v 1000000; exec hermes {line}");
+        let outcome = env.shell(&script).run();
+        assert!(matches!(outcome.code(), Some(0 | 1)), "{line}: {outcome}");
+        assert!(!outcome.stderr.contains("s3cret"), "{outcome}");
+    }
+    fs::remove_file(&dotenv).expect("it is there");
     let shared = env.path().join("shared.env");
     write_secret(env, &shared, "A=shared");
     symlink(&shared, &dotenv).expect("a link");

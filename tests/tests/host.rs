@@ -26,20 +26,26 @@ fn only_the_launcher_notifies_systemd() {
     assert_eq!(ready(), "READY=1\n");
     assert!(outcome.stdout.contains("HERMES_PROFILE=quiet"), "{outcome}");
     assert!(!outcome.stdout.contains("NOTIFY_SOCKET"), "{outcome}");
-    // The built-in gateway notifies readiness itself; for another program, `ready_url` is polled.
+    // The built-in gateway notifies readiness itself; for another program, its `ready_url` is polled.
     let port = hermes_tests::free_port();
-    env.profile_for_later("late", "sleep 600", "stopped");
+    env.profile_for_later("inner", "", "stopped");
+    env.write(&env.profile("inner").join("config.yaml"), &format!("gateway:\n  port: {port}\n"));
+    let (home, hermes) = (env.home(), hermes_tests::hermes_program());
+    let inner = format!(
+        "env -i HERMES_HOME={} NOTIFY_SOCKET={} {} -p inner gateway run </dev/null",
+        home.display(),
+        path.display(),
+        hermes.display()
+    );
+    env.profile_for_later("late", &inner, "stopped");
     let config = env.profile("late").join("config.yaml");
     let url = format!("  ready_url: http://127.0.0.1:{port}/health\n");
     let text = std::fs::read_to_string(&config).unwrap() + &url;
     env.write(&config, &text);
     let late = run("late").spawn();
-    env.profile_for_later("inner", "", "stopped");
-    env.write(&env.profile("inner").join("config.yaml"), &format!("gateway:\n  port: {port}\n"));
-    let inner = run("inner").spawn();
     assert_eq!([ready(), ready()], ["READY=1\n", "READY=1\n"], "the built-in one, and the asker");
     env.end_processes();
-    drop((late.wait(), inner.wait()));
+    late.wait();
 }
 
 #[test]

@@ -120,9 +120,10 @@ fn roots_commands_follow_no_link_of_the_owners() {
     let outcome = as_root(&env.home(), ["profile", "port", "a"]);
     assert!(!outcome.stdout.contains("9999"), "{outcome}");
     assert_ne!(as_root(&env.home(), ["profile", "port", "a", "9000"]).code(), Some(0));
-    for file in ["gateway.intent", "hermes-gateway.lock", "gateway.fault", "logs"] {
+    for file in ["gateway.intent", "gateway.fault", "logs"] {
         swap(&a.join(file), &own.join("new"));
     }
+    swap(&env.home().join("profiles/.gateways"), &own);
     swap(&env.home().join("active_profile"), &own.join("new"));
     for line in [
         "profile use a",

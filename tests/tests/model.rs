@@ -4,13 +4,17 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use hermes_s6::slot::layout::ServiceDir;
-use hermes_tests::model::{Command, End, Model, Step, Wanted, steps};
+use hermes_core::RootHome;
+use hermes_s6::ScanDir;
+use hermes_s6::slot::layout::{SCANDIR_LOCK, ServiceDir};
+use hermes_tests::foreign_lock::{ForeignLock, OF_DESCRIPTION, hold_gateway};
+use hermes_tests::model::{Command, End, Foreign, Model, Step, Wanted, first_steps, steps};
 use hermes_tests::{
-    Outcome, SOON, SeededRng, Snapshot, TestEnv, Up, answered, eventually, free_port, is_alive,
-    is_one_clear_error, kill, names, pid, processes_naming, require_root, tell,
+    Hermes, Outcome, SOON, SeededRng, Snapshot, TestEnv, Up, answered, eventually, free_port,
+    is_alive, is_one_clear_error, kill, names, pid, processes_naming, require_root, tell,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -52,11 +56,13 @@ fn sequence(seed: u64, end: Instant) -> usize {
     let mut rng = SeededRng::new(seed);
     let mut env = TestEnv::on_disk_of(MEBIBYTES);
     env.faster = 1000;
+    // A process started before would keep the machine's clock.
+    env.set_clock("+0");
     let mut soak = Soak { up: Some(Up::start_in(env)), model: Model::default(), done: Vec::new() };
-    let mut first = [Command::Create("a"), Command::Start("a"), Command::Create("b")].into_iter();
+    let mut first = first_steps().into_iter();
     for _ in 0..LENGTH {
         let step = match first.next() {
-            Some(command) => Step::Run(command),
+            Some(step) => step,
             None if Instant::now() >= end => break,
             None => rng.roll(&steps()),
         };
@@ -113,11 +119,20 @@ impl Soak {
             Step::KillLogger(name) => self.kill_logger(name),
             Step::KillSupervisors(name, then) => self.kill_supervisors(name, then),
             Step::EndTree(end) => self.end_tree(*end),
+            Step::SetClock(offset) => self.set_clock(offset),
+            Step::RunUnderLock(lock, command) => self.run_under_lock(*lock, command),
+            Step::RunAfterLock(lock, command) => {
+                let held = ForeignLock::hold(self.env(), &self.path_of(*lock));
+                let expected = self.model.apply(command);
+                let outcome = held.let_go_when_wanted(self.hermes(command).spawn());
+                assert_eq!(outcome.code(), Some(expected), "{outcome}");
+            }
+            Step::RunElsewhere(name, command) => self.run_elsewhere(name, command),
         }
         self.is_as_modelled(&[&self.model]);
     }
 
-    fn run(&self, command: &Command) -> Outcome {
+    fn hermes(&self, command: &Command) -> Hermes {
         let port = free_port().to_string();
         let args = match *command {
             Command::Create(name) => vec!["profile", "create", name, "--port", &port],
@@ -130,7 +145,14 @@ impl Soak {
             Command::Unregister(name) => vec!["gateway", "unregister", name],
             Command::Boot => vec!["boot"],
         };
-        let outcome = self.env().hermes(args).run();
+        self.env().hermes(args)
+    }
+
+    fn run(&self, command: &Command) -> Outcome {
+        Self::checked(command, self.hermes(command).run())
+    }
+
+    fn checked(command: &Command, outcome: Outcome) -> Outcome {
         if !matches!(outcome.code(), Some(0)) && *command != Command::Boot {
             is_one_clear_error(&outcome);
         }
@@ -143,7 +165,8 @@ impl Soak {
         assert_eq!(outcome.code(), Some(expected), "{outcome}");
     }
 
-    /// The command succeeds or fails; after a boot with free space again, the result is complete either way.
+    /// The command succeeds or fails; after a boot with free space again, the result is complete either way. A command
+    /// that failed may have stopped a gateway that no boot brings up, since its intent is invalid.
     fn run_on_full_disk(&mut self, command: &Command) {
         let filler = self.env().path().join("filler");
         let mut file = File::create(&filler).expect("a file");
@@ -155,14 +178,73 @@ impl Soak {
         fs::remove_file(&filler).expect("it was there");
         let mut done = self.model.clone();
         done.apply(command);
-        self.env().hermes(["boot"]).ok();
-        done.apply(&Command::Boot);
-        self.model.apply(&Command::Boot);
-        let allowed =
-            if outcome.code() == Some(0) { vec![&done] } else { vec![&done, &self.model] };
-        if self.is_as_modelled(&allowed) == 0 {
-            self.model = done;
+        let mut allowed = vec![done];
+        if outcome.code() != Some(0) {
+            allowed.extend([self.model.clone(), self.model.stopped_for_now(command)]);
         }
+        let booted = self.env().hermes(["boot"]).run();
+        let codes: Vec<_> = allowed.iter_mut().map(|model| model.apply(&Command::Boot)).collect();
+        let index = self.is_as_modelled(&allowed.iter().collect::<Vec<_>>());
+        assert_eq!(booted.code(), Some(codes[index]), "{booted}");
+        self.model = allowed.swap_remove(index);
+    }
+
+    fn path_of(&self, lock: Foreign) -> PathBuf {
+        let root = RootHome::new(self.env().home());
+        match lock {
+            Foreign::Profile(name) => root.profile_lock(&name.parse().expect("a valid name")),
+            Foreign::Profiles => root.ports_lock(),
+            Foreign::Scandir => ScanDir::new(self.env().scandir()).command_lock(),
+        }
+    }
+
+    /// A command that needs the lock names its holder, and changes no more than an intent; one that fails by itself may
+    /// do so first.
+    /// A boot goes on with what needs no lock.
+    fn run_under_lock(&mut self, lock: Foreign, command: &Command) {
+        let held = ForeignLock::hold(self.env(), &self.path_of(lock));
+        let mut done = self.model.clone();
+        let (needed, code) = match command {
+            Command::Boot => {
+                let needed = done.boot_under(lock);
+                (needed, done.clone().apply(command).max(i32::from(needed)))
+            }
+            _ => (self.model.takes(lock, command), done.apply(command)),
+        };
+        let hermes = self.hermes(command);
+        // The timeout is that of every wait of the command.
+        let hermes = if needed { hermes.args(["--timeout", "2"]) } else { hermes };
+        let outcome = Self::checked(command, hermes.run());
+        if *command == Command::Boot || !needed {
+            assert_eq!(outcome.code(), Some(code), "{outcome}");
+            self.model = done;
+        } else if code == 0 || outcome.code() != Some(code) {
+            assert_eq!(outcome.code(), Some(6), "{outcome}");
+            self.model.record_intent(lock, command);
+        }
+        if outcome.code() == Some(6) || (*command == Command::Boot && needed) {
+            let holder = format!("process {} (", std::process::id());
+            assert!(outcome.stderr.contains(&holder), "{outcome}");
+        }
+        self.is_as_modelled(&[&self.model]);
+        drop(held);
+    }
+
+    /// No command touches a gateway that runs elsewhere. A stop records the intent nonetheless.
+    fn run_elsewhere(&mut self, name: &str, command: &Command) {
+        let Some(profile) = self.model.0.get_mut(name).filter(|profile| !profile.up) else {
+            return;
+        };
+        if let Command::Stop(_) = command {
+            profile.wanted = Wanted::Stopped;
+        }
+        let elsewhere = hold_gateway(self.env(), &self.env().gateway_lock(name), OF_DESCRIPTION);
+        let outcome = self.run(command);
+        let refused = matches!(outcome.code(), Some(1 | 5));
+        // Some fail by themselves.
+        let fails = self.model.clone().apply(command) != 0;
+        assert!(refused && (fails || outcome.stderr.contains("elsewhere")), "{outcome}");
+        drop(elsewhere);
     }
 
     fn kill_gateway(&mut self, name: &str) {
@@ -177,6 +259,17 @@ impl Soak {
             let status = self.up().status(name);
             (status["state"] == "up" && pid(&status) != old).then_some(())
         });
+    }
+
+    /// Every death counts, whatever the wall clock was and is.
+    fn set_clock(&mut self, offset: &str) {
+        let names: Vec<_> = self.model.0.keys().copied().collect();
+        names.iter().for_each(|name| self.kill_gateway(name));
+        let deaths = |up: &Up| names.iter().map(|name| up.status(name)["deaths"].clone()).collect();
+        let before: Vec<Value> = deaths(self.up());
+        self.up.as_mut().expect("it runs").env.set_clock(offset);
+        assert_eq!(deaths(self.up()), before, "deaths of {names:?}");
+        names.iter().for_each(|name| self.kill_gateway(name));
     }
 
     fn kill_logger(&self, name: &str) {
@@ -251,28 +344,22 @@ impl Soak {
         };
         let profiles = env.hermes(["profile", "list", "--json"]).json();
         let slots = |mut names: Vec<String>| {
-            names.retain(|name| !name.starts_with(".s6-") && name != ".hermes.booted");
+            let ours = [".hermes.booted", SCANDIR_LOCK];
+            names.retain(|name| !name.starts_with(".s6-") && !ours.contains(&name.as_str()));
+            // A mark of what an operator removed.
+            names.retain(|name| {
+                let marked = name.strip_prefix(".hermes.off.");
+                let of = marked.and_then(|name| model.0.get(name));
+                of.is_none_or(|profile| profile.registered)
+            });
             names
         };
         let all = model.0.keys().map(ToString::to_string).collect();
         differ("homes", all, names(&env.home().join("profiles")))
             .or_else(|| differ("slots", model.slots(), slots(names(&env.scandir()))))
-            .or_else(|| differ("profiles", expected_list(model), listed(&profiles)))
+            .or_else(|| differ("profiles", model.list(), listed(&profiles)))
             .or_else(|| differ("processes", model.processes(), running(env)))
     }
-}
-
-/// The expected output of `profile list`, without `default`.
-fn expected_list(model: &Model) -> Vec<String> {
-    let line = |(name, profile): (&&str, &hermes_tests::model::Profile)| {
-        let wanted = match profile.wanted {
-            Wanted::Running => "running",
-            Wanted::Stopped => "stopped",
-            Wanted::Corrupt => "null",
-        };
-        format!("{name} {wanted} {}", profile.state())
-    };
-    model.0.iter().map(line).collect()
 }
 
 fn listed(profiles: &Value) -> Vec<String> {

@@ -11,9 +11,10 @@ use hermes_core::State;
 use hermes_tests::hermes_program;
 
 /// The pages, each with its commands.
-const PAGES: [(&str, &[&str]); 7] = [
+const PAGES: [(&str, &[&str]); 8] = [
     ("docs/commands/profile.md", &["profile"]),
     ("docs/commands/gateway.md", &["gateway"]),
+    ("docs/commands/events.md", &["events"]),
     ("docs/commands/up.md", &["up", "down"]),
     ("docs/commands/boot.md", &["boot"]),
     ("docs/commands/doctor.md", &["doctor"]),

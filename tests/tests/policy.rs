@@ -111,12 +111,38 @@ fn operator_restarts_do_not_park() {
 }
 
 #[test]
-fn exit_75_restarts_at_once() {
+fn exit_75_restarts_at_once_and_is_no_death() {
+    let mut env = TestEnv::new();
+    env.faster = 10;
+    let tree = Svscan::start_with(env, &[]);
+    // Twelve lives that each last longer than a hasty one, which is a tenth of ten seconds here.
+    let life =
+        "echo life >>lives; [ $(wc -l <lives) -gt 12 ] && exec sleep 600; sleep 1.1; exit 75";
+    tree.env.profile_running("again", life);
+    let starting = tree.env.hermes(["gateway", "start", "again"]).spawn();
+    let status = eventually("it runs again", || {
+        let status = tree.status("again");
+        // Twelve deaths would wait for some 20 seconds.
+        assert_eq!(waiting(status.clone()), None, "there is nothing to wait for");
+        (lives(&tree.env) == 13 && status["state"] == "up").then_some(status)
+    });
+    assert_eq!(status["deaths"], 0, "{status}");
+    drop(starting.wait());
+}
+
+#[test]
+fn exit_75_too_early_waits_and_does_not_park() {
     let tree = Svscan::start();
-    // A file that the first life leaves identifies the second one.
-    tree.env.profile_running("again", "[ -e again ] && exec sleep 600; : >again; exit 75");
+    tree.env.profile_running("again", "echo life >>lives; exit 75");
     tree.env.hermes(["gateway", "start", "again"]).fails_with(1);
-    eventually("it runs again", || (tree.status("again")["state"] == "up").then_some(()));
-    let waited = tree.env.slot("again").join("data/backoff");
-    assert!(!waited.exists(), "there was nothing to wait for");
+    let status = eventually("it waits", || {
+        waiting(tree.status("again")).filter(|status| status["backoff"]["count"] == 3)
+    });
+    assert_eq!((&status["deaths"], lives(&tree.env)), (&json!(0), 3), "{status}");
+
+    let tree = hasty();
+    tree.env.profile_running("again", "echo life >>lives; exit 75");
+    tree.env.hermes(["gateway", "start", "again"]).fails_with(1);
+    eventually("it has lived twelve times", || (lives(&tree.env) > 12).then_some(()));
+    assert_eq!(tree.status("again")["parked"], Value::Null);
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// The heading in README.md.
 const VENV_IN_README: &str = "/home/you/hermes-agent";
-const PORT_IN_README: &str = "port: 8642";
+const PORT_IN_README: &str = "port: 8643";
 const HOME_IN_README: &str = "~/.hermes";
 const STOP_IN_README: &str = "stop_timeout: 8";
 

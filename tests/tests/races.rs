@@ -5,8 +5,10 @@ use std::fs;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use hermes_core::RootHome;
+use hermes_core::lock::Lock;
 use hermes_tests::{
-    Outcome, SeededRng, Snapshot, Svscan, TestEnv, answered, eventually, free_port, is_alive,
+    Outcome, SOON, SeededRng, Snapshot, Svscan, TestEnv, answered, eventually, free_port, is_alive,
     is_one_clear_error, pid, processes_naming, tell,
 };
 use proptest::sample::select;
@@ -17,7 +19,8 @@ fn concurrent_starts_on_one_port_leave_one_up() {
     let env = &tree.env;
     let port = free_port().to_string();
     for name in ["a", "b"] {
-        env.hermes(["profile", "create", name, "--port", &port]).ok();
+        env.hermes(["profile", "create", name]).ok();
+        env.hermes(["profile", "port", name, &port]).ok();
     }
     let outcome = env.hermes(["gateway", "start", "a", "b"]).fails_with(1);
     assert!(outcome.stderr.contains(&format!("port {port} belongs to")), "{outcome}");
@@ -28,8 +31,33 @@ fn concurrent_starts_on_one_port_leave_one_up() {
     let outcome = env.hermes(["profile", "create", "c", "--port", &port, "--start"]);
     let outcome = outcome.fails_with(1);
     assert!(outcome.stderr.contains(&format!("port {port} belongs to")), "{outcome}");
-    let status = tree.status("c");
-    assert_eq!((&status["state"], &status["intent"]), (&"down".into(), &"stopped".into()));
+    assert!(!env.profile("c").exists() && !env.slot("c").exists());
+}
+
+#[test]
+fn a_boot_starts_no_second_gateway_on_a_port() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    env.profile_for_later("a", "exec sleep 600", "running");
+    let config = |name: &str| env.profile(name).join("config.yaml");
+    let text = fs::read_to_string(config("a")).unwrap() + "  port: 9000\n";
+    env.write(&config("a"), &text);
+    env.profile_running("b", "");
+    env.write(&config("b"), &text);
+    // It has made its plan, and waits for the profile.
+    let lock = RootHome::new(env.home()).profile_lock(&"a".parse().unwrap());
+    let held = Lock::acquire(&lock, SOON).unwrap();
+    env.give(&lock);
+    let booting = env.hermes(["boot"]).spawn();
+    eventually("it acts", || env.slot("default").exists().then_some(()));
+    env.hermes(["gateway", "start", "b"]).ok();
+    drop(held);
+    let booted = booting.wait();
+    assert_eq!(tree.status("a")["state"], "down", "{booted}");
+    assert!(
+        booted.to_string().contains("port 9000 belongs to `b`, whose gateway is up"),
+        "{booted}"
+    );
 }
 
 #[test]
@@ -97,7 +125,7 @@ const EXPLAINED: [(i32, &str); 3] = [
     // `register`, after another command has registered the profile.
     (1, "is already registered"),
     // Other commands held the profile's lock all the time, on a slow machine.
-    (6, "another command held the lock"),
+    (6, "held the lock"),
     // A start timed out on a slow machine.
     (6, "running, not ready"),
 ];

@@ -173,21 +173,23 @@ fn a_bad_profile_is_skipped_with_a_warning() {
         env.write(&env.profile(name).join("SOUL.md"), "");
     }
     fs::set_permissions(env.profile("locked"), fs::Permissions::from_mode(0o000)).unwrap();
-    let outcome = env.hermes(["boot", "--json"]).run();
+    let outcome = env.hermes(["boot", "--json"]).fails_with(1);
     let actions = outcome.json();
     let bad = ["Bad", "default", "locked"].map(|name| env.profile(name).display().to_string());
     let bad: Vec<_> = bad.iter().map(String::as_str).chain(["broken", "rubbish"]).collect();
-    for what in &bad {
-        let skipped = |a: &&Value| a["action"] == "skip" && a["what"] == *what;
-        let found = actions.as_array().unwrap().iter().find(skipped);
-        let detail = found.and_then(|action| action["detail"].as_str()).unwrap_or_default();
-        assert!(!detail.is_empty(), "{what} is skipped with a reason: {outcome}");
+    for (what, expected) in
+        bad.iter().zip(["skip", "skip", "unreadable", "unreadable", "unreadable"])
+    {
+        let found = actions.as_array().unwrap().iter().find(|action| action["what"] == *what);
+        let found = found.unwrap_or(&Value::Null);
+        assert_eq!(found["action"], expected, "{what}: {outcome}");
+        assert!(found["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{outcome}");
     }
     assert_eq!(states(&tree, ["default", "idle", "wanted"]), ["down", "down", "up"]);
     assert!(!env.slot("broken").exists() && !env.slot("rubbish").exists());
     let log = boot_log(env);
     assert_eq!(log.len(), 3 + bad.len(), "one line each: {log:?}");
-    boot(env, &[]);
+    env.hermes(["boot"]).fails_with(1);
     let again = boot_log(env);
     let warned = bad.iter().filter(|what| outcome.stderr.contains(**what)).count();
     fs::set_permissions(env.profile("locked"), fs::Permissions::from_mode(0o755)).unwrap();

@@ -16,6 +16,7 @@ fn names(directory: &std::path::Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten();
     let mut names: Vec<_> = entries
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
+        .filter(|name| name != ".gateways")
         .collect();
     names.sort();
     names
@@ -38,7 +39,7 @@ fn a_running_gateway_runs_under_the_new_name() {
     let old = pid(&tree.status("a"));
     let mut ended = supervisors(&env.slot("a"));
     ended.push(old);
-    let said = env.logged("a");
+    let said = eventually("its log begins", || Some(env.logged("a")).filter(|log| !log.is_empty()));
     let renamed = env.hermes(["profile", "rename", "a", "b"]).ok();
     assert_eq!(renamed.stdout, "");
     let told = "renamed profile `a` to `b`\nits gateway is registered and up\n";
@@ -51,9 +52,11 @@ fn a_running_gateway_runs_under_the_new_name() {
     assert_eq!(names(&env.home().join("profiles")), [".locks", "b"]);
     assert_eq!(names(&env.home().join("logs/gateways")), ["b"]);
     assert_eq!(fs::read_to_string(env.home().join("active_profile")).unwrap(), "b\n");
-    let logs = env.logged("b");
+    let listens = |line: &String| line.contains("gateway `b` listens");
+    let logs = eventually("its log goes on", || {
+        Some(env.logged("b")).filter(|logs| logs.iter().any(listens))
+    });
     assert!(!said.is_empty() && logs.starts_with(&said), "{logs:?}");
-    assert!(logs.iter().any(|line| line.contains("gateway `b` listens")), "{logs:?}");
     env.hermes(["gateway", "status", "a"]).fails_with(4);
     let shown = env.hermes(["profile", "rename", "b", "c", "--json"]).ok().json();
     let expected = json!({ "profile": "c", "home": env.profile("c"), "chosen": true,
@@ -97,8 +100,10 @@ fn refused_renames_change_nothing() {
     env.profile_running("taken", SILENT);
     env.hermes(["gateway", "start", "a"]).ok();
     let gateway = pid(&tree.status("a"));
-    env.make_directory(&env.profile("dir"));
-    env.make_directory(&env.home().join("logs/gateways/kept"));
+    for mine in [env.profile("dir"), env.home().join("logs/gateways/kept")] {
+        env.make_directory(&mine);
+        env.write(&mine.join("notes"), "");
+    }
     env.make_directory(&env.slot("stale"));
     let long = "a".repeat(244);
     for (from, to, code, said) in [
@@ -123,7 +128,38 @@ fn refused_renames_change_nothing() {
     assert_eq!(pid(&tree.status("a")), gateway, "it was never touched");
     is_untouched(env, &["dir", "taken"]);
     env.hermes(["boot"]).ok();
+    // As `profile create` does, it replaces empty directories.
+    env.make_directory(&env.profile("stale"));
+    env.make_directory(&env.home().join("logs/gateways/stale"));
     env.hermes(["profile", "rename", "a", "stale"]).ok();
+}
+
+#[test]
+fn the_variables_of_a_registration_stay() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    env.profile_running(
+        "a",
+        "case $HERMES_PROFILE in c) exit 9;; esac; echo \"it is $WORD\"; exec sleep 600",
+    );
+    env.hermes(["gateway", "unregister", "a"]).ok();
+    let word = "WORD=two words, 'quoted'";
+    env.hermes(["gateway", "register", "a", "--env", word, "--start"]).ok();
+    let has_said = |name: &str, times| {
+        eventually("it has its word", || {
+            let words = env.logged(name);
+            let said = words.iter().filter(|line| line.contains("it is two words, 'quoted'"));
+            (said.count() == times).then_some(())
+        });
+    };
+    has_said("a", 1);
+    env.hermes(["profile", "rename", "a", "b"]).ok();
+    has_said("b", 2);
+    env.hermes(["profile", "rename", "b", "c"]).fails_with(1);
+    has_said("b", 3);
+    env.hermes_injected(&["renameat2:error=EIO:when=2"], ["profile", "delete", "b", "-y"])
+        .fails_with(1);
+    has_said("b", 4);
 }
 
 #[test]
@@ -156,7 +192,7 @@ fn a_gateway_run_by_hand_keeps_its_profile() {
     let mut gateway = env.command(hermes_program());
     gateway.args(["-p", "a", "gateway", "start", "--foreground"]).env_remove("HERMES_SCANDIR");
     let gateway = Helper::start(gateway.stderr(std::process::Stdio::null()));
-    let lock = env.profile("a").join("hermes-gateway.lock");
+    let lock = env.home().join("profiles/.gateways/a");
     eventually("it holds its lock", || hermes_core::process_lock::holder(&lock).ok()?);
     let refused = alone(&env, ["profile", "rename", "a", "b"]).fails_with(1);
     is_one_clear_error(&refused);
@@ -230,13 +266,13 @@ fn an_invalid_journal_holds_up_nobody() {
     env.profile_for_later("a", SILENT, "running");
     let journal = env.profile(".mv-gone");
     env.write(&journal, "\u{1}\u{2}");
-    let booted = env.hermes(["boot"]).ok();
+    let booted = env.hermes(["boot"]).fails_with(1);
     assert!(booted.stderr.contains("no journal of a rename"), "{booted}");
     assert_eq!(tree.status("a")["state"], "up");
     let log = fs::read_to_string(env.home().join("logs/container-boot.log")).unwrap();
-    assert!(log.contains("action=skipped") && log.contains(".mv-gone"), "{log}");
+    assert!(log.contains("action=unreadable") && log.contains(".mv-gone"), "{log}");
     let doctor = env.hermes(["doctor"]).run();
-    assert!(doctor.stdout.contains(&format!("rm -- {}", journal.display())), "{doctor}");
+    assert!(doctor.stdout.contains(&format!("rm -rf -- {}", journal.display())), "{doctor}");
     env.hermes(["profile", "rename", "a", "b"]).ok();
 }
 

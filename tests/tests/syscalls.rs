@@ -68,7 +68,7 @@ fn each_profile_costs_a_constant_number_of_calls() {
         (&["gateway", "list", "--json"], 58),
         (&["gateway", "status", "--all", "--json"], 60),
         // Searches each home and slot for leftovers of a crash.
-        (&["boot"], 73),
+        (&["boot"], 78),
     ];
     let [few, many] = SIZES;
     grow(&tree, 0..few);

@@ -119,7 +119,7 @@ impl Demo {
         self.stage.show(&["gateway", "logs", "alice", "-n", "5"])?;
         act(
             7,
-            "A gateway with a wrong configuration is parked, with the reason, and not restarted.",
+            "A wrong configuration leaves a running gateway alone; one that starts with it is parked, with the reason.",
         );
         self.park()?;
         act(

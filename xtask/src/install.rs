@@ -26,9 +26,9 @@ const S6: Tool = Tool {
 const SHELLCHECK: Tool =
     Tool { programs: &["shellcheck"], modules: &[], packages: &["shellcheck"] };
 const STRACE: Tool = Tool { programs: &["strace"], modules: &[], packages: &["strace"] };
-/// The reference for reading a `.env`.
-const DOTENV: Tool = Tool { programs: &[], modules: &["dotenv"], packages: &["python3-dotenv"] };
-/// Creates the virtual environment of the Python agent.
+/// Sets the wall clock of a process.
+const FAKETIME: Tool = Tool { programs: &["faketime"], modules: &[], packages: &["faketime"] };
+/// Creates the virtual environments of the Python agent and of python-dotenv.
 const VENV: Tool = Tool { programs: &[], modules: &["ensurepip"], packages: &["python3-venv"] };
 /// Reads launchd's property lists on a machine that is not a Mac.
 const PLISTUTIL: Tool =
@@ -49,7 +49,7 @@ pub(crate) const FOR_BASE: &[Tool] = &[MMDEBSTRAP];
 /// Tools of `cargo xtask demo`.
 pub(crate) const FOR_DEMO: &[Tool] = &[S6];
 /// Tools of `cargo xtask test`.
-pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK, STRACE, DOTENV, VENV, PLISTUTIL, BROWSER];
+pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK, STRACE, FAKETIME, VENV, PLISTUTIL, BROWSER];
 
 /// Installs each missing one of `tools`; with `no_install` a missing one is an error.
 pub(crate) fn ensure(tools: &[Tool], no_install: bool) -> Result<()> {
@@ -136,8 +136,7 @@ fn missing(tools: &[&Tool]) -> Vec<String> {
 /// The name of a Debian package in another package manager.
 fn name_in<'a>(manager: &str, package: &'a str) -> &'a str {
     match (manager, package) {
-        ("apk", "python3-dotenv") => "py3-dotenv",
-        ("pacman", "python3-dotenv") => "python-dotenv",
+        ("apk" | "brew" | "pacman", "faketime") => "libfaketime",
         ("apk", "libplist-utils") => "libplist-util",
         ("brew" | "pacman", "libplist-utils") => "libplist",
         // Part of Python itself there.
@@ -216,14 +215,14 @@ mod tests {
     #[test]
     fn the_command_by_hand_fits_the_machine() {
         let line =
-            |manager, root| Host { manager, root, sudo: false }.by_hand(&["s6", "python3-dotenv"]);
+            |manager, root| Host { manager, root, sudo: false }.by_hand(&["s6", "libplist-utils"]);
         assert_eq!(
             line(Some("apt-get"), false).as_deref(),
-            Some("sudo apt-get install s6 python3-dotenv")
+            Some("sudo apt-get install s6 libplist-utils")
         );
-        assert_eq!(line(Some("apk"), true).as_deref(), Some("apk add s6 py3-dotenv"));
-        assert_eq!(line(Some("brew"), false).as_deref(), Some("brew install s6 python3-dotenv"));
-        assert_eq!(line(Some("pacman"), false).as_deref(), Some("sudo pacman -S s6 python-dotenv"));
+        assert_eq!(line(Some("apk"), true).as_deref(), Some("apk add s6 libplist-util"));
+        assert_eq!(line(Some("brew"), false).as_deref(), Some("brew install s6 libplist"));
+        assert_eq!(line(Some("pacman"), false).as_deref(), Some("sudo pacman -S s6 libplist"));
         assert_eq!(line(None, true), None);
     }
 

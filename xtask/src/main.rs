@@ -11,6 +11,7 @@ mod demo;
 mod deny;
 mod docker;
 mod docker_test;
+mod dotenv;
 mod image;
 mod install;
 mod load;

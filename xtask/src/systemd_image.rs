@@ -21,7 +21,25 @@ RUN useradd --create-home --uid 10000 --shell /bin/bash hermes \\
     && mkdir -p /var/log/journal /var/lib/systemd/linger \\
     && touch /var/lib/systemd/linger/hermes
 COPY hermes /usr/local/bin/hermes
+COPY set-clock.so /usr/local/lib/set-clock.so
 CMD [\"/lib/systemd/systemd\"]
+";
+
+/// A library that adds `CLOCK_OFFSET`, in seconds, to the wall clock of a process, for tests with journald. It changes
+/// no other clock, as libfaketime would, whose timers fail in journald.
+const SET_CLOCK: &str = "\
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int result = syscall(SYS_clock_gettime, clock, now);
+    const char *offset = getenv(\"CLOCK_OFFSET\");
+    if (result == 0 && clock == CLOCK_REALTIME && offset) now->tv_sec += atol(offset);
+    return result;
+}
 ";
 
 /// Builds the image with the name `tag`.
@@ -31,6 +49,9 @@ pub(crate) fn build(shell: &Shell, tag: &str, no_install: bool) -> Result<()> {
     image::copy(&image::release_build(shell)?, &context.path().join("hermes"))
         .and_then(|()| fs::write(context.path().join("Dockerfile"), DOCKERFILE))
         .context("failed to prepare the build context")?;
+    let library = context.path().join("set-clock.so");
+    let cc = shell.cmd("cc").args(["-shared", "-fPIC", "-x", "c", "-", "-o"]).arg(library);
+    cc.stdin(SET_CLOCK).quiet().run().context("failed to compile the library that sets a clock")?;
     let base = format!("BASE_IMAGE={base}");
     let directory = context.path().to_str().context("a path is not valid UTF-8")?;
     docker::printed(shell, &["build", "--build-arg", &base, "--tag", tag, directory])

@@ -11,7 +11,7 @@ use anyhow::{Result, bail, ensure};
 use xshell::{Cmd, Shell};
 
 use crate::docker_test::TestOptions;
-use crate::{agent, deny, docker, docker_test, install, not_run, tidy};
+use crate::{agent, deny, docker, docker_test, dotenv, install, not_run, tidy};
 
 const FMT: Step = Step { name: "fmt", args: &["fmt", "--all", "--check"], rustdocflags: None };
 const CLIPPY: Step = Step {
@@ -112,6 +112,7 @@ pub(crate) fn run(no_install: bool, docker: bool) -> Result<()> {
 pub(crate) fn for_test(no_install: bool) -> Result<()> {
     install::ensure(install::FOR_TEST, no_install)?;
     deny::ensure(no_install)?;
+    dotenv::ensure(no_install)?;
     agent::ensure(no_install)
 }
 

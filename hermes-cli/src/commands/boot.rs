@@ -26,11 +26,14 @@ pub(crate) fn run(app: &App, dry_run: bool, jobs: usize) -> Result<u8, CliError>
         output::lines(outcomes.iter().map(|outcome| &outcome.action))?;
     }
     report(&booted);
-    let failed = outcomes.iter().any(|outcome| outcome.error.is_some());
+    let is_failure = |outcome: &Outcome| {
+        outcome.error.is_some() || matches!(outcome.action, Action::Unreadable { .. })
+    };
+    let failed = outcomes.iter().any(is_failure);
     Ok(if failed { exit::FAILURE } else { exit::SUCCESS })
 }
 
-/// Prints errors and skipped profiles to stderr.
+/// Prints errors, and what was skipped or can't be read, to stderr.
 pub(crate) fn report(booted: &Booted) {
     if let Some(error) = &booted.unlogged {
         output::warning(format_args!("failed to write the boot log: {error}"));
@@ -38,8 +41,15 @@ pub(crate) fn report(booted: &Booted) {
     for Outcome { action, error, .. } in &booted.outcomes {
         match (action, error) {
             (_, Some(error)) => output::warning(format_args!("{action}: {error}")),
+            // Another gateway has its port.
+            (Action::Register { profile, detail }, None) if !detail.is_empty() => {
+                output::warning(format_args!("`{profile}` is {detail}"));
+            }
             (Action::Skip { what, detail }, None) => {
                 output::warning(format_args!("skipped `{what}`: {detail}"));
+            }
+            (Action::Unreadable { what, detail }, None) => {
+                output::warning(format_args!("`{what}` can't be read: {detail}"));
             }
             _ => {}
         }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::CommandFactory;
 use clap_complete::shells;
-use fs_err as fs;
+use hermes_core::writers;
 
 use crate::args::{Arguments, Shell};
 use crate::error::{CliError, exit};
@@ -31,7 +31,7 @@ pub(crate) fn man(directory: Option<&Path>) -> Result<u8, CliError> {
     let command = Arguments::command();
     match directory {
         Some(directory) => {
-            fs::create_dir_all(directory).map_err(failed)?;
+            writers::create_directory(directory).map_err(failed)?;
             clap_mangen::generate_to(command, directory).map_err(failed)?;
         }
         None => {

@@ -8,6 +8,7 @@ mod print;
 
 use hermes_core::ProfileName;
 
+pub(super) use self::follow::{LAST, Signals, TimeLimit};
 use self::print::Printer;
 use super::status::names;
 use crate::app::App;

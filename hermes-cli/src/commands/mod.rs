@@ -4,6 +4,7 @@ mod boot;
 mod dashboard;
 mod docs;
 mod doctor;
+mod events;
 mod gateway;
 pub(crate) mod logs;
 pub(crate) mod profile;
@@ -37,6 +38,7 @@ pub(crate) fn run(arguments: Arguments, backends: &[Backend]) -> Result<u8, CliE
     match command {
         Command::Profile(command) => profile::run(&app()?, command),
         Command::Gateway(command) => gateway::run(&app()?, command),
+        Command::Events(which) => events::run(&app()?, which),
         Command::Down | Command::Up { stop: true, .. } => up::stop(&app()?),
         Command::Up { become_svscan: Some(parent), .. } => up::become_svscan(&app()?, parent),
         Command::Up { adopt: true, .. } => up::adopt(&app()?),

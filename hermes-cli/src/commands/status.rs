@@ -12,10 +12,10 @@ use crate::error::{CliError, exit};
 use crate::output;
 
 fn row(view: &StatusView) -> Vec<String> {
-    let Status { profile, state, pid, since, intent, ready, deaths, last_exit, .. } = &view.status;
+    let Status { profile, pid, since, intent, ready, deaths, last_exit, .. } = &view.status;
     vec![
         profile.to_string(),
-        state.to_string(),
+        view.status.word(),
         output::or_dash(*pid),
         since.map_or_else(|| "-".to_owned(), output::age),
         output::or_dash(*intent),
@@ -35,13 +35,13 @@ const HEADER: [&str; 9] =
     ["PROFILE", "STATE", "PID", "SINCE", "INTENT", "READY", "DEATHS", "PORT", "LAST EXIT"];
 
 /// `status`: exits with 0 if the gateway runs, 3 if not; with `--all` 1 if a wanted gateway is not healthy.
-pub(crate) fn status(app: &App, selector: ProfileSelector) -> Result<u8, CliError> {
+pub(crate) fn status(app: &App, selector: ProfileSelector, probe: bool) -> Result<u8, CliError> {
     let services = app.reachable()?;
     let names = names(app, &selector)?;
     let single = !selector.all && names.len() == 1;
     let mut views = Vec::new();
     let mut failed = None;
-    for view in views_of(&services, &names)? {
+    for view in views_of(&services, &names, probe)? {
         match view {
             Ok(view) => views.push(view),
             Err(error) if single => return Err(error.into()),
@@ -85,7 +85,7 @@ pub(crate) fn list(app: &App) -> Result<u8, CliError> {
     names.sort_by(ProfileName::cmp_for_listing);
     let mut code = exit::SUCCESS;
     let verb = if services.supports_installation() { "uninstall" } else { "unregister" };
-    for view in views_of(&services, &names)? {
+    for view in views_of(&services, &names, false)? {
         match view {
             Ok(view) => views.push(view),
             Err(ManagerError::NoSuchProfile { profile }) => output::warning(format_args!(
@@ -106,11 +106,15 @@ pub(crate) fn list(app: &App) -> Result<u8, CliError> {
 fn views_of(
     services: &Supervisor,
     names: &[ProfileName],
+    probe: bool,
 ) -> Result<Vec<Result<StatusView, ManagerError>>, ManagerError> {
-    let statuses = match names {
+    let mut statuses = match names {
         [name] => vec![services.status(name)],
         names => services.statuses(names)?,
     };
+    if probe {
+        services.ask_now(statuses.iter_mut().flatten());
+    }
     Ok(statuses.into_iter().map(|status| status.map(StatusView::from)).collect())
 }
 
@@ -127,6 +131,9 @@ fn print(app: &App, views: &[StatusView]) -> Result<(), CliError> {
         if let Some(backoff) = &view.status.backoff {
             output::message(format_args!("`{profile}` {}", backoff.summary()));
         }
+        if let Some(reason) = &view.status.reason {
+            output::message(format_args!("`{profile}` is {}: {}", view.status.word(), reason.text));
+        }
     }
     Ok(())
 }
@@ -135,7 +142,7 @@ fn describe(view: &StatusView) -> Result<(), CliError> {
     let status = &view.status;
     let line = |name: &str, value: String| output::line(format_args!("{name:<9}  {value}"));
     line("profile", status.profile.to_string())?;
-    line("state", status.state.to_string())?;
+    line("state", status.word())?;
     line("pid", output::or_dash(status.pid))?;
     line(
         "since",
@@ -156,6 +163,9 @@ fn describe(view: &StatusView) -> Result<(), CliError> {
     line("deaths", format!("{} in the last hour", status.deaths))?;
     line("last exit", output::or_dash(status.last_exit))?;
     line("port", output::or_dash(view.status.port))?;
+    if let Some(reason) = &status.reason {
+        line("reason", reason.text.clone())?;
+    }
     if let Some(backoff) = &status.backoff {
         line("backoff", backoff.summary())?;
     }

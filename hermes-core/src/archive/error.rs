@@ -24,12 +24,20 @@ pub enum ArchiveError {
     #[error("data follows the end of the archive")]
     Trailing,
     /// A member is refused.
-    #[error("`{entry}` in the archive {fault}")]
+    #[error("{} {fault}", member(.entry))]
     Entry {
         /// The member's path, as the archive spells it.
         entry: String,
         /// Why the member is refused.
         fault: Fault,
+    },
+    /// An entry that was to be included can't be.
+    #[error("can't include `{entry}`: {reason}")]
+    Include {
+        /// The entry, below the home.
+        entry: String,
+        /// Why, in one line.
+        reason: String,
     },
     /// A file of the home can't be read.
     #[error("failed to read `{entry}`")]
@@ -47,6 +55,14 @@ pub enum ArchiveError {
         /// Why.
         source: io::Error,
     },
+}
+
+/// A member in a message. The size of the archive may be exceeded before a name is read.
+fn member(entry: &str) -> String {
+    match entry {
+        "" => "the beginning of the archive".to_owned(),
+        entry => format!("`{entry}` in the archive"),
+    }
 }
 
 impl ArchiveError {
@@ -112,19 +128,19 @@ pub enum Fault {
     #[error("has an invalid size")]
     Size,
     /// The archive has too many bytes.
-    #[error("makes the archive exceed the limit of {limit} bytes")]
+    #[error("makes it exceed the limit of {limit} bytes")]
     Big {
         /// The limit.
         limit: u64,
     },
     /// The archive has too many members.
-    #[error("makes the archive exceed the limit of {limit} files")]
+    #[error("makes it exceed the limit of {limit} files")]
     Many {
         /// The limit.
         limit: u64,
     },
     /// The archive is compressed suspiciously well.
-    #[error("makes the archive exceed {ratio} times its compressed size")]
+    #[error("makes it exceed {ratio} times its compressed size")]
     Bomb {
         /// The limit.
         ratio: u64,

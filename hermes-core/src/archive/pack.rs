@@ -5,6 +5,7 @@
 //! when it was opened: truncated, or filled up with zeros.
 
 use std::ffi::{CString, OsStr};
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -18,8 +19,9 @@ use tar::{Builder, EntryType, Header};
 
 use super::Format;
 use super::error::{ArchiveError, Fault};
-use super::omit::{self, HomeKind, LeftOut, Why};
 use super::path;
+use super::secret;
+use super::taken::{self, HomeKind, Include, LeftOut, Why};
 
 const READ: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC);
 /// The entry may have been replaced between its stat and its open, by a link, a FIFO or a terminal.
@@ -39,14 +41,16 @@ pub struct Packed {
     pub left_out: Vec<LeftOut>,
 }
 
-/// Writes the home at `home` to `out`, below a directory called `top`. Skips the file with the device
-/// and inode number `except`, which is the archive itself. Blocks until everything is written.
+/// Writes the home at `home` to `out`, below a directory called `top`: the entries that exports take, and those of
+/// `include`. Skips the file with the device and inode number `except`, which is the archive itself. Blocks until
+/// everything is written.
 ///
 /// `home` may be a link. Fails if `home` is another directory at the end: then the home was deleted or
 /// renamed meanwhile, and the archive may be incomplete.
 pub fn pack(
     home: &Path,
     kind: HomeKind,
+    include: &[Include],
     top: &str,
     format: Format,
     out: &mut dyn Write,
@@ -56,7 +60,7 @@ pub fn pack(
     match format {
         Format::Gzip => {
             let out = GzEncoder::new(out, flate2::Compression::default());
-            let (out, packed) = write_tar(home, kind, top, out, except)?;
+            let (out, packed) = write_tar(home, kind, include, top, out, except)?;
             out.finish().and_then(Write::flush).map_err(failed)?;
             Ok(packed)
         }
@@ -65,7 +69,7 @@ pub fn pack(
                 zstd::Encoder::new(out, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(failed)?;
             // Without a checksum, an import might not notice a flipped bit.
             out.include_checksum(true).map_err(failed)?;
-            let (out, packed) = write_tar(home, kind, top, out, except)?;
+            let (out, packed) = write_tar(home, kind, include, top, out, except)?;
             out.finish().and_then(Write::flush).map_err(failed)?;
             Ok(packed)
         }
@@ -75,6 +79,7 @@ pub fn pack(
 fn write_tar<W: Write>(
     home: &Path,
     kind: HomeKind,
+    include: &[Include],
     top: &str,
     out: W,
     except: Option<(u64, u64)>,
@@ -89,8 +94,12 @@ fn write_tar<W: Write>(
         Ok((directory, stat))
     };
     let (directory, stat) = open().map_err(failed)?;
+    for it in include {
+        check_include(&directory, kind, it)?;
+    }
     let mut packer = Packer {
         kind,
+        include,
         top: PathBuf::from(top),
         except,
         tar: Builder::new(out),
@@ -106,15 +115,35 @@ fn write_tar<W: Write>(
     Ok((out, packer.packed))
 }
 
-struct Packer<W: Write> {
+/// Refuses an include that is absent or below a link, and one that no export takes.
+fn check_include(home: &OwnedFd, kind: HomeKind, include: &Include) -> Result<(), ArchiveError> {
+    let path = include.path();
+    for part in path.ancestors().filter(|part| *part != Path::new("")) {
+        if let Some(why) = taken::why_left_out(part, true, kind, std::slice::from_ref(include)) {
+            let left = LeftOut { path: part.to_owned(), why };
+            return Err(include_failed(path, left));
+        }
+    }
+    let failed = |errno: Errno| include_failed(path, io::Error::from(errno));
+    let flags = READ | GUARDED | OFlags::DIRECTORY;
+    let mut at = rustix::fs::openat(home, ".", flags, Mode::empty()).map_err(failed)?;
+    for part in path.parent().into_iter().flatten() {
+        at = rustix::fs::openat(&at, part, flags, Mode::empty()).map_err(failed)?;
+    }
+    let name = path.file_name().unwrap_or_default();
+    rustix::fs::statat(&at, name, AtFlags::SYMLINK_NOFOLLOW).map(drop).map_err(failed)
+}
+
+struct Packer<'a, W: Write> {
     kind: HomeKind,
+    include: &'a [Include],
     top: PathBuf,
     except: Option<(u64, u64)>,
     tar: Builder<W>,
     packed: Packed,
 }
 
-impl<W: Write> Packer<W> {
+impl<W: Write> Packer<'_, W> {
     /// Adds the entries of `directory`, whose path below the home is `below`, `depth` levels down.
     fn entries(
         &mut self,
@@ -129,9 +158,7 @@ impl<W: Write> Packer<W> {
         };
         for name in names {
             let path = below.join(OsStr::from_bytes(name.to_bytes()));
-            if let Some(why) = omit::why_omitted(&path, self.kind) {
-                self.leave_out(path, why);
-            } else if let Err(fault) = path::name_of(name.to_bytes()) {
+            if let Err(fault) = path::name_of(name.to_bytes()) {
                 self.leave_out(path, Why::Refused(fault));
             } else {
                 match self.entry(directory, &name, &path, depth) {
@@ -160,6 +187,12 @@ impl<W: Write> Packer<W> {
         depth: usize,
     ) -> Result<(), Failure> {
         let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let is_directory = kind == FileType::Directory;
+        if let Some(why) = taken::why_left_out(path, is_directory, self.kind, self.include) {
+            self.leave_out(path.to_owned(), why);
+            return Ok(());
+        }
         // The top directory and the entry's own name count too.
         let too_long = self.top.join(path).as_os_str().len() > path::MAX_PATH;
         if too_long || depth + 2 > path::MAX_DEPTH {
@@ -167,7 +200,7 @@ impl<W: Write> Packer<W> {
             self.leave_out(path.to_owned(), Why::Refused(fault));
             return Ok(());
         }
-        match FileType::from_raw_mode(stat.st_mode) {
+        match kind {
             FileType::Directory => {
                 let flags = READ | GUARDED | OFlags::DIRECTORY;
                 let inner = rustix::fs::openat(directory, name, flags, Mode::empty())?;
@@ -206,6 +239,9 @@ impl<W: Write> Packer<W> {
         let size = u64::try_from(stat.st_size).unwrap_or_default();
         let mut contents = Exactly { file, remaining: size, failed: None };
         let mut header = header(EntryType::Regular, size, stat);
+        if secret::is_secret(path) {
+            header.set_mode(0o600);
+        }
         let added = self.tar.append_data(&mut header, self.top.join(path), &mut contents);
         if let Some(source) = contents.failed {
             return Err(ArchiveError::Read { entry: path.display().to_string(), source });
@@ -315,6 +351,10 @@ fn mode(stat: &Stat) -> u32 {
 #[expect(clippy::unnecessary_cast, reason = "its fields have other types on other systems")]
 fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev as u64, stat.st_ino as u64)
+}
+
+fn include_failed(path: &Path, reason: impl Display) -> ArchiveError {
+    ArchiveError::Include { entry: path.display().to_string(), reason: reason.to_string() }
 }
 
 fn read_failed(path: &Path, errno: Errno) -> ArchiveError {

@@ -3,17 +3,21 @@
 //! Creates each member by its last name in an open directory, which it reached without following a link.
 //! Never writes to or replaces an existing file.
 
-use std::fs::File;
-use std::io::{Read, Write};
+use std::fs::{File, Permissions};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use fs_err as fs;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawMode, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 
 use super::error::{ArchiveError, Fault};
 use super::members::{Kind, Member, Members};
-use super::{Limits, omit, path};
+use super::secret::is_secret;
+use super::taken::is_trace;
+use super::{Limits, path};
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW);
@@ -47,13 +51,14 @@ impl<'a> Archive<'a> {
     /// written so far remain.
     ///
     /// The caller owns all files. Modes lose special bits and write permission for others; secrets get
-    /// mode 0600. Traces of a running process are skipped.
+    /// mode 0600, also those that are links to other members. Traces of a running process are skipped.
     pub fn unpack(self, into: &Path) -> Result<(), ArchiveError> {
         let Self { mut members, first } = self;
         let top = first.path[0].clone();
         let root = rustix::fs::openat(CWD, into, DIRECTORY, Mode::empty())
             .map_err(|errno| failed(&into.display().to_string(), errno))?;
         let mut mode = 0o755;
+        let mut secret_links = Vec::new();
         let mut next = Some(first);
         while let Some(member) = next {
             if member.path[0] != top {
@@ -64,7 +69,16 @@ impl<'a> Archive<'a> {
                 [] => return Err(fault(&member, Fault::TopIsNoDirectory)),
                 [parents @ .., name] => unpack(&root, parents, name, &member, &mut members)?,
             }
+            let is_link = matches!(member.kind, Kind::Symlink(_) | Kind::Hardlink(_));
+            let path: PathBuf = member.path[1..].iter().collect();
+            if is_link && path.ancestors().any(is_secret) {
+                secret_links.push((into.join(path), member.shown));
+            }
             next = members.next()?;
+        }
+        // The target of a symbolic link may follow it in the archive.
+        for (path, shown) in secret_links {
+            close_target(&path).map_err(|source| ArchiveError::Write { entry: shown, source })?;
         }
         // Set last, so that other users can't read the directory before it is complete.
         set_mode(&root, mode).map_err(|errno| failed(&top, errno))
@@ -86,16 +100,22 @@ fn unpack(
     members: &mut Members<'_>,
 ) -> Result<(), ArchiveError> {
     let path_below_top: PathBuf = member.path[1..].iter().collect();
-    if path_below_top.ancestors().any(omit::is_trace) {
+    if path_below_top.ancestors().any(is_trace) {
         return Ok(());
     }
+    let is_below_secret = path_below_top.ancestors().any(is_secret);
+    // Logs hold conversations.
+    let logs = if path_below_top.starts_with("logs") { 0o750 } else { 0o777 };
     let parent = directory(root, parents).map_err(|errno| failed_at(member, errno))?;
     let made = match &member.kind {
-        Kind::Directory => make_directory(&parent, name, directory_mode(member)),
+        Kind::Directory => {
+            let closed = if is_below_secret { 0o700 } else { 0o777 };
+            make_directory(&parent, name, directory_mode(member) & closed & logs)
+        }
         Kind::File => {
-            let mode = match path_below_top.ancestors().any(omit::is_secret) {
+            let mode = match is_below_secret {
                 true => 0o600,
-                false => member.mode & 0o755 | 0o600,
+                false => member.mode & 0o755 & logs | 0o600,
             };
             return make_file(&parent, name, mode, member, members);
         }
@@ -131,6 +151,17 @@ fn make_directory(parent: &OwnedFd, name: &str, mode: u32) -> rustix::io::Result
         Err(errno) => return Err(errno),
     }
     set_mode(&rustix::fs::openat(parent, name, DIRECTORY, Mode::empty())?, mode)
+}
+
+/// Closes the target of a link to other users. Links lead to members only, so the target is one.
+fn close_target(link: &Path) -> io::Result<()> {
+    let mode = match fs::metadata(link) {
+        Ok(metadata) if metadata.is_dir() => 0o700,
+        Ok(_) => 0o600,
+        // It leads to nothing, or in a circle.
+        Err(_) => return Ok(()),
+    };
+    fs::set_permissions(link, Permissions::from_mode(mode))
 }
 
 fn make_file(

@@ -5,14 +5,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::MAX_SIZE;
+use crate::fsutil::file_hint;
 
 /// Why a `config.yaml` can't be used. Displayed as one line that names the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file can't be read. The I/O error names the file.
-    #[error("{0}")]
-    Read(#[source] io::Error),
+    #[error("{source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The file is larger than [`MAX_SIZE`].
     #[error("`{}` is larger than {} KiB", .path.display(), MAX_SIZE / 1024)]
     TooLarge {
@@ -61,9 +67,8 @@ impl ConfigError {
         match self {
             Self::NotUtf8 { .. } => Some("save the file as UTF-8".to_owned()),
             Self::TooLarge { .. } => Some("keep data out of `config.yaml`".to_owned()),
-            Self::Read(_) | Self::Yaml { .. } | Self::Invalid { .. } | Self::Uneditable { .. } => {
-                None
-            }
+            Self::Read { path, .. } => file_hint(path),
+            Self::Yaml { .. } | Self::Invalid { .. } | Self::Uneditable { .. } => None,
         }
     }
 }

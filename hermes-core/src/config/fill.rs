@@ -1,5 +1,8 @@
 //! Placeholders in `gateway.command`, `gateway.env` and `gateway.ready_url`.
 
+/// The names of the placeholders, which stand in braces.
+pub(super) const NAMES: [&str; 4] = ["profile", "home", "host", "port"];
+
 /// The values of the placeholders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placeholders<'a> {

@@ -4,4 +4,8 @@
 pub(super) const GATEWAY: &str = "gateway";
 
 /// Our keys under [`GATEWAY`].
-pub(super) const KEYS: [&str; 6] = ["host", "port", "command", "env", "ready_url", "stop_timeout"];
+pub(super) const KEYS: [&str; 8] =
+    ["host", "port", "command", "env", "ready_url", "liveness", "on_hang", "stop_timeout"];
+
+/// The keys under `gateway.liveness`.
+pub(super) const LIVENESS: [&str; 3] = ["interval", "timeout", "failures"];

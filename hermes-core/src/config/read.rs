@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::{ConfigError, Place};
+use super::fill;
 use super::keys::{GATEWAY, KEYS};
 use super::pyyaml::not_a_string;
 use super::yaml::{Kind, Node, Scalar};
-use super::{Loaded, StopTimeout, Warning};
+use super::{GatewayConfig, Loaded, Placeholders, ReadyUrl, StopTimeout, Warning};
 
 /// The settings in the document `root`, which was parsed from `text`. `path` is only used in messages.
 pub(super) fn loaded(root: &Node, text: &str, path: &Path) -> Result<Loaded, ConfigError> {
@@ -35,6 +36,7 @@ pub(super) fn loaded(root: &Node, text: &str, path: &Path) -> Result<Loaded, Con
         return Err(reader.invalid(&gateway, "must be a mapping, with lines like `port: 8642`"));
     };
     let config = &mut loaded.gateway;
+    let (mut ready_url, mut liveness) = (None, None);
     for (name, key, value) in reader.ours(entries, &KEYS, "gateway.")? {
         let field = Field { name: format!("gateway.{name}"), key, value };
         if field.is_null() {
@@ -45,24 +47,41 @@ pub(super) fn loaded(root: &Node, text: &str, path: &Path) -> Result<Loaded, Con
             "port" => config.port = Some(reader.port(&field)?),
             "command" => config.command = Some(reader.command(&field)?),
             "env" => config.env = reader.env(&field)?,
-            "ready_url" => config.ready_url = Some(reader.url(&field)?),
+            "ready_url" => {
+                config.ready_url = Some(reader.string(&field)?);
+                ready_url = Some(field);
+            }
+            "liveness" => {
+                config.liveness = reader.liveness(&field)?;
+                liveness = Some(field);
+            }
+            "on_hang" => config.on_hang = reader.on_hang(&field)?,
             _ => config.stop_timeout = reader.stop_timeout(&field)?,
         }
+    }
+    if let Some(field) = ready_url {
+        reader.check_url(&field, config)?;
+    }
+    // Without an address it would seem to be asked.
+    if let Some(field) = liveness.filter(|field| matches!(field.value, Node::Map(_)))
+        && !config.notifies_readiness()
+    {
+        return Err(reader.invalid(&field, "needs an address to ask: set `gateway.ready_url`, too"));
     }
     loaded.warnings = entries.iter().filter_map(|(key, _)| reader.misspelt(key)).collect();
     Ok(loaded)
 }
 
 /// One key with its value.
-struct Field<'a> {
+pub(super) struct Field<'a> {
     /// The full name of the key, for messages.
-    name: String,
-    key: &'a Node,
-    value: &'a Node,
+    pub(super) name: String,
+    pub(super) key: &'a Node,
+    pub(super) value: &'a Node,
 }
 
 impl<'a> Field<'a> {
-    fn is_null(&self) -> bool {
+    pub(super) fn is_null(&self) -> bool {
         matches!(self.value, Node::Scalar(scalar) if scalar.kind == Kind::Null)
     }
 
@@ -72,14 +91,14 @@ impl<'a> Field<'a> {
     }
 }
 
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     text: &'a str,
     path: &'a Path,
 }
 
 impl Reader<'_> {
     /// The entries whose key is one of `names`, in the order of the file. Refuses duplicates.
-    fn ours<'a>(
+    pub(super) fn ours<'a>(
         &self,
         entries: &'a [(Node, Node)],
         names: &[&'static str],
@@ -119,7 +138,7 @@ impl Reader<'_> {
     }
 
     /// A number that both readers read alike. Refused, for example: 017, 0x11, 1:30, 1_000 and "17".
-    fn number(&self, field: &Field<'_>, example: &str) -> Result<u64, ConfigError> {
+    pub(super) fn number(&self, field: &Field<'_>, example: &str) -> Result<u64, ConfigError> {
         let problem =
             || format!("must be a plain decimal number without quotes, such as {example}");
         let Node::Scalar(Scalar { kind: Kind::Integer, plain: true, text, .. }) = field.value
@@ -179,16 +198,17 @@ impl Reader<'_> {
         Ok(env)
     }
 
-    fn url(&self, field: &Field<'_>) -> Result<String, ConfigError> {
-        let url = self.string(field)?;
-        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-        if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
-            return Err(self.invalid(field, "must start with http:// or https:// and name a host"));
-        }
-        Ok(url)
+    /// Checks `config.ready_url`, which may name the host: as the probe will request it.
+    fn check_url(&self, field: &Field<'_>, config: &GatewayConfig) -> Result<(), ConfigError> {
+        // The other values are valid in every address; a missing port is another error.
+        let (profile, home, port) = ("default", "/", config.port.or(Some(80)));
+        let placeholders = Placeholders { profile, home, host: &config.host, port };
+        let Ok(Some(url)) = config.filled_ready_url(&placeholders) else { return Ok(()) };
+        let parsed = url.parse::<ReadyUrl>();
+        parsed.map(drop).map_err(|problem| self.invalid(field, &problem.to_string()))
     }
 
-    fn string(&self, field: &Field<'_>) -> Result<String, ConfigError> {
+    pub(super) fn string(&self, field: &Field<'_>) -> Result<String, ConfigError> {
         let text = self.string_or_empty(field)?;
         if text.is_empty() {
             return Err(self.invalid(field, "must not be empty"));
@@ -204,7 +224,18 @@ impl Reader<'_> {
                 let problem = format!("must be a string without the tag `!{tag}`");
                 return Err(self.invalid(field, &problem));
             }
-            Node::Map(_) => return Err(self.invalid(field, "must be a string, not a mapping")),
+            Node::Map(entries) => {
+                return Err(match placeholder(entries) {
+                    Some(name) => {
+                        let problem = format!(
+                            "must be a string, but YAML reads `{{{name}}}` as a mapping: put it in quotes"
+                        );
+                        let (name, key) = (field.name.clone(), field.key);
+                        self.invalid(&Field { name, key, value: &entries[0].0 }, &problem)
+                    }
+                    None => self.invalid(field, "must be a string, not a mapping"),
+                });
+            }
             _ => return Err(self.invalid(field, "must be a string, not a list")),
         };
         let other_type = match scalar.kind {
@@ -241,7 +272,7 @@ impl Reader<'_> {
         Some(Warning { path, key, suggestion, line, column })
     }
 
-    fn invalid(&self, field: &Field<'_>, problem: &str) -> ConfigError {
+    pub(super) fn invalid(&self, field: &Field<'_>, problem: &str) -> ConfigError {
         let place = self.place(field.value).or_else(|| self.place(field.key));
         ConfigError::Invalid {
             key: field.name.clone(),
@@ -269,6 +300,13 @@ fn string(node: &Node) -> Option<&str> {
         Node::Scalar(scalar) if scalar.kind == Kind::String => Some(&scalar.text),
         _ => None,
     }
+}
+
+/// The name of the placeholder that a mapping is if nobody quoted it, as in `{port}`.
+fn placeholder(entries: &[(Node, Node)]) -> Option<&'static str> {
+    let [(key, Node::Scalar(Scalar { kind: Kind::Null, .. }))] = entries else { return None };
+    let name = string(key)?;
+    fill::NAMES.into_iter().find(|placeholder| *placeholder == name)
 }
 
 /// Whether `key` is `<<`, which PyYAML expands and our library does not. A quoted `<<` is a normal key.

@@ -44,7 +44,7 @@ fn empty_settings_are_the_defaults() {
         "gateway: ~ # later",
         "gateway: {}",
         "gateway:\n  # port: 1\n",
-        "gateway: {port: , host: null, command: ~, env: , ready_url: , stop_timeout: }",
+        "gateway: {port: , host: null, command: ~, env: , ready_url: , on_hang: , stop_timeout: }",
         "gateway: {env: {}}",
     ] {
         assert_eq!(ok(text), GatewayConfig::default(), "{text:?}");
@@ -66,17 +66,22 @@ gateway:\r
     LONG: |\r
       two\r
       lines\r
-  ready_url: https://localhost/health\r
+  ready_url: http://localhost/health\r
+  liveness: {interval: 5, timeout: 2, failures: 1}\r
+  on_hang: restart\r
   stop_timeout: 30\r
 ");
     let command = ["agent", "--port={port}", "a\tb", "on", "plain words"].map(str::to_owned);
     let env = [("A", "1"), ("EMPTY", ""), ("LONG", "two\nlines\n"), ("_b2", "{home}/x")];
+    let [five, two] = [5, 2].map(Duration::from_secs);
     let expected = GatewayConfig {
         host: "0.0.0.0".to_owned(),
         port: Some(8642),
         command: Some(command.to_vec()),
         env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
-        ready_url: Some("https://localhost/health".to_owned()),
+        ready_url: Some("http://localhost/health".to_owned()),
+        liveness: Some(Liveness { interval: five, timeout: two, failures: 1 }),
+        on_hang: OnHang::Restart,
         stop_timeout: StopTimeout::new(30).unwrap(),
     };
     assert_eq!(config, expected);
@@ -201,18 +206,16 @@ gateway:⏎  host: [a]
     invalid `gateway.host` in `/x` line 2 column 3: must be a string, not a list
 gateway:⏎  host: {a: b}
     invalid `gateway.host` in `/x` line 2 column 3: must be a string, not a mapping
+gateway:⏎  command: [agent, {port}]
+    invalid `gateway.command` in `/x` line 2 column 21: must be a string, but YAML reads `{port}` as a mapping: put it in quotes
 gateway: {host: ''}
     invalid `gateway.host` in `/x` line 1 column 17: must not be empty
 gateway: {host: !h x}
     invalid `gateway.host` in `/x` line 1 column 20: must be a string without the tag `!h`
 gateway: {host: "a\0b"}
     invalid `gateway.host` in `/x` line 1 column 11: must not contain a NUL character
-gateway: {ready_url: 'ftp://x'}
-    invalid `gateway.ready_url` in `/x` line 1 column 22: must start with http:// or https:// and name a host
-gateway: {ready_url: 'http://'}
-    invalid `gateway.ready_url` in `/x` line 1 column 22: must start with http:// or https:// and name a host
-gateway: {ready_url: 'https:///x'}
-    invalid `gateway.ready_url` in `/x` line 1 column 22: must start with http:// or https:// and name a host
+gateway: {ready_url: 'https://x'}
+    invalid `gateway.ready_url` in `/x` line 1 column 22: must start with http://, as in http://127.0.0.1:8642/health: the probe does not speak TLS
 gateway: {ready_url: 8642}
     invalid `gateway.ready_url` in `/x` line 1 column 22: must be a string, but YAML reads it as a number: put it in quotes
 gateway:⏎  command: agent --flag

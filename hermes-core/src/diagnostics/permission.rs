@@ -1,5 +1,6 @@
 //! The owners that files have and should have, and the commands that repair them.
 
+use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -33,12 +34,49 @@ pub fn chown(root: &RootHome, paths: &[&Path]) -> Remedy {
     Remedy::Root(format!("chown -hR {uid}:{gid} {}", paths.join(" ")))
 }
 
-/// The remedy that lets this user read and write `path`.
-pub fn permit(root: &RootHome, path: &Path) -> Remedy {
+/// What is expected at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// A regular file, maybe through a link.
+    File,
+    /// A directory, maybe through a link.
+    Directory,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+        })
+    }
+}
+
+/// The remedy that lets this user read and write `path`: gives it to the user, opens it, or moves something else
+/// out of the way.
+pub fn permit(root: &RootHome, path: &Path, expected: Expected) -> Remedy {
     let uid = fs::symlink_metadata(path).map(|metadata| metadata.uid()).ok();
+    if !is_expected(path, expected) {
+        let is_dangling = path.is_symlink() && path.metadata().is_err();
+        let path = quote_path(path);
+        if is_dangling {
+            return Remedy::Run(format!("rm {path}"));
+        }
+        return Remedy::Run(format!("mv -T -- {path} {path}.old"));
+    }
     match (uid, owner(root)) {
         (Some(uid), Some((ours, _))) if uid != ours => chown(root, &[path]),
         _ => Remedy::Run(format!("chmod u+rwX {}", quote_path(path))),
+    }
+}
+
+/// Whether `path` is of the expected type. One that can't be reached may be.
+pub fn is_expected(path: &Path, expected: Expected) -> bool {
+    match (fs::metadata(path), expected) {
+        (Ok(metadata), Expected::File) => metadata.is_file(),
+        (Ok(metadata), Expected::Directory) => metadata.is_dir(),
+        // A dangling link, a loop.
+        (Err(_), _) => !path.is_symlink(),
     }
 }
 

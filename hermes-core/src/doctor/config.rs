@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::Access;
 
 use crate::config::{ConfigError, GatewayConfig, Placeholders};
-use crate::diagnostics::{Check, Remedy, Snapshot, permit, several};
+use crate::diagnostics::{Check, Expected, Remedy, Snapshot, permit, several};
 use crate::error_chain::in_one_line;
 use crate::gateway::Gateway;
 use crate::intent::Intent;
@@ -29,8 +29,11 @@ fn config(snapshot: &Snapshot) -> Check {
                     check.error(format!("`{name}`: {warning}"), remedy);
                 }
             }
-            Err(error @ ConfigError::Read(_)) => {
-                check.error(format!("`{name}`: {error}"), permit(&snapshot.root, &path));
+            Err(error @ ConfigError::Read { .. }) => {
+                check.error(
+                    format!("`{name}`: {error}"),
+                    permit(&snapshot.root, &path, Expected::File),
+                );
             }
             Err(error) => {
                 let hint = error.hint().unwrap_or_else(|| format!("edit `{}`", path.display()));
@@ -130,7 +133,7 @@ fn intent(snapshot: &Snapshot) -> Check {
                 let remedy = match (error.is_corruption(), runs) {
                     (true, true) => snapshot.run(&format!("gateway start {name}")),
                     (true, false) => snapshot.run(&format!("gateway stop {name}")),
-                    (false, _) => permit(&snapshot.root, &gateway.home().intent()),
+                    (false, _) => permit(&snapshot.root, &gateway.home().intent(), Expected::File),
                 };
                 check.error(format!("`{name}`: {}", in_one_line(error)), remedy);
             }

@@ -1,19 +1,27 @@
 //! Checks the gateways' processes: their states against the intents, and orphans.
 
-use crate::diagnostics::{Check, Remedy, Services, Snapshot, several};
+use jiff::{SignedDuration, Timestamp};
+use rustix::fs::Access;
+
+use crate::diagnostics::{
+    Check, Expected, Remedy, Services, Snapshot, is_accessible, permit, several,
+};
 use crate::intent::Intent;
 use crate::name::ProfileName;
 use crate::reconcile::Action;
 use crate::status::{State, Status};
 
-const CHECKS: [&str; 4] = ["orphans", "parked", "backoff", "wanted"];
+const CHECKS: [&str; 6] = ["orphans", "parked", "backoff", "starting", "unresponsive", "wanted"];
+/// How long a gateway may take to become ready, as long as `gateway start` waits by default.
+const STARTING: SignedDuration = SignedDuration::from_secs(30);
 
 pub(super) fn checks(snapshot: &Snapshot) -> Vec<Check> {
     let services = match &snapshot.services {
         Ok(services) => services,
         Err(why) => return CHECKS.map(|check| Check::unknown(check, why)).into(),
     };
-    let [mut orphans, mut parked, mut backoff, mut wanted] = CHECKS.map(Check::new);
+    let [mut orphans, mut parked, mut backoff, mut starting, mut unresponsive, mut wanted] =
+        CHECKS.map(Check::new);
     let mut up = 0;
     for gateway in &snapshot.gateways {
         let name = gateway.name();
@@ -21,8 +29,15 @@ pub(super) fn checks(snapshot: &Snapshot) -> Vec<Check> {
             Some(Ok(status)) => status,
             Some(Err(error)) => {
                 let problem = format!("the status of `{name}` can't be read: {error}");
-                let hint = error.hint().unwrap_or("remove the cause, and run it again");
-                wanted.error(problem, Remedy::Do(hint.to_owned()));
+                let lock = gateway.home().gateway_lock();
+                let remedy = match lock.exists() && !is_accessible(&lock, Access::READ_OK) {
+                    true => permit(&snapshot.root, &lock, Expected::File),
+                    false => {
+                        let hint = error.hint().unwrap_or("remove the cause, and run it again");
+                        Remedy::Do(hint.to_owned())
+                    }
+                };
+                wanted.error(problem, remedy);
                 continue;
             }
             None => continue,
@@ -32,7 +47,24 @@ pub(super) fn checks(snapshot: &Snapshot) -> Vec<Check> {
                 let problem = format!("the gateway of `{name}` runs as {pid}, unsupervised");
                 orphans.error(problem, snapshot.bring_to_intent(name));
             }
+            (State::Orphan, None) => {
+                let problem =
+                    format!("the gateway of `{name}` runs elsewhere: its lock is held there");
+                let remedy = "stop it on that host, or in that container".to_owned();
+                orphans.error(problem, Remedy::Do(remedy));
+            }
             (State::Parked, _) => parked.error(parked_because(status), start(snapshot, name)),
+            (State::Starting, Some(_)) => {
+                if let Some(problem) = starts_for_long(status) {
+                    let logs = snapshot.command_line(&format!("gateway logs {name}"));
+                    starting.error(problem, Remedy::Do(format!("`{logs}` shows its output")));
+                }
+            }
+            (State::Up, _) if status.is_unresponsive() => {
+                let text = status.reason.as_ref().map_or("", |reason| reason.text.as_str());
+                let problem = format!("the gateway of `{name}` is up and does not answer: {text}");
+                unresponsive.error(problem, snapshot.run(&format!("gateway restart {name}")));
+            }
             (State::Backoff, _) => backoff.warning(crashing(status), start(snapshot, name)),
             _ => {}
         }
@@ -60,10 +92,13 @@ pub(super) fn checks(snapshot: &Snapshot) -> Vec<Check> {
     let checked = snapshot.gateways.len();
     let count = |check: &Check| several(check.findings().len(), "gateway");
     let (gave_up, crash) = (count(&parked), count(&backoff));
+    let (slow, hang) = (count(&starting), count(&unresponsive));
     vec![
         orphans.with_evidence(format!("{} checked", several(checked, "gateway lock"))),
         parked.with_evidence(format!("{gave_up} parked")),
         backoff.with_evidence(format!("{crash} waiting for a restart after a death")),
+        starting.with_evidence(format!("{slow} not ready for long")),
+        unresponsive.with_evidence(format!("{hang} up and silent")),
         wanted.with_evidence(format!("{} of {} up", up, several(checked, "gateway"))),
     ]
 }
@@ -109,6 +144,16 @@ fn parked_because(status: &Status) -> String {
     format!(
         "the gateway of `{name}` is parked{since}: {reason} (`hermes gateway logs {name}` shows its output)"
     )
+}
+
+/// The problem of a gateway that should be ready by now.
+fn starts_for_long(status: &Status) -> Option<String> {
+    let age = Timestamp::now().duration_since(status.since?);
+    let name = &status.profile;
+    let reason = status.reason.as_ref().map_or_else(String::new, |it| format!(": {}", it.text));
+    let seconds = age.as_secs();
+    (age >= STARTING)
+        .then(|| format!("the gateway of `{name}` is not ready after {seconds} s{reason}"))
 }
 
 fn crashing(status: &Status) -> String {

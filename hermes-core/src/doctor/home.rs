@@ -8,16 +8,20 @@ use rustix::fs::Access;
 
 use super::ownership;
 use crate::diagnostics::{
-    Check, Remedy, Severity, Snapshot, chown, is_accessible, me, permit, several,
+    Check, Expected, Remedy, Severity, Snapshot, chown, is_accessible, me, permit, several,
 };
 use crate::error_chain::in_one_line;
+use crate::gateway::Gateway;
+use crate::home::env;
 use crate::shell::quote_path;
 use crate::store::Store;
+use crate::writers;
 
 pub(super) fn checks(store: &Store, snapshot: &Snapshot) -> Vec<Check> {
     vec![
         home(snapshot),
         profiles(snapshot),
+        writers(store, snapshot),
         ownership::check(snapshot),
         dotenv(snapshot),
         active_profile(store, snapshot),
@@ -66,15 +70,18 @@ fn home(snapshot: &Snapshot) -> Check {
 fn profiles(snapshot: &Snapshot) -> Check {
     let mut check = Check::new("profiles");
     if let Some(why) = &snapshot.unlisted {
-        check.error(why.clone(), permit(&snapshot.root, &snapshot.root.profiles()));
+        check.error(
+            why.clone(),
+            permit(&snapshot.root, &snapshot.root.profiles(), Expected::Directory),
+        );
     }
     for skipped in &snapshot.skipped {
         let problem = format!("`{}` is not a profile: {}", skipped.path.display(), skipped.reason);
-        if skipped.path.join("SOUL.md").try_exists().is_err() {
-            check.error(problem, permit(&snapshot.root, &skipped.path));
-        } else {
-            let remedy = "rename the directory, or take its SOUL.md away";
-            check.warning(problem, Remedy::Do(remedy.to_owned()));
+        match skipped.unreadable {
+            true => {
+                check.error(problem, permit(&snapshot.root, &skipped.path, Expected::Directory))
+            }
+            false => check.warning(problem, Remedy::Do("rename or move the directory".to_owned())),
         }
     }
     let skipped = match snapshot.skipped.len() {
@@ -82,6 +89,28 @@ fn profiles(snapshot: &Snapshot) -> Check {
         many => format!(", {many} passed over"),
     };
     check.with_evidence(format!("{}{skipped}", several(snapshot.gateways.len(), "profile")))
+}
+
+fn writers(store: &Store, snapshot: &Snapshot) -> Check {
+    if store.allows_open_homes() {
+        let check = Check::new("writers");
+        return check.with_evidence(format!(
+            "{} or {} allows other users to write",
+            env::OPEN_HOME,
+            env::AS_ROOT
+        ));
+    }
+    let mut check = Check::new("writers");
+    let directories = writers::homes(&snapshot.root, snapshot.gateways.iter().map(Gateway::home));
+    for open in directories.iter().filter_map(|path| writers::open_directory(path)) {
+        let command = open.remedy();
+        let remedy = match open.owner {
+            None => Remedy::Run(command),
+            Some(_) => Remedy::Root(command),
+        };
+        check.error(open.to_string(), remedy);
+    }
+    check.with_evidence(several(snapshot.gateways.len(), "home"))
 }
 
 fn dotenv(snapshot: &Snapshot) -> Check {
@@ -139,7 +168,14 @@ fn boot_log(snapshot: &Snapshot) -> Check {
     } else if !is_accessible(there, Access::WRITE_OK) {
         let there_shown = there.display();
         let problem = format!("a boot can't be logged: `{there_shown}` is not writable");
-        check.warning(problem, permit(&snapshot.root, there));
+        check.warning(
+            problem,
+            permit(
+                &snapshot.root,
+                there,
+                if there == path { Expected::File } else { Expected::Directory },
+            ),
+        );
     }
     check.with_evidence(format!(
         "`{shown}`{}",

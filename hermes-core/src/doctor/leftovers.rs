@@ -3,7 +3,7 @@
 use crate::diagnostics::{Check, Remedy, Snapshot};
 use crate::error_chain::in_one_line;
 use crate::reconcile::Action;
-use crate::shell::quote;
+use crate::shell::{quote, quote_path};
 use crate::supervisor::Supervisor;
 
 pub(super) fn checks(supervisor: &Supervisor, snapshot: &Snapshot) -> Vec<Check> {
@@ -26,8 +26,8 @@ fn renames(supervisor: &Supervisor, snapshot: &Snapshot) -> Check {
                 );
                 check.warning(problem, snapshot.run("doctor --fix"));
             }
-            Action::Skip { what, detail } => {
-                let remedy = Remedy::Run(format!("rm -- {}", quote(&what)));
+            Action::Unreadable { what, detail } => {
+                let remedy = Remedy::Run(format!("rm -rf -- {}", quote(&what)));
                 check.error(format!("`{what}`: {detail}"), remedy);
             }
             _ => {}
@@ -55,6 +55,10 @@ fn leftovers(supervisor: &Supervisor, snapshot: &Snapshot) -> Check {
     for path in left {
         let problem = format!("`{}` was left by an interrupted command", path.display());
         check.warning(problem, snapshot.run("doctor --fix"));
+    }
+    for path in supervisor.store().closed_leftovers() {
+        let problem = format!("`{}` is closed to this user", path.display());
+        check.warning(problem, Remedy::Root(format!("rm -rf -- {}", quote_path(&path))));
     }
     check.with_evidence(
         "checked for hidden directories beside profiles and slots, and unfinished files in them",

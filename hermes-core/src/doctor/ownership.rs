@@ -10,7 +10,7 @@ use fs_err as fs;
 use rustix::fs::Access;
 
 use crate::diagnostics::{
-    Check, Remedy, Severity, Snapshot, chown, is_accessible, owner, permit, several,
+    Check, Expected, Remedy, Severity, Snapshot, chown, is_accessible, owner, permit, several,
 };
 use crate::shell::quote_path;
 
@@ -52,7 +52,7 @@ pub(super) fn check(snapshot: &Snapshot) -> Check {
 fn report(snapshot: &Snapshot, check: &mut Check, name: &str, home: &Path, files: &Files) {
     for path in &files.unreadable {
         let problem = format!("`{}` of `{name}` can't be read by this user", path.display());
-        check.error(problem, permit(&snapshot.root, path));
+        check.error(problem, permit(&snapshot.root, path, Expected::Directory));
     }
     let paths: Vec<&Path> = files.foreign.iter().map(|(path, _)| path.as_path()).collect();
     if paths.is_empty() {

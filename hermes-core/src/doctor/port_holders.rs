@@ -1,12 +1,11 @@
 //! Checks whether other processes listen on the ports of wanted gateways that are not up.
 
-use std::net::{IpAddr, ToSocketAddrs};
-
 use super::ports::{claimed, lacks_port};
 use crate::diagnostics::{Check, Remedy, Snapshot, several};
 use crate::driver::Driver;
 use crate::listeners;
 use crate::proc::Proc;
+use crate::process_lock;
 use crate::status::State;
 
 pub(super) fn check(driver: &dyn Driver, snapshot: &Snapshot) -> Check {
@@ -32,15 +31,17 @@ pub(super) fn check(driver: &dyn Driver, snapshot: &Snapshot) -> Check {
             continue;
         }
         checked += 1;
-        let mut listeners = listeners::on_port(&proc, port);
-        listeners.retain(|listener| clash(&settings.host, listener.address));
+        let listeners = listeners::clashing(&proc, &settings.host, port);
         let Some(listener) = listeners.first() else { continue };
         let holder = listeners::process(&proc, &listeners);
         // `ports` reports another gateway of this home; and this gateway may have come up in between.
         let now = driver.observe(gateway).ok().and_then(|status| status.pid);
         let unseen = holder.is_none() && state.is_running();
-        if unseen || holder.is_some_and(|holder| gateways.contains(&holder) || now == Some(holder))
-        {
+        // A gateway that lost its supervisor is for `orphans` to report; a process of its own may listen for it.
+        let own = process_lock::holder(&gateway.home().gateway_lock());
+        let own = own.ok().flatten().and_then(|holder| holder.pid);
+        let is_own = |pid| proc.ancestry(pid).iter().any(|one| [now, own].contains(&Some(*one)));
+        if unseen || holder.is_some_and(|holder| gateways.contains(&holder) || is_own(holder)) {
             continue;
         }
         let who = holder.map_or_else(
@@ -55,31 +56,4 @@ pub(super) fn check(driver: &dyn Driver, snapshot: &Snapshot) -> Check {
         check.error(problem, Remedy::Do(format!("end it, or `{other}`")));
     }
     check.with_evidence(format!("{} of wanted gateways checked", several(checked, "idle port")))
-}
-
-/// Whether a listener at `address` prevents one at `host`.
-fn clash(host: &str, address: IpAddr) -> bool {
-    let wildcard = |address: &IpAddr| address.is_unspecified();
-    let Ok(hosts) = (host, 0).to_socket_addrs() else { return true };
-    let mut hosts = hosts.map(|host| host.ip().to_canonical());
-    wildcard(&address) || hosts.any(|host| wildcard(&host) || host == address)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_same_address_or_all_of_them_clash() {
-        for (host, address, clashes) in [
-            ("127.0.0.1", "127.0.0.1", true),
-            ("127.0.0.1", "0.0.0.0", true),
-            ("127.0.0.1", "::", true),
-            ("127.0.0.1", "127.0.0.2", false),
-            ("0.0.0.0", "10.0.0.1", true),
-            ("::1", "127.0.0.1", false),
-        ] {
-            assert_eq!(clash(host, address.parse().unwrap()), clashes, "{host} {address}");
-        }
-    }
 }

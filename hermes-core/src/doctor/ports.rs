@@ -5,11 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::{GatewayConfig, Placeholders};
 use crate::diagnostics::{Check, Remedy, Snapshot, several};
 use crate::gateway::Gateway;
-#[cfg(target_os = "linux")]
-use crate::listeners;
-#[cfg(target_os = "linux")]
-use crate::proc::Proc;
-use crate::store::FIRST_PORT;
+use crate::store::{DEFAULT_PORT, FIRST_PORT, is_free};
 
 pub(super) fn check(snapshot: &Snapshot) -> Check {
     let mut check = Check::new("ports");
@@ -56,7 +52,7 @@ pub(super) fn check(snapshot: &Snapshot) -> Check {
 /// The port that a gateway claims. The gateway of `default` claims its fallback port if it is wanted.
 pub(super) fn claimed(snapshot: &Snapshot, gateway: &Gateway) -> Option<u16> {
     let falls_back = gateway.name().is_default() && snapshot.is_to_run(gateway.name());
-    gateway.loaded().ok()?.gateway.port.or(falls_back.then_some(FIRST_PORT))
+    gateway.loaded().ok()?.gateway.port.or(falls_back.then_some(DEFAULT_PORT))
 }
 
 /// Whether a gateway can't start without a port, and its configuration names none.
@@ -72,16 +68,4 @@ pub(super) fn lacks_port(settings: &GatewayConfig, gateway: &Gateway) -> bool {
         && settings.filled_env(&placeholders).is_ok()
         && settings.filled_ready_url(&placeholders).is_ok();
     settings.port.is_none() && (settings.command.is_none() || !fills)
-}
-
-/// Whether nobody listens on `port`.
-#[cfg(target_os = "linux")]
-fn is_free(port: u16) -> bool {
-    listeners::on_port(&Proc::default(), port).is_empty()
-}
-
-/// Whether nobody listens on `port`; known on Linux only.
-#[cfg(not(target_os = "linux"))]
-fn is_free(_port: u16) -> bool {
-    true
 }

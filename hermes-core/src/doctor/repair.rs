@@ -1,6 +1,6 @@
 //! The repairs that stop no running gateway, change no owner and delete no file of a profile.
 //!
-//! It closes `.env` files of this user that other users may open, removes leftovers of interrupted commands, files of
+//! It closes homes of this user that other users may write to and `.env` files that they may open, removes leftovers of interrupted commands, files of
 //! gateways that no longer exist and unused services, creates missing services, starts wanted gateways that are down
 //! and not parked, and updates outdated services of gateways that are down on purpose.
 
@@ -15,6 +15,7 @@ use crate::diagnostics::me;
 use crate::error_chain::in_one_line;
 use crate::store::Store;
 use crate::supervisor::Supervisor;
+use crate::writers::{self, OpenDirectory};
 
 /// A repair, done or failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,10 +29,27 @@ pub struct Repaired {
 /// Makes the repairs and returns the outcome of each. A second call changes nothing and returns nothing. If the
 /// supervisor can't be reached, only the homes are repaired. Blocks until each gateway that it starts was observed to come up or fail.
 pub fn repair(supervisor: &Supervisor) -> Vec<Repaired> {
-    let mut repaired = close_dotenv(supervisor.store());
+    let mut repaired = close_homes(supervisor.store());
+    repaired.extend(close_dotenv(supervisor.store()));
     repaired.extend(remove_leftovers(supervisor.store()));
     repaired.extend(repair_services(supervisor));
     repaired
+}
+
+/// Another user's directory, and what a link leads to, is only reported.
+fn close_homes(store: &Store) -> Vec<Repaired> {
+    if store.allows_open_homes() {
+        return Vec::new();
+    }
+    let profiles = store.list().map(|listing| listing.profiles).unwrap_or_default();
+    let homes = writers::homes(store.root(), profiles.iter().map(|profile| &profile.home));
+    let open = homes.iter().filter_map(|path| writers::open_directory(path));
+    let ours = open.filter(|open| open.owner.is_none() && !open.path.is_symlink());
+    let close = |open: OpenDirectory| Repaired {
+        what: open.remedy(),
+        error: writers::close_directory(&open.path).err().map(|error| error.to_string()),
+    };
+    ours.map(close).collect()
 }
 
 fn close_dotenv(store: &Store) -> Vec<Repaired> {

@@ -1,7 +1,6 @@
 //! Text to bindings, statement by statement, like python-dotenv's `parser.py`.
 //!
-//! Implements its regular expressions by hand. Where an expression would backtrack (a quoted value that
-//! ends only after a backslash), the function says so.
+//! Implements the regular expressions of version 1.2.4 by hand.
 
 /// A name and its value, without quotes and escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +22,9 @@ pub struct Parsed {
     pub bad_lines: Vec<usize>,
 }
 
-/// Parses `text`. Accepts the line ends of all systems, like Python's `open`.
+/// Parses `text`. Accepts the line ends of all systems, like Python's `open`, and skips a byte order mark.
 pub fn parse(text: &str) -> Parsed {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut reader = Reader { rest: &text };
     let mut parsed = Parsed::default();
@@ -68,8 +68,10 @@ impl<'a> Reader<'a> {
         let name = if self.rest.starts_with('#') { None } else { Some(self.name()?) };
         self.skip(is_blank);
         let value = if self.eat('=') {
-            self.skip(is_blank);
-            Some(self.value()?)
+            let blanks = self.skip(is_blank);
+            // In `KEY= # comment` the value is empty; without the blank, `#` begins the value.
+            let comment = !blanks.is_empty() && self.rest.starts_with('#');
+            Some(if comment { String::new() } else { self.value()? })
         } else {
             None
         };
@@ -101,13 +103,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The text up to the next quote without a backslash before it. If every quote has a backslash, the
-    /// last one ends the value, and the backslash is the last character of the value.
+    /// The text up to the next quote. A backslash escapes the character after it, also another backslash.
     fn quoted(&mut self, quote: char) -> Option<&'a str> {
         let inner = &self.rest[1..];
-        let mut quotes = inner.match_indices(quote).map(|(at, _)| at);
-        let end = quotes.clone().find(|at| !inner[..*at].ends_with('\\'));
-        let end = end.or_else(|| quotes.next_back())?;
+        let mut escaped = false;
+        let end = inner.find(|c| {
+            let ends = c == quote && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        })?;
         self.rest = &inner[end + 1..];
         Some(&inner[..end])
     }

@@ -15,7 +15,7 @@ fn read(text: &str) -> Vec<(String, Option<String>)> {
         "EMPTY" => Some(String::new()),
         _ => None,
     };
-    resolve(&parse(text).bindings, outside)
+    resolve(&parse(text).bindings, outside).unwrap()
 }
 
 #[track_caller]
@@ -43,13 +43,15 @@ fn statements() {
 fn values() {
     means("A=a b # c", &[("A", "a b")]);
     means("A=a#b", &[("A", "a#b")]);
-    means("A= # c", &[("A", "# c")]);
+    means("A= # c\nB=\t#\nC=#c", &[("A", ""), ("B", ""), ("C", "#c")]);
     means(r"A=a\nb 'c' $OUTSIDE", &[("A", r"a\nb 'c' $OUTSIDE")]);
     means(r#"A="a\n\t\x\"\\'\'" # c"#, &[("A", "a\n\t\\x\"\\''")]);
     means(r"A='a\n\'\\\x'", &[("A", r"a\n'\\x")]);
     means("A=\"one\ntwo # three\n\"\nB='\n'", &[("A", "one\ntwo # three\n"), ("B", "\n")]);
     means(r#"A="a\"#, &[]);
-    means(r#"A="a\""#, &[("A", r"a\")]);
+    means(r#"A="a\""#, &[]);
+    means(r#"A="a\\" # c"#, &[("A", r"a\")]);
+    means(r"A='a\\\''", &[("A", r"a\'")]);
 }
 
 #[test]
@@ -114,7 +116,7 @@ impl File {
     /// The variables and the warnings.
     fn read(&self) -> (Vec<(String, String)>, Vec<String>) {
         let Variables { set, warnings } =
-            load(&self.path()).unwrap().variables(&["HERMES_HOME"], |_| None);
+            load(&self.path()).unwrap().variables(&["HERMES_HOME"], |_| None).unwrap();
         (set, warnings.iter().map(|warning| self.short(warning)).collect())
     }
 
@@ -178,4 +180,34 @@ fn anything_but_a_text_file_is_refused() {
     let large = File::new(vec![b'\n'; MAX_SIZE + 1], 0o600);
     assert_eq!(large.refused(), ("`W/.env` is larger than 1024 KiB".into(), true));
     assert_eq!(File::new(vec![b'\n'; MAX_SIZE], 0o600).read().1, [""; 0]);
+}
+
+/// Lines of which each has the value of the one above `times` times.
+fn growing(lines: usize, times: usize, first: &str) -> String {
+    let grow = |line: usize| format!("V{line}={}\n", format!("${{V{}}}", line - 1).repeat(times));
+    std::iter::once(format!("V0={first}\n")).chain((1..=lines).map(grow)).collect()
+}
+
+#[test]
+fn the_expansion_has_a_limit() {
+    let outside = |_: &str| Some("o".repeat(64 * 1024));
+    let quoted = format!("# a comment\nA='{}'\n", "${B:-0123456789}".repeat(17));
+    for (text, name, line) in [
+        (growing(40, 2, "x"), "V20", 21),
+        (growing(6, 100, "12345678"), "V3", 4),
+        // One variable again and again.
+        (format!("A={}\n{}", "x".repeat(1000), "A=${A}${A}\n".repeat(60)), "A", 11),
+        (quoted, "A", 2),
+    ] {
+        let file = File::new(&text, 0o600);
+        let error = load(&file.path()).unwrap().variables(&[], outside).unwrap_err();
+        let expected =
+            format!("the expansion of `{name}` in line {line} exceeds 1024 KiB (`W/.env`)");
+        assert_eq!(file.short(&error), expected);
+        assert!(error.is_permanent() && error.hint().is_some());
+    }
+    // The longest file without references stays below the limit, as do references to little.
+    let longest = format!("A={}", "x".repeat(MAX_SIZE - 2));
+    assert_eq!(File::new(&longest, 0o600).read().0[0].1.len(), MAX_SIZE - 2);
+    assert_eq!(File::new(growing(15, 2, "x"), 0o600).read().0[15].1.len(), 1 << 15);
 }

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::error_chain::is_denied;
 use crate::error_class::Class;
+use crate::fsutil::denied_hint;
 use crate::intent::IntentError;
 use crate::lock::LockError;
 use crate::name::ProfileName;
@@ -115,11 +116,14 @@ impl From<io::Error> for DriverError {
 
 impl From<LockError> for DriverError {
     fn from(error: LockError) -> Self {
-        match error {
-            LockError::Busy { waited, .. } => {
-                Self::timed_out(waited, error).with_hint("try again when it is done")
-            }
+        let hint = error.hint();
+        let error = match error {
+            LockError::Busy { waited, .. } => Self::timed_out(waited, error),
             LockError::Io { .. } => from_system(error),
+        };
+        match hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
         }
     }
 }
@@ -145,8 +149,10 @@ impl From<StoreError> for DriverError {
 /// The I/O error among the causes of an error.
 fn from_system(error: impl StdError + Send + Sync + 'static) -> DriverError {
     match is_denied(&error) {
-        true => DriverError::denied(error)
-            .with_hint("run it as the user who owns the home and runs its gateways"),
+        true => {
+            let hint = denied_hint(&error);
+            DriverError::denied(error).with_hint(hint)
+        }
         false => DriverError::new(error),
     }
 }

@@ -10,9 +10,10 @@ use rustix::process::Signal;
 
 use super::DriverError;
 use crate::gateway::Gateway;
+use crate::health;
 #[cfg(target_os = "linux")]
 use crate::process::Process;
-use crate::process_lock::other_holder;
+use crate::process_lock::{Holder, holder, other_holder};
 use crate::restart;
 use crate::status::{Exit, Parked, State, Status};
 use crate::wait::{self, Poll};
@@ -88,7 +89,14 @@ pub fn await_up(
 /// The error of a gateway that was not ready in time; `last_seen` is its last state.
 pub fn not_ready(gateway: &Gateway, waited: Duration, last_seen: &str) -> DriverError {
     let name = gateway.name();
-    DriverError::timed_out(waited, last_seen)
+    let asked = match holder(&gateway.home().gateway_lock()) {
+        Ok(Some(Holder { pid: Some(pid) })) if last_seen == NOT_READY => {
+            health::reason(gateway.home(), pid)
+        }
+        _ => None,
+    };
+    let asked = asked.map_or_else(String::new, |reason| format!(": {}", reason.text));
+    DriverError::timed_out(waited, format!("{last_seen}{asked}"))
         .with_hint(format!("it is still starting; `hermes gateway logs {name}` shows its output"))
 }
 
@@ -137,6 +145,32 @@ pub fn not_ended(waited: Duration, last_seen: String) -> DriverError {
 pub fn runs_already(gateway: &Gateway, pid: u32) -> DriverError {
     DriverError::new(format!("it already runs as process {pid}, without a supervisor"))
         .with_hint(format!("`hermes gateway restart {}` ends that process", gateway.name()))
+}
+
+/// Fails unless no process holds the gateway's lock any more, at the end of a stop that has observed the end of its
+/// service.
+pub fn require_ended(gateway: &Gateway) -> Result<(), DriverError> {
+    match holder(&gateway.home().gateway_lock())? {
+        None => Ok(()),
+        Some(Holder { pid: None }) => Err(runs_elsewhere(gateway)),
+        Some(Holder { pid: Some(pid) }) => {
+            let why = format!(
+                "it still runs as process {pid}, which this user can't end, or which started just now"
+            );
+            let hint = format!("end process {pid} if it is not wanted, and repeat the command");
+            Err(DriverError::new(why).with_hint(hint))
+        }
+    }
+}
+
+/// The error of a gateway whose lock a process holds that has no process ID here.
+pub fn runs_elsewhere(gateway: &Gateway) -> DriverError {
+    let lock = gateway.home().gateway_lock();
+    let why = format!(
+        "it runs elsewhere: a process of another host, container or PID namespace holds its lock `{}`",
+        lock.display()
+    );
+    DriverError::unreachable(why).with_hint("stop it there, and repeat the command")
 }
 
 /// Ends every process that holds the lock at `path`: SIGTERM at once, SIGKILL at `kill_at`. Blocks until

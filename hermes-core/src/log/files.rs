@@ -7,10 +7,15 @@
 //! as `@<TAI64N>.u`. So
 //!
 //! - s6-log never writes to a file after `current` has become another file;
-//! - the names of archives sort by time, and a file's inode stays the same under all its names;
+//! - the names of archives sort by the time of their rotation, and a file's inode stays the same under all its names;
 //! - for a moment there is no `current`, and for another one a file has two names.
 //!
-//! Files are therefore identified by inode, and kept open while that matters: the inode number of a
+//! s6-log reads the wall clock for names when it starts, and counts on with another clock. If the wall clock was set
+//! back between two loggers, newer archives have earlier names. Nothing else orders the files: their own times and the
+//! stamps in them are of the wall clock, and inodes are used again. So stored lines are read in the order of the names, as s6-log removes the files. A follower is not misled: inotify announces archives in the order
+//! in which they are made.
+//!
+//! Files are identified by inode, and kept open while that matters: the inode number of a
 //! removed file may be used again once no process has the file open.
 //!
 //! Lines over 8,192 bytes (`-l`) were split by s6-log when it wrote them; nothing here joins them.

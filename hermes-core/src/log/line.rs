@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 
 use crate::name::ProfileName;
 
+/// The mark at the end of a line that a gateway left without a newline when it ended. Otherwise the first line of its
+/// next life would be joined to it.
+pub const NO_NEWLINE: &str = " -- no newline at the end";
+
 const FORM: &[u8; 29] = b"0000-00-00 00:00:00.000000000";
 
 /// A time stamp as it is written. Stamps of one zone sort by time, and the default sorts first.

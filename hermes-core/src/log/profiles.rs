@@ -33,7 +33,10 @@ impl Profiles {
         let left = self.names.iter_mut().enumerate().filter(|(_, (_, gone))| !gone);
         for (place, (name, is_gone)) in left {
             // A profile whose home can't be read still exists.
-            *is_gone = matches!(self.store.get(name), Err(StoreError::Absent { .. }));
+            *is_gone = matches!(
+                self.store.get(name),
+                Err(StoreError::Absent { .. } | StoreError::Displaced { .. })
+            );
             gone.extend(is_gone.then_some(place));
         }
         Ok(gone)

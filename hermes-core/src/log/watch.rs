@@ -4,13 +4,14 @@
 //! how many archives appeared and disappeared between two listings of a log directory. There are no events
 //! for writes of another machine to a shared file system: logs are followed on the machine that writes them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Once;
 use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
@@ -24,7 +25,7 @@ pub struct Watch {
     /// `None` if the user has no inotify instance left (`fs.inotify.max_user_instances`).
     inotify: Option<OwnedFd>,
     /// The names that appeared in a log directory since its follower last asked.
-    appeared: HashMap<i32, BTreeSet<OsString>>,
+    appeared: HashMap<i32, Vec<OsString>>,
     /// How often the kernel dropped events.
     overflows: u64,
     /// Whether there were events since this was last asked.
@@ -36,7 +37,8 @@ impl Watch {
     /// poll instead.
     pub fn new() -> Self {
         let flags = CreateFlags::NONBLOCK | CreateFlags::CLOEXEC;
-        Self { inotify: inotify::init(flags).ok(), ..Self::blind() }
+        let inotify = inotify::init(flags).inspect_err(|errno| report("inotify_init1", *errno));
+        Self { inotify: inotify.ok(), ..Self::blind() }
     }
 
     /// A watch without events.
@@ -67,7 +69,7 @@ impl Watch {
 
     /// Watches the log directory at `path`, its files included; if there is none, the nearest parent
     /// instead, with `None`.
-    pub(super) fn log(&mut self, path: &Path) -> io::Result<Option<i32>> {
+    pub(crate) fn log(&mut self, path: &Path) -> io::Result<Option<i32>> {
         let flags = WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::MOVE | WatchFlags::MODIFY;
         loop {
             match self.add(path, flags)? {
@@ -94,8 +96,9 @@ impl Watch {
         match inotify::add_watch(inotify, path, flags | ends) {
             Ok(watch) => Ok(Added::Here(watch)),
             Err(Errno::NOENT) => Ok(Added::Absent),
-            // No inotify watch is left: from now on followers poll.
-            Err(Errno::NOSPC | Errno::NOMEM) => {
+            // No inotify watch is left, or a sandbox refuses the call: from now on followers poll.
+            Err(errno @ (Errno::NOSPC | Errno::NOMEM | Errno::NOSYS | Errno::PERM)) => {
+                report("inotify_add_watch", errno);
                 self.inotify = None;
                 Ok(Added::Blind)
             }
@@ -107,7 +110,7 @@ impl Watch {
     }
 
     /// Takes all events from the kernel.
-    pub(super) fn take_in(&mut self) -> io::Result<()> {
+    pub(crate) fn take_in(&mut self) -> io::Result<()> {
         let Some(inotify) = &self.inotify else { return Ok(()) };
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut events = Reader::new(inotify, &mut buffer);
@@ -126,19 +129,27 @@ impl Watch {
             if let Some(name) = created
                 && let Some(names) = self.appeared.get_mut(&event.wd())
             {
-                names.insert(OsStr::from_bytes(name.to_bytes()).to_owned());
+                names.push(OsStr::from_bytes(name.to_bytes()).to_owned());
             }
         }
     }
 
-    /// The names that appeared in a log directory since the last call.
-    pub(super) fn appeared(&mut self, watch: i32) -> BTreeSet<OsString> {
+    /// The names that appeared in a log directory since the last call, the first one first.
+    pub(crate) fn appeared(&mut self, watch: i32) -> Vec<OsString> {
         self.appeared.get_mut(&watch).map(std::mem::take).unwrap_or_default()
     }
 
     /// How often the kernel dropped events; `None` if it has none.
     pub(super) fn overflows(&self) -> Option<u64> {
         self.inotify.as_ref().map(|_| self.overflows)
+    }
+}
+
+/// Reports once that a sandbox refuses `call`.
+fn report(call: &str, errno: Errno) {
+    static REPORTED: Once = Once::new();
+    if matches!(errno, Errno::NOSYS | Errno::PERM) {
+        REPORTED.call_once(|| ::log::warn!("{call} failed ({errno}): logs are polled"));
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Action, Facts, PROFILE_GONE, ProfileFact, ServiceFact, Wanted};
 use crate::intent::Intent;
 use crate::name::ProfileName;
+use crate::store::Skipped;
 
 /// Makes the plan. After the plan was executed, the next one keeps everything.
 pub fn plan(facts: &Facts) -> Vec<Action> {
@@ -14,7 +15,8 @@ pub fn plan(facts: &Facts) -> Vec<Action> {
     for slot in &facts.services {
         let profile = slot.profile.clone();
         let known = index.profiles.contains_key(&profile);
-        let hidden = || facts.skipped.iter().any(|(path, _)| path.ends_with(profile.as_str()));
+        let hidden =
+            || facts.skipped.iter().any(|skipped| skipped.path.ends_with(profile.as_str()));
         if !known && hidden() {
             // Its home exists but can't be read now: not a reason to end its gateway.
         } else if !known {
@@ -31,15 +33,31 @@ pub fn plan(facts: &Facts) -> Vec<Action> {
         actions.push(decide(facts, &index, fact, slot));
     }
     let known = |name: &ProfileName| index.profiles.contains_key(name);
-    actions.extend(
-        facts.unreadable.iter().filter(|(name, _)| !known(name)).map(|(name, reason)| {
-            Action::Skip { what: name.to_string(), detail: unreadable(reason) }
-        }),
-    );
-    actions.extend(facts.skipped.iter().map(|(path, reason)| Action::Skip {
-        what: path.display().to_string(),
-        detail: reason.clone(),
+    actions.extend(facts.unreadable.iter().filter(|(name, _)| !known(name)).map(
+        |(name, reason)| Action::Unreadable { what: name.to_string(), detail: unreadable(reason) },
+    ));
+    actions.extend(facts.skipped.iter().map(|Skipped { path, reason, unreadable }| {
+        let (what, detail) = (path.display().to_string(), reason.clone());
+        match unreadable {
+            true => Action::Unreadable { what, detail },
+            false => Action::Skip { what, detail },
+        }
     }));
+    actions
+}
+
+/// The part of the plan that the reconciler carries out by itself: what changes something, except that a service
+/// which the operator had removed stays removed.
+pub fn mends(facts: &Facts) -> Vec<Action> {
+    let stays_removed = |action: &Action| match action {
+        Action::Register { profile, .. } | Action::Start { profile } => {
+            facts.unregistered.contains(profile)
+                && !facts.services.iter().any(|service| service.profile == *profile)
+        }
+        _ => false,
+    };
+    let mut actions = plan(facts);
+    actions.retain(|action| action.changes_something() && !stays_removed(action));
     actions
 }
 
@@ -76,15 +94,17 @@ fn decide(
         Ok(intent) => *intent,
         Err(reason) => {
             let detail = reason.clone();
-            return Action::Skip { what: profile.to_string(), detail };
+            return Action::Unreadable { what: profile.to_string(), detail };
         }
     };
     if let Some((_, reason)) = facts.unreadable.iter().find(|(name, _)| *name == profile) {
-        return Action::Skip { what: profile.to_string(), detail: unreadable(reason) };
+        return Action::Unreadable { what: profile.to_string(), detail: unreadable(reason) };
     }
     let rival = rival_for_port(index, fact);
     match (slot, intent, rival) {
-        (Some(slot), Intent::Running, None) if slot.wanted != Wanted::Up && !slot.parked => {
+        (Some(slot), Intent::Running, None)
+            if (slot.wanted != Wanted::Up || slot.orphaned) && !slot.parked =>
+        {
             Action::Start { profile }
         }
         (Some(slot), Intent::Stopped, _) if slot.wanted != Wanted::Down => Action::Stop { profile },
@@ -146,6 +166,7 @@ mod tests {
             supervised: true,
             wanted: if up { Wanted::Up } else { Wanted::Down },
             running: up,
+            orphaned: false,
             parked: false,
             current: true,
         }
@@ -161,7 +182,11 @@ mod tests {
         check(
             Facts {
                 profiles: vec![profile("default", Intent::Stopped), profile("a", Intent::Running)],
-                skipped: vec![("/p/B".into(), "bad".into())],
+                skipped: vec![Skipped {
+                    path: "/p/B".into(),
+                    reason: "bad".into(),
+                    unreadable: false,
+                }],
                 ..Facts::default()
             },
             r#"Register { profile: ProfileName("default"), detail: "" }
@@ -190,7 +215,7 @@ Skip { what: "/p/B", detail: "bad" }"#,
 Remove { profile: ProfileName("gone"), detail: "its profile is gone" }
 Remove { profile: ProfileName("swept"), detail: "nobody supervised it" }
 Register { profile: ProfileName("default"), detail: "" }
-Skip { what: "bad", detail: "broken" }
+Unreadable { what: "bad", detail: "broken" }
 Sweep { profile: ProfileName("swept") }
 Start { profile: ProfileName("swept") }"#,
         );
@@ -203,12 +228,16 @@ Start { profile: ProfileName("swept") }"#,
                 profiles: vec![
                     profile("default", Intent::Stopped),
                     profile("down", Intent::Running),
+                    profile("orphan", Intent::Running),
+                    profile("by-hand", Intent::Stopped),
                     profile("parked", Intent::Running),
                     profile("up", Intent::Stopped),
                 ],
                 services: vec![
                     ServiceFact { current: false, ..slot("default", false) },
                     slot("down", false),
+                    ServiceFact { orphaned: true, ..slot("orphan", true) },
+                    ServiceFact { orphaned: true, ..slot("by-hand", false) },
                     ServiceFact { parked: true, ..slot("parked", false) },
                     slot("up", true),
                 ],
@@ -216,6 +245,8 @@ Start { profile: ProfileName("swept") }"#,
             },
             r#"Keep { profile: ProfileName("default"), detail: "rendered by another version; `hermes gateway register --refresh` renews it" }
 Start { profile: ProfileName("down") }
+Start { profile: ProfileName("orphan") }
+Keep { profile: ProfileName("by-hand"), detail: "" }
 Keep { profile: ProfileName("parked"), detail: "parked" }
 Stop { profile: ProfileName("up") }"#,
         );

@@ -25,6 +25,7 @@ impl Display for Action {
             Self::Stop { profile } => line("stop", profile, "it is not wanted"),
             Self::Keep { profile, detail } => line("keep", profile, detail),
             Self::Skip { what, detail } => line("skip", what, detail),
+            Self::Unreadable { what, detail } => line("unreadable", what, detail),
         }
     }
 }

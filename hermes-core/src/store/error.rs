@@ -10,9 +10,13 @@ use crate::archive::ArchiveError;
 use crate::config::ConfigError;
 use crate::error_chain::is_denied;
 use crate::error_class::Class;
+use crate::fsutil::{Obstacles, denied_hint, file_hint, obstacles};
+use crate::home::env;
 use crate::intent::IntentError;
 use crate::lock::LockError;
 use crate::name::ProfileName;
+use crate::shell::quote_path;
+use crate::writers::OpenDirectory;
 
 /// Why an operation of the store failed.
 #[derive(Debug, Error)]
@@ -35,6 +39,17 @@ pub enum StoreError {
     Absent {
         /// The name.
         name: ProfileName,
+    },
+    /// The profile does not exist, and something else has its place.
+    #[error("profile `{name}` does not exist, and `{}` {}", path.display(), match path.exists() {
+        true => "is no profile's home",
+        false => "is a link that leads nowhere",
+    })]
+    Displaced {
+        /// The name.
+        name: ProfileName,
+        /// The file, directory or link in the place of its home.
+        path: PathBuf,
     },
     /// The root profile can't be deleted or renamed.
     #[error("the profile `default` is the root home itself and can't be deleted or renamed")]
@@ -72,9 +87,17 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
-    /// Every port belongs to some profile.
+    /// Every port belongs to some profile, or somebody listens on it.
     #[error("no free port from {FIRST_PORT} up")]
     NoPort,
+    /// Another profile has the port.
+    #[error("port {port} belongs to profile `{by}`")]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// The other profile.
+        by: ProfileName,
+    },
     /// Creating the profile failed; nothing is left of it.
     #[error("failed to create profile `{name}`")]
     Create {
@@ -91,6 +114,14 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// Files that this user can't remove. Nothing was changed.
+    #[error("`{name}` was not deleted: {obstacles}")]
+    Obstructed {
+        /// The profile.
+        name: ProfileName,
+        /// The files.
+        obstacles: Obstacles,
+    },
     /// A leftover of an interrupted command could not be removed.
     #[error("failed to remove the leftover of an interrupted command at `{}`", path.display())]
     Leftover {
@@ -100,7 +131,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// A file or directory of the new name exists. Nothing was changed.
-    #[error("`{}` is in the way of the new name", path.display())]
+    #[error("`{}` is in the way", path.display())]
     InTheWay {
         /// The existing file or directory.
         path: PathBuf,
@@ -134,6 +165,14 @@ pub enum StoreError {
         /// Why it could not be undone.
         source: Box<StoreError>,
     },
+    /// Other users may write to a home. Nothing was changed.
+    #[error("failed to use the home `{}`", root.display())]
+    Open {
+        /// The root home.
+        root: PathBuf,
+        /// The directory that they may write to.
+        source: OpenDirectory,
+    },
     /// The profiles can't be read.
     #[error("failed to read the profiles at `{}`", path.display())]
     List {
@@ -164,17 +203,21 @@ pub enum StoreError {
     /// The intent can't be read or recorded.
     #[error(transparent)]
     Intent(#[from] IntentError),
-    /// Another command has the lock.
+    /// A lock was not taken.
     #[error(transparent)]
-    Busy(LockError),
+    Lock(#[from] LockError),
 }
 
 impl StoreError {
     /// Which class of failure it is.
     pub fn class(&self) -> Class {
         match self {
-            Self::Absent { name } => Class::NoSuchProfile(name.clone()),
-            Self::Busy(LockError::Busy { waited, .. }) => Class::TimedOut(*waited),
+            Self::Absent { name } | Self::Displaced { name, .. } => {
+                Class::NoSuchProfile(name.clone())
+            }
+            Self::Lock(LockError::Busy { waited, .. }) => Class::TimedOut(*waited),
+            Self::Obstructed { obstacles, .. } if obstacles.is_denied() => Class::Denied,
+            Self::Open { .. } => Class::Denied,
             error if is_denied(error) => Class::Denied,
             _ => Class::Failed,
         }
@@ -186,13 +229,34 @@ impl StoreError {
             Self::Absent { name } => format!(
                 "`hermes profile list` lists all; `hermes profile create {name}` creates it"
             ),
+            Self::Displaced { path, .. } if path.exists() => {
+                "`hermes profile list` lists all".to_owned()
+            }
+            Self::Displaced { path, .. } => {
+                format!("`rm {}` removes the link", quote_path(path))
+            }
             Self::Exists { name } => format!("`hermes profile show {name}` shows it"),
             Self::Reserved { .. } => "choose another name".to_owned(),
+            Self::PortTaken { .. } => "without `--port`, a free one is assigned".to_owned(),
             Self::InTheWay { .. } => "move it away, or choose another name".to_owned(),
+            Self::Open { source, .. } => {
+                format!("`{}` closes it; {}=1 uses it as it is", source.remedy(), env::OPEN_HOME)
+            }
             Self::Runs { .. } => ELSEWHERE.to_owned(),
             Self::Torn { .. } => "`hermes boot` completes the interrupted rename".to_owned(),
-            Self::Busy(_) => "try again when that command has ended".to_owned(),
-            error if is_denied(error) => "run the command as the owner of the home".to_owned(),
+            Self::Rename { source, .. } if source.kind() == io::ErrorKind::ResourceBusy => {
+                "mount it under the new name instead; `hermes boot` then registers the profile there".to_owned()
+            }
+            Self::Rename { source, .. } if source.kind() == io::ErrorKind::CrossesDevices => {
+                "with its gateway stopped, put a copy (`cp -a`) in its place, which can be renamed".to_owned()
+            }
+            Self::Obstructed { obstacles, .. } => obstacles.hint()?,
+            Self::Leftover { path, .. } => obstacles(path, false).ok()??.hint()?,
+            Self::Lock(error) if error.hint().is_some() => error.hint()?,
+            Self::Port { path, .. } | Self::Active { path, .. } if file_hint(path).is_some() => {
+                file_hint(path)?
+            }
+            error if is_denied(error) => denied_hint(error),
             Self::FileExists { .. } => "`--force` replaces it".to_owned(),
             Self::OntoDefault => "`--name NAME` gives it another name".to_owned(),
             Self::Export { source, .. } | Self::Import { source, .. } => source.hint()?.to_owned(),

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::{HIDDEN, Store, StoreError};
-use crate::{fsutil, lock, parallel};
+use super::{HIDDEN, Store, StoreError, staged};
+use crate::name::ProfileName;
+use crate::{RootHome, fsutil, lock, parallel};
 
 /// The result of [`Store::remove_leftovers`].
 #[derive(Debug, Default)]
@@ -38,7 +39,10 @@ impl Store {
             }
         }
         for entry in fs::read_dir(self.root.locks()).map_err(failed)? {
-            lock::remove_unheld(&entry.map_err(failed)?.path()).map_err(failed)?;
+            let path = entry.map_err(failed)?.path();
+            if let Err(error) = lock::remove_unheld(&path) {
+                cleared.failed.push((path, error.into()));
+            }
         }
         Ok(cleared)
     }
@@ -55,24 +59,48 @@ impl Store {
         self.find_leftovers().map_err(failed)
     }
 
+    /// Hidden directories of other users among the profiles that this user can't open, so that nobody here knows whether
+    /// they are leftovers. Changes nothing.
+    pub fn closed_leftovers(&self) -> Vec<PathBuf> {
+        let mut closed = self.entries().unwrap_or_default();
+        closed.retain(|path| {
+            let is_denied = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+            is_hidden(path) && path.is_dir() && path.read_dir().is_err_and(is_denied)
+        });
+        closed.sort();
+        closed
+    }
+
     /// Unlocked hidden entries among the profiles, and unlocked temporary files in the homes. Without
     /// the lock on the profiles, a running command's may be among them.
     fn find_leftovers(&self) -> io::Result<Vec<PathBuf>> {
-        let (hidden, mut homes): (Vec<_>, Vec<_>) =
+        let (mut hidden, mut homes): (Vec<_>, Vec<_>) =
             self.entries()?.into_iter().partition(|path| is_hidden(path));
+        hidden.extend(self.hidden_logs());
         homes.push(self.root.path().to_owned());
         let leftovers_in = |home: PathBuf| {
             // Commands on a profile whose home can't be read report that.
-            let unfinished = fsutil::unfinished(&home).unwrap_or_default();
+            let ours = fsutil::with_prefix(&home, HIDDEN).unwrap_or_default();
+            let (staged, files): (Vec<_>, Vec<_>) =
+                ours.into_iter().partition(|it| it.is_dir() && !it.is_symlink());
+            let mut unfinished = fsutil::unfinished_among(files);
+            // A configuration behind a link is replaced in its own directory.
+            let linked = config_behind_link(&home).and_then(|dir| fsutil::unfinished(&dir).ok());
+            unfinished.extend(linked.unwrap_or_default());
+            let staged = staged.into_iter().filter(|path| staged::is_left(path));
             // Checked second, because there hardly ever are any files.
             let is_home =
                 || home == self.root.path() || self.profile_at(&home).is_ok_and(|p| p.is_some());
-            if unfinished.is_empty() || is_home() { unfinished } else { Vec::new() }
+            let unfinished =
+                if unfinished.is_empty() || is_home() { unfinished } else { Vec::new() };
+            unfinished.into_iter().chain(staged)
         };
-        let in_homes = parallel::compute(homes, leftovers_in).into_iter().flatten();
+        let in_homes = parallel::compute(homes, |home| leftovers_in(home).collect::<Vec<_>>());
+        let in_homes = in_homes.into_iter().flatten();
         let mut leftovers: Vec<_> =
             hidden.into_iter().filter(|path| !fsutil::is_in_use(path)).chain(in_homes).collect();
         leftovers.sort();
+        leftovers.dedup();
         Ok(leftovers)
     }
 
@@ -83,11 +111,29 @@ impl Store {
         Ok(hidden)
     }
 
+    /// The logs of deleted profiles. Other checks report a directory that can't be read.
+    fn hidden_logs(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.root.all_gateway_logs()).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| has_prefix(path)).collect()
+    }
+
     fn entries(&self) -> io::Result<Vec<PathBuf>> {
         fs::read_dir(self.root.profiles())?.map(|entry| Ok(entry?.path())).collect()
     }
 }
 
+/// The directory of the configuration of the profile at `home`, if that is a link.
+fn config_behind_link(home: &Path) -> Option<PathBuf> {
+    let config = RootHome::new(home).profile(&ProfileName::default_profile()).config();
+    fs::read_link(&config).ok()?;
+    Some(fs::canonicalize(&config).ok()?.parent()?.to_owned())
+}
+
 fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    has_prefix(path) || RootHome::deleted_in(&name).is_some()
+}
+
+fn has_prefix(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(HIDDEN.as_bytes()))
 }

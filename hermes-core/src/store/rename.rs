@@ -14,10 +14,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fs_err as fs;
+use rustix::fs::{Access, access};
 
 use super::{Profile, Store, StoreError};
 use crate::fsutil;
-use crate::lock::{Lock, LockError};
+use crate::lock::Lock;
 use crate::name::ProfileName;
 use crate::process_lock;
 
@@ -53,45 +54,58 @@ pub enum Settled {
 }
 
 impl Store {
-    /// Checks that `from` can be renamed to `to`. Needs the locks of both.
-    fn check_rename(&self, from: &ProfileName, to: &ProfileName) -> Result<(), StoreError> {
+    /// Checks that `from` can be renamed to `to`, with every step that moves a file. Needs the locks of both.
+    fn check_rename(
+        &self,
+        from: &ProfileName,
+        to: &ProfileName,
+        chosen: bool,
+    ) -> Result<(), StoreError> {
         self.get(from)?;
         if self.find(to)?.is_some() {
             return Err(StoreError::Exists { name: to.clone() });
         }
         // The profile must not inherit the kept logs of a deleted one.
-        for path in [self.root.profile(to).path().to_owned(), self.root.gateway_logs(to)] {
-            if path.symlink_metadata().is_ok() {
+        let paths =
+            |name| [self.root.profile(name).path().to_owned(), self.root.gateway_logs(name)];
+        let failed = |source| failed(from, to, source);
+        // Without the lock `remove_leftovers` could interfere.
+        let _ports = self.lock_ports(failed)?;
+        self.finish_deletion_of(to)?;
+        for path in paths(from) {
+            if fsutil::exists(&path).map_err(failed)? {
+                fsutil::check_renamable(&path).map_err(failed)?;
+            }
+        }
+        for path in paths(to) {
+            // An empty directory gives way, unless it is a mount point.
+            let _ = fs::remove_dir(&path);
+            if fsutil::exists(&path).map_err(failed)? {
                 return Err(StoreError::InTheWay { path });
             }
         }
-        Ok(())
+        let root = self.root.path();
+        match chosen.then(|| access(root, Access::WRITE_OK | Access::EXEC_OK)) {
+            Some(Err(errno)) => {
+                Err(StoreError::Active { path: self.root.active_profile(), source: errno.into() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Renames a profile whose gateway has no service. All or nothing. Fails like
     /// [`Store::begin_rename`], and with [`StoreError::Runs`] if the gateway runs. Not idempotent.
     /// Blocks while another command changes one of the two, at most for the store's timeout.
     pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<Profile, StoreError> {
-        let renaming = self.begin_rename(from, to, self.timeout)?;
-        renaming.record()?;
-        match renaming.move_files() {
-            Ok(()) => renaming.forget()?,
-            Err(failed) => {
-                return Err(match renaming.move_back() {
-                    Ok(()) => failed,
-                    Err(source) => {
-                        StoreError::Torn { failed: failed.into(), source: source.into() }
-                    }
-                });
-            }
-        }
+        self.begin_rename(from, to, self.timeout)?.complete()?;
         self.get(to)
     }
 
     /// Takes the locks of both names and checks that `from` can be renamed to `to`:
     /// [`StoreError::Default`], [`StoreError::Reserved`], [`StoreError::Absent`],
-    /// [`StoreError::Exists`] or [`StoreError::InTheWay`] if not. Settles interrupted renames of both
-    /// names, and changes nothing else. Blocks while another command holds one of the locks, at most
+    /// [`StoreError::Exists`] or [`StoreError::InTheWay`] if not, and [`StoreError::Rename`] if home or logs
+    /// can't be moved: a mount point, or a directory in a lower layer of an overlay. Settles interrupted
+    /// renames of both names and an interrupted deletion of `to`, and changes nothing else. Blocks while another command holds one of the locks, at most
     /// `timeout` for each.
     pub fn begin_rename(
         &self,
@@ -114,9 +128,9 @@ impl Store {
             return Err(StoreError::Exists { name: to.clone() });
         }
         let locks = self.lock_both(from, to, timeout)?;
-        self.check_rename(from, to)?;
         // An invalid choice chooses no profile.
         let chosen = self.active().is_ok_and(|active| active.as_ref() == Some(from));
+        self.check_rename(from, to, chosen)?;
         Ok(Renaming { store: self, from: from.clone(), to: to.clone(), chosen, _locks: locks })
     }
 
@@ -149,7 +163,7 @@ impl Store {
 
     /// Completes or undoes a rename that a crash interrupted. `None` if there is no such journal any
     /// more. Blocks while another command holds the locks, at most `timeout` for each; then
-    /// [`StoreError::Busy`]. Idempotent.
+    /// [`StoreError::Lock`]. Idempotent.
     pub fn settle_rename(
         &self,
         from: &ProfileName,
@@ -173,7 +187,7 @@ impl Store {
                 self.move_logs(from, to).map_err(failed)?;
             }
             if chosen {
-                self.choose(to, failed)?;
+                self.choose(to)?;
             }
             Settled::Finished { left }
         };
@@ -206,12 +220,7 @@ impl Store {
         b: &ProfileName,
         timeout: Duration,
     ) -> Result<[Lock; 2], StoreError> {
-        let lock = |name| {
-            Lock::acquire(&self.root.profile_lock(name), timeout).map_err(|error| match error {
-                LockError::Io { source, .. } => failed(a, b, source),
-                busy @ LockError::Busy { .. } => StoreError::Busy(busy),
-            })
-        };
+        let lock = |name| Lock::acquire(&self.root.profile_lock(name), timeout);
         Ok([lock(a.min(b))?, lock(a.max(b))?])
     }
 
@@ -245,15 +254,6 @@ impl Store {
         fsutil::sync_directory(&self.root.profiles())
     }
 
-    fn choose(
-        &self,
-        name: &ProfileName,
-        failed: impl Fn(io::Error) -> StoreError,
-    ) -> Result<(), StoreError> {
-        let _ports = self.lock_ports(failed)?;
-        self.write_active(name)
-    }
-
     fn forget_rename(&self, from: &ProfileName) -> io::Result<()> {
         fsutil::remove_file_if_there(&self.root.rename_journal(from))?;
         fsutil::sync_directory(&self.root.profiles())
@@ -261,6 +261,18 @@ impl Store {
 }
 
 impl Renaming<'_> {
+    /// All steps, for a gateway that has no service: all or nothing.
+    pub fn complete(&self) -> Result<(), StoreError> {
+        self.record()?;
+        match self.move_files() {
+            Ok(()) => self.forget(),
+            Err(failed) => Err(match self.move_back() {
+                Ok(()) => failed,
+                Err(source) => StoreError::Torn { failed: failed.into(), source: source.into() },
+            }),
+        }
+    }
+
     /// The first step: writes the journal, durably. From then on a crash is settled. On failure there is
     /// no journal.
     pub fn record(&self) -> Result<(), StoreError> {
@@ -289,8 +301,10 @@ impl Renaming<'_> {
             io::ErrorKind::AlreadyExists => StoreError::Exists { name: to.clone() },
             _ => failed(error),
         })?;
+        // A new lock begins with the next start.
+        let _ = process_lock::remove(&lock);
         store.move_logs(from, to).map_err(failed)?;
-        if self.chosen { store.choose(to, failed) } else { Ok(()) }
+        if self.chosen { store.choose(to) } else { Ok(()) }
     }
 
     /// Undoes [`Renaming::move_files`], complete or not, and removes the journal. The service must be
@@ -300,7 +314,7 @@ impl Renaming<'_> {
         let failed = |source| failed(to, from, source);
         if store.root.profile(from).path().symlink_metadata().is_err() {
             if self.chosen {
-                store.choose(from, failed)?;
+                store.choose(from)?;
             }
             // The gateway may have logged under its new name.
             if !store.root.gateway_logs(from).exists() {

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::{HIDDEN, Profile, Store, StoreError, exists, populate_home, write_port};
-use crate::archive::{self, Archive, ArchiveError, Format, HomeKind, Packed};
+use super::{Profile, Store, StoreError, populate_home, write_port};
+use crate::archive::{self, Archive, ArchiveError, Format, HomeKind, Include, Packed};
 use crate::config;
 use crate::fsutil;
 use crate::home::{ProfileHome, RootHome};
@@ -29,7 +29,8 @@ pub struct Imported {
 }
 
 impl Store {
-    /// Writes the profile to a new file at `to` with mode 0600, since it holds conversations. An
+    /// Writes the profile, with the entries of `include`, to a new file at `to` with mode 0600, since it holds
+    /// conversations. An
     /// existing file is [`StoreError::FileExists`] unless `replace` is set. The archive appears at `to`
     /// only when it is complete and on disk; blocks until then.
     ///
@@ -38,6 +39,7 @@ impl Store {
     pub fn export(
         &self,
         profile: &Profile,
+        include: &[Include],
         to: &Path,
         format: Format,
         replace: bool,
@@ -47,7 +49,7 @@ impl Store {
             source: ArchiveError::Write { entry: to.display().to_string(), source },
         };
         let file_exists = || StoreError::FileExists { path: to.to_owned() };
-        if !replace && exists(to).map_err(failed)? {
+        if !replace && fsutil::exists(to).map_err(failed)? {
             return Err(file_exists());
         }
         let directory = match to.parent() {
@@ -60,18 +62,18 @@ impl Store {
             .map_err(failed)?;
         let metadata = staged.as_file().metadata().map_err(failed)?;
         let own_file = (metadata.dev(), metadata.ino());
-        let packed = self.pack(profile, format, staged.as_file_mut(), Some(own_file))?;
+        let packed = self.pack(profile, include, format, staged.as_file_mut(), Some(own_file))?;
         staged.as_file().sync_all().map_err(failed)?;
         let published = match replace {
-            true => staged.persist(to),
-            false => staged.persist_noclobber(to),
+            true => staged.persist(to).map(drop).map_err(|error| error.error),
+            false => fsutil::persist_exclusively(staged, to),
         };
         match published {
-            Ok(_) => fsutil::sync_directory(directory).map_err(failed)?,
-            Err(persist) if !replace && persist.error.kind() == io::ErrorKind::AlreadyExists => {
+            Ok(()) => fsutil::sync_directory(directory).map_err(failed)?,
+            Err(error) if !replace && error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(file_exists());
             }
-            Err(persist) => return Err(failed(persist.error)),
+            Err(error) => return Err(failed(error)),
         }
         Ok(packed)
     }
@@ -80,21 +82,24 @@ impl Store {
     pub fn export_to(
         &self,
         profile: &Profile,
+        include: &[Include],
         out: &mut dyn Write,
         format: Format,
     ) -> Result<Packed, StoreError> {
-        self.pack(profile, format, out, None)
+        self.pack(profile, include, format, out, None)
     }
 
     fn pack(
         &self,
         profile: &Profile,
+        include: &[Include],
         format: Format,
         out: &mut dyn Write,
         except: Option<(u64, u64)>,
     ) -> Result<Packed, StoreError> {
         let kind = if profile.name.is_default() { HomeKind::Root } else { HomeKind::Profile };
-        archive::pack(profile.home.path(), kind, profile.name.as_str(), format, out, except)
+        let (home, top) = (profile.home.path(), profile.name.as_str());
+        archive::pack(home, kind, include, top, format, out, except)
             .map_err(|source| StoreError::Export { name: profile.name.clone(), source })
     }
 
@@ -117,18 +122,16 @@ impl Store {
         if name.is_reserved() {
             return Err(StoreError::Reserved { name: name.clone() });
         }
+        self.refuse_open(None)?;
         self.settle_renames_of(name, self.timeout)?;
         let failed = |source| StoreError::Unfit { name: name.clone(), source };
         // The final rename would detect this too, but only after all the unpacking.
-        if exists(self.root.profile(name).path()).map_err(failed)? {
+        if self.find(name)?.is_some() {
             return Err(StoreError::Exists { name: name.clone() });
         }
         let (staged, _in_use) = {
             let _ports = self.lock_ports(failed)?;
-            let staged = tempfile::Builder::new()
-                .prefix(HIDDEN)
-                .tempdir_in(self.root.profiles())
-                .map_err(failed)?;
+            let staged = self.stage(name).map_err(failed)?;
             let in_use = fs::File::open(staged.path()).map_err(failed)?;
             in_use.file().lock().map_err(failed)?;
             (staged, in_use)
@@ -157,7 +160,7 @@ impl Store {
         // `list`, `start` and `doctor` report a configuration that can't be read.
         let port = config::load(&path).ok().and_then(|loaded| loaded.gateway.port);
         let Some(port) = port else { return Ok(None) };
-        if !self.ports_of_others(name)?.contains(&port) {
+        if !self.ports_of_others(name)?.contains_key(&port) {
             return Ok(None);
         }
         write_port(&path, self.free_port(name)?)?;
@@ -172,7 +175,7 @@ fn check(home: &ProfileHome) -> io::Result<()> {
         let message = format!("`{name}` in the archive is not a {file_type}");
         Err(io::Error::new(io::ErrorKind::InvalidData, message))
     };
-    for path in [home.soul(), home.config()] {
+    for path in [home.soul(), home.config(), home.dotenv()] {
         if !fs::metadata(&path).is_ok_and(|metadata| metadata.is_file()) {
             return unfit(&path, "file");
         }

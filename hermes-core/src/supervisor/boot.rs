@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::Supervisor;
 use crate::driver::{CreateOptions, DriverError, During, Lifetime};
 use crate::error_chain::in_one_line;
+use crate::events::What;
 use crate::fsutil;
 use crate::gateway::Gateway;
 use crate::intent::Intent;
@@ -16,7 +17,7 @@ use crate::parallel;
 use crate::process_lock;
 use crate::reconcile::{self, Action, Facts, Outcome, PROFILE_GONE, ProfileFact};
 use crate::status::State;
-use crate::store::Profile;
+use crate::store::{Profile, StoreError};
 
 /// The default number of gateways that a boot starts at the same time.
 pub const DEFAULT_JOBS: usize = 8;
@@ -48,13 +49,9 @@ impl Supervisor {
     pub fn boot(&self, jobs: usize) -> Result<Booted, ManagerError> {
         let begun = Instant::now();
         self.driver.reach().during(BOOT)?;
-        let cleared = self.store.remove_leftovers().during(BOOT)?;
-        let not_cleared = cleared.failed.into_iter().map(|(path, error)| Outcome {
-            action: Action::Clear { path },
-            prior: None,
-            error: Some(in_one_line(&error)),
-        });
-        let mut outcomes: Vec<_> = not_cleared.collect();
+        self.driver.check_owner().during(BOOT)?;
+        self.store.refuse_open(None).during(BOOT)?;
+        let mut outcomes = self.clear_store();
         outcomes.extend(self.settle_renames().during(BOOT)?);
         let facts = self.gather().during(BOOT)?;
         let priors: BTreeMap<_, _> = facts
@@ -65,7 +62,7 @@ impl Supervisor {
         let outcome = |action: Action| {
             let done = match self.driver.is_shutting_down() {
                 true => Err("the tree is being stopped".to_owned()),
-                false => self.apply(&action, |_| Ok(())).map_err(|error| in_one_line(&error)),
+                false => self.apply(&action, &facts, |_| Ok(())).map_err(|error| line_of(&error)),
             };
             let prior = action.profile().and_then(|profile| priors.get(profile)).copied();
             Outcome { action, prior, error: done.err() }
@@ -86,17 +83,35 @@ impl Supervisor {
         Ok(Booted { outcomes, unlogged })
     }
 
+    /// Removes the leftovers among the profiles. Returns those that could not be removed: no profile needs them.
+    pub(super) fn clear_store(&self) -> Vec<Outcome> {
+        let failed = match self.store.remove_leftovers() {
+            Ok(cleared) => cleared.failed,
+            Err(error) => vec![(self.store.root().profiles(), error)],
+        };
+        let outcome = |(path, error): (_, StoreError)| {
+            let error = ManagerError::of("clear it", DriverError::from(error));
+            Outcome { action: Action::Clear { path }, prior: None, error: Some(line_of(&error)) }
+        };
+        failed.into_iter().map(outcome).collect()
+    }
+
     /// Executes the actions of a boot that stop no running gateway: settles interrupted renames, clears
     /// leftovers, deletes stale files, removes unused services, creates missing ones, and starts the gateways that
     /// are wanted and neither parked nor up. If services are installed, it only settles renames. Blocks until each
     /// action was observed to succeed or fail. Idempotent.
     pub fn repair_online(&self) -> Result<Vec<Outcome>, ManagerError> {
         self.driver.reach().during(REPAIR)?;
+        self.driver.check_owner().during(REPAIR)?;
+        self.store.refuse_open(None).during(REPAIR)?;
         let settled = self.settle_renames().during(REPAIR)?;
-        let settled =
-            settled.into_iter().filter(|outcome| !matches!(outcome.action, Action::Skip { .. }));
+        let settled = settled.into_iter().filter(|outcome| outcome.action.changes_something());
         let mut outcomes: Vec<_> = settled.collect();
-        let plan = self.plan_services().during(REPAIR)?.unwrap_or_default();
+        let facts = match self.driver.lifetime() {
+            Lifetime::Installed => Facts::default(),
+            _ => self.gather().during(REPAIR)?,
+        };
+        let plan = reconcile::plan(&facts);
         // A service whose gateway runs is not removed, and so not replaced either.
         let kept: Vec<_> = plan
             .iter()
@@ -113,16 +128,17 @@ impl Supervisor {
             | Action::Start { profile } => !kept.contains(profile),
             // Renames were settled above.
             Action::FinishRename { .. } | Action::UndoRename { .. } => false,
-            Action::Stop { .. } | Action::Keep { .. } | Action::Skip { .. } => false,
+            Action::Stop { .. } => false,
+            Action::Keep { .. } | Action::Skip { .. } | Action::Unreadable { .. } => false,
         };
         let outcome = |action: Action| {
-            let done = self.apply(&action, |profile| match action {
+            let done = self.apply(&action, &facts, |profile| match action {
                 Action::Remove { .. } if self.runs(profile) => {
                     Err(DriverError::new(format!("the gateway of `{profile}` runs")))
                 }
                 _ => Ok(()),
             });
-            Outcome { action, prior: None, error: done.err().map(|error| in_one_line(&error)) }
+            Outcome { action, prior: None, error: done.err().map(|error| line_of(&error)) }
         };
         outcomes.extend(plan.into_iter().filter(stops_nothing).map(outcome));
         Ok(outcomes)
@@ -131,6 +147,7 @@ impl Supervisor {
     /// Updates the services that another version created, if their gateways are down and their intent is
     /// `stopped`. Returns the outcome of each. Idempotent.
     pub fn renew_idle(&self) -> Result<Vec<(ProfileName, Option<String>)>, ManagerError> {
+        self.driver.check_owner().during(REPAIR)?;
         let services = self.driver.survey().during(REPAIR)?.services;
         let mut renewed = Vec::new();
         for service in services {
@@ -162,8 +179,9 @@ impl Supervisor {
             return Ok(false);
         }
         let gateway = Gateway::new(profile);
+        let extra_env = self.driver.extra_env(name)?;
         self.driver.remove(&gateway)?;
-        self.driver.create(&gateway, &CreateOptions::default())?;
+        self.driver.create(&gateway, &CreateOptions { extra_env, up: false })?;
         Ok(true)
     }
 
@@ -184,31 +202,43 @@ impl Supervisor {
     fn apply(
         &self,
         action: &Action,
+        facts: &Facts,
         objection: impl Fn(&ProfileName) -> Result<(), DriverError>,
     ) -> Result<(), ManagerError> {
+        if let Action::Start { profile } = action {
+            self.record(profile, What::Requested, "start, by a boot");
+        }
         let applied = match action {
             Action::Clear { path } => self.driver.clear(path),
             // An action that changes nothing needs no lock.
             _ => match action.profile().filter(|_| action.changes_something()) {
-                Some(name) => self.apply_to(name, action, objection),
+                Some(name) => self
+                    .store
+                    .lock_profile(name)
+                    .map_err(DriverError::from)
+                    .and_then(|_lock| self.apply_locked(name, action, facts, objection)),
                 None => Ok(()),
             },
         };
         applied.during(&action.operation())
     }
 
-    fn apply_to(
+    /// Executes an action on a profile that is locked.
+    pub(super) fn apply_locked(
         &self,
         name: &ProfileName,
         action: &Action,
+        facts: &Facts,
         objection: impl Fn(&ProfileName) -> Result<(), DriverError>,
     ) -> Result<(), DriverError> {
-        let _lock = self.store.lock_profile(name)?;
         let gateway = self.gateway_called(name);
         // The plan was made before the lock was taken, and may no longer apply.
         let known = self.store.find(name)?.is_some();
         let intent = Intent::read(gateway.home()).ok();
         objection(name)?;
+        if matches!(action, Action::Register { .. } | Action::Start { .. }) {
+            self.store.refuse_open(Some(gateway.home()))?;
+        }
         match action {
             Action::Remove { detail, .. } if known && *detail == PROFILE_GONE => Ok(()),
             Action::Remove { .. } => self.driver.remove(&gateway),
@@ -217,10 +247,31 @@ impl Supervisor {
                 self.driver.create(&gateway, &CreateOptions::default())
             }
             Action::Start { .. } if known && intent == Some(Intent::Running) => {
-                self.create_and_bring_up(&gateway)
+                match self.claim_port_among(&gateway, |port| self.rivals(facts, port)) {
+                    Ok(_port) => self.create_and_bring_up(&gateway),
+                    // As the plan does, if it knows that the port is another one's.
+                    Err(error) => {
+                        self.driver.create(&gateway, &CreateOptions::default())?;
+                        Err(error)
+                    }
+                }
             }
             Action::Stop { .. } if intent == Some(Intent::Stopped) => self.driver.down(&gateway),
             _ => Ok(()),
+        }
+    }
+
+    /// The profiles that may have `port`. Those of the plan, as reading all configurations again for each start would take
+    /// too long; all, if it is not the port that a profile had then.
+    fn rivals(&self, facts: &Facts, port: u16) -> Result<Vec<Profile>, DriverError> {
+        let with_port = facts.profiles.iter().filter(|fact| fact.port == Some(port));
+        let home = |name: &ProfileName| self.store.root().profile(name);
+        let profile =
+            |fact: &ProfileFact| Profile { name: fact.name.clone(), home: home(&fact.name) };
+        let rivals: Vec<_> = with_port.map(profile).collect();
+        match rivals.is_empty() {
+            true => Ok(self.store.list()?.profiles),
+            false => Ok(rivals),
         }
     }
 
@@ -232,16 +283,17 @@ impl Supervisor {
         }
     }
 
-    fn gather(&self) -> Result<Facts, DriverError> {
+    /// The facts about all profiles and services. Changes nothing.
+    pub(super) fn gather(&self) -> Result<Facts, DriverError> {
         let survey = self.driver.survey()?;
         let listing = self.store.list()?;
-        let skipped = listing.skipped.into_iter().map(|skipped| (skipped.path, skipped.reason));
         let mut facts = Facts {
             profiles: parallel::compute(listing.profiles.iter().collect(), profile_fact),
-            skipped: skipped.collect(),
+            skipped: listing.skipped,
             services: survey.services,
             unreadable: survey.unreadable,
             leftovers: survey.leftovers,
+            unregistered: survey.unregistered,
         };
         // Reading the configurations takes most of the time, and only gateways to be started need a port.
         if reconcile::plan(&facts).iter().any(|action| matches!(action, Action::Start { .. })) {
@@ -260,7 +312,7 @@ impl Supervisor {
 }
 
 /// A profile as [`plan`] needs it, without its port.
-fn profile_fact(profile: &Profile) -> ProfileFact {
+pub(super) fn profile_fact(profile: &Profile) -> ProfileFact {
     let files = profile.home.stale_when_down();
     // The files of a gateway that runs without a supervisor are in use.
     let is_down = || matches!(process_lock::holder(&profile.home.gateway_lock()), Ok(None));
@@ -270,6 +322,12 @@ fn profile_fact(profile: &Profile) -> ProfileFact {
         port: None,
         stale_files: files.iter().any(|path| path.exists()) && is_down(),
     }
+}
+
+/// An error with its causes and its hint.
+pub(super) fn line_of(error: &ManagerError) -> String {
+    let hint = error.hint().map_or_else(String::new, |hint| format!(" ({hint})"));
+    format!("{}{hint}", in_one_line(error))
 }
 
 fn sweep(gateway: &Gateway) -> Result<(), DriverError> {

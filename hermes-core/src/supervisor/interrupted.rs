@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Supervisor;
 use crate::error_chain::in_one_line;
 use crate::intent::Intent;
+use crate::lock::LockError;
 use crate::name::ProfileName;
 use crate::reconcile::{Action, Outcome};
 use crate::store::{Interrupted, Settled, StoreError};
@@ -19,12 +20,12 @@ impl Supervisor {
             let (from, to) = match names {
                 Ok(names) => names,
                 Err(reason) => {
-                    outcomes.push(self.outcome(skip(&path, &reason), None));
+                    outcomes.push(self.outcome(unreadable(&path, &reason), None));
                     continue;
                 }
             };
             match self.store.settle_rename(&from, &to, Duration::ZERO) {
-                Ok(None) | Err(StoreError::Busy(_)) => {}
+                Ok(None) | Err(StoreError::Lock(LockError::Busy { .. })) => {}
                 Ok(Some(Settled::Finished { left })) => {
                     let left = left.map_or_else(String::new, |left| {
                         format!("; its older logs stay in `{}`", left.display())
@@ -45,7 +46,7 @@ impl Supervisor {
     pub(crate) fn plan_renames(&self) -> Result<Vec<Action>, StoreError> {
         let action = |Interrupted { path, names }| match names {
             Ok((from, to)) => self.expected(&from, &to),
-            Err(reason) => skip(&path, &reason),
+            Err(reason) => unreadable(&path, &reason),
         };
         Ok(self.store.interrupted_renames()?.into_iter().map(action).collect())
     }
@@ -72,7 +73,7 @@ fn undo(from: &ProfileName, to: &ProfileName) -> Action {
     Action::UndoRename { profile: from.clone(), detail: format!("it was to be `{to}`") }
 }
 
-fn skip(journal: &Path, reason: &str) -> Action {
+fn unreadable(journal: &Path, reason: &str) -> Action {
     let detail = format!("no journal of a rename: {reason}");
-    Action::Skip { what: journal.display().to_string(), detail }
+    Action::Unreadable { what: journal.display().to_string(), detail }
 }

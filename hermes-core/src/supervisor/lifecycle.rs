@@ -3,51 +3,123 @@
 use jiff::Timestamp;
 
 use super::Supervisor;
-use crate::driver::{CreateOptions, DriverError, During};
+use crate::config::ConfigError;
+use crate::driver::{CreateOptions, DriverError, During, startup};
+use crate::error_chain::{in_one_line, is_denied};
+use crate::events::What;
 use crate::gateway::Gateway;
-use crate::intent::Intent;
+use crate::health;
+use crate::intent::{Intent, IntentError};
 use crate::kind::Kind;
 use crate::manager::{ManagerError, ServiceManager};
 use crate::name::ProfileName;
 use crate::parallel;
-use crate::status::Status;
+use crate::process_lock::holder;
+use crate::status::{ReasonKind, State, Status};
 
 impl Supervisor {
     fn start_gateway(&self, name: &ProfileName) -> Result<Status, DriverError> {
         let (gateway, _lock) = self.begin(name, &format!("gateway start {name}"))?;
+        self.store.refuse_open(Some(gateway.home()))?;
         let _port = self.claim_port(&gateway)?;
+        // A start that is refused changes no intent.
+        self.replaceable_orphan(&gateway)?;
         Intent::Running.write(gateway.home())?;
+        self.record(name, What::Requested, "start");
         self.create_and_bring_up(&gateway)?;
         self.observe(&gateway)
     }
 
     fn stop_gateway(&self, name: &ProfileName) -> Result<Status, DriverError> {
         let (gateway, _lock) = self.begin(name, &format!("gateway stop {name}"))?;
-        Intent::Stopped.write(gateway.home())?;
+        let recorded = match Intent::Stopped.write(gateway.home()) {
+            // Another user's gateway.
+            Err(error) if is_denied(&error) => return Err(error.into()),
+            recorded => recorded,
+        };
+        if recorded.is_ok() {
+            self.record(name, What::Requested, "stop");
+        }
         self.driver.down(&gateway)?;
+        startup::require_ended(&gateway)?;
+        // The gateway that fills the disk must be one that can be stopped.
+        recorded.map_err(|error| stopped_for_now(name, error))?;
+        self.record(name, What::Stopped, "");
         self.observe(&gateway)
     }
 
     fn restart_gateway(&self, name: &ProfileName) -> Result<Status, DriverError> {
         let (gateway, _lock) = self.begin(name, &format!("gateway restart {name}"))?;
+        self.store.refuse_open(Some(gateway.home()))?;
+        // A gateway that runs is left alone if the next one would refuse its configuration.
+        gateway.loaded().map_err(refused)?;
         let _port = self.claim_port(&gateway)?;
+        self.require_here(&gateway)?;
         Intent::Running.write(gateway.home())?;
+        self.record(name, What::Requested, "restart");
         // A service that can't be created is an error before the gateway is stopped.
         self.driver.create(&gateway, &CreateOptions::default())?;
         self.driver.down(&gateway)?;
+        startup::require_ended(&gateway)?;
+        self.record(name, What::Stopped, "");
         self.driver.up(&gateway)?;
         self.observe(&gateway)
     }
 
-    /// Starts a gateway whose profile is locked, with its service if it has none.
+    /// Starts a gateway whose profile is locked, with its service if it has none. An orphan is ended first: it would
+    /// keep the supervised gateway from its lock.
     pub(super) fn create_and_bring_up(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        if let Some(pid) = self.replaceable_orphan(gateway)? {
+            let name = gateway.name();
+            log::warn!("the gateway of `{name}` runs as process {pid}, unsupervised; ending it");
+            self.driver.down(gateway)?;
+            startup::require_ended(gateway)?;
+        }
         self.driver.create(gateway, &CreateOptions { up: true, ..CreateOptions::default() })?;
         self.driver.up(gateway)
     }
 
+    /// The process of a gateway that is an orphan; within, `None` for one that runs elsewhere.
+    fn orphan(&self, gateway: &Gateway) -> Result<Option<Option<u32>>, DriverError> {
+        if holder(&gateway.home().gateway_lock())?.is_none() {
+            return Ok(None);
+        }
+        let status = self.driver.observe(gateway)?;
+        Ok((status.state == State::Orphan).then_some(status.pid))
+    }
+
+    /// The process of an orphan that a start replaces. Refuses one that runs elsewhere, and one whose successor would
+    /// refuse its configuration.
+    fn replaceable_orphan(&self, gateway: &Gateway) -> Result<Option<u32>, DriverError> {
+        match self.orphan(gateway)? {
+            Some(Some(pid)) => gateway.loaded().map(|_| Some(pid)).map_err(refused),
+            Some(None) => Err(startup::runs_elsewhere(gateway)),
+            None => Ok(None),
+        }
+    }
+
+    /// Refuses to create a service that is up beside an orphan, without waiting: it would keep the supervised gateway from its lock.
+    pub(super) fn refuse_orphan(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        match self.orphan(gateway)? {
+            Some(Some(pid)) => Err(startup::runs_already(gateway, pid)),
+            Some(None) => Err(startup::runs_elsewhere(gateway)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a gateway that runs elsewhere, where no command can end it.
+    pub(super) fn require_here(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        match self.orphan(gateway)? {
+            Some(None) => Err(startup::runs_elsewhere(gateway)),
+            _ => Ok(()),
+        }
+    }
+
     /// As [`ServiceManager::status`], for a gateway whose configuration may have been read before.
     pub fn observe(&self, gateway: &Gateway) -> Result<Status, DriverError> {
-        Ok(with_port(self.driver.observe(gateway)?, gateway))
+        let mut status = completed(self.driver.observe(gateway)?, gateway);
+        self.explain_ports([&mut status]);
+        Ok(status)
     }
 
     /// As [`ServiceManager::statuses`], for gateways whose configurations may have been read before. The
@@ -57,15 +129,44 @@ impl Supervisor {
         gateways: &[Gateway],
     ) -> Result<Vec<Result<Status, DriverError>>, DriverError> {
         let observed = self.driver.observe_many(gateways)?.into_iter().zip(gateways).collect();
-        Ok(parallel::compute(observed, |(status, gateway): (Result<_, _>, _)| {
-            status.map(|status| with_port(status, gateway))
-        }))
+        let mut statuses =
+            parallel::compute(observed, |(status, gateway): (Result<_, DriverError>, _)| {
+                status.map(|status| completed(status, gateway))
+            });
+        self.explain_ports(statuses.iter_mut().flatten());
+        Ok(statuses)
     }
 }
 
-/// The status with the port that the gateway's configuration names.
-fn with_port(status: Status, gateway: &Gateway) -> Status {
-    Status { port: gateway.port().ok().flatten(), ..status }
+/// Why a gateway with an invalid `config.yaml` is not restarted.
+fn refused(error: &ConfigError) -> DriverError {
+    let refused = DriverError::new(in_one_line(error));
+    match error.hint() {
+        Some(hint) => refused.with_hint(hint),
+        None => refused,
+    }
+}
+
+/// The error of a gateway that was stopped although its intent could not be recorded.
+fn stopped_for_now(name: &ProfileName, error: IntentError) -> DriverError {
+    let hint = format!(
+        "the gateway is down now and comes back at the next start of the tree; `hermes gateway stop {name}` \
+         records the intent once the file can be written"
+    );
+    DriverError::from(error).with_hint(hint)
+}
+
+/// The status with the port that the gateway's configuration names, and the reason why it is not healthy.
+fn completed(mut status: Status, gateway: &Gateway) -> Status {
+    status.port = gateway.port().ok().flatten();
+    let kind = match status.state {
+        State::Starting => ReasonKind::Starting,
+        State::Up if gateway.liveness().is_some() => ReasonKind::Unresponsive,
+        _ => return status,
+    };
+    let recorded = status.pid.and_then(|pid| health::reason(gateway.home(), pid));
+    status.reason = status.reason.or(recorded.filter(|reason| reason.kind == kind));
+    status
 }
 
 impl ServiceManager for Supervisor {

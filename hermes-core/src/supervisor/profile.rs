@@ -3,7 +3,12 @@
 use thiserror::Error;
 
 use super::Supervisor;
+use super::prior::PriorState;
 use crate::driver::{DriverError, During, Lifetime};
+use crate::error_chain::in_one_line;
+use crate::error_class::Class;
+use crate::events::What;
+use crate::gateway::Gateway;
 use crate::intent::Intent;
 use crate::manager::{ManagerError, ProfileRegistrar, RegisterOptions};
 use crate::name::ProfileName;
@@ -42,8 +47,15 @@ impl Supervisor {
         start: bool,
     ) -> Result<(Profile, NewService), ProfileError> {
         self.check_name(name)?;
+        self.store.settle_renames_of(name, self.store.timeout())?;
+        // Until the profile is registered or gone, no other command may take it for a complete one.
+        let lock = self.store.lock_profile(name);
+        let _lock = lock.during(&format!("create profile `{name}`"))?;
         let profile = self.store.create(name, port, self.first_intent(start))?;
-        let service = self.register_new(name)?;
+        let service = match self.supports_runtime_registration() {
+            true => self.register_created(name)?,
+            false => self.next_step(name),
+        };
         Ok((profile, service))
     }
 
@@ -59,15 +71,38 @@ impl Supervisor {
         if !self.supports_runtime_registration() {
             return Ok(self.next_step(name));
         }
-        match self.register_profile_gateway(name, &RegisterOptions::default()) {
+        let lock = self
+            .store
+            .settle_renames_of(name, self.store.timeout())
+            .and_then(|()| Ok(self.store.lock_profile(name)?));
+        let _lock = lock.during(&registering(name)).map_err(|error| {
+            let hint = format!("the profile exists; `hermes gateway register {name}` registers it");
+            error.with_hint(hint)
+        })?;
+        self.register_created(name)
+    }
+
+    /// Registers the gateway of a new profile whose lock the caller holds, or deletes the profile.
+    fn register_created(&self, name: &ProfileName) -> Result<NewService, ProfileError> {
+        let registered = self
+            .driver
+            .check(name, &format!("gateway register {name}"))
+            .and_then(|()| Ok(self.gateway(name)?))
+            .and_then(|gateway| self.register_locked(&gateway, &RegisterOptions::default()));
+        match registered.during(&registering(name)) {
             // A boot may have registered it already.
             Ok(()) | Err(ManagerError::AlreadyRegistered { .. }) => Ok(NewService::Registered),
-            Err(error) => Err(match self.store.delete(name, true) {
-                Ok(()) => error,
-                Err(left) => error.with_hint(format!("the profile still exists: {left}")),
-            }
-            .into()),
+            Err(error) => Err(self.rolled_back(name, error)),
         }
+    }
+
+    /// Deletes a profile that could not be registered, whose lock the caller holds.
+    fn rolled_back(&self, name: &ProfileName, error: ManagerError) -> ProfileError {
+        match self.store.delete(name, true) {
+            Ok(()) => error,
+            Err(left) => error.with_hint(format!("the profile still exists: {left}")),
+        }
+        .into()
     }
 
     /// What the user can do next if the backend creates no service by itself.
@@ -81,8 +116,9 @@ impl Supervisor {
     }
 
     /// Deletes a profile: its service, its home, and its gateway's logs unless `keep_logs`. The profile's
-    /// lock is held throughout, so that no other command creates its service meanwhile. Fails if its gateway runs
-    /// under a supervisor that does not answer. Not idempotent.
+    /// lock is held throughout, so that no other command creates its service meanwhile. Files that this user can't remove
+    /// are found first, and nothing is touched. If the home can't be removed after all, the service is created again as it
+    /// was. Fails if its gateway runs under a supervisor that does not answer. Not idempotent.
     pub fn delete_profile(&self, name: &ProfileName, keep_logs: bool) -> Result<(), ProfileError> {
         let operation = format!("delete profile `{name}`");
         self.store.deletable(name)?;
@@ -95,21 +131,60 @@ impl Supervisor {
         let _lock = self.store.lock_profile(name).during(&operation)?;
         // Another command may have renamed or deleted it before it was locked.
         self.store.get(name)?;
+        self.store.check_deletion(name, keep_logs)?;
         let gateway = self.gateway_called(name);
+        let mut prior = PriorState::default();
         if supervised {
-            self.driver.remove(&gateway).during(&operation)?;
+            self.require_here(&gateway).during(&operation)?;
+            prior = self.prior_of(&gateway);
+            if let Err(error) = self.driver.remove(&gateway) {
+                // A supervisor that does not answer would not start it either.
+                if matches!(error.class(), Class::Failed | Class::Denied) {
+                    let _ = self.restore(&gateway, &prior);
+                }
+                return Err(ManagerError::of(&operation, error).into());
+            }
         }
-        let holder = process_lock::holder(&gateway.home().gateway_lock()).during(&operation)?;
-        if let Some(holder) = holder {
-            let pid = holder.pid.map_or_else(|| "elsewhere".to_owned(), |pid| format!("as {pid}"));
-            let why = format!(
-                "its gateway runs {pid}: it belongs to another supervision tree, or was started by hand"
-            );
-            let error = DriverError::new(why)
-                .with_hint("name its tree with --scandir, or end it, and delete the profile then");
-            return Err(ManagerError::of(&operation, error).into());
+        let deleted = self
+            .has_ended(&gateway)
+            .map_err(|error| ProfileError::from(ManagerError::of(&operation, error)))
+            .and_then(|()| Ok(self.store.delete(name, keep_logs)?));
+        let Err(error) = deleted else {
+            self.record(name, What::Removed, "its profile was deleted");
+            return Ok(());
+        };
+        // Without its home there is nothing to register.
+        if self.store.find(name).is_ok_and(|found| found.is_none()) {
+            return Err(error);
         }
-        self.store.delete(name, keep_logs)?;
-        Ok(())
+        // A home that is emptied where it is may have lost its intent.
+        let wanted = Intent::read(gateway.home()).is_ok_and(|intent| intent == Intent::Running);
+        let prior = PriorState { ran: prior.ran && wanted, up: prior.up && wanted, ..prior };
+        Err(match self.restore(&gateway, &prior) {
+            Ok(()) => error,
+            Err(left) => ManagerError::of(&operation, DriverError::new(error))
+                .with_hint(format!(
+                    "its gateway could not be registered again ({}); `hermes boot` does it",
+                    in_one_line(&left)
+                ))
+                .into(),
+        })
     }
+
+    /// Fails if a process of the gateway lives on after its service was removed.
+    fn has_ended(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        let Some(holder) = process_lock::holder(&gateway.home().gateway_lock())? else {
+            return Ok(());
+        };
+        let pid = holder.pid.map_or_else(|| "elsewhere".to_owned(), |pid| format!("as {pid}"));
+        let why = format!(
+            "its gateway runs {pid}: it belongs to another supervision tree, or was started by hand"
+        );
+        Err(DriverError::new(why)
+            .with_hint("name its tree with --scandir, or end it, and delete the profile then"))
+    }
+}
+
+fn registering(name: &ProfileName) -> String {
+    format!("register the gateway of `{name}`")
 }

@@ -4,9 +4,11 @@
 //! old service is removed; after it the new one is created, and a gateway that ran is brought up again. A step
 //! that fails undoes the steps before it.
 
+use super::prior::PriorState;
 use super::{ProfileError, Supervisor};
-use crate::driver::{CreateOptions, DriverError, During, Lifetime};
+use crate::driver::{DriverError, During, Lifetime};
 use crate::error_chain::in_one_line;
+use crate::events::What;
 use crate::gateway::Gateway;
 use crate::intent::Intent;
 use crate::lock::Lock;
@@ -22,17 +24,6 @@ struct RenameTarget<'a> {
     new: Gateway,
 }
 
-/// The service before the rename.
-#[derive(Debug, Clone, Copy)]
-struct PriorState {
-    /// It existed.
-    existed: bool,
-    /// Its gateway was up, and must come up again.
-    ran: bool,
-    /// It comes up without a request: the intent is `running` and no other gateway has its port.
-    up: bool,
-}
-
 impl Supervisor {
     /// Renames a profile: stops its gateway, removes its service, moves its home, its logs and the default
     /// profile, creates the service under the new name, and starts a gateway that ran. On failure everything is
@@ -44,26 +35,35 @@ impl Supervisor {
     pub fn rename(&self, from: &ProfileName, to: &ProfileName) -> Result<Gateway, ProfileError> {
         let operation = format!("rename profile `{from}` to `{to}`");
         self.driver.check_name(to).during(&operation)?;
+        self.store.refuse_open(Some(self.gateway_called(from).home())).during(&operation)?;
         let registers = self.driver.lifetime() == Lifetime::Registered;
-        if !registers && !self.driver.exists(from).during(&operation)? {
-            // Only files are moved; the store refuses a running gateway without a service.
-            self.store.rename(from, to)?;
-            return Ok(self.gateway_called(to));
-        }
         if registers {
             self.driver.reach().during(&operation)?;
         }
-        self.driver.check(from, &format!("profile rename {from} {to}")).during(&operation)?;
-        let target = RenameTarget {
-            renaming: self.store.begin_rename(from, to, self.store.timeout())?,
-            old: self.gateway_called(from),
-            new: self.gateway_called(to),
-        };
+        let has_service = || Ok::<_, DriverError>(registers || self.driver.exists(from)?);
+        let check = || self.driver.check(from, &format!("profile rename {from} {to}"));
+        let checked = has_service().during(&operation)?;
+        if checked {
+            check().during(&operation)?;
+        }
+        let renaming = self.store.begin_rename(from, to, self.store.timeout())?;
+        // Another command may have installed or removed it before the profile was locked.
+        if !has_service().during(&operation)? {
+            // Only files are moved; the store refuses a running gateway without a service.
+            renaming.complete()?;
+            self.record(to, What::Renamed, format!("it was `{from}`"));
+            return Ok(self.gateway_called(to));
+        }
+        if !checked {
+            check().during(&operation)?;
+        }
+        let target =
+            RenameTarget { renaming, old: self.gateway_called(from), new: self.gateway_called(to) };
         let (prior, _port) = self.prior_state(&target).during(&operation)?;
         target.renaming.record()?;
-        if let Err(error) = self.carry_over(&target, prior) {
+        if let Err(error) = self.carry_over(&target, &prior) {
             let error = ManagerError::of(&operation, error);
-            return Err(match self.undo(&target, prior) {
+            return Err(match self.undo(&target, &prior) {
                 Ok(()) => error,
                 Err(left) => error.with_hint(format!(
                     "not everything could be undone ({}); `hermes boot`, or the next command on the profile under the \
@@ -79,6 +79,7 @@ impl Supervisor {
             ))
         });
         forgotten?;
+        self.record(to, What::Renamed, format!("it was `{from}`"));
         Ok(target.new)
     }
 
@@ -109,10 +110,11 @@ impl Supervisor {
             Err(error) if ran => return Err(error),
             Err(_) => (false, None),
         };
-        Ok((PriorState { existed: status.registered, ran, up }, port))
+        let extra_env = self.driver.extra_env(old.name())?;
+        Ok((PriorState { existed: status.registered, ran, up, extra_env }, port))
     }
 
-    fn carry_over(&self, target: &RenameTarget<'_>, prior: PriorState) -> Result<(), DriverError> {
+    fn carry_over(&self, target: &RenameTarget<'_>, prior: &PriorState) -> Result<(), DriverError> {
         let RenameTarget { renaming, old, new } = target;
         let step = |verb: &str, name| format!("{verb} the gateway of `{name}`");
         let removed = self.driver.remove(old);
@@ -124,25 +126,9 @@ impl Supervisor {
         started.map_err(|error| error.in_step(step("start", new.name())))
     }
 
-    fn undo(&self, target: &RenameTarget<'_>, prior: PriorState) -> Result<(), DriverError> {
+    fn undo(&self, target: &RenameTarget<'_>, prior: &PriorState) -> Result<(), DriverError> {
         self.driver.remove(&target.new)?;
         target.renaming.move_back()?;
-        if !prior.existed {
-            return Ok(());
-        }
-        if !self.driver.exists(target.old.name())? {
-            self.create_again(&target.old, prior)?;
-        }
-        match prior.up.then(|| self.driver.up(&target.old)) {
-            // A gateway that did not run before may fail to start.
-            Some(Err(error)) if prior.ran => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    fn create_again(&self, gateway: &Gateway, prior: PriorState) -> Result<(), DriverError> {
-        let options = CreateOptions { up: prior.up, ..CreateOptions::default() };
-        self.driver.create(gateway, &options)?;
-        if prior.up { self.driver.request_up(gateway) } else { Ok(()) }
+        self.restore(&target.old, prior)
     }
 }

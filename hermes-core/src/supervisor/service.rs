@@ -3,6 +3,8 @@
 
 use super::Supervisor;
 use crate::driver::{CreateOptions, DriverError, During, Lifetime};
+use crate::events::What;
+use crate::gateway::Gateway;
 use crate::intent::Intent;
 use crate::manager::{ManagerError, ProfileRegistrar, RegisterOptions, ServiceManager};
 use crate::name::ProfileName;
@@ -28,13 +30,16 @@ impl Supervisor {
         self.store.get(name)?;
         self.driver.check_name(name)?;
         let (gateway, _lock) = self.begin(name, &format!("gateway install {name}"))?;
+        self.store.refuse_open(Some(gateway.home()))?;
         match Intent::read(gateway.home())? {
             Intent::Running => {
                 let _port = self.claim_port(&gateway)?;
-                self.create_and_bring_up(&gateway)
+                self.create_and_bring_up(&gateway)?;
             }
-            Intent::Stopped => self.driver.create(&gateway, &CreateOptions::default()),
+            Intent::Stopped => self.driver.create(&gateway, &CreateOptions::default())?,
         }
+        self.record(name, What::Registered, "installed");
+        Ok(())
     }
 
     /// Stops the gateway, removes its installed service and blocks until no process of it is left. The intent is
@@ -58,25 +63,39 @@ impl Supervisor {
         options: &RegisterOptions,
     ) -> Result<(), DriverError> {
         let (gateway, _lock) = self.begin(name, &format!("gateway register {name}"))?;
+        self.register_locked(&gateway, options)
+    }
+
+    /// Registers a gateway whose profile is locked.
+    pub(super) fn register_locked(
+        &self,
+        gateway: &Gateway,
+        options: &RegisterOptions,
+    ) -> Result<(), DriverError> {
+        let name = gateway.name();
+        self.store.refuse_open(Some(gateway.home()))?;
         self.driver.check_name(name)?;
         if self.driver.exists(name)? {
             return Err(DriverError::already_registered(name));
         }
         let (up, _port) = match options.start_now {
             true => {
-                let port = self.claim_port(&gateway)?;
+                let port = self.claim_port(gateway)?;
+                self.refuse_orphan(gateway)?;
                 Intent::Running.write(gateway.home())?;
                 (true, port)
             }
-            // A gateway whose port belongs to another one stays down; `start` reports that.
+            // An orphan, or a gateway whose port belongs to another one, stays down; `start` reports that.
             false if Intent::read(gateway.home())? == Intent::Running => {
-                let port = self.claim_port(&gateway);
+                let port = self.refuse_orphan(gateway).and_then(|()| self.claim_port(gateway));
                 (port.is_ok(), port.ok().flatten())
             }
             false => (false, None),
         };
         let options = CreateOptions { extra_env: options.extra_env.clone(), up };
-        self.driver.create(&gateway, &options)
+        self.driver.create(gateway, &options)?;
+        self.record(name, What::Registered, "");
+        Ok(())
     }
 
     /// Removes the service of a profile that may be deleted, under its lock. If neither the profile nor a service
@@ -87,7 +106,14 @@ impl Supervisor {
         }
         self.driver.check(name, command)?;
         let _lock = self.store.lock_profile(name)?;
-        self.driver.remove(&self.gateway_called(name))
+        self.driver.remove(&self.gateway_called(name))?;
+        self.record(name, What::Removed, "");
+        if self.store.find(name)?.is_some()
+            && let Err(error) = self.driver.keep_removed(name)
+        {
+            log::warn!("`hermes up` may create the service of `{name}` again: {error}");
+        }
+        Ok(())
     }
 }
 

@@ -182,7 +182,7 @@ fn odd_names_are_refused() {
 #[test]
 fn sizes_and_numbers_have_limits() {
     let claims = |size| Tar::new().raw(b'0', b"a/big", b"", |header| header.set_size(size)).gz();
-    let big = "`a/big` in the archive makes the archive exceed the limit of 10737418240 bytes";
+    let big = "`a/big` in the archive makes it exceed the limit of 10737418240 bytes";
     refused(&claims(u64::MAX), big);
     refused(&claims(1 << 40), big);
     refused(&claims(1000), "its end is missing");
@@ -201,7 +201,7 @@ fn sizes_and_numbers_have_limits() {
     refused_within(
         limits,
         &*many.gz(),
-        "`a/3` in the archive makes the archive exceed the limit of 5 files",
+        "`a/3` in the archive makes it exceed the limit of 5 files",
     );
     let notes = (0..9).fold(Tar::new(), |tar, _| tar.pax(b'g', "comment", "x"));
     refused_within(limits, &*notes.gz(), "exceed the limit of 5 files");
@@ -222,8 +222,7 @@ fn a_bomb_is_refused_before_it_goes_off() {
             Ok(read)
         }
     }
-    let expected =
-        "`a/bomb` in the archive makes the archive exceed 1000 times its compressed size";
+    let expected = "`a/bomb` in the archive makes it exceed 1000 times its compressed size";
     let limits = Limits { unsuspicious: 1 << 20, ..Limits::default() };
     refused_within(limits, Counted(bomb, &counted), expected);
     assert!(counted.get() < 100_000, "it was read to {}", counted.get());
@@ -277,6 +276,9 @@ fn well_known_names_need_the_right_type() {
     let config = "`config.yaml` in the archive is not a file";
     refused(&tar().symlink("a/config.yaml", "config.yaml").gz(), config);
     refused(&tar().file("a/logs", b"").gz(), "`logs` in the archive is not a directory");
+    let dotenv = "`.env` in the archive is not a file";
+    refused(&tar().dir("a/.env/").gz(), dotenv);
+    refused(&tar().symlink("a/.env", "later.env").gz(), dotenv);
 }
 
 #[test]
@@ -318,6 +320,45 @@ fn modes_are_tamed_and_traces_dropped() {
         !all.iter().any(|name| name == "gateway.pid" || name == "gateway_state.json"),
         "{all:?}"
     );
+}
+
+#[test]
+fn a_secret_is_closed_however_it_arrives() {
+    let open = |kind: u8, path: &'static str, mode| {
+        move |tar: Tar| tar.raw(kind, path.as_bytes(), b"", move |header| header.set_mode(mode))
+    };
+    let file = open(b'0', "a/plain", 0o644);
+    let ways: [(&str, Tar); 8] = [
+        ("mode bits", open(b'0', "a/.env", 0o6777)(Tar::new())),
+        ("no mode bits", open(b'0', "a/.env", 0)(Tar::new())),
+        ("a hard link", file(Tar::new()).hardlink("a/.env", "a/plain")),
+        (
+            "a hard link's link",
+            file(Tar::new()).hardlink("a/b", "a/plain").hardlink("a/.env", "a/b"),
+        ),
+        ("a link", file(Tar::new()).symlink("a/.env", "plain")),
+        ("a link to a later member", file(Tar::new().symlink("a/.env", "./plain"))),
+        ("a link's link", file(Tar::new().symlink("a/.env", "d/l").symlink("a/d/l", "../plain"))),
+        (
+            "a link to a hard link",
+            file(Tar::new()).hardlink("a/other", "a/plain").symlink("a/.env", "other"),
+        ),
+    ];
+    for (how, tar) in ways {
+        let dir = accepted(&tar.gz());
+        let path = dir.path().join("profiles/new/.env");
+        let mode = fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode, 0o600, "{how}: mode {mode:o}");
+    }
+    // Other secrets, and directories of them.
+    let tar = open(b'5', "a/keys", 0o755)(Tar::new())
+        .symlink("a/home/.ssh", "../keys")
+        .symlink("a/loop.env", "loop.env")
+        .symlink("a/auth.json.corrupt", "token");
+    let dir = accepted(&open(b'0', "a/token", 0o644)(open(b'5', "a/.aws", 0o755)(tar)).gz());
+    let home = dir.path().join("profiles/new");
+    let mode = |path: &str| fs::metadata(home.join(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(["keys", ".aws", "token", "SOUL.md"].map(mode), [0o700, 0o700, 0o600, 0o644]);
 }
 
 #[test]

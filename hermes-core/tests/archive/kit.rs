@@ -34,7 +34,7 @@ impl TestEnv {
 
     pub(crate) fn export(&self, profile: &Profile, format: Format) -> (Vec<u8>, Packed) {
         let mut bytes = Vec::new();
-        let packed = self.store.export_to(profile, &mut bytes, format).expect("an archive");
+        let packed = self.store.export_to(profile, &[], &mut bytes, format).expect("an archive");
         (bytes, packed)
     }
 

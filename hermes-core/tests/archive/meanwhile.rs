@@ -8,7 +8,7 @@ use std::thread;
 
 use hermes_core::Intent;
 use hermes_core::archive::{Archive, Format, Limits};
-use hermes_core::store::{FIRST_PORT, StoreError};
+use hermes_core::store::StoreError;
 use rustix::fs::{CWD, RenameFlags};
 
 use crate::kit::{BOTH, TestEnv, entries, name, unpacked, write};
@@ -38,7 +38,7 @@ fn a_running_import_blocks_no_command_and_is_not_a_leftover() {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         seed.to_be_bytes()[0]
     });
-    write(coder.home.path(), "noise", &noise);
+    write(coder.home.path(), "logs/noise", &noise);
     let (bytes, _) = env.export(&coder, Format::Gzip);
     let mut made = 0;
     let slow = Meanwhile {
@@ -53,9 +53,11 @@ fn a_running_import_blocks_no_command_and_is_not_a_leftover() {
     };
     let archive = Archive::open(slow, Limits::default()).unwrap();
     let two = env.store.import(archive, &name("two"), Intent::Stopped).unwrap().profile;
-    assert_eq!(fs::read(two.home.path().join("noise")).unwrap(), noise);
+    assert_eq!(fs::read(two.home.path().join("logs/noise")).unwrap(), noise);
     assert_eq!(made, 1);
-    assert_eq!(env.store.port(&two).unwrap(), Some(FIRST_PORT + 2), "chosen at the end");
+    let meanwhile = env.store.get(&name("meanwhile")).unwrap();
+    let ports = [&two, &meanwhile].map(|profile| env.store.port(profile).unwrap().unwrap());
+    assert_ne!(ports[0], ports[1], "chosen at the end");
 
     // Another command creates the profile first.
     let slow = Meanwhile {
@@ -79,7 +81,7 @@ fn a_running_import_blocks_no_command_and_is_not_a_leftover() {
 fn a_file_that_appears_meanwhile_is_not_replaced() {
     let env = TestEnv::new();
     let coder = env.create("coder");
-    write(coder.home.path(), "much", vec![b'x'; 16 << 20]);
+    write(coder.home.path(), "logs/much", vec![b'x'; 16 << 20]);
     let out = env.dir.path().join("out");
     fs::create_dir(&out).unwrap();
     let to = out.join("coder.tgz");
@@ -96,7 +98,7 @@ fn a_file_that_appears_meanwhile_is_not_replaced() {
                 Some(made)
             });
             let ends = Ends(&ended);
-            let exported = env.store.export(&coder, &to, Format::Gzip, false);
+            let exported = env.store.export(&coder, &[], &to, Format::Gzip, false);
             drop(ends);
             (other.join().unwrap().is_some(), exported)
         });
@@ -127,7 +129,7 @@ fn a_changing_file_is_stored_whole() {
     let env = TestEnv::new();
     let coder = env.create("coder");
     let home = coder.home.path();
-    write(home, "steady", "steady");
+    write(home, "logs/steady", "steady");
     let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -135,16 +137,16 @@ fn a_changing_file_is_stored_whole() {
             while !ended.load(Ordering::Relaxed) {
                 round += 1;
                 // The file grows and shrinks; a directory appears and disappears.
-                write(home, "changing", vec![b'x'; (round % 7) * 30_000]);
-                write(home, "fleeting/deep/file", "x");
-                fs::remove_dir_all(home.join("fleeting")).unwrap();
+                write(home, "logs/changing", vec![b'x'; (round % 7) * 30_000]);
+                write(home, "logs/fleeting/deep/file", "x");
+                fs::remove_dir_all(home.join("logs/fleeting")).unwrap();
             }
         });
         let _ends = Ends(&ended);
         for round in 0..60 {
             let (bytes, _) = env.export(&coder, BOTH[round % 2]);
             let again = unpacked(&bytes);
-            assert_eq!(fs::read(again.path().join("steady")).unwrap(), b"steady");
+            assert_eq!(fs::read(again.path().join("logs/steady")).unwrap(), b"steady");
         }
     });
 }
@@ -153,7 +155,7 @@ fn a_changing_file_is_stored_whole() {
 fn a_link_in_a_files_place_is_not_followed() {
     let env = TestEnv::new();
     let coder = env.create("coder");
-    let home = coder.home.path();
+    let home = &coder.home.logs();
     let outside = env.dir.path().join("outside");
     write(&outside, "f", "outside-outside");
     write(home, "d/f", "inside");

@@ -2,7 +2,7 @@
 
 import { stream, Refused } from "./server.js";
 import { offer } from "./table.js";
-import { duration, element, exit, moment, next, reasonOf, setText, visible } from "./words.js";
+import { duration, element, exit, moment, next, reasonOf, setText, stateOf, visible } from "./words.js";
 
 /** The lines that are kept; `hermes gateway logs` prints older ones. */
 const KEEP = 3000;
@@ -96,10 +96,10 @@ export class Panel {
   }
 
   paint() {
-    const { state, ready, pid, since, intent, port, deaths, last_exit: last, parked } = this.gateway;
+    const { ready, pid, since, intent, port, deaths, last_exit: last, parked } = this.gateway;
     const readiness = ready === true ? ", ready" : ready === false ? ", not ready" : "";
     const facts = [
-      ["State", `${state ?? "unknown"}${readiness}`],
+      ["State", `${stateOf(this.gateway)}${readiness}`],
       ["Process", pid ? String(pid) : "–"],
       ["Since", since ? moment(since) : "–"],
       ["For", since ? duration((Date.now() - new Date(since)) / 1000) : "–"],

@@ -1,6 +1,6 @@
 // The gateways as rows, which are updated and moved in place.
 
-import { duration, element, exit, group, next, reasonOf, setText, urgency } from "./words.js";
+import { duration, element, exit, group, next, reasonOf, setText, stateOf, urgency } from "./words.js";
 
 const GROUPS = [["attention", "Needs attention"], ["running", "Running"], ["down", "Down"]];
 const SVG = "http://www.w3.org/2000/svg";
@@ -148,17 +148,17 @@ export class Table {
 
   paint(row) {
     const { gateway, node, verb } = row;
-    const { state, intent, ready, port, last_exit: last } = gateway;
+    const { intent, ready, port, last_exit: last } = gateway;
     const key = group(gateway);
     const place = `${key} ${key === "attention" ? urgency(gateway) : 0}`;
     this.moved ||= row.place !== place;
     row.place = place;
     row.group = key;
-    node.dataset.state = state ?? "unknown";
+    node.dataset.state = stateOf(gateway);
     node.classList.toggle("attention", key === "attention");
     node.classList.toggle("busy", Boolean(verb));
     node.classList.toggle("opened", this.opened === row.name);
-    setText(row.word, state ?? "unknown");
+    setText(row.word, stateOf(gateway));
     setText(row.ready, ready === true ? "ready" : ready === false ? "not ready" : "");
     const href = port ? `http://${location.hostname}:${port}/` : "";
     if (row.link.getAttribute("href") !== href) {

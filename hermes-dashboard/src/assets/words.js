@@ -45,6 +45,11 @@ export function exit(last) {
   return SIGNALS[last.signal] ?? `signal ${last.signal}`;
 }
 
+/** The state as people read it: a gateway that is up and does not answer is unresponsive. */
+export function stateOf({ state, reason }) {
+  return reason?.kind === "unresponsive" ? "unresponsive" : state ?? "unknown";
+}
+
 /** The group of a gateway in the table. */
 export function group(gateway) {
   const { state, attention } = gateway;
@@ -55,7 +60,7 @@ export function group(gateway) {
 
 /** The order of a gateway within the group that needs attention. */
 export function urgency({ state }) {
-  const order = ["parked", "backoff", "orphan", "stray"];
+  const order = ["parked", "up", "backoff", "orphan", "stray"];
   return state ? order.indexOf(state) === -1 ? order.length : order.indexOf(state) : -1;
 }
 
@@ -73,8 +78,9 @@ export function next({ state }, verb) {
 
 /** The reason for the state of a gateway, or an empty text. */
 export function reasonOf(gateway) {
-  const { state, intent, wanted, parked, backoff, error, causes } = gateway;
+  const { state, intent, wanted, parked, backoff, reason, error, causes } = gateway;
   if (error) return [error, ...(causes ?? [])].join(": ");
+  if (reason) return reason.text;
   if (parked) return parked.reason;
   if (backoff) {
     const remaining = Math.ceil((new Date(backoff.until) - Date.now()) / 1000);

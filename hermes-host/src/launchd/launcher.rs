@@ -8,9 +8,12 @@
 //! launcher decides again.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use hermes_core::clock::Moment;
 use hermes_core::driver::{DriverError, During};
+use hermes_core::error_chain::in_one_line;
 use hermes_core::home::ProfileHome;
 use hermes_core::manager::ManagerError;
 use hermes_core::status::{Exit, Parked};
@@ -19,6 +22,7 @@ use hermes_core::{Intent, restart};
 use jiff::Timestamp;
 
 use super::launchctl::{Answer, Job, Launchctl};
+use super::log;
 use super::record::Record;
 
 /// How long a launcher waits for launchd to end it.
@@ -30,34 +34,47 @@ pub struct Launcher<'a> {
     launchctl: &'a Launchctl,
     label: &'a str,
     home: &'a ProfileHome,
+    /// The directory of the gateway's log.
+    log: PathBuf,
 }
 
 impl<'a> Launcher<'a> {
     /// The launcher of the job `label`, for the profile at `home`. Runs nothing yet.
-    pub(super) fn new(launchctl: &'a Launchctl, label: &'a str, home: &'a ProfileHome) -> Self {
-        Self { launchctl, label, home }
+    pub(super) fn new(
+        launchctl: &'a Launchctl,
+        label: &'a str,
+        home: &'a ProfileHome,
+        log: PathBuf,
+    ) -> Self {
+        Self { launchctl, label, home, log }
     }
 
-    /// Why the gateway must not run now; `None` if it may. Records the death that launchd reports, so a
-    /// process must call it once, when it starts. Blocks while launchctl runs.
+    /// Why the gateway must not run now; `None` if it may. Ends the last line of the job's log, and records the death
+    /// that launchd reports, so a process must call it once, when it starts, before it prints anything. Blocks while launchctl runs.
     pub fn objection(&self) -> Result<Option<String>, ManagerError> {
         self.reason_not_to_run().during("check whether the gateway may run")
     }
 
     fn reason_not_to_run(&self) -> Result<Option<String>, DriverError> {
+        // A user may run the launcher by hand, outside any job.
+        let job = self.own_job();
+        if let Ok(Some(_)) = job
+            && let Err(error) = log::end_last_line(&self.log)
+        {
+            ::log::warn!("the log's last line has no newline: {}", in_one_line(&error));
+        }
         if !matches!(Intent::read(self.home), Ok(Intent::Running)) {
             return Ok(Some("its intent is not `running`".to_owned()));
         }
-        // A user may run the launcher by hand, outside any job.
-        let Some(job) = self.own_job()? else { return Ok(None) };
+        let Some(job) = job? else { return Ok(None) };
         let path = self.home.launchd_record();
-        let now = Timestamp::now();
+        let (now, moment) = (Timestamp::now(), Moment::now());
         let mut record = Record::default();
         // Without an earlier exit the job was just loaded, by a login or by `start`.
         if let Some(exit) = job.last_exit {
             record = Record::read(&path)?;
-            record.add_death(now, exit);
-            let reason = record.reason_to_park(now, restart::fault(&self.home.fault()));
+            record.add_death(now, &moment, exit);
+            let reason = record.reason_to_park(&moment, restart::fault(&self.home.fault()));
             record.parked = reason.map(|reason| Parked { reason, since: Some(now) });
         }
         record.write(&path)?;
@@ -70,7 +87,7 @@ impl<'a> Launcher<'a> {
         let now = Timestamp::now();
         let park = || -> io::Result<()> {
             let mut record = Record::read(&path)?;
-            record.add_death(now, Exit::Code(restart::EXIT_CONFIG));
+            record.add_death(now, &Moment::now(), Exit::Code(restart::EXIT_CONFIG));
             record.parked = Some(Parked { reason, since: Some(now) });
             record.write(&path)
         };

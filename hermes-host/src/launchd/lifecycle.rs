@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use hermes_core::Gateway;
 use hermes_core::driver::DriverError;
-use hermes_core::driver::startup::{self, NOT_READY, NOT_SETTLED, SETTLED, STOPPED_MEANWHILE};
+use hermes_core::driver::startup::{self, NOT_READY, NOT_SETTLED, STOPPED_MEANWHILE, Settling};
 use hermes_core::fsutil;
 use hermes_core::home::ProfileHome;
-use hermes_core::process_lock::other_holder;
+use hermes_core::process_lock::{locker, other_holder};
 use hermes_core::status::Parked;
 use hermes_core::wait::{self, Poll, Timeouts};
 use jiff::Timestamp;
@@ -45,28 +45,31 @@ impl ManagedJob<'_> {
         self.launchctl.jobs(&self.label)
     }
 
-    /// The process that holds the gateway's lock: the gateway, even if launchd did not start it.
-    pub(super) fn holder(&self) -> Result<Option<u32>, DriverError> {
+    /// The process that has the gateway's lock, by the kernel's word: the gateway, even if launchd did not start it.
+    fn locker(&self) -> Result<Option<u32>, DriverError> {
+        Ok(locker(&self.gateway.home().gateway_lock())?.and_then(|holder| holder.pid))
+    }
+
+    /// The same, or the process that the lock's file records as its holder. A file proves nothing, so this process
+    /// must not be signaled.
+    fn recorded_holder(&self) -> Result<Option<u32>, DriverError> {
         Ok(other_holder(&self.gateway.home().gateway_lock(), None)?)
     }
 
     /// Loads the job unless it runs, and blocks until the gateway is ready, or has been up for a second if it
     /// never reports readiness. A death is an error at once; launchd keeps restarting the gateway.
     pub(super) fn bring_up(&self, domain: Domain) -> Result<(), DriverError> {
-        let (jobs, holder) = (self.jobs()?, self.holder()?);
-        if let Some(pid) = holder.filter(|pid| !jobs.iter().any(|job| job.pid == Some(*pid))) {
-            return Err(startup::runs_already(self.gateway, pid));
-        }
+        let jobs = self.jobs()?;
         // The launcher of a parked gateway is about to unload the job.
         let leaving = self.parked().is_some();
-        let reload = leaving || jobs.iter().all(|job| job.pid.is_none());
-        if reload {
+        let running = jobs.iter().find_map(|job| job.pid).filter(|_| !leaving);
+        if running.is_none() {
             // Loading the job again also skips launchd's delay before a restart.
             self.bring_down()?;
             self.prepare()?;
             self.load(domain)?;
         }
-        self.await_ready(reload)
+        self.await_ready(running)
     }
 
     /// Loads the job unless it is loaded. Does not wait for the gateway.
@@ -113,16 +116,18 @@ impl ManagedJob<'_> {
         DriverError::new(reason).with_hint(hint)
     }
 
-    /// Waits until the gateway of a loaded job is ready; `loaded_now` if this command loaded the job. While the
-    /// lock is held the gateway is alive, and launchctl, which is slower, is not called.
-    fn await_ready(&self, loaded_now: bool) -> Result<(), DriverError> {
-        let mut first = None;
+    /// Waits until the gateway of a loaded job is ready. `running` is its process, unless this command has just
+    /// loaded the job. While the lock is held the gateway is alive, and launchctl, which is slower, is not called.
+    fn await_ready(&self, running: Option<u32>) -> Result<(), DriverError> {
+        let mut first = running;
+        let mut settling = Settling::default();
         let mut last_seen = "its process does not hold the gateway's lock yet";
+        let mut up_if_first = |first: &mut Option<u32>, gateway| match gateway {
+            Some(pid) if *first.get_or_insert(pid) == pid => Some(self.is_up(pid, &mut settling)),
+            _ => None,
+        };
         let done = wait::until(Instant::now() + self.timeouts.start, || {
-            let up = match self.holder()? {
-                Some(pid) if *first.get_or_insert(pid) == pid => Some(self.is_up(pid)),
-                _ => None,
-            };
+            let up = up_if_first(&mut first, self.locker()?);
             if let Some(later @ (Poll::Wait | Poll::WaitUntil(_))) = up {
                 last_seen = match self.gateway.notifies_readiness() {
                     true => NOT_READY,
@@ -134,7 +139,7 @@ impl ManagedJob<'_> {
             let job = jobs.iter().find(|job| job.pid.is_some()).or(jobs.first());
             let Some(job) = job else { return Err(self.gone()) };
             let another = first.is_some() && job.pid != first;
-            if another || loaded_now && job.last_exit.is_some() {
+            if another || running.is_none() && job.last_exit.is_some() {
                 // The launcher parked the gateway and is about to unload the job.
                 if self.parked().is_some() {
                     last_seen = "it is parked, and launchd has not unloaded its job";
@@ -142,24 +147,21 @@ impl ManagedJob<'_> {
                 }
                 return Err(self.died(job));
             }
-            // Without the lock the gateway is starting, or has just ended and launchd has not noticed.
-            Ok(up.unwrap_or(Poll::Wait))
+            // Without the lock the gateway is starting, or has just ended and launchd has not noticed, or it has lost
+            // the lock: launchd's process counts that the lock's file records.
+            let gateway = self.recorded_holder()?.filter(|pid| job.pid == Some(*pid));
+            Ok(up.or_else(|| up_if_first(&mut first, gateway)).unwrap_or(Poll::Wait))
         })?;
         done.ok_or_else(|| startup::not_ready(self.gateway, self.timeouts.start, last_seen))
     }
 
     /// Whether the gateway that holds the lock is ready, or up for a second if it never reports readiness.
-    fn is_up(&self, pid: u32) -> Poll<()> {
+    fn is_up(&self, pid: u32, settling: &mut Settling) -> Poll<()> {
         if self.gateway.notifies_readiness() {
             return if is_ready(self.gateway.home(), pid) { Poll::Done(()) } else { Poll::Wait };
         }
-        let started = started_at(self.gateway.home());
-        let age = started.map(|started| Timestamp::now().duration_since(started));
-        let age = age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default();
-        match SETTLED.checked_sub(age) {
-            None => Poll::Done(()),
-            Some(remaining) => Poll::WaitUntil(Instant::now() + remaining),
-        }
+        // The time of the lock file is no measure: the clock may have been set since.
+        settling.poll(pid)
     }
 
     /// The error of a start during which the job was unloaded.
@@ -202,17 +204,18 @@ impl ManagedJob<'_> {
                 }
                 booted_out.push(*job);
             }
-            let holder = self.holder()?;
-            if jobs.is_empty() && holder.is_none() {
+            let (locker, recorded) = (self.locker()?, self.recorded_holder()?);
+            let late = Instant::now() >= kill_at;
+            // A process that only the file records may be about to end. The caller reports one that stays.
+            if jobs.is_empty() && locker.is_none() && (recorded.is_none() || late) {
                 return Ok(Poll::Done(()));
             }
-            last_seen = match holder {
+            last_seen = match recorded {
                 Some(pid) => format!("it still runs as {pid}"),
                 None => "launchd still has its job".to_owned(),
             };
             // launchd ends its own process, and kills it after `ExitTimeOut`.
-            let orphan = holder.filter(|_| jobs.is_empty());
-            let late = Instant::now() >= kill_at;
+            let orphan = locker.filter(|_| jobs.is_empty());
             if let Some(pid) = orphan.filter(|pid| late || signaled != Some(*pid)) {
                 self.signal(pid, if late { Signal::KILL } else { Signal::TERM })?;
                 signaled = Some(pid);
@@ -222,12 +225,12 @@ impl ManagedJob<'_> {
         done.ok_or_else(|| startup::not_ended(timeout, last_seen))
     }
 
-    /// Signals the holder of the gateway's lock. macOS has no pidfd, so the holder is checked again right
+    /// Signals the process that has the gateway's lock. macOS has no pidfd, so the holder is checked again right
     /// before, in case the process id was reused.
     fn signal(&self, pid: u32, signal: Signal) -> Result<(), DriverError> {
         let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let Some(process) =
-            process.filter(|_| matches!(self.holder(), Ok(Some(now)) if now == pid))
+            process.filter(|_| matches!(self.locker(), Ok(Some(now)) if now == pid))
         else {
             return Ok(());
         };

@@ -2,11 +2,13 @@
 //! s6-log uses, so that the same code reads both. launchd adds no timestamps and rotates nothing. It keeps the
 //! file open while the job runs, so a large file is rotated before its gateway starts.
 
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use fs_err as fs;
-use hermes_core::fsutil;
+use hermes_core::log::line::NO_NEWLINE;
+use hermes_core::{fsutil, writers};
 use jiff::Timestamp;
 
 /// The file's name.
@@ -16,14 +18,16 @@ const LARGE: u64 = 10_000_000;
 /// The number of rotated files that are kept.
 const MAX_ARCHIVES: usize = 5;
 
-/// Creates the directory, and rotates a large file. No job may have the file open.
+/// Creates the directory and the file, which launchd would open to other users, and rotates a large file. No job may
+/// have the file open.
 pub(super) fn rotate(directory: &Path) -> io::Result<()> {
-    fs::create_dir_all(directory)?;
+    writers::create_log_directory(directory)?;
     let current = directory.join(CURRENT);
-    if !fs::metadata(&current).is_ok_and(|metadata| metadata.len() > LARGE) {
+    if writers::append_to_log(&current)?.metadata()?.len() <= LARGE {
         return Ok(());
     }
     fs::rename(&current, directory.join(archive_name(Timestamp::now())))?;
+    writers::append_to_log(&current)?;
     let mut archives = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -35,6 +39,21 @@ pub(super) fn rotate(directory: &Path) -> io::Result<()> {
     archives.sort();
     let old = archives.len().saturating_sub(MAX_ARCHIVES);
     archives[..old].iter().try_for_each(|path| fsutil::remove_file_if_there(path).map(drop))
+}
+
+/// Ends the last line of the log in `directory` if a gateway that has ended left it without a newline, so that the
+/// next life's output is not joined to it.
+pub(super) fn end_last_line(directory: &Path) -> io::Result<()> {
+    let current = directory.join(CURRENT);
+    let file = fsutil::open_file(&current)?;
+    let mut last = [b'\n'];
+    if let Some(at) = file.metadata()?.len().checked_sub(1) {
+        file.file().read_exact_at(&mut last, at)?;
+    }
+    if last == [b'\n'] {
+        return Ok(());
+    }
+    writers::append_to_log(&current)?.write_all(format!("{NO_NEWLINE}\n").as_bytes())
 }
 
 /// The name that s6-log gives a rotated file (`s6-log.html`): `@`, a TAI64N label, `.s`.
@@ -68,8 +87,9 @@ mod tests {
             fs::File::create(&current).unwrap().set_len(LARGE + 1).unwrap();
             rotate(&directory).unwrap();
         }
-        assert_eq!(names().len(), MAX_ARCHIVES);
-        assert!(!first.exists() && !current.exists());
+        assert_eq!(names().len(), MAX_ARCHIVES + 1);
+        assert!(!first.exists());
+        assert_eq!(fs::metadata(&current).unwrap().len(), 0);
     }
 
     #[test]

@@ -18,8 +18,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hermes_core::config::StopTimeout;
-use hermes_core::fsutil;
 use hermes_core::home::env;
+use hermes_core::{fsutil, writers};
 use serde::{Deserialize, Serialize};
 
 use super::launchctl::Domain;
@@ -104,7 +104,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<bool> {
         return Ok(false);
     }
     if let Some(directory) = path.parent() {
-        fs_err::create_dir_all(directory)?;
+        writers::create_directory(directory)?;
     }
     fsutil::write_durably(path, bytes, FILE_MODE)?;
     Ok(true)

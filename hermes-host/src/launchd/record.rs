@@ -5,8 +5,9 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use hermes_core::clock::Moment;
 use hermes_core::fsutil;
-use hermes_core::restart::{self, AN_HOUR, WINDOW};
+use hermes_core::restart::{self, AN_HOUR, EXIT_RESTART, WINDOW};
 use hermes_core::status::{Exit, Parked};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,9 @@ const MAX_DEATHS: usize = 400;
 pub(super) struct Death {
     /// When launchd restarted the gateway, at most ten seconds after its end.
     pub(super) at: Timestamp,
+    /// The same by the clock that nobody sets; without it the death is old.
+    #[serde(default)]
+    moment: String,
     /// How it ended.
     pub(super) exit: Exit,
 }
@@ -46,21 +50,21 @@ impl Record {
         fsutil::write_durably(path, &text, 0o644)
     }
 
-    /// Adds a death.
-    pub(super) fn add_death(&mut self, at: Timestamp, exit: Exit) {
-        self.deaths.push(Death { at, exit });
+    /// Adds a death at `at`, which is the moment `moment`.
+    pub(super) fn add_death(&mut self, at: Timestamp, moment: &Moment, exit: Exit) {
+        self.deaths.push(Death { at, moment: moment.to_string(), exit });
         let old = self.deaths.len().saturating_sub(MAX_DEATHS);
         self.deaths.drain(..old);
     }
 
     /// Why the gateway must be parked after its last death; `None` if it may be restarted. `fault` is the
     /// error that the gateway recorded.
-    pub(super) fn reason_to_park(&self, now: Timestamp, fault: Option<String>) -> Option<String> {
+    pub(super) fn reason_to_park(&self, now: &Moment, fault: Option<String>) -> Option<String> {
         restart::reason_to_park(self.last_exit()?, self.since(now, WINDOW), fault)
     }
 
     /// The number of deaths in the last hour.
-    pub(super) fn in_the_last_hour(&self, now: Timestamp) -> u32 {
+    pub(super) fn in_the_last_hour(&self, now: &Moment) -> u32 {
         u32::try_from(self.since(now, AN_HOUR)).unwrap_or(u32::MAX)
     }
 
@@ -69,9 +73,13 @@ impl Record {
         self.deaths.last().map(|death| death.exit)
     }
 
-    fn since(&self, now: Timestamp, window: Duration) -> usize {
-        let begin = now.saturating_sub(window).unwrap_or(Timestamp::MIN);
-        self.deaths.iter().filter(|death| death.at >= begin).count()
+    /// The deaths of the last `window`, without the restarts that the gateway asked for.
+    fn since(&self, now: &Moment, window: Duration) -> usize {
+        let is_recent = |death: &&Death| {
+            let age = death.moment.parse().ok().and_then(|moment| now.since(&moment));
+            age.is_some_and(|age| age <= window) && death.exit != Exit::Code(EXIT_RESTART)
+        };
+        self.deaths.iter().filter(is_recent).count()
     }
 }
 
@@ -85,15 +93,24 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
+    fn moment(seconds: i64) -> Moment {
+        format!("{}@boot", seconds * 1_000_000_000).parse().unwrap()
+    }
+
+    fn die(record: &mut Record, seconds: i64, exit: Exit) {
+        // The wall clock goes back.
+        record.add_death(at(-seconds), &moment(seconds), exit);
+    }
+
     fn dying(times: impl IntoIterator<Item = i64>) -> Record {
         let mut record = Record::default();
-        times.into_iter().for_each(|time| record.add_death(at(time), Exit::Code(1)));
+        times.into_iter().for_each(|time| die(&mut record, time, Exit::Code(1)));
         record
     }
 
     #[test]
     fn ten_deaths_in_ten_minutes_park() {
-        let parked = |record: &Record, now| record.reason_to_park(at(now), None);
+        let parked = |record: &Record, now| record.reason_to_park(&moment(now), None);
         assert_eq!(parked(&dying(0..9), 9), None);
         let reason = "it died 10 times within 10 minutes, last with exit 1; its log says more";
         assert_eq!(parked(&dying(0..10), 10).as_deref(), Some(reason));
@@ -107,17 +124,29 @@ mod tests {
     #[test]
     fn a_wrong_configuration_parks_at_once_if_it_was_the_last_death() {
         let mut record = dying([0]);
-        record.add_death(at(1), Exit::Code(EXIT_CONFIG));
-        assert!(record.reason_to_park(at(1), None).unwrap().contains("exit 78"));
-        record.add_death(at(2), Exit::Signal(9));
-        assert_eq!(record.reason_to_park(at(2), None), None);
+        die(&mut record, 1, Exit::Code(EXIT_CONFIG));
+        assert!(record.reason_to_park(&moment(1), None).unwrap().contains("exit 78"));
+        die(&mut record, 2, Exit::Signal(9));
+        assert_eq!(record.reason_to_park(&moment(2), None), None);
+    }
+
+    #[test]
+    fn exit_75_and_deaths_before_the_boot_do_not_count() {
+        let mut record = dying(0..9);
+        (9..30).for_each(|time| die(&mut record, time, Exit::Code(EXIT_RESTART)));
+        assert_eq!(record.in_the_last_hour(&moment(30)), 9);
+        assert_eq!(record.reason_to_park(&moment(30), None), None);
+        die(&mut record, 31, Exit::Code(1));
+        assert!(record.reason_to_park(&moment(31), None).is_some());
+        let later: Moment = "40000000000@another".parse().unwrap();
+        assert_eq!(record.in_the_last_hour(&later), 0);
     }
 
     #[test]
     fn old_deaths_are_dropped() {
         let record = dying((0..1000).map(|n| n * 10));
         assert_eq!(record.deaths.len(), MAX_DEATHS);
-        assert_eq!(record.in_the_last_hour(at(9_990)), 361);
+        assert_eq!(record.in_the_last_hour(&moment(9_990)), 361);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The status of a gateway, from launchd's jobs, the gateway's lock and the record.
 
+use hermes_core::clock::Moment;
 use hermes_core::driver::DriverError;
 use hermes_core::process_lock::other_holder;
 use hermes_core::status::{State, Status};
 use hermes_core::{Gateway, Intent};
-use jiff::Timestamp;
 
 use super::launchctl::Job;
 use super::lifecycle::{is_ready, started_at};
@@ -44,7 +44,7 @@ impl Launchd {
             since,
             intent,
             ready: ready.filter(|_| matches!(state, State::Up | State::Starting)),
-            deaths: record.in_the_last_hour(Timestamp::now()),
+            deaths: record.in_the_last_hour(&Moment::now()),
             last_exit: jobs.iter().find_map(|job| job.last_exit).or_else(|| record.last_exit()),
             parked,
             ..Status::unsupervised(gateway.name())

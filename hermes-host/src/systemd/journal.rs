@@ -2,12 +2,20 @@
 //!
 //! Sources: journalctl(1), `--output=json`; systemd.journal-fields(7). The fields with a leading underscore,
 //! which journald sets, select a gateway's own lines; systemd's lines about the unit have other values.
+//!
+//! journald reads the unit of a line from the cgroup of the process. If the process has ended by then, a line
+//! of a user's unit has no unit (systemd#2913), which hides the last words of a gateway that ends at once. The
+//! units therefore set their name as identifier too, and a line of this account with that identifier and
+//! without a unit counts as the gateway's.
+//!
+//! The wall clock may be set back. So a place in the journal is a cursor (`--cursor`, `--after-cursor`) and not a
+//! time, and lines keep the journal's order.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, ChildStdout};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use hermes_core::ProfileName;
 use hermes_core::log::{Event, Follow, Lines, Logs, Profiles, Watch, line};
@@ -16,10 +24,13 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::Systemd;
+use super::{Scope, Systemd};
 
 const READ: &str = "read the journal";
 const FOLLOW: &str = "follow the journal";
+
+/// The field with the identifier of a unit's lines (systemd.exec(5), `SyslogIdentifier=`).
+const IDENTIFIER: &str = "SYSLOG_IDENTIFIER";
 
 /// The timeout for reading stored entries.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -28,7 +39,11 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     unit: String,
-    micros: i64,
+    /// By the wall clock, in microseconds since 1970.
+    time: i64,
+    /// By the clock that counts from the boot, which is nobody's to set.
+    boot: String,
+    since_boot: u64,
     cursor: String,
     text: Vec<u8>,
 }
@@ -37,12 +52,21 @@ impl Systemd {
     /// The arguments of journalctl for the gateways' own lines.
     fn journal_args(&self, more: &[&str], profiles: &[ProfileName]) -> Vec<String> {
         let field = self.scope.journal_field();
-        let fields = format!("--output-fields=MESSAGE,{field}");
+        let fields = format!("--output-fields=MESSAGE,{field},{IDENTIFIER}");
         let fixed =
             [self.scope.option(), "--no-pager", "--quiet", "--all", "--output=json", &fields];
-        let unit = |profile| format!("{field}={}", self.names.unit(profile));
-        let fixed = fixed.iter().chain(more).map(|argument| (*argument).to_owned());
-        fixed.chain(profiles.iter().map(unit)).collect()
+        let names = |field: &str| {
+            let match_of = |profile| format!("{field}={}", self.names.unit(profile));
+            profiles.iter().map(match_of).collect::<Vec<_>>()
+        };
+        let mut args: Vec<_> =
+            fixed.iter().chain(more).map(|argument| (*argument).to_owned()).collect();
+        args.extend(names(field));
+        if self.scope == Scope::User {
+            args.extend(["+".to_owned(), format!("_UID={}", self.setup.account.uid)]);
+            args.extend(names(IDENTIFIER));
+        }
+        args
     }
 
     fn entries(&self, more: &[&str], profiles: &[ProfileName]) -> Result<Vec<Entry>, ManagerError> {
@@ -53,31 +77,40 @@ impl Systemd {
         Ok(text.lines().filter_map(|line| Entry::read(line.as_bytes(), field)).collect())
     }
 
-    /// The stored entries of `profiles`, or the `last` ones of each, ordered by time, each with the index of
+    /// The last `last` stored entries of each profile up to the cursor `end`, merged by time, each with the index of
     /// its profile.
-    fn stored(
+    fn last_entries(
         &self,
         profiles: &[ProfileName],
-        last: Option<usize>,
+        last: usize,
+        end: Option<&str>,
     ) -> Result<Vec<(usize, Entry)>, ManagerError> {
-        // Without a unit journalctl would print the lines of all units.
-        if profiles.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut entries = Vec::new();
-        match last {
-            None => entries = self.entries(&[], profiles)?,
-            Some(last) => {
-                let lines = format!("--lines={last}");
-                for profile in profiles {
-                    entries.extend(self.entries(&[&lines], std::slice::from_ref(profile))?);
-                }
-                entries.sort_by_key(|entry| entry.micros);
-            }
-        }
-        let units: Vec<_> = profiles.iter().map(|profile| self.names.unit(profile)).collect();
-        let indexed = |entry: Entry| Some((index_of(&units, &entry)?, entry));
-        Ok(entries.into_iter().filter_map(indexed).collect())
+        let lines = format!("--lines={last}");
+        let end = end.map(|cursor| format!("--cursor={cursor}"));
+        let more: Vec<_> =
+            end.iter().chain([&lines]).map(String::as_str).chain(["--reverse"]).collect();
+        let of = |profile| {
+            let entries = self.entries(&more, std::slice::from_ref(profile))?;
+            Ok(entries.into_iter().rev().collect())
+        };
+        Ok(merged(profiles.iter().map(of).collect::<Result<_, ManagerError>>()?))
+    }
+
+    /// The cursor of the last stored entry of any of `profiles`.
+    fn last_cursor(&self, profiles: &[ProfileName]) -> Result<Option<String>, ManagerError> {
+        Ok(self.entries(&["--lines=1"], profiles)?.pop().map(|entry| entry.cursor))
+    }
+}
+
+/// Merges the entries of several profiles, each with the index of its profile. Those of each profile keep their order.
+fn merged(mut logs: Vec<VecDeque<Entry>>) -> Vec<(usize, Entry)> {
+    let mut entries = Vec::new();
+    loop {
+        let heads = logs.iter().enumerate().filter_map(|(index, log)| Some((index, log.front()?)));
+        let first =
+            heads.reduce(|first, head| if head.1.is_before(first.1) { head } else { first });
+        let Some((index, _)) = first else { return entries };
+        entries.extend(logs[index].pop_front().map(|entry| (index, entry)));
     }
 }
 
@@ -92,8 +125,17 @@ impl Logs for Systemd {
     }
 
     fn read(&self, profiles: &[ProfileName], last: Option<usize>) -> Result<Lines, ManagerError> {
-        let entries = self.stored(profiles, last)?.into_iter();
-        Ok(Box::new(entries.map(|(index, entry)| Ok((index, entry.line())))))
+        let entries = match last {
+            // Without a unit journalctl would print the lines of all units.
+            _ if profiles.is_empty() => Vec::new(),
+            Some(last) => self.last_entries(profiles, last, None)?,
+            None => {
+                let units: Vec<_> = profiles.iter().map(|name| self.names.unit(name)).collect();
+                let indexed = |entry: Entry| Some((index_of(&units, &entry)?, entry));
+                self.entries(&[], profiles)?.into_iter().filter_map(indexed).collect()
+            }
+        };
+        Ok(Box::new(entries.into_iter().map(|(index, entry)| Ok((index, entry.line())))))
     }
 
     fn follow(
@@ -101,53 +143,20 @@ impl Logs for Systemd {
         profiles: &[ProfileName],
         last: usize,
     ) -> Result<Box<dyn Follow>, ManagerError> {
-        let begin = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let stored = self.stored(profiles, Some(last))?;
-        // The logs were read one after the other, so lines written meanwhile may be stored or not.
-        let since = format!("--since=@{}", begin.as_secs());
-        let more = ["--follow", "--lines=all", &since];
+        // Stored entries up to this one are read at once, and all later ones are followed.
+        let begin = self.last_cursor(profiles)?;
+        let stored = match &begin {
+            Some(begin) => self.last_entries(profiles, last, Some(begin))?,
+            None => Vec::new(),
+        };
+        let after = begin.map(|cursor| format!("--after-cursor={cursor}"));
+        let more: Vec<_> =
+            ["--follow", "--lines=all"].into_iter().chain(after.as_deref()).collect();
         let args = self.journal_args(&more, profiles);
         let args: Vec<_> = args.iter().map(String::as_str).collect();
         let child = self.journalctl.start(&args).during(FOLLOW)?;
-        let begin = i64::try_from(begin.as_micros()).unwrap_or(i64::MAX);
-        let followed = FollowedJournal::new(self, profiles, begin, stored, child);
+        let followed = FollowedJournal::new(self, profiles, stored, child);
         Ok(Box::new(followed.during(FOLLOW)?))
-    }
-}
-
-/// Where a gateway's new entries begin in the output of `journalctl --follow`, which starts earlier.
-#[derive(Debug)]
-struct Start {
-    micros: i64,
-    /// The cursor of the last stored entry, as several entries may have the same time.
-    last: Option<String>,
-    reached: bool,
-}
-
-impl Start {
-    fn at(micros: i64) -> Self {
-        Self { micros, last: None, reached: false }
-    }
-
-    fn after(entry: &Entry) -> Self {
-        Self { last: Some(entry.cursor.clone()), ..Self::at(entry.micros) }
-    }
-
-    /// Whether an entry is new. Must be called for every entry, in the journal's order.
-    fn is_new(&mut self, entry: &Entry) -> bool {
-        if self.reached {
-            return true;
-        }
-        match &self.last {
-            Some(last) if entry.micros == self.micros => {
-                self.reached = entry.cursor == *last;
-                false
-            }
-            _ => {
-                self.reached = entry.micros >= self.micros;
-                self.reached
-            }
-        }
     }
 }
 
@@ -161,7 +170,6 @@ struct FollowedJournal {
     field: &'static str,
     /// By profile index; an empty string after the end of a log.
     units: Vec<String>,
-    starts: Vec<Start>,
     profiles: Profiles,
     /// Reports changes of the profiles.
     watch: Watch,
@@ -172,22 +180,20 @@ struct FollowedJournal {
 }
 
 impl FollowedJournal {
-    /// Returns the `stored` entries, then those that `child` prints. The logs of gateways without a stored
-    /// entry start at the time `begin`.
+    /// Returns the `stored` entries, then those that `child` prints.
     fn new(
         systemd: &Systemd,
         profiles: &[ProfileName],
-        begin: i64,
         stored: Vec<(usize, Entry)>,
         mut child: Child,
     ) -> io::Result<Self> {
         let pipe = child.stdout.take().ok_or(ErrorKind::BrokenPipe)?;
-        let mut followed = Self {
-            lines: VecDeque::new(),
+        let stored = stored.into_iter().map(|(index, entry)| (index, entry.line()));
+        let followed = Self {
+            lines: stored.collect(),
             rest: Vec::new(),
             field: systemd.scope.journal_field(),
             units: profiles.iter().map(|profile| systemd.names.unit(profile)).collect(),
-            starts: profiles.iter().map(|_| Start::at(begin)).collect(),
             profiles: Profiles::new(systemd.store.clone(), profiles),
             watch: Watch::new(),
             ending: None,
@@ -195,10 +201,6 @@ impl FollowedJournal {
             pipe,
         };
         rustix::io::ioctl_fionbio(&followed.pipe, true)?;
-        for (index, entry) in stored {
-            followed.starts[index] = Start::after(&entry);
-            followed.lines.push_back((index, entry.line()));
-        }
         Ok(followed)
     }
 
@@ -209,9 +211,7 @@ impl FollowedJournal {
         for line in std::mem::replace(&mut self.rest, rest).split(|byte| *byte == b'\n') {
             let Some(entry) = Entry::read(line, self.field) else { continue };
             let Some(index) = index_of(&self.units, &entry) else { continue };
-            if self.starts[index].is_new(&entry) {
-                self.lines.push_back((index, entry.line()));
-            }
+            self.lines.push_back((index, entry.line()));
         }
     }
 
@@ -267,7 +267,7 @@ impl Drop for FollowedJournal {
 }
 
 impl Entry {
-    /// Parses a line of `--output=json`; `None` if it lacks a field.
+    /// Parses a line of `--output=json`, whose unit is in `field`; `None` if it lacks a field.
     fn read(line: &[u8], field: &str) -> Option<Self> {
         let entry: Value = serde_json::from_slice(line).ok()?;
         let value = |name: &str| entry[name].as_str();
@@ -281,16 +281,26 @@ impl Entry {
             _ => return None,
         };
         Some(Self {
-            unit: value(field)?.to_owned(),
-            micros: value("__REALTIME_TIMESTAMP")?.parse().ok()?,
+            unit: value(field).or_else(|| value(IDENTIFIER))?.to_owned(),
+            time: value("__REALTIME_TIMESTAMP")?.parse().ok()?,
+            boot: value("_BOOT_ID")?.to_owned(),
+            since_boot: value("__MONOTONIC_TIMESTAMP")?.parse().ok()?,
             cursor: value("__CURSOR")?.to_owned(),
             text,
         })
     }
 
+    /// Whether the entry was written before `other`, by journald's own rule: the wall clock decides between boots alone.
+    fn is_before(&self, other: &Self) -> bool {
+        match self.boot == other.boot {
+            true => self.since_boot < other.since_boot,
+            false => self.time < other.time,
+        }
+    }
+
     /// The entry as a line of a log.
     fn line(&self) -> Vec<u8> {
-        let time = Timestamp::from_microsecond(self.micros).unwrap_or_default();
+        let time = Timestamp::from_microsecond(self.time).unwrap_or_default();
         line::stamped(time, &TimeZone::system(), &self.text)
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use hermes_core::config::StopTimeout;
 use hermes_core::driver::DriverError;
 use hermes_core::driver::startup::{self, NOT_READY, NOT_SETTLED, SETTLED, Settling};
-use hermes_core::process_lock::other_holder;
+use hermes_core::process_lock::holder;
 use hermes_core::restart;
 use hermes_core::status::{State, Status};
 use hermes_core::wait::{self, Poll};
@@ -109,10 +109,7 @@ impl Systemd {
             status.state = State::Unsupervised;
         }
         // The process of `ExecCondition=` is not the main process, and holds no lock.
-        if let Some(pid) = other_holder(&gateway.home().gateway_lock(), status.pid)? {
-            (status.state, status.pid, status.ready) = (State::Orphan, Some(pid), None);
-        }
-        Ok(status)
+        Ok(status.beside(holder(&gateway.home().gateway_lock())?))
     }
 
     /// Starts an installed gateway and blocks until it is ready, or has been up for a second if it never

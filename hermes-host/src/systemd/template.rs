@@ -3,7 +3,7 @@
 //! `systemctl enable` would create the same link, but reloads all units, which takes seconds if there are
 //! many. A new instance needs no reload; a changed template does.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use hermes_core::DriverError;
 use hermes_core::config::StopTimeout;
 use hermes_core::fsutil;
 use hermes_core::lock::Lock;
-use hermes_core::{Gateway, ProfileName};
+use hermes_core::{Gateway, ProfileName, writers};
 
 use super::unit::{GENERATION, GROWING_DELAY, Mark, Template};
 use super::{Scope, Systemd};
@@ -37,7 +37,12 @@ impl Systemd {
     pub(super) fn installed(&self) -> io::Result<Vec<ProfileName>> {
         let entries = match fs::read_dir(&self.places.wants) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            // A file in the place of the directory has no links, either.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(Vec::new());
+            }
             Err(error) => return Err(error),
         };
         let mut names = Vec::new();
@@ -59,24 +64,34 @@ impl Systemd {
     /// profile's lock. Idempotent.
     pub(super) fn install(&self, gateway: &Gateway) -> Result<(), DriverError> {
         let (profile, own) = (gateway.name(), gateway.stop_timeout());
-        let is_linked = self.has_link(profile);
-        if is_linked && self.serves(own)? {
+        if self.has_link(profile) && self.serves(own)? {
             return Ok(());
         }
         self.refuse_temporary_home()?;
         // Held until the link exists: until then, removing the last gateway would remove the template.
         let _lock = self.lock_services()?;
+        let is_first = self.mark()?.is_none();
+        let installed = self.install_locked(gateway);
+        if installed.is_err() && is_first && self.installed().is_ok_and(|all| all.is_empty()) {
+            let _ = self.remove_template();
+        }
+        installed
+    }
+
+    /// Brings the template up to date, and links the instance unless it is linked. The caller holds the services' lock.
+    fn install_locked(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        let (profile, own) = (gateway.name(), gateway.stop_timeout());
         // One command renders the template once; for its other gateways it only checks the mark.
         if !self.serves(own)? || !self.settled.load(Ordering::Relaxed) {
             self.settle_template(profile, own)?;
             self.settled.store(true, Ordering::Relaxed);
         }
-        if is_linked {
+        if self.has_link(profile) {
             return Ok(());
         }
         let (link, target) = (self.link(profile), Path::new("..").join(self.names.template()));
         let linked = as_root(|| {
-            fs::create_dir_all(&self.places.wants)?;
+            writers::create_directory(&self.places.wants)?;
             // Another file at this path, even a link, is not replaced.
             symlink(&target, &link).map_err(|error| {
                 io::Error::new(
@@ -145,7 +160,7 @@ impl Systemd {
             return Ok(());
         }
         as_root(|| {
-            fs::create_dir_all(&self.places.units)?;
+            writers::create_directory(&self.places.units)?;
             fsutil::write_durably(&path, text.as_bytes(), 0o644)
         })?;
         self.reload()?;
@@ -177,15 +192,19 @@ impl Systemd {
         })?;
         // The manager may have started the gateway before its link was removed.
         self.bring_down(gateway)?;
-        let is_last = self.installed()?.is_empty();
-        let mut removed = false;
-        if is_last {
-            let path = self.template();
-            as_root(|| {
-                removed = fsutil::remove_file_if_there(&path)?;
-                Ok(())
-            })?;
+        match self.installed()?.is_empty() {
+            true => self.remove_template(),
+            false => Ok(()),
         }
+    }
+
+    /// Removes the template, which serves no gateway. The caller holds the services' lock. Idempotent.
+    fn remove_template(&self) -> Result<(), DriverError> {
+        let (path, mut removed) = (self.template(), false);
+        as_root(|| {
+            removed = fsutil::remove_file_if_there(&path)?;
+            Ok(())
+        })?;
         if removed {
             self.settled.store(false, Ordering::Relaxed);
             self.reload()?;

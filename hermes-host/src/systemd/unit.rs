@@ -9,6 +9,7 @@
 //! * `ExecCondition=`: the intent decides at every start, whoever requests it.
 //! * `NotifyAccess=all`: the process that polls `ready_url` is not the main process, which is the agent.
 //! * `Restart=always`: exit code 0 does not mean that the operator wanted a stop.
+//! * `SyslogIdentifier=%n`: journald can't find the unit of a process that has ended (see `journal`).
 //! * `TimeoutStartSec=infinity`: a slow gateway is still starting; the command has its own timeout.
 //! * `KillMode=mixed`: only the gateway gets SIGTERM; its remaining processes get SIGKILL.
 //! * `NoNewPrivileges=` and below: the sandboxing that an agent which edits its user's files can bear.
@@ -22,7 +23,7 @@ use hermes_core::{ProfileName, RootHome};
 use thiserror::Error;
 
 /// Increased with every change of the template's text.
-pub const GENERATION: u32 = 1;
+pub const GENERATION: u32 = 2;
 
 /// The longest name of a unit (systemd.unit(5), "at most 255 characters").
 const MAX_UNIT: usize = 255;
@@ -128,6 +129,7 @@ impl Template<'_> {
              WorkingDirectory={directory}\n\
              ExecCondition={run} wanted\n\
              ExecStart={run} start --foreground\n\
+             SyslogIdentifier=%n\n\
              TimeoutStartSec=infinity\n\
              TimeoutStopSec={stop}\n\
              KillMode=mixed\n\
@@ -231,6 +233,7 @@ mod tests {
         WorkingDirectory=/home/u/.hermes
         ExecCondition="/usr/local/bin/hermes" -p %i gateway wanted
         ExecStart="/usr/local/bin/hermes" -p %i gateway start --foreground
+        SyslogIdentifier=%n
         TimeoutStartSec=infinity
         TimeoutStopSec=6
         KillMode=mixed
@@ -246,7 +249,7 @@ mod tests {
         WantedBy=default.target
 
         [X-Hermes]
-        Generation=1
+        Generation=2
         Home=/home/u/.hermes
         "#);
     }
@@ -273,6 +276,7 @@ mod tests {
         WorkingDirectory=/srv/agents 50%%
         ExecCondition="/opt/$$x/hermes" -p %i gateway wanted
         ExecStart="/opt/$$x/hermes" -p %i gateway start --foreground
+        SyslogIdentifier=%n
         TimeoutStartSec=infinity
         TimeoutStopSec=6
         KillMode=mixed
@@ -290,7 +294,7 @@ mod tests {
         WantedBy=multi-user.target
 
         [X-Hermes]
-        Generation=1
+        Generation=2
         Home=/srv/agents 50%
         "#);
     }

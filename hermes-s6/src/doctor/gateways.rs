@@ -1,18 +1,21 @@
-//! Checks for strays, and for processes that outlived their gateway.
+//! Checks for strays, for loggers whose log directory another process has, and for processes that outlived
+//! their gateway.
 
 use hermes_core::ProfileName;
 use hermes_core::State;
-use hermes_core::diagnostics::Check;
+use hermes_core::diagnostics::{Check, Expected, Remedy, Snapshot, permit};
+use hermes_core::status::{ReasonKind, Status};
 
 use super::View;
+use crate::slot::logger::former_logger;
 use crate::tree::Tree;
 use crate::tree::process_tracker;
 
-pub(super) const CHECKS: [&str; 2] = ["strays", "processes"];
+pub(super) const CHECKS: [&str; 3] = ["strays", "loggers", "processes"];
 
 pub(super) fn checks(view: View<'_>) -> Vec<Check> {
     let View { tree, snapshot, .. } = view;
-    let [mut strays, mut processes] = CHECKS.map(Check::new);
+    let [mut strays, mut loggers, mut processes] = CHECKS.map(Check::new);
     for gateway in &snapshot.gateways {
         let name = gateway.name();
         let Some(status) = snapshot.status(name) else { continue };
@@ -22,6 +25,27 @@ pub(super) fn checks(view: View<'_>) -> Vec<Check> {
                 "the gateway of `{name}` has a supervisor that no s6-svscan looks after: {who}"
             );
             strays.error(problem, snapshot.bring_to_intent(name));
+        }
+        if status.registered && status.state != State::Stray {
+            match former_logger(tree, name) {
+                Ok(None) => {
+                    if let Some(problem) = silenced(snapshot, status) {
+                        let remedy = "remove the cause: its output waits until then".to_owned();
+                        loggers.error(problem, Remedy::Do(remedy));
+                    }
+                }
+                Ok(Some(logger)) => {
+                    let who = tree.proc.title(logger.pid);
+                    let problem =
+                        format!("nobody reads the output of `{name}`: {who} has its log directory");
+                    loggers.error(problem, snapshot.bring_to_intent(name));
+                }
+                Err(error) => {
+                    let log = snapshot.root.gateway_logs(name);
+                    let remedy = permit(&snapshot.root, &log, Expected::Directory);
+                    loggers.error(format!("the log of `{name}` can't be reached: {error}"), remedy);
+                }
+            }
         }
         if matches!(status.state, State::Down | State::Parked) {
             match process_tracker::left_of(tree, name) {
@@ -38,8 +62,19 @@ pub(super) fn checks(view: View<'_>) -> Vec<Check> {
     }
     vec![
         strays.with_evidence("checked the parent of each supervisor"),
+        loggers.with_evidence("checked the lock of each log directory"),
         processes.with_evidence("checked for processes that outlived their gateway"),
     ]
+}
+
+/// The problem of a gateway whose output can't be logged. `obstacles` reports an entry in the place of the directory.
+fn silenced(snapshot: &Snapshot, status: &Status) -> Option<String> {
+    let reason = status.reason.as_ref().filter(|reason| reason.kind == ReasonKind::Logger)?;
+    let name = &status.profile;
+    let is_directory = snapshot.root.gateway_logs(name).is_dir();
+    is_directory.then(|| {
+        format!("the output of `{name}` can't be logged, which will block it: {}", reason.text)
+    })
 }
 
 fn title_of_strays(tree: &Tree, name: &ProfileName) -> String {

@@ -6,7 +6,7 @@
 //! | `owner` | that only one tree runs the gateways of the home |
 //! | `limits`, `pids` | room in the scan directory, descriptors, processes |
 //! | `budgets` | that every stop has the time it needs |
-//! | `gateways` | strays, and processes that outlived their gateway |
+//! | `gateways` | strays, loggers without their log directory, processes that outlived their gateway |
 //! | `slots` | missing, unused and outdated slots |
 
 mod budgets;

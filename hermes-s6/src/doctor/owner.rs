@@ -22,7 +22,7 @@ pub(super) fn check(tree: &Tree, snapshot: &Snapshot, svscan: Option<Holder>) ->
     // If another user runs s6-svscan, `up --adopt` holds the lock for the scan directory.
     let is_other = |owner: &Owner| {
         svscan.is_some_and(|svscan| svscan.pid.is_some() && owner.svscan.pid != svscan.pid)
-            && !owner.runs(tree.scandir.path())
+            && !owner.runs(tree)
     };
     match owner {
         Some(owner) if is_other(&owner) => {

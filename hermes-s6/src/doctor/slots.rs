@@ -1,7 +1,7 @@
 //! Checks that each profile has a slot of this version, and that no other slot exists.
 
 use hermes_core::State;
-use hermes_core::diagnostics::{Check, permit, several};
+use hermes_core::diagnostics::{Check, Expected, permit, several};
 use hermes_core::reconcile::Action;
 
 use super::View;
@@ -17,6 +17,11 @@ fn slots(view: View<'_>) -> Check {
     let View { tree, snapshot, services, .. } = view;
     let mut check = Check::new("slots");
     let registered = |name| snapshot.status(name).is_some_and(|status| status.registered);
+    // The check of its gateway reports it.
+    let reported = |name| {
+        let status = snapshot.status(name);
+        status.is_some_and(|status| matches!(status.state, State::Orphan | State::Stray))
+    };
     for action in services.actions() {
         match action {
             Action::Remove { profile, .. } if snapshot.status(profile).is_none() => {
@@ -24,27 +29,23 @@ fn slots(view: View<'_>) -> Check {
                 let problem = format!("the slot `{path}` has no profile");
                 check.warning(problem, snapshot.run(&format!("gateway unregister {profile}")));
             }
-            Action::Remove { profile, .. } => {
-                let state = snapshot.status(profile).map(|status| status.state);
-                // The check of its gateway reports it.
-                if !matches!(state, Some(State::Orphan | State::Stray)) {
-                    let problem = format!("nobody supervises the slot of `{profile}`");
-                    check.error(problem, snapshot.run("boot"));
-                }
+            Action::Remove { profile, .. } if !reported(profile) => {
+                let problem = format!("nobody supervises the slot of `{profile}`");
+                check.error(problem, snapshot.run("boot"));
             }
             Action::Register { profile, detail } if !services.is_to_be_removed(profile) => {
                 let detail = if detail.is_empty() { String::new() } else { format!("; {detail}") };
                 let problem = format!("`{profile}` has no slot{detail}");
                 check.error(problem, snapshot.run(&format!("gateway register {profile}")));
             }
-            Action::Start { profile } if !registered(profile) => {
+            Action::Start { profile } if !registered(profile) && !reported(profile) => {
                 let problem = format!("`{profile}` is wanted and has no slot");
                 check.error(problem, snapshot.run(&format!("gateway start {profile}")));
             }
-            Action::Skip { what, detail } if detail.starts_with("its slot") => {
+            Action::Unreadable { what, detail } if detail.starts_with("its slot") => {
                 let slot = what.parse().map(|name| tree.scandir.slot(&name));
                 let remedy = match slot {
-                    Ok(slot) => permit(&snapshot.root, slot.path()),
+                    Ok(slot) => permit(&snapshot.root, slot.path(), Expected::Directory),
                     Err(_) => snapshot.run("boot"),
                 };
                 check.error(format!("`{what}`: {detail}"), remedy);

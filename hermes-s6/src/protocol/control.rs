@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use hermes_core::DriverError;
+use hermes_core::error_chain::AS_OWNER;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use thiserror::Error;
@@ -77,8 +78,7 @@ impl From<ControlError> for DriverError {
     fn from(error: ControlError) -> Self {
         match &error {
             ControlError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Self::denied(error)
-                    .with_hint("run it as the user who owns the home and runs its gateways")
+                Self::denied(error).with_hint(AS_OWNER)
             }
             _ => Self::new(error),
         }

@@ -113,7 +113,7 @@ fn idle(events: &mut [Events], processes: &[Process], timeout: Duration) -> bool
     let mut fds: Vec<_> = events
         .iter()
         .map(|events| PollFd::new(&events.fifo, PollFlags::IN))
-        .chain(living.map(|process| PollFd::new(process, PollFlags::IN)))
+        .chain(living.filter_map(Process::fd).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)))
         .collect();
     // An interrupted wait only polls a little earlier.
     let woken = matches!(rustix::event::poll(&mut fds, Some(&timeout)), Ok(n) if n > 0);

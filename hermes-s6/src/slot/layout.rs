@@ -3,9 +3,12 @@
 //! Sources: s6's `servicedir.html`, `scandir.html` and `src/include/s6/supervise.h`. `data/` holds Hermes's
 //! own files: s6 guarantees never to touch it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use hermes_core::config::StopTimeout;
 use hermes_core::{ProfileName, fsutil};
 
 /// The prefix of a slot's name; the profile's name follows.
@@ -22,8 +25,10 @@ pub const TREE_LOCK: &str = ".hermes.tree.lock";
 /// The descriptor on which a gateway reports readiness (`notification-fd`).
 pub const NOTIFICATION_FD: i32 = 3;
 /// The generation of the scripts that this version renders; raise it with every change in `render`.
-pub const GENERATION: u32 = 1;
+pub const GENERATION: u32 = 3;
 
+/// Variables as in `/proc/PID/environ`: each ends with a NUL byte.
+pub(crate) const EXTRA_ENV: &str = "data/extra-env";
 pub(crate) const EVENT: &str = "event";
 pub(crate) const SUPERVISE: &str = "supervise";
 pub(crate) const EVENT_MODE: u32 = 0o3730;
@@ -67,6 +72,12 @@ impl ServiceDir {
         [self.clone(), self.log()]
     }
 
+    /// Whether the slot has the scripts of its service and its logger.
+    pub(crate) fn is_whole(&self) -> bool {
+        let is_directory = self.0.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        is_directory && self.parts().iter().all(|part| part.0.join("run").is_file())
+    }
+
     /// The directory of the FIFOs to which s6-supervise writes its events.
     pub fn event(&self) -> PathBuf {
         self.0.join(EVENT)
@@ -102,6 +113,13 @@ impl ServiceDir {
         self.0.join("timeout-kill")
     }
 
+    /// The gateway's stop budget, computed from [`timeout_kill`](Self::timeout_kill).
+    pub(crate) fn stop_timeout(&self) -> StopTimeout {
+        let text = fsutil::read_to_string(&self.timeout_kill()).unwrap_or_default();
+        let kill_after = text.trim().parse().map(Duration::from_millis);
+        kill_after.map(StopTimeout::killing_after).unwrap_or_default()
+    }
+
     /// Since when and why the gateway is parked; absent unless it is.
     pub fn parked(&self) -> PathBuf {
         self.0.join("data/parked")
@@ -112,14 +130,22 @@ impl ServiceDir {
         self.0.join("data/backoff")
     }
 
-    /// The times of the deaths that an operator requested.
-    pub fn requested_deaths(&self) -> PathBuf {
-        self.0.join("data/asked-for")
+    /// The log of the service's deaths.
+    pub fn deaths_log(&self) -> PathBuf {
+        self.0.join("data/deaths")
     }
 
-    /// When an operator last started the gateway.
+    /// When an operator last started the gateway, and the last death before that.
     pub fn since(&self) -> PathBuf {
         self.0.join("data/since")
+    }
+
+    /// The variables that the slot was registered with, which its `run` exports.
+    pub(crate) fn extra_env(&self) -> io::Result<BTreeMap<String, String>> {
+        let bytes = fsutil::read_if_there(&self.0.join(EXTRA_ENV))?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let variables = text.split('\0').filter_map(|variable| variable.split_once('='));
+        Ok(variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
     /// The [`GENERATION`] of the slot's scripts.

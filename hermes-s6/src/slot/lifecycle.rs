@@ -4,23 +4,25 @@
 //! create the `down` file, so a new supervisor keeps the state. The state is in the status record, deaths
 //! are in the death tally, which still shows them after a quick restart.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
+use hermes_core::clock;
 use hermes_core::config::StopTimeout;
 use hermes_core::driver::startup::{
     self, NOT_READY, NOT_SETTLED, SETTLED, STOPPED_MEANWHILE, Settling,
 };
+use hermes_core::error_chain::in_one_line;
 use hermes_core::fsutil;
-use hermes_core::process_lock::{Holder, holder};
+use hermes_core::process_lock::{Holder, holder, other_holder};
 use hermes_core::restart::EXIT_CONFIG;
 use hermes_core::status::Exit;
 use hermes_core::{DriverError, Gateway, ProfileName};
-use jiff::{SignedDuration, Timestamp};
 
 use crate::protocol::control::{self, Sent, service};
 use crate::protocol::events::{self, Events, Poll, Process};
 use crate::protocol::record::{Death, Record, parse_deaths};
+use crate::slot::displaced;
 use crate::slot::layout::ServiceDir;
 use crate::slot::logger;
 use crate::slot::policy;
@@ -29,6 +31,10 @@ use crate::tree::Tree;
 use crate::tree::process_tracker::ProcessTracker;
 use crate::tree::stray;
 
+/// How long a new gateway may take until it has its lock: longer than it waits for it.
+const TAKES_LOCK: Duration = Duration::from_secs(6);
+/// How long a supervisor has no process before a stop that can't be recorded counts as done.
+const GONE_SETTLED: Duration = Duration::from_millis(200);
 /// The hint where only a diagnosis helps.
 const DOCTOR: &str = "`hermes doctor` examines the tree";
 
@@ -59,7 +65,7 @@ pub fn bring_up(tree: &Tree, gateway: &Gateway) -> Result<(), DriverError> {
     let profile = gateway.name();
     let slot = &tree.scandir.slot(profile);
     prepare(slot, gateway.stop_timeout())?;
-    logger::end_lone_logger(tree, profile)?;
+    logger::end_former_logger(tree, profile)?;
     let deadline = Instant::now() + tree.timeouts.start;
     loop {
         let svscan = tree.require_svscan()?;
@@ -97,11 +103,12 @@ fn bring_up_once(
 ) -> Result<CommandOutcome, DriverError> {
     let slot = &tree.scandir.slot(gateway.name());
     let Some(mut watch) = Watch::begin(slot)? else { return Ok(CommandOutcome::SupervisorEnded) };
-    let requested = policy::record_start(slot)?;
+    let start = policy::record_start(slot)?;
     if send_command(tree, slot, service::UP_FOR_GOOD)? == Sent::NoReader {
         return Ok(CommandOutcome::SupervisorEnded);
     }
     let lock = gateway.home().gateway_lock();
+    let takes_lock = Instant::now() + TAKES_LOCK.min(tree.timeouts.start / 2);
     let mut settling = Settling::default();
     let mut waited_for_lock = false;
     let mut wanted_up = false;
@@ -111,7 +118,7 @@ fn bring_up_once(
             return Ok(Poll::Done(CommandOutcome::SupervisorEnded));
         }
         let record = slot.record()?;
-        if let Some(death) = slot.deaths()?.last().filter(|death| death.at >= requested) {
+        if let Some(death) = slot.deaths()?.last().filter(|death| start.precedes(death)) {
             // s6-supervise records the death before `finish` parks the service and ends.
             if death.exit == Exit::Code(EXIT_CONFIG) && !record.is_down() {
                 return Ok(Poll::Wait);
@@ -137,15 +144,15 @@ fn bring_up_once(
             last_seen = NOT_READY;
             return Ok(if record.ready { Poll::Done(CommandOutcome::Done) } else { Poll::Wait });
         }
-        // Before the process holds the lock, it has not become the gateway yet.
-        if holder(&lock)? != Some(Holder { pid: Some(pid) }) {
-            last_seen = "running, but it does not hold its lock yet";
+        // Before the process takes the lock, it has not become the gateway yet. It may have lost the lock since, or
+        // have failed to record that it took it.
+        if Instant::now() < takes_lock && holder(&lock)? != Some(Holder { pid: Some(pid) }) {
+            last_seen = NOT_SETTLED;
             waited_for_lock = true;
-            return Ok(Poll::Wait);
+            return Ok(Poll::WaitUntil(takes_lock));
         }
         last_seen = NOT_SETTLED;
-        let age = Timestamp::now().duration_since(record.stamp);
-        if !waited_for_lock && age >= SignedDuration::try_from(SETTLED).unwrap_or_default() {
+        if !waited_for_lock && clock::age(&tree.proc, pid).is_ok_and(|age| age >= SETTLED) {
             return Ok(Poll::Done(CommandOutcome::Done));
         }
         Ok(settling.poll(pid).map(|()| CommandOutcome::Done))
@@ -165,7 +172,7 @@ pub fn bring_down(
     let slot = tree.scandir.slot(profile);
     let started = Instant::now();
     let tracker = ProcessTracker::of(tree, std::slice::from_ref(profile));
-    if slot.path().symlink_metadata().is_ok() {
+    if slot.path().is_dir() {
         prepare(&slot, stop_timeout)?;
         while slot.supervisor()?.is_some() || keep_down(&slot)? {
             if let CommandOutcome::Done = bring_down_once(tree, &slot, stop_timeout, started)? {
@@ -176,8 +183,17 @@ pub fn bring_down(
         }
         stray::end(tree, &slot)?;
     }
-    logger::end_lone_logger(tree, profile)?;
-    tracker.end(tree, started + stop_timeout.kill_after())
+    // A supervisor would start the gateway again that is ended here.
+    let orphan = other_holder(&tree.root.profile(profile).gateway_lock(), None);
+    if let Ok(Some(pid)) = orphan {
+        displaced::request_end(tree, &slot, pid)?;
+    }
+    tracker.end(tree, started + stop_timeout.kill_after())?;
+    // The gateway is down, whatever becomes of its logger.
+    if let Err(error) = logger::end_former_logger(tree, profile) {
+        log::warn!("the logger of `{profile}` may still run: {}", in_one_line(&error));
+    }
+    Ok(())
 }
 
 /// Creates the `down` file of a service that has no supervisor, and returns whether one has started since:
@@ -201,6 +217,7 @@ fn bring_down_once(
     let budget = stop_timeout.budget();
     let timeout = budget + tree.timeouts.stop_beyond_budget;
     let mut killed = false;
+    let mut gone_since = None;
     let mut last_seen = String::new();
     let done = events::until(&mut watch.events, &watch.supervisor, started + timeout, || {
         if watch.supervisor.iter().any(Process::has_ended) {
@@ -217,6 +234,16 @@ fn bring_down_once(
         if record.is_down() && !record.want_up {
             return Ok(Poll::Done(CommandOutcome::Done));
         }
+        if is_gone_unrecorded(tree, slot, watch.supervisor.first()) {
+            // Between a death and `finish` there is a moment without a process, too.
+            let settled = *gone_since.get_or_insert_with(Instant::now) + GONE_SETTLED;
+            last_seen = "its process is gone, which s6 can't record".to_owned();
+            return Ok(match Instant::now() >= settled {
+                true => Poll::Done(CommandOutcome::Done),
+                false => Poll::WaitUntil(settled),
+            });
+        }
+        gone_since = None;
         last_seen = match record.pid {
             Some(pid) if record.finishing => format!("its finish script still runs as {pid}"),
             Some(pid) => format!("it still runs as {pid}"),
@@ -230,6 +257,39 @@ fn bring_down_once(
         Ok(Poll::WaitUntil(started + budget))
     })?;
     done.ok_or_else(|| startup::not_ended(timeout, last_seen))
+}
+
+/// Whether the supervisor of `slot` has no process left and can't record that, since the file system of the
+/// scan directory is full: its record names the last process for ever.
+fn is_gone_unrecorded(tree: &Tree, slot: &ServiceDir, supervisor: Option<&Process>) -> bool {
+    let Some(supervisor) = supervisor else { return false };
+    tree.proc.children(supervisor.pid).is_empty() && is_full(slot)
+}
+
+/// Refuses a start, before anything is stopped, if s6-supervise could not record it.
+pub(crate) fn require_room(slot: &ServiceDir) -> Result<(), DriverError> {
+    match is_full(slot) {
+        false => Ok(()),
+        true => {
+            let scandir = slot.path().parent().unwrap_or(slot.path()).display();
+            let why = format!("no space is left at `{scandir}`, where s6 records what it does");
+            Err(DriverError::new(why)
+                .with_hint("make room there; `hermes gateway stop` needs none"))
+        }
+    }
+}
+
+/// Whether the file system of `slot` has no room for a file of the size of s6's records.
+fn is_full(slot: &ServiceDir) -> bool {
+    let probe = || {
+        let mut file = tempfile::tempfile_in(slot.path().join(".."))?;
+        file.write_all(&[0; 64])?;
+        file.sync_all()
+    };
+    let full = |error: io::Error| {
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    };
+    probe().is_err_and(full)
 }
 
 /// The events and the supervisor of a service that a command waits for.
@@ -276,5 +336,9 @@ fn prepare(slot: &ServiceDir, stop_timeout: StopTimeout) -> io::Result<()> {
     if fsutil::read_if_there(&slot.timeout_kill())?.as_deref() == Some(text.as_bytes()) {
         return Ok(());
     }
-    slot.write(&slot.timeout_kill(), text.as_bytes())
+    // The former budget applies where the file can't be written, as on a full disk: `bring_down_once` kills, too.
+    if let Err(error) = slot.write(&slot.timeout_kill(), text.as_bytes()) {
+        log::warn!("failed to record the stop timeout: {error}");
+    }
+    Ok(())
 }

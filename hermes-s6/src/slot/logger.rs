@@ -1,18 +1,22 @@
 //! Ends loggers that do not end by themselves.
 //!
 //! A logger ends when its pipe is closed. A process that outlives its gateway may hold the pipe open. And a
-//! logger whose supervisor was killed runs on while s6-svscan holds its pipe. It keeps the lock of the log
-//! directory (`s6-log.html`), so its successor fails to take the lock once a second.
+//! logger whose supervisor was killed, or whose slot was removed, runs on while s6-svscan holds its pipe. It
+//! keeps the lock of the log directory (`s6-log.html`), so its successor fails to take the lock once a second,
+//! and nobody reads what the gateway writes.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use hermes_core::process_lock;
+use hermes_core::process_lock::locker;
 use hermes_core::{DriverError, ProfileName};
+use jiff::{SignedDuration, Timestamp};
+use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::protocol::control::{self, ControlError, Sent, service};
 use crate::protocol::events::{self, Poll, Process};
+use crate::slot::displaced::{self, SUPERVISE};
 use crate::slot::layout::ServiceDir;
 use crate::tree::Tree;
 
@@ -26,33 +30,70 @@ pub(crate) fn end_logger(slot: &ServiceDir) -> Result<Sent, ControlError> {
     control::send(&slot.log().control(), &[service::EXIT, service::HANGUP])
 }
 
-/// Ends the logger of `profile` if it has no supervisor, and blocks until it has ended. No line is lost:
-/// unread lines stay in the pipe for its successor. Idempotent.
-pub(crate) fn end_lone_logger(tree: &Tree, profile: &ProfileName) -> Result<(), DriverError> {
-    let Some(logger) = lone_logger(tree, profile)? else { return Ok(()) };
-    // With `-p`, s6-log ignores SIGTERM.
-    logger.signal(Signal::HUP)?;
+/// Kills the logger of `slot`, which [`end_logger`] did not end: it is stopped, or blocked by its output. Does not wait.
+pub(crate) fn kill_logger(slot: &ServiceDir) -> Result<Sent, ControlError> {
+    control::send(&slot.log().control(), &[service::EXIT, service::KILL])
+}
+
+/// Ends a logger that has the log directory of `profile` and is not that of its slot, and blocks until it has
+/// ended. No line of a lone logger is lost: unread lines stay in the pipe for its successor. Idempotent. Only
+/// warns of another tree's logger, or of another program.
+pub(crate) fn end_former_logger(tree: &Tree, profile: &ProfileName) -> Result<(), DriverError> {
+    let log = tree.scandir.slot(profile).log();
     let timeout = tree.timeouts.supervise;
-    let done =
-        events::until(&mut [], std::slice::from_ref(&logger), Instant::now() + timeout, || {
-            Ok(if logger.has_ended() { Poll::Done(()) } else { Poll::Wait })
-        })?;
+    let mut asked = None;
+    let mut last_seen = String::new();
+    let done = events::until(&mut [], &[], Instant::now() + timeout, || {
+        let Some(logger) = former_logger(tree, profile)? else { return Ok(Poll::Done(())) };
+        let title = tree.proc.title(logger.pid);
+        if asked.replace(logger.pid) != Some(logger.pid) {
+            let lone =
+                !tree.proc.parent(logger.pid).is_ok_and(|pid| tree.proc.runs(pid, SUPERVISE));
+            let ours = displaced::request_end(tree, &log, logger.pid)? || lone;
+            if !ours || !tree.proc.runs(logger.pid, "s6-log") {
+                log::warn!("{title} has the log directory of `{profile}`, and is not its logger");
+                return Ok(Poll::Done(()));
+            }
+            // With `-p`, s6-log ignores SIGTERM.
+            logger.signal(Signal::HUP)?;
+        }
+        last_seen = format!("{title} still has its log directory");
+        Ok(Poll::Wait)
+    })?;
     done.ok_or_else(|| {
-        let last_seen = format!("{} still runs without a supervisor", tree.proc.title(logger.pid));
         DriverError::timed_out(timeout, last_seen).with_hint("a full disk may block it")
     })
 }
 
-fn lone_logger(tree: &Tree, profile: &ProfileName) -> io::Result<Option<Process>> {
-    let lock = tree.root.gateway_logs(profile).join("lock");
-    let holder = || Ok::<_, io::Error>(process_lock::holder(&lock)?.and_then(|holder| holder.pid));
-    let Some(process) = holder()?.map(Process::open).transpose()?.flatten() else {
-        return Ok(None);
+/// How long after the gateway's start its logger must have the log directory.
+const LOGGER_STARTS: SignedDuration = SignedDuration::from_secs(2);
+
+/// Why the output of the gateway of `profile`, which runs since `since`, can't be logged. A logger that can't write
+/// reads no more, and the gateway blocks once their pipe is full. Does not wait; `None` also where this user may
+/// not look.
+pub(crate) fn obstacle(tree: &Tree, profile: &ProfileName, since: Timestamp) -> Option<String> {
+    let directory = tree.root.gateway_logs(profile);
+    let shown = directory.display();
+    let room = match rustix::fs::statvfs(&directory) {
+        Ok(room) => room,
+        Err(Errno::ACCESS) => return None,
+        Err(errno) => return Some(format!("its log directory `{shown}` can't be opened: {errno}")),
     };
-    // Now that the process is open, its number can't be reused.
-    let parent = tree.proc.parent(process.pid).and_then(|parent| tree.proc.arguments(parent));
-    let supervised = parent.is_ok_and(|words| words[0].ends_with("s6-supervise"));
-    Ok(Some(process)
-        .filter(|_| !supervised)
-        .filter(|logger| holder().is_ok_and(|pid| pid == Some(logger.pid))))
+    if room.f_bavail == 0 || room.f_files > 0 && room.f_favail == 0 {
+        return Some(format!("no space is left for its log in `{shown}`"));
+    }
+    let has_logger = !matches!(locker(&directory.join("lock")), Ok(None));
+    let age = Timestamp::now().duration_since(since);
+    (!has_logger && age >= LOGGER_STARTS).then(|| {
+        format!("its logger does not run: no process has the lock of its log directory `{shown}`")
+    })
+}
+
+/// The process that has the log directory of `profile` and is not run by the logger's supervisor of its slot.
+/// Does not wait.
+pub(crate) fn former_logger(tree: &Tree, profile: &ProfileName) -> io::Result<Option<Process>> {
+    let holder = Process::holding(&tree.root.gateway_logs(profile).join("lock"))?;
+    let supervisor = tree.scandir.slot(profile).log().supervisor()?;
+    let current = supervisor.and_then(|supervisor| supervisor.pid);
+    Ok(holder.filter(|logger| !current.is_some_and(|pid| tree.proc.is_child(logger.pid, pid))))
 }

@@ -1,19 +1,20 @@
 //! The restart policy: after a death, restarts the gateway with a delay, or parks it.
 //!
-//! s6 restarts; Hermes decides. `finish` runs the hidden command `gateway after-death`, which waits for the
-//! delay and returns the exit code of `finish`: if that is 125, s6-supervise leaves the service down
+//! s6 restarts; Hermes decides. `finish` runs the hidden command `gateway after-death`, which ends what the dead
+//! gateway left behind, waits for the delay and returns the exit code of `finish`: if that is 125, s6-supervise leaves the service down
 //! (`servicedir.html`).
 
 use std::io;
 use std::time::{Duration, Instant};
 
+use hermes_core::events::{Recorder, What};
 use hermes_core::fsutil;
 use hermes_core::restart::{EXIT_RESTART, WINDOW, reason_to_park};
 use hermes_core::status::{Backoff, Exit, Parked};
 use hermes_core::wait::{self, Poll};
 use jiff::Timestamp;
 
-use crate::protocol::record::Death;
+use crate::slot::deaths::{self, Ending, History, Start};
 use crate::slot::layout::ServiceDir;
 
 /// The exit code of `finish` after which s6-supervise leaves the service down.
@@ -28,6 +29,8 @@ pub struct Policy {
     pub longest_delay: Duration,
     /// After a run of this length, the next death counts as the first again.
     pub healthy: Duration,
+    /// A gateway that asks for a restart after a shorter run waits as after a death.
+    pub hasty: Duration,
 }
 
 impl Default for Policy {
@@ -36,59 +39,57 @@ impl Default for Policy {
             first_delay: Duration::from_secs(1),
             longest_delay: Duration::from_secs(30),
             healthy: Duration::from_secs(60),
+            hasty: Duration::from_secs(10),
         }
     }
 }
 
 impl Policy {
-    /// The same policy with every delay divided by `factor`, for tests.
+    /// The same policy with every delay and `hasty` divided by `factor`, for tests.
     pub fn faster(self, factor: u32) -> Self {
         Self {
             first_delay: self.first_delay / factor,
             longest_delay: self.longest_delay / factor,
+            hasty: self.hasty / factor,
             ..self
         }
     }
 
-    /// Decides what follows the last of `deaths` (oldest first). Deaths before `since`, the operator's last
-    /// start, don't count. `fault` is the reason that the gateway recorded, if any.
-    pub fn decide(
-        &self,
-        deaths: &[Death],
-        since: Option<Timestamp>,
-        fault: Option<String>,
-    ) -> Verdict {
-        let counted = |death: &&Death| since.is_none_or(|since| death.at >= since);
-        let deaths: Vec<_> = deaths.iter().filter(counted).collect();
-        let Some(last) = deaths.last() else {
+    /// Decides what follows the last ending of `history`. `fault` is the reason that the gateway recorded, if
+    /// any.
+    pub fn decide(&self, history: &History, fault: Option<String>) -> Verdict {
+        let Some(last) = history.endings.last() else {
             return Verdict::Restart { after: Duration::ZERO, count: 0 };
         };
-        let recent = deaths.iter().filter(|death| elapsed(death.at, last.at) <= WINDOW).count();
-        if let Some(reason) = reason_to_park(last.exit, recent, fault) {
-            return Verdict::Park(reason);
+        let crashes = history.endings.iter().filter(|ending| !asks_for_restart(ending));
+        let recent = crashes.filter(|ending| last.at.saturating_sub(ending.at) <= WINDOW).count();
+        match reason_to_park(last.exit, recent, fault) {
+            Some(reason) => Verdict::Park(reason),
+            None => self.restart(history),
         }
-        let count = self.in_a_row(&deaths);
-        let after = match last.exit {
-            Exit::Code(EXIT_RESTART) => Duration::ZERO,
-            _ => self.delay(count),
-        };
-        Verdict::Restart { after, count }
     }
 
-    /// The number of deaths since the last run that was at least `healthy` long.
-    fn in_a_row(&self, deaths: &[&Death]) -> u32 {
-        let mut count = 0;
-        let mut previous: Option<&Death> = None;
-        for death in deaths {
-            // The time between two deaths is the delay after the first plus the run.
-            let between = previous.map(|previous| elapsed(previous.at, death.at));
-            if between.is_some_and(|time| time.saturating_sub(self.delay(count)) >= self.healthy) {
+    /// The restart after the last ending, and the number of deaths since the last run that was at least
+    /// `healthy` long.
+    fn restart(&self, history: &History) -> Verdict {
+        let mut begun = history.begun;
+        let (mut count, mut after) = (0, Duration::ZERO);
+        for ending in &history.endings {
+            let ran = begun.map(|begun| ending.at.saturating_sub(begun));
+            if ran.is_some_and(|ran| ran >= self.healthy) {
                 count = 0;
             }
-            count += 1;
-            previous = Some(death);
+            let hasty = ran.is_some_and(|ran| ran < self.hasty);
+            after = match asks_for_restart(ending) && !hasty {
+                true => Duration::ZERO,
+                false => {
+                    count += 1;
+                    self.delay(count)
+                }
+            };
+            begun = Some(ending.at + after);
         }
-        count
+        Verdict::Restart { after, count }
     }
 
     fn delay(&self, count: u32) -> Duration {
@@ -97,8 +98,8 @@ impl Policy {
     }
 }
 
-fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
-    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+fn asks_for_restart(ending: &Ending) -> bool {
+    ending.exit == Exit::Code(EXIT_RESTART)
 }
 
 /// The decision after a death.
@@ -115,52 +116,48 @@ pub enum Verdict {
     Park(String),
 }
 
-/// Decides what follows the last death of the service in `slot`, records the decision, blocks for the delay,
-/// and returns the exit code for `finish`. The wait ends early when an operator stops or starts the service.
-pub fn after_death(slot: &ServiceDir, policy: &Policy, fault: Option<String>) -> io::Result<u8> {
-    if !slot.record()?.want_up {
-        warn_if_unrecorded(record_requested_death(slot));
+/// Records the last death of the service in `slot`, calls `end_leftovers`, decides what follows, records the
+/// decision, blocks for the delay, and returns the exit code for `finish`. The wait ends early when an operator stops
+/// or starts the service. Death and decision are events, unless an operator requested the end.
+pub fn after_death(
+    slot: &ServiceDir,
+    policy: &Policy,
+    fault: Option<String>,
+    events: &Recorder,
+    end_leftovers: impl FnOnce(),
+) -> io::Result<u8> {
+    let wanted = slot.record()?.want_up;
+    let (deaths, written) = deaths::record_last(slot, !wanted)?;
+    warn_if_unrecorded(written);
+    end_leftovers();
+    // It may have been stopped meanwhile.
+    if !wanted || !slot.record()?.want_up {
         return Ok(0);
     }
-    let since = since(slot)?;
-    match policy.decide(&crashes(slot, slot.deaths()?)?, since, fault) {
+    match deaths.last().map(|last| last.death.exit) {
+        Some(Exit::Code(EXIT_RESTART)) => {
+            events.record(What::Requested, "restart, by the gateway itself");
+        }
+        Some(exit) => events.record(What::Died, exit.to_string()),
+        None => {}
+    }
+    let start = deaths::last_start(slot)?;
+    match policy.decide(&deaths::history(&deaths, start.as_ref()), fault) {
         Verdict::Park(reason) => {
             warn_if_unrecorded(park(slot, &reason));
+            events.record(What::Parked, reason);
             Ok(EXIT_PARK)
         }
         Verdict::Restart { after, count } => {
             if !after.is_zero() {
-                back_off(slot, after, count, since)?;
+                let seconds = after.as_secs_f32();
+                events
+                    .record(What::BackedOff, format!("{seconds} s, after death {count} in a row"));
+                back_off(slot, after, count, start.as_ref())?;
             }
             Ok(0)
         }
     }
-}
-
-/// Those of `deaths` of the service in `slot` that no operator requested.
-pub fn crashes(slot: &ServiceDir, mut deaths: Vec<Death>) -> io::Result<Vec<Death>> {
-    if !deaths.is_empty() {
-        let requested = requested_deaths(slot)?;
-        deaths.retain(|death| !requested.contains(&death.at));
-    }
-    Ok(deaths)
-}
-
-/// Records that an operator requested the last death, which s6's death tally does not show.
-fn record_requested_death(slot: &ServiceDir) -> io::Result<()> {
-    let deaths = slot.deaths()?;
-    let before = requested_deaths(slot)?;
-    // Drops the deaths that have left the tally.
-    let kept = deaths.iter().map(|death| death.at).filter(|at| before.contains(at));
-    let last = deaths.last().map(|death| death.at);
-    let lines = kept.chain(last).map(|at| format!("{at}\n"));
-    slot.write(&slot.requested_deaths(), lines.collect::<String>().as_bytes())
-}
-
-/// The times of the deaths that an operator requested.
-fn requested_deaths(slot: &ServiceDir) -> io::Result<Vec<Timestamp>> {
-    let bytes = fsutil::read_if_there(&slot.requested_deaths())?.unwrap_or_default();
-    Ok(String::from_utf8_lossy(&bytes).lines().filter_map(|line| line.parse().ok()).collect())
 }
 
 /// Warns of a decision that could not be recorded. It is carried out all the same, so that a full disk causes
@@ -175,13 +172,13 @@ fn back_off(
     slot: &ServiceDir,
     after: Duration,
     count: u32,
-    last_start: Option<Timestamp>,
+    last_start: Option<&Start>,
 ) -> io::Result<()> {
     let until = Timestamp::now() + after;
     let text = format!("{count} {until}\n");
     warn_if_unrecorded(slot.write(&slot.backoff(), text.as_bytes()));
     wait::until(Instant::now() + after, || {
-        let commanded = !slot.record()?.want_up || since(slot)? != last_start;
+        let commanded = !slot.record()?.want_up || deaths::last_start(slot)?.as_ref() != last_start;
         Ok::<_, io::Error>(if commanded { Poll::Done(()) } else { Poll::Wait })
     })?;
     fsutil::remove_file_if_there(&slot.backoff()).map(drop)
@@ -199,18 +196,10 @@ pub fn backoff(slot: &ServiceDir) -> io::Result<Option<Backoff>> {
     Ok(parsed)
 }
 
-/// Records that an operator starts the service in `slot`, so that earlier deaths no longer count. Returns the
-/// recorded time.
-pub fn record_start(slot: &ServiceDir) -> io::Result<Timestamp> {
+/// Records that an operator starts the service in `slot`, which is no longer parked.
+pub(crate) fn record_start(slot: &ServiceDir) -> io::Result<Start> {
     unpark(slot)?;
-    let now = Timestamp::now();
-    slot.write(&slot.since(), format!("{now}\n").as_bytes())?;
-    Ok(now)
-}
-
-fn since(slot: &ServiceDir) -> io::Result<Option<Timestamp>> {
-    let bytes = fsutil::read_if_there(&slot.since())?.unwrap_or_default();
-    Ok(String::from_utf8_lossy(&bytes).trim().parse().ok())
+    deaths::record_start(slot)
 }
 
 /// Records time and reason in `data/parked` and creates the `down` file. `finish` must then exit with
@@ -242,14 +231,18 @@ mod tests {
 
     use super::*;
 
-    /// Deaths at `seconds`, all with the same exit.
-    fn deaths(exit: Exit, seconds: &[i64]) -> Vec<Death> {
-        let at = |second: &i64| Timestamp::from_second(*second).unwrap();
-        seconds.iter().map(|second| Death { at: at(second), exit }).collect()
+    fn at(second: u64, exit: Exit) -> Ending {
+        Ending { at: Duration::from_secs(second), exit }
     }
 
-    fn decide(exit: Exit, seconds: &[i64]) -> Verdict {
-        Policy::default().decide(&deaths(exit, seconds), None, None)
+    /// Endings at `seconds`, all with the same exit, after a start at 0.
+    fn endings(exit: Exit, seconds: &[u64]) -> History {
+        let endings = seconds.iter().map(|second| at(*second, exit)).collect();
+        History { begun: Some(Duration::ZERO), endings }
+    }
+
+    fn decide(exit: Exit, seconds: &[u64]) -> Verdict {
+        Policy::default().decide(&endings(exit, seconds), None)
     }
 
     fn restart(after: u64, count: u32) -> Verdict {
@@ -290,21 +283,40 @@ mod tests {
         let Verdict::Park(reason) = decide(Exit::Code(78), &[0]) else { panic!("not parked") };
         assert!(reason.contains("exit 78"), "{reason}");
         let fault = Some("no port".to_owned());
-        let verdict = Policy::default().decide(&deaths(Exit::Code(78), &[0]), None, fault);
+        let verdict = Policy::default().decide(&endings(Exit::Code(78), &[0]), fault);
         assert_eq!(verdict, Verdict::Park("no port".into()));
     }
 
+    const ASKS: Exit = Exit::Code(75);
+
     #[test]
-    fn exit_75_restarts_without_delay() {
-        assert_eq!(decide(Exit::Code(75), &[0]), restart(0, 1));
+    fn exit_75_restarts_without_delay_and_never_parks() {
+        assert_eq!(decide(ASKS, &[10]), restart(0, 0));
+        let often: Vec<_> = (1..30).map(|i| i * 10).collect();
+        assert_eq!(decide(ASKS, &often), restart(0, 0));
+        // Nobody knows how long the gateway ran.
+        let unknown = History { begun: None, ..endings(ASKS, &[3]) };
+        assert_eq!(Policy::default().decide(&unknown, None), restart(0, 0));
     }
 
     #[test]
-    fn deaths_before_the_last_start_do_not_count() {
-        let seconds: Vec<_> = (0..20).collect();
-        let since = Timestamp::from_second(19).unwrap();
-        let verdict = Policy::default().decide(&deaths(CRASH, &seconds), Some(since), None);
-        assert_eq!(verdict, restart(1, 1));
+    fn who_asks_for_a_restart_too_early_waits_as_after_a_death() {
+        assert_eq!(decide(ASKS, &[9]), restart(1, 1));
+        assert_eq!(decide(ASKS, &[9, 11]), restart(2, 2));
+        assert_eq!(decide(ASKS, &[9, 20]), restart(0, 1), "10 s after the wait of 1 s");
+        let often = [0, 2, 5, 10, 19, 36, 67, 98, 129, 160, 191, 222];
+        assert_eq!(decide(ASKS, &often), restart(30, 12), "and is never parked");
+    }
+
+    #[test]
+    fn exit_75_is_no_death_among_deaths() {
+        let mut history = endings(CRASH, &(0..9).map(|i| i * 40).collect::<Vec<_>>());
+        history.endings.extend((0..5).map(|i| at(400 + i, ASKS)));
+        assert!(matches!(Policy::default().decide(&history, None), Verdict::Restart { .. }));
+        history.endings.push(at(420, CRASH));
+        assert!(matches!(Policy::default().decide(&history, None), Verdict::Park(_)));
+        history.endings.push(at(421, ASKS));
+        assert!(matches!(Policy::default().decide(&history, None), Verdict::Restart { .. }));
     }
 
     #[test]
@@ -316,8 +328,8 @@ mod tests {
         park(&slot, "because").unwrap();
         assert!(slot.down().exists());
         assert_eq!(parked(&slot).unwrap().unwrap().reason, "because");
-        let now = record_start(&slot).unwrap();
-        assert_eq!((parked(&slot).unwrap(), since(&slot).unwrap()), (None, Some(now)));
+        record_start(&slot).unwrap();
+        assert_eq!(parked(&slot).unwrap(), None);
         fs::write(slot.backoff(), "3 2026-01-01T00:00:00Z\n").unwrap();
         assert_eq!(backoff(&slot).unwrap().unwrap().count, 3);
     }

@@ -14,13 +14,15 @@ use hermes_core::ProfileName;
 use hermes_core::config::StopTimeout;
 use hermes_core::driver::{DriverError, UP};
 use hermes_core::error_chain::in_one_line;
+use hermes_core::error_class::Class;
 use hermes_core::fsutil;
 use hermes_core::process_lock::Holder;
+use hermes_core::shell::quote_path;
 
 use crate::protocol::control::{self, Sent, scan, service};
 use crate::protocol::events::{self, Events, Poll, Process};
 use crate::slot::layout::ServiceDir;
-use crate::slot::logger::{LOGGER_GRACE, end_logger};
+use crate::slot::logger::{LOGGER_GRACE, end_logger, kill_logger};
 use crate::slot::render;
 use crate::slot::stage::{self, SlotSpec, Staged};
 use crate::tree::Tree;
@@ -59,6 +61,7 @@ pub fn register(
         scripts: &scripts,
         up: registration.up,
         kill_after_ms: registration.stop_timeout.kill_after().as_millis(),
+        extra_env: &registration.extra_env,
     };
     let published = publish(tree, &slot, &spec, svscan)?;
     published.and_then(|events| await_supervisors(tree, &slot, svscan, events)).map_err(|error| {
@@ -104,7 +107,8 @@ fn publish(
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(already()),
         Err(error) => Err(DriverError::from(error)),
     })?;
-    Ok(trigger(tree, &[scan::ALARM]).map(|()| events))
+    // The supervisors of a former slot that was removed by hand end too.
+    Ok(trigger(tree, &[scan::ALARM, scan::NUKE]).map(|()| events))
 }
 
 /// Blocks until `svscan` supervises service and logger of `slot`, and requests a scan now and then.
@@ -160,10 +164,16 @@ fn unsupervised_part(tree: &Tree, slot: &ServiceDir, svscan: Holder) -> io::Resu
 /// Hides a slot, unless it is hidden already, blocks until its supervisors have ended, and removes it. The
 /// service should be down; one that is up is stopped.
 pub fn retire(tree: &Tree, slot: &ServiceDir) -> Result<(), DriverError> {
+    if slot.supervisor().is_err() {
+        fsutil::open_directories(slot.path());
+    }
     let (hidden, supervisors) = unpublish(tree, slot)?;
-    await_release(tree, &hidden, &supervisors)?;
-    fsutil::remove_tree_if_there(hidden.path())?;
-    Ok(())
+    remove(tree, &hidden, &supervisors).map_err(|error| match error.class() {
+        Class::Denied => {
+            error.with_hint(format!("as root: `rm -rf {}` removes it", quote_path(hidden.path())))
+        }
+        _ => error,
+    })
 }
 
 /// Hides the slot and triggers a scan, under the lock on the scan directory.
@@ -183,6 +193,21 @@ fn unpublish(tree: &Tree, slot: &ServiceDir) -> Result<(ServiceDir, Vec<Process>
     Ok((hidden, supervisors))
 }
 
+/// Removes a hidden slot once its supervisors have ended. A supervisor that s6-svscan has just started holds no
+/// lock yet and may fill the directory while this removes it; then this begins again.
+fn remove(tree: &Tree, hidden: &ServiceDir, supervisors: &[Process]) -> Result<(), DriverError> {
+    let deadline = Instant::now() + tree.timeouts.supervise;
+    loop {
+        await_release(tree, hidden, supervisors)?;
+        match fsutil::remove_tree_if_there(hidden.path()) {
+            Err(error)
+                if error.kind() == io::ErrorKind::DirectoryNotEmpty
+                    && Instant::now() < deadline => {}
+            removed => return Ok(removed.map(drop)?),
+        }
+    }
+}
+
 fn await_release(
     tree: &Tree,
     hidden: &ServiceDir,
@@ -190,7 +215,7 @@ fn await_release(
 ) -> Result<(), DriverError> {
     let started = Instant::now();
     let timeout = tree.timeouts.supervise;
-    let mut logger_since = None;
+    let (mut logger_since, mut logger_told) = (None, false);
     let mut last_seen = String::new();
     let done = events::until(&mut [], supervisors, started + timeout, || {
         if hidden.supervisor()?.is_some() {
@@ -203,8 +228,13 @@ fn await_release(
         last_seen = format!("the logger of `{}` still runs", hidden.path().display());
         let end_at = *logger_since.get_or_insert_with(Instant::now) + LOGGER_GRACE.min(timeout / 2);
         if Instant::now() >= end_at {
-            end_logger(hidden)?;
-            logger_since = None;
+            // A logger that has not ended by then is stopped, or blocked by its output.
+            if logger_told {
+                kill_logger(hidden)?
+            } else {
+                end_logger(hidden)?
+            };
+            (logger_since, logger_told) = (None, true);
         }
         Ok(Poll::WaitUntil(end_at))
     })?;

@@ -2,13 +2,14 @@
 //!
 //! The scripts expand `${HERMES_HOME}` when they run, so the tree that runs a slot decides where the home
 //! is. A script run by root switches to the user `hermes`; other users stay. Under `hermes up` a script
-//! keeps its user and `HOME`, since that tree belongs to the user.
+//! keeps its user and `HOME`, since that tree belongs to the user. Other users can't read the logs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hermes_core::ProfileName;
 use hermes_core::home::env;
+use hermes_core::log::line::NO_NEWLINE;
 use hermes_core::shell::{BadVariable, exports, quote};
 
 use crate::programs::S6Programs;
@@ -81,15 +82,17 @@ cd "${{{home}}}" || exit 111
         r#"{shebang}
 # Decides what follows a death of the gateway of profile {profile}; 125 leaves it down.
 {begin}
-exec "$@" {hermes} -p {profile} gateway after-death
+echo '{NO_NEWLINE}'
+exec "$@" {hermes} -p {profile} gateway after-death "$4"
 "#
     );
     let log_run = format!(
         r#"{shebang}
 # Logs the gateway of profile {profile}: with its name where the tree writes, and to rotated files.
 {begin}
+umask 027
 "$@" mkdir -p -- "${{{home}}}/logs/gateways/{profile}" || exit 111
-exec "$@" {s6_log} -p -- 'p[{profile}]' 1 p T n10 s1000000 "${{{home}}}/logs/gateways/{profile}"
+exec "$@" {s6_log} -bp -- '-^{NO_NEWLINE}$' 'p[{profile}]' 1 p T n10 s1000000 "${{{home}}}/logs/gateways/{profile}"
 "#
     );
     Ok(Scripts { run, finish, log_run })

@@ -5,6 +5,7 @@
 //! (`src/supervision/s6-supervise.c`, `EEXIST`): the directory's owner then controls the service even if
 //! the supervisor runs as root.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -17,8 +18,8 @@ use tempfile::TempDir;
 
 use crate::protocol::scandir::ScanDir;
 use crate::slot::layout::{
-    CONTROL_MODE, EVENT, EVENT_MODE, FILE_MODE, GENERATION, HIDDEN_PREFIX, NOTIFICATION_FD,
-    SCRIPT_MODE, SUPERVISE, SUPERVISE_MODE, ServiceDir,
+    CONTROL_MODE, EVENT, EVENT_MODE, EXTRA_ENV, FILE_MODE, GENERATION, HIDDEN_PREFIX,
+    NOTIFICATION_FD, SCRIPT_MODE, SUPERVISE, SUPERVISE_MODE, ServiceDir,
 };
 use crate::slot::render::Scripts;
 
@@ -33,6 +34,8 @@ pub struct SlotSpec<'a> {
     pub up: bool,
     /// The content of `timeout-kill`, in milliseconds.
     pub kill_after_ms: u128,
+    /// The variables that its scripts export.
+    pub extra_env: &'a BTreeMap<String, String>,
 }
 
 /// A slot that is not published yet. Dropping it removes it.
@@ -65,17 +68,19 @@ impl Staged {
     }
 }
 
-/// Renames the directory at `path` to a hidden name, which s6-svscan skips, and returns it.
+/// Renames what is at `path`, which need not be a directory, to a hidden name, which s6-svscan skips, and
+/// returns it.
 pub fn hide(scandir: &ScanDir, path: &Path) -> io::Result<ServiceDir> {
-    let target = hidden_directory(scandir)?;
-    // rename(2) replaces an empty directory.
-    fs::rename(path, target.path())?;
-    Ok(ServiceDir::new(target.keep()))
+    // One rename and no new directory: a full disk must not keep a slot that is to be removed.
+    let hidden = tempfile::Builder::new()
+        .prefix(HIDDEN_PREFIX)
+        .make_in(scandir.path(), |target| fsutil::rename_exclusively(path, target))?;
+    Ok(ServiceDir::new(hidden.into_temp_path().keep()?))
 }
 
 /// Creates a hidden directory. Its name does not contain the profile's, which may be too long for that.
 fn hidden_directory(scandir: &ScanDir) -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix(HIDDEN_PREFIX).tempdir_in(scandir.path())
+    fsutil::hidden_directory(scandir.path(), HIDDEN_PREFIX)
 }
 
 fn fill(slot: &ServiceDir, spec: &SlotSpec<'_>) -> io::Result<()> {
@@ -97,6 +102,10 @@ fn fill(slot: &ServiceDir, spec: &SlotSpec<'_>) -> io::Result<()> {
     directory(&dir.join("data"), 0o755)?;
     file("data/profile", &format!("{}\n", spec.profile), FILE_MODE)?;
     file("data/generation", &format!("{GENERATION}\n"), FILE_MODE)?;
+    if !spec.extra_env.is_empty() {
+        let variables = spec.extra_env.iter().map(|(name, value)| format!("{name}={value}\0"));
+        file(EXTRA_ENV, &variables.collect::<String>(), FILE_MODE)?;
+    }
     file("type", "longrun\n", FILE_MODE)?;
     file("notification-fd", &format!("{NOTIFICATION_FD}\n"), FILE_MODE)?;
     file("timeout-kill", &format!("{}\n", spec.kill_after_ms), FILE_MODE)?;
@@ -133,7 +142,14 @@ mod tests {
     fn staged(scandir: &ScanDir, up: bool) -> Staged {
         let scripts = Scripts { run: "r".into(), finish: "f".into(), log_run: "l".into() };
         let profile = "coder".parse().unwrap();
-        let spec = SlotSpec { profile: &profile, scripts: &scripts, up, kill_after_ms: 6000 };
+        let extra_env = BTreeMap::from([("NAME".to_owned(), "a\n'b'".to_owned())]);
+        let spec = SlotSpec {
+            profile: &profile,
+            scripts: &scripts,
+            up,
+            kill_after_ms: 6000,
+            extra_env: &extra_env,
+        };
         Staged::build(scandir, &spec).unwrap()
     }
 
@@ -158,10 +174,12 @@ mod tests {
             let name = path.strip_prefix(slot.path()).unwrap().display();
             found.push(format!("{name}{kind} {:04o}", metadata.permissions().mode() & 0o7777));
         }
+        assert_eq!(slot.extra_env().unwrap()["NAME"], "a\n'b'");
         found.sort();
         insta::assert_snapshot!(found.join("\n"), @"
         / 0755
         data/ 0755
+        data/extra-env 0644
         data/generation 0644
         data/profile 0644
         down 0644

@@ -10,12 +10,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use fs_err as fs;
-use fs_err::os::unix::fs::OpenOptionsExt;
-use hermes_core::fsutil;
 use hermes_core::process_lock::Holder;
 use hermes_core::reconcile::{Action, Outcome};
+use hermes_core::{fsutil, writers};
 use jiff::Timestamp;
-use rustix::fs::OFlags;
 
 use crate::slot::layout::FILE_MODE;
 use crate::tree::Tree;
@@ -53,7 +51,7 @@ pub(crate) fn write(
     }
     if first {
         let mark = tree.scandir.path().join(MARK);
-        let text = format!("{}{}\n", identity(tree, svscan), took.as_millis());
+        let text = format!("{}{}\n", tree.identity_of(svscan), took.as_millis());
         fsutil::write_durably(&mark, text.as_bytes(), FILE_MODE)?;
     }
     Ok(())
@@ -64,29 +62,18 @@ pub(crate) fn took_under(tree: &Tree, svscan: Holder) -> io::Result<Option<Durat
     let mark = tree.scandir.path().join(MARK);
     let text = fsutil::read_if_there(&mark)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let took = text.strip_prefix(&identity(tree, svscan));
+    let took = text.strip_prefix(&tree.identity_of(svscan));
     Ok(took.map(|took| Duration::from_millis(took.trim().parse().unwrap_or_default())))
-}
-
-/// The first line of the mark file: s6-svscan's process id and start time.
-fn identity(tree: &Tree, svscan: Holder) -> String {
-    let pid = svscan.pid.unwrap_or_default();
-    let started = tree.proc.start_time(pid).unwrap_or_default();
-    format!("{pid} {started}\n")
 }
 
 fn append(path: &Path, lines: &str) -> io::Result<()> {
     if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
+        writers::create_log_directory(directory)?;
     }
     if fs::metadata(path).is_ok_and(|metadata| metadata.len() >= ROTATE_AT) {
         fs::rename(path, path.with_added_extension("1"))?;
     }
-    // Opening a FIFO would block the boot until a process reads it.
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.create(true).append(true).custom_flags(flags).open(path)?;
-    file.write_all(lines.as_bytes())
+    writers::append_to_log(path)?.write_all(lines.as_bytes())
 }
 
 fn line(now: Timestamp, outcome: &Outcome) -> String {

@@ -118,7 +118,8 @@ impl TreeChanges {
             }
             Place::Home(profile) => {
                 let home = root.profile(profile);
-                let files = [home.intent(), home.config(), home.soul(), home.legacy_state()];
+                let (state, health) = (home.legacy_state(), home.health());
+                let files = [home.intent(), home.config(), home.soul(), state, health];
                 if files.iter().any(|file| file.file_name() == Some(OsStr::from_bytes(name))) {
                     changed.profiles.insert(profile.clone());
                 }

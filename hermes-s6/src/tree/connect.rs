@@ -1,17 +1,20 @@
 //! Finds the scan directory of a home's gateways, and checks that other users can't write to it.
 
-use std::fs::{DirBuilder, Metadata};
+use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use hermes_core::driver::{DriverError, Environment};
+use hermes_core::home::env;
+use hermes_core::writers;
+use hermes_core::{Proc, RootHome};
 
 use crate::programs::S6Programs;
 use crate::protocol::scandir::ScanDir;
 use crate::slot::render::ScriptPrograms;
-use crate::tree::Tree;
+use crate::tree::{Tree, owner};
 
 /// The scan directory of a machine whose init system is s6.
 const SYSTEM_SCANDIR: &str = "/run/service";
@@ -36,8 +39,9 @@ impl Tree {
     /// The tree that `hermes up` runs: on the scan directory named in the environment, else on this user's.
     /// Fails if s6 is not installed.
     pub fn of_user(environment: &Environment) -> Result<Self, DriverError> {
-        let named = environment.facts.named_scandir.clone();
-        let scandir = named.unwrap_or_else(|| user_scandir(environment.runtime_dir().as_deref()));
+        let facts = &environment.facts;
+        let known = facts.named_scandir.clone().or_else(|| facts.user_scandir.clone());
+        let scandir = known.unwrap_or_else(|| user_scandir(environment.runtime_dir().as_deref()));
         Self::on(scandir, environment)
     }
 
@@ -51,11 +55,26 @@ impl Tree {
         })?;
         let programs = ScriptPrograms::new(s6, &environment.program);
         let (scandir, root) = (ScanDir::new(scandir), environment.root.clone());
-        Ok(Self { timeouts: environment.timeouts, ..Self::new(scandir, root, programs) })
+        let has_owner = (environment.variable)(env::OWNER_LOCK).is_none_or(|value| value != "off");
+        let timeouts = environment.timeouts;
+        Ok(Self { timeouts, has_owner, ..Self::new(scandir, root, programs) })
     }
 }
 
-/// The scan directory of this user's `hermes up`: below the runtime directory, which is private to the user
+/// The scan directory of this user's `hermes up` that runs the gateways of `root`: the one that the home's owner lock
+/// names, else the usual one, if a tree of this user runs there. A session and a cron job have different
+/// environments, and mean the same tree. The named one may have been removed, as a runtime directory is at logout.
+pub fn find_user_scandir(root: &RootHome, runtime_dir: Option<&Path>) -> Option<PathBuf> {
+    let owner = || {
+        let scandir = owner::owner(root).ok()??.scandir_here(&Proc::default())?;
+        let held = is_mine(&scandir) && matches!(ScanDir::new(&scandir).svscan(), Ok(Some(_)));
+        (held || !scandir.exists()).then_some(scandir)
+    };
+    let usual = || Some(user_scandir(runtime_dir)).filter(|scandir| is_held_by_user(scandir));
+    owner().or_else(usual)
+}
+
+/// The scan directory of this user's `hermes up`, unless the environment names one: below the runtime directory, which is private to the user
 /// and cleared at a restart of the machine; without one, below `/tmp`.
 pub fn user_scandir(runtime_dir: Option<&Path>) -> PathBuf {
     match runtime_dir {
@@ -69,13 +88,15 @@ pub fn user_scandir(runtime_dir: Option<&Path>) -> PathBuf {
 
 /// Whether an s6-svscan holds `scandir`, and this user owns both the directory and its parent. In `/tmp`
 /// another user may create the parent first, or a link that leads to another tree of this user.
-pub fn is_held_by_user(scandir: &Path) -> bool {
-    let me = rustix::process::geteuid().as_raw();
-    let is_mine =
-        |path: &Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.uid() == me);
+fn is_held_by_user(scandir: &Path) -> bool {
     is_mine(scandir)
         && scandir.parent().is_some_and(is_mine)
         && matches!(ScanDir::new(scandir).svscan(), Ok(Some(_)))
+}
+
+fn is_mine(path: &Path) -> bool {
+    let me = rustix::process::geteuid().as_raw();
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.uid() == me)
 }
 
 /// Creates the scan directory. Refuses one in which another user could create a service, and so run programs
@@ -89,10 +110,9 @@ pub fn prepare_scandir(scandir: &Path) -> Result<(), DriverError> {
         .with_hint(ELSEWHERE)
     };
     DirBuilder::new().recursive(true).mode(0o700).create(scandir).map_err(failed)?;
-    let me = rustix::process::geteuid().as_raw();
     for directory in [Some(scandir), scandir.parent()].into_iter().flatten() {
         let metadata = fs::symlink_metadata(directory).map_err(failed)?;
-        if !is_closed(&metadata, me, directory != scandir) {
+        if !writers::is_closed(&metadata, directory != scandir) {
             let reason = format!(
                 "another user owns `{}` or may write to it, and could run programs as this user",
                 directory.display()
@@ -101,11 +121,4 @@ pub fn prepare_scandir(scandir: &Path) -> Result<(), DriverError> {
         }
     }
     Ok(())
-}
-
-/// Whether only `user` and root may replace entries in the directory. In a sticky parent, others may create
-/// entries but not replace this user's.
-fn is_closed(metadata: &Metadata, user: u32, is_parent: bool) -> bool {
-    let is_sticky = metadata.mode() & 0o1000 != 0 && is_parent;
-    [user, 0].contains(&metadata.uid()) && (metadata.mode() & 0o022 == 0 || is_sticky)
 }

@@ -13,12 +13,15 @@ pub(crate) mod stray;
 pub(crate) mod survey;
 pub mod svscan;
 pub(crate) mod svscan_view;
+pub(crate) mod unregistered;
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 
 use fs_err as fs;
 use hermes_core::driver::{DriverError, UP};
+use hermes_core::error_chain::in_one_line;
 use hermes_core::home::env;
 use hermes_core::lock::Lock;
 use hermes_core::process_lock::Holder;
@@ -50,22 +53,53 @@ pub struct Tree {
     pub proc: Proc,
     /// Whether this process is stopping the tree.
     pub shutdown: Shutdown,
+    /// Whether only the home's owner runs its gateways; `false` for a file system without locks.
+    pub has_owner: bool,
 }
 
 impl Tree {
+    /// A line that names an s6-svscan among all that run one after the other: its process ID and start time.
+    pub(crate) fn identity_of(&self, svscan: Holder) -> String {
+        let pid = svscan.pid.unwrap_or_default();
+        let started = self.proc.start_time(pid).unwrap_or_default();
+        format!("{pid} {started}\n")
+    }
+
     /// The tree on `scandir` that runs the gateways of `root`. Nothing is read yet.
     pub fn new(scandir: ScanDir, root: RootHome, programs: ScriptPrograms) -> Self {
         let (timeouts, proc, shutdown) = Default::default();
-        Self { scandir, root, programs, timeouts, proc, shutdown }
+        Self { scandir, root, programs, timeouts, proc, shutdown, has_owner: true }
     }
 
     /// The s6-svscan that holds the scan directory; unreachable if there is none.
     pub fn require_svscan(&self) -> Result<Holder, DriverError> {
+        if let Some(svscan) = self.scandir.svscan()? {
+            return Ok(svscan);
+        }
+        self.refuse_other_owner()?;
         let path = self.scandir.path().display();
-        self.scandir.svscan()?.ok_or_else(|| {
-            DriverError::unreachable(format!("no s6-svscan holds the scan directory `{path}`"))
-                .with_hint(UP)
-        })
+        if let Some(Holder { pid: Some(svscan) }) = self.svscan()? {
+            let reason = format!(
+                "the scan directory `{path}` was removed, and its s6-svscan still runs as process {svscan}"
+            );
+            return Err(DriverError::unreachable(reason).with_hint("`hermes down` ends the tree"));
+        }
+        let reason = format!("no s6-svscan holds the scan directory `{path}`");
+        Err(DriverError::unreachable(reason).with_hint(UP))
+    }
+
+    /// The s6-svscan that holds the scan directory, or did so when the directory was removed. Does not wait.
+    pub fn svscan(&self) -> io::Result<Option<Holder>> {
+        if let Some(svscan) = self.scandir.svscan()? {
+            return Ok(Some(svscan));
+        }
+        let owner = || owner::owner(&self.root).ok().flatten().filter(|owner| owner.runs(self));
+        let removed = !self.has_scandir();
+        Ok(if removed { owner().map(|owner| owner.svscan) } else { None })
+    }
+
+    pub(crate) fn has_scandir(&self) -> bool {
+        self.scandir.path().symlink_metadata().is_ok()
     }
 
     /// Refuses a tree that runs another home's gateways. A tree whose home can't be read is accepted.
@@ -73,10 +107,18 @@ impl Tree {
         let Some(home) = self.home_of(svscan) else {
             return Ok(());
         };
-        if same_directory(&home, self.root.path()) {
+        let root = self.root.path();
+        let is_ours = svscan.pid.and_then(|pid| self.proc.looks_at(pid, &home, root));
+        if is_ours.unwrap_or_else(|| same_directory(&home, root)) {
             return Ok(());
         }
-        let (theirs, ours) = (home.display(), self.root.path().display());
+        let (theirs, ours) = (home.display(), root.display());
+        if same_directory(&home, root) {
+            return Err(DriverError::unreachable(format!(
+                "this tree runs the gateways of another directory that is `{theirs}` in its mount namespace"
+            ))
+            .with_hint("run the command there"));
+        }
         Err(DriverError::unreachable(format!(
             "this tree runs the gateways of `{theirs}`, not of `{ours}`"
         ))
@@ -84,6 +126,19 @@ impl Tree {
             "set {}={theirs}, or name the tree of `{ours}` with --scandir",
             env::HOME
         )))
+    }
+
+    /// Refuses a change to a service, or to a profile with one, if another tree is the owner of the home: its slots,
+    /// not this tree's, are the services. Names the owner.
+    pub fn refuse_other_owner(&self) -> Result<(), DriverError> {
+        match owner::other_owner(self) {
+            Ok(None) => Ok(()),
+            Ok(Some(owner)) => Err(owner::elsewhere(&owner)),
+            Err(error) => {
+                log::warn!("the owner of the home can't be read: {}", in_one_line(&error));
+                Ok(())
+            }
+        }
     }
 
     /// Refuses a tree that runs another home's gateways. Succeeds if no tree runs.

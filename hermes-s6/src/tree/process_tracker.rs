@@ -1,29 +1,34 @@
-//! Finds and ends the processes that outlive a stopped gateway: orphans, processes of its process group, and
-//! processes that left the group.
+//! Finds and ends the processes that outlive a gateway which was stopped or has died: orphans, processes of its
+//! process group, and processes that left the group.
 //!
 //! s6-supervise starts a service as the leader of a new session (`s6-supervise.c`, `setsid`) and signals only
 //! that process. While any process of the group lives, the kernel does not reuse the leader's number, so the
 //! number identifies the group even after the leader has ended. Once the group is empty the number may be
 //! reused, by a leader with another start time. A process that left for a session of its own is recognised by
-//! the environment variables that its gateway gave it.
+//! the environment variables that its gateway gave it. One that has dropped these, too, is known only as a
+//! descendant, and only while the gateway lives: so a stop notes the descendants first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use hermes_core::ProfileName;
 use hermes_core::driver::{DriverError, startup};
 use hermes_core::home::{ProfileHome, env};
 use hermes_core::parallel;
-use hermes_core::process_lock::{self, other_holder};
+use hermes_core::process_lock::{self, Taker, locker};
 use rustix::process::Signal;
 
 use crate::protocol::events::{self, Poll, Process};
 use crate::slot::layout::ServiceDir;
 use crate::tree::Tree;
 use crate::tree::owner;
-use hermes_core::proc::same_directory;
+
+/// How long the processes that a dead gateway left may take to end before they are killed.
+const GRACE_AFTER_DEATH: Duration = Duration::from_secs(5);
+/// The program whose descendants belong to a tree of their own: an agent may run `hermes up`.
+const SVSCAN: &str = "s6-svscan";
 
 /// The processes that outlive the gateway of `profile`, whose service is down, including those that left its
 /// group. Does not wait.
@@ -36,6 +41,19 @@ pub fn left_of(tree: &Tree, profile: &ProfileName) -> io::Result<Vec<u32>> {
     Ok(left.into_iter().map(|(process, _)| process.pid).collect())
 }
 
+/// Ends what the gateway of `profile` left behind when it died, and blocks until that has ended. For the service's
+/// `finish`. `group` is its process group, if s6-supervise has passed it on. Commands on the profile and their
+/// ancestors are spared: a gateway may restart itself.
+pub fn end_left_by_dead(
+    tree: &Tree,
+    profile: &ProfileName,
+    group: Option<u32>,
+) -> Result<(), DriverError> {
+    let slot = ServiceDir::new(".");
+    let grace = slot.stop_timeout().kill_after().min(GRACE_AFTER_DEATH);
+    ProcessTracker::of_dead(tree, profile, group).end(tree, Instant::now() + grace)
+}
+
 /// The gateway that the supervisor of `slot` runs. A record without a supervisor, or of a former one, is
 /// ignored: its process id may have been reused.
 fn supervised(tree: &Tree, slot: &ServiceDir) -> Option<u32> {
@@ -44,12 +62,17 @@ fn supervised(tree: &Tree, slot: &ServiceDir) -> Option<u32> {
     tree.proc.is_child(gateway, supervisor).then_some(gateway)
 }
 
-/// Identifies the processes of some profiles' gateways. Created while the gateways still run.
+/// Identifies the processes of some profiles' gateways. Created while the gateways still run, or by
+/// [`of_dead`](Self::of_dead).
 #[derive(Debug, Default)]
 pub(crate) struct ProcessTracker {
     profiles: Vec<(ProfileName, ProfileHome)>,
     /// The leaders of the process groups, and their start times.
     groups: BTreeMap<u32, u64>,
+    /// The descendants of the leaders, and their start times.
+    descendants: BTreeMap<u32, u64>,
+    /// The lock of the profile whose commands are spared.
+    spared_commands: Option<PathBuf>,
 }
 
 /// Why a process belongs to a gateway.
@@ -61,6 +84,14 @@ enum Tie {
     Group,
     /// It has the gateway's environment variables, but has left its group.
     Environment,
+    /// It was a descendant of the gateway, and has left both group and environment.
+    Descent,
+}
+
+impl Tie {
+    fn has_left_group(self) -> bool {
+        matches!(self, Self::Environment | Self::Descent)
+    }
 }
 
 impl ProcessTracker {
@@ -69,11 +100,12 @@ impl ProcessTracker {
     pub(crate) fn of(tree: &Tree, profiles: &[ProfileName]) -> Self {
         let mut tracker = Self::default();
         let owner = owner::owner(&tree.root).ok().flatten();
-        let ours = owner.is_none_or(|owner| owner.runs(tree.scandir.path()));
+        let ours = owner.is_none_or(|owner| owner.runs(tree));
         for profile in profiles {
             let home = tree.root.profile(profile);
             let supervised = supervised(tree, &tree.scandir.slot(profile));
-            let holder = other_holder(&home.gateway_lock(), None).ok().flatten().filter(|_| ours);
+            let holder = locker(&home.gateway_lock()).ok().flatten();
+            let holder = holder.and_then(|holder| holder.pid).filter(|_| ours);
             for leader in supervised.into_iter().chain(holder) {
                 // A leader that has just ended has no start time, but its group may remain.
                 let start = tree.proc.start_time(leader).unwrap_or_default();
@@ -83,12 +115,41 @@ impl ProcessTracker {
                 tracker.profiles.push((profile.clone(), home));
             }
         }
+        let leaders: Vec<_> = tracker.groups.keys().copied().collect();
+        tracker.descendants = descendants(tree, leaders);
+        tracker
+    }
+
+    /// The tracker of a gateway that has died under the supervisor that is the parent of this process. If another
+    /// process has the profile's lock, the dead one never was the gateway, and only its group counts.
+    fn of_dead(tree: &Tree, profile: &ProfileName, group: Option<u32>) -> Self {
+        let home = tree.root.profile(profile);
+        let lock = home.gateway_lock();
+        let spared_commands = Some(tree.root.profile_lock(profile));
+        let mut tracker = Self { spared_commands, ..Self::default() };
+        if process_lock::is_clean(&lock) {
+            // It ended before it took its lock, and had started nothing by then.
+            return tracker;
+        }
+        let owner = owner::owner(&tree.root).ok().flatten();
+        let is_the_one = matches!(process_lock::holder(&lock), Ok(None));
+        let recorded = || {
+            // Before s6 2.12 `finish` does not get the group. A record may be left from another supervisor's time.
+            let supervisor = tree.proc.start_time(std::os::unix::process::parent_id()).ok()?;
+            Some(Taker::recorded_at(&lock)?).filter(|taker| taker.started_since(supervisor))
+        };
+        let group = group.or_else(|| is_the_one.then(recorded).flatten().map(|taker| taker.pid));
+        // The leader has ended: a process with its number is another one.
+        tracker.groups.extend(group.map(|group| (group, 0)));
+        if is_the_one && owner.is_none_or(|owner| owner.runs(tree)) {
+            tracker.profiles.push((profile.clone(), home));
+        }
         tracker
     }
 
     /// Ends the remaining processes: SIGTERM at once, SIGKILL at `deadline`. Blocks until they have ended.
     /// The gateways' services must be down and stay down.
-    pub(crate) fn end(&self, tree: &Tree, deadline: Instant) -> Result<(), DriverError> {
+    pub(crate) fn end(mut self, tree: &Tree, deadline: Instant) -> Result<(), DriverError> {
         if self.are_clean() {
             return Ok(());
         }
@@ -100,14 +161,23 @@ impl ProcessTracker {
         let mut spared = tree.proc.ancestry(std::process::id());
         let mut living = String::new();
         let done = events::until(&mut [], &[], started + timeout, || {
-            let left = self.find(tree, &spared)?;
+            let mut left = self.find(tree, &spared)?;
+            if let Some(lock) = &self.spared_commands {
+                let commands =
+                    left.iter().filter(|(process, _)| tree.proc.has_open(process.pid, lock));
+                spared.extend(commands.flat_map(|(process, _)| tree.proc.ancestry(process.pid)));
+                left.retain(|(process, _)| !spared.contains(&process.pid));
+            }
             if left.is_empty() {
                 return Ok(Poll::Done(()));
             }
+            // Their children, too, are known by descent only while they live.
+            let parents = left.iter().map(|(process, _)| process.pid).collect();
+            self.descendants.extend(descendants(tree, parents));
             let kill = Instant::now() >= deadline;
             for (process, tie) in &left {
                 let first = signalled.insert(process.pid);
-                if first && *tie == Tie::Environment {
+                if first && tie.has_left_group() {
                     let title = tree.proc.title(process.pid);
                     log::warn!("{title} had left its gateway's process group; ending it");
                 }
@@ -141,7 +211,7 @@ impl ProcessTracker {
     }
 
     fn find(&self, tree: &Tree, spared: &BTreeSet<u32>) -> io::Result<Vec<(Process, Tie)>> {
-        let holders = self.holders()?;
+        let holders = self.holders();
         let mut found = Vec::new();
         // There may be thousands of processes, few of which belong to a gateway.
         let ties = parallel::compute(tree.proc.processes()?, |pid| {
@@ -152,8 +222,8 @@ impl ProcessTracker {
             let Some(process) = Process::open(pid)? else { continue };
             // Now that the process is open, its number can't be reused.
             let tie = match tie {
-                Tie::Gateway => self.tie(tree, pid, &self.holders()?),
-                Tie::Group | Tie::Environment => self.tie(tree, pid, &holders),
+                Tie::Gateway => self.tie(tree, pid, &self.holders()),
+                Tie::Group | Tie::Environment | Tie::Descent => self.tie(tree, pid, &holders),
             };
             // A zombie has ended already.
             if let Some(tie) = tie.filter(|_| !process.has_ended()) {
@@ -163,13 +233,11 @@ impl ProcessTracker {
         Ok(found)
     }
 
-    /// The processes that hold the profiles' locks.
-    fn holders(&self) -> io::Result<BTreeSet<u32>> {
-        let mut holders = BTreeSet::new();
-        for (_, home) in &self.profiles {
-            holders.extend(other_holder(&home.gateway_lock(), None)?);
-        }
-        Ok(holders)
+    /// The processes that hold the profiles' locks. A lock that can't be read says nothing; a gateway has its
+    /// group and its environment, too.
+    fn holders(&self) -> BTreeSet<u32> {
+        let locks = self.profiles.iter().map(|(_, home)| home.gateway_lock());
+        locks.filter_map(|lock| locker(&lock).ok()??.pid).collect()
     }
 
     /// Why `pid` belongs to one of the gateways; `None` if it does not, or can't be read (another user's).
@@ -185,13 +253,53 @@ impl ProcessTracker {
         {
             return Some(Tie::Group);
         }
+        if self.has_environment(tree, pid).unwrap_or(false) {
+            return Some(Tie::Environment);
+        }
+        let started = self.descendants.get(&pid)?;
+        tree.proc.start_time(pid).is_ok_and(|now| now == *started).then_some(Tie::Descent)
+    }
+
+    /// Whether `pid` has the environment of one of the gateways; `None` if it can't be read.
+    fn has_environment(&self, tree: &Tree, pid: u32) -> Option<bool> {
         let [child, name, home] = [env::SUPERVISED_CHILD, env::PROFILE, env::HOME];
         let [child, name, home] = tree.proc.variables(pid, [child, name, home]).ok()?;
-        child?;
-        let (name, home) = (name?, home?);
+        let (Some(_), Some(name), Some(home)) = (child, name, home) else { return Some(false) };
         let ours = |(profile, of): &(ProfileName, ProfileHome)| {
-            name.as_os_str() == profile.as_str() && same_directory(Path::new(&home), of.path())
+            name.as_os_str() == profile.as_str() && tree.proc.sees(pid, Path::new(&home), of.path())
         };
-        self.profiles.iter().any(ours).then_some(Tie::Environment)
+        Some(self.profiles.iter().any(ours))
     }
+}
+
+/// The descendants of `leaders`, with their start times, without those that belong to a nested tree.
+fn descendants(tree: &Tree, leaders: Vec<u32>) -> BTreeMap<u32, u64> {
+    let mut found = BTreeMap::new();
+    let mut parents = leaders;
+    // Listed once, where the kernel does not list a process's children.
+    let mut listed: Option<BTreeMap<u32, Vec<u32>>> = None;
+    while let Some(parent) = parents.pop() {
+        let children = tree.proc.children_of_all_threads(parent).unwrap_or_else(|| {
+            let all = listed.get_or_insert_with(|| children_of_all(tree));
+            all.get(&parent).cloned().unwrap_or_default()
+        });
+        for child in children {
+            let Ok(start) = tree.proc.start_time(child) else { continue };
+            if !tree.proc.runs(child, SVSCAN) && found.insert(child, start).is_none() {
+                parents.push(child);
+            }
+        }
+    }
+    found
+}
+
+/// The children of every process.
+fn children_of_all(tree: &Tree) -> BTreeMap<u32, Vec<u32>> {
+    let mut children = BTreeMap::<_, Vec<_>>::new();
+    for pid in tree.proc.processes().unwrap_or_default() {
+        if let Ok(parent) = tree.proc.parent(pid) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    children
 }

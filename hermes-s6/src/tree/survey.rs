@@ -8,7 +8,7 @@ use fs_err as fs;
 use hermes_core::driver::DriverError;
 use hermes_core::error_chain::in_one_line;
 use hermes_core::lock::{Lock, LockError};
-use hermes_core::process_lock::Holder;
+use hermes_core::process_lock::{self, Holder};
 use hermes_core::reconcile::{ServiceFact, Survey, Wanted};
 use hermes_core::{ProfileName, fsutil, parallel};
 
@@ -17,13 +17,15 @@ use crate::slot::policy;
 use crate::slot::registry;
 use crate::tree::Tree;
 use crate::tree::svscan_view::SvscanView;
+use crate::tree::unregistered;
 
 /// Reads every slot once. A slot that can't be read is reported and does not affect the others.
-pub(crate) fn survey(tree: &Tree) -> io::Result<Survey> {
+pub(crate) fn survey(tree: &Tree, svscan: Holder) -> io::Result<Survey> {
     let scandir = &tree.scandir;
     let mut survey = Survey {
         // A temporary file in the scan directory is a leftover too.
         leftovers: [scandir.hidden()?, fsutil::unfinished(scandir.path())?].concat(),
+        unregistered: unregistered::marked(tree, svscan)?,
         ..Survey::default()
     };
     let svscan_view = tree.svscan_view_of_many()?;
@@ -42,6 +44,15 @@ pub(crate) fn survey(tree: &Tree) -> io::Result<Survey> {
         }
     }
     Ok(survey)
+}
+
+/// Reads the slot of `profile`; `None` without one.
+pub(crate) fn survey_of(tree: &Tree, profile: &ProfileName) -> io::Result<Option<ServiceFact>> {
+    let slot = tree.scandir.slot(profile);
+    match fsutil::exists(slot.path())? {
+        true => slot_fact(tree, &tree.svscan_view()?, &slot, profile).map(Some),
+        false => Ok(None),
+    }
 }
 
 /// Removes the leftover at `path`: a hidden slot with its supervisors, or a temporary file. Blocks until the
@@ -91,8 +102,13 @@ fn slot_fact(
     let supervised = is_kept(supervisor) && is_kept(slot.log().supervisor()?);
     let record = if supervised { slot.record().ok() } else { None };
     // A record may be a former supervisor's, whose gateway is not a child of the current one.
-    let child_of = |pid| tree.proc.parent(pid).ok();
+    let supervised_by = supervisor.and_then(|supervisor| supervisor.pid);
+    let is_child =
+        |pid| supervised_by.is_some_and(|supervisor| tree.proc.is_child(pid, supervisor));
     let gateway = record.and_then(|record| record.gateway());
+    // A lock that can't be read says nothing about its gateway.
+    let holder = process_lock::holder(&tree.root.profile(profile).gateway_lock()).ok().flatten();
+    let holder = holder.and_then(|holder| holder.pid);
     let want_up = record.is_some_and(|record| record.want_up);
     let down = slot.down().try_exists()?;
     Ok(ServiceFact {
@@ -103,7 +119,8 @@ fn slot_fact(
             (false, true) => Wanted::Down,
             _ => Wanted::Unclear,
         },
-        running: gateway.is_some_and(|pid| child_of(pid) == supervisor.and_then(|s| s.pid)),
+        running: gateway.is_some_and(is_child),
+        orphaned: holder.is_some_and(|pid| !is_child(pid)),
         parked: policy::parked(slot)?.is_some(),
         current: slot.is_current(),
     })

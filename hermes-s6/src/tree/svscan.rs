@@ -5,14 +5,13 @@
 //! at the same time, so that none in backoff delays the shutdown.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hermes_core::DriverError;
-use hermes_core::config::StopTimeout;
-use hermes_core::fsutil;
+use hermes_core::lock::Lock;
 use hermes_core::parallel;
+use hermes_core::{DriverError, ProfileName, Store};
 use rustix::process::Signal;
 
 use crate::programs::S6Programs;
@@ -60,24 +59,41 @@ fn counts_loggers(s6: &S6Programs, scandir: &Path) -> io::Result<bool> {
 
 /// Ends the supervisors of a former tree, which a new s6-svscan could neither adopt nor stop, and removes
 /// their slots. Does nothing if an s6-svscan holds the scan directory. The caller holds the tree's lock.
-/// Blocks until all have ended; a slot that fails does not stop the others, and the first error is returned.
+/// Blocks until all have ended. A slot that fails does not stop the others: returns each with its error.
 /// Idempotent.
-pub fn clear(tree: &Tree) -> Result<(), DriverError> {
+///
+/// The slot of a profile that another command has locked is cleared all the same `unlocked_after` that time, at the
+/// end of a tree: the command can start nothing in it.
+pub fn clear(
+    tree: &Tree,
+    unlocked_after: Option<Duration>,
+) -> Result<Vec<(PathBuf, DriverError)>, DriverError> {
     if tree.scandir.svscan()?.is_some() || !tree.scandir.path().is_dir() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let profiles = tree.scandir.profiles()?;
-    let mut results = parallel::map(profiles, JOBS, |profile| {
-        let _lock = tree.lock_profile(&profile)?;
+    let clear_profile = |profile: &ProfileName, slot: &ServiceDir| {
+        let lock = match unlocked_after {
+            None => Some(tree.lock_profile(profile)?),
+            Some(timeout) => Lock::acquire(&tree.root.profile_lock(profile), timeout).ok(),
+        };
+        if lock.is_none() {
+            log::warn!(
+                "another command holds the lock of `{profile}`; its slot is removed all the same"
+            );
+        }
+        bring_down(tree, profile, slot.stop_timeout())?;
+        registry::retire(tree, slot)
+    };
+    let mut results = parallel::map(tree.scandir.profiles()?, JOBS, |profile| {
         let slot = tree.scandir.slot(&profile);
-        bring_down(tree, &profile, budget_of(&slot))?;
-        registry::retire(tree, &slot)
+        (clear_profile(&profile, &slot), slot)
     });
-    let hidden = tree.scandir.hidden()?;
-    results.extend(parallel::map(hidden, JOBS, |hidden| {
-        registry::retire(tree, &ServiceDir::new(hidden))
+    results.extend(parallel::map(tree.scandir.hidden()?, JOBS, |path| {
+        let slot = ServiceDir::new(path);
+        (registry::retire(tree, &slot), slot)
     }));
-    results.into_iter().collect()
+    let failed = results.into_iter().filter_map(|(cleared, slot)| Some((slot, cleared.err()?)));
+    Ok(failed.map(|(slot, error)| (slot.path().to_owned(), error)).collect())
 }
 
 /// Blocks until `process`, a new s6-svscan, holds the scan directory and reads its commands.
@@ -123,7 +139,11 @@ fn stop_gateways(
     svscan: Option<&Process>,
 ) -> Result<(Vec<ServiceDir>, Result<(), DriverError>), DriverError> {
     tree.shutdown.begin();
-    let profiles = tree.scandir.profiles().unwrap_or_default();
+    let profiles = match tree.has_scandir() {
+        true => tree.scandir.profiles().unwrap_or_default(),
+        // It was removed, as a runtime directory is at logout: each profile may have a gateway.
+        false => profiles_of_home(tree),
+    };
     let tracker = ProcessTracker::of(tree, &profiles);
     let slots: Vec<_> = profiles.iter().map(|profile| tree.scandir.slot(profile)).collect();
     slots.iter().for_each(send_down);
@@ -138,6 +158,12 @@ fn stop_gateways(
     })?;
     let tracked = tracker.end(tree, deadline);
     Ok((slots, tracked))
+}
+
+fn profiles_of_home(tree: &Tree) -> Vec<ProfileName> {
+    let listing = Store::new(tree.root.clone()).list();
+    let profiles = listing.map(|listing| listing.profiles).unwrap_or_default();
+    profiles.into_iter().map(|profile| profile.name).collect()
 }
 
 /// Sends a service the command to go down. If its supervisor is just starting, the `down` file has the same
@@ -170,10 +196,13 @@ fn end(
             if slot.supervisor().is_ok_and(|supervisor| supervisor.is_some()) {
                 continue;
             }
-            // If the logger runs on for so long, a process that was not found holds its pipe open.
-            if alone.get_or_insert_with(Instant::now).elapsed() >= grace {
+            // If the logger runs on for so long, a process that was not found holds its pipe open. If that does not
+            // end it, it is stopped or blocked.
+            let waited = alone.get_or_insert_with(Instant::now).elapsed();
+            if waited >= grace {
+                let _ = logger::kill_logger(slot);
+            } else if waited >= grace / 2 {
                 let _ = logger::end_logger(slot);
-                *alone = None;
             }
         }
         Ok(Poll::Wait)
@@ -193,12 +222,5 @@ pub fn shutdown_timeout(tree: &Tree) -> Duration {
 }
 
 fn longest_budget(slots: &[ServiceDir]) -> Duration {
-    slots.iter().map(|slot| budget_of(slot).budget()).max().unwrap_or_default()
-}
-
-/// The stop budget of a slot, computed from its `timeout-kill`.
-fn budget_of(slot: &ServiceDir) -> StopTimeout {
-    let text = fsutil::read_to_string(&slot.timeout_kill()).unwrap_or_default();
-    let kill_after = text.trim().parse().map(Duration::from_millis);
-    kill_after.map(StopTimeout::killing_after).unwrap_or_default()
+    slots.iter().map(|slot| slot.stop_timeout().budget()).max().unwrap_or_default()
 }

@@ -40,7 +40,7 @@ fn came_back(container: &Container) {
         "profile=default prior=stopped action=registered",
         "profile=wanted prior=running action=started",
         "profile=unwanted prior=stopped action=registered",
-        "action=skipped detail=\"bad: ",
+        "action=unreadable detail=\"bad: ",
     ] {
         assert_eq!(log.matches(line).count(), 1, "{line}:\n{log}");
     }

@@ -9,10 +9,10 @@ use hermes_tests::{
 };
 
 /// A home whose gateways have a supervisor process each.
-struct Home(TestEnv);
+pub(crate) struct Home(pub(crate) TestEnv);
 
 impl Home {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut env = TestEnv::new();
         env.program = custom_backend_program;
         env.faster = 50;

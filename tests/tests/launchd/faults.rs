@@ -1,6 +1,11 @@
 //! Faults: gateways that can't run, a launchd that refuses, and foreign property lists.
 
-use hermes_tests::pid;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use hermes_core::Proc;
+use hermes_tests::{Helper, is_alive, pid};
 
 use crate::mac::Mac;
 
@@ -136,4 +141,46 @@ fn start_installs_and_needs_a_profile() {
     for command in ["install", "start", "restart", "stop", "status"] {
         mac.hermes(["gateway", command, "nobody"]).fails_with(4);
     }
+}
+
+/// Records a process in the file of a gateway's lock as the process that took it and has lost it since.
+fn record_taker(mac: &Mac, name: &str, pid: u32) {
+    let lock = mac.env.home().join("profiles/.gateways").join(name);
+    mac.env.write(&lock, "");
+    let metadata = |path: &Path| fs::metadata(path).expect("it exists");
+    let (file, namespace) = (metadata(&lock), metadata("/proc/self/ns/pid".as_ref()).ino());
+    let start = Proc::default().start_time(pid).expect("it runs");
+    let (device, inode) = (file.dev(), file.ino());
+    let record = format!("taker {pid} {start} {namespace} {device} {inode}\n");
+    fs::write(&lock, record).expect("a writable file");
+}
+
+#[test]
+fn a_process_that_only_a_file_names_is_neither_ended_nor_the_gateway() {
+    let mac = Mac::new();
+    mac.running("coder", "exec sleep 600");
+    mac.hermes(["gateway", "start", "coder"]).ok();
+    mac.hermes(["gateway", "stop", "coder"]).ok();
+    let other = Helper::start(mac.env.command("sleep").arg("600"));
+    record_taker(&mac, "coder", other.pid());
+    let stopped = mac.hermes(["gateway", "stop", "coder"]).fails_with(1);
+    assert!(stopped.stderr.contains(&format!("process {}", other.pid())), "{stopped}");
+    for verb in ["start", "restart"] {
+        mac.hermes(["gateway", verb, "coder"]).fails_with(1);
+        assert!(is_alive(other.pid().into()), "{verb}");
+    }
+    drop(other);
+    mac.hermes(["gateway", "restart", "coder"]).ok();
+    assert_eq!(mac.status("coder")["state"], "up");
+}
+
+#[test]
+fn a_gateway_that_loses_its_lock_is_the_gateway() {
+    let mac = Mac::new();
+    let daemon = "import os, time; os.closerange(3, 1024); time.sleep(600)";
+    mac.running("coder", &format!("exec python3 -c '{daemon}'"));
+    mac.hermes(["gateway", "start", "coder"]).ok();
+    let gateway = pid(&mac.status("coder"));
+    mac.hermes(["gateway", "stop", "coder"]).ok();
+    assert!(!is_alive(gateway));
 }

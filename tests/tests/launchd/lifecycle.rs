@@ -133,3 +133,25 @@ fn what_a_gateway_says_is_read_like_any_log() {
     let last = mac.hermes(["gateway", "logs", "coder", "-n", "1"]).ok();
     assert_eq!(last.stdout, "two\n");
 }
+
+#[test]
+fn a_last_line_without_a_newline_is_not_joined_to_the_next_life() {
+    let mac = Mac::new();
+    mac.running("coder", "echo one; printf half; exit 1");
+    mac.hermes(["gateway", "start", "coder"]).fails_with(1);
+    let lines = || {
+        let logs = mac.hermes(["gateway", "logs", "coder"]).run().stdout;
+        logs.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let lines_after_death =
+        eventually("it has run twice", || Some(lines()).filter(|lines| lines.len() >= 4));
+    let marked = "half -- no newline at the end";
+    assert_eq!(lines_after_death[..3], ["one", marked, "one"]);
+    mac.hermes(["gateway", "stop", "coder"]).ok();
+
+    mac.running("stopped", "printf half; exec sleep 600");
+    mac.hermes(["gateway", "start", "stopped"]).ok();
+    mac.hermes(["gateway", "restart", "stopped"]).ok();
+    let logs = mac.hermes(["gateway", "logs", "stopped"]).ok();
+    assert_eq!(logs.stdout, format!("{marked}\nhalf\n"));
+}

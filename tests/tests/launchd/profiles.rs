@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use hermes_tests::names;
+use hermes_core::RootHome;
+use hermes_core::lock::Lock;
+use hermes_tests::{SOON, eventually, is_open_in, names};
 
 use crate::mac::Mac;
 
@@ -34,14 +36,29 @@ fn rename_installs_no_job() {
 }
 
 #[test]
+fn a_rename_takes_a_job_along_that_is_installed_before_it_has_its_locks() {
+    let mac = Mac::new();
+    mac.hermes(["profile", "create", "old"]).ok();
+    // The locks are taken in the order of the names.
+    let lock = RootHome::new(mac.env.home()).profile_lock(&"new".parse().unwrap());
+    let held = Lock::acquire(&lock, SOON).unwrap();
+    mac.env.give(&lock);
+    let renaming = mac.hermes(["profile", "rename", "old", "new"]).spawn();
+    eventually("it waits for the first", || is_open_in(renaming.pid(), &lock).then_some(()));
+    mac.hermes(["gateway", "install", "old"]).ok();
+    drop(held);
+    let renamed = renaming.wait();
+    assert_eq!(renamed.code(), Some(0), "{renamed}");
+    assert_eq!(names(&mac.agents()), [format!("{}.plist", mac.label("new"))], "{renamed}");
+}
+
+#[test]
 fn a_job_without_a_profile_runs_nothing() {
     let mac = Mac::new();
     mac.serving("coder");
     fs::remove_dir_all(mac.env.profile("coder")).unwrap();
     mac.log_in();
-    hermes_tests::eventually("its launcher has left", || {
-        mac.job("gui", "coder").is_none().then_some(())
-    });
+    eventually("its launcher has left", || mac.job("gui", "coder").is_none().then_some(()));
     assert!(!mac.env.profile("coder").exists());
     mac.hermes(["gateway", "uninstall", "coder"]).ok();
     assert!(!mac.agent("coder").exists());

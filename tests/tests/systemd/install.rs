@@ -45,6 +45,19 @@ fn systemd_accepts_the_unit() {
 }
 
 #[test]
+fn a_first_installation_that_fails_leaves_nothing() {
+    let host = host();
+    host.hermes(&["profile", "create", "coder"]).ok();
+    let wants = format!("{UNITS}/default.target.wants");
+    host.shell(&format!("mkdir -p {UNITS} && touch {wants}")).ok();
+    let failed = host.hermes(&["gateway", "install", "coder"]).fails_with(1);
+    let left = host.shell(&format!("find {UNITS} -name 'hermes*'")).ok().stdout;
+    assert_eq!(left, "", "{failed}");
+    host.shell(&format!("rm {wants}")).ok();
+    host.hermes(&["gateway", "install", "coder"]).ok();
+}
+
+#[test]
 fn a_longer_stop_budget_updates_the_unit() {
     let host = host();
     host.profile("coder");

@@ -3,7 +3,7 @@
 use hermes_tests::eventually;
 use hermes_tests::suite::Machine;
 
-use crate::suite::host;
+use crate::suite::{Host, host};
 
 #[test]
 fn what_gateways_said_is_read_and_followed() {
@@ -61,4 +61,72 @@ fn what_gateways_said_is_read_and_followed() {
     host.hermes(&["profile", "create", "silent"]).ok();
     let outcome = host.hermes(&["gateway", "logs", "silent"]).fails_with(1);
     assert!(outcome.stderr.contains("has not logged anything"), "{outcome}");
+}
+
+/// A line whose process has ended before journald looks for its unit (systemd#2913): it has the identifier alone.
+#[test]
+fn last_words_without_a_unit_are_read() {
+    let host = host();
+    host.profile_running("coder", "exec sleep 600", "");
+    host.hermes(&["gateway", "start", "coder"]).ok();
+    let unit = "hermes-gateway@coder.service";
+    let say = |words: &str| format!("systemd-cat --identifier={unit} echo {words}");
+    host.shell(&say("last words")).ok();
+    let reason = "a line of another account";
+    host.0.exec_as_root_because(reason, ["sh", "-c", &say("of another account")]).ok();
+    let text = eventually("the line is stored", || {
+        let text = host.hermes(&["gateway", "logs", "coder"]).run().stdout;
+        text.contains("last words").then_some(text)
+    });
+    assert!(!text.contains("of another account"), "{text}");
+    let identifier = host.systemctl(&format!("show --property=SyslogIdentifier --value {unit}"));
+    assert_eq!(identifier.ok().stdout.trim(), unit);
+}
+
+/// Sets the clock of journald, which stamps all lines, as if the machine's had been set.
+fn set_journal_clock(host: &Host, seconds: i64) {
+    let preload = "LD_PRELOAD=/usr/local/lib/set-clock.so";
+    let script = format!(
+        "mkdir -p /run/systemd/system/systemd-journald.service.d
+        cd /run/systemd/system/systemd-journald.service.d
+        echo '[Service]' >clock.conf
+        echo 'Environment={preload} CLOCK_OFFSET={seconds}' >>clock.conf
+        systemctl daemon-reload && systemctl restart systemd-journald"
+    );
+    host.0.exec_as_root_because("journald belongs to root", ["sh", "-c", &script]).ok();
+}
+
+#[test]
+fn a_clock_that_is_set_loses_and_repeats_no_line() {
+    let host = host();
+    host.shell("mkfifo -m 666 /home/hermes/a").ok();
+    let echo = "echo begun; exec 3<>~/a; while read -r line <&3; do echo $line; done";
+    host.profile_running("a", echo, "");
+    host.hermes(&["gateway", "start", "a"]).ok();
+    let said = |args: &[&str]| {
+        let text = host.hermes(args).run().stdout;
+        let word = |line: &str| line.rsplit_once("  ").expect("a stamp").1.to_owned();
+        text.lines().map(word).collect::<Vec<_>>()
+    };
+    let mut all = vec!["begun".to_owned()];
+    for offset in [3600, -3600, 7200, 0, -10_000] {
+        eventually("it is stored", || (said(&["gateway", "logs", "a"]) == all).then_some(()));
+        set_journal_clock(&host, offset);
+        let follow = ["gateway", "logs", "a", "-f", "-n", "1"];
+        let following = host.hermes(&follow).stream();
+        let last = all.last().expect("a line").clone();
+        eventually("it follows", || following.stdout().contains(&last).then_some(()));
+        for round in 0..3 {
+            let line = format!("{round} at {offset}");
+            host.shell(&format!("echo {line} >/home/hermes/a")).ok();
+            all.push(line);
+        }
+        let newest = all.last().expect("a line");
+        eventually("it prints the last line", || following.stdout().contains(newest).then_some(()));
+        let followed = following.stdout();
+        let followed: Vec<_> =
+            followed.lines().map(|line| line.rsplit_once("  ").expect("a stamp").1).collect();
+        assert_eq!(followed, all[all.len() - 4..], "{offset}");
+    }
+    assert_eq!(said(&["gateway", "logs", "a", "-n", "7"]), all[all.len() - 7..]);
 }

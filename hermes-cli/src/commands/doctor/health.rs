@@ -1,5 +1,6 @@
 //! `doctor --health`: in one line, whether every wanted gateway is up. A container's health check runs it.
 
+use hermes_core::status::{ReasonKind, Status};
 use hermes_core::{Intent, ProfileName, ServiceManager};
 use serde::Serialize;
 
@@ -16,7 +17,7 @@ const NAMED: usize = 5;
 struct Health {
     healthy: bool,
     wanted: usize,
-    /// The wanted gateways that are not up.
+    /// The wanted gateways that are not healthy.
     missing: Vec<StatusView>,
 }
 
@@ -41,27 +42,39 @@ pub(crate) fn run(app: &App) -> Result<u8, CliError> {
     if app.json {
         output::json(&health)?;
     } else {
-        let of = |view: &StatusView| format!("`{}` is {}", view.status.profile, view.status.state);
-        let missing: Vec<_> = health.missing.iter().map(of).collect();
+        let missing: Vec<_> = health.missing.iter().map(|view| problem(&view.status)).collect();
         output::line(summary(health.wanted, &missing))?;
     }
     Ok(if health.healthy { exit::SUCCESS } else { exit::FAILURE })
 }
 
-/// The wanted gateways that are not up.
+/// The wanted gateways that are not healthy.
 fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<StatusView>, CliError> {
     let mut missing = Vec::new();
     if wanted.is_empty() {
         return Ok(missing);
     }
     let services = app.reachable()?;
-    for status in services.statuses(wanted)? {
-        let status = status?;
+    let mut statuses = services.statuses(wanted)?.into_iter().collect::<Result<Vec<_>, _>>()?;
+    if !services.is_watched() {
+        services.ask_now(&mut statuses);
+    }
+    for status in statuses {
         if status.is_missing() {
             missing.push(StatusView::from(status));
         }
     }
     Ok(missing)
+}
+
+fn problem(status: &Status) -> String {
+    let is_up = format!("`{}` is {}", status.profile, status.word());
+    match &status.reason {
+        Some(reason) if reason.kind == ReasonKind::Logger => {
+            format!("{is_up}, but {}", reason.text)
+        }
+        _ => is_up,
+    }
 }
 
 fn summary(wanted: usize, missing: &[String]) -> String {
@@ -73,7 +86,7 @@ fn summary(wanted: usize, missing: &[String]) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("unhealthy: of {wanted} wanted gateways {} not up: {named}{more}", missing.len())
+    format!("unhealthy: of {wanted} wanted gateways {} not healthy: {named}{more}", missing.len())
 }
 
 #[cfg(test)]
@@ -89,7 +102,7 @@ mod tests {
             )
         };
         assert_eq!(line(0), "healthy: gateways wanted and up: 9");
-        assert_eq!(line(1), "unhealthy: of 9 wanted gateways 1 not up: `p0` is parked");
+        assert_eq!(line(1), "unhealthy: of 9 wanted gateways 1 not healthy: `p0` is parked");
         assert!(line(9).ends_with("`p4` is parked and 4 more"), "{}", line(9));
     }
 }

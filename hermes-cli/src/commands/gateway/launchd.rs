@@ -14,7 +14,7 @@ use crate::output;
 pub(super) fn run(app: &App, name: &ProfileName, label: &str) -> Result<u8, CliError> {
     let home = app.root().profile(name);
     let launchd = Launchd::connect(app.hermes.environment())?;
-    let launcher = launchd.launcher(label, &home);
+    let launcher = launchd.launcher(label, name, &home);
     match launcher.objection() {
         Ok(None) => {}
         Ok(Some(why)) => {

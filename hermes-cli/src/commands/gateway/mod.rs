@@ -5,6 +5,7 @@ mod launchd;
 use std::collections::BTreeMap;
 
 use hermes::view::{ErrorView, StatusView};
+use hermes_core::events::Journal;
 use hermes_core::manager::ManagerError;
 use hermes_core::parallel;
 use hermes_core::{
@@ -29,7 +30,7 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
         }
         Gateway::Start { which, foreground: true, .. } => foreground(app, which.names),
         Gateway::Run => foreground(app, Vec::new()),
-        Gateway::Status { which } => status::status(app, which),
+        Gateway::Status { which, probe } => status::status(app, which, probe),
         Gateway::List => status::list(app),
         Gateway::Logs { which, lines, follow, raw } => {
             let print = logs::Print { last: lines, raw };
@@ -47,11 +48,12 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
             each(app, &which, JOBS, "uninstalled", |services, name| services.uninstall(name))
         }
         Gateway::Wanted => wanted(app),
-        Gateway::AwaitReady { url, pid, file, detach } => {
-            hermes_gateway::await_ready(&url, pid, file, detach)?;
+        Gateway::AwaitReady { url, pid, health, file, detach } => {
+            let events = Journal::new(app.root()).of(&app.single_profile(Vec::new())?);
+            hermes_gateway::await_ready(&url, pid, &health, file, detach, events)?;
             Ok(exit::SUCCESS)
         }
-        Gateway::AfterDeath { faster } => up::after_death(app, faster),
+        Gateway::AfterDeath { group, faster } => up::after_death(app, group.as_deref(), faster),
         Gateway::Start { which, .. } => {
             each(app, &which, JOBS, "up", |services, name| services.start(name).map(drop))
         }

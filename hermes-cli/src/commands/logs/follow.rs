@@ -19,7 +19,7 @@ use crate::error::{CliError, exit};
 use crate::output;
 
 /// How many existing lines are printed first, unless `--lines` is given.
-const LAST: usize = 10;
+pub(in crate::commands) const LAST: usize = 10;
 
 /// Follows the logs of `names`. With `--all` these are the profiles that exist at the start.
 pub(super) fn follow(
@@ -30,7 +30,7 @@ pub(super) fn follow(
     print: Print,
 ) -> Result<u8, CliError> {
     let signals = Signals::listen()?;
-    let deadline = app.timeout.map(|timeout| (timeout, Instant::now() + timeout));
+    let limit = TimeLimit::of(app, "the log");
     let mut followed = logs.follow(&names, print.last.unwrap_or(LAST))?;
     for name in &names {
         if !logs.exists(name)? {
@@ -60,14 +60,7 @@ pub(super) fn follow(
         if !printer.flush()? {
             return Ok(exit::SUCCESS);
         }
-        let time_left = deadline.map(|(_, at)| at.saturating_duration_since(Instant::now()));
-        if let Some((timeout, _)) = deadline
-            && time_left == Some(Duration::ZERO)
-        {
-            let error = format!("stopped following the log after {} s", timeout.as_secs());
-            return Err(CliError::new(error).with_code(exit::OUT_OF_TIME));
-        }
-        let pause = time_left.into_iter().chain(followed.max_wait()).min();
+        let pause = limit.left()?.into_iter().chain(followed.max_wait()).min();
         if !signals.await_change(followed.fds(), pause)? {
             return Ok(exit::SUCCESS);
         }
@@ -89,14 +82,39 @@ fn report_end(names: &[ProfileName], place: usize, remaining: usize) -> Result<(
     Ok(())
 }
 
+/// The limit that `--timeout` sets on a follower, if any.
+pub(in crate::commands) struct TimeLimit {
+    what: &'static str,
+    /// How long, and until when.
+    limit: Option<(Duration, Instant)>,
+}
+
+impl TimeLimit {
+    /// The limit from now on, on following `what`.
+    pub(in crate::commands) fn of(app: &App, what: &'static str) -> Self {
+        Self { what, limit: app.timeout.map(|timeout| (timeout, Instant::now() + timeout)) }
+    }
+
+    /// How much time is left; `None` without a limit. No time is an error.
+    pub(in crate::commands) fn left(&self) -> Result<Option<Duration>, CliError> {
+        let Some((timeout, at)) = self.limit else { return Ok(None) };
+        let left = at.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let error = format!("stopped following {} after {} s", self.what, timeout.as_secs());
+            return Err(CliError::new(error).with_code(exit::OUT_OF_TIME));
+        }
+        Ok(Some(left))
+    }
+}
+
 /// The signals that end a follower.
-struct Signals {
+pub(in crate::commands) struct Signals {
     pipe: OwnedFd,
     came: Arc<AtomicBool>,
 }
 
 impl Signals {
-    fn listen() -> Result<Self, CliError> {
+    pub(in crate::commands) fn listen() -> Result<Self, CliError> {
         let failed =
             |error: io::Error| CliError::new("failed to listen for signals").because(error);
         let came = Arc::new(AtomicBool::new(false));
@@ -109,13 +127,13 @@ impl Signals {
         Ok(Self { pipe: end_signals::register(&FOREGROUND).map_err(failed)?, came })
     }
 
-    fn came(&self) -> bool {
+    pub(in crate::commands) fn came(&self) -> bool {
         self.came.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Blocks until one of `fds` is readable, or for `pause`. `false` after a signal, or if stdout has no
     /// reader any more.
-    fn await_change(
+    pub(in crate::commands) fn await_change(
         &self,
         fds: Vec<BorrowedFd<'_>>,
         pause: Option<Duration>,

@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use hermes_core::archive::{Archive, ArchiveError, Format, LeftOut, Limits, Packed, Why};
+use hermes_core::archive::{Archive, ArchiveError, Format, Include, LeftOut, Limits, Packed, Why};
+use hermes_core::config::SecretKey;
 use hermes_core::process_lock;
 use hermes_core::store::{Profile, StoreError};
 use hermes_core::{Gateway, ProfileName, ProfileRegistrar};
@@ -15,26 +16,24 @@ use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// How many of the files left out are named in a message.
-const NAMED: usize = 5;
-
 pub(super) fn export(
     app: &App,
     name: &ProfileName,
+    include: &[Include],
     output: Option<PathBuf>,
     force: bool,
 ) -> Result<u8, CliError> {
     let profile = app.store().get(name)?;
     let to = output.unwrap_or_else(|| PathBuf::from(format!("{name}.tar.zst")));
     if to == Path::new("-") {
-        return export_to_stdout(app, &profile);
+        return export_to_stdout(app, &profile, include);
     }
     let format = Format::of_name(&to).ok_or_else(|| {
         CliError::new(format!("invalid archive name `{}`", to.display()))
             .with_hint("the name must end in .tar.zst or .tar.gz")
             .with_code(exit::USAGE)
     })?;
-    let packed = app.store().export(&profile, &to, format, force)?;
+    let packed = app.store().export(&profile, include, &to, format, force)?;
     let path = to.display();
     output::message(format_args!("exported profile `{name}` to `{path}`, {}", amount(&packed)));
     report_left_out(&packed.left_out);
@@ -52,7 +51,7 @@ pub(super) fn export(
     Ok(exit::SUCCESS)
 }
 
-fn export_to_stdout(app: &App, profile: &Profile) -> Result<u8, CliError> {
+fn export_to_stdout(app: &App, profile: &Profile, include: &[Include]) -> Result<u8, CliError> {
     let mut stdout = io::stdout().lock();
     let refused = |reason: &'static str| {
         let error = CliError::new("failed to write the archive to stdout").because(reason);
@@ -64,7 +63,7 @@ fn export_to_stdout(app: &App, profile: &Profile) -> Result<u8, CliError> {
     if stdout.is_terminal() {
         return refused("stdout is a terminal");
     }
-    match app.store().export_to(profile, &mut stdout, Format::Zstd) {
+    match app.store().export_to(profile, include, &mut stdout, Format::Zstd) {
         Ok(packed) => report_left_out(&packed.left_out),
         // The reader has closed the pipe on purpose.
         Err(StoreError::Export { source: ArchiveError::Write { source, .. }, .. })
@@ -75,28 +74,22 @@ fn export_to_stdout(app: &App, profile: &Profile) -> Result<u8, CliError> {
     Ok(exit::SUCCESS)
 }
 
-/// Reports the files that are not in the archive, except runtime files such as locks.
+/// Reports every entry that is not in the archive.
 fn report_left_out(left_out: &[LeftOut]) {
-    let of = |why: Why| left_out.iter().filter(move |left| left.why == why);
-    let named = |all: Vec<&LeftOut>| {
-        let mut text = all
-            .iter()
-            .take(NAMED)
-            .map(|left| format!("`{}`", left.path.display()))
-            .collect::<Vec<_>>()
-            .join(", ");
-        if all.len() > NAMED {
-            text.push_str(&format!(" and {} more", all.len() - NAMED));
+    for (why, title) in [
+        (Why::Secret, "secrets"),
+        (Why::NotOwn, "not part of the profile"),
+        (Why::Unlisted, "not known to be safe to share"),
+        (Why::Trace, "state of the gateway"),
+    ] {
+        let named = left_out.iter().filter(|left| left.why == why);
+        let named: Vec<_> = named.map(|left| format!("`{}`", left.path.display())).collect();
+        if !named.is_empty() {
+            output::message(format_args!("left out, {title}: {}", named.join(", ")));
         }
-        text
-    };
-    let secrets: Vec<_> = of(Why::Secret).collect();
-    if !secrets.is_empty() {
-        output::message(format_args!("left out, secrets: {}", named(secrets)));
     }
-    let others: Vec<_> = of(Why::NotOwn).collect();
-    if !others.is_empty() {
-        output::message(format_args!("left out, not part of the profile: {}", named(others)));
+    if left_out.iter().any(|left| left.why == Why::Unlisted) {
+        output::message(format_args!("`--include PATH` takes an entry that was left out"));
     }
     for left in left_out {
         if matches!(left.why, Why::Special | Why::Refused(_)) {
@@ -115,6 +108,20 @@ fn warn(profile: &Profile) {
     let env = config::load(&profile.home.config()).map(|loaded| loaded.gateway.env);
     if env.is_ok_and(|env| !env.is_empty()) {
         output::warning("the archive contains `config.yaml` with the values under `gateway.env`");
+    }
+    let config = profile.home.config();
+    let Ok(text) = fsutil::read_to_string(&config) else { return };
+    match config::secret_keys(&text, &config) {
+        Ok(keys) => {
+            for SecretKey { key, line } in keys {
+                output::warning(format_args!(
+                    "the archive contains `config.yaml` with the value of `{key}` in line {line}, which looks like a secret"
+                ));
+            }
+        }
+        Err(_) => output::warning(
+            "the archive contains `config.yaml`, which can't be searched for secrets: it is invalid",
+        ),
     }
 }
 
@@ -172,7 +179,7 @@ fn open(file: &Path) -> Result<Box<dyn Read>, CliError> {
         return Ok(Box::new(stdin.lock()));
     }
     let failed = |error: io::Error| {
-        CliError::new(format!("failed to open `{}`", file.display())).because(error)
+        CliError::new(format!("failed to import `{}`", file.display())).because(error)
     };
     let opened = fsutil::open_to_read(file).map_err(failed)?;
     if !opened.metadata().map_err(failed)?.is_file() {

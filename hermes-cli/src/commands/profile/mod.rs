@@ -8,7 +8,7 @@ use hermes::view::ProfileView;
 use hermes_core::parallel;
 use hermes_core::store::StoreError;
 use hermes_core::supervisor::NewService;
-use hermes_core::{Gateway, ProfileName, Status};
+use hermes_core::{Gateway, Proc, ProfileName, Status, listeners};
 
 use crate::app::App;
 use crate::args::Profile as Command;
@@ -24,7 +24,9 @@ pub(crate) fn run(app: &App, command: Command) -> Result<u8, CliError> {
         Command::Show { name } => show(app, name),
         Command::Use { name } => choose(app, &name),
         Command::Port { name, port } => set_port(app, &name, port),
-        Command::Export { name, output, force } => archive::export(app, &name, output, force),
+        Command::Export { name, output, force, include } => {
+            archive::export(app, &name, &include, output, force)
+        }
         Command::Import { file, name, start, max_size } => {
             archive::import(app, &file, name, start, max_size)
         }
@@ -34,16 +36,29 @@ pub(crate) fn run(app: &App, command: Command) -> Result<u8, CliError> {
 fn create(app: &App, name: &ProfileName, port: Option<u16>, start: bool) -> Result<u8, CliError> {
     let supervisor = app.supervisor()?;
     let (profile, service) = supervisor.create_profile(name, port, start)?;
+    if let Some(port) = port {
+        warn_of_listener(port);
+    }
     let gateway = Gateway::new(profile);
     let port = gateway.port().ok().flatten().unwrap_or_default();
     output::message(format_args!("created profile `{name}`, port {port}"));
     new::finish(app, &supervisor, &gateway, service, start)
 }
 
+/// Warns if somebody listens on `port`, who may make room for the gateway before it starts.
+fn warn_of_listener(port: u16) {
+    if !listeners::on_port(&Proc::default(), port).is_empty() {
+        let holder = listeners::title_of_holder(port);
+        let holder = holder.unwrap_or_else(|| "another user's process".to_owned());
+        output::warning(format_args!("{holder} listens on port {port}"));
+    }
+}
+
 fn delete(app: &App, name: &ProfileName, yes: bool, keep_logs: bool) -> Result<u8, CliError> {
     let profile = app.store().deletable(name)?;
     if !yes {
-        let home = profile.home.path().display();
+        let linked = app.store().linked_home(&profile).ok().flatten();
+        let home = linked.as_deref().unwrap_or(profile.home.path()).display();
         let question =
             format!("This removes `{home}` and everything in it. Type `{name}` to confirm:");
         match output::ask(&question) {

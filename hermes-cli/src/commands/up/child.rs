@@ -23,7 +23,7 @@ pub(super) fn spawn(tree: &Tree, service: bool) -> Result<Child, CliError> {
     // Without HERMES_UP the slots' scripts treat the tree as the machine's: HOME is then the root home.
     match service {
         true => command.env_remove(names::UP),
-        false => command.env(names::UP, "1"),
+        false => command.env(names::UP, super::stop::this_up(tree)),
     };
     command
         .args(["up", "--become-svscan"])

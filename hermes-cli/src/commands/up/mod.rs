@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `owner` | one tree per home: waits for another owner, becomes the owner |
 //! | `child` | starts the process that becomes s6-svscan |
+//! | `reaper` | reaps orphans, as process 1 |
+//! | `relay` | passes on what the tree prints |
 //! | `stop` | `down`, `up --stop` |
 //! | `slot` | called by slots and the image: `gateway after-death`, `boot --delegate` |
 //!
@@ -12,32 +14,41 @@
 
 mod child;
 mod owner;
+mod reaper;
+mod relay;
 mod slot;
 mod stop;
 
-use std::os::fd::OwnedFd;
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::Child;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use fs_err as fs;
 use hermes_core::driver::During;
 use hermes_core::end_signals;
 use hermes_core::home::env as names;
+use hermes_core::liveness;
 use hermes_core::manager::ManagerError;
 use hermes_core::process::Process;
 use hermes_core::reconcile::{Action, Outcome};
 use hermes_core::supervisor::{Booted, DEFAULT_JOBS, Supervisor};
+use hermes_core::wait::{self, Poll};
+use hermes_core::writers;
 use hermes_gateway::Notification;
 use hermes_s6::S6Driver;
 use hermes_s6::Tree;
 use hermes_s6::tree::connect;
 use hermes_s6::tree::svscan;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::Signal;
 
 pub(crate) use self::child::become_svscan;
 use self::owner::Awaited;
+use self::reaper::Reaper;
+use self::relay::Relay;
 pub(crate) use self::slot::{after_death, delegate};
 pub(crate) use self::stop::stop;
 use super::boot;
@@ -54,14 +65,18 @@ fn tree(app: &App) -> Result<Tree, CliError> {
 }
 
 pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
-    app.hermes.refuse_client()?;
-    let tree = tree(app)?;
-    connect::prepare_scandir(tree.scandir.path())?;
-    fs::create_dir_all(app.root().path())
-        .map_err(|error| CliError::new("failed to create the home").because(error))?;
     // From here on a signal stops the tree in order, also while it is starting.
     let signals = register_signals()?;
-    if owner::await_turn(&tree, &signals, || refuse_second(&tree))? == Awaited::Interrupted {
+    app.hermes.refuse_client()?;
+    let tree = tree(app)?;
+    refuse_second(&tree)?;
+    connect::prepare_scandir(tree.scandir.path())?;
+    writers::create_directory(app.root().path())
+        .map_err(|error| CliError::new("failed to create the home").because(error))?;
+    app.store().refuse_open(None)?;
+    let _relay = relay();
+    let awaited = owner::await_turn(&tree, &signals, || refuse_second(&tree))?;
+    if awaited == Awaited::Interrupted || owner::is_signalled(&signals) {
         return Ok(exit::SUCCESS);
     }
     let notification = service.then(Notification::inherited);
@@ -81,11 +96,12 @@ pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
     }
     child.wait().map_err(|error| CliError::new("failed to wait for s6-svscan").because(error))?;
     // A tree that ended in order leaves no slots; those of any other are removed here.
-    if tree.scandir.path().is_dir() {
-        clear(&tree)?;
-    }
+    let cleared = if tree.scandir.path().is_dir() { clear(&tree)? } else { true };
     stopped?;
     ended?;
+    if !cleared {
+        return Ok(exit::FAILURE);
+    }
     output::message("the tree is down");
     Ok(exit::SUCCESS)
 }
@@ -93,11 +109,13 @@ pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
 /// `up --adopt`: runs the gateways on a scan directory whose s6-svscan another supervisor runs. Becomes the
 /// home's owner, boots the gateways, and stops them on a signal. That s6-svscan keeps running.
 pub(crate) fn adopt(app: &App) -> Result<u8, CliError> {
+    let signals = register_signals()?;
     app.hermes.refuse_client()?;
+    app.store().refuse_open(None)?;
     let tree = tree(app)?;
     let svscan = tree.require_svscan().during("adopt its gateways")?;
     let notification = Notification::inherited();
-    let signals = register_signals()?;
+    let _relay = relay();
     if owner::await_turn(&tree, &signals, || Ok(()))? == Awaited::Interrupted {
         return Ok(exit::SUCCESS);
     }
@@ -126,7 +144,10 @@ fn start(
 ) -> Result<(Child, Process, Result<(), ManagerError>), CliError> {
     let _lock = tree.lock_tree().during("start the tree")?;
     refuse_second(tree)?;
-    clear_locked(tree)?;
+    // A slot that can't be cleared is its profile's fault: boot deals with it. A signal must not wait for long.
+    let mut brief = tree.clone();
+    brief.timeouts.lock = tree.timeouts.lock.min(LOCK);
+    clear_locked(&brief, None)?;
     let child = child::spawn(tree, service)?;
     let process = child::process_of(&child)?;
     let ready = svscan::await_ready(tree, &process)
@@ -155,20 +176,74 @@ fn supervise(
     signals: &OwnedFd,
     stop: impl FnOnce(&Tree, &Process) -> Done,
 ) -> (Done, Done) {
-    let shutdown = &tree.shutdown;
     let driver = Arc::new(S6Driver::new(tree.clone()));
     let supervisor = Supervisor::new(driver, app.store().clone());
-    thread::scope(|scope| {
+    // Closed at the end.
+    let (end, until_the_end) = match io::pipe() {
+        Ok((end, writer)) => (Some(Arc::new(end)), Some(writer)),
+        Err(error) => {
+            log::warn!("what differs from the intents is mended by commands only: {error}");
+            (None, None)
+        }
+    };
+    let keep = {
+        let (tree, supervisor, end) = (tree.clone(), supervisor.clone(), end.clone());
+        move || {
+            boot_and_report(&tree, &supervisor);
+            let mended = end.as_ref().map(|end| supervisor.reconcile(end.as_fd(), report_mend));
+            if let Some(Err(error)) = mended {
+                log::warn!("what differs from the intents is mended by commands only: {error}");
+            }
+        }
+    };
+    let ask = {
+        let supervisor = supervisor.clone();
+        // Without a pipe it could not be ended.
+        move || end.iter().for_each(|end| liveness::watch(&supervisor, end.as_fd()))
+    };
+    let mut threads = Vec::new();
+    // A tree that is to end at once starts nothing.
+    if !owner::is_signalled(signals) {
         // In a thread, because a signal must not wait for the slowest gateway of a boot.
-        scope.spawn(|| match supervisor.boot(DEFAULT_JOBS) {
-            Ok(booted) if !shutdown.has_begun() => report(tree, &booted),
-            Ok(_) => {}
-            Err(error) => output::error(&error.into(), false),
-        });
-        let ended = await_end(process, signals);
-        shutdown.begin();
-        (ended, stop(tree, process))
-    })
+        match thread::Builder::new().spawn(keep) {
+            Ok(keeper) => threads.push(keeper),
+            Err(error) => {
+                log::warn!(
+                    "failed to start a thread for the boot ({error}): signals wait for its end"
+                );
+                boot_and_report(tree, &supervisor);
+            }
+        }
+        match thread::Builder::new().name("liveness".to_owned()).spawn(ask) {
+            Ok(asker) => threads.push(asker),
+            Err(error) => log::warn!("failed to start a thread that asks the gateways: {error}"),
+        }
+    }
+    let ended = await_end(tree, process, signals);
+    tree.shutdown.begin();
+    drop(until_the_end);
+    let stopped = stop(tree, process);
+    // One may wait for a lock that another command holds, and starts nothing more.
+    let _ = wait::until(Instant::now() + LOCK, || {
+        let ended = threads.iter().all(JoinHandle::is_finished);
+        Ok::<_, Infallible>(if ended { Poll::Done(()) } else { Poll::Wait })
+    });
+    (ended, stopped)
+}
+
+fn boot_and_report(tree: &Tree, supervisor: &Supervisor) {
+    match supervisor.boot(DEFAULT_JOBS) {
+        Ok(booted) if !tree.shutdown.has_begun() => report(tree, &booted),
+        Ok(_) => {}
+        Err(error) => output::error(&error.into(), false),
+    }
+}
+
+fn report_mend(Outcome { action, error, .. }: &Outcome) {
+    match error {
+        None => output::message(format_args!("mended: {action}")),
+        Some(error) => output::warning(format_args!("not mended: {action}: {error}")),
+    }
 }
 
 fn report(tree: &Tree, booted: &Booted) {
@@ -176,17 +251,31 @@ fn report(tree: &Tree, booted: &Booted) {
     let started = |outcome: &&Outcome| {
         outcome.error.is_none() && matches!(outcome.action, Action::Start { .. })
     };
+    let refused = |outcome: &&Outcome| matches!(&outcome.action, Action::Register { detail, .. } if !detail.is_empty());
+    let count = booted.outcomes.iter().filter(started).count();
+    let refused = match booted.outcomes.iter().filter(refused).count() {
+        0 => String::new(),
+        refused => format!(", not started: {refused}"),
+    };
     output::message(format_args!(
-        "the tree is up on `{}`; gateways started: {}",
+        "the tree is up on `{}`; gateways started: {count}{refused}",
         tree.scandir.path().display(),
-        booted.outcomes.iter().filter(started).count(),
     ));
 }
 
-fn await_end(process: &Process, signals: &OwnedFd) -> Done {
+/// How long the start and the end of a tree wait for a lock that a command holds.
+const LOCK: Duration = Duration::from_millis(500);
+/// How often to check whether s6-svscan has ended, if there is no descriptor for it.
+const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
+
+fn await_end(tree: &Tree, process: &Process, signals: &OwnedFd) -> Done {
+    let reaper = Reaper::of_process_1(tree, process.pid);
     loop {
-        let mut fds = [PollFd::new(signals, PollFlags::IN), PollFd::new(process, PollFlags::IN)];
-        let polled = rustix::event::poll(&mut fds, None);
+        let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
+        fds.extend(process.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        let pause = if fds.len() == 1 { Some(&POLL_INTERVAL) } else { None };
+        fds.extend(reaper.as_ref().map(Reaper::poll_fd));
+        let polled = rustix::event::poll(&mut fds, pause);
         if polled.is_ok() && !fds[0].revents().is_empty() {
             return Ok(());
         }
@@ -194,23 +283,37 @@ fn await_end(process: &Process, signals: &OwnedFd) -> Done {
             return Err(CliError::new("s6-svscan ended, and the tree with it")
                 .with_hint("see its output above"));
         }
+        if let Some(reaper) = &reaper {
+            reaper.reap();
+        }
     }
 }
 
-/// Removes the leftovers of a former tree from the scan directory, under the tree's lock.
-fn clear(tree: &Tree) -> Result<(), CliError> {
+/// Removes what is left of a tree that has ended from the scan directory, under the tree's lock. Reports each slot
+/// that could not be removed; whether there was none.
+fn clear(tree: &Tree) -> Result<bool, CliError> {
+    let mut tree = tree.clone();
+    // The end of a tree waits for no command.
+    tree.timeouts.lock = tree.timeouts.lock.min(LOCK);
     let _lock = tree.lock_tree().during("end the tree")?;
-    clear_locked(tree)
+    clear_locked(&tree, Some(LOCK))
 }
 
-fn clear_locked(tree: &Tree) -> Result<(), CliError> {
+fn clear_locked(tree: &Tree, unlocked_after: Option<Duration>) -> Result<bool, CliError> {
     let scandir = tree.scandir.path().display();
-    Ok(svscan::clear(tree).during(&format!("clear the scan directory `{scandir}`"))?)
+    let failed = svscan::clear(tree, unlocked_after)
+        .during(&format!("clear the scan directory `{scandir}`"))?;
+    let none = failed.is_empty();
+    for (slot, error) in failed {
+        let error = ManagerError::of(&format!("clear the slot `{}`", slot.display()), error);
+        output::error(&error.into(), false);
+    }
+    Ok(none)
 }
 
 fn refuse_second(tree: &Tree) -> Result<(), CliError> {
     let scandir = tree.scandir.path().display();
-    let holder = tree.scandir.svscan().map_err(|error| {
+    let holder = tree.svscan().map_err(|error| {
         CliError::new(format!("failed to find the s6-svscan of `{scandir}`")).because(error)
     })?;
     let Some(holder) = holder else { return Ok(()) };
@@ -221,6 +324,12 @@ fn refuse_second(tree: &Tree) -> Result<(), CliError> {
     Err(CliError::new(format!("a tree already runs on `{scandir}`"))
         .because(format!("its s6-svscan is {pid}, for {home}"))
         .with_hint("`hermes down` ends it; --scandir sets another directory"))
+}
+
+/// What is printed from here on passes through a relay, unless none can be had.
+fn relay() -> Option<Relay> {
+    let warn = |error| log::warn!("output goes out directly, lines may be torn: {error}");
+    Relay::start().map_err(warn).ok()
 }
 
 /// A descriptor that becomes readable when a signal to end arrives.

@@ -1,6 +1,6 @@
 //! One tree per home: waits for another owner, and becomes the owner.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use hermes_core::driver::During;
@@ -9,7 +9,6 @@ use hermes_core::manager::ManagerError;
 use hermes_core::wait::{self, Poll};
 use hermes_s6::Tree;
 use hermes_s6::tree::owner as s6_owner;
-use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::error::{CliError, exit};
 use crate::output;
@@ -79,10 +78,7 @@ pub(super) fn await_turn(
             ));
         }
         seen = Some(owner);
-        let mut fds = [PollFd::new(signals, PollFlags::IN)];
-        let signalled =
-            rustix::event::poll(&mut fds, Some(&Timespec::default())).is_ok_and(|n| n > 0);
-        Ok(if signalled { Poll::Done(Awaited::Interrupted) } else { Poll::Wait })
+        Ok(if is_signalled(signals) { Poll::Done(Awaited::Interrupted) } else { Poll::Wait })
     })?;
     match (done, seen) {
         (None, Some(owner)) => {
@@ -90,4 +86,9 @@ pub(super) fn await_turn(
         }
         (done, _) => Ok(done.unwrap_or(Awaited::Free)),
     }
+}
+
+/// Whether a signal to end has arrived.
+pub(super) fn is_signalled(signals: &OwnedFd) -> bool {
+    wait::readable(&[signals.as_fd()], Some(Instant::now())).is_ok_and(|ready| ready[0])
 }

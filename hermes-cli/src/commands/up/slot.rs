@@ -1,28 +1,54 @@
 //! The commands that slots and the image call: `gateway after-death` and `boot --delegate`.
 
+use std::env;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use fs_err as fs;
+use hermes_core::driver::During;
+use hermes_core::events::Journal;
 use hermes_core::restart;
 use hermes_s6::Tree;
 use hermes_s6::slot::layout::ServiceDir;
 use hermes_s6::slot::policy::{self, Policy};
+use hermes_s6::tree::process_tracker;
 
 use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
 /// Runs as a slot's `finish`, in the service directory, and reads there how the gateway ended.
-pub(crate) fn after_death(app: &App, faster: u32) -> Result<u8, CliError> {
-    let fault = restart::fault(&app.root().profile(&app.single_profile(Vec::new())?).fault());
+pub(crate) fn after_death(app: &App, group: Option<&str>, faster: u32) -> Result<u8, CliError> {
+    let name = app.single_profile(Vec::new())?;
+    let fault = restart::fault(&app.root().profile(&name).fault());
     let slot = ServiceDir::new(Path::new("."));
-    let code = policy::after_death(&slot, &Policy::default().faster(faster), fault)
+    let end_leftovers = || {
+        let group = group.and_then(|group| group.parse().ok()).filter(|group| *group > 1);
+        let ended = tree_of_slot(app).and_then(|tree| {
+            process_tracker::end_left_by_dead(&tree, &name, group)
+                .during("end the processes that the gateway left")
+                .map_err(CliError::from)
+        });
+        // The gateway is restarted or parked all the same.
+        let _ = ended.inspect_err(|error| output::error(error, false));
+    };
+    let events = Journal::new(app.root()).of(&name);
+    let policy = Policy::default().faster(faster);
+    let code = policy::after_death(&slot, &policy, fault, &events, end_leftovers)
         .map_err(|error| CliError::new("failed to apply the restart policy").because(error))?;
     if let Ok(Some(parked)) = policy::parked(&slot) {
         output::message(format_args!("parked: {}", parked.reason));
     }
     Ok(code)
+}
+
+/// The tree of the slot whose directory is this process's.
+fn tree_of_slot(app: &App) -> Result<Tree, CliError> {
+    let slot = env::current_dir()
+        .map_err(|error| CliError::new("failed to find the slot").because(error))?;
+    let mut environment = app.hermes.environment().clone();
+    environment.facts.named_scandir = slot.parent().map(Path::to_owned);
+    Ok(Tree::in_charge(&environment)?)
 }
 
 /// `boot --delegate`, run by root: gives the scan directory to the owner of the home.

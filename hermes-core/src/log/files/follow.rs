@@ -30,8 +30,9 @@ pub(super) struct Follower {
     unnamed: Vec<File>,
     /// The archives that were there when `current` was last met: all are older than it.
     older: BTreeSet<OsString>,
-    /// The archives that were announced since.
-    announced: BTreeSet<OsString>,
+    /// The archives that were announced since, in the order in which they were made. That of their names is the wall
+    /// clock's, which may have been set back.
+    announced: Vec<OsString>,
     watch: Option<i32>,
     overflows: Option<u64>,
     removed: Option<Removed>,
@@ -45,7 +46,7 @@ impl Follower {
             files: VecDeque::new(),
             unnamed: Vec::new(),
             older: BTreeSet::new(),
-            announced: BTreeSet::new(),
+            announced: Vec::new(),
             watch: None,
             overflows: watch.overflows(),
             removed: None,
@@ -112,7 +113,7 @@ impl Follower {
     /// directory: archives, and a last `current` that nothing is known of.
     pub(super) fn end(&mut self, watch: &mut Watch) -> io::Result<Option<Removed>> {
         self.listen(watch)?;
-        let unmet = self.announced.difference(&self.older).count();
+        let unmet = self.announced.iter().filter(|name| !self.older.contains(*name)).count();
         let met = self.unnamed.len();
         let rotated = unmet > 0 && unmet >= met;
         Ok(rotated.then(|| Removed { archives: unmet - met, exact: false }))
@@ -139,7 +140,9 @@ impl Follower {
         let mut found = 0;
         let mut missing = 0;
         let announced = std::mem::take(&mut self.announced);
-        for name in announced.union(&archives).filter(|name| !self.older.contains(*name)) {
+        // An archive that is not announced yet is newer.
+        let newer = archives.iter().filter(|name| !announced.contains(name));
+        for name in announced.iter().chain(newer).filter(|name| !self.older.contains(*name)) {
             match open(&self.path.join(name))? {
                 None => missing += 1,
                 Some(file) if met.contains(&Identity::of(&file)?) => found += 1,
@@ -191,8 +194,11 @@ impl Follower {
         let now = watch.log(&self.path)?;
         watch.take_in()?;
         for directory in [self.watch, now].into_iter().flatten() {
-            self.announced
-                .extend(watch.appeared(directory).into_iter().filter(|name| is_archive(name)));
+            for name in watch.appeared(directory) {
+                if is_archive(&name) && !self.announced.contains(&name) {
+                    self.announced.push(name);
+                }
+            }
         }
         self.watch = now.or(self.watch);
         Ok(())

@@ -10,32 +10,38 @@ use super::*;
 use crate::systemd::Setup;
 use crate::{Account, Scope};
 
-/// A line of `--output=json` with an entry of a user's unit. `message` is JSON.
-fn printed(unit: &str, micros: i64, cursor: &str, message: &str) -> String {
+/// A line of `--output=json` with an entry of a user's unit, at `time` by the wall clock. `message` is JSON.
+fn printed(unit: &str, time: i64, cursor: &str, message: &str) -> String {
     format!(
-        r#"{{"__CURSOR":"{cursor}","__REALTIME_TIMESTAMP":"{micros}","_SYSTEMD_USER_UNIT":"{unit}","MESSAGE":{message}}}"#
+        r#"{{"__CURSOR":"{cursor}","__REALTIME_TIMESTAMP":"{time}","__MONOTONIC_TIMESTAMP":"7","_BOOT_ID":"a","_SYSTEMD_USER_UNIT":"{unit}","MESSAGE":{message}}}"#
     )
 }
 
-fn entry(micros: i64, cursor: &str) -> Entry {
-    let line = printed("", micros, cursor, r#""text""#);
+fn entry(time: i64, cursor: &str) -> Entry {
+    let line = printed("", time, cursor, r#""text""#);
     Entry::read(line.as_bytes(), Scope::User.journal_field()).unwrap()
 }
 
 #[test]
-fn stored_entries_are_not_new_even_if_times_are_equal() {
-    let journal = [(1, "a"), (5, "b"), (5, "c"), (5, "d"), (7, "e"), (6, "f")];
-    let new = |mut start: Start| -> String {
-        let mut is_new = |(micros, cursor): &(i64, &str)| start.is_new(&entry(*micros, cursor));
-        journal.iter().filter(|entry| is_new(entry)).map(|(_, cursor)| *cursor).collect()
+fn merged_entries_keep_the_order_of_their_logs_under_any_clock() {
+    let order = |logs: &[&[(&str, u64, i64)]]| -> Vec<String> {
+        let log = |entries: &&[(&str, u64, i64)]| {
+            let entry = |(boot, since_boot, time): &(&str, u64, i64)| {
+                let cursor = format!("{boot}{since_boot}");
+                Entry { boot: (*boot).to_owned(), since_boot: *since_boot, ..entry(*time, &cursor) }
+            };
+            entries.iter().map(entry).collect()
+        };
+        let merged = merged(logs.iter().map(log).collect());
+        merged.into_iter().map(|(index, entry)| format!("{index}{}", entry.cursor)).collect()
     };
-    // A clock that is set back hides no entry.
-    assert_eq!(new(Start::after(&entry(5, "c"))), "def");
-    assert_eq!(new(Start::after(&entry(5, "d"))), "ef");
-    assert_eq!(new(Start::after(&entry(7, "e"))), "f");
-    assert_eq!(new(Start::at(5)), "bcdef");
-    // The last stored entry is no longer in the output.
-    assert_eq!(new(Start::after(&entry(0, "z"))), "abcdef");
+    // The wall clock is set back within the boot `a`; `b` is a later boot.
+    let (first, second) =
+        ([("a", 1, 90), ("a", 4, 10), ("b", 2, 100)], [("a", 2, 91), ("b", 1, 99)]);
+    assert_eq!(order(&[&first, &second]), ["0a1", "1a2", "0a4", "1b1", "0b2"]);
+    assert_eq!(order(&[&second, &first]), ["1a1", "0a2", "1a4", "0b1", "1b2"]);
+    assert_eq!(order(&[&[], &second]), ["1a2", "1b1"]);
+    assert_eq!(order(&[]), [""; 0]);
 }
 
 #[test]
@@ -52,6 +58,15 @@ fn entries_with_any_bytes_are_read() {
     assert_eq!(entry("[255,10,7]").unwrap().text, [255, 10, 7]);
     assert_eq!(entry("null"), None);
     assert_eq!(Entry::read(b"no JSON", field), None);
+    let orphaned = |line: String| Entry::read(line.as_bytes(), field).map(|entry| entry.unit);
+    let line = printed("a@x.service", 1, "s=1", r#""text""#);
+    let unit = |of: &str, identifier: &str| {
+        let fields = format!(r#""SYSLOG_IDENTIFIER":"{identifier}"{of}"#);
+        orphaned(line.replacen(r#""_SYSTEMD_USER_UNIT":"a@x.service""#, &fields, 1))
+    };
+    assert_eq!(unit("", "a@x.service").as_deref(), Some("a@x.service"));
+    let other = unit(r#","_SYSTEMD_USER_UNIT":"b@x.service""#, "a@x.service");
+    assert_eq!(other.as_deref(), Some("b@x.service"));
 }
 
 /// All events so far, as `INDEXtext`.
@@ -89,14 +104,11 @@ fn a_followed_journal_starts_with_stored_lines_and_ends_with_its_profile() {
     let mut child = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     let stored = vec![(1, entry(5, "s1"))];
-    let mut followed = FollowedJournal::new(&systemd, &names, 6, stored, child).unwrap();
+    let mut followed = FollowedJournal::new(&systemd, &names, stored, child).unwrap();
     assert_eq!(events(&mut followed), ["1text"]);
 
     let unit = |name: usize| systemd.names.unit(&names[name]);
     let lines = [
-        // Older than the start, or already read.
-        printed(&unit(0), 4, "s0", r#""old""#),
-        printed(&unit(1), 5, "s1", r#""text""#),
         printed(&unit(1), 6, "s2", r#""one""#),
         printed("other.service", 6, "s3", r#""of another unit""#),
         printed(&unit(0), 7, "s4", r#""two""#),

@@ -57,7 +57,8 @@ fn finish_under_s6_overlay() {
     if [ -z "${HERMES_UP:-}" ] && [ "$(id -u)" -eq 0 ]; then
       set -- /command/s6-setuidgid hermes
     fi
-    exec "$@" /usr/local/bin/hermes -p coder gateway after-death
+    echo ' -- no newline at the end'
+    exec "$@" /usr/local/bin/hermes -p coder gateway after-death "$4"
     "#);
 }
 
@@ -72,8 +73,9 @@ fn log_run_under_s6_overlay() {
     if [ -z "${HERMES_UP:-}" ] && [ "$(id -u)" -eq 0 ]; then
       set -- /command/s6-setuidgid hermes
     fi
+    umask 027
     "$@" mkdir -p -- "${HERMES_HOME}/logs/gateways/coder" || exit 111
-    exec "$@" /command/s6-log -p -- 'p[coder]' 1 p T n10 s1000000 "${HERMES_HOME}/logs/gateways/coder"
+    exec "$@" /command/s6-log -bp -- '-^ -- no newline at the end$' 'p[coder]' 1 p T n10 s1000000 "${HERMES_HOME}/logs/gateways/coder"
     "#);
 }
 
@@ -111,7 +113,8 @@ fn finish_of_default_in_a_plain_layout() {
     if [ -z "${HERMES_UP:-}" ] && [ "$(id -u)" -eq 0 ]; then
       set -- /usr/bin/s6-setuidgid hermes
     fi
-    exec "$@" /usr/local/bin/hermes -p default gateway after-death
+    echo ' -- no newline at the end'
+    exec "$@" /usr/local/bin/hermes -p default gateway after-death "$4"
     "#);
 }
 
@@ -126,8 +129,9 @@ fn log_run_of_default_in_a_plain_layout() {
     if [ -z "${HERMES_UP:-}" ] && [ "$(id -u)" -eq 0 ]; then
       set -- /usr/bin/s6-setuidgid hermes
     fi
+    umask 027
     "$@" mkdir -p -- "${HERMES_HOME}/logs/gateways/default" || exit 111
-    exec "$@" /usr/bin/s6-log -p -- 'p[default]' 1 p T n10 s1000000 "${HERMES_HOME}/logs/gateways/default"
+    exec "$@" /usr/bin/s6-log -bp -- '-^ -- no newline at the end$' 'p[default]' 1 p T n10 s1000000 "${HERMES_HOME}/logs/gateways/default"
     "#);
 }
 
@@ -138,7 +142,7 @@ fn the_home_stays_an_expansion() {
     settings.bind(|| {
         let log_run = render(&layouts()[0], "coder", &[]).log_run;
         let line = log_run.lines().last().unwrap().to_owned();
-        insta::assert_snapshot!(line, @r#"exec "$@" /command/s6-log -p -- 'p[coder]' 1 p T n10 s1000000 "$<HERMES_HOME>/logs/gateways/coder""#);
+        insta::assert_snapshot!(line, @r#"exec "$@" /command/s6-log -bp -- '-^ -- no newline at the end$' 'p[coder]' 1 p T n10 s1000000 "$<HERMES_HOME>/logs/gateways/coder""#);
     });
 }
 

@@ -1,0 +1,135 @@
+//! Keys of a `config.yaml` that look as if their values were secrets, for the warning of an export.
+
+use std::path::Path;
+
+use super::ConfigError;
+use super::yaml::{self, Kind, Node, Scope};
+
+/// Words in the name of such a key. `max_tokens` is a number, and so no secret.
+const WORDS: &[&str] = &[
+    "apikey",
+    "authorization",
+    "credential",
+    "credentials",
+    "passphrase",
+    "passwd",
+    "password",
+    "secret",
+    "secrets",
+    "token",
+    "tokens",
+];
+/// Pairs of such words.
+const PAIRS: &[[&str; 2]] =
+    &[["api", "key"], ["access", "key"], ["private", "key"], ["signing", "key"]];
+
+/// A key whose value looks like a secret. It does not contain the value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretKey {
+    /// The key, with those above it: `platforms.telegram.token`.
+    pub key: String,
+    /// Its line, from 1.
+    pub line: usize,
+}
+
+/// The keys in the text of the `config.yaml` at `path` that look like secrets, in the order of the file. Values that
+/// only refer to a variable (`${NAME}`) are none.
+pub fn secret_keys(text: &str, path: &Path) -> Result<Vec<SecretKey>, ConfigError> {
+    let mut found = Vec::new();
+    walk(&yaml::read(text, Scope::Whole, path)?, "", text, &mut found);
+    Ok(found)
+}
+
+fn walk(node: &Node, above: &str, text: &str, found: &mut Vec<SecretKey>) {
+    match node {
+        Node::Map(entries) => {
+            for (key, value) in entries {
+                let Node::Scalar(name) = key else { continue };
+                let dot = if above.is_empty() { "" } else { "." };
+                let path = format!("{above}{dot}{}", name.text);
+                let at = name.span.as_ref().map(|span| span.start);
+                if is_secret(&name.text) && has_secret(value) || has_url_with_password(value) {
+                    let line = 1 + text[..at.unwrap_or_default()].matches('\n').count();
+                    found.push(SecretKey { key: path, line });
+                } else {
+                    walk(value, &path, text, found);
+                }
+            }
+        }
+        Node::List(items) => items.iter().for_each(|item| walk(item, above, text, found)),
+        Node::Tagged(_, inner) => walk(inner, above, text, found),
+        Node::Scalar(_) | Node::Skipped => {}
+    }
+}
+
+/// Whether a value, or one in a list, is a text that is no reference to a variable.
+fn has_secret(value: &Node) -> bool {
+    match value {
+        Node::Scalar(scalar) => {
+            let text = scalar.text.trim();
+            let is_reference = text.starts_with("${") && text.ends_with('}');
+            scalar.kind == Kind::String && !text.is_empty() && !is_reference
+        }
+        Node::List(items) => items.iter().any(has_secret),
+        Node::Tagged(_, inner) => has_secret(inner),
+        Node::Map(_) | Node::Skipped => false,
+    }
+}
+
+/// Whether a value, or one in a list, has a URL with a password: `https://user:password@host`.
+fn has_url_with_password(value: &Node) -> bool {
+    match value {
+        Node::Scalar(scalar) => scalar.text.split("://").skip(1).any(|rest| {
+            let authority = rest.split(['/', '?', '#', ' ', '"', '\'']).next().unwrap_or_default();
+            let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
+            password.is_some_and(|(_, password)| !password.is_empty() && !password.starts_with('$'))
+        }),
+        Node::List(items) => items.iter().any(has_url_with_password),
+        Node::Tagged(_, inner) => has_url_with_password(inner),
+        Node::Map(_) | Node::Skipped => false,
+    }
+}
+
+/// Whether a key's words are those of a secret: `bot_token`, `apiKey`, but not `api_key_env`.
+fn is_secret(key: &str) -> bool {
+    let mut name = String::new();
+    let mut before = ' ';
+    for c in key.chars() {
+        if c.is_uppercase() && before.is_lowercase() {
+            name.push('_');
+        }
+        name.extend(c.to_lowercase());
+        before = c;
+    }
+    let words: Vec<_> = name.split(|c: char| !c.is_alphanumeric()).collect();
+    words.last() != Some(&"env")
+        && (words.iter().any(|word| WORDS.contains(word))
+            || words.windows(2).any(|pair| PAIRS.iter().any(|known| known == pair)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_secrets_are_found_with_their_lines() {
+        let text = "model:\n  api_key: sk-1\n  max_tokens: 4096\n  api_key_env: KEY\nplatforms:\n  \
+                    - {name: a, botToken: \"x\", password: ''}\n  - signing-key: |\n      y\n\
+                    token: ${TOKEN}\nclient_secret: z\nsecrets:\n  - q\nkeyboard: qwerty\n\
+                    database:\n  url: postgres://me:word@host/db\nproxies:\n  - http://u@p\n  \
+                    - see https://u:w@proxy:80\nplain: [\"http://host:80/a@b\", \"x://u:@h\", \
+                    \"x://u:${PW}@h\"]\n";
+        let found = secret_keys(text, Path::new("config.yaml")).unwrap();
+        let found: Vec<_> = found.iter().map(|it| (it.key.as_str(), it.line)).collect();
+        let expected = [
+            ("model.api_key", 2),
+            ("platforms.botToken", 6),
+            ("platforms.signing-key", 7),
+            ("client_secret", 10),
+            ("secrets", 11),
+            ("database.url", 15),
+            ("proxies", 16),
+        ];
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,269 @@
+//! Liveness: whether gateways that are up still answer.
+//!
+//! `hermes up` asks them, all in one thread ([`watch`]), and records the verdict where every command reads it
+//! ([`health`]). Where no tree asks, a command asks on the spot ([`Supervisor::ask_now`]).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use crate::changes::{Changed, Changes};
+use crate::config::{Liveness, OnHang};
+use crate::error_chain::in_one_line;
+use crate::fsutil;
+use crate::gateway::Gateway;
+use crate::health;
+use crate::listeners::Descriptor;
+use crate::lock::Lock;
+use crate::name::ProfileName;
+use crate::probe::{Failure, Requests, Target, ask_all};
+use crate::status::{Reason, ReasonKind, State, Status};
+use crate::supervisor::Supervisor;
+
+/// How often all gateways are observed: in case a change was missed, and where the backend announces none.
+const REFRESH: Duration = Duration::from_secs(30);
+const REFRESH_UNANNOUNCED: Duration = Duration::from_secs(3);
+/// The limit of a request on the spot.
+const ON_THE_SPOT: Duration = Duration::from_secs(2);
+
+/// A gateway that is asked.
+#[derive(Debug)]
+struct Asked {
+    gateway: Gateway,
+    pid: u32,
+    target: Target,
+    settings: Liveness,
+    on_hang: OnHang,
+    next: Instant,
+    /// The failures in a row.
+    failures: u32,
+    unresponsive: bool,
+    /// The socket that answered, which is known to be the gateway's.
+    own: Option<(SocketAddr, Descriptor)>,
+}
+
+impl Asked {
+    /// `None` if the gateway is not to be asked.
+    fn new(gateway: Gateway, status: &Status) -> Option<Self> {
+        let settings = gateway.liveness().filter(|_| status.state == State::Up)?;
+        let unresponsive = status.is_unresponsive();
+        Some(Self {
+            pid: status.pid?,
+            target: gateway.health_target()?,
+            next: Instant::now() + settings.interval,
+            failures: if unresponsive { settings.failures } else { 0 },
+            unresponsive,
+            own: None,
+            on_hang: gateway.config().on_hang,
+            settings,
+            gateway,
+        })
+    }
+
+    /// Whether both are the same process, asked in the same way.
+    fn is_like(&self, other: &Self) -> bool {
+        (self.pid, &self.target, &self.settings, self.on_hang)
+            == (other.pid, &other.target, &other.settings, other.on_hang)
+    }
+}
+
+/// Asks the gateways of `supervisor` that are up, each at its interval, and records those that do not answer. With
+/// `on_hang: restart` such a gateway is killed, which counts as a death. Blocks until `stop` is readable or at its
+/// end. While it runs, commands do not ask on the spot.
+pub fn watch(supervisor: &Supervisor, stop: BorrowedFd<'_>) {
+    // Another process that asks is no error: the verdicts are the same.
+    let _lock = Lock::acquire(&supervisor.store().root().liveness_lock(), Duration::ZERO).ok();
+    let mut watch = Watch { supervisor, asked: BTreeMap::new(), changes: None };
+    let mut requests = Requests::default();
+    let mut refresh = Instant::now();
+    loop {
+        if Instant::now() >= refresh {
+            watch.observe_all();
+            let announced = watch.changes.is_some();
+            refresh = Instant::now() + if announced { REFRESH } else { REFRESH_UNANNOUNCED };
+        }
+        let next = watch.begin_due(&mut requests);
+        let until = next.map_or(refresh, |next| next.min(refresh));
+        let changes = watch.changes.as_ref().map(|changes| changes.fd());
+        let wake: Vec<_> = [Some(stop), changes].into_iter().flatten().collect();
+        let asked = &mut watch.asked;
+        let ended = requests.wait(Some(until), &wake, |(name, pid): &(_, u32), address| {
+            accept(asked, name, *pid, address)
+        });
+        if crate::wait::readable(&[stop], Some(Instant::now())).is_ok_and(|ready| ready[0]) {
+            return;
+        }
+        for ((name, pid), answer) in ended {
+            watch.judge(&name, pid, answer.map(drop));
+        }
+        watch.observe_changed();
+    }
+}
+
+/// Whether an answer is the gateway's own. A socket that was the gateway's stays its own while it has it open.
+fn accept(
+    asked: &mut BTreeMap<ProfileName, Asked>,
+    name: &ProfileName,
+    pid: u32,
+    address: SocketAddr,
+) -> Result<(), Failure> {
+    let Some(asked) = asked.get_mut(name) else { return Ok(()) };
+    let is_known = |(known, own): &(SocketAddr, Descriptor)| *known == address && own.is_open();
+    if !asked.own.as_ref().is_some_and(is_known) {
+        let own = health::require_own(address, pid)?;
+        asked.own = own.map(|descriptor| (address, descriptor));
+    }
+    Ok(())
+}
+
+struct Watch<'a> {
+    supervisor: &'a Supervisor,
+    asked: BTreeMap<ProfileName, Asked>,
+    changes: Option<Box<dyn Changes>>,
+}
+
+impl Watch<'_> {
+    fn observe_all(&mut self) {
+        let store = self.supervisor.store();
+        if self.changes.is_none() {
+            // Without announcements all gateways are observed more often.
+            self.changes = self.supervisor.driver().changes(store).ok().flatten();
+        }
+        // A home that can't be listed now is listed the next time.
+        let Ok(names) = store.names() else { return };
+        self.asked.retain(|name, _| names.contains(name));
+        self.observe(names);
+    }
+
+    fn observe_changed(&mut self) {
+        let changed = match self.changes.as_mut().map(|changes| changes.take()) {
+            None => return,
+            Some(Ok(changed)) => changed,
+            Some(Err(_)) => {
+                self.changes = None;
+                Changed { all: true, ..Changed::default() }
+            }
+        };
+        match changed.all {
+            true => self.observe_all(),
+            false => self.observe(changed.profiles.into_iter().collect()),
+        }
+    }
+
+    /// Begins to ask those of `names` that are up, and ends to ask the others.
+    fn observe(&mut self, names: Vec<ProfileName>) {
+        if names.is_empty() {
+            return;
+        }
+        let found = names.into_iter().filter_map(|name| match self.supervisor.gateway(&name) {
+            Ok(gateway) => Some(gateway),
+            Err(_) => {
+                self.asked.remove(&name);
+                None
+            }
+        });
+        let gateways: Vec<_> = found.collect();
+        let Ok(statuses) = self.supervisor.observe_many(&gateways) else { return };
+        for (gateway, status) in gateways.into_iter().zip(statuses) {
+            let name = gateway.name().clone();
+            match status.ok().and_then(|status| Asked::new(gateway, &status)) {
+                Some(new) if self.asked.get(&name).is_some_and(|old| old.is_like(&new)) => {}
+                Some(new) => drop(self.asked.insert(name, new)),
+                None => drop(self.asked.remove(&name)),
+            }
+        }
+    }
+
+    /// Begins the requests that are due. Returns when the next one is.
+    fn begin_due(&mut self, requests: &mut Requests<(ProfileName, u32)>) -> Option<Instant> {
+        let now = Instant::now();
+        for (name, asked) in &mut self.asked {
+            if asked.next <= now && !requests.any(|(other, _)| other == name) {
+                asked.next = now + asked.settings.interval;
+                requests.begin((name.clone(), asked.pid), &asked.target, asked.settings.timeout);
+            }
+        }
+        let idle = self.asked.values().map(|asked| asked.next).filter(|next| *next > now);
+        idle.min()
+    }
+
+    fn judge(&mut self, name: &ProfileName, pid: u32, answer: Result<(), Failure>) {
+        let Some(asked) = self.asked.get_mut(name).filter(|asked| asked.pid == pid) else {
+            return;
+        };
+        let health = asked.gateway.home().health();
+        let Err(failure) = answer else {
+            asked.failures = 0;
+            if std::mem::take(&mut asked.unresponsive) {
+                log::info!("`{name}` answers again");
+                note(name, health::clear(&health));
+            }
+            return;
+        };
+        asked.failures = asked.failures.saturating_add(1);
+        if !asked.failures.is_multiple_of(asked.settings.failures) {
+            return;
+        }
+        // It may have ended, or have been stopped, since it was asked.
+        let now = self.supervisor.driver().observe(&asked.gateway);
+        if !now.is_ok_and(|now| now.state == State::Up && now.pid == Some(pid)) {
+            return;
+        }
+        let reason = unresponsive(&asked.target, &failure, asked.settings.failures);
+        if !asked.unresponsive {
+            log::warn!("`{name}` is unresponsive: {}", reason.text);
+            asked.unresponsive = true;
+            note(name, health::record(&health, pid, reason));
+        }
+        if asked.on_hang == OnHang::Restart {
+            log::warn!("`{name}` is killed, to be started again");
+            if let Err(error) = self.supervisor.driver().kill(&asked.gateway) {
+                log::warn!("failed to kill `{name}`: {}", in_one_line(&error));
+            }
+        }
+    }
+}
+
+fn note(name: &ProfileName, recorded: std::io::Result<()>) {
+    if let Err(error) = recorded {
+        log::warn!("failed to record the health of `{name}`: {error}");
+    }
+}
+
+fn unresponsive(target: &Target, failure: &Failure, failures: u32) -> Reason {
+    let times = if failures == 1 { String::new() } else { format!(", {failures} times in a row") };
+    Reason { kind: ReasonKind::Unresponsive, text: format!("GET {target}: {failure}{times}") }
+}
+
+impl Supervisor {
+    /// Whether a tree asks the gateways for their liveness, and records it.
+    pub fn is_watched(&self) -> bool {
+        fsutil::is_in_use(&self.store().root().liveness_lock())
+    }
+
+    /// Asks those of the gateways that are up, all at the same time, and gives the statuses of those that do not
+    /// answer the reason. Blocks at most two seconds.
+    pub fn ask_now<'a>(&self, statuses: impl IntoIterator<Item = &'a mut Status>) {
+        let mut all = Vec::new();
+        let mut targets = Vec::new();
+        for status in statuses {
+            let gateway = self.gateway(&status.profile).ok();
+            if let Some(asked) = gateway.and_then(|gateway| Asked::new(gateway, status)) {
+                all.push((status, asked.pid));
+                targets.push(asked.target);
+            }
+        }
+        let answers = ask_all(&targets, ON_THE_SPOT, |index, address| {
+            health::require_own(address, all[index].1).map(drop)
+        });
+        for ((status, _), (answer, target)) in all.into_iter().zip(answers.iter().zip(&targets)) {
+            match answer {
+                Err(failure) => status.reason = Some(unresponsive(target, failure, 1)),
+                // It answers again, which the tree has not seen yet.
+                Ok(_) if status.is_unresponsive() => status.reason = None,
+                Ok(_) => {}
+            }
+        }
+    }
+}

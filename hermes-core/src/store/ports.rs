@@ -1,0 +1,87 @@
+//! The ports of the profiles' gateways: which profile has which, and the lowest free one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use super::{FIRST_PORT, Profile, Store, StoreError, write_port};
+use crate::config;
+#[cfg(target_os = "linux")]
+use crate::listeners;
+use crate::lock::{Lock, LockError};
+use crate::name::ProfileName;
+#[cfg(target_os = "linux")]
+use crate::proc::Proc;
+
+impl Store {
+    /// Writes `port` (or the lowest free one) into the profile's `config.yaml`, keeps the rest of the
+    /// text, and returns the port. Idempotent. Blocks while another command assigns a port, at most for
+    /// the store's timeout.
+    pub fn set_port(&self, profile: &Profile, port: Option<u16>) -> Result<u16, StoreError> {
+        let path = profile.home.config();
+        let failed = |source| StoreError::Port { path: path.clone(), source };
+        let _ports = self.lock_ports(failed)?;
+        let port = match port {
+            Some(port) => port,
+            None => self.free_port(&profile.name)?,
+        };
+        write_port(&path, port)?;
+        Ok(port)
+    }
+
+    /// Takes the lock on the profiles, held while one is created, removed or given a port. `failed`
+    /// turns an error of the file system into the caller's.
+    pub(super) fn lock_ports(
+        &self,
+        failed: impl FnOnce(io::Error) -> StoreError,
+    ) -> Result<Lock, StoreError> {
+        Lock::acquire(&self.root.ports_lock(), self.timeout).map_err(|error| match &error {
+            LockError::Io { source, .. } => failed(io::Error::new(source.kind(), error)),
+            LockError::Busy { .. } => StoreError::Lock(error),
+        })
+    }
+
+    /// The lowest port from [`FIRST_PORT`] up that no other profile has and nobody on this machine listens on.
+    pub(super) fn free_port(&self, except: &ProfileName) -> Result<u16, StoreError> {
+        let claimed = self.ports_of_others(except)?;
+        let in_use = listened_on();
+        (FIRST_PORT..=u16::MAX)
+            .find(|port| !claimed.contains_key(port) && !in_use.contains(port))
+            .ok_or(StoreError::NoPort)
+    }
+
+    /// Returns `port`; [`StoreError::PortTaken`] if another profile has it.
+    pub(super) fn unclaimed(&self, port: u16, except: &ProfileName) -> Result<u16, StoreError> {
+        match self.ports_of_others(except)?.remove(&port) {
+            Some(by) => Err(StoreError::PortTaken { port, by }),
+            None => Ok(port),
+        }
+    }
+
+    /// The ports of the other profiles, as [`Profile::port`] decides them.
+    pub(super) fn ports_of_others(
+        &self,
+        except: &ProfileName,
+    ) -> Result<BTreeMap<u16, ProfileName>, StoreError> {
+        let listing = self.list()?;
+        let others = listing.profiles.into_iter().filter(|profile| profile.name != *except);
+        // `doctor` and `start` report a configuration that can't be read.
+        let port = |profile: Profile| {
+            let config = config::load(&profile.home.config()).ok()?;
+            Some((profile.port(&config.gateway)?, profile.name))
+        };
+        Ok(others.filter_map(port).collect())
+    }
+}
+
+/// The ports that somebody on this machine listens on; known on Linux only.
+fn listened_on() -> BTreeSet<u16> {
+    #[cfg(target_os = "linux")]
+    return listeners::ports(&Proc::default());
+    #[cfg(not(target_os = "linux"))]
+    BTreeSet::new()
+}
+
+/// Whether nobody on this machine listens on `port`; known on Linux only.
+pub(crate) fn is_free(port: u16) -> bool {
+    !listened_on().contains(&port)
+}

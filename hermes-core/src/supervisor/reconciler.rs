@@ -1,0 +1,284 @@
+//! The reconciler: while the tree runs, it mends what differs from the intents.
+//!
+//! What differs is decided by [`reconcile::mends`], a pure function, and mended under the commands' locks and by
+//! their code. It is mended once it has lasted for [`SETTLE`] while nobody held the profile's lock: commands are
+//! not interrupted, and one that was killed is completed.
+
+mod differences;
+
+use std::collections::BTreeMap;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, Scope};
+use std::time::{Duration, Instant};
+
+use self::differences::{Differences, Mended};
+use super::Supervisor;
+use super::boot::{DEFAULT_JOBS, line_of, profile_fact};
+use crate::changes::Changes;
+use crate::driver::DriverError;
+use crate::events::What;
+use crate::intent::Intent;
+use crate::lock::{Lock, LockError};
+use crate::manager::ManagerError;
+use crate::name::ProfileName;
+use crate::reconcile::{self, Action, Facts, Outcome};
+use crate::wait;
+
+/// How long a difference lasts before it is mended.
+const SETTLE: Duration = Duration::from_secs(2);
+/// How often everything is looked at, in case the kernel dropped an event.
+const INTERVAL: Duration = Duration::from_secs(30);
+/// When to look again at what had to wait for other mends.
+const RETRY: Duration = Duration::from_millis(500);
+/// How many differences are mended at the same time.
+const JOBS: usize = DEFAULT_JOBS;
+
+impl Supervisor {
+    /// Mends until `end` becomes readable or is closed, and blocks until then. Calls `report` after each mend; an
+    /// error that repeats itself is reported once. Fails at once if there is no descriptor for it. Without a watch
+    /// on the gateways, for which the kernel may lack room, a mend may take 30 s.
+    pub fn reconcile(
+        &self,
+        end: BorrowedFd<'_>,
+        mut report: impl FnMut(&Outcome),
+    ) -> io::Result<()> {
+        let changes = self.driver.changes(&self.store).unwrap_or_else(|error| {
+            log::warn!("what differs from the intents is mended every 30 s only: {error}");
+            None
+        });
+        let (result_sender, results) = mpsc::channel();
+        let mut reconciler = Reconciler {
+            supervisor: self,
+            changes,
+            looks: BTreeMap::new(),
+            next_full_look: Instant::now(),
+            differences: Differences::default(),
+            result_sender,
+            results,
+            wake: io::pipe()?,
+        };
+        thread::scope(|scope| {
+            while reconciler.idle(end)? {
+                reconciler.settle_results(&mut report)?;
+                for action in reconciler.look() {
+                    reconciler.mend(scope, action)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The actions that all profiles and services need now.
+    fn all_mends(&self) -> Result<Vec<Action>, DriverError> {
+        let mut actions = self.plan_renames()?;
+        let left = self.store.leftovers()?;
+        actions.extend(left.into_iter().map(|path| Action::Clear { path }));
+        actions.extend(reconcile::mends(&self.gather()?));
+        Ok(actions)
+    }
+
+    /// The actions that `name` seems to need, from its own files alone.
+    fn likely_mends(&self, name: &ProfileName) -> Result<Vec<Action>, DriverError> {
+        let profile = self.store.find(name)?;
+        let facts = Facts {
+            profiles: profile.iter().map(profile_fact).collect(),
+            services: self.driver.survey_of(name)?.into_iter().collect(),
+            ..Facts::default()
+        };
+        Ok(reconcile::mends(&facts))
+    }
+
+    /// Executes `action`, unless a command is changing its profile or it is no longer needed.
+    fn mend(&self, action: &Action) -> Mended {
+        let mended = match action {
+            Action::Clear { path } => self.mend_leftover(path),
+            Action::FinishRename { .. } | Action::UndoRename { .. } => self.mend_rename(action),
+            _ => action
+                .profile()
+                .map_or(Ok(Mended::Unneeded), |name| self.mend_profile(name, action)),
+        };
+        let failed = |error| Mended::Failed(line_of(&ManagerError::of(&action.operation(), error)));
+        mended.unwrap_or_else(failed)
+    }
+
+    fn mend_profile(&self, name: &ProfileName, action: &Action) -> Result<Mended, DriverError> {
+        let _lock = match Lock::acquire(&self.store.root().profile_lock(name), Duration::ZERO) {
+            Err(LockError::Busy { .. }) => return Ok(Mended::Busy),
+            lock => lock?,
+        };
+        if self.driver.is_shutting_down() || self.likely_mends(name)?.is_empty() {
+            return Ok(Mended::Unneeded);
+        }
+        self.apply_locked(name, action, &Facts::default(), |_| Ok(())).map(|()| Mended::Done)
+    }
+
+    fn mend_rename(&self, action: &Action) -> Result<Mended, DriverError> {
+        let settled = self.settle_renames()?;
+        let settled =
+            settled.into_iter().find(|outcome| outcome.action.profile() == action.profile());
+        Ok(match settled {
+            Some(Outcome { error: Some(error), .. }) => Mended::Failed(error),
+            Some(_) => Mended::Done,
+            // A command is executing it.
+            None => Mended::Busy,
+        })
+    }
+
+    fn mend_leftover(&self, path: &Path) -> Result<Mended, DriverError> {
+        let is_there = || path.symlink_metadata().is_ok();
+        if !is_there() {
+            return Ok(Mended::Unneeded);
+        }
+        if self.store.leftovers()?.iter().any(|left| left == path) {
+            let failed = self.store.remove_leftovers()?.failed;
+            if let Some((_, error)) = failed.into_iter().find(|(left, _)| left == path) {
+                return Err(error.into());
+            }
+        } else {
+            self.driver.clear(path)?;
+        }
+        Ok(if is_there() { Mended::Busy } else { Mended::Done })
+    }
+}
+
+/// An action, and what became of it.
+type Tried = (Action, Mended);
+
+/// What the reconciler knows.
+struct Reconciler<'a> {
+    supervisor: &'a Supervisor,
+    changes: Option<Box<dyn Changes>>,
+    /// When to look at a profile.
+    looks: BTreeMap<ProfileName, Instant>,
+    next_full_look: Instant,
+    differences: Differences,
+    result_sender: Sender<Tried>,
+    results: Receiver<Tried>,
+    /// Becomes readable with a result.
+    wake: (PipeReader, PipeWriter),
+}
+
+impl<'a> Reconciler<'a> {
+    /// Blocks until there is something to do; `false` at the end.
+    fn idle(&mut self, end: BorrowedFd<'_>) -> io::Result<bool> {
+        let next = self.looks.values().copied().fold(self.next_full_look, Instant::min);
+        let mut fds = vec![end, self.wake.0.as_fd()];
+        fds.extend(self.changes.as_ref().map(|changes| changes.fd()));
+        let ready = wait::readable(&fds, Some(next))?;
+        if ready[0] {
+            return Ok(false);
+        }
+        if ready.get(2) == Some(&true) {
+            self.take_changes();
+        }
+        Ok(true)
+    }
+
+    fn take_changes(&mut self) {
+        let Some(changes) = &mut self.changes else { return };
+        let at = Instant::now() + SETTLE;
+        match changes.take() {
+            Ok(changed) if changed.all => self.next_full_look = self.next_full_look.min(at),
+            Ok(changed) => changed.profiles.into_iter().for_each(|name| self.look_at(name, at)),
+            Err(error) => {
+                log::warn!("what differs from the intents is mended every 30 s only: {error}");
+                self.changes = None;
+            }
+        }
+    }
+
+    fn look_at(&mut self, name: ProfileName, at: Instant) {
+        let planned = self.looks.entry(name).or_insert(at);
+        *planned = at.min(*planned);
+    }
+
+    /// Looks at what is due, and returns what is to be mended now: one action per profile.
+    fn look(&mut self) -> Vec<Action> {
+        let now = Instant::now();
+        let mut due = Vec::new();
+        let is_due = |(_, at): &(&ProfileName, &Instant)| **at <= now;
+        let mut names: Vec<_> =
+            self.looks.iter().filter(is_due).map(|(name, _)| name.clone()).collect();
+        self.looks.retain(|_, at| *at > now);
+        // What seems to differ is judged with the facts about all: ports, unreadable homes.
+        names.retain(|name| {
+            let differs = self.supervisor.likely_mends(name).is_ok_and(|mends| !mends.is_empty());
+            if !differs {
+                self.differences.forget(name);
+            }
+            differs
+        });
+        if self.next_full_look <= now || !names.is_empty() {
+            self.next_full_look = now + INTERVAL;
+            match self.supervisor.all_mends() {
+                Ok(mends) => due = self.differences.update(mends, now),
+                Err(error) => log::debug!("no look at the gateways: {error}"),
+            }
+        }
+        let mut chosen = Vec::new();
+        for (action, at) in due {
+            if at <= now && self.differences.begin(&action, JOBS) {
+                chosen.push(action);
+                continue;
+            }
+            let at = if at <= now { now + RETRY } else { at };
+            match action.profile().cloned() {
+                Some(name) => self.look_at(name, at),
+                None => self.next_full_look = self.next_full_look.min(at),
+            }
+        }
+        chosen
+    }
+
+    /// Mends in a thread, or in this one if none can be had.
+    fn mend<'s>(&self, scope: &'s Scope<'s, '_>, action: Action) -> io::Result<()>
+    where
+        'a: 's,
+    {
+        let (supervisor, results) = (self.supervisor, self.result_sender.clone());
+        let mut wake = self.wake.1.try_clone()?;
+        let again = action.clone();
+        let mend = move || {
+            let mended = supervisor.mend(&action);
+            let _ = results.send((action, mended));
+            let _ = wake.write(&[0]);
+        };
+        if let Err(error) = thread::Builder::new().spawn_scoped(scope, mend) {
+            log::debug!("no thread for a mend: {error}");
+            let mended = supervisor.mend(&again);
+            let _ = self.result_sender.send((again, mended));
+            (&self.wake.1).write_all(&[0])?;
+        }
+        Ok(())
+    }
+
+    /// Takes the results of mends, and reports them.
+    fn settle_results(&mut self, report: &mut impl FnMut(&Outcome)) -> io::Result<()> {
+        let now = Instant::now();
+        while let Ok((action, mended)) = self.results.try_recv() {
+            self.wake.0.read_exact(&mut [0])?;
+            let is_news = self.differences.end(&action, &mended, now);
+            // Another action on the profile may have waited for this one.
+            if let Some(name) = action.profile().cloned() {
+                self.look_at(name, now);
+            }
+            if is_news {
+                let prior = action.profile().map(|name| self.supervisor.gateway_called(name));
+                let prior = prior.and_then(|gateway| Intent::read(gateway.home()).ok());
+                let error = mended.error();
+                if let Some(name) = action.profile() {
+                    let (event, why) = match &error {
+                        None => (What::Mended, action.to_string()),
+                        Some(error) => (What::NotMended, format!("{action}: {error}")),
+                    };
+                    self.supervisor.record(name, event, why);
+                }
+                report(&Outcome { action, prior, error });
+            }
+        }
+        Ok(())
+    }
+}

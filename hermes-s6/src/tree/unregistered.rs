@@ -1,0 +1,47 @@
+//! Marks of the services that an operator removed with `gateway unregister`, so that the reconciler does not create
+//! them again.
+//!
+//! A mark is a file in the scan directory that names the s6-svscan: it holds until the service is created again or
+//! the tree ends.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use fs_err as fs;
+use hermes_core::process_lock::Holder;
+use hermes_core::{ProfileName, fsutil};
+
+use crate::slot::layout::{FILE_MODE, MAX_PROFILE_LEN};
+use crate::tree::Tree;
+
+/// The longest name of a slot's profile makes a file name of 255 bytes.
+const PREFIX: &str = ".hermes.off.";
+
+/// Marks the service of `profile`. Idempotent.
+pub(crate) fn mark(tree: &Tree, svscan: Holder, profile: &ProfileName) -> io::Result<()> {
+    let path = tree.scandir.path().join(format!("{PREFIX}{profile}"));
+    fsutil::write_durably(&path, tree.identity_of(svscan).as_bytes(), FILE_MODE)
+}
+
+/// Removes the mark; whether there was one. A name that is too long for a slot has none.
+pub(crate) fn unmark(tree: &Tree, profile: &ProfileName) -> io::Result<bool> {
+    if profile.as_str().len() > MAX_PROFILE_LEN {
+        return Ok(false);
+    }
+    let path = tree.scandir.path().join(format!("{PREFIX}{profile}"));
+    fsutil::remove_file_if_there(&path)
+}
+
+/// The profiles whose services were marked under this s6-svscan.
+pub(crate) fn marked(tree: &Tree, svscan: Holder) -> io::Result<BTreeSet<ProfileName>> {
+    let identity = tree.identity_of(svscan);
+    let mut marked = BTreeSet::new();
+    for entry in fs::read_dir(tree.scandir.path())? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let profile = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
+        let holds = || fsutil::read_to_string(&entry.path()).is_ok_and(|text| text == identity);
+        marked.extend(profile.filter(|_| holds()));
+    }
+    Ok(marked)
+}

@@ -1,0 +1,184 @@
+//! The reconciler of `hermes up`: what is wanted comes back by itself, whoever died in between, and nothing is done
+//! against an operator.
+
+use std::fs::{self, File};
+use std::os::unix::fs::chown;
+
+use hermes_s6::slot::layout::SCANDIR_LOCK;
+use hermes_tests::crash::{CHANGES, at_every};
+use hermes_tests::foreign_lock::ForeignLock;
+use hermes_tests::{TestEnv, Up, eventually, is_alive, is_root, pid, tell};
+
+/// Takes a moment to end, so that a restart can be killed meanwhile.
+const SLOW: &str = "trap 'sleep 0.3; exit 0' TERM; sleep 600 & wait";
+
+fn up_with(profiles: &[(&str, &str, &str)]) -> Up {
+    let env = TestEnv::new();
+    for (name, command, intent) in profiles {
+        env.profile_for_later(name, command, intent);
+    }
+    Up::start_in(env)
+}
+
+#[track_caller]
+fn becomes(up: &Up, name: &str, state: &str) {
+    eventually(&format!("{name} is {state}"), || (up.status(name)["state"] == state).then_some(()));
+}
+
+/// Blocks until the reconciler has mended something that differed after the call.
+#[track_caller]
+fn a_mend_passes(up: &Up, round: usize) {
+    let mark = up.env.home().join(format!("profiles/.hermes-mark-{round}"));
+    up.env.make_directory(&mark);
+    eventually("the reconciler has cleared a leftover", || (!mark.exists()).then_some(()));
+}
+
+/// Copies a profile as any other program would.
+fn copy_profile(env: &TestEnv, from: &str, to: &str) {
+    let (from, to) = (env.profile(from), env.profile(to));
+    env.make_directory(&to);
+    for name in ["SOUL.md", "config.yaml"] {
+        env.write(&to.join(name), &fs::read_to_string(from.join(name)).expect("a file"));
+    }
+}
+
+#[test]
+fn a_restart_that_is_killed_at_any_step_is_completed() {
+    let up = up_with(&[("a", SLOW, "running")]);
+    let env = &up.env;
+    let attempt = |injection: &str| {
+        becomes(&up, "a", "up");
+        let before = pid(&up.status("a"));
+        let killed = env.hermes_injected(&[injection], ["gateway", "restart", "a"]).run();
+        assert!(matches!(killed.code(), None | Some(0)), "{injection}: {killed}");
+        eventually(&format!("{injection}: it is up after {killed}"), || {
+            let status = up.status("a");
+            (status["state"] == "up" && status["pid"].is_u64()).then_some(())
+        });
+        let after = pid(&up.status("a"));
+        assert!(after == before || !is_alive(before), "{injection}: {killed}");
+        killed.code().is_none()
+    };
+    let steps = at_every(&CHANGES, "signal=KILL", attempt);
+    assert!(steps >= 12, "{steps}");
+    // Also while it waits for the gateway's end, and for the new one.
+    let waits = (1..).step_by(12).map(|n| format!("ppoll:signal=KILL:when={n}"));
+    let waits = waits.take_while(|injection| attempt(injection)).count();
+    tell(format_args!("`restart` killed at {steps} steps and {waits} moments of waiting"));
+    assert!(up.log().contains("mended: start a\n"), "{}", up.log());
+}
+
+#[test]
+fn other_programs_make_rename_and_delete_profiles() {
+    let up = up_with(&[("a", "exec sleep 600", "stopped")]);
+    let env = &up.env;
+    copy_profile(env, "a", "made");
+    eventually("it is registered", || env.slot("made").exists().then_some(()));
+    becomes(&up, "made", "down");
+    env.hermes(["gateway", "start", "made"]).ok();
+    let first = pid(&up.status("made"));
+    fs::rename(env.profile("made"), env.profile("moved")).unwrap();
+    becomes(&up, "moved", "up");
+    eventually("the old slot is gone", || (!env.slot("made").exists()).then_some(()));
+    assert!(!is_alive(first));
+    let second = pid(&up.status("moved"));
+    fs::remove_dir_all(env.profile("moved")).unwrap();
+    eventually("the slot of a profile that is gone is removed", || {
+        (!env.slot("moved").exists() && !is_alive(second)).then_some(())
+    });
+    for line in ["register made", "start moved", "remove made: its profile is gone"] {
+        assert!(up.log().contains(&format!("mended: {line}")), "{line}: {}", up.log());
+    }
+}
+
+#[test]
+fn interrupted_commands_are_completed() {
+    let up = up_with(&[("a", "exec sleep 600", "running"), ("b", "exec sleep 600", "running")]);
+    let env = &up.env;
+    let logged = |mend: &str| up.log().contains(&format!("mended: {mend}"));
+    env.hermes_injected(&["renameat2:signal=KILL:when=3"], ["profile", "rename", "a", "c"]).run();
+    becomes(&up, if env.profile("c").exists() { "c" } else { "a" }, "up");
+    eventually("the rename is settled", || {
+        (logged("undo the") || logged("finish the")).then_some(())
+    });
+    // The gateway has left its slot, and the home has not been moved yet.
+    env.hermes_injected(&["renameat2:signal=KILL:when=2"], ["profile", "delete", "b", "-y"]).run();
+    let home = env.profile("b");
+    eventually("b is whole, or gone", || {
+        let gone = !home.exists() && !env.slot("b").exists();
+        (gone || home.exists() && up.status("b")["state"] == "up").then_some(())
+    });
+    a_mend_passes(&up, 0);
+    let hidden = |path| fs::read_dir(path).unwrap().flatten().map(|entry| entry.file_name());
+    let left: Vec<_> = hidden(env.home().join("profiles"))
+        .chain(hidden(env.scandir()))
+        .filter(|name| name.to_string_lossy().starts_with(".hermes-"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn what_an_operator_decided_stays() {
+    let up = up_with(&[
+        ("unregistered", "exec sleep 600", "running"),
+        ("stopped", "exec sleep 600", "running"),
+        ("parked", "exit 78", "running"),
+    ]);
+    let env = &up.env;
+    becomes(&up, "parked", "parked");
+    env.hermes(["gateway", "unregister", "unregistered"]).ok();
+    env.hermes(["gateway", "stop", "stopped"]).ok();
+    // Each is looked at again.
+    for name in ["unregistered", "stopped", "parked"] {
+        let config = env.profile(name).join("config.yaml");
+        env.write(&config, &fs::read_to_string(&config).unwrap());
+    }
+    for round in 0..2 {
+        a_mend_passes(&up, round);
+    }
+    assert!(!env.slot("unregistered").exists());
+    assert_eq!(up.status("stopped")["state"], "down");
+    assert_eq!(up.status("parked")["state"], "parked");
+    env.hermes(["gateway", "start", "unregistered"]).ok();
+    fs::write(env.slot("unregistered").join("down"), "").unwrap();
+    assert!(env.s6("s6-svc").arg("-d").arg(env.slot("unregistered")).status().unwrap().success());
+    becomes(&up, "unregistered", "down");
+    becomes(&up, "unregistered", "up");
+}
+
+#[test]
+fn a_profile_whose_lock_is_held_is_left_alone() {
+    let up = up_with(&[("a", "exec sleep 600", "running")]);
+    let env = &up.env;
+    let path = env.home().join("profiles/.locks/a");
+    let lock = File::create(&path).unwrap();
+    if is_root() {
+        chown(&path, Some(10000), Some(10000)).unwrap();
+    }
+    lock.lock().unwrap();
+    fs::write(env.slot("a").join("down"), "").unwrap();
+    assert!(env.s6("s6-svc").arg("-d").arg(env.slot("a")).status().unwrap().success());
+    becomes(&up, "a", "down");
+    for round in 0..2 {
+        a_mend_passes(&up, round);
+    }
+    assert_eq!(up.status("a")["state"], "down");
+    drop(lock);
+    becomes(&up, "a", "up");
+}
+
+#[test]
+fn a_registration_that_fails_leaves_the_service_removed() {
+    let up = up_with(&[("a", "exec sleep 600", "running")]);
+    let env = &up.env;
+    env.hermes(["gateway", "unregister", "a"]).ok();
+    let held = ForeignLock::hold(env, &env.scandir().join(SCANDIR_LOCK));
+    env.hermes(["gateway", "register", "a", "--timeout", "1"]).fails_with(6);
+    drop(held);
+    for round in 0..2 {
+        a_mend_passes(&up, round);
+    }
+    assert!(!env.slot("a").exists());
+    env.hermes(["gateway", "register", "a"]).ok();
+    becomes(&up, "a", "up");
+}

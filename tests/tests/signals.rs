@@ -1,0 +1,127 @@
+//! Signals to `hermes up`: none is lost, and nobody delays the end of a tree.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use hermes_core::Proc;
+use hermes_s6::slot::layout::ServiceDir;
+use hermes_tests::{
+    Helper, TestEnv, Up, eventually, hermes_program, is_alive, processes_naming, signal,
+};
+use rustix::process::Signal;
+
+/// The longest stop budget here, the default one, and two seconds.
+const END: Duration = Duration::from_secs(8 + 2);
+
+/// An environment with one gateway that is wanted.
+fn populated() -> TestEnv {
+    let env = TestEnv::new();
+    env.profile_for_later("coder", "exec sleep 600", "running");
+    env
+}
+
+/// A process that holds the lock of `coder`, as a command that hangs does.
+fn hold_lock(env: &TestEnv) -> Helper {
+    let lock = env.home().join("profiles/.locks/coder");
+    env.make_directory(lock.parent().expect("a directory"));
+    let mut command = env.command("flock");
+    command.arg("--no-fork").arg("-x").arg(&lock).args(["sh", "-c", "echo >held; exec sleep 600"]);
+    let holder = Helper::start(&mut command);
+    eventually("it holds the lock", || env.path().join("held").exists().then_some(()));
+    holder
+}
+
+/// Ends the tree, which must be in time and in order, and leave nothing but `helpers`.
+#[track_caller]
+fn ends_in_time(up: Up, helpers: &[&Helper]) -> TestEnv {
+    let begun = Instant::now();
+    let (env, code) = up.end(Signal::TERM);
+    assert!(begun.elapsed() < END, "{:?}", begun.elapsed());
+    assert_eq!(code, Some(0));
+    let helpers: Vec<u64> = helpers.iter().map(|helper| helper.pid().into()).collect();
+    let mut left = processes_naming(&env.path().to_string_lossy());
+    left.retain(|pid| !helpers.contains(pid));
+    assert_eq!(left, [0; 0]);
+    env
+}
+
+#[test]
+fn an_ignored_hangup_stays_ignored() {
+    // The suite itself may run under nohup(1).
+    for (option, ends) in [("--ignore-signal=HUP", false), ("--default-signal=HUP", true)] {
+        let env = populated();
+        let mut command = env.command("env");
+        command.arg(option).arg(hermes_program()).arg("up");
+        let up = Up::launch(env, command).await_up();
+        signal(up.pid().into(), Signal::HUP);
+        if ends {
+            assert_eq!(up.ended().1, Some(0));
+            continue;
+        }
+        // The other case shows how soon a tree ends.
+        for _ in 0..3 {
+            up.env.hermes(["gateway", "restart", "coder"]).ok();
+        }
+        assert!(is_alive(up.pid().into()));
+        ends_in_time(up, &[]);
+    }
+}
+
+#[test]
+fn a_signal_before_the_tree_is_up_ends_it() {
+    let env = populated();
+    let holder = hold_lock(&env);
+    let mut command = env.command(hermes_program());
+    command.arg("up");
+    let up = Up::launch(env, command);
+    let lock = up.env.home().join("profiles/.locks/coder");
+    eventually("the boot waits for the lock", || {
+        Proc::default().has_open(up.pid(), &lock).then_some(())
+    });
+    ends_in_time(up, &[&holder]);
+}
+
+#[test]
+fn the_end_waits_for_no_lock() {
+    let up = Up::start_in(populated());
+    let holder = hold_lock(&up.env);
+    let env = ends_in_time(up, &[&holder]);
+    drop(holder);
+    let up = Up::start_in(env);
+    assert_eq!(up.status("coder")["state"], "up");
+}
+
+#[test]
+fn a_logger_that_does_not_end_is_killed() {
+    let up = Up::start_in(populated());
+    let log = ServiceDir::new(up.env.slot("coder")).log();
+    let logger = eventually("it logs", || log.record().ok()?.gateway());
+    signal(logger.into(), Signal::STOP);
+    ends_in_time(up, &[]);
+}
+
+#[test]
+fn process_1_reaps_what_it_adopts() {
+    let env = TestEnv::new();
+    let script = "for i in 1 2 3 4 5; do (setsid true &); done; echo begun; exec sleep 600";
+    env.profile_for_later("coder", script, "running");
+    let mut command = env.command("unshare");
+    command.args(["-U", "-c", "-p", "-f", "--mount-proc"]).arg(hermes_program()).arg("up");
+    let up = Up::launch(env, command).await_up();
+    let children = |pid: u64| {
+        let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let list = list.unwrap_or_default();
+        list.split_whitespace().map(|pid| pid.parse().expect("a pid")).collect::<Vec<u64>>()
+    };
+    let process_1 = eventually("it has a child", || children(up.pid().into()).first().copied());
+    eventually("it has begun", || {
+        up.env.logged("coder").contains(&"begun".to_owned()).then_some(())
+    });
+    eventually("its only child is s6-svscan", || {
+        let all = children(process_1);
+        (all.len() == 1 && is_alive(all[0])).then_some(())
+    });
+    signal(process_1, Signal::TERM);
+    let (_env, code) = up.ended();
+    assert_eq!(code, Some(0));
+}
