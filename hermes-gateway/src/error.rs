@@ -148,7 +148,9 @@ impl GatewayError {
     /// Whether a retry can't succeed until a user changes the configuration.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Store(StoreError::Absent { .. } | StoreError::Displaced { .. })
+            Self::Store(
+                StoreError::Absent { .. } | StoreError::Displaced { .. } | StoreError::Open { .. },
+            )
             | Self::NoPort { .. }
             | Self::ReadyUrl { .. } => true,
             // A file may become readable later, but invalid content stays invalid.

@@ -41,7 +41,8 @@ pub fn run(
     // A failure here, or to write the file below, must not stop the gateway.
     let _ = fsutil::remove_file_if_there(&fault);
     let events = Journal::new(store.root()).of(name);
-    become_gateway(&profile, notification, events).inspect_err(|error| {
+    let open = store.refuse_open(Some(&profile.home)).map_err(GatewayError::from);
+    open.and_then(|()| become_gateway(&profile, notification, events)).inspect_err(|error| {
         let _ = fsutil::write_durably(&fault, in_one_line(error).as_bytes(), 0o644);
     })
 }

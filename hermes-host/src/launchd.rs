@@ -65,6 +65,8 @@ pub struct Setup {
     pub program: PathBuf,
     /// The timeouts of commands.
     pub timeouts: Timeouts,
+    /// Whether jobs use homes that other users may write to.
+    pub open_homes: bool,
 }
 
 /// The launchd backend.
@@ -84,14 +86,14 @@ pub struct Launchd {
 impl Launchd {
     /// The backend for the gateways of `root`. Reads no file.
     pub fn new(root: RootHome, setup: Setup) -> Self {
-        let Setup { account, launchctl, program, timeouts } = setup;
+        let Setup { account, launchctl, program, timeouts, open_homes } = setup;
         let prefix = match account.is_default(&root) {
             true => LABEL.to_owned(),
             false => format!("{LABEL}-{}", tag(&root)),
         };
         Self {
             launchctl: Launchctl::new(launchctl, account.uid, timeouts.supervise),
-            store: Store::new(root).with_timeout(timeouts.lock),
+            store: Store::new(root).with_timeout(timeouts.lock).with_open_homes(open_homes),
             agents: account.home.join("Library/LaunchAgents"),
             program,
             prefix,
@@ -151,6 +153,9 @@ impl Launchd {
             log: &job.log.join(log::CURRENT),
             stop_timeout: job.gateway.stop_timeout(),
             domain,
+            // Commands without the variable don't take back what one with it allowed.
+            open_homes: self.store.allows_open_homes()
+                || matches!(plist::pinned(&job.agent)?, Pinned::Home { open_homes: true, .. }),
         };
         agent.render()
     }
@@ -166,7 +171,7 @@ impl Launchd {
     }
 
     fn is_ours(&self, pinned: &Pinned) -> bool {
-        matches!(pinned, Pinned::Home(home) if home == self.store.root().path())
+        matches!(pinned, Pinned::Home { home, .. } if home == self.store.root().path())
     }
 
     /// Returns an error if the property list is another home's, or names no home.
@@ -177,7 +182,7 @@ impl Launchd {
         let reason = match &pinned {
             Pinned::Nothing => return Ok(()),
             _ if self.is_ours(&pinned) => return Ok(()),
-            Pinned::Home(other) => {
+            Pinned::Home { home: other, .. } => {
                 format!("`{path}` is for the home `{}`, not for `{home}`", other.display())
             }
             Pinned::Unknown => format!("`{path}` was not written by hermes: it names no home"),
@@ -207,7 +212,8 @@ impl Driver for Launchd {
             }
         };
         let (program, timeouts) = (environment.program.clone(), environment.timeouts);
-        let setup = Setup { account, launchctl, program, timeouts };
+        let open_homes = environment.allows_open_homes();
+        let setup = Setup { account, launchctl, program, timeouts, open_homes };
         Ok(Self::new(environment.root.clone(), setup))
     }
 

@@ -22,6 +22,7 @@
 //!     root: "/".into(),
 //!     is_root: false,
 //!     timeouts: Timeouts::default(),
+//!     open_homes: false,
 //! };
 //! let systemd = Systemd::new(home.clone(), Scope::User, setup, "/usr/bin".as_ref());
 //! let supervisor = Supervisor::new(Arc::new(systemd), Store::new(home));

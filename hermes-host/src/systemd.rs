@@ -62,6 +62,8 @@ pub struct Setup {
     pub is_root: bool,
     /// The timeouts of commands.
     pub timeouts: Timeouts,
+    /// Whether units use homes that other users may write to.
+    pub open_homes: bool,
 }
 
 /// The systemd backend.
@@ -83,6 +85,7 @@ impl Systemd {
     /// in the system's directories and in `path`; reads nothing else.
     pub fn new(home: RootHome, scope: Scope, setup: Setup, path: &OsStr) -> Self {
         let store = Store::new(home).with_timeout(setup.timeouts.lock);
+        let store = store.with_open_homes(setup.open_homes);
         let tool = |name| {
             // The shell's bus may be another user's; the manager's own socket is in the runtime directory.
             let tool = Tool::find(name, path).env("XDG_RUNTIME_DIR", setup.runtime.as_os_str());
@@ -157,6 +160,7 @@ impl Driver for Systemd {
                 root: "/".into(),
                 is_root,
                 timeouts: environment.timeouts,
+                open_homes: environment.allows_open_homes(),
             })
         };
         let scope = match environment.system {

@@ -25,9 +25,9 @@ pub fn text(name: &str) -> Option<String> {
 }
 
 /// Whether homes that other users may write to are used. Root, if it trusts the home, does so, too.
-pub(crate) fn allows_open_homes() -> bool {
+pub(crate) fn allows_open_homes(environment: &Environment) -> bool {
     let trusts = hermes_core::diagnostics::me() == 0 && variable(home::env::AS_ROOT).is_some();
-    trusts || variable(home::env::OPEN_HOME).is_some_and(|value| value == "1")
+    trusts || environment.allows_open_homes()
 }
 
 /// The environment for drivers, and the profile whose home `HERMES_HOME` is, if it lies below `profiles/`.

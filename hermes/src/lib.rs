@@ -90,7 +90,7 @@ impl Hermes {
 
     fn gather(settings: Settings, backends: Vec<Backend>) -> Result<Self, Error> {
         let (environment, home_profile) = environment::gather(&settings)?;
-        let open = environment::allows_open_homes();
+        let open = environment::allows_open_homes(&environment);
         let store = Store::new(environment.root.clone()).with_open_homes(open);
         let store = match settings.timeout {
             Some(timeout) => store.with_timeout(timeout),

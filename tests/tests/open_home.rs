@@ -83,7 +83,9 @@ fn is_refused(outcome: &Outcome, path: &Path, mode: u32) {
     let path = path.display();
     for part in [
         format!("other users may write to `{path}` (mode {mode:04o}), and could run programs"),
-        format!("`chmod go-w {path}` closes it; HERMES_OPEN_HOME=1 uses it as it is"),
+        format!(
+            "`chmod go-w {path}` closes it; HERMES_OPEN_HOME=1, for the tree and for each command, uses it as it is"
+        ),
     ] {
         assert!(outcome.stderr.contains(&part), "{part}: {outcome}");
     }
@@ -126,9 +128,11 @@ fn a_home_that_others_may_write_is_refused() {
         env.hermes(["profile", "list"]).ok();
         env.hermes(["gateway", "status", "other"]).ok();
         env.hermes(["gateway", "stop", "other"]).ok();
-        let start = ["gateway", "start", "other"];
-        env.hermes(start).env("HERMES_OPEN_HOME", "1").ok();
+        env.hermes(["gateway", "unregister", "other"]).ok();
+        let register = ["gateway", "register", "other"];
+        env.hermes(register).env("HERMES_OPEN_HOME", "1").ok();
         chmod(path, before);
+        env.hermes(["gateway", "start", "other"]).ok();
     }
     assert_eq!(names(&profiles), ["coder", "other"]);
     env.hermes(["gateway", "start", "coder"]).ok();
@@ -171,7 +175,35 @@ fn up_refuses_an_open_home_unless_it_is_told_to_use_it() {
     let mut command = env.command(hermes_program());
     command.arg("up").env("HERMES_OPEN_HOME", "1");
     let up = Up::launch(env, command).await_up();
-    up.env.hermes(["profile", "create", "a"]).env("HERMES_OPEN_HOME", "1").ok();
+    let create = ["profile", "create", "a", "--start"];
+    up.env.hermes(create).env("HERMES_OPEN_HOME", "1").ok();
+    assert_eq!(up.status("a")["state"], "up");
+}
+
+#[test]
+fn a_gateway_comes_back_in_no_home_that_others_may_write() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    for name in ["coder", "other"] {
+        env.profile_running(name, "exec sleep 600");
+    }
+    env.hermes(["gateway", "start", "coder", "other"]).ok();
+    chmod(&env.profile("coder"), 0o775);
+    for name in ["coder", "other"] {
+        let pid = tree.status(name)["pid"].as_u64().expect("it is up");
+        hermes_tests::signal(pid, rustix::process::Signal::KILL);
+    }
+    let parked = eventually("it is parked", || {
+        Some(tree.status("coder")).filter(|status| status["state"] == "parked")
+    });
+    let reason = parked["parked"]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("other users may write to"), "{parked}");
+    eventually("the other comes back", || {
+        let status = tree.status("other");
+        (status["state"] == "up" && status["deaths"] == 1).then_some(())
+    });
+    chmod(&env.profile("coder"), 0o755);
+    env.hermes(["gateway", "start", "coder"]).ok();
 }
 
 #[test]
@@ -214,5 +246,6 @@ fn a_home_of_another_user_is_refused() {
     chmod(&coder, 0o775);
     let outcome = env.hermes(["gateway", "start", "coder"]).run();
     assert!(outcome.stderr.contains("belongs to uid 10001, who may write to it"), "{outcome}");
-    env.hermes(["gateway", "start", "coder"]).env("HERMES_OPEN_HOME", "1").ok();
+    let rename = ["profile", "rename", "coder", "other"];
+    env.hermes(rename).env("HERMES_OPEN_HOME", "1").ok();
 }

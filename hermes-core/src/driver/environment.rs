@@ -9,7 +9,7 @@ use fs_err as fs;
 
 use super::{Driver, DriverError};
 use crate::detect::Facts;
-use crate::home::RootHome;
+use crate::home::{RootHome, env};
 use crate::kind::Kind;
 use crate::wait::Timeouts;
 
@@ -32,6 +32,12 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// Whether the operator allows homes that other users may write to. Service managers that start gateways by themselves
+    /// have to be told.
+    pub fn allows_open_homes(&self) -> bool {
+        (self.variable)(env::OPEN_HOME).is_some_and(|value| value == "1")
+    }
+
     /// This user's runtime directory, even if `XDG_RUNTIME_DIR` does not name it, as after `su`.
     pub fn runtime_dir(&self) -> Option<PathBuf> {
         let named = (self.variable)("XDG_RUNTIME_DIR").map(PathBuf::from);

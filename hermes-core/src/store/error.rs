@@ -240,7 +240,8 @@ impl StoreError {
             Self::PortTaken { .. } => "without `--port`, a free one is assigned".to_owned(),
             Self::InTheWay { .. } => "move it away, or choose another name".to_owned(),
             Self::Open { source, .. } => {
-                format!("`{}` closes it; {}=1 uses it as it is", source.remedy(), env::OPEN_HOME)
+                let (remedy, variable) = (source.remedy(), env::OPEN_HOME);
+                format!("`{remedy}` closes it; {variable}=1, for the tree and for each command, uses it as it is")
             }
             Self::Runs { .. } => ELSEWHERE.to_owned(),
             Self::Torn { .. } => "`hermes boot` completes the interrupted rename".to_owned(),

@@ -30,6 +30,8 @@ pub const LABEL_OPTION: &str = "--launchd";
 pub(super) const LONGEST_EXIT_TIMEOUT: u64 = 60;
 const THROTTLE: u64 = 10;
 const FILE_MODE: u32 = 0o644;
+/// The value of `HERMES_OPEN_HOME` that allows open homes.
+const ALLOWED: &str = "1";
 
 /// The values in a gateway's property list.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub(super) struct Agent<'a> {
     pub(super) stop_timeout: StopTimeout,
     /// The domain to load the job into.
     pub(super) domain: Domain,
+    /// Whether the gateway uses homes that other users may write to.
+    pub(super) open_homes: bool,
 }
 
 #[derive(Serialize)]
@@ -77,7 +81,10 @@ impl Agent<'_> {
         let keys = Keys {
             label: self.label,
             program_arguments: [self.hermes, p, profile, gateway, start, foreground, option, label],
-            environment_variables: BTreeMap::from([(env::HOME, self.root)]),
+            environment_variables: [(env::HOME, self.root)]
+                .into_iter()
+                .chain(self.open_homes.then(|| (env::OPEN_HOME, Path::new(ALLOWED))))
+                .collect(),
             working_directory: self.root,
             run_at_load: true,
             keep_alive: true,
@@ -115,8 +122,8 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 pub(super) enum Pinned {
     /// The file does not exist.
     Nothing,
-    /// This root home.
-    Home(PathBuf),
+    /// This root home; whether the gateway uses homes that other users may write to.
+    Home { home: PathBuf, open_homes: bool },
     /// The file names no home, or is not a property list.
     Unknown,
 }
@@ -131,8 +138,10 @@ struct Owner {
 pub(super) fn pinned(path: &Path) -> io::Result<Pinned> {
     let Some(bytes) = fsutil::read_if_there(path)? else { return Ok(Pinned::Nothing) };
     let owner: Result<Owner, _> = plist::from_bytes(&bytes);
-    let home = owner.ok().and_then(|mut owner| owner.environment_variables.remove(env::HOME));
-    Ok(home.map_or(Pinned::Unknown, Pinned::Home))
+    let mut variables = owner.map(|owner| owner.environment_variables).unwrap_or_default();
+    let open_homes = variables.get(env::OPEN_HOME).is_some_and(|value| value == Path::new(ALLOWED));
+    let home = variables.remove(env::HOME);
+    Ok(home.map_or(Pinned::Unknown, |home| Pinned::Home { home, open_homes }))
 }
 
 #[cfg(test)]
@@ -150,6 +159,7 @@ mod tests {
             log: Path::new("/Users/u/.hermes/logs/gateways/coder/current"),
             stop_timeout: StopTimeout::default(),
             domain: Domain::Gui(501),
+            open_homes: false,
         }
     }
 
@@ -232,7 +242,10 @@ mod tests {
         let [ours, theirs] = [&xml, &binary].map(|path| plist::Value::from_file(path).unwrap());
         assert!(std::fs::read(&binary).unwrap().starts_with(b"bplist00"));
         assert_eq!(ours, theirs);
-        assert_eq!(pinned(&binary).unwrap(), Pinned::Home(root.to_owned()));
+        assert_eq!(
+            pinned(&binary).unwrap(),
+            Pinned::Home { home: root.to_owned(), open_homes: false }
+        );
     }
 
     #[test]
@@ -243,7 +256,11 @@ mod tests {
         let bytes = agent().render().unwrap();
         assert!(write(&path, &bytes).unwrap());
         assert!(!write(&path, &bytes).unwrap());
-        assert_eq!(pinned(&path).unwrap(), Pinned::Home("/Users/u/.hermes".into()));
+        let home = PathBuf::from("/Users/u/.hermes");
+        assert_eq!(pinned(&path).unwrap(), Pinned::Home { home: home.clone(), open_homes: false });
+        let bytes = Agent { open_homes: true, ..agent() }.render().unwrap();
+        assert!(write(&path, &bytes).unwrap());
+        assert_eq!(pinned(&path).unwrap(), Pinned::Home { home, open_homes: true });
         for other in ["", "no property list", "<plist version=\"1.0\"><dict/></plist>"] {
             std::fs::write(&path, other).unwrap();
             assert_eq!(pinned(&path).unwrap(), Pinned::Unknown, "{other}");

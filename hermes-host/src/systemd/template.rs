@@ -114,8 +114,8 @@ impl Systemd {
         fs::read_link(self.link(profile)).is_ok_and(|current| current == target)
     }
 
-    /// Whether the existing template has this generation and is long enough for this stop budget. A template
-    /// of another home, or one that Hermes did not write, is an error.
+    /// Whether the existing template has this generation, is long enough for this stop budget, and lets gateways use
+    /// open homes if this command does. A template of another home, or one that Hermes did not write, is an error.
     pub(super) fn serves(&self, stop: StopTimeout) -> Result<bool, DriverError> {
         let mark = self.mark()?;
         let path = self.template();
@@ -133,9 +133,9 @@ impl Systemd {
                 let hint = format!("HERMES_HOME={theirs} selects that home");
                 Err(DriverError::new(reason).with_hint(hint))
             }
-            Some(Some(mark)) => {
-                Ok(mark.generation == GENERATION && mark.kill_after >= stop.kill_after().as_secs())
-            }
+            Some(Some(mark)) => Ok(mark.generation == GENERATION
+                && mark.kill_after >= stop.kill_after().as_secs()
+                && mark.open_homes >= self.store.allows_open_homes()),
         }
     }
 
@@ -145,12 +145,16 @@ impl Systemd {
         let profiles = self.store.list().map(|listing| listing.profiles).unwrap_or_default();
         let profiles = profiles.into_iter().map(Gateway::new);
         let longest = profiles.map(|gateway| gateway.stop_timeout()).max();
+        // Commands without the variable don't take back what one with it allowed: that would park the gateways.
+        let open_homes = self.store.allows_open_homes()
+            || matches!(self.mark()?, Some(Some(Mark { open_homes: true, .. })));
         let text = Template {
             program: &self.setup.program,
             root: self.store.root(),
             user: (self.scope == Scope::System).then_some(self.setup.account.name.as_str()),
             stop_timeout: longest.unwrap_or(own).max(own),
             grows: version >= GROWING_DELAY,
+            open_homes,
         }
         .render()
         .map_err(DriverError::new)?;

@@ -91,6 +91,8 @@ pub struct Template<'a> {
     pub stop_timeout: StopTimeout,
     /// Whether this systemd supports growing delays.
     pub grows: bool,
+    /// Whether the gateways use homes that other users may write to.
+    pub open_homes: bool,
 }
 
 impl Template<'_> {
@@ -112,6 +114,7 @@ impl Template<'_> {
         };
         let (window, stop) = (WINDOW.as_secs(), self.stop_timeout.kill_after().as_secs());
         let variable = env::HOME;
+        let open = if self.open_homes { open_homes() + "\n" } else { String::new() };
         Ok(format!(
             "# Written by hermes, and again when it has to change. What is to differ here stands in a\n\
              # file of its own: systemctl edit.\n\
@@ -126,6 +129,7 @@ impl Template<'_> {
              NotifyAccess=all\n\
              {user}\
              Environment=\"{variable}={home_arg}\"\n\
+             {open}\
              WorkingDirectory={directory}\n\
              ExecCondition={run} wanted\n\
              ExecStart={run} start --foreground\n\
@@ -149,6 +153,11 @@ impl Template<'_> {
              Home={home}\n"
         ))
     }
+}
+
+/// The line that lets gateways use homes that other users may write to.
+fn open_homes() -> String {
+    format!("Environment=\"{}=1\"", env::OPEN_HOME)
 }
 
 /// A path that the quoting rules of unit files can't express everywhere.
@@ -187,6 +196,8 @@ pub struct Mark {
     pub home: PathBuf,
     /// The seconds from a stop to SIGKILL.
     pub kill_after: u64,
+    /// Whether the gateways use homes that other users may write to.
+    pub open_homes: bool,
 }
 
 impl Mark {
@@ -201,6 +212,7 @@ impl Mark {
             generation: value(ours, "Generation=")?.parse().ok()?,
             home: value(ours, "Home=")?.into(),
             kill_after: value(unit, "TimeoutStopSec=")?.parse().ok()?,
+            open_homes: unit.lines().any(|line| line == open_homes()),
         })
     }
 }
@@ -211,7 +223,14 @@ mod tests {
 
     fn template<'a>(program: &'a str, root: &'a RootHome) -> Template<'a> {
         let stop_timeout = StopTimeout::default();
-        Template { program: Path::new(program), root, user: None, stop_timeout, grows: false }
+        Template {
+            program: Path::new(program),
+            root,
+            user: None,
+            stop_timeout,
+            grows: false,
+            open_homes: false,
+        }
     }
 
     #[test]
@@ -302,10 +321,13 @@ mod tests {
     #[test]
     fn the_mark_of_a_rendered_template_is_read() {
         let root = RootHome::new("/srv/agents 50%");
-        let text = template("/usr/bin/hermes", &root).render().unwrap();
-        let mark = Mark::read(&text).unwrap();
-        let expected = Mark { generation: GENERATION, home: root.path().into(), kill_after: 6 };
-        assert_eq!(mark, expected);
+        for open_homes in [false, true] {
+            let template = Template { open_homes, ..template("/usr/bin/hermes", &root) };
+            let mark = Mark::read(&template.render().unwrap()).unwrap();
+            let home = root.path().into();
+            let expected = Mark { generation: GENERATION, home, kill_after: 6, open_homes };
+            assert_eq!(mark, expected);
+        }
         assert_eq!(Mark::read("[Service]\nExecStart=/bin/true\n"), None);
     }
 

@@ -55,6 +55,29 @@ fn from_install_to_uninstall() {
 }
 
 #[test]
+fn login_starts_no_gateway_in_a_home_that_others_may_write() {
+    let mac = Mac::new();
+    mac.running("coder", "exec sleep 600");
+    mac.hermes(["gateway", "start", "coder"]).ok();
+    hermes_tests::chmod(&mac.env.profile("coder"), 0o775);
+    mac.log_out();
+    mac.log_in();
+    let parked = mac.await_state("coder", "parked");
+    let reason = parked["parked"]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("other users may write to"), "{parked}");
+    mac.hermes(["gateway", "start", "coder"]).fails_with(5);
+    mac.hermes(["gateway", "start", "coder"]).env("HERMES_OPEN_HOME", "1").ok();
+    // A command without the variable takes nothing back.
+    mac.hermes(["gateway", "stop", "coder"]).ok();
+    hermes_tests::chmod(&mac.env.profile("coder"), 0o755);
+    mac.hermes(["gateway", "start", "coder"]).ok();
+    hermes_tests::chmod(&mac.env.profile("coder"), 0o775);
+    mac.log_out();
+    mac.log_in();
+    mac.await_state("coder", "up");
+}
+
+#[test]
 fn login_starts_the_running_intents() {
     let mac = Mac::new();
     let trace = |name: &str| mac.env.path().join(name);

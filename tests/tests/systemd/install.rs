@@ -72,6 +72,36 @@ fn a_longer_stop_budget_updates_the_unit() {
 }
 
 #[test]
+fn the_manager_starts_no_gateway_in_a_home_that_others_may_write() {
+    let host = host();
+    host.profile("coder");
+    host.hermes(&["gateway", "start", "coder"]).ok();
+    let chmod = |bits: &str| host.shell(&format!("chmod {bits} ~/.hermes/profiles/coder")).ok();
+    let restart = || host.systemctl("restart hermes-gateway@coder.service").run();
+    chmod("775");
+    restart();
+    let parked = eventually("it is parked", || {
+        Some(host.status("coder")).filter(|status| status["state"] == "parked")
+    });
+    let reason = parked["parked"]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("other users may write to"), "{parked}");
+    host.hermes(&["gateway", "start", "coder"]).fails_with(5);
+    host.shell("HERMES_OPEN_HOME=1 hermes gateway start coder").ok();
+    // A command without the variable takes nothing back, but the last uninstall.
+    chmod("755");
+    host.hermes(&["gateway", "restart", "coder"]).ok();
+    host.hermes(&["gateway", "install", "--all"]).ok();
+    chmod("775");
+    restart();
+    assert_eq!(host.status("coder")["state"], "up");
+    host.hermes(&["gateway", "uninstall", "coder"]).ok();
+    chmod("755");
+    host.hermes(&["gateway", "install", "coder"]).ok();
+    let unit = host.shell(&format!("cat {UNITS}/hermes-gateway@.service")).ok().stdout;
+    assert!(!unit.contains("OPEN_HOME"), "{unit}");
+}
+
+#[test]
 fn a_foreign_unit_stays() {
     let host = host();
     host.profile("coder");

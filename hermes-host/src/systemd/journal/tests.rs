@@ -97,6 +97,7 @@ fn a_followed_journal_starts_with_stored_lines_and_ends_with_its_profile() {
         root: dir.path().to_owned(),
         is_root: false,
         timeouts: hermes_core::wait::Timeouts::default(),
+        open_homes: false,
     };
     let systemd = Systemd::new(store.root().clone(), Scope::User, setup, "".as_ref());
     // `cat` stands in for journalctl and prints its stdin.
