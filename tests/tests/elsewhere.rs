@@ -56,8 +56,13 @@ fn a_lock_that_is_held_elsewhere_is_no_process() {
     let holder = hold_gateway(env, &lock, OF_DESCRIPTION);
     assert_eq!(process_lock::holder(&lock).unwrap(), Some(Holder { pid: None }));
     is_elsewhere(env, &|line| env.hermes(line.split(' ')));
+    // A registration that would start it is refused as a whole.
+    fs::remove_dir_all(env.slot("coder")).expect("a slot");
+    let register = env.hermes(["gateway", "register", "coder", "--start"]).fails_with(5);
+    assert!(register.stderr.contains("it runs elsewhere"), "{register}");
+    assert!(!env.slot("coder").exists());
     drop(holder);
-    env.hermes(["gateway", "start", "coder"]).ok();
+    env.hermes(["gateway", "register", "coder", "--start"]).ok();
     env.hermes(["profile", "delete", "coder", "-y"]).ok();
 }
 

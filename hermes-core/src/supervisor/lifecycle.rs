@@ -139,7 +139,7 @@ impl Supervisor {
 }
 
 /// Why a gateway with an invalid `config.yaml` is not restarted.
-fn refused(error: &ConfigError) -> DriverError {
+pub(super) fn refused(error: &ConfigError) -> DriverError {
     let refused = DriverError::new(in_one_line(error));
     match error.hint() {
         Some(hint) => refused.with_hint(hint),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Supervisor;
 use crate::driver::{CreateOptions, DriverError};
+use crate::error_class::Class;
 use crate::gateway::Gateway;
 use crate::intent::Intent;
 use crate::status::State;
@@ -47,6 +48,20 @@ impl Supervisor {
             Some(Err(error)) if prior.ran => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Removes a service. One that can't be removed is brought back as it was.
+    pub(super) fn remove_or_restore(
+        &self,
+        gateway: &Gateway,
+        prior: &PriorState,
+    ) -> Result<(), DriverError> {
+        self.driver.remove(gateway).inspect_err(|error| {
+            // A supervisor that does not answer would not start it either.
+            if matches!(error.class(), Class::Failed | Class::Denied) {
+                let _ = self.restore(gateway, prior);
+            }
+        })
     }
 
     pub(super) fn create_again(

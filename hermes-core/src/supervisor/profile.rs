@@ -6,7 +6,6 @@ use super::Supervisor;
 use super::prior::PriorState;
 use crate::driver::{DriverError, During, Lifetime};
 use crate::error_chain::in_one_line;
-use crate::error_class::Class;
 use crate::events::What;
 use crate::gateway::Gateway;
 use crate::intent::Intent;
@@ -137,13 +136,7 @@ impl Supervisor {
         if supervised {
             self.require_here(&gateway).during(&operation)?;
             prior = self.prior_of(&gateway);
-            if let Err(error) = self.driver.remove(&gateway) {
-                // A supervisor that does not answer would not start it either.
-                if matches!(error.class(), Class::Failed | Class::Denied) {
-                    let _ = self.restore(&gateway, &prior);
-                }
-                return Err(ManagerError::of(&operation, error).into());
-            }
+            self.remove_or_restore(&gateway, &prior).during(&operation)?;
         }
         let deleted = self
             .has_ended(&gateway)

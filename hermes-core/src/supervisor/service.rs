@@ -2,7 +2,9 @@
 //! start of the machine.
 
 use super::Supervisor;
+use super::lifecycle::refused;
 use crate::driver::{CreateOptions, DriverError, During, Lifetime};
+use crate::error_chain::in_one_line;
 use crate::events::What;
 use crate::gateway::Gateway;
 use crate::intent::Intent;
@@ -98,6 +100,55 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Replaces the service of a gateway by one of this version, or registers it if it has none. A gateway that runs is
+    /// stopped, and comes up again if its intent is `running`. Without variables in `options`, the new service has those
+    /// of the old one. Holds the profile's lock throughout; blocks until the new service is supervised. If that fails,
+    /// the gateway is registered again as it was.
+    pub fn refresh(
+        &self,
+        name: &ProfileName,
+        options: &RegisterOptions,
+    ) -> Result<(), ManagerError> {
+        self.require_registration()?;
+        self.refresh_gateway(name, options).during(&format!("replace the service of `{name}`"))
+    }
+
+    fn refresh_gateway(
+        &self,
+        name: &ProfileName,
+        options: &RegisterOptions,
+    ) -> Result<(), DriverError> {
+        let (gateway, _lock) = self.begin(name, &format!("gateway register --refresh {name}"))?;
+        self.store.refuse_open(Some(gateway.home()))?;
+        self.driver.check_name(name)?;
+        self.require_here(&gateway)?;
+        let prior = self.prior_of(&gateway);
+        if prior.up {
+            gateway.loaded().map_err(refused)?;
+        }
+        let mut options = options.clone();
+        if options.extra_env.is_empty() {
+            options.extra_env.clone_from(&prior.extra_env);
+        }
+        self.remove_or_restore(&gateway, &prior)?;
+        self.register_locked(&gateway, &options).map_err(|error| {
+            match self.restore(&gateway, &prior) {
+                Ok(()) => error,
+                Err(left) => error.with_hint(format!(
+                    "its former service could not be registered again ({}); `hermes boot` does it",
+                    in_one_line(&left)
+                )),
+            }
+        })
+    }
+
+    fn require_registration(&self) -> Result<(), ManagerError> {
+        match self.supports_runtime_registration() {
+            true => Ok(()),
+            false => Err(ManagerError::RegistrationUnsupported { kind: self.kind() }),
+        }
+    }
+
     /// Removes the service of a profile that may be deleted, under its lock. If neither the profile nor a service
     /// exists, no lock is taken.
     fn remove_service(&self, name: &ProfileName, command: &str) -> Result<(), DriverError> {
@@ -131,16 +182,12 @@ impl ProfileRegistrar for Supervisor {
         name: &ProfileName,
         options: &RegisterOptions,
     ) -> Result<(), ManagerError> {
-        if !self.supports_runtime_registration() {
-            return Err(ManagerError::RegistrationUnsupported { kind: self.kind() });
-        }
+        self.require_registration()?;
         self.register_gateway(name, options).during(&format!("register the gateway of `{name}`"))
     }
 
     fn unregister_profile_gateway(&self, name: &ProfileName) -> Result<(), ManagerError> {
-        if !self.supports_runtime_registration() {
-            return Err(ManagerError::RegistrationUnsupported { kind: self.kind() });
-        }
+        self.require_registration()?;
         self.remove_service(name, &format!("gateway unregister {name}"))
             .during(&format!("unregister the gateway of `{name}`"))
     }

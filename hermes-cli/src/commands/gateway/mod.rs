@@ -98,10 +98,10 @@ fn register(
         if is_current(name) && extra_env.is_empty() {
             return if start { services.start(name).map(drop) } else { Ok(()) };
         }
-        if refresh {
-            services.unregister_profile_gateway(name)?;
+        match refresh {
+            true => services.refresh(name, &options)?,
+            false => services.register_profile_gateway(name, &options)?,
         }
-        services.register_profile_gateway(name, &options)?;
         if start { services.start(name).map(drop) } else { Ok(()) }
     };
     // A refresh stops running gateways, so it handles one after the other.
