@@ -49,6 +49,7 @@
 
 pub mod cases;
 mod machine;
+pub mod tree_cases;
 
 pub use machine::Machine;
 
@@ -57,7 +58,7 @@ pub use machine::Machine;
 #[macro_export]
 macro_rules! lifecycle_suite {
     ($machine:expr) => {
-        $crate::lifecycle_suite! { $machine;
+        $crate::suite_tests! { cases, $machine;
             start_waits_for_readiness
             a_silent_gateway_is_started_after_a_second
             start_waits_for_the_ready_url
@@ -76,11 +77,31 @@ macro_rules! lifecycle_suite {
             no_secret_is_rendered
         }
     };
-    ($machine:expr; $($name:ident)*) => {
+}
+
+/// The same of each function in [`tree_cases`]: what `hermes up` owes beyond that, on a host and as the main program of
+/// the image.
+#[macro_export]
+macro_rules! tree_suite {
+    ($machine:expr) => {
+        $crate::suite_tests! { tree_cases, $machine;
+            what_is_wanted_comes_back
+            what_other_programs_change_is_followed
+            what_a_dead_gateway_leaves_is_ended
+            a_gateway_that_hangs_is_unhealthy
+        }
+    };
+}
+
+/// Makes a test of each named function of a module here.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! suite_tests {
+    ($module:ident, $machine:expr; $($name:ident)*) => {
         $(
             #[test]
             fn $name() {
-                $crate::suite::cases::$name(&mut $machine);
+                $crate::suite::$module::$name(&mut $machine);
             }
         )*
     };

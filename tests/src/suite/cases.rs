@@ -8,7 +8,7 @@ use crate::{eventually, pid};
 
 /// Blocks until the gateway is in this state; then its status.
 #[track_caller]
-fn await_state(machine: &impl Machine, profile: &str, state: &str) -> Value {
+pub(super) fn await_state(machine: &impl Machine, profile: &str, state: &str) -> Value {
     eventually(state, || {
         let status = machine.status(profile);
         (status["state"] == state).then_some(status)

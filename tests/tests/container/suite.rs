@@ -1,8 +1,8 @@
-//! The conformance suite under the image's s6.
+//! The conformance suite under the image's s6, and the tests of what its tree keeps by itself.
 
 use hermes_tests::container::{Container, Start};
 use hermes_tests::suite::Machine;
-use hermes_tests::{Hermes, lifecycle_suite};
+use hermes_tests::{Hermes, lifecycle_suite, tree_suite};
 
 /// A container of the image.
 struct Image {
@@ -48,3 +48,4 @@ impl Machine for Image {
 }
 
 lifecycle_suite!(image());
+tree_suite!(image());

@@ -1,10 +1,10 @@
-//! The conformance suite on a tree of `hermes up`.
+//! The conformance suite on a tree of `hermes up`, and the tests of what such a tree keeps by itself.
 
 use std::fs;
 use std::path::Path;
 
 use hermes_tests::suite::Machine;
-use hermes_tests::{Hermes, TestEnv, Up, free_port, lifecycle_suite};
+use hermes_tests::{Hermes, TestEnv, Up, free_port, lifecycle_suite, tree_suite};
 use rustix::process::Signal;
 
 /// A home with a tree. The tree is `None` only during a restart.
@@ -72,3 +72,4 @@ fn texts_below(directory: &Path) -> String {
 }
 
 lifecycle_suite!(Tree::start());
+tree_suite!(Tree::start());
