@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::programs::hermes_program;
-use crate::{Outcome, TestEnv, is_root};
+use crate::{Outcome, TestEnv, eventually, is_root};
 
 /// A finding, as printed for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,23 @@ pub fn finds(env: &TestEnv, check: &str, severity: &str, evidence: &[&str]) -> P
         assert!(one.problem.contains(evidence), "no {evidence:?} in {one:#?}");
     }
     one.clone()
+}
+
+/// Blocks until `check` finds something, and checks it as [`finds`] does. (That compares two reports, between which
+/// the finding must not begin.)
+#[track_caller]
+pub fn eventually_finds(
+    env: &TestEnv,
+    check: &str,
+    severity: &str,
+    evidence: &[&str],
+) -> PrintedFinding {
+    eventually(&format!("`{check}` finds something"), || {
+        let report = env.hermes(["doctor", "--json"]).run().json();
+        let findings = report["findings"].as_array().expect("findings");
+        findings.iter().any(|finding| finding["check"] == check).then_some(())
+    });
+    finds(env, check, severity, evidence)
 }
 
 /// Checks that `check` ran and found nothing.

@@ -10,8 +10,8 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// More than the servers have descriptors for.
 const IDLE: usize = 1_100;
-/// The longest time for an answer while others are idle.
-const AT_ONCE: Duration = Duration::from_secs(5);
+/// The longest time for an answer while others are idle: less than the servers give those for their headers.
+const AT_ONCE: Duration = Duration::from_secs(9);
 /// Within this time a connection without a request is closed.
 const CLOSED: Duration = Duration::from_secs(30);
 

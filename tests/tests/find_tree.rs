@@ -70,7 +70,11 @@ fn a_login_and_a_cron_job_mean_the_same_tree() {
 fn a_tree_whose_scan_directory_was_removed_is_named_and_ended() {
     let session = Session::start();
     let env = &session.up.env;
-    fs::remove_dir_all(runtime(env)).expect("the session's directory");
+    // s6-supervise and the reconciler may write into it meanwhile.
+    eventually("the session's directory is gone", || {
+        let _ = fs::remove_dir_all(runtime(env));
+        (!runtime(env).exists()).then_some(())
+    });
     for line in ["gateway status coder", "gateway stop coder", "gateway restart coder"] {
         let outcome = session.cron(line).fails_with(5);
         is_one_clear_error(&outcome);

@@ -101,8 +101,10 @@ fn an_orphan_without_its_lock_is_an_orphan() {
     for (name, _) in LOSERS {
         let orphan = pid(&tree.status(name));
         env.lose_supervisors(name);
-        let status = tree.status(name);
-        assert_eq!((status["state"].as_str(), pid(&status)), (Some("orphan"), orphan));
+        let status = eventually("it is an orphan", || {
+            Some(tree.status(name)).filter(|status| status["state"] == "orphan")
+        });
+        assert_eq!(pid(&status), orphan);
         let replaced = env.hermes(["gateway", "start", name]).ok();
         assert!(replaced.stderr.contains(&format!("runs as process {orphan}")), "{replaced}");
         assert!(!is_alive(orphan), "{name}");
@@ -170,14 +172,28 @@ while True:
         signal.pause()
 ";
 
-/// A gateway that takes two seconds to end.
+/// A gateway that ends once it may, some time after SIGTERM.
 const SLOW: &str =
-    "trap 'echo told; sleep 2; echo drained; exit 0' TERM; echo begun; while :; do sleep 0.1; done";
+    "trap 'echo told; until [ -e may-end ]; do sleep 0.1; done; echo drained; exit 0' TERM
+    echo begun; while :; do sleep 0.1; done";
+
+/// Gives [`SLOW`] the time for all that a test does before it may end.
+fn give_time(env: &TestEnv, profile: &str) {
+    let config = env.profile(profile).join("config.yaml");
+    let text = fs::read_to_string(&config).expect("a config");
+    env.write(&config, &format!("{text}  stop_timeout: 60\n"));
+}
+
+/// Lets [`SLOW`] end.
+fn let_end(env: &TestEnv) {
+    env.write(&env.home().join("may-end"), "");
+}
 
 #[test]
 fn down_signals_no_subreaper() {
     let env = TestEnv::new();
     env.profile_for_later("coder", SLOW, "running");
+    give_time(&env, "coder");
     let told = env.path().join("told");
     let log = fs::File::create(env.path().join("up.log")).unwrap();
     let mut command = env.command("python3");
@@ -192,13 +208,16 @@ fn down_signals_no_subreaper() {
     kill(up.into());
     eventually("the subreaper adopts it", || proc.is_child(svscan, reaper.pid()).then_some(()));
     eventually("it drains", || env.logged("coder").iter().any(|l| l == "told").then_some(()));
-    let down = env.hermes(["down"]).ok();
+    let down = env.hermes(["down"]).stream();
     let seen =
         format!("of s6-svscan {svscan} was killed, and its parent now is process {}", reaper.pid());
-    assert!(down.stderr.contains(&seen), "{down}");
-    assert!(!is_alive(svscan.into()), "{down}");
+    down.await_message(&seen);
+    let_end(&env);
+    let (_, messages, code) = down.ended();
+    assert_eq!(code, Some(0), "{messages}");
+    assert!(!is_alive(svscan.into()), "{messages}");
     assert!(is_alive(reaper.pid().into()) && !told.exists(), "the subreaper got no signal");
-    assert!(env.logged("coder").iter().any(|line| line == "drained"), "{down}");
+    assert!(env.logged("coder").iter().any(|line| line == "drained"), "{messages}");
     assert!(!env.slot("coder").exists());
     drop(reaper);
 }
@@ -235,6 +254,7 @@ fn adopt_keeps_the_home_until_its_gateways_have_ended() {
     let env = &tree.env;
     env.hermes(["profile", "create", "coder"]).ok();
     env.profile_running("slow", SLOW);
+    give_time(env, "slow");
     env.write(&env.profile("slow").join("gateway.intent"), "running");
     let mut command = env.command(hermes_program());
     let log = env.path().join("adopt.log");
@@ -251,6 +271,7 @@ fn adopt_keeps_the_home_until_its_gateways_have_ended() {
     signal(adopt.id().into(), Signal::TERM);
     eventually("it drains", || env.logged("slow").iter().any(|l| l == "told").then_some(()));
     owns(env, adopt.id());
+    let_end(env);
     let status = eventually("it ends", || adopt.try_wait().unwrap());
     assert!(status.success(), "{}", log());
     assert!(env.logged("slow").iter().any(|line| line == "drained"));

@@ -41,8 +41,11 @@ fn what_a_dead_gateway_left_ends_before_the_next_start() {
     env.hermes(["gateway", "start", "parent"]).ok();
     for deaths in 1..3 {
         let old = pid(&tree.status("parent"));
-        let kids = recorded(env, "kids");
-        assert_eq!(kids.iter().filter(|kid| is_alive(**kid)).count(), 3);
+        let kids = eventually("all its children run", || {
+            let kids = recorded(env, "kids");
+            let alive = kids.iter().filter(|kid| is_alive(**kid)).count();
+            (kids.len() == 3 * deaths && alive == 3).then_some(kids)
+        });
         kill(old);
         let status = successor(|| tree.status("parent"), old);
         assert_eq!(status["deaths"], deaths, "{status}");

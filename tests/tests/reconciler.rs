@@ -8,6 +8,7 @@ use hermes_s6::slot::layout::SCANDIR_LOCK;
 use hermes_tests::crash::{CHANGES, at_every};
 use hermes_tests::foreign_lock::ForeignLock;
 use hermes_tests::{TestEnv, Up, eventually, is_alive, is_root, pid, tell};
+use serde_json::Value;
 
 /// Takes a moment to end, so that a restart can be killed meanwhile.
 const SLOW: &str = "trap 'sleep 0.3; exit 0' TERM; sleep 600 & wait";
@@ -20,9 +21,19 @@ fn up_with(profiles: &[(&str, &str, &str)]) -> Up {
     Up::start_in(env)
 }
 
+/// Blocks until the gateway is in this state, and returns its status.
 #[track_caller]
-fn becomes(up: &Up, name: &str, state: &str) {
-    eventually(&format!("{name} is {state}"), || (up.status(name)["state"] == state).then_some(()));
+fn becomes(up: &Up, name: &str, state: &str) -> Value {
+    eventually(&format!("{name} is {state}"), || {
+        Some(up.status(name)).filter(|status| status["state"] == state)
+    })
+}
+
+/// Stops the gateway behind Hermes's back, so that it stays down.
+fn stop_behind_its_back(up: &Up, name: &str) {
+    let slot = up.env.slot(name);
+    fs::write(slot.join("down"), "").expect("a slot");
+    assert!(up.env.s6("s6-svc").arg("-d").arg(slot).status().expect("it runs").success());
 }
 
 /// Blocks until the reconciler has mended something that differed after the call.
@@ -47,15 +58,12 @@ fn a_restart_that_is_killed_at_any_step_is_completed() {
     let up = up_with(&[("a", SLOW, "running")]);
     let env = &up.env;
     let attempt = |injection: &str| {
-        becomes(&up, "a", "up");
-        let before = pid(&up.status("a"));
+        let before = pid(&becomes(&up, "a", "up"));
         let killed = env.hermes_injected(&[injection], ["gateway", "restart", "a"]).run();
         assert!(matches!(killed.code(), None | Some(0)), "{injection}: {killed}");
-        eventually(&format!("{injection}: it is up after {killed}"), || {
-            let status = up.status("a");
-            (status["state"] == "up" && status["pid"].is_u64()).then_some(())
-        });
-        let after = pid(&up.status("a"));
+        let after = pid(&eventually(&format!("{injection}: it is up after {killed}"), || {
+            Some(up.status("a")).filter(|status| status["state"] == "up")
+        }));
         assert!(after == before || !is_alive(before), "{injection}: {killed}");
         killed.code().is_none()
     };
@@ -110,11 +118,10 @@ fn interrupted_commands_are_completed() {
     });
     a_mend_passes(&up, 0);
     let hidden = |path| fs::read_dir(path).unwrap().flatten().map(|entry| entry.file_name());
-    let left: Vec<_> = hidden(env.home().join("profiles"))
-        .chain(hidden(env.scandir()))
-        .filter(|name| name.to_string_lossy().starts_with(".hermes-"))
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
+    eventually("no leftover is there", || {
+        let mut all = hidden(env.home().join("profiles")).chain(hidden(env.scandir()));
+        (!all.any(|name| name.to_string_lossy().starts_with(".hermes-"))).then_some(())
+    });
 }
 
 #[test]
@@ -140,10 +147,12 @@ fn what_an_operator_decided_stays() {
     assert_eq!(up.status("stopped")["state"], "down");
     assert_eq!(up.status("parked")["state"], "parked");
     env.hermes(["gateway", "start", "unregistered"]).ok();
-    fs::write(env.slot("unregistered").join("down"), "").unwrap();
-    assert!(env.s6("s6-svc").arg("-d").arg(env.slot("unregistered")).status().unwrap().success());
-    becomes(&up, "unregistered", "down");
-    becomes(&up, "unregistered", "up");
+    let before = pid(&up.status("unregistered"));
+    stop_behind_its_back(&up, "unregistered");
+    eventually("it is up again", || {
+        let status = up.status("unregistered");
+        (status["state"] == "up" && pid(&status) != before).then_some(())
+    });
 }
 
 #[test]
@@ -156,8 +165,7 @@ fn a_profile_whose_lock_is_held_is_left_alone() {
         chown(&path, Some(10000), Some(10000)).unwrap();
     }
     lock.lock().unwrap();
-    fs::write(env.slot("a").join("down"), "").unwrap();
-    assert!(env.s6("s6-svc").arg("-d").arg(env.slot("a")).status().unwrap().success());
+    stop_behind_its_back(&up, "a");
     becomes(&up, "a", "down");
     for round in 0..2 {
         a_mend_passes(&up, round);

@@ -4,18 +4,23 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use hermes_tests::{Svscan, TestEnv};
+use hermes_core::process_lock;
+use hermes_tests::{Svscan, TestEnv, eventually};
 
 /// Pairs of profiles, one with a running and one with a stopped gateway.
 const SIZES: [usize; 2] = [2, 8];
 
-/// Adds pairs of registered profiles to a tree.
+/// Adds pairs of registered profiles to a tree. A status examines the logger, too, so each has started.
 fn grow(tree: &Svscan, pairs: std::ops::Range<usize>) {
-    for i in pairs {
+    for i in pairs.clone() {
         tree.env.profile_for_later(&format!("runs-{i}"), "exec sleep 600", "running");
         tree.env.profile_for_later(&format!("idle-{i}"), "exec sleep 600", "stopped");
     }
     tree.env.hermes(["boot"]).ok();
+    for i in pairs {
+        let lock = tree.env.home().join(format!("logs/gateways/runs-{i}/lock"));
+        eventually("it is logged", || process_lock::holder(&lock).ok().flatten());
+    }
 }
 
 /// The strace log of a command, which must succeed.
@@ -25,7 +30,7 @@ fn trace(env: &TestEnv, args: &[&str]) -> String {
     fs::read_to_string(env.strace_log()).expect("a trace")
 }
 
-/// The system calls that a command makes, by name. It must succeed.
+/// The system calls that a command makes, by name, but for those that allocate memory, in steps. It must succeed.
 #[track_caller]
 fn calls(env: &TestEnv, args: &[&str]) -> BTreeMap<String, usize> {
     let mut calls = BTreeMap::new();
@@ -34,7 +39,8 @@ fn calls(env: &TestEnv, args: &[&str]) -> BTreeMap<String, usize> {
         let call = line.split_once(' ').and_then(|(_, call)| call.trim_start().split_once('('));
         let Some((name, arguments)) = call else { continue };
         // A debug build checks each descriptor before closing it.
-        if !name.starts_with('<') && !arguments.contains("F_GETFD") {
+        let counts = !name.starts_with('<') && !arguments.contains("F_GETFD");
+        if counts && !["brk", "mmap", "munmap"].contains(&name) {
             *calls.entry(name.to_owned()).or_default() += 1;
         }
     }
@@ -50,11 +56,7 @@ fn cost_of_a_pair(few: &BTreeMap<String, usize>, many: &BTreeMap<String, usize>)
         assert_eq!(many.get(started), None, "{many:?}");
     }
     assert_eq!(many["execve"], 1, "its own");
-    // Memory is allocated in steps.
-    let total = |calls: &BTreeMap<String, usize>| {
-        let calls = calls.iter().filter(|(name, _)| !["brk", "mmap", "munmap"].contains(&&***name));
-        calls.map(|(_, count)| count).sum::<usize>()
-    };
+    let total = |calls: &BTreeMap<String, usize>| calls.values().sum::<usize>();
     let more = total(many).checked_sub(total(few)).expect("more profiles cost more");
     more.div_ceil(SIZES[1] - SIZES[0])
 }
