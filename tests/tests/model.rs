@@ -1,6 +1,6 @@
 //! Random commands and faults on a live tree, compared with a small model after every step.
 //!
-//! `cargo xtask soak` runs it for longer, and again with the seed of a failure.
+//! `HERMES_TEST_SECONDS` sets for how long, and `HERMES_TEST_SEED` repeats the steps of a failure.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -8,7 +8,6 @@
 //! | `testbed` | temporary homes, live supervision trees, the commands that are timed |
 //! | `peer`, `peer.py` | the Python implementation |
 //! | `gateway` | readiness and memory of one gateway |
-//! | `user` | switches root to an unprivileged user |
 //! | `about` | the machine and the versions |
 //! | `report`, `plot` | `bench/latest.json`, `bench/latest.svg`, the table in `docs/performance.md` |
 
@@ -20,7 +19,6 @@ mod plot;
 mod report;
 mod sample;
 mod testbed;
-mod user;
 
 use std::fmt::Display;
 use std::fs;
@@ -35,12 +33,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use xshell::{Shell, cmd};
 
 use crate::install;
+use crate::plain_user::PlainUser;
 use jobs::{Bench, Job, Rule};
 use peer::Peer;
 use report::About;
 use sample::Side;
 use testbed::Testbed;
-use user::PlainUser;
 
 /// The page with the table.
 const PAGE: &str = "docs/performance.md";

@@ -5,23 +5,18 @@
 //! and no others.
 
 mod answer;
-mod http;
 mod parking;
-mod processes;
 mod stage;
 
 use std::fs;
-use std::io::BufReader;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use cargo_metadata::Message;
 use rustix::process::Signal;
 
-use crate::install;
+use crate::{http, install, processes, program};
 use answer::Gateway;
 use stage::{Stage, say};
 
@@ -39,7 +34,7 @@ pub(crate) fn run(no_install: bool) -> Result<()> {
         "the demo checks its results in /proc, which only Linux has"
     );
     install::ensure(install::FOR_DEMO, no_install)?;
-    let hermes = build()?;
+    let hermes = program::build()?;
     let start = Instant::now();
     let mut demo = Demo { profiles: profiles()?, stage: Stage::new(hermes)? };
     let played = demo.play();
@@ -50,32 +45,6 @@ pub(crate) fn run(no_install: bool) -> Result<()> {
         start.elapsed().as_secs_f64()
     ));
     Ok(())
-}
-
-/// Builds the program and returns its path.
-fn build() -> Result<PathBuf> {
-    let args = ["build", "--release", "--locked", "--package", "hermes-cli"];
-    say(format_args!("$ cargo {}", args.join(" ")));
-    let mut cargo = Command::new(crate::cargo())
-        .current_dir(crate::root())
-        .args(args)
-        .arg("--message-format=json-render-diagnostics")
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("failed to run cargo")?;
-    let messages = cargo.stdout.take().context("cargo's output is a pipe")?;
-    let mut program = None;
-    for message in Message::parse_stream(BufReader::new(messages)) {
-        if let Message::CompilerArtifact(artifact) =
-            message.context("failed to read cargo's messages")?
-            && artifact.target.name == "hermes"
-            && let Some(path) = artifact.executable
-        {
-            program = Some(path.into_std_path_buf());
-        }
-    }
-    ensure!(cargo.wait()?.success(), "failed to build hermes-cli");
-    program.context("hermes-cli has no program `hermes`")
 }
 
 /// A profile of the demo.

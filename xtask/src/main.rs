@@ -12,15 +12,20 @@ mod deny;
 mod docker;
 mod docker_test;
 mod dotenv;
+mod http;
 mod image;
 mod install;
 mod load;
 mod not_run;
+mod plain_user;
+mod processes;
+mod program;
 mod soak;
 mod systemd_image;
 mod test;
 mod tidy;
 mod venv;
+mod wait;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -68,7 +73,7 @@ enum Xtask {
     },
     /// Run the load test at full size: 450 gateways under a plain s6-svscan, 1,000 under `hermes up`
     Load(Tools),
-    /// Run random commands and faults on a live tree, and compare it with a model after each
+    /// Run random commands and faults on a live tree for minutes, and check that it keeps its promises
     Soak {
         #[command(flatten)]
         soak: soak::SoakOptions,

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use rustix::event::Timespec;
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
+
+use crate::wait;
 
 /// How long any wait may take; generous, for slow machines.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -211,15 +212,6 @@ pub(super) fn milliseconds(time: Duration) -> f64 {
 }
 
 /// Calls `check` every quarter of a millisecond until it returns true.
-pub(super) fn until(what: &str, mut check: impl FnMut() -> Result<bool>) -> Result<()> {
-    let start = Instant::now();
-    while !check()? {
-        if start.elapsed() > TIMEOUT {
-            bail!("{what}: not within {} s", TIMEOUT.as_secs());
-        }
-        let pause = Timespec { tv_sec: 0, tv_nsec: 250_000 };
-        // A pause that a signal interrupts only makes the next check earlier.
-        let _ = rustix::event::poll(&mut [], Some(&pause));
-    }
-    Ok(())
+pub(super) fn until(what: &str, check: impl FnMut() -> Result<bool>) -> Result<()> {
+    wait::until(TIMEOUT, Duration::from_micros(250), what, check)
 }

@@ -24,7 +24,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use tempfile::TempDir;
 
 use super::answer::{Answer, Gateway};
-use super::processes;
+use crate::processes;
 
 /// The time between two checks.
 const POLL: Duration = Duration::from_millis(20);

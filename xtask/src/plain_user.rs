@@ -1,21 +1,21 @@
-//! Switches from root to an unprivileged user, since in production no measured program runs as root.
+//! Switches from root to an unprivileged user, since in production `hermes` does not run as root.
 
 use anyhow::{Context, Result};
 use rustix::fs::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-/// The user and group that measured programs run as if root runs the bench.
+/// The user and group that programs run as if root runs the task.
 const USER: u32 = 10_000;
 
 /// Makes this thread, its new files and its child processes an unprivileged user's until it is dropped. Does nothing if
 /// the thread does not run as root.
-pub(super) struct PlainUser {
+pub(crate) struct PlainUser {
     was_root: bool,
 }
 
 impl PlainUser {
     /// The whole thread switches, and not each command: std starts a process that changes its user in a slower way.
-    pub(super) fn switch() -> Result<Self> {
+    pub(crate) fn switch() -> Result<Self> {
         let was_root = rustix::process::geteuid().is_root();
         if was_root {
             let (uid, gid) = (Uid::from_raw(USER), Gid::from_raw(USER));

@@ -12,14 +12,14 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_ANSWER: u64 = 64 * 1024;
 
 /// Fetches JSON from a port of this machine.
-pub(super) fn get_json(port: u16, path: &str) -> Result<Value> {
+pub(crate) fn get_json(port: u16, path: &str) -> Result<Value> {
     fetch(port, path)
         .and_then(|answer| body(&answer))
         .with_context(|| format!("failed to fetch http://127.0.0.1:{port}{path}"))
 }
 
 /// Whether a port of this machine refuses connections.
-pub(super) fn is_refused(port: u16) -> bool {
+pub(crate) fn is_refused(port: u16) -> bool {
     connect(port).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 

@@ -1,6 +1,6 @@
-//! Finds the demo's processes in `/proc`, independently of Hermes.
+//! Finds the processes of a temporary directory in `/proc`, independently of Hermes.
 //!
-//! They and no others have the path of the demo's temporary directory in their command line, environment or working
+//! They and no others have the path of that directory in their command line, environment or working
 //! directory. Only such processes are ever signalled.
 
 use std::fmt;
@@ -12,12 +12,12 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A process in `/proc`.
-pub(super) struct Process {
-    pub(super) pid: u32,
-    parent: u32,
-    args: Vec<String>,
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) parent: u32,
+    pub(crate) args: Vec<String>,
     /// The environment as `KEY=value`, and the working directory.
-    surroundings: Vec<String>,
+    pub(crate) surroundings: Vec<String>,
 }
 
 impl Process {
@@ -45,7 +45,7 @@ impl Process {
     }
 
     /// Whether it is a supervisor, a logger, a gateway or a command of the profile.
-    pub(super) fn is_about(&self, profile: &str) -> bool {
+    pub(crate) fn is_about(&self, profile: &str) -> bool {
         let marks = [
             format!("gateway-{profile}"),
             format!("gateways/{profile}"),
@@ -60,8 +60,13 @@ impl Process {
                 .any(|word| marks.iter().any(|mark| word.contains(mark)))
     }
 
+    /// Whether it runs the program `name`, wherever that is.
+    pub(crate) fn runs(&self, name: &str) -> bool {
+        self.args.first().and_then(|arg| arg.rsplit('/').next()) == Some(name)
+    }
+
     /// Whether it is `ancestor` or one of its descendants in `all`.
-    pub(super) fn is_below(&self, ancestor: u32, all: &[Self]) -> bool {
+    pub(crate) fn is_below(&self, ancestor: u32, all: &[Self]) -> bool {
         let parent = || all.iter().find(|process| process.pid == self.parent);
         self.pid == ancestor || parent().is_some_and(|parent| parent.is_below(ancestor, all))
     }
@@ -74,7 +79,7 @@ impl fmt::Debug for Process {
 }
 
 /// All processes that mention the directory.
-pub(super) fn mentioning(dir: &Path) -> Result<Vec<Process>> {
+pub(crate) fn mentioning(dir: &Path) -> Result<Vec<Process>> {
     let entries = fs::read_dir("/proc").context("failed to read `/proc`")?;
     Ok(entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
@@ -84,17 +89,17 @@ pub(super) fn mentioning(dir: &Path) -> Result<Vec<Process>> {
 }
 
 /// Whether the process is there and mentions the directory.
-pub(super) fn mentions(pid: u32, dir: &Path) -> bool {
+pub(crate) fn mentions(pid: u32, dir: &Path) -> bool {
     Process::read(pid).is_some_and(|process| process.mentions(dir))
 }
 
 /// Whether there is a process with this id.
-pub(super) fn exists(pid: u32) -> bool {
+pub(crate) fn exists(pid: u32) -> bool {
     proc(pid).exists()
 }
 
 /// Sends a signal to a process that was found here, or is a child. One that has ended meanwhile is not an error.
-pub(super) fn signal(pid: u32, signal: Signal) -> Result<()> {
+pub(crate) fn signal(pid: u32, signal: Signal) -> Result<()> {
     let raw = i32::try_from(pid)
         .ok()
         .and_then(Pid::from_raw)
