@@ -94,7 +94,7 @@ fn the_manager_starts_no_gateway_in_a_home_that_others_may_write() {
     chmod("775");
     restart();
     assert_eq!(host.status("coder")["state"], "up");
-    host.hermes(&["gateway", "uninstall", "coder"]).ok();
+    host.hermes(&["gateway", "uninstall", "--all"]).ok();
     chmod("755");
     host.hermes(&["gateway", "install", "coder"]).ok();
     let unit = host.shell(&format!("cat {UNITS}/hermes-gateway@.service")).ok().stdout;
