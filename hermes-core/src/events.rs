@@ -49,7 +49,7 @@ pub enum What {
     Removed,
     /// Its profile was renamed to the name in the event.
     Renamed,
-    /// A command or a boot asked for a start, a stop or a restart.
+    /// A command, a boot, the tree or the gateway itself asked for a start, a stop or a restart.
     Requested,
     /// Its process runs.
     Started,
@@ -57,6 +57,10 @@ pub enum What {
     Ready,
     /// It was stopped as requested.
     Stopped,
+    /// It is up and does not answer.
+    Unresponsive,
+    /// It answers again.
+    Responsive,
     /// Its process ended without a request.
     Died,
     /// It is started again after a delay.
@@ -71,7 +75,7 @@ pub enum What {
 
 impl What {
     /// Every kind, as the documentation lists them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Registered,
         Self::Removed,
         Self::Renamed,
@@ -79,6 +83,8 @@ impl What {
         Self::Started,
         Self::Ready,
         Self::Stopped,
+        Self::Unresponsive,
+        Self::Responsive,
         Self::Died,
         Self::BackedOff,
         Self::Parked,
@@ -96,6 +102,8 @@ impl What {
             Self::Started => "started",
             Self::Ready => "ready",
             Self::Stopped => "stopped",
+            Self::Unresponsive => "unresponsive",
+            Self::Responsive => "responsive",
             Self::Died => "died",
             Self::BackedOff => "backed-off",
             Self::Parked => "parked",

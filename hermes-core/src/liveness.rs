@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::changes::{Changed, Changes};
 use crate::config::{Liveness, OnHang};
 use crate::error_chain::in_one_line;
+use crate::events::What;
 use crate::fsutil;
 use crate::gateway::Gateway;
 use crate::health;
@@ -197,6 +198,7 @@ impl Watch<'_> {
             asked.failures = 0;
             if std::mem::take(&mut asked.unresponsive) {
                 log::info!("`{name}` answers again");
+                self.supervisor.record(name, What::Responsive, "");
                 note(name, health::clear(&health));
             }
             return;
@@ -213,11 +215,18 @@ impl Watch<'_> {
         let reason = unresponsive(&asked.target, &failure, asked.settings.failures);
         if !asked.unresponsive {
             log::warn!("`{name}` is unresponsive: {}", reason.text);
+            self.supervisor.record(name, What::Unresponsive, reason.text.as_str());
             asked.unresponsive = true;
             note(name, health::record(&health, pid, reason));
         }
         if asked.on_hang == OnHang::Restart {
             log::warn!("`{name}` is killed, to be started again");
+            // Before the death, which it explains.
+            self.supervisor.record(
+                name,
+                What::Requested,
+                "restart, by the tree: `on_hang: restart`",
+            );
             if let Err(error) = self.supervisor.driver().kill(&asked.gateway) {
                 log::warn!("failed to kill `{name}`: {}", in_one_line(&error));
             }

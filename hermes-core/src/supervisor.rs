@@ -63,7 +63,7 @@ impl Supervisor {
     }
 
     /// Records an event of a gateway.
-    fn record(&self, name: &ProfileName, event: What, why: impl Into<String>) {
+    pub(crate) fn record(&self, name: &ProfileName, event: What, why: impl Into<String>) {
         Journal::new(self.store.root()).record(name, event, why);
     }
 

@@ -14,6 +14,7 @@ use hermes_s6::protocol::events::Process;
 use hermes_s6::slot::layout::ServiceDir;
 use rustix::net;
 use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::clock::Clock;
@@ -107,6 +108,18 @@ impl TestEnv {
         self.write(&new, &format!("{offset}\n"));
         fs::rename(new, clock.offset()).expect("a file");
         self.clock = Some(clock);
+    }
+
+    /// The events of a profile so far, each with its reason.
+    pub fn events(&self, profile: &str) -> Vec<(String, String)> {
+        let outcome = self.hermes(["events", profile, "--json"]).ok();
+        let text = |event: &Value, key: &str| event[key].as_str().expect("a string").to_owned();
+        let event = |line: &str| {
+            let event: Value = serde_json::from_str(line).expect("an object");
+            assert_eq!(event["profile"], profile);
+            (text(&event, "event"), text(&event, "why"))
+        };
+        outcome.stdout.lines().map(event).collect()
     }
 
     /// Creates a directory that the environment's user owns.

@@ -5,26 +5,13 @@ use std::os::unix::fs::symlink;
 
 use hermes_tests::{Dashboard, Svscan, TestEnv, Up, eventually, kill, pid};
 use rustix::process::Signal;
-use serde_json::Value;
-
-/// The events of a profile so far, each with its reason.
-fn events(env: &TestEnv, profile: &str) -> Vec<(String, String)> {
-    let outcome = env.hermes(["events", profile, "--json"]).ok();
-    let text = |event: &Value, key: &str| event[key].as_str().expect("a string").to_owned();
-    let event = |line: &str| {
-        let event: Value = serde_json::from_str(line).expect("an object");
-        assert_eq!(event["profile"], profile);
-        (text(&event, "event"), text(&event, "why"))
-    };
-    outcome.stdout.lines().map(event).collect()
-}
 
 /// Blocks until the names of the events after the first `skip` are `expected`, and returns their reasons.
 #[track_caller]
 fn become_events(env: &TestEnv, profile: &str, skip: usize, expected: &[&str]) -> Vec<String> {
     let mut last = Vec::new();
     let found = hermes_tests::answered(hermes_tests::SOON, || {
-        last = events(env, profile).split_off(skip);
+        last = env.events(profile).split_off(skip);
         let names: Vec<_> = last.iter().map(|(event, _)| event.as_str()).collect();
         (names.len() >= expected.len()).then_some(())
     });
@@ -62,7 +49,7 @@ fn a_gateways_life_is_recorded_in_order() {
     // The names select, -n counts what they selected, and text has one line per event.
     let outcome = env.hermes(["events", "-n", "2", "-p", "b"]).ok();
     assert_eq!(outcome.stdout.lines().count(), 2, "{outcome}");
-    assert!(outcome.stdout.ends_with("b  removed     its profile was deleted\n"), "{outcome}");
+    assert!(outcome.stdout.ends_with("b  removed       its profile was deleted\n"), "{outcome}");
     assert_eq!(env.hermes(["events"]).ok().stdout.lines().count(), 16);
 }
 

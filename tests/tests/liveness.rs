@@ -72,6 +72,10 @@ fn a_gateway_that_hangs_is_unresponsive_everywhere_until_it_answers() {
     });
     env.hermes(["doctor", "--health"]).ok();
     finds_nothing(env, "unresponsive");
+    // Each change is one event, however often it was asked meanwhile.
+    let said = env.events("coder").split_off(4);
+    let expected = [("unresponsive", text), ("responsive", "")];
+    assert_eq!(said, expected.map(|(event, why)| (event.to_owned(), why.to_owned())));
     drop(dashboard);
     assert_eq!(up.end(Signal::TERM).1, Some(0));
 }
@@ -88,6 +92,9 @@ fn with_on_hang_restart_a_hang_is_a_death() {
         Some(up.status("coder")).filter(|status| status["healthy"] == true && pid(status) != before)
     });
     assert_eq!((&status["deaths"], &status["reason"]), (&1.into(), &Value::Null), "{status}");
+    let events: Vec<_> = up.env.events("coder").into_iter().skip(5).take(2).collect();
+    let expected = [("requested", "restart, by the tree: `on_hang: restart`"), ("died", "SIGKILL")];
+    assert_eq!(events, expected.map(|(event, why)| (event.to_owned(), why.to_owned())));
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl Printer {
         }
         let Event { time, profile, event, why } = event;
         // A reason may quote a gateway, and is one line.
-        let text = format!("{:2$}  {event:10}  {}", profile.as_str(), escaped(why), self.width);
+        let text = format!("{:2$}  {event:12}  {}", profile.as_str(), escaped(why), self.width);
         self.out.line(&[&stamped(*time, &self.zone, text.trim_end().as_bytes())])
     }
 }
