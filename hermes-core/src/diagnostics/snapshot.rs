@@ -79,10 +79,10 @@ impl Snapshot {
         self.gateway(name).is_none() && self.unlisted.is_none() && !is_hidden()
     }
 
-    /// Whether the recorded intent of `name` is `running`. An intent that can't be read counts as
-    /// not `running`; another check reports it.
+    /// Whether the profile `name` exists and the operator wants its gateway up; see [`Intent::is_wanted`].
     pub fn is_to_run(&self, name: &ProfileName) -> bool {
-        matches!(self.intents.get(name), Some(Ok(Intent::Running)))
+        let intent = self.intents.get(name);
+        intent.is_some_and(|intent| Intent::is_wanted(intent.as_ref().ok().copied()))
     }
 
     /// The status of `name`, if the profile exists and its status can be read.
@@ -119,5 +119,34 @@ impl Services {
         let removes =
             |action: &Action| matches!(action, Action::Remove { profile, .. } if profile == name);
         self.actions().iter().any(removes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intent_that_cant_be_read_is_not_stopped() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("profiles")).unwrap();
+        let store = Store::new(RootHome::new(dir.path()));
+        let [runs, stopped, unreadable, absent] =
+            ["runs", "stopped", "unreadable", "absent"].map(|name| name.parse().unwrap());
+        for (name, intent) in
+            [(&runs, Intent::Running), (&stopped, Intent::Stopped), (&unreadable, Intent::Stopped)]
+        {
+            store.create(name, None, intent).unwrap();
+        }
+        std::fs::write(store.root().profile(&unreadable).intent(), "runing\n").unwrap();
+        let snapshot = Snapshot::of_profiles(&store, "");
+        let is_to_run = |name| snapshot.is_to_run(name);
+        assert_eq!(
+            [&runs, &stopped, &unreadable, &absent].map(is_to_run),
+            [true, false, true, false]
+        );
+        // A stop would record that it is down on purpose.
+        let remedy = snapshot.bring_to_intent(&unreadable);
+        assert_eq!(remedy, Remedy::Run("hermes gateway restart unreadable".to_owned()));
     }
 }
