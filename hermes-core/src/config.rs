@@ -15,10 +15,12 @@
 //! | `pyyaml` | the type that PyYAML gives an unquoted scalar |
 //! | `keys` | the names of our keys |
 //! | `read` | tree to [`GatewayConfig`], with errors and warnings |
+//! | `spelling` | recognizes our keys if they are misspelt |
 //! | `edit` | [`with_port`] |
 //! | `fill` | [`Placeholders`] |
 //! | `ready_url` | [`ReadyUrl`] |
 //! | `liveness` | [`Liveness`], [`OnHang`] |
+//! | `notify` | [`Notify`], in the root home's file |
 //! | `error` | [`ConfigError`] |
 
 mod edit;
@@ -26,10 +28,12 @@ mod error;
 mod fill;
 mod keys;
 mod liveness;
+mod notify;
 mod pyyaml;
 mod read;
 mod ready_url;
 mod secrets;
+mod spelling;
 mod write;
 mod yaml;
 
@@ -45,6 +49,7 @@ pub use edit::with_port;
 pub use error::{ConfigError, Place};
 pub use fill::{MissingPort, Placeholders};
 pub use liveness::{Liveness, OnHang};
+pub use notify::{Notify, load_notify};
 pub use ready_url::{InvalidReadyUrl, ReadyUrl};
 pub use secrets::{SecretKey, secret_keys};
 pub use write::write;
@@ -217,10 +222,16 @@ impl fmt::Display for Warning {
 
 /// Reads the file at `path`; a missing file gives the defaults. Does not block on a FIFO.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    let parse = |bytes: Vec<u8>| parse(error::utf8(&bytes, path)?, path);
+    read_file(path)?.map_or_else(|| Ok(Loaded::default()), parse)
+}
+
+/// The bytes of the file at `path`, as far as they tell whether it is too large; `None` if it is missing.
+fn read_file(path: &Path) -> Result<Option<Vec<u8>>, ConfigError> {
     // One byte more than allowed distinguishes a file that is too large.
     match fsutil::read_up_to(path, MAX_SIZE as u64 + 1) {
-        Ok(bytes) => parse(error::utf8(&bytes, path)?, path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Loaded::default()),
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(ConfigError::Read { path: path.to_owned(), source: error }),
     }
 }

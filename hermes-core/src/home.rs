@@ -52,6 +52,13 @@ pub mod env {
     /// The dashboard's public origin behind a proxy.
     pub const DASHBOARD_ORIGIN: &str = "HERMES_DASHBOARD_ORIGIN";
 
+    /// For the program of `notify.command`: the event.
+    pub const EVENT: &str = "HERMES_EVENT";
+    /// For the program of `notify.command`: the profile of the event.
+    pub const EVENT_PROFILE: &str = "HERMES_EVENT_PROFILE";
+    /// For the program of `notify.command`: the reason of the event, in one line.
+    pub const EVENT_WHY: &str = "HERMES_EVENT_WHY";
+
     /// A divisor for the delays of the restart policy, for tests.
     pub const TEST_FASTER: &str = "HERMES_TEST_FASTER";
 

@@ -7,5 +7,11 @@ pub(super) const GATEWAY: &str = "gateway";
 pub(super) const KEYS: [&str; 8] =
     ["host", "port", "command", "env", "ready_url", "liveness", "on_hang", "stop_timeout"];
 
+/// The top-level key above the keys for notices, in the root home's file.
+pub(super) const NOTIFY: &str = "notify";
+
+/// Our keys under [`NOTIFY`]. PyYAML reads a key `on` as a boolean.
+pub(super) const NOTIFY_KEYS: [&str; 3] = ["command", "events", "timeout"];
+
 /// The keys under `gateway.liveness`.
 pub(super) const LIVENESS: [&str; 3] = ["interval", "timeout", "failures"];

@@ -51,21 +51,9 @@ impl Reader<'_> {
             }
         };
         let mut liveness = Liveness::default();
-        let found = self.ours(entries, &LIVENESS, "gateway.liveness.")?;
-        if found.len() < entries.len() {
-            let known = LIVENESS.map(|key| format!("`{key}`")).join(", ");
-            return Err(self.invalid(field, &format!("has an unknown key; the keys are {known}")));
-        }
-        for (key_name, key, value) in found {
-            let field = Field { name: format!("gateway.liveness.{key_name}"), key, value };
-            if field.is_null() {
-                continue;
-            }
+        for (key_name, field) in self.only_ours(field, entries, &LIVENESS)? {
             let example = if key_name == "failures" { "3" } else { "30" };
-            let number = self.number(&field, example)?;
-            if !(1..=3600).contains(&number) {
-                return Err(self.invalid(&field, "must be between 1 and 3600"));
-            }
+            let number = self.up_to_3600(&field, example)?;
             match key_name {
                 "interval" => liveness.interval = Duration::from_secs(number),
                 "timeout" => liveness.timeout = Duration::from_secs(number),

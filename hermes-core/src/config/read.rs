@@ -10,6 +10,7 @@ use super::error::{ConfigError, Place};
 use super::fill;
 use super::keys::{GATEWAY, KEYS};
 use super::pyyaml::not_a_string;
+use super::spelling::looks_like;
 use super::yaml::{Kind, Node, Scalar};
 use super::{GatewayConfig, Loaded, Placeholders, ReadyUrl, StopTimeout, Warning};
 
@@ -17,23 +18,8 @@ use super::{GatewayConfig, Loaded, Placeholders, ReadyUrl, StopTimeout, Warning}
 pub(super) fn loaded(root: &Node, text: &str, path: &Path) -> Result<Loaded, ConfigError> {
     let reader = Reader { text, path };
     let mut loaded = Loaded::default();
-    let entries = match root {
-        Node::Map(entries) => entries,
-        Node::Scalar(scalar) if scalar.kind == Kind::Null => return Ok(loaded),
-        other => {
-            let problem = "the top level must be a mapping, with lines like `gateway:`".to_owned();
-            let place = reader.place(other).unwrap_or(Place::new(path, text, Some(0)));
-            return Err(ConfigError::Yaml { place, problem });
-        }
-    };
-    let found = reader.ours(entries, &[GATEWAY], "")?;
-    let Some(&(_, key, value)) = found.first() else { return Ok(loaded) };
-    let gateway = Field { name: GATEWAY.to_owned(), key, value };
-    let Node::Map(entries) = value else {
-        if gateway.is_null() {
-            return Ok(loaded);
-        }
-        return Err(reader.invalid(&gateway, "must be a mapping, with lines like `port: 8642`"));
+    let Some((_, entries)) = reader.section(root, GATEWAY, "port: 8642")? else {
+        return Ok(loaded);
     };
     let config = &mut loaded.gateway;
     let (mut ready_url, mut liveness) = (None, None);
@@ -72,6 +58,9 @@ pub(super) fn loaded(root: &Node, text: &str, path: &Path) -> Result<Loaded, Con
     Ok(loaded)
 }
 
+/// The keys of a mapping with their values.
+type Entries = [(Node, Node)];
+
 /// One key with its value.
 pub(super) struct Field<'a> {
     /// The full name of the key, for messages.
@@ -92,11 +81,40 @@ impl<'a> Field<'a> {
 }
 
 pub(super) struct Reader<'a> {
-    text: &'a str,
-    path: &'a Path,
+    pub(super) text: &'a str,
+    pub(super) path: &'a Path,
 }
 
 impl Reader<'_> {
+    /// The top-level key `name` and the entries below it; `None` if it is not set. `example` is a line below it.
+    pub(super) fn section<'a>(
+        &self,
+        root: &'a Node,
+        name: &'static str,
+        example: &str,
+    ) -> Result<Option<(Field<'a>, &'a Entries)>, ConfigError> {
+        let entries = match root {
+            Node::Map(entries) => entries,
+            Node::Scalar(scalar) if scalar.kind == Kind::Null => return Ok(None),
+            other => {
+                let problem = format!("the top level must be a mapping, with lines like `{name}:`");
+                let place = self.place(other).unwrap_or(Place::new(self.path, self.text, Some(0)));
+                return Err(ConfigError::Yaml { place, problem });
+            }
+        };
+        let found = self.ours(entries, &[name], "")?;
+        let Some(&(_, key, value)) = found.first() else { return Ok(None) };
+        let field = Field { name: name.to_owned(), key, value };
+        match value {
+            Node::Map(entries) => Ok(Some((field, entries))),
+            _ if field.is_null() => Ok(None),
+            _ => {
+                let problem = format!("must be a mapping, with lines like `{example}`");
+                Err(self.invalid(&field, &problem))
+            }
+        }
+    }
+
     /// The entries whose key is one of `names`, in the order of the file. Refuses duplicates.
     pub(super) fn ours<'a>(
         &self,
@@ -122,6 +140,25 @@ impl Reader<'_> {
             found.push((name, key, value));
         }
         Ok(found)
+    }
+
+    /// The keys that are set in `entries`, the mapping that is the value of `field`. Refuses any that is not one of `names`.
+    pub(super) fn only_ours<'a>(
+        &self,
+        field: &Field<'_>,
+        entries: &'a [(Node, Node)],
+        names: &[&'static str],
+    ) -> Result<Vec<(&'static str, Field<'a>)>, ConfigError> {
+        let found = self.ours(entries, names, &format!("{}.", field.name))?;
+        if found.len() < entries.len() {
+            let known: Vec<_> = names.iter().map(|key| format!("`{key}`")).collect();
+            let problem = format!("has an unknown key; the keys are {}", known.join(", "));
+            return Err(self.invalid(field, &problem));
+        }
+        let named = |(name, key, value)| {
+            (name, Field { name: format!("{}.{name}", field.name), key, value })
+        };
+        Ok(found.into_iter().map(named).filter(|(_, field)| !field.is_null()).collect())
     }
 
     fn port(&self, field: &Field<'_>) -> Result<u16, ConfigError> {
@@ -153,18 +190,35 @@ impl Reader<'_> {
         Ok(text.parse().unwrap_or(u64::MAX))
     }
 
-    fn command(&self, field: &Field<'_>) -> Result<Vec<String>, ConfigError> {
-        let Node::List(arguments) = field.value else {
-            return Err(self.invalid(field, "must be a list of strings, such as [program, --flag]"));
-        };
-        let string = |argument| self.string_or_empty(&field.part(argument));
+    /// A number of seconds, or of times.
+    pub(super) fn up_to_3600(&self, field: &Field<'_>, example: &str) -> Result<u64, ConfigError> {
+        let number = self.number(field, example)?;
+        let valid = (1..=3600).contains(&number).then_some(number);
+        valid.ok_or_else(|| self.invalid(field, "must be between 1 and 3600"))
+    }
+
+    pub(super) fn command(&self, field: &Field<'_>) -> Result<Vec<String>, ConfigError> {
+        let arguments = self.list(field, "[program, --flag]")?;
+        let string = |argument| self.string_or_empty(argument);
         let command: Vec<_> = arguments.iter().map(string).collect::<Result<_, _>>()?;
         match command.first() {
             None => Err(self.invalid(field, "must name a program: the list is empty")),
             Some(program) if program.is_empty() => {
-                Err(self.invalid(&field.part(&arguments[0]), "must name a program first"))
+                Err(self.invalid(&arguments[0], "must name a program first"))
             }
             Some(_) => Ok(command),
+        }
+    }
+
+    /// The values of a list of strings.
+    pub(super) fn list<'a>(
+        &self,
+        field: &Field<'a>,
+        example: &str,
+    ) -> Result<Vec<Field<'a>>, ConfigError> {
+        match field.value {
+            Node::List(values) => Ok(values.iter().map(|value| field.part(value)).collect()),
+            _ => Err(self.invalid(field, &format!("must be a list of strings, such as {example}"))),
         }
     }
 
@@ -329,33 +383,4 @@ fn is_identifier(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()
         && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
-}
-
-/// Whether `key` differs from `ours` only in case, dashes, underscores, blanks and one or two letters.
-fn looks_like(key: &str, ours: &str) -> bool {
-    let bare = |word: &str| {
-        let letters = word.chars().filter(|c| !matches!(c, '-' | '_' | ' '));
-        letters.flat_map(char::to_lowercase).collect::<Vec<_>>()
-    };
-    let (key, ours) = (bare(key), bare(ours));
-    let allowed = if ours.len() > 6 { 2 } else { 1 };
-    key.len().abs_diff(ours.len()) <= allowed && distance(&key, &ours) <= allowed
-}
-
-/// How many letters to insert, remove, replace or swap with their neighbour.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(rows[i - 2][j - 2] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
 }

@@ -19,7 +19,7 @@ use serde::de::{
 
 use super::MAX_SIZE;
 use super::error::{ConfigError, Place};
-use super::keys::{GATEWAY, KEYS};
+use super::keys::{GATEWAY, KEYS, NOTIFY};
 
 /// A node of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,8 @@ pub(super) enum Scope {
     Ours,
     /// The part of `Ours` below `gateway`.
     Gateway,
+    /// At the top level, `notify` and merge keys.
+    Notify,
     /// Only the keys that a merge key sets.
     Merge,
     /// Everything.
@@ -158,6 +160,7 @@ impl Classify<'_> {
             (Scope::Whole, _) => Scope::Whole,
             (_, "<<") => Scope::Merge,
             (Scope::Ours, GATEWAY) => Scope::Gateway,
+            (Scope::Notify, NOTIFY) => Scope::Whole,
             (Scope::Gateway, key) if KEYS.contains(&key) => Scope::Whole,
             _ => return None,
         };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
-use crate::config::{ConfigError, GatewayConfig, Placeholders};
+use crate::config::{ConfigError, GatewayConfig, Placeholders, load_notify};
 use crate::diagnostics::{Check, Expected, Remedy, Snapshot, permit, several};
 use crate::error_chain::in_one_line;
 use crate::gateway::Gateway;
@@ -22,11 +22,17 @@ fn config(snapshot: &Snapshot) -> Check {
     let mut check = Check::new("config");
     for gateway in &snapshot.gateways {
         let (name, path) = (gateway.name(), gateway.home().config());
+        let edit = || format!("edit `{}`", path.display());
+        let notify = || name.is_default().then(|| load_notify(&path).err()).flatten();
         match gateway.loaded() {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
-                    let remedy = Remedy::Do(format!("edit `{}`", path.display()));
-                    check.error(format!("`{name}`: {warning}"), remedy);
+                    check.error(format!("`{name}`: {warning}"), Remedy::Do(edit()));
+                }
+                // An error of the whole file was reported already.
+                if let Some(error) = notify() {
+                    let effect = "`hermes up` notifies nobody";
+                    check.error(format!("{effect}: {error}"), Remedy::Do(edit()));
                 }
             }
             Err(error @ ConfigError::Read { .. }) => {
@@ -36,7 +42,7 @@ fn config(snapshot: &Snapshot) -> Check {
                 );
             }
             Err(error) => {
-                let hint = error.hint().unwrap_or_else(|| format!("edit `{}`", path.display()));
+                let hint = error.hint().unwrap_or_else(edit);
                 check.error(format!("`{name}`: {error}"), Remedy::Do(hint));
             }
         }

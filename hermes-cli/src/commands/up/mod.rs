@@ -7,12 +7,14 @@
 //! | `child` | starts the process that becomes s6-svscan |
 //! | `reaper` | reaps orphans, as process 1 |
 //! | `relay` | passes on what the tree prints |
+//! | `notify` | runs the program of `notify.command` on chosen events |
 //! | `stop` | `down`, `up --stop` |
 //! | `slot` | called by slots and the image: `gateway after-death`, `boot --delegate` |
 //!
 //! No other part of the program depends on hermes-s6.
 
 mod child;
+mod notify;
 mod owner;
 mod reaper;
 mod relay;
@@ -196,6 +198,7 @@ fn supervise(
             }
         }
     };
+    let notices = end.clone();
     let ask = {
         let supervisor = supervisor.clone();
         // Without a pipe it could not be ended.
@@ -204,6 +207,7 @@ fn supervise(
     let mut threads = Vec::new();
     // A tree that is to end at once starts nothing.
     if !owner::is_signalled(signals) {
+        threads.extend(notify::start(app, notices));
         // In a thread, because a signal must not wait for the slowest gateway of a boot.
         match thread::Builder::new().spawn(keep) {
             Ok(keeper) => threads.push(keeper),

@@ -1,12 +1,38 @@
 //! Reaps the processes that process 1 adopts, where `hermes up` is process 1 of a container.
 
+use std::collections::BTreeSet;
 use std::io::{self, PipeReader, Read};
 use std::os::fd::OwnedFd;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hermes_core::Proc;
 use hermes_s6::Tree;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, Signal, WaitOptions};
+
+/// The children of [`spawn`], which the reaper spares.
+static SPARED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+fn spared() -> MutexGuard<'static, BTreeSet<u32>> {
+    SPARED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a child whose status the reaper leaves to [`wait`].
+pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
+    // Held until the child is in the list: it may end at once.
+    let mut spared = spared();
+    let child = command.spawn()?;
+    spared.insert(child.id());
+    Ok(child)
+}
+
+/// Blocks until a child of [`spawn`] has ended.
+pub(super) fn wait(child: &mut Child) -> io::Result<ExitStatus> {
+    let status = child.wait();
+    spared().remove(&child.id());
+    status
+}
 
 /// Reaps ended children of this process.
 #[derive(Debug)]
@@ -46,11 +72,13 @@ impl Reaper {
         let mut bytes = [0; 512];
         while (&self.pipe).read(&mut bytes).is_ok_and(|read| read == bytes.len()) {}
         let me = std::process::id();
+        let spared = spared();
         let children = self.proc.children_of_all_threads(me).unwrap_or_else(|| {
             let all = self.proc.processes().unwrap_or_default().into_iter();
             all.filter(|pid| self.proc.is_child(*pid, me)).collect()
         });
-        for child in children.into_iter().filter(|pid| *pid != self.spared) {
+        for child in children.into_iter().filter(|pid| *pid != self.spared && !spared.contains(pid))
+        {
             let pid = i32::try_from(child).ok().and_then(Pid::from_raw);
             let _ = rustix::process::waitpid(pid, WaitOptions::NOHANG);
         }
