@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hermes_core::ProfileName;
 use hermes_core::archive::Include;
+use hermes_core::size;
 
 pub(crate) use self::events::Events;
-use self::values::{number, port, size, variable};
+use self::values::{number, port, variable};
 use crate::reference;
 
 /// Supervises the gateways of many agent profiles: under s6 in a container, under systemd or
@@ -216,7 +217,7 @@ pub(crate) enum Profile {
         #[arg(long)]
         start: bool,
         /// Maximum unpacked size in bytes (suffixes K, M, G, T) [default: 10G]
-        #[arg(long, value_name = "SIZE", value_parser = size)]
+        #[arg(long, value_name = "SIZE", value_parser = size::parse)]
         max_size: Option<u64>,
     },
 }

@@ -21,6 +21,7 @@
 //! | `ready_url` | [`ReadyUrl`] |
 //! | `liveness` | [`Liveness`], [`OnHang`] |
 //! | `notify` | [`Notify`], in the root home's file |
+//! | `resources` | [`Resources`] |
 //! | `error` | [`ConfigError`] |
 
 mod edit;
@@ -32,6 +33,7 @@ mod notify;
 mod pyyaml;
 mod read;
 mod ready_url;
+mod resources;
 mod secrets;
 mod spelling;
 mod write;
@@ -51,6 +53,7 @@ pub use fill::{MissingPort, Placeholders};
 pub use liveness::{Liveness, OnHang};
 pub use notify::{Notify, load_notify};
 pub use ready_url::{InvalidReadyUrl, ReadyUrl};
+pub use resources::{Resource, Resources};
 pub use secrets::{SecretKey, secret_keys};
 pub use write::write;
 
@@ -77,6 +80,8 @@ pub struct GatewayConfig {
     pub liveness: Option<Liveness>,
     /// `on_hang`: what follows if it does not answer.
     pub on_hang: OnHang,
+    /// `resources`: how much the gateway may use.
+    pub resources: Resources,
     /// `stop_timeout`: how long a stop may take.
     pub stop_timeout: StopTimeout,
 }
@@ -129,6 +134,7 @@ impl Default for GatewayConfig {
             ready_url: None,
             liveness: Some(Liveness::default()),
             on_hang: OnHang::default(),
+            resources: Resources::default(),
             stop_timeout: StopTimeout::default(),
         }
     }

@@ -10,6 +10,7 @@
 //! | `disks` | free space and inodes |
 //! | `gateways` | orphans, parked and crashing gateways, gateways whose state differs from the intent |
 //! | `leftovers` | leftovers of interrupted commands and dead gateways |
+//! | `resources` | limits of `gateway.resources` that have no effect here |
 //! | `repair` | the repairs of `doctor --fix` |
 //!
 //! The checks share one [`Snapshot`].
@@ -25,6 +26,7 @@ mod ownership;
 mod port_holders;
 mod ports;
 mod repair;
+mod resources;
 
 use crate::diagnostics::{Check, Examination, Snapshot};
 use crate::supervisor::Supervisor;
@@ -42,6 +44,7 @@ pub fn checks(
     checks.extend(home::checks(supervisor.store(), snapshot));
     checks.push(obstacles::check(snapshot));
     checks.extend(config::checks(snapshot, examination.path.as_deref()));
+    checks.push(resources::check(supervisor.driver(), snapshot));
     checks.push(ports::check(snapshot));
     #[cfg(target_os = "linux")]
     checks.push(port_holders::check(supervisor.driver(), snapshot));

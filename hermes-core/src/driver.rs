@@ -20,6 +20,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::changes::Changes;
+use crate::config::Resource;
 use crate::detect::Facts;
 use crate::diagnostics::{Examination, Snapshot};
 use crate::gateway::Gateway;
@@ -198,6 +199,16 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// backend keeps the times. Changes nothing, does not wait.
     fn recent_deaths(&self, _gateway: &Gateway) -> Result<Vec<Timestamp>, DriverError> {
         Ok(Vec::new())
+    }
+
+    /// Whether `limit` of `gateway.resources` has an effect on the gateways of this backend, on this machine; the
+    /// error says why not, and its hint what has to change. The gateway's process applies [`Resource::Files`] itself.
+    /// Changes nothing, does not wait.
+    fn enforces(&self, resource: Resource, _limit: u64) -> Result<(), DriverError> {
+        match resource {
+            Resource::Files => Ok(()),
+            _ => Err(DriverError::new(format!("{} does not limit it", self.kind()))),
+        }
     }
 
     /// The gateways' logs, if the backend keeps them. `None` if they are files in the root home.

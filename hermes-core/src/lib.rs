@@ -19,11 +19,12 @@
 //! | [`events`] | the journal of what happened to which gateway, and why |
 //! | [`log`], [`changes`] | the gateways' logs under any backend; which gateways may have changed |
 //! | [`proc`], [`process`], [`process_lock`] | processes, waiting for them, and the holder of a lock |
+//! | [`control_group`] | control groups: their processes, and what they may use |
 //! | [`end_signals`], [`listeners`] | termination signals as a descriptor; the process on a port |
 //! | [`probe`], [`liveness`], [`health`] | HTTP requests of many gateways at once; who asks; what was found |
 //! | [`restart`], [`clock`] | the restart rules of every backend; moments that the wall clock does not change |
 //! | [`lock`], [`wait`], [`parallel`] | locks and waits with a deadline; the same work on many items |
-//! | [`fsutil`], [`trusted_path`], [`shell`] | durable file changes, owners of paths, quoting |
+//! | [`fsutil`], [`trusted_path`], [`shell`], [`size`] | durable file changes, owners of paths, quoting, sizes |
 //! | [`writers`] | directories that only their owner may write |
 //! | [`error_chain`], [`error_class`] | the causes of an error, and its class |
 
@@ -31,6 +32,8 @@ pub mod archive;
 pub mod changes;
 pub mod clock;
 pub mod config;
+#[cfg(target_os = "linux")]
+pub mod control_group;
 pub mod detect;
 pub mod diagnostics;
 pub mod doctor;
@@ -64,6 +67,7 @@ pub mod process_lock;
 pub mod reconcile;
 pub mod restart;
 pub mod shell;
+pub mod size;
 pub mod status;
 pub mod store;
 pub mod supervisor;

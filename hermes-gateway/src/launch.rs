@@ -13,7 +13,7 @@ use hermes_core::events::{Journal, Recorder, What};
 use hermes_core::store::{Profile, StoreError};
 use hermes_core::{Proc, ProfileName, Store, fsutil, listeners, process_lock};
 use jiff::Timestamp;
-use rustix::process::Resource;
+use rustix::process::{Resource, Rlimit};
 
 use crate::environment;
 use crate::error::{GatewayError, LockHeld};
@@ -63,13 +63,13 @@ fn become_gateway(
     let Some(command) = filled.command else {
         let port = port.ok_or_else(no_port)?;
         lock_gateway(profile)?;
-        restore_descriptor_limit();
+        limit_descriptors(config.resources.files);
         record_start(&events);
         return server::serve(&profile.name, &config, port, notification.recorded(events));
     };
     let env = environment::of(profile, filled.env)?;
     lock_gateway(profile)?;
-    restore_descriptor_limit();
+    limit_descriptors(config.resources.files);
     // The fallback port of `default` counts if the program gets it.
     let uses_port = || config.port.is_some() || fill(&config, profile, None).is_err();
     if let Some(port) = port.filter(|_| uses_port()) {
@@ -137,12 +137,24 @@ fn require_free(profile: &Profile, host: &str, port: u16) -> Result<(), GatewayE
     Err(GatewayError::PortInUse { profile, host, port, holder })
 }
 
-/// Undoes the raised limit that `hermes up` sets for its s6-svscan and gateways inherit. Programs that
-/// close every possible descriptor, or use select(2), need the usual limit.
-fn restore_descriptor_limit() {
-    let Some(before) = inherited::descriptor_limit() else { return };
+/// Sets the limit on descriptors: `files` of `gateway.resources`, soft and hard, as systemd's `LimitNOFILE=`; without
+/// it, undoes the raised limit that `hermes up` sets for its s6-svscan and gateways inherit. Programs that close every
+/// possible descriptor, or use select(2), need the usual limit.
+fn limit_descriptors(files: Option<u64>) {
     let mut limit = rustix::process::getrlimit(Resource::Nofile);
-    limit.current = Some(before);
+    if let Some(files) = files {
+        let wanted = Rlimit { current: Some(files), maximum: Some(files) };
+        if rustix::process::setrlimit(Resource::Nofile, wanted).is_ok() {
+            return;
+        }
+        let most = limit.maximum.unwrap_or(u64::MAX);
+        log::warn!("`gateway.resources.files` is {files}, and this user may have {most} at most");
+        limit.current = Some(most);
+    } else if let Some(before) = inherited::descriptor_limit() {
+        limit.current = Some(before);
+    } else {
+        return;
+    }
     // Fails if the hard limit was lowered since; then the limit stays.
     let _ = rustix::process::setrlimit(Resource::Nofile, limit);
 }

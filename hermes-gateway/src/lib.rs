@@ -6,7 +6,7 @@
 //! 2. reads `config.yaml`, once, and replaces the placeholders;
 //! 3. collects the environment of a `gateway.command`: `gateway.env`, `.env`, and the variables of Hermes;
 //! 4. takes the profile's gateway lock and holds it until it ends, so that a profile never has two gateways;
-//! 5. restores the limit on descriptors that `hermes up` raised;
+//! 5. sets the limit on descriptors: `gateway.resources.files`, or the one before `hermes up` raised it;
 //! 6. arranges for readiness: a separate process probes the `ready_url` of a `gateway.command`; the
 //!    built-in gateway notifies its supervisor itself;
 //! 7. executes the program in its place, or serves `GET /health` until a signal ends it.

@@ -152,6 +152,7 @@ impl Launchd {
             root: self.store.root().path(),
             log: &job.log.join(log::CURRENT),
             stop_timeout: job.gateway.stop_timeout(),
+            files: job.gateway.config().resources.files,
             domain,
             // Commands without the variable don't take back what one with it allowed.
             open_homes: self.store.allows_open_homes()

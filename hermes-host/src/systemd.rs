@@ -11,10 +11,12 @@
 //! | `unit` | names of units, and the text of the template |
 //! | `show` | reads `systemctl show` |
 //! | `template` | writes and removes the template and the links |
+//! | `drop_in` | writes and removes the limits of each gateway |
 //! | `lifecycle` | starts and stops gateways, and checks the result |
 //! | `journal` | reads and follows the gateways' logs |
 //! | `examine` | the findings of `doctor` about systemd |
 
+mod drop_in;
 mod examine;
 mod journal;
 mod lifecycle;
@@ -29,7 +31,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use fs_err as fs;
-use hermes_core::config::StopTimeout;
+use hermes_core::config::{Resource, StopTimeout};
 use hermes_core::detect::Facts;
 use hermes_core::diagnostics::{Examination, Snapshot};
 use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifetime};
@@ -251,6 +253,10 @@ impl Driver for Systemd {
 
     fn logs(&self) -> Option<&dyn Logs> {
         Some(self)
+    }
+
+    fn enforces(&self, resource: Resource, _: u64) -> Result<(), DriverError> {
+        self.can_limit(resource)
     }
 
     fn examine(&self, snapshot: &Snapshot) -> Examination {

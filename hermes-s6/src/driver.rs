@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hermes_core::changes::Changes;
 use hermes_core::clock::Moment;
+use hermes_core::config::Resource;
 use hermes_core::detect::Facts;
 use hermes_core::diagnostics::{Examination, Snapshot};
 use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifetime};
@@ -235,6 +236,10 @@ impl Driver for S6Driver {
 
     fn changes(&self, store: &Store) -> io::Result<Option<Box<dyn Changes>>> {
         Ok(Some(Box::new(TreeChanges::begin(&self.tree, store)?)))
+    }
+
+    fn enforces(&self, resource: Resource, limit: u64) -> Result<(), DriverError> {
+        doctor::resources::enforces(&self.tree, resource, limit)
     }
 
     fn examine(&self, snapshot: &Snapshot) -> Examination {

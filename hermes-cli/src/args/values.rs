@@ -1,4 +1,4 @@
-//! The parsers of options' values: numbers, sizes and variables.
+//! The parsers of options' values: numbers and variables.
 
 use std::ops::RangeInclusive;
 
@@ -15,19 +15,6 @@ pub(super) fn number<T: TryFrom<u64>>(text: &str, range: RangeInclusive<u64>) ->
 /// Parses the port of a gateway.
 pub(super) fn port(text: &str) -> Result<u16, String> {
     number(text, 1..=65_535)
-}
-
-/// Parses a number of bytes.
-pub(super) fn size(text: &str) -> Result<u64, String> {
-    let (digits, shift) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
-        Some(digits) if text.ends_with('K') => (digits, 10),
-        Some(digits) if text.ends_with('M') => (digits, 20),
-        Some(digits) if text.ends_with('G') => (digits, 30),
-        Some(digits) => (digits, 40),
-        None => (text, 0),
-    };
-    let number: u64 = digits.parse().map_err(|_| "not a size, like 500M or 20G".to_owned())?;
-    number.checked_mul(1 << shift).ok_or_else(|| "too large".to_owned())
 }
 
 /// Parses `NAME=VALUE`.

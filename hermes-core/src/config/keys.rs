@@ -4,8 +4,17 @@
 pub(super) const GATEWAY: &str = "gateway";
 
 /// Our keys under [`GATEWAY`].
-pub(super) const KEYS: [&str; 8] =
-    ["host", "port", "command", "env", "ready_url", "liveness", "on_hang", "stop_timeout"];
+pub(super) const KEYS: [&str; 9] = [
+    "host",
+    "port",
+    "command",
+    "env",
+    "ready_url",
+    "liveness",
+    "on_hang",
+    "resources",
+    "stop_timeout",
+];
 
 /// The top-level key above the keys for notices, in the root home's file.
 pub(super) const NOTIFY: &str = "notify";
@@ -15,3 +24,6 @@ pub(super) const NOTIFY_KEYS: [&str; 3] = ["command", "events", "timeout"];
 
 /// The keys under `gateway.liveness`.
 pub(super) const LIVENESS: [&str; 3] = ["interval", "timeout", "failures"];
+
+/// The keys under `gateway.resources`.
+pub(super) const RESOURCES: [&str; 4] = ["memory", "cpu", "tasks", "files"];

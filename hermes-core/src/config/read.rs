@@ -42,6 +42,7 @@ pub(super) fn loaded(root: &Node, text: &str, path: &Path) -> Result<Loaded, Con
                 liveness = Some(field);
             }
             "on_hang" => config.on_hang = reader.on_hang(&field)?,
+            "resources" => config.resources = reader.resources(&field)?,
             _ => config.stop_timeout = reader.stop_timeout(&field)?,
         }
     }

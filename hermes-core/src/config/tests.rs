@@ -44,7 +44,7 @@ fn empty_settings_are_the_defaults() {
         "gateway: ~ # later",
         "gateway: {}",
         "gateway:\n  # port: 1\n",
-        "gateway: {port: , host: null, command: ~, env: , ready_url: , on_hang: , stop_timeout: }",
+        "gateway: {port: , host: null, command: ~, env: , ready_url: , on_hang: , resources: , stop_timeout: }",
         "gateway: {env: {}}",
     ] {
         assert_eq!(ok(text), GatewayConfig::default(), "{text:?}");
@@ -69,6 +69,7 @@ gateway:\r
   ready_url: http://localhost/health\r
   liveness: {interval: 5, timeout: 2, failures: 1}\r
   on_hang: restart\r
+  resources: {memory: 1G}\r
   stop_timeout: 30\r
 ");
     let command = ["agent", "--port={port}", "a\tb", "on", "plain words"].map(str::to_owned);
@@ -82,6 +83,7 @@ gateway:\r
         ready_url: Some("http://localhost/health".to_owned()),
         liveness: Some(Liveness { interval: five, timeout: two, failures: 1 }),
         on_hang: OnHang::Restart,
+        resources: Resources { memory: Some(1 << 30), ..Resources::default() },
         stop_timeout: StopTimeout::new(30).unwrap(),
     };
     assert_eq!(config, expected);

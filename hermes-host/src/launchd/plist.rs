@@ -9,6 +9,7 @@
 //! | `ThrottleInterval` | 10 | launchd's default; it has no growing delay |
 //! | `ExitTimeOut` | the stop budget less 2 s, 60 at most | a user's domain allows 60; the default is 5 |
 //! | `ProcessType` | Interactive | otherwise launchd throttles CPU and disk, and people wait for answers |
+//! | `SoftResourceLimits`, `HardResourceLimits` | `NumberOfFiles`: `gateway.resources.files` | launchd's other limits count a user or a process |
 //! | `LimitLoadToSessionType` | Background without a screen | otherwise launchd loads it only into Aqua sessions |
 //!
 //! So a job that must not run must not be loaded: see [`super::launcher`].
@@ -48,6 +49,8 @@ pub(super) struct Agent<'a> {
     pub(super) log: &'a Path,
     /// The gateway's stop budget.
     pub(super) stop_timeout: StopTimeout,
+    /// The limit on open descriptors, if one is configured.
+    pub(super) files: Option<u64>,
     /// The domain to load the job into.
     pub(super) domain: Domain,
     /// Whether the gateway uses homes that other users may write to.
@@ -69,6 +72,10 @@ struct Keys<'a> {
     standard_out_path: &'a Path,
     standard_error_path: &'a Path,
     #[serde(skip_serializing_if = "Option::is_none")]
+    soft_resource_limits: Option<BTreeMap<&'a str, u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hard_resource_limits: Option<BTreeMap<&'a str, u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     limit_load_to_session_type: Option<&'a str>,
 }
 
@@ -78,6 +85,7 @@ impl Agent<'_> {
         let arguments =
             ["-p", self.profile, "gateway", "start", "--foreground", LABEL_OPTION, self.label];
         let [p, profile, gateway, start, foreground, option, label] = arguments.map(Path::new);
+        let limits = self.files.map(|files| BTreeMap::from([("NumberOfFiles", files)]));
         let keys = Keys {
             label: self.label,
             program_arguments: [self.hermes, p, profile, gateway, start, foreground, option, label],
@@ -93,6 +101,8 @@ impl Agent<'_> {
             process_type: "Interactive",
             standard_out_path: self.log,
             standard_error_path: self.log,
+            soft_resource_limits: limits.clone(),
+            hard_resource_limits: limits,
             limit_load_to_session_type: match self.domain {
                 Domain::Gui(_) => None,
                 Domain::User(_) => Some("Background"),
@@ -158,6 +168,7 @@ mod tests {
             root: Path::new("/Users/u/.hermes"),
             log: Path::new("/Users/u/.hermes/logs/gateways/coder/current"),
             stop_timeout: StopTimeout::default(),
+            files: None,
             domain: Domain::Gui(501),
             open_homes: false,
         }
@@ -221,6 +232,16 @@ mod tests {
         assert!(tail.trim_start().starts_with("<string>Background</string>"), "{text}");
         let tail = text.split_once("ExitTimeOut</key>").unwrap().1;
         assert!(tail.trim_start().starts_with("<integer>60</integer>"), "{text}");
+    }
+
+    #[test]
+    fn a_limit_on_descriptors_is_soft_and_hard() {
+        let text = text(&Agent { files: Some(4096), ..agent() });
+        for key in ["SoftResourceLimits", "HardResourceLimits"] {
+            let tail = text.split_once(&format!("<key>{key}</key>")).unwrap().1;
+            let tail: String = tail.split_ascii_whitespace().take(4).collect();
+            assert_eq!(tail, "<dict><key>NumberOfFiles</key><integer>4096</integer></dict>");
+        }
     }
 
     /// Another implementation reads the file, with values that contain markup.

@@ -77,7 +77,7 @@ impl Systemd {
         check.with_evidence(format!("`{path}` is of generation {GENERATION}"))
     }
 
-    /// Checks that wanted gateways are installed, and that installed units exist.
+    /// Checks that wanted gateways are installed, that installed units have a profile, and its limits.
     fn units(&self, snapshot: &Snapshot) -> Check {
         let installed = self.installed().unwrap_or_default();
         let mut check = Check::new("installed");
@@ -93,6 +93,17 @@ impl Systemd {
                     format!("the gateway of `{name}` is wanted and not installed"),
                     Remedy::Run(self.command(&format!("gateway install {name}"))),
                 );
+            }
+        }
+        for gateway in snapshot.gateways.iter().filter(|one| installed.contains(one.name())) {
+            let name = gateway.name();
+            match self.has_limits(gateway) {
+                Ok(true) => {}
+                Ok(false) => check.warning(
+                    format!("the unit of `{name}` has not the limits of its `gateway.resources`"),
+                    Remedy::Run(self.command(&format!("gateway install {name}"))),
+                ),
+                Err(error) => check.partial(error.to_string()),
             }
         }
         check.with_evidence(format!(

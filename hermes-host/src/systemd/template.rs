@@ -64,7 +64,7 @@ impl Systemd {
     /// profile's lock. Idempotent.
     pub(super) fn install(&self, gateway: &Gateway) -> Result<(), DriverError> {
         let (profile, own) = (gateway.name(), gateway.stop_timeout());
-        if self.has_link(profile) && self.serves(own)? {
+        if self.has_link(profile) && self.serves(own)? && self.has_limits(gateway)? {
             return Ok(());
         }
         self.refuse_temporary_home()?;
@@ -72,6 +72,9 @@ impl Systemd {
         let _lock = self.lock_services()?;
         let is_first = self.mark()?.is_none();
         let installed = self.install_locked(gateway);
+        if installed.is_err() && !self.has_link(profile) {
+            let _ = self.remove_limits(profile);
+        }
         if installed.is_err() && is_first && self.installed().is_ok_and(|all| all.is_empty()) {
             let _ = self.remove_template();
         }
@@ -86,6 +89,7 @@ impl Systemd {
             self.settle_template(profile, own)?;
             self.settled.store(true, Ordering::Relaxed);
         }
+        self.settle_limits(gateway)?;
         if self.has_link(profile) {
             return Ok(());
         }
@@ -196,6 +200,7 @@ impl Systemd {
         })?;
         // The manager may have started the gateway before its link was removed.
         self.bring_down(gateway)?;
+        self.remove_limits(profile)?;
         match self.installed()?.is_empty() {
             true => self.remove_template(),
             false => Ok(()),

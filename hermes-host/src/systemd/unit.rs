@@ -28,6 +28,8 @@ pub const GENERATION: u32 = 2;
 /// The longest name of a unit (systemd.unit(5), "at most 255 characters").
 const MAX_UNIT: usize = 255;
 const SUFFIX: &str = ".service";
+/// Ends the name of the directory of a unit's drop-ins, which is a file name of 255 bytes at most, too.
+const DROP_INS: &str = ".d";
 
 /// The first version of systemd whose delay before a restart may grow (systemd.service(5), `RestartSteps=`).
 pub const GROWING_DELAY: u32 = 254;
@@ -61,6 +63,11 @@ impl Names {
         format!("{}@{profile}{SUFFIX}", self.base)
     }
 
+    /// The directory of the drop-ins of one profile's unit.
+    pub fn drop_ins(&self, profile: &ProfileName) -> String {
+        format!("{}{DROP_INS}", self.unit(profile))
+    }
+
     /// All these units, as a pattern for systemctl.
     pub fn pattern(&self) -> String {
         format!("{}@*{SUFFIX}", self.base)
@@ -72,9 +79,9 @@ impl Names {
         name.strip_suffix(SUFFIX)?.parse().ok()
     }
 
-    /// The longest profile name that fits into a unit's name, in bytes.
+    /// The longest profile name that fits into the names of a unit and of its directory of drop-ins, in bytes.
     pub fn longest_profile(&self) -> usize {
-        MAX_UNIT - self.template().len()
+        MAX_UNIT - DROP_INS.len() - self.template().len()
     }
 }
 
@@ -356,6 +363,6 @@ mod tests {
             assert_eq!(other.profile(unit), None, "{unit}");
         }
         let longest: ProfileName = "a".repeat(names.longest_profile()).parse().unwrap();
-        assert_eq!(names.unit(&longest).len(), MAX_UNIT);
+        assert_eq!(names.drop_ins(&longest).len(), MAX_UNIT);
     }
 }

@@ -70,7 +70,7 @@ fn raise(pid: u32, wanted: u64) -> Remedy {
 }
 
 /// The most descriptors that a process may ask for; `None` if there is no limit or it can't be read.
-fn hard_limit(pid: Pid) -> Option<u64> {
+pub(super) fn hard_limit(pid: Pid) -> Option<u64> {
     let limits = fs::read_to_string(format!("/proc/{}/limits", pid.as_raw_nonzero())).ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     let hard = line.split_ascii_whitespace().nth(1)?.parse().ok();

@@ -14,6 +14,7 @@ mod gateways;
 mod limits;
 mod owner;
 mod pids;
+pub(crate) mod resources;
 mod slots;
 mod svscan;
 

@@ -208,3 +208,39 @@ fn a_parked_gateway_stays_parked_and_doctor_says_so() {
     host.hermes(&["gateway", "uninstall", "wanted"]).ok();
     assert_eq!(host.service_files("wanted"), [""; 0]);
 }
+
+#[test]
+fn limits_are_in_a_drop_in_of_the_gateways_unit() {
+    let host = host();
+    host.profile("coder");
+    let (unit, config) = ("hermes-gateway@coder.service", "~/.hermes/profiles/coder/config.yaml");
+    let drop_in = format!("{UNITS}/{unit}.d/hermes.conf");
+    assert_eq!(host.shell(&format!("ls {UNITS}/*.d")).run().stdout, "");
+    let limit = |memory: &str| {
+        let resources = format!("  resources: {{memory: {memory}, tasks: 64, files: 999}}");
+        host.shell(&format!("sed -i '/resources:/d' {config} && echo '{resources}' >>{config}"))
+            .ok();
+        host.hermes(&["gateway", "restart", "coder"]).ok();
+        let properties = "MemoryMax,TasksMax,LimitNOFILE";
+        host.systemctl(&format!("show -p {properties} {unit}")).ok().stdout
+    };
+    let shown = limit("64M");
+    for line in ["MemoryMax=67108864", "TasksMax=64", "LimitNOFILE=999"] {
+        assert!(shown.lines().any(|other| other == line), "no {line}: {shown}");
+    }
+    assert!(limit("128M").contains("MemoryMax=134217728"));
+    // A change that no command has applied is a finding, whose remedy applies it.
+    host.shell(&format!("sed -i 's/memory: 128M/memory: 96M/' {config}")).ok();
+    let told = host.hermes(&["doctor"]).run();
+    assert!(told.stdout.contains("has not the limits of its `gateway.resources`"), "{told}");
+    host.hermes(&["gateway", "install", "coder"]).ok();
+    assert!(host.shell(&format!("cat {drop_in}")).ok().stdout.contains("MemoryMax=100663296"));
+    host.shell(&format!("sed -i '/resources:/d' {config}")).ok();
+    host.hermes(&["gateway", "restart", "coder"]).ok();
+    host.shell(&format!("ls -d {UNITS}/{unit}.d")).fails_with(2);
+    let shown = host.systemctl(&format!("show -p MemoryMax {unit}")).ok().stdout;
+    assert_eq!(shown, "MemoryMax=infinity\n");
+    limit("64M");
+    host.hermes(&["gateway", "uninstall", "coder"]).ok();
+    assert_eq!(host.shell(&format!("find {UNITS} -name 'hermes*'")).ok().stdout, "");
+}
