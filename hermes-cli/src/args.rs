@@ -266,6 +266,9 @@ pub(crate) enum Gateway {
         /// Also ask the gateways that are up whether they answer, all at once, for two seconds at most
         #[arg(long)]
         probe: bool,
+        /// Also measure the memory and the processor time of each gateway with its descendants
+        #[arg(long)]
+        wide: bool,
     },
     /// List the gateways that have a service
     List,

@@ -19,6 +19,7 @@
 //! | [`events`] | the journal of what happened to which gateway, and why |
 //! | [`log`], [`changes`] | the gateways' logs under any backend; which gateways may have changed |
 //! | [`proc`], [`process`], [`process_lock`] | processes, waiting for them, and the holder of a lock |
+//! | [`usage`] | memory and processor time of processes with their descendants |
 //! | [`control_group`] | control groups: their processes, and what they may use |
 //! | [`end_signals`], [`listeners`] | termination signals as a descriptor; the process on a port |
 //! | [`probe`], [`liveness`], [`health`] | HTTP requests of many gateways at once; who asks; what was found |
@@ -72,6 +73,8 @@ pub mod status;
 pub mod store;
 pub mod supervisor;
 pub mod trusted_path;
+#[cfg(target_os = "linux")]
+pub mod usage;
 pub mod wait;
 pub mod writers;
 

@@ -3,6 +3,8 @@
 //! Source: proc(5). Every user may read `stat`, `cmdline` and `limits`; only the process's own user and
 //! root may read `environ`.
 
+mod descent;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -165,7 +167,7 @@ impl Proc {
     }
 
     /// Fields of `stat`, by index from the state, which is the first field after the name.
-    fn stat<T: FromStr + Default + Copy, const N: usize>(
+    pub(crate) fn stat<T: FromStr + Default + Copy, const N: usize>(
         &self,
         pid: u32,
         fields: [usize; N],
@@ -297,7 +299,7 @@ impl Proc {
     /// Reads a whole file with as few system calls as possible, because commands read thousands of them. For
     /// these files the kernel fills the buffer (`environ_read` in `fs/proc/base.c`, `do_task_stat` in
     /// `fs/proc/array.c`), so a read that leaves room has reached the end.
-    fn read_in_one_call(&self, pid: u32, name: &str) -> io::Result<Vec<u8>> {
+    pub(crate) fn read_in_one_call(&self, pid: u32, name: &str) -> io::Result<Vec<u8>> {
         let mut file = fs::File::open(self.file(pid, name))?;
         let mut bytes = vec![0; 4096];
         let mut len = 0;

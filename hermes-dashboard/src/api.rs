@@ -36,6 +36,9 @@ pub(crate) const OPENAPI: &str = include_str!("assets/openapi.json");
 const DEFAULT_LINES: usize = 500;
 const MAX_LINES: usize = 10_000;
 
+/// The parameter that adds `usage` to gateways, as the option of `hermes gateway status`.
+const WIDE: &str = "wide";
+
 type SharedState = State<Arc<Shared>>;
 
 fn parse_name(name: &str) -> Result<ProfileName, Refusal> {
@@ -65,21 +68,32 @@ pub(crate) async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-/// Answers with the status of all gateways.
-pub(crate) async fn list(State(shared): SharedState) -> Answer {
+/// Answers with the status of all gateways; with `wide`, also with what each uses.
+pub(crate) async fn list(
+    State(shared): SharedState,
+    Query(query): Query<HashMap<String, String>>,
+) -> Answer {
     let _place = shared.limits.to_read().await;
-    let all = shared.blocking(|hermes| gateway_view::all(&hermes.reachable()?)).await?;
+    let read =
+        if query.contains_key(WIDE) { gateway_view::all_measured } else { gateway_view::all };
+    let all = shared.blocking(move |hermes| read(&hermes.reachable()?)).await?;
     let all: Vec<_> = all.into_iter().map(|(_, gateway_view)| gateway_view).collect();
     Ok(json(StatusCode::OK, &all))
 }
 
-/// Answers with the status of one gateway.
-pub(crate) async fn show(State(shared): SharedState, Path(name): Path<String>) -> Answer {
+/// Answers with the status of one gateway; with `wide`, also with what it uses.
+pub(crate) async fn show(
+    State(shared): SharedState,
+    Path(name): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Answer {
     let name = parse_name(&name)?;
     let _place = shared.limits.to_read().await;
+    let wide = query.contains_key(WIDE);
     let gateway_view = shared.blocking(move |hermes| {
         hermes.store().get(&name)?;
-        Ok(GatewayView::of(&hermes.reachable()?, &name))
+        let gateway_view = GatewayView::of(&hermes.reachable()?, &name);
+        Ok(if wide { gateway_view.map(GatewayView::measured) } else { gateway_view })
     });
     Ok(json(StatusCode::OK, &gateway_view.await?))
 }

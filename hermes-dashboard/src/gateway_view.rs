@@ -62,6 +62,19 @@ impl GatewayView {
         Self::Readable(Box::new(Readable { view: StatusView::from(status), died: Vec::new() }))
     }
 
+    /// The same with what the gateway uses.
+    pub(crate) fn measured(mut self) -> Self {
+        StatusView::measure(self.view_mut().into_iter());
+        self
+    }
+
+    fn view_mut(&mut self) -> Option<&mut StatusView> {
+        match self {
+            Self::Readable(readable) => Some(&mut readable.view),
+            Self::Unreadable(_) => None,
+        }
+    }
+
     /// The status, unless reading it failed.
     pub(crate) fn view(&self) -> Option<&StatusView> {
         match self {
@@ -79,4 +92,13 @@ pub(crate) fn all(services: &Supervisor) -> Result<Vec<(ProfileName, GatewayView
         Some((name.clone(), GatewayView::new(services, &name, status)?))
     };
     Ok(names.into_iter().zip(statuses).filter_map(gateway_view).collect())
+}
+
+/// As [`all`], with what each gateway uses.
+pub(crate) fn all_measured(
+    services: &Supervisor,
+) -> Result<Vec<(ProfileName, GatewayView)>, hermes::Error> {
+    let mut all = all(services)?;
+    StatusView::measure(all.iter_mut().filter_map(|(_, gateway_view)| gateway_view.view_mut()));
+    Ok(all)
 }

@@ -26,6 +26,12 @@ struct ProfileLabel {
     profile: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MemoryLabel {
+    profile: String,
+    kind: &'static str,
+}
+
 /// Answers with the metrics of all gateways.
 pub(crate) async fn answer(State(shared): State<Arc<Shared>>) -> Answer {
     let _place = shared.limits.to_read().await;
@@ -33,7 +39,7 @@ pub(crate) async fn answer(State(shared): State<Arc<Shared>>) -> Answer {
         let services = hermes.reachable()?;
         // Only the s6 backend has a boot duration.
         let boot = services.boot_duration().ok().flatten();
-        Ok((gateway_view::all(&services)?, boot))
+        Ok((gateway_view::all_measured(&services)?, boot))
     });
     let (all, boot) = observed.await?;
     let all = all.iter().map(|(_, gateway_view)| gateway_view);
@@ -53,6 +59,8 @@ fn text<'a>(
         [(); 5].map(|()| Family::<ProfileLabel, Gauge>::default());
     let uptime = Family::<ProfileLabel, Gauge>::default();
     let restarts = Family::<ProfileLabel, Counter>::default();
+    let memory = Family::<MemoryLabel, Gauge<f64, AtomicU64>>::default();
+    let cpu = Family::<ProfileLabel, Counter<f64, AtomicU64>>::default();
     for view in views.filter_map(GatewayView::view) {
         let status = &view.status;
         let label = ProfileLabel { profile: status.profile.to_string() };
@@ -64,6 +72,12 @@ fn text<'a>(
         restarts.get_or_create(&label).inc_by(state_hub.restarts(&status.profile));
         if let Some(seconds) = view.uptime_seconds {
             uptime.get_or_create(&label).set(seconds);
+        }
+        if let Some(usage) = &view.usage {
+            cpu.get_or_create(&label).inc_by(usage.cpu.as_secs_f64());
+            let (profile, kind) = (label.profile, usage.memory_kind.word());
+            #[expect(clippy::cast_precision_loss, reason = "the unit of the metric is f64")]
+            memory.get_or_create(&MemoryLabel { profile, kind }).set(usage.memory_bytes as f64);
         }
     }
     let mut registry = Registry::with_prefix("hermes");
@@ -77,6 +91,10 @@ fn text<'a>(
     registry.register_with_unit("gateway_uptime", help, Unit::Seconds, uptime);
     let help = "Changes of its process since the start of the dashboard";
     registry.register("gateway_restarts", help, restarts);
+    let help = "Memory of the gateway and its descendants: PSS, or RSS where the PSS can't be read";
+    registry.register_with_unit("gateway_memory", help, Unit::Bytes, memory);
+    let help = "Processor time of the gateway and its descendants";
+    registry.register_with_unit("gateway_cpu", help, Unit::Seconds, cpu);
     if let Some(boot) = boot {
         let gauge = Gauge::<f64, AtomicU64>::default();
         gauge.set(boot);

@@ -4,7 +4,8 @@ use std::error::Error as _;
 
 use hermes_core::driver::Class;
 use hermes_core::error_chain::in_one_line;
-use hermes_core::{Gateway, Intent, ProfileName, State, Status};
+use hermes_core::usage::{self, Usage};
+use hermes_core::{Gateway, Intent, Proc, ProfileName, State, Status};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -24,6 +25,20 @@ pub struct StatusView {
     pub attention: bool,
     /// The time since the start of the process, in seconds.
     pub uptime_seconds: Option<i64>,
+    /// What the gateway uses, if it was measured: see [`StatusView::measure`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+impl StatusView {
+    /// Measures what the gateways use that have a process here. Reads a few files of each of their processes.
+    pub fn measure<'a>(views: impl Iterator<Item = &'a mut Self>) {
+        let (views, pids): (Vec<_>, Vec<_>) =
+            views.filter_map(|view| view.status.pid.map(|pid| (view, pid))).unzip();
+        for (view, usage) in views.into_iter().zip(usage::of(&Proc::default(), pids)) {
+            view.usage = usage;
+        }
+    }
 }
 
 impl From<Status> for StatusView {
@@ -32,7 +47,7 @@ impl From<Status> for StatusView {
         let uptime_seconds = since.map(|since| Timestamp::now().duration_since(since).as_secs());
         let (wanted, healthy) = (status.is_wanted(), status.is_healthy());
         let attention = status.needs_attention();
-        Self { status, wanted, healthy, attention, uptime_seconds }
+        Self { status, wanted, healthy, attention, uptime_seconds, usage: None }
     }
 }
 

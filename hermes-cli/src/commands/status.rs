@@ -3,7 +3,9 @@
 use hermes::view::StatusView;
 use hermes_core::diagnostics::Finding;
 use hermes_core::manager::ManagerError;
+use hermes_core::size;
 use hermes_core::status::Status;
+use hermes_core::usage::Usage;
 use hermes_core::{ProfileName, ServiceManager, Supervisor};
 
 use crate::app::App;
@@ -33,9 +35,34 @@ fn row(view: &StatusView) -> Vec<String> {
 
 const HEADER: [&str; 9] =
     ["PROFILE", "STATE", "PID", "SINCE", "INTENT", "READY", "DEATHS", "PORT", "LAST EXIT"];
+/// The columns of `--wide`, after those of [`HEADER`].
+const WIDE: [&str; 3] = ["MEMORY", "CPU", "PROCESSES"];
+
+fn wide_row(view: &StatusView) -> Vec<String> {
+    let wide = match &view.usage {
+        Some(usage) => [memory(usage), cpu(usage), usage.processes.to_string()],
+        None => ["-", "-", "-"].map(str::to_owned),
+    };
+    row(view).into_iter().chain(wide).collect()
+}
+
+/// `82.0 MiB pss`
+fn memory(usage: &Usage) -> String {
+    format!("{} {}", size::shown(usage.memory_bytes), usage.memory_kind.word())
+}
+
+/// The processor time so far: `12.3 s`.
+fn cpu(usage: &Usage) -> String {
+    format!("{:.1} s", usage.cpu.as_secs_f64())
+}
 
 /// `status`: exits with 0 if the gateway runs, 3 if not; with `--all` 1 if a wanted gateway is not healthy.
-pub(crate) fn status(app: &App, selector: ProfileSelector, probe: bool) -> Result<u8, CliError> {
+pub(crate) fn status(
+    app: &App,
+    selector: ProfileSelector,
+    probe: bool,
+    wide: bool,
+) -> Result<u8, CliError> {
     let services = app.reachable()?;
     let names = names(app, &selector)?;
     let single = !selector.all && names.len() == 1;
@@ -53,10 +80,13 @@ pub(crate) fn status(app: &App, selector: ProfileSelector, probe: bool) -> Resul
             }
         }
     }
+    if wide {
+        StatusView::measure(views.iter_mut());
+    }
     match views.first() {
         Some(view) if single && app.json => output::json(view)?,
         Some(view) if single => describe(view)?,
-        _ => print(app, &views)?,
+        _ => print(app, &views, wide)?,
     }
     warn_of_findings(app, &services);
     if let Some(code) = failed {
@@ -99,7 +129,7 @@ pub(crate) fn list(app: &App) -> Result<u8, CliError> {
             }
         }
     }
-    print(app, &views)?;
+    print(app, &views, false)?;
     Ok(code)
 }
 
@@ -118,11 +148,16 @@ fn views_of(
     Ok(statuses.into_iter().map(|status| status.map(StatusView::from)).collect())
 }
 
-fn print(app: &App, views: &[StatusView]) -> Result<(), CliError> {
+fn print(app: &App, views: &[StatusView], wide: bool) -> Result<(), CliError> {
     if app.json {
         return output::json(&views);
     }
-    output::table(&HEADER, views.iter().map(row))?;
+    match wide {
+        true => {
+            output::table(&[HEADER.as_slice(), &WIDE].concat(), views.iter().map(wide_row))?;
+        }
+        false => output::table(&HEADER, views.iter().map(row))?,
+    }
     for view in views {
         let profile = &view.status.profile;
         if let Some(parked) = &view.status.parked {
@@ -163,6 +198,11 @@ fn describe(view: &StatusView) -> Result<(), CliError> {
     line("deaths", format!("{} in the last hour", status.deaths))?;
     line("last exit", output::or_dash(status.last_exit))?;
     line("port", output::or_dash(view.status.port))?;
+    if let Some(usage) = &view.usage {
+        line("memory", memory(usage))?;
+        line("cpu", cpu(usage))?;
+        line("processes", usage.processes.to_string())?;
+    }
     if let Some(reason) = &status.reason {
         line("reason", reason.text.clone())?;
     }

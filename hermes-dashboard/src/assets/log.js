@@ -1,11 +1,13 @@
 // The panel of one gateway: its details, and its log, which is followed.
 
-import { stream, Refused } from "./server.js";
+import { ask, stream, Refused } from "./server.js";
 import { offer } from "./table.js";
-import { duration, element, exit, moment, next, reasonOf, setText, stateOf, visible } from "./words.js";
+import { bytes, duration, element, exit, moment, next, reasonOf, setText, stateOf, visible } from "./words.js";
 
 /** The lines that are kept; `hermes gateway logs` prints older ones. */
 const KEEP = 3000;
+/** The interval between two measurements of the gateway, in milliseconds. */
+const MEASURE = 5000;
 
 export class Panel {
   constructor(node, on) {
@@ -13,6 +15,7 @@ export class Panel {
     this.on = on;
     this.name = null;
     setInterval(() => document.hidden || this.name === null || this.paint(), 1000);
+    setInterval(() => document.hidden || this.name === null || this.measure(), MEASURE);
   }
 
   open(gateway, verb) {
@@ -20,8 +23,11 @@ export class Panel {
     this.name = gateway.profile;
     this.verb = verb;
     this.gateway = gateway;
+    this.usage = null;
+    this.share = null;
     this.build();
     this.paint();
+    this.measure();
     this.node.hidden = false;
     document.body.classList.add("split");
     this.follow();
@@ -46,6 +52,18 @@ export class Panel {
   busy(name, verb) {
     if (name !== this.name) return;
     this.verb = verb;
+    this.paint();
+  }
+
+  /** Asks what the gateway uses. Its share of a processor is known from the second answer on. */
+  async measure() {
+    const name = this.name;
+    const answer = await ask("GET", `gateways/${encodeURIComponent(name)}?wide`).catch(() => null);
+    if (name !== this.name) return;
+    const [before, at] = [this.usage, performance.now()];
+    this.usage = answer?.usage ? { ...answer.usage, pid: answer.pid, at } : null;
+    const used = this.usage?.pid === before?.pid ? this.usage?.cpu_seconds - before?.cpu_seconds : NaN;
+    this.share = Number.isNaN(used) ? null : Math.max(0, used * 1000 / (at - before.at));
     this.paint();
   }
 
@@ -108,6 +126,12 @@ export class Panel {
       ["Deaths", `${deaths ?? 0} in the last hour`],
       ["Last exit", exit(last)],
     ];
+    if (this.usage) {
+      const { memory_bytes: memory, memory_kind: kind, cpu_seconds: cpu, processes } = this.usage;
+      const share = this.share === null ? "" : `${Math.round(this.share * 100)} %, `;
+      facts.push(["Memory", `${bytes(memory)} ${kind.toUpperCase()}`], ["CPU", `${share}${duration(cpu)} so far`]);
+      facts.push(["Processes", String(processes)]);
+    }
     if (parked?.since) facts.push(["Parked", moment(parked.since)]);
     while (this.facts.children.length > facts.length) this.facts.lastChild.remove();
     facts.forEach(([key, value], index) => {

@@ -29,6 +29,15 @@ export function duration(seconds) {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
+/** A number of bytes as text. */
+export function bytes(number) {
+  const units = ["KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  let value = number / 1024;
+  for (; value >= 1024 && unit < units.length - 1; unit += 1) value /= 1024;
+  return `${value.toFixed(unit ? 1 : 0)} ${units[unit]}`;
+}
+
 /** A time, in the browser's time zone. */
 export function moment(text) {
   const date = new Date(text);

@@ -274,32 +274,5 @@ impl ProcessTracker {
 
 /// The descendants of `leaders`, with their start times, without those that belong to a nested tree.
 fn descendants(tree: &Tree, leaders: Vec<u32>) -> BTreeMap<u32, u64> {
-    let mut found = BTreeMap::new();
-    let mut parents = leaders;
-    // Listed once, where the kernel does not list a process's children.
-    let mut listed: Option<BTreeMap<u32, Vec<u32>>> = None;
-    while let Some(parent) = parents.pop() {
-        let children = tree.proc.children_of_all_threads(parent).unwrap_or_else(|| {
-            let all = listed.get_or_insert_with(|| children_of_all(tree));
-            all.get(&parent).cloned().unwrap_or_default()
-        });
-        for child in children {
-            let Ok(start) = tree.proc.start_time(child) else { continue };
-            if !tree.proc.runs(child, SVSCAN) && found.insert(child, start).is_none() {
-                parents.push(child);
-            }
-        }
-    }
-    found
-}
-
-/// The children of every process.
-fn children_of_all(tree: &Tree) -> BTreeMap<u32, Vec<u32>> {
-    let mut children = BTreeMap::<_, Vec<_>>::new();
-    for pid in tree.proc.processes().unwrap_or_default() {
-        if let Ok(parent) = tree.proc.parent(pid) {
-            children.entry(parent).or_default().push(pid);
-        }
-    }
-    children
+    tree.proc.descendants(leaders, |pid| tree.proc.runs(pid, SVSCAN))
 }

@@ -157,6 +157,10 @@ fn the_keyboard_alone_is_enough() {
     browser.press(LEFT);
     browser.press(ENTER);
     browser.await_text("#panel-name", "coder");
+    // What it uses is asked for when the panel opens.
+    browser.await_text("#panel dl", "Memory");
+    browser.await_text("#panel dl", "iB PSS");
+    browser.await_text("#panel dl", "so far");
     browser.press(ESCAPE);
     browser.await_true("document.getElementById('panel').hidden");
     browser.await_true("document.activeElement.textContent === 'coder'");

@@ -30,7 +30,7 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
         }
         Gateway::Start { which, foreground: true, .. } => foreground(app, which.names),
         Gateway::Run => foreground(app, Vec::new()),
-        Gateway::Status { which, probe } => status::status(app, which, probe),
+        Gateway::Status { which, probe, wide } => status::status(app, which, probe, wide),
         Gateway::List => status::list(app),
         Gateway::Logs { which, lines, follow, raw } => {
             let print = logs::Print { last: lines, raw };
