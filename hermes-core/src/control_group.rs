@@ -1,15 +1,32 @@
-//! Control groups of cgroup v2: which one a process is in, its controllers, its members.
+//! Control groups of cgroup v2: which one a process is in, its controllers, its members; and the group of a gateway.
 //!
-//! Source: `Documentation/admin-guide/cgroup-v2.rst` of the kernel. A process can't leave its group by dropping its
+//! Source: `Documentation/admin-guide/cgroup-v2.rst` of the kernel. A process does not leave its group by dropping its
 //! session, its parent or its environment, so the group of a gateway has every process that it started.
+//!
+//! A gateway has a group if the tree's own group is writable for the tree's user: `hermes-DEVICE-INODE/gateway-NAME`
+//! below it, with the device and inode of the root home, since trees of several homes may share a group. Its launcher
+//! makes the group and enters it, and it is removed once nothing of the gateway is left.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use rustix::fs::Access;
 
 use crate::config::Resource;
+use crate::home::RootHome;
+use crate::name::ProfileName;
 use crate::proc::Proc;
+
+/// The file with the members of a group. A process that writes 0 enters the group.
+const MEMBERS: &str = "cgroup.procs";
+/// The file that kills all members (since Linux 5.14).
+const KILL: &str = "cgroup.kill";
+/// How often a launcher tries to enter a group that a stop removes at the same time.
+const ATTEMPTS: usize = 8;
 
 /// A control group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +51,81 @@ impl ControlGroup {
         Some(Self { directory: Path::new(mount.point).join(below) })
     }
 
+    /// The group of the gateway `profile` of `root`, in the tree that the process `of_tree` belongs to: a supervisor, or
+    /// a gateway. It may not exist. `None` if the tree's group can't be seen.
+    pub fn of_gateway(
+        proc: &Proc,
+        of_tree: u32,
+        root: &RootHome,
+        profile: &ProfileName,
+    ) -> Option<Self> {
+        let home = fs::metadata(root.path()).ok()?;
+        let gateways = format!("hermes-{:x}-{:x}", home.dev(), home.ino());
+        let group = Self::of(proc, of_tree)?.directory;
+        let mut above = group.ancestors();
+        let base = above.find(|path| path.file_name() == Some(OsStr::new(&gateways)));
+        let base = base.and_then(Path::parent).unwrap_or(&group);
+        Some(Self { directory: base.join(gateways).join(format!("gateway-{profile}")) })
+    }
+
+    /// Makes this group of a gateway, and moves this process into it. Returns whether it did: `false` if the tree's group
+    /// is not writable.
+    pub fn enter(&self) -> io::Result<bool> {
+        let tree = self.directory.ancestors().nth(2).unwrap_or(&self.directory);
+        let may_write = |path: &Path| rustix::fs::access(path, Access::WRITE_OK).is_ok();
+        if !may_write(tree) || !may_write(&tree.join(MEMBERS)) {
+            return Ok(false);
+        }
+        let mut entered = Ok(());
+        for _ in 0..ATTEMPTS {
+            let made = fs::create_dir_all(&self.directory);
+            entered = made.and_then(|()| fs::write(self.directory.join(MEMBERS), "0"));
+            if !matches!(&entered, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+                break;
+            }
+        }
+        entered.map(|()| true)
+    }
+
+    /// The processes in it and in the groups below it. Empty if it does not exist.
+    pub fn members(&self) -> BTreeSet<u32> {
+        let mut members = BTreeSet::new();
+        let mut groups = vec![self.directory.clone()];
+        while let Some(group) = groups.pop() {
+            let Ok(pids) = fs::read_to_string(group.join(MEMBERS)) else { continue };
+            let pids = pids.lines().filter_map(|pid| pid.parse::<u32>().ok());
+            // 0 is a process that has no ID in this PID namespace.
+            members.extend(pids.filter(|pid| *pid != 0));
+            groups.extend(below(&group));
+        }
+        members
+    }
+
+    /// Kills all its members, and those of the groups below it, at once. Fails before Linux 5.14.
+    pub fn kill(&self) -> io::Result<()> {
+        fs::write(self.directory.join(KILL), "1")
+    }
+
+    /// Removes this group of a gateway, and the group above it after the last gateway. Fails if a process is left in it.
+    /// Idempotent.
+    pub fn remove(&self) -> io::Result<()> {
+        let mut groups = vec![self.directory.clone()];
+        let mut next = 0;
+        while let Some(group) = groups.get(next) {
+            groups.extend(below(group));
+            next += 1;
+        }
+        for group in groups.iter().rev() {
+            match fs::remove_dir(group) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        // It fails while another gateway has a group.
+        let _ = self.directory.parent().map(fs::remove_dir);
+        Ok(())
+    }
+
     /// Its directory.
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -46,6 +138,13 @@ impl ControlGroup {
         let mut controllers = controllers.split_ascii_whitespace();
         resource.controller().is_some_and(|wanted| controllers.any(|one| one == wanted))
     }
+}
+
+/// The groups directly below `group`.
+fn below(group: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(group).into_iter().flatten().flatten();
+    let is_group = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    entries.filter(is_group).map(|entry| entry.path()).collect()
 }
 
 /// The controllers of cgroup v1, which only root can use.
@@ -123,6 +222,26 @@ mod tests {
         assert_eq!(ControlGroup::of(&outside, 7), None);
         let (_dir, none) = proc("/", "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n");
         assert_eq!(ControlGroup::of(&none, 7), None);
+    }
+
+    #[test]
+    fn the_group_of_a_gateway_is_below_that_of_its_tree() {
+        let home = tempfile::tempdir().unwrap();
+        let (root, coder) = (RootHome::new(home.path()), "coder".parse().unwrap());
+        let of = |group: &str| {
+            let (_dir, proc) = proc(group, UNIFIED);
+            let group = ControlGroup::of_gateway(&proc, 7, &root, &coder).unwrap();
+            group.directory().strip_prefix("/sys/fs/cgroup").unwrap().to_owned()
+        };
+        let group = of("/a");
+        let (parent, name) = (group.parent().unwrap(), group.file_name().unwrap());
+        assert_eq!((parent.parent().unwrap(), name), (Path::new("a"), OsStr::new("gateway-coder")));
+        assert!(parent.file_name().unwrap().to_string_lossy().starts_with("hermes-"));
+        // By way of a gateway of the same tree.
+        assert_eq!(of(&format!("/{}/gateway-other", parent.display())), group);
+        // A tree in a gateway of another home's tree.
+        let nested = of("/a/hermes-1-2/gateway-coder");
+        assert!(nested.starts_with("a/hermes-1-2/gateway-coder/hermes-"), "{nested:?}");
     }
 
     #[test]

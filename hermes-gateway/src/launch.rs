@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use hermes_core::config::{self, GatewayConfig, MissingPort, Placeholders};
+use hermes_core::control_group::ControlGroup;
 use hermes_core::error_chain::in_one_line;
 use hermes_core::events::{Journal, Recorder, What};
 use hermes_core::store::{Profile, StoreError};
-use hermes_core::{Proc, ProfileName, Store, fsutil, listeners, process_lock};
+use hermes_core::{Proc, ProfileName, RootHome, Store, fsutil, listeners, process_lock};
 use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit};
 
@@ -24,6 +25,8 @@ use crate::server;
 
 /// How long a gateway waits for the profile's previous gateway to end.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// The program that supervises a slot.
+const SUPERVISOR: &str = "s6-supervise";
 
 /// Runs the gateway of the profile `name` in this process, and notifies `notification` when it is ready.
 /// A `gateway.command` replaces this process; the built-in gateway returns after a signal has ended it.
@@ -42,12 +45,14 @@ pub fn run(
     let _ = fsutil::remove_file_if_there(&fault);
     let events = Journal::new(store.root()).of(name);
     let open = store.refuse_open(Some(&profile.home)).map_err(GatewayError::from);
-    open.and_then(|()| become_gateway(&profile, notification, events)).inspect_err(|error| {
+    let run = |()| become_gateway(store.root(), &profile, notification, events);
+    open.and_then(run).inspect_err(|error| {
         let _ = fsutil::write_durably(&fault, in_one_line(error).as_bytes(), 0o644);
     })
 }
 
 fn become_gateway(
+    root: &RootHome,
     profile: &Profile,
     notification: Notification,
     events: Recorder,
@@ -63,12 +68,14 @@ fn become_gateway(
     let Some(command) = filled.command else {
         let port = port.ok_or_else(no_port)?;
         lock_gateway(profile)?;
+        enter_control_group(root, &profile.name);
         limit_descriptors(config.resources.files);
         record_start(&events);
         return server::serve(&profile.name, &config, port, notification.recorded(events));
     };
     let env = environment::of(profile, filled.env)?;
     lock_gateway(profile)?;
+    enter_control_group(root, &profile.name);
     limit_descriptors(config.resources.files);
     // The fallback port of `default` counts if the program gets it.
     let uses_port = || config.port.is_some() || fill(&config, profile, None).is_err();
@@ -135,6 +142,19 @@ fn require_free(profile: &Profile, host: &str, port: u16) -> Result<(), GatewayE
         .map_or_else(|| "a process that this user may not see".to_owned(), |pid| proc.title(pid));
     let (profile, host) = (profile.name.clone(), host.to_owned());
     Err(GatewayError::PortInUse { profile, host, port, holder })
+}
+
+/// Enters the gateway's control group, if s6 supervises this process and its tree can have groups. Other supervisors
+/// have groups of their own.
+fn enter_control_group(root: &RootHome, profile: &ProfileName) {
+    let (proc, supervisor) = (Proc::default(), parent_id());
+    if !proc.runs(supervisor, SUPERVISOR) {
+        return;
+    }
+    let group = ControlGroup::of_gateway(&proc, supervisor, root, profile);
+    if let Some(Err(error)) = group.map(|group| group.enter()) {
+        log::warn!("failed to enter a control group: {error}");
+    }
 }
 
 /// Sets the limit on descriptors: `files` of `gateway.resources`, soft and hard, as systemd's `LimitNOFILE=`; without

@@ -6,10 +6,11 @@
 //! 2. reads `config.yaml`, once, and replaces the placeholders;
 //! 3. collects the environment of a `gateway.command`: `gateway.env`, `.env`, and the variables of Hermes;
 //! 4. takes the profile's gateway lock and holds it until it ends, so that a profile never has two gateways;
-//! 5. sets the limit on descriptors: `gateway.resources.files`, or the one before `hermes up` raised it;
-//! 6. arranges for readiness: a separate process probes the `ready_url` of a `gateway.command`; the
+//! 5. enters a control group of its own under s6, where one can be had;
+//! 6. sets the limit on descriptors: `gateway.resources.files`, or the one before `hermes up` raised it;
+//! 7. arranges for readiness: a separate process probes the `ready_url` of a `gateway.command`; the
 //!    built-in gateway notifies its supervisor itself;
-//! 7. executes the program in its place, or serves `GET /health` until a signal ends it.
+//! 8. executes the program in its place, or serves `GET /health` until a signal ends it.
 //!
 //! A failure is a [`GatewayError`], which knows whether a retry can help. [`run`] also writes its text to
 //! the profile's home, where `status` and `start` read it.

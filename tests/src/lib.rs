@@ -7,6 +7,8 @@ mod browser;
 mod clock;
 mod command;
 pub mod container;
+#[cfg(target_os = "linux")]
+mod control_group;
 pub mod crash;
 mod dashboard;
 pub mod doctor;
@@ -30,6 +32,8 @@ mod tree;
 pub use browser::{Browser, Theme, colours, keep};
 pub use clock::Clock;
 pub use command::{Hermes, Outcome, Running};
+#[cfg(target_os = "linux")]
+pub use control_group::TestGroup;
 pub use dashboard::{Dashboard, Events};
 pub use http::{Answer, request};
 pub use logger::Logger;
@@ -112,11 +116,17 @@ macro_rules! require_root {
 /// function `marker` in the test.
 #[doc(hidden)]
 pub fn needs_root(marker: &str) -> bool {
-    let test = marker.strip_suffix("::marker").unwrap_or(marker);
     if !is_root() {
-        tell(format_args!("not run: {test}: needs root"));
+        tell_not_run(marker, "needs root");
     }
     !is_root()
+}
+
+/// Prints that a test was not run. For the macros, which define a function `marker` in the test.
+#[doc(hidden)]
+pub fn tell_not_run(marker: &str, reason: &str) {
+    let test = marker.strip_suffix("::marker").unwrap_or(marker);
+    tell(format_args!("not run: {test}: {reason}"));
 }
 
 /// Whether a process with this id exists and is not a zombie.

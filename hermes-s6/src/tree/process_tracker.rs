@@ -5,8 +5,9 @@
 //! that process. While any process of the group lives, the kernel does not reuse the leader's number, so the
 //! number identifies the group even after the leader has ended. Once the group is empty the number may be
 //! reused, by a leader with another start time. A process that left for a session of its own is recognised by
-//! the environment variables that its gateway gave it. One that has dropped these, too, is known only as a
-//! descendant, and only while the gateway lives: so a stop notes the descendants first.
+//! the environment variables that its gateway gave it. One that has dropped these, too, is known by the gateway's
+//! control group, where there is one ([`ControlGroup`]); else only as a descendant, and only while the gateway lives:
+//! so a stop notes the descendants first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hermes_core::ProfileName;
+use hermes_core::control_group::ControlGroup;
 use hermes_core::driver::{DriverError, startup};
 use hermes_core::home::{ProfileHome, env};
 use hermes_core::parallel;
@@ -71,8 +73,19 @@ pub(crate) struct ProcessTracker {
     groups: BTreeMap<u32, u64>,
     /// The descendants of the leaders, and their start times.
     descendants: BTreeMap<u32, u64>,
+    /// The control groups of the gateways, as far as they can have any.
+    control_groups: Vec<ControlGroup>,
     /// The lock of the profile whose commands are spared.
     spared_commands: Option<PathBuf>,
+}
+
+/// Processes that are known by their numbers, at one moment.
+#[derive(Debug, Default)]
+struct Known {
+    /// The holders of the profiles' locks.
+    holders: BTreeSet<u32>,
+    /// The members of the control groups, without those of a nested tree.
+    members: BTreeSet<u32>,
 }
 
 /// Why a process belongs to a gateway.
@@ -84,13 +97,15 @@ enum Tie {
     Group,
     /// It has the gateway's environment variables, but has left its group.
     Environment,
+    /// It is in the gateway's control group, and has left both group and environment.
+    ControlGroup,
     /// It was a descendant of the gateway, and has left both group and environment.
     Descent,
 }
 
 impl Tie {
     fn has_left_group(self) -> bool {
-        matches!(self, Self::Environment | Self::Descent)
+        matches!(self, Self::Environment | Self::ControlGroup | Self::Descent)
     }
 }
 
@@ -106,6 +121,12 @@ impl ProcessTracker {
             let supervised = supervised(tree, &tree.scandir.slot(profile));
             let holder = locker(&home.gateway_lock()).ok().flatten();
             let holder = holder.and_then(|holder| holder.pid).filter(|_| ours);
+            let svscan = || tree.svscan().ok()??.pid;
+            if ours && let Some(of_tree) = supervised.or(holder).or_else(svscan) {
+                let root = &tree.root;
+                let group = ControlGroup::of_gateway(&tree.proc, of_tree, root, profile);
+                tracker.control_groups.extend(group);
+            }
             for leader in supervised.into_iter().chain(holder) {
                 // A leader that has just ended has no start time, but its group may remain.
                 let start = tree.proc.start_time(leader).unwrap_or_default();
@@ -143,6 +164,9 @@ impl ProcessTracker {
         tracker.groups.extend(group.map(|group| (group, 0)));
         if is_the_one && owner.is_none_or(|owner| owner.runs(tree)) {
             tracker.profiles.push((profile.clone(), home));
+            let supervisor = std::os::unix::process::parent_id();
+            let group = ControlGroup::of_gateway(&tree.proc, supervisor, &tree.root, profile);
+            tracker.control_groups.extend(group);
         }
         tracker
     }
@@ -175,6 +199,9 @@ impl ProcessTracker {
             let parents = left.iter().map(|(process, _)| process.pid).collect();
             self.descendants.extend(descendants(tree, parents));
             let kill = Instant::now() >= deadline;
+            if kill {
+                self.kill_groups(&left);
+            }
             for (process, tie) in &left {
                 let first = signalled.insert(process.pid);
                 if first && tie.has_left_group() {
@@ -194,7 +221,12 @@ impl ProcessTracker {
         })?;
         done.ok_or_else(|| startup::not_ended(timeout, format!("{living} still runs")))?;
         // A spared process may belong to a gateway.
-        if spared.iter().all(|pid| self.tie(tree, *pid, &BTreeSet::new()).is_none()) {
+        let known = self.known(tree);
+        if spared.iter().all(|pid| self.tie(tree, *pid, &known).is_none()) {
+            for group in &self.control_groups {
+                // A tree may run in it that a gateway has started.
+                let _ = group.remove();
+            }
             for (_, home) in &self.profiles {
                 // Without this mark the next stop only searches again.
                 let _ = process_lock::mark_clean(&home.gateway_lock());
@@ -210,20 +242,32 @@ impl ProcessTracker {
         self.groups.is_empty() && self.profiles.iter().all(clean)
     }
 
+    /// Kills all processes of the control groups at once, so that none can start another, unless one is in there that
+    /// is not to end.
+    fn kill_groups(&self, left: &[(Process, Tie)]) {
+        for group in &self.control_groups {
+            let is_left = |pid: &u32| left.iter().any(|(process, _)| process.pid == *pid);
+            if group.members().iter().all(is_left) {
+                // Before Linux 5.14 there is no such file, and the signals have to do.
+                let _ = group.kill();
+            }
+        }
+    }
+
     fn find(&self, tree: &Tree, spared: &BTreeSet<u32>) -> io::Result<Vec<(Process, Tie)>> {
-        let holders = self.holders();
+        let known = self.known(tree);
         let mut found = Vec::new();
         // There may be thousands of processes, few of which belong to a gateway.
         let ties = parallel::compute(tree.proc.processes()?, |pid| {
-            let tie = (!spared.contains(&pid)).then(|| self.tie(tree, pid, &holders));
+            let tie = (!spared.contains(&pid)).then(|| self.tie(tree, pid, &known));
             Some((pid, tie.flatten()?))
         });
         for (pid, tie) in ties.into_iter().flatten() {
             let Some(process) = Process::open(pid)? else { continue };
             // Now that the process is open, its number can't be reused.
             let tie = match tie {
-                Tie::Gateway => self.tie(tree, pid, &self.holders()),
-                Tie::Group | Tie::Environment | Tie::Descent => self.tie(tree, pid, &holders),
+                Tie::Gateway | Tie::ControlGroup => self.tie(tree, pid, &self.known(tree)),
+                Tie::Group | Tie::Environment | Tie::Descent => self.tie(tree, pid, &known),
             };
             // A zombie has ended already.
             if let Some(tie) = tie.filter(|_| !process.has_ended()) {
@@ -233,16 +277,24 @@ impl ProcessTracker {
         Ok(found)
     }
 
-    /// The processes that hold the profiles' locks. A lock that can't be read says nothing; a gateway has its
+    /// The processes that are known now without a look at each. A lock that can't be read says nothing; a gateway has its
     /// group and its environment, too.
-    fn holders(&self) -> BTreeSet<u32> {
+    fn known(&self, tree: &Tree) -> Known {
         let locks = self.profiles.iter().map(|(_, home)| home.gateway_lock());
-        locks.filter_map(|lock| locker(&lock).ok()??.pid).collect()
+        let holders = locks.filter_map(|lock| locker(&lock).ok()??.pid).collect();
+        let mut members: BTreeSet<_> =
+            self.control_groups.iter().flat_map(ControlGroup::members).collect();
+        let nested: BTreeSet<_> =
+            members.iter().copied().filter(|pid| tree.proc.runs(*pid, SVSCAN)).collect();
+        if !nested.is_empty() {
+            members.retain(|pid| tree.proc.ancestry(*pid).is_disjoint(&nested));
+        }
+        Known { holders, members }
     }
 
     /// Why `pid` belongs to one of the gateways; `None` if it does not, or can't be read (another user's).
-    fn tie(&self, tree: &Tree, pid: u32, holders: &BTreeSet<u32>) -> Option<Tie> {
-        if holders.contains(&pid) {
+    fn tie(&self, tree: &Tree, pid: u32, known: &Known) -> Option<Tie> {
+        if known.holders.contains(&pid) {
             return Some(Tie::Gateway);
         }
         // The group of an ended leader is still the same group.
@@ -255,6 +307,9 @@ impl ProcessTracker {
         }
         if self.has_environment(tree, pid).unwrap_or(false) {
             return Some(Tie::Environment);
+        }
+        if known.members.contains(&pid) {
+            return Some(Tie::ControlGroup);
         }
         let started = self.descendants.get(&pid)?;
         tree.proc.start_time(pid).is_ok_and(|now| now == *started).then_some(Tie::Descent)
