@@ -7,7 +7,7 @@ use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hermes_core::config::{self, GatewayConfig, MissingPort, Placeholders};
+use hermes_core::config::{self, GatewayConfig, MissingPort, Placeholders, Resources};
 use hermes_core::control_group::ControlGroup;
 use hermes_core::error_chain::in_one_line;
 use hermes_core::events::{Journal, Recorder, What};
@@ -68,14 +68,14 @@ fn become_gateway(
     let Some(command) = filled.command else {
         let port = port.ok_or_else(no_port)?;
         lock_gateway(profile)?;
-        enter_control_group(root, &profile.name);
+        enter_control_group(root, &profile.name, &config.resources);
         limit_descriptors(config.resources.files);
         record_start(&events);
         return server::serve(&profile.name, &config, port, notification.recorded(events));
     };
     let env = environment::of(profile, filled.env)?;
     lock_gateway(profile)?;
-    enter_control_group(root, &profile.name);
+    enter_control_group(root, &profile.name, &config.resources);
     limit_descriptors(config.resources.files);
     // The fallback port of `default` counts if the program gets it.
     let uses_port = || config.port.is_some() || fill(&config, profile, None).is_err();
@@ -144,15 +144,22 @@ fn require_free(profile: &Profile, host: &str, port: u16) -> Result<(), GatewayE
     Err(GatewayError::PortInUse { profile, host, port, holder })
 }
 
-/// Enters the gateway's control group, if s6 supervises this process and its tree can have groups. Other supervisors
+/// Enters the gateway's control group, with its limits, if s6 supervises this process and its tree can have groups. Other supervisors
 /// have groups of their own.
-fn enter_control_group(root: &RootHome, profile: &ProfileName) {
+fn enter_control_group(root: &RootHome, profile: &ProfileName, resources: &Resources) {
     let (proc, supervisor) = (Proc::default(), parent_id());
     if !proc.runs(supervisor, SUPERVISOR) {
         return;
     }
     let group = ControlGroup::of_gateway(&proc, supervisor, root, profile);
-    if let Some(Err(error)) = group.map(|group| group.enter()) {
+    let Some(group) = group else { return };
+    let entered = group.enter();
+    if let Ok(true) = entered
+        && let Err(error) = group.limit(resources)
+    {
+        log::warn!("`gateway.resources` has no effect: {error}");
+    }
+    if let Err(error) = entered {
         log::warn!("failed to enter a control group: {error}");
     }
 }
