@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter};
 use std::process::Stdio;
+use std::sync::mpsc;
+use std::thread;
 
-use hermes_tests::{TestEnv, Up, eventually, hermes_program, processes_naming};
+use hermes_tests::{SOON, TestEnv, Up, eventually, hermes_program, processes_naming};
 use rustix::process::Signal;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -70,10 +72,14 @@ fn nobody_needs_to_read_them() {
     everything_is_in_the_files(&up.env);
     // A reader that comes back gets each line, or learns that it missed it. s6-log passes a line on after it has
     // written it to the file, so that some may come after a notice, or be missing in a later one.
+    let (sender, lines) = mpsc::sync_channel(0);
     let mut stdout = BufReader::new(reader).lines().map(|line| line.expect("a readable pipe"));
+    // Ends with the receiver.
+    thread::spawn(move || stdout.try_for_each(|line| sender.send(line)));
+    let next = || lines.recv_timeout(SOON).expect("each line is printed, or said to be missing");
     let (mut printed, mut missing) = (Vec::new(), 0);
     while printed.len() + missing < NAMES.len() * LINES {
-        let line = stdout.next().expect("the tree runs");
+        let line = next();
         match line.strip_prefix("hermes: ").and_then(|notice| notice.split_once(' ')) {
             Some((count, _)) => missing += count.parse::<usize>().expect("a number"),
             None => printed.push(line),
@@ -83,7 +89,7 @@ fn nobody_needs_to_read_them() {
     assert!(missing > 0, "nobody read them");
     assert!(numbers(&printed).values().all(|found| found.is_sorted()));
     up.env.hermes(["gateway", "restart", "b"]).ok();
-    assert_eq!(stdout.next().as_deref(), Some("[b] 1"));
+    assert_eq!(next(), "[b] 1");
     // Again nobody reads, and it ends all the same.
     let (env, code) = up.end(Signal::TERM);
     assert_eq!(code, Some(0));
