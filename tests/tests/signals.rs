@@ -38,7 +38,8 @@ fn ends_in_time(up: Up, helpers: &[&Helper]) -> TestEnv {
     let begun = Instant::now();
     let (env, code) = up.end(Signal::TERM);
     assert!(begun.elapsed() < END, "{:?}", begun.elapsed());
-    assert_eq!(code, Some(0));
+    let log = fs::read_to_string(env.path().join("up.log")).expect("a log");
+    assert_eq!(code, Some(0), "{log}");
     let helpers: Vec<u64> = helpers.iter().map(|helper| helper.pid().into()).collect();
     let mut left = processes_naming(&env.path().to_string_lossy());
     left.retain(|pid| !helpers.contains(pid));

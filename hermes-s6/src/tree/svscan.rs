@@ -81,8 +81,12 @@ pub fn clear(
                 "another command holds the lock of `{profile}`; its slot is removed all the same"
             );
         }
-        bring_down(tree, profile, slot.stop_timeout())?;
-        registry::retire(tree, slot)
+        let end = || bring_down(tree, profile, slot.stop_timeout());
+        match end().and_then(|()| registry::retire(tree, slot)) {
+            // A command that has failed to create it has taken it away meanwhile, as a boot of the tree that ends.
+            Err(_) if slot.path().symlink_metadata().is_err() => end(),
+            cleared => cleared,
+        }
     };
     let mut results = parallel::map(tree.scandir.profiles()?, JOBS, |profile| {
         let slot = tree.scandir.slot(&profile);
