@@ -3,7 +3,8 @@
 //! Source: proc(5). `/proc/net/tcp`, which every user may read, has the inode of each listening socket. The
 //! process has that inode among its descriptors (`/proc/PID/fd`), which only its user and root may read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -21,6 +22,13 @@ pub struct Listener {
     /// The address that it listens on.
     pub address: IpAddr,
     inode: u64,
+}
+
+impl Listener {
+    /// What a descriptor of it links to.
+    fn descriptor(&self) -> OsString {
+        format!("socket:[{}]", self.inode).into()
+    }
 }
 
 /// The sockets of all users that listen on `port` in this process's network namespace. Tables that can't
@@ -43,6 +51,26 @@ fn tables(proc: &Proc) -> impl Iterator<Item = String> {
     tables.into_iter().filter_map(|table| fs::read_to_string(proc.root.join(table)).ok())
 }
 
+/// Those of `ports` on which a socket listens that is not in the descriptors of any process: this user may not read
+/// them (`/proc/PID/fd` of another user's process), or `/proc` has no such process (another PID namespace, `hidepid`).
+pub fn unseen(proc: &Proc, ports: &BTreeSet<u16>) -> BTreeSet<u16> {
+    let mut sockets = BTreeMap::new();
+    for table in tables(proc) {
+        let ours = listening(&table).filter(|(port, _)| ports.contains(port));
+        sockets.extend(ours.map(|(port, listener)| (listener.descriptor(), port)));
+    }
+    let mut processes = proc.processes().unwrap_or_default().into_iter();
+    while !sockets.is_empty()
+        && let Some(pid) = processes.next()
+    {
+        let Ok(descriptors) = fs::read_dir(proc.file(pid, "fd")) else { continue };
+        for target in descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()) {
+            sockets.remove(target.as_os_str());
+        }
+    }
+    sockets.into_values().collect()
+}
+
 /// A process with one of `listeners`; `None` if there is none whose descriptors this user may read.
 pub fn process(proc: &Proc, listeners: &[Listener]) -> Option<u32> {
     proc.processes().ok()?.into_iter().find(|pid| descriptor(proc, *pid, listeners).is_some())
@@ -52,8 +80,7 @@ pub fn process(proc: &Proc, listeners: &[Listener]) -> Option<u32> {
 fn descriptor(proc: &Proc, pid: u32, listeners: &[Listener]) -> Option<Descriptor> {
     fs::read_dir(proc.file(pid, "fd")).ok()?.filter_map(Result::ok).find_map(|entry| {
         let target = fs::read_link(entry.path()).ok()?;
-        let is_socket =
-            |listener: &Listener| target.as_os_str() == &*format!("socket:[{}]", listener.inode);
+        let is_socket = |listener: &Listener| target.as_os_str() == &*listener.descriptor();
         listeners.iter().any(is_socket).then(|| Descriptor { path: entry.path(), target })
     })
 }

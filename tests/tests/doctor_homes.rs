@@ -4,6 +4,7 @@
 //! Only root can create files of another user and small file systems: those tests need root.
 
 use std::fs;
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -286,6 +287,44 @@ fn another_users_listener_is_reported() {
     env.hermes(["profile", "create", "b", "--port", &port.to_string()]).ok();
     env.write(&env.profile("b").join("gateway.intent"), "running\n");
     finds(env, "port-holders", "error", &["a process that this user may not see"]);
+}
+
+/// Once, however many gateways there are.
+#[test]
+fn a_port_whose_owner_cant_be_seen_is_reported_once() {
+    require_root!();
+    let tree = tree();
+    let env = &tree.env;
+    // The listener of this process answers, which is root's.
+    let port = free_port();
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n");
+        }
+    });
+    let evidence = || {
+        let report = env.hermes(["doctor", "--json"]).run().json();
+        let checks = report["checks"].as_array().unwrap().clone();
+        let check = checks.into_iter().find(|check| check["check"] == "port-holders").unwrap();
+        (check["ok"].clone(), check["evidence"].as_str().unwrap().to_owned())
+    };
+    for name in ["a", "b"] {
+        env.profile_serving(&format!("own-{name}"));
+        env.hermes(["gateway", "start", &format!("own-{name}")]).ok();
+    }
+    assert_eq!(evidence().0, true);
+    for name in ["a", "b"] {
+        env.profile_running(name, "exec sleep 600");
+        let config = env.profile(name).join("config.yaml");
+        let text = fs::read_to_string(&config).unwrap();
+        env.write(&config, &format!("{text}  ready_url: 'http://127.0.0.1:{port}/'\n"));
+        env.hermes(["gateway", "start", name]).ok();
+    }
+    let (ok, evidence) = evidence();
+    let once = "not checked: the process that listens on the port of `a` and of 1 more, which is another user's";
+    assert_eq!((ok, evidence.matches("not checked").count()), (serde_json::Value::Null, 1));
+    assert!(evidence.contains(once), "{evidence}");
 }
 
 /// A mounted file system of this size; dropping it unmounts it.

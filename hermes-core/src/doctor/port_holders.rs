@@ -1,9 +1,13 @@
-//! Checks whether other processes listen on the ports of wanted gateways that are not up.
+//! Checks whether other processes listen on the ports of wanted gateways that are not up, and whether it can be seen
+//! who listens on the ports of those that are.
+
+use std::collections::BTreeMap;
 
 use super::ports::{claimed, lacks_port};
 use crate::diagnostics::{Check, Remedy, Snapshot, several};
 use crate::driver::Driver;
 use crate::listeners;
+use crate::name::ProfileName;
 use crate::proc::Proc;
 use crate::process_lock;
 use crate::status::State;
@@ -55,5 +59,31 @@ pub(super) fn check(driver: &dyn Driver, snapshot: &Snapshot) -> Check {
         let other = snapshot.command_line(&format!("profile port {name} NUMBER"));
         check.error(problem, Remedy::Do(format!("end it, or `{other}`")));
     }
+    if let Some(unseen) = unseen(&proc, snapshot) {
+        check.partial(unseen);
+    }
     check.with_evidence(format!("{} of wanted gateways checked", several(checked, "idle port")))
+}
+
+/// In one sentence for all gateways, whose port is held by a process that can't be seen; `None` if that of none is.
+fn unseen(proc: &Proc, snapshot: &Snapshot) -> Option<String> {
+    let is_up =
+        |name: &ProfileName| snapshot.status(name).is_some_and(|status| status.state == State::Up);
+    let mut ports = BTreeMap::new();
+    for gateway in snapshot.gateways.iter().filter(|gateway| is_up(gateway.name())) {
+        if let Some(target) = gateway.health_target() {
+            ports.insert(gateway.name(), target.port());
+        }
+    }
+    let unseen = listeners::unseen(proc, &ports.values().copied().collect());
+    let names: Vec<_> = ports.iter().filter(|(_, port)| unseen.contains(port)).collect();
+    let (first, _) = names.first()?;
+    let others = match names.len() - 1 {
+        0 => String::new(),
+        others => format!(" and of {others} more"),
+    };
+    Some(format!(
+        "the process that listens on the port of `{first}`{others}, which is another user's, of another PID namespace, or \
+         hidden by `hidepid`: any process that answers there counts as the gateway, in its readiness and liveness"
+    ))
 }

@@ -36,6 +36,11 @@ impl Target {
         (host.as_str(), *port).to_socket_addrs().map(Iterator::collect)
     }
 
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.0.port
+    }
+
     /// The bytes of a request.
     pub(super) fn request(&self) -> Vec<u8> {
         let (target, host) = (&self.0.target, self.0.authority());
