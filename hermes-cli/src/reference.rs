@@ -27,6 +27,9 @@ Environment:
   HERMES_DASHBOARD_ORIGIN     its origin behind a proxy
   HERMES_PROFILE              set for a gateway: its profile
   HERMES_S6_SUPERVISED_CHILD  set for a gateway: tells the Python agent that it is supervised
+  HERMES_EVENT                set for `notify.command`: the event
+  HERMES_EVENT_PROFILE        set for `notify.command`: the profile of the event
+  HERMES_EVENT_WHY            set for `notify.command`: the reason of the event, in one line
   HERMES_UP                   set in a tree of `up`: services keep their user and HOME
   HERMES_UP_NOFILE            set in a tree of `up`: the limit on open files that gateways get back
 ";
