@@ -327,6 +327,9 @@ pub(crate) enum Gateway {
     /// Exit with 0 if the intent is `running`, else with 1; each unit runs this before it starts
     #[command(hide = true)]
     Wanted,
+    /// Record a death; each unit runs this after it ended
+    #[command(hide = true)]
+    Ended,
     /// Poll a gateway's ready_url until it answers; `start --foreground` runs this beside a program
     #[command(hide = true)]
     AwaitReady {

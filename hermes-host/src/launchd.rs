@@ -30,6 +30,7 @@ use fs_err as fs;
 use hermes_core::detect::Facts;
 use hermes_core::diagnostics::{Examination, Snapshot};
 use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifetime};
+use hermes_core::events::Journal;
 use hermes_core::home::{ProfileHome, env};
 use hermes_core::process_lock::other_holder;
 use hermes_core::status::Status;
@@ -108,7 +109,9 @@ impl Launchd {
         name: &ProfileName,
         home: &'a ProfileHome,
     ) -> Launcher<'a> {
-        Launcher::new(&self.launchctl, label, home, self.store.root().gateway_logs(name))
+        let root = self.store.root();
+        let events = Journal::new(root).of(name);
+        Launcher::new(&self.launchctl, label, home, root.gateway_logs(name), events)
     }
 
     /// The profiles whose property lists name this home, sorted, including profiles that no longer exist.

@@ -14,9 +14,11 @@
 //! | `drop_in` | writes and removes the limits of each gateway |
 //! | `lifecycle` | starts and stops gateways, and checks the result |
 //! | `journal` | reads and follows the gateways' logs |
+//! | `ended` | records a death when a unit ended |
 //! | `examine` | the findings of `doctor` about systemd |
 
 mod drop_in;
+mod ended;
 mod examine;
 mod journal;
 mod lifecycle;

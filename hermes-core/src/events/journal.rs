@@ -17,6 +17,8 @@ use super::{Event, What};
 use crate::fsutil::is_at;
 use crate::home::RootHome;
 use crate::name::ProfileName;
+use crate::restart::EXIT_RESTART;
+use crate::status::Exit;
 use crate::wait::{self, Poll};
 use crate::writers;
 
@@ -115,6 +117,16 @@ impl Recorder {
     /// As [`Journal::record`].
     pub fn record(&self, event: What, why: impl Into<String>) {
         self.journal.record(&self.profile, event, why);
+    }
+
+    /// Records that the gateway's process ended with `exit`, and no operator requested it.
+    pub fn record_death(&self, exit: Exit) {
+        match exit {
+            Exit::Code(EXIT_RESTART) => {
+                self.record(What::Requested, "restart, by the gateway itself");
+            }
+            exit => self.record(What::Died, exit.to_string()),
+        }
     }
 
     /// The gateway's profile.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use hermes_core::clock::Moment;
 use hermes_core::driver::{DriverError, During};
 use hermes_core::error_chain::in_one_line;
+use hermes_core::events::{Recorder, What};
 use hermes_core::home::ProfileHome;
 use hermes_core::manager::ManagerError;
 use hermes_core::status::{Exit, Parked};
@@ -36,6 +37,7 @@ pub struct Launcher<'a> {
     home: &'a ProfileHome,
     /// The directory of the gateway's log.
     log: PathBuf,
+    events: Recorder,
 }
 
 impl<'a> Launcher<'a> {
@@ -45,8 +47,9 @@ impl<'a> Launcher<'a> {
         label: &'a str,
         home: &'a ProfileHome,
         log: PathBuf,
+        events: Recorder,
     ) -> Self {
-        Self { launchctl, label, home, log }
+        Self { launchctl, label, home, log, events }
     }
 
     /// Why the gateway must not run now; `None` if it may. Ends the last line of the job's log, and records the death
@@ -76,6 +79,10 @@ impl<'a> Launcher<'a> {
             record.add_death(now, &moment, exit);
             let reason = record.reason_to_park(&moment, restart::fault(&self.home.fault()));
             record.parked = reason.map(|reason| Parked { reason, since: Some(now) });
+            self.events.record_death(exit);
+            if let Some(parked) = &record.parked {
+                self.events.record(What::Parked, parked.reason.as_str());
+            }
         }
         record.write(&path)?;
         Ok(record.parked.map(|parked| parked.reason))
@@ -84,10 +91,12 @@ impl<'a> Launcher<'a> {
     /// Records a death whose reason a restart can't fix, and parks the gateway.
     pub fn park(&self, reason: String) -> Result<(), ManagerError> {
         let path = self.home.launchd_record();
-        let now = Timestamp::now();
+        let (now, exit) = (Timestamp::now(), Exit::Code(restart::EXIT_CONFIG));
+        self.events.record_death(exit);
+        self.events.record(What::Parked, reason.as_str());
         let park = || -> io::Result<()> {
             let mut record = Record::read(&path)?;
-            record.add_death(now, &Moment::now(), Exit::Code(restart::EXIT_CONFIG));
+            record.add_death(now, &Moment::now(), exit);
             record.parked = Some(Parked { reason, since: Some(now) });
             record.write(&path)
         };

@@ -31,9 +31,18 @@ impl Systemd {
 
     /// Runs systemctl and returns its stdout; a failure of systemctl is an error.
     pub(super) fn ask(&self, args: &[&str]) -> Result<String, DriverError> {
+        self.ask_within(args, ANSWER)
+    }
+
+    /// As [`ask`](Self::ask), for at most `timeout`.
+    pub(super) fn ask_within(
+        &self,
+        args: &[&str],
+        timeout: Duration,
+    ) -> Result<String, DriverError> {
         self.require_manager()?;
         let args = [&[self.scope.option(), "--no-pager", "--no-ask-password"], args].concat();
-        self.systemctl.data(&args, ANSWER)
+        self.systemctl.data(&args, timeout)
     }
 
     /// Returns an error unless the manager answers. Only root can connect to the private socket of the

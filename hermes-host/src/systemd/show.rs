@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 /// The requested properties.
 pub(super) const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,MainPID,\
     ExecMainCode,ExecMainStatus,NRestarts,StateChangeTimestamp,ExecMainStartTimestamp,RestartUSec,\
-    RestartUSecNext,ControlGroup,FragmentPath";
+    RestartUSecNext,ControlGroup,FragmentPath,Job";
 
 /// The properties of one unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +38,10 @@ pub(super) struct Properties {
     pub(super) delay: Duration,
     /// Whether the unit has a control group, and so maybe processes.
     pub(super) has_group: bool,
+    /// The ID of the job that changes the unit.
+    pub(super) job: Option<String>,
+    /// The type of the job, if this is one.
+    pub(super) job_type: String,
 }
 
 /// Reads the output for any number of units.
@@ -69,6 +73,10 @@ impl Properties {
                 }
                 "RestartUSecNext" => properties.delay = span(value).unwrap_or(properties.delay),
                 "ControlGroup" => properties.has_group = !value.is_empty(),
+                "Job" => {
+                    properties.job = Some(value).filter(|id| !id.is_empty()).map(str::to_owned)
+                }
+                "JobType" => value.clone_into(&mut properties.job_type),
                 _ => {}
             }
         }

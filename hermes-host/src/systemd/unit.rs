@@ -9,6 +9,7 @@
 //! * `ExecCondition=`: the intent decides at every start, whoever requests it.
 //! * `NotifyAccess=all`: the process that polls `ready_url` is not the main process, which is the agent.
 //! * `Restart=always`: exit code 0 does not mean that the operator wanted a stop.
+//! * `ExecStopPost=`: records a death, which only systemd sees. `-`: a failure of it is none of the gateway.
 //! * `SyslogIdentifier=%n`: journald can't find the unit of a process that has ended (see `journal`).
 //! * `TimeoutStartSec=infinity`: a slow gateway is still starting; the command has its own timeout.
 //! * `KillMode=mixed`: only the gateway gets SIGTERM; its remaining processes get SIGKILL.
@@ -23,7 +24,7 @@ use hermes_core::{ProfileName, RootHome};
 use thiserror::Error;
 
 /// Increased with every change of the template's text.
-pub const GENERATION: u32 = 2;
+pub const GENERATION: u32 = 3;
 
 /// The longest name of a unit (systemd.unit(5), "at most 255 characters").
 const MAX_UNIT: usize = 255;
@@ -140,6 +141,7 @@ impl Template<'_> {
              WorkingDirectory={directory}\n\
              ExecCondition={run} wanted\n\
              ExecStart={run} start --foreground\n\
+             ExecStopPost=-{run} ended\n\
              SyslogIdentifier=%n\n\
              TimeoutStartSec=infinity\n\
              TimeoutStopSec={stop}\n\
@@ -259,6 +261,7 @@ mod tests {
         WorkingDirectory=/home/u/.hermes
         ExecCondition="/usr/local/bin/hermes" -p %i gateway wanted
         ExecStart="/usr/local/bin/hermes" -p %i gateway start --foreground
+        ExecStopPost=-"/usr/local/bin/hermes" -p %i gateway ended
         SyslogIdentifier=%n
         TimeoutStartSec=infinity
         TimeoutStopSec=6
@@ -275,7 +278,7 @@ mod tests {
         WantedBy=default.target
 
         [X-Hermes]
-        Generation=2
+        Generation=3
         Home=/home/u/.hermes
         "#);
     }
@@ -302,6 +305,7 @@ mod tests {
         WorkingDirectory=/srv/agents 50%%
         ExecCondition="/opt/$$x/hermes" -p %i gateway wanted
         ExecStart="/opt/$$x/hermes" -p %i gateway start --foreground
+        ExecStopPost=-"/opt/$$x/hermes" -p %i gateway ended
         SyslogIdentifier=%n
         TimeoutStartSec=infinity
         TimeoutStopSec=6
@@ -320,7 +324,7 @@ mod tests {
         WantedBy=multi-user.target
 
         [X-Hermes]
-        Generation=2
+        Generation=3
         Home=/srv/agents 50%
         "#);
     }

@@ -134,12 +134,8 @@ pub fn after_death(
     if !wanted || !slot.record()?.want_up {
         return Ok(0);
     }
-    match deaths.last().map(|last| last.death.exit) {
-        Some(Exit::Code(EXIT_RESTART)) => {
-            events.record(What::Requested, "restart, by the gateway itself");
-        }
-        Some(exit) => events.record(What::Died, exit.to_string()),
-        None => {}
+    if let Some(last) = deaths.last() {
+        events.record_death(last.death.exit);
     }
     let start = deaths::last_start(slot)?;
     match policy.decide(&deaths::history(&deaths, start.as_ref()), fault) {

@@ -1,5 +1,6 @@
 //! Gateways under a real systemd, in containers; `cargo xtask docker-test` runs these tests.
 
+mod events;
 mod install;
 mod logs;
 mod many;

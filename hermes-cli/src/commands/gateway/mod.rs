@@ -9,9 +9,10 @@ use hermes_core::events::Journal;
 use hermes_core::manager::ManagerError;
 use hermes_core::parallel;
 use hermes_core::{
-    Intent, ProfileName, ProfileRegistrar, RegisterOptions, ServiceManager, Supervisor,
+    Driver, Intent, ProfileName, ProfileRegistrar, RegisterOptions, ServiceManager, Supervisor,
 };
 use hermes_gateway::Notification;
+use hermes_host::Systemd;
 
 use super::status::{self, names};
 use super::{logs, up};
@@ -48,6 +49,11 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
             each(app, &which, JOBS, "uninstalled", |services, name| services.uninstall(name))
         }
         Gateway::Wanted => wanted(app),
+        Gateway::Ended => {
+            let systemd = Systemd::connect(app.hermes.environment())?;
+            systemd.record_end(&app.single_profile(Vec::new())?)?;
+            Ok(exit::SUCCESS)
+        }
         Gateway::AwaitReady { url, pid, health, file, detach } => {
             let events = Journal::new(app.root()).of(&app.single_profile(Vec::new())?);
             hermes_gateway::await_ready(&url, pid, &health, file, detach, events)?;
