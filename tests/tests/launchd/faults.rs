@@ -56,6 +56,13 @@ fn ten_deaths_park_a_gateway() {
         "{status}"
     );
     assert_eq!(std::fs::read_to_string(trace).unwrap().lines().count(), 10);
+    let ends = ["died", "parked"];
+    let events = mac.env.events("crashes").into_iter();
+    let events: Vec<_> = events.filter(|(event, _)| ends.contains(&event.as_str())).collect();
+    let parked = status["parked"]["reason"].as_str().unwrap();
+    let expected = [vec![("died", "exit 3"); 10], vec![("parked", parked)]].concat();
+    let expected = expected.into_iter().map(|(event, why)| (event.to_owned(), why.to_owned()));
+    assert_eq!(events, expected.collect::<Vec<_>>());
     assert!(mac.job("gui", "crashes").is_none());
     mac.hermes(["gateway", "status", "crashes"]).fails_with(3);
 }
