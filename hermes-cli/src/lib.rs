@@ -24,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 use hermes_core::driver::Backend;
+use hermes_core::end_signals;
 
 use crate::args::Arguments;
 
@@ -49,11 +50,13 @@ impl Cli {
     /// Runs the command on this process's command line, prints its outcome, and returns the exit code. Blocks
     /// until the command is done.
     pub fn run(&self) -> ExitCode {
+        // A tree that ends before it has begun ends in order, too.
+        let held = end_signals::hold().ok();
         let arguments = arguments();
         // A reader of lines expects nothing but lines.
         let json = arguments.global.json && !arguments.command.prints_lines();
         output::print_records_of_libraries();
-        match commands::run(arguments, &self.backends) {
+        match commands::run(arguments, &self.backends, held) {
             Ok(code) => ExitCode::from(code),
             Err(error) => {
                 output::error(&error, json);

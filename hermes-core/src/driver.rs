@@ -14,7 +14,7 @@ pub mod startup;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -28,7 +28,7 @@ use crate::kind::Kind;
 use crate::log::Logs;
 use crate::name::ProfileName;
 use crate::parallel;
-use crate::reconcile::{Outcome, ServiceFact, Survey};
+use crate::reconcile::{Outcome, Survey};
 use crate::status::Status;
 use crate::store::Store;
 
@@ -245,10 +245,20 @@ pub trait Driver: fmt::Debug + Send + Sync {
             .with_hint("`hermes gateway status --all` shows what it did"))
     }
 
-    /// The service of `profile`, as [`survey`](Self::survey) reports it; `None` without one. Changes nothing, does
-    /// not wait.
-    fn survey_of(&self, profile: &ProfileName) -> Result<Option<ServiceFact>, DriverError> {
-        Ok(self.survey()?.services.into_iter().find(|service| service.profile == *profile))
+    /// The part of [`survey`](Self::survey) that concerns `profile`, without leftovers. Changes nothing, does not
+    /// wait.
+    fn survey_of(&self, profile: &ProfileName) -> Result<Survey, DriverError> {
+        let mut survey = self.survey()?;
+        survey.services.retain(|service| service.profile == *profile);
+        survey.unreadable.retain(|(unreadable, _)| unreadable == profile);
+        survey.unregistered.retain(|unregistered| unregistered == profile);
+        Ok(Survey { leftovers: Vec::new(), ..survey })
+    }
+
+    /// The leftovers of interrupted commands that [`survey`](Self::survey) reports, as far as they lie beside the
+    /// services and not in one. Changes nothing, does not wait.
+    fn leftovers(&self) -> Result<Vec<PathBuf>, DriverError> {
+        Ok(Vec::new())
     }
 
     /// Notes that the operator had the service removed: [`Survey::unregistered`] names it until

@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// The signals for a server. Not SIGHUP: a server started by nohup(1) outlives its terminal.
@@ -30,6 +31,28 @@ pub fn register(signals: &[i32]) -> io::Result<OwnedFd> {
         signal_hook::low_level::pipe::register(*signal, writer)?;
     }
     Ok(reader.into())
+}
+
+/// Holds back the signals of [`FOREGROUND`] from this thread until the result is dropped: they arrive then, and are
+/// not lost. For the time until [`register`], before any other thread starts. The kernel drops a signal to process 1
+/// that it neither handles nor holds back.
+pub fn hold() -> io::Result<Held> {
+    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
+    Ok(Held { before: signals.thread_swap_mask(SigmaskHow::SIG_BLOCK)? })
+}
+
+/// Signals that are held back.
+#[derive(Debug)]
+#[must_use = "dropped at once it holds nothing back"]
+pub struct Held {
+    before: SigSet,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Fails for no set.
+        let _ = self.before.thread_set_mask();
+    }
 }
 
 /// Whether this process ignores `signal`.

@@ -3,12 +3,12 @@
 //! `hermes up` asks them, all in one thread ([`watch`]), and records the verdict where every command reads it
 //! ([`health`]). Where no tree asks, a command asks on the spot ([`Supervisor::ask_now`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use crate::changes::{Changed, Changes};
+use crate::changes::Announcements;
 use crate::config::{Liveness, OnHang};
 use crate::error_chain::in_one_line;
 use crate::events::What;
@@ -22,9 +22,6 @@ use crate::probe::{Failure, Requests, Target, ask_all};
 use crate::status::{Reason, ReasonKind, State, Status};
 use crate::supervisor::Supervisor;
 
-/// How often all gateways are observed: in case a change was missed, and where the backend announces none.
-const REFRESH: Duration = Duration::from_secs(30);
-const REFRESH_UNANNOUNCED: Duration = Duration::from_secs(3);
 /// The limit of a request on the spot.
 const ON_THE_SPOT: Duration = Duration::from_secs(2);
 
@@ -70,26 +67,17 @@ impl Asked {
 }
 
 /// Asks the gateways of `supervisor` that are up, each at its interval, and records those that do not answer. With
-/// `on_hang: restart` such a gateway is killed, which counts as a death. Blocks until `stop` is readable or at its
-/// end. While it runs, commands do not ask on the spot.
-pub fn watch(supervisor: &Supervisor, stop: BorrowedFd<'_>) {
+/// `on_hang: restart` such a gateway is killed, which counts as a death. Learns from `changes` which gateways come up
+/// and go down. Blocks until `stop` is readable or at its end. While it runs, commands do not ask on the spot.
+pub fn watch(supervisor: &Supervisor, mut changes: Announcements, stop: BorrowedFd<'_>) {
     // Another process that asks is no error: the verdicts are the same.
     let _lock = Lock::acquire(&supervisor.store().root().liveness_lock(), Duration::ZERO).ok();
-    let mut watch = Watch { supervisor, asked: BTreeMap::new(), changes: None };
+    let mut watch = Watch { supervisor, asked: BTreeMap::new() };
     let mut requests = Requests::default();
-    let mut refresh = Instant::now();
     loop {
-        if Instant::now() >= refresh {
-            watch.observe_all();
-            let announced = watch.changes.is_some();
-            refresh = Instant::now() + if announced { REFRESH } else { REFRESH_UNANNOUNCED };
-        }
-        let next = watch.begin_due(&mut requests);
-        let until = next.map_or(refresh, |next| next.min(refresh));
-        let changes = watch.changes.as_ref().map(|changes| changes.fd());
-        let wake: Vec<_> = [Some(stop), changes].into_iter().flatten().collect();
-        let asked = &mut watch.asked;
-        let ended = requests.wait(Some(until), &wake, |(name, pid): &(_, u32), address| {
+        let until = watch.begin_due(&mut requests);
+        let (asked, wake) = (&mut watch.asked, [stop, changes.fd()]);
+        let ended = requests.wait(until, &wake, |(name, pid): &(_, u32), address| {
             accept(asked, name, *pid, address)
         });
         if crate::wait::readable(&[stop], Some(Instant::now())).is_ok_and(|ready| ready[0]) {
@@ -98,7 +86,11 @@ pub fn watch(supervisor: &Supervisor, stop: BorrowedFd<'_>) {
         for ((name, pid), answer) in ended {
             watch.judge(&name, pid, answer.map(drop));
         }
-        watch.observe_changed();
+        let changed = changes.take();
+        match changed.all {
+            true => watch.observe_all(),
+            false => watch.observe(&changed.profiles),
+        }
     }
 }
 
@@ -121,50 +113,29 @@ fn accept(
 struct Watch<'a> {
     supervisor: &'a Supervisor,
     asked: BTreeMap<ProfileName, Asked>,
-    changes: Option<Box<dyn Changes>>,
 }
 
 impl Watch<'_> {
     fn observe_all(&mut self) {
-        let store = self.supervisor.store();
-        if self.changes.is_none() {
-            // Without announcements all gateways are observed more often.
-            self.changes = self.supervisor.driver().changes(store).ok().flatten();
-        }
         // A home that can't be listed now is listed the next time.
-        let Ok(names) = store.names() else { return };
+        let Ok(names) = self.supervisor.store().names() else { return };
+        let names: BTreeSet<_> = names.into_iter().collect();
         self.asked.retain(|name, _| names.contains(name));
-        self.observe(names);
-    }
-
-    fn observe_changed(&mut self) {
-        let changed = match self.changes.as_mut().map(|changes| changes.take()) {
-            None => return,
-            Some(Ok(changed)) => changed,
-            Some(Err(_)) => {
-                self.changes = None;
-                Changed { all: true, ..Changed::default() }
-            }
-        };
-        match changed.all {
-            true => self.observe_all(),
-            false => self.observe(changed.profiles.into_iter().collect()),
-        }
+        self.observe(&names);
     }
 
     /// Begins to ask those of `names` that are up, and ends to ask the others.
-    fn observe(&mut self, names: Vec<ProfileName>) {
+    fn observe(&mut self, names: &BTreeSet<ProfileName>) {
         if names.is_empty() {
             return;
         }
-        let found = names.into_iter().filter_map(|name| match self.supervisor.gateway(&name) {
-            Ok(gateway) => Some(gateway),
-            Err(_) => {
-                self.asked.remove(&name);
-                None
-            }
-        });
-        let gateways: Vec<_> = found.collect();
+        let found = names.iter().filter_map(|name| self.supervisor.gateway(name).ok());
+        let mut gateways: Vec<_> = found.collect();
+        // The configuration of an idle gateway is not read.
+        let Ok(running) = self.supervisor.driver().running(&gateways) else { return };
+        let running: BTreeSet<_> = running.into_iter().collect();
+        self.asked.retain(|name, _| running.contains(name) || !names.contains(name));
+        gateways.retain(|gateway| running.contains(gateway.name()));
         let Ok(statuses) = self.supervisor.observe_many(&gateways) else { return };
         for (gateway, status) in gateways.into_iter().zip(statuses) {
             let name = gateway.name().clone();

@@ -8,6 +8,7 @@
 //! | `rename` | rename a profile with its service |
 //! | `boot` | bring the services in line with the profiles, and repair what stops no gateway |
 //! | `interrupted` | complete or undo renames that a crash interrupted |
+//! | `announcer` | announce the gateways that change |
 //! | `reconciler` | mend, while the tree runs, what differs from the intents |
 //! | `prior` | put back a service that was removed |
 //! | `snapshot` | all profiles and their services, read once |
@@ -15,6 +16,7 @@
 //! A sequence that changes something takes the steps that it needs, in this order: check that the change is
 //! allowed here, settle an interrupted rename, lock the profile, claim its port, record the intent, act, observe.
 
+mod announcer;
 mod boot;
 mod interrupted;
 mod lifecycle;

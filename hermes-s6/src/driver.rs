@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hermes_core::changes::Changes;
@@ -14,7 +14,7 @@ use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifet
 use hermes_core::error_chain::in_one_line;
 use hermes_core::parallel;
 use hermes_core::process_lock::holder;
-use hermes_core::reconcile::{Outcome, ServiceFact, Survey};
+use hermes_core::reconcile::{Outcome, Survey};
 use hermes_core::restart::AN_HOUR;
 use hermes_core::status::{Reason, ReasonKind, State, Status};
 use hermes_core::{Gateway, Intent, Kind, ProfileName, Store, fsutil, lock};
@@ -252,8 +252,12 @@ impl Driver for S6Driver {
         Ok(survey::survey(&self.tree, svscan)?)
     }
 
-    fn survey_of(&self, name: &ProfileName) -> Result<Option<ServiceFact>, DriverError> {
+    fn survey_of(&self, name: &ProfileName) -> Result<Survey, DriverError> {
         Ok(survey::survey_of(&self.tree, name)?)
+    }
+
+    fn leftovers(&self) -> Result<Vec<PathBuf>, DriverError> {
+        Ok(survey::leftovers(&self.tree)?)
     }
 
     fn keep_removed(&self, name: &ProfileName) -> Result<(), DriverError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use hermes_core::changes::Changes;
+use hermes_core::changes::{Changed, Changes};
 use hermes_core::{ProfileName, RootHome, ServiceManager, Store, Supervisor};
 use hermes_s6::S6Driver;
 use hermes_s6::S6Programs;
@@ -69,6 +69,34 @@ fn changes_name_their_gateway() {
     changes.take().expect("a watch");
     tree.env.write(&tree.env.profile("b").join("state.db"), "x");
     assert_eq!(changes.take().expect("a watch").profiles, BTreeSet::new());
+}
+
+#[test]
+fn leftovers_are_announced_and_missed_events_are_found() {
+    let tree = Svscan::start();
+    tree.env.profile_running("a", "exec sleep 600");
+    tree.env.profile_running("b", "exec sleep 600");
+    let mut changes = watch(&tree.env);
+    let nothing = Changed::default();
+    assert_eq!(changes.compare().expect("a comparison"), nothing);
+    for parent in [tree.env.home().join("profiles"), tree.env.scandir().to_path_buf()] {
+        let leftover = parent.join(".hermes-left");
+        tree.env.make_directory(&leftover);
+        let changed = changes.take().expect("a watch");
+        assert_eq!(changed, Changed { leftovers: true, ..Changed::default() }, "{parent:?}");
+        std::fs::remove_dir(leftover).expect("a directory");
+        changes.take().expect("a watch");
+        assert!(changes.compare().expect("a comparison").leftovers);
+    }
+    // No event tells of a mode.
+    for directory in [tree.env.profile("b"), tree.env.slot("b").join("supervise")] {
+        let before = std::fs::metadata(&directory).expect("a directory").permissions();
+        std::fs::set_permissions(&directory, before).expect("a new time of change");
+        assert_eq!(changes.take().expect("a watch"), nothing);
+        let profiles = changes.compare().expect("a comparison").profiles;
+        assert_eq!(profiles, BTreeSet::from([name("b")]), "{directory:?}");
+        assert_eq!(changes.compare().expect("a comparison"), nothing);
+    }
 }
 
 #[test]

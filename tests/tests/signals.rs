@@ -38,7 +38,7 @@ fn ends_in_time(up: Up, helpers: &[&Helper]) -> TestEnv {
     let begun = Instant::now();
     let (env, code) = up.end(Signal::TERM);
     assert!(begun.elapsed() < END, "{:?}", begun.elapsed());
-    let log = fs::read_to_string(env.path().join("up.log")).expect("a log");
+    let log = fs::read_to_string(env.path().join("up.log")).unwrap_or_default();
     assert_eq!(code, Some(0), "{log}");
     let helpers: Vec<u64> = helpers.iter().map(|helper| helper.pid().into()).collect();
     let mut left = processes_naming(&env.path().to_string_lossy());
@@ -81,6 +81,46 @@ fn a_signal_before_the_tree_is_up_ends_it() {
         Proc::default().has_open(up.pid(), &lock).then_some(())
     });
     ends_in_time(up, &[&holder]);
+}
+
+#[test]
+fn a_signal_at_any_early_step_ends_it_in_order() {
+    let mut env = populated();
+    let mut ended = 0;
+    for (call, stride) in [("rt_sigaction", 1), ("statx", 3), ("mkdir", 1), ("clone3", 1)] {
+        for n in (1..).step_by(stride) {
+            let step = format!("{call}:signal=TERM:when={n}");
+            let mut command = env.command("strace");
+            command.arg("-o").arg(env.strace_log()).arg("-e").arg(format!("inject={step}"));
+            command.arg(hermes_program()).arg("up");
+            let up = Up::launch(env, command);
+            let begun = up.log().matches("the tree is up").count();
+            let is_up = eventually("it has ended, or is up", || {
+                let is_up = up.log().matches("the tree is up").count() > begun;
+                (is_up || !is_alive(up.pid().into())).then_some(is_up)
+            });
+            if is_up {
+                // It makes fewer of these calls, or gets the signal just now.
+                up.env.hermes(["down"]).run();
+            }
+            let log = up.log();
+            let code;
+            (env, code) = up.ended();
+            let trace = fs::read_to_string(env.strace_log()).expect("a trace");
+            let home = env.path().to_string_lossy().into_owned();
+            match code {
+                // The program itself has not begun: it has looked at nothing.
+                None => assert!(!trace.contains(&home), "{step}: {trace}"),
+                code => assert_eq!(code, Some(0), "{step}: {log}"),
+            }
+            ended += usize::from(code.is_some());
+            assert_eq!(processes_naming(&home), [0; 0], "{step}");
+            if is_up {
+                break;
+            }
+        }
+    }
+    assert!(ended > 12, "{ended}");
 }
 
 #[test]

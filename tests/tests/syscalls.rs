@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use hermes_core::process_lock;
-use hermes_tests::{Svscan, TestEnv, eventually};
+use hermes_tests::{Svscan, TestEnv, Up, eventually, hermes_program};
 
 /// Pairs of profiles, one with a running and one with a stopped gateway.
 const SIZES: [usize; 2] = [2, 8];
@@ -167,4 +167,41 @@ fn each_process_is_read_once() {
     run("register");
     run("start");
     assert!(looked_at("unregister") > all);
+}
+
+#[test]
+fn a_tree_reads_no_configuration_of_an_idle_gateway() {
+    let env = TestEnv::new();
+    for i in 0..SIZES[0] {
+        env.profile_for_later(&format!("idle-{i}"), "exec sleep 600", "stopped");
+    }
+    let mut command = env.command("strace");
+    command.args(["-f", "-e", "trace=openat", "-o"]).arg(env.strace_log());
+    command.arg(hermes_program()).arg("up");
+    let up = Up::launch(env, command).await_up();
+    // By then everything was looked at once.
+    let leftover = up.env.home().join("profiles/.hermes-left");
+    up.env.make_directory(&leftover);
+    eventually("the leftover is cleared", || (!leftover.exists()).then_some(()));
+    let trace = fs::read_to_string(up.env.strace_log()).expect("a trace");
+    assert!(trace.contains("/profiles"), "{trace}");
+    // Its children are the loggers' launchers, too.
+    let strace = up.pid();
+    let children = fs::read_to_string(format!("/proc/{strace}/task/{strace}/children"));
+    let children = children.expect("its child");
+    let threads = fs::read_dir(format!("/proc/{}/task", children.trim())).expect("threads");
+    let threads: Vec<_> = threads
+        .map(|thread| thread.expect("a thread").file_name().into_string().expect("a number"))
+        .collect();
+    let is_own = |line: &&str| {
+        let thread = line.split_whitespace().next().unwrap_or_default();
+        threads.iter().any(|own| own == thread)
+    };
+    let own: Vec<_> = trace.lines().filter(is_own).collect();
+    assert!(own.iter().any(|line| line.contains("/supervise/status")), "{trace}");
+    let read =
+        own.iter().filter(|line| line.contains("/profiles/") && line.contains("/config.yaml\""));
+    assert_eq!(read.collect::<Vec<_>>(), [&""; 0]);
+    up.env.hermes(["down"]).ok();
+    assert_eq!(up.ended().1, Some(0));
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use hermes_tests::{
-    Svscan, TestEnv, Up, eventually, free_port, hermes_program, is_alive, kill, pid,
-    processes_naming, require_root, supervisors,
+    Snapshot, Svscan, TestEnv, Up, eventually, free_port, hermes_program, is_alive, kill, mounts,
+    pid, processes_naming, require_root, supervisors,
 };
 use rustix::process::{Resource, Signal};
 use serde_json::Value;
@@ -156,6 +156,29 @@ fn concurrent_ups_make_one_tree() {
         }
         nobody_is_left(&env);
     }
+}
+
+#[test]
+fn a_scan_directory_that_runs_nothing_is_refused() {
+    require_root!();
+    mounts::private(|| {
+        for (option, words) in [("ro", "read-only"), ("noexec", "noexec")] {
+            let env = populated();
+            let run = env.path().join("run");
+            env.make_directory(&run);
+            let run = run.to_str().unwrap();
+            mounts::mount(&["-t", "tmpfs", "-o", &format!("mode=777,{option}"), "tmpfs", run]);
+            let before = Snapshot::of(&env);
+            let refused = env.hermes(["up", "--scandir", &format!("{run}/hermes/service")]);
+            let refused = refused.fails_with(5);
+            for words in [format!("`{run}` is mounted {words}"), format!("--tmpfs {run}:exec")] {
+                assert!(refused.stderr.contains(&words), "{words}: {refused}");
+            }
+            assert_eq!(fs::read_dir(run).unwrap().count(), 0, "nothing was created");
+            assert_eq!(Snapshot::of(&env), before);
+            nobody_is_left(&env);
+        }
+    });
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub(crate) mod status;
 mod up;
 
 use hermes_core::driver::Backend;
+use hermes_core::end_signals::Held;
 use hermes_dashboard::Place;
 
 use crate::app::App;
@@ -19,9 +20,16 @@ use crate::args::{Arguments, Command};
 use crate::error::CliError;
 use crate::privilege;
 
-/// Runs the command and returns the exit code.
-pub(crate) fn run(arguments: Arguments, backends: &[Backend]) -> Result<u8, CliError> {
+/// Runs the command and returns the exit code. `held` are the signals that were held back until now.
+pub(crate) fn run(
+    arguments: Arguments,
+    backends: &[Backend],
+    held: Option<Held>,
+) -> Result<u8, CliError> {
     let Arguments { global, command } = arguments;
+    // `up` registers them first; every other command lets them through.
+    let runs_tree = matches!(command, Command::Up { stop: false, become_svscan: None, .. });
+    let held = held.filter(|_| runs_tree);
     // Only root may change the owner of files.
     let keep_root = matches!(command, Command::Boot { delegate: true, .. });
     let system = global.system;
@@ -41,8 +49,8 @@ pub(crate) fn run(arguments: Arguments, backends: &[Backend]) -> Result<u8, CliE
         Command::Events(which) => events::run(&app()?, which),
         Command::Down | Command::Up { stop: true, .. } => up::stop(&app()?),
         Command::Up { become_svscan: Some(parent), .. } => up::become_svscan(&app()?, parent),
-        Command::Up { adopt: true, .. } => up::adopt(&app()?),
-        Command::Up { service, .. } => up::run(&app()?, service),
+        Command::Up { adopt: true, .. } => up::adopt(&app()?, held),
+        Command::Up { service, .. } => up::run(&app()?, service, held),
         Command::Boot { delegate: true, .. } => up::delegate(&app()?),
         Command::Boot { dry_run, jobs, .. } => boot::run(&app()?, dry_run, jobs),
         Command::Doctor { health: true, .. } => doctor::health(&app()?),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::{HIDDEN, Store, StoreError, staged};
+use super::{HIDDEN, Profile, Store, StoreError, staged};
 use crate::name::ProfileName;
 use crate::{RootHome, fsutil, lock, parallel};
 
@@ -59,6 +59,18 @@ impl Store {
         self.find_leftovers().map_err(failed)
     }
 
+    /// Whether there seem to be [`leftovers`](Self::leftovers) among the profiles. Those in the homes are not looked
+    /// for. Changes nothing, does not wait.
+    pub(crate) fn has_hidden(&self) -> io::Result<bool> {
+        Ok(self.root.profiles().is_dir() && !self.hidden()?.is_empty())
+    }
+
+    /// Whether there seem to be [`leftovers`](Self::leftovers) in the home of this profile. Changes nothing, does not
+    /// wait.
+    pub(crate) fn has_unfinished(&self, profile: &Profile) -> bool {
+        !self.leftovers_in(profile.home.path()).is_empty()
+    }
+
     /// Hidden directories of other users among the profiles that this user can't open, so that nobody here knows whether
     /// they are leftovers. Changes nothing.
     pub fn closed_leftovers(&self) -> Vec<PathBuf> {
@@ -78,30 +90,31 @@ impl Store {
             self.entries()?.into_iter().partition(|path| is_hidden(path));
         hidden.extend(self.hidden_logs());
         homes.push(self.root.path().to_owned());
-        let leftovers_in = |home: PathBuf| {
-            // Commands on a profile whose home can't be read report that.
-            let ours = fsutil::with_prefix(&home, HIDDEN).unwrap_or_default();
-            let (staged, files): (Vec<_>, Vec<_>) =
-                ours.into_iter().partition(|it| it.is_dir() && !it.is_symlink());
-            let mut unfinished = fsutil::unfinished_among(files);
-            // A configuration behind a link is replaced in its own directory.
-            let linked = config_behind_link(&home).and_then(|dir| fsutil::unfinished(&dir).ok());
-            unfinished.extend(linked.unwrap_or_default());
-            let staged = staged.into_iter().filter(|path| staged::is_left(path));
-            // Checked second, because there hardly ever are any files.
-            let is_home =
-                || home == self.root.path() || self.profile_at(&home).is_ok_and(|p| p.is_some());
-            let unfinished =
-                if unfinished.is_empty() || is_home() { unfinished } else { Vec::new() };
-            unfinished.into_iter().chain(staged)
-        };
-        let in_homes = parallel::compute(homes, |home| leftovers_in(home).collect::<Vec<_>>());
+        let in_homes = parallel::compute(homes, |home| self.leftovers_in(&home));
         let in_homes = in_homes.into_iter().flatten();
         let mut leftovers: Vec<_> =
             hidden.into_iter().filter(|path| !fsutil::is_in_use(path)).chain(in_homes).collect();
         leftovers.sort();
         leftovers.dedup();
         Ok(leftovers)
+    }
+
+    /// The leftovers in the directory `home`.
+    fn leftovers_in(&self, home: &Path) -> Vec<PathBuf> {
+        // Commands on a profile whose home can't be read report that.
+        let ours = fsutil::with_prefix(home, HIDDEN).unwrap_or_default();
+        let (staged, files): (Vec<_>, Vec<_>) =
+            ours.into_iter().partition(|it| it.is_dir() && !it.is_symlink());
+        let mut unfinished = fsutil::unfinished_among(files);
+        // A configuration behind a link is replaced in its own directory.
+        let linked = config_behind_link(home).and_then(|dir| fsutil::unfinished(&dir).ok());
+        unfinished.extend(linked.unwrap_or_default());
+        // Checked second, because there hardly ever are any files.
+        let is_home =
+            || home == self.root.path() || self.profile_at(home).is_ok_and(|p| p.is_some());
+        let unfinished = if unfinished.is_empty() || is_home() { unfinished } else { Vec::new() };
+        let staged = staged.into_iter().filter(|path| staged::is_left(path));
+        unfinished.into_iter().chain(staged).collect()
     }
 
     /// The leftovers among the profiles: unlocked entries with a hidden name.

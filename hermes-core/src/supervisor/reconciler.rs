@@ -3,6 +3,9 @@
 //! What differs is decided by [`reconcile::mends`], a pure function, and mended under the commands' locks and by
 //! their code. It is mended once it has lasted for [`SETTLE`] while nobody held the profile's lock: commands are
 //! not interrupted, and one that was killed is completed.
+//!
+//! A look reads the files of the profiles that were announced as changed. Only if one of them seems to differ, and
+//! every ten minutes, it reads those of all profiles.
 
 mod differences;
 
@@ -17,7 +20,7 @@ use std::time::{Duration, Instant};
 use self::differences::{Differences, Mended};
 use super::Supervisor;
 use super::boot::{DEFAULT_JOBS, line_of, profile_fact};
-use crate::changes::Changes;
+use crate::changes::Announcements;
 use crate::driver::DriverError;
 use crate::events::What;
 use crate::intent::Intent;
@@ -29,31 +32,31 @@ use crate::wait;
 
 /// How long a difference lasts before it is mended.
 const SETTLE: Duration = Duration::from_secs(2);
-/// How often everything is looked at, in case the kernel dropped an event.
+/// How often to look at leftovers, and at what can't be read or mended yet: what keeps a command or another profile
+/// from it may end without an event.
 const INTERVAL: Duration = Duration::from_secs(30);
+/// How often to look at everything, for what changes without any trace in a directory: locks.
+const EVERYTHING: Duration = Duration::from_secs(600);
 /// When to look again at what had to wait for other mends.
 const RETRY: Duration = Duration::from_millis(500);
 /// How many differences are mended at the same time.
 const JOBS: usize = DEFAULT_JOBS;
 
 impl Supervisor {
-    /// Mends until `end` becomes readable or is closed, and blocks until then. Calls `report` after each mend; an
-    /// error that repeats itself is reported once. Fails at once if there is no descriptor for it. Without a watch
-    /// on the gateways, for which the kernel may lack room, a mend may take 30 s.
+    /// Mends until `end` becomes readable or is closed, and blocks until then. Looks at what is announced as
+    /// `changes`. Calls `report` after each mend; an error that repeats itself is reported once. Fails at once if
+    /// there is no descriptor for it.
     pub fn reconcile(
         &self,
+        changes: Announcements,
         end: BorrowedFd<'_>,
         mut report: impl FnMut(&Outcome),
     ) -> io::Result<()> {
-        let changes = self.driver.changes(&self.store).unwrap_or_else(|error| {
-            log::warn!("what differs from the intents is mended every 30 s only: {error}");
-            None
-        });
         let (result_sender, results) = mpsc::channel();
         let mut reconciler = Reconciler {
             supervisor: self,
             changes,
-            looks: BTreeMap::new(),
+            looks: BTreeMap::from([(None, Instant::now())]),
             next_full_look: Instant::now(),
             differences: Differences::default(),
             result_sender,
@@ -83,12 +86,28 @@ impl Supervisor {
     /// The actions that `name` seems to need, from its own files alone.
     fn likely_mends(&self, name: &ProfileName) -> Result<Vec<Action>, DriverError> {
         let profile = self.store.find(name)?;
+        let survey = self.driver.survey_of(name)?;
         let facts = Facts {
             profiles: profile.iter().map(profile_fact).collect(),
-            services: self.driver.survey_of(name)?.into_iter().collect(),
+            services: survey.services,
+            unreadable: survey.unreadable,
+            unregistered: survey.unregistered,
             ..Facts::default()
         };
         Ok(reconcile::mends(&facts))
+    }
+
+    /// Whether something in `subject` seems to differ, from its own files alone.
+    fn seems_to_differ(&self, subject: &Subject) -> Result<bool, DriverError> {
+        let Some(name) = subject else {
+            let renames = self.plan_renames()?;
+            return Ok(renames.iter().any(Action::changes_something)
+                || self.store.has_hidden()?
+                || !self.driver.leftovers()?.is_empty());
+        };
+        let has_unfinished = |profile| self.store.has_unfinished(&profile);
+        Ok(!self.likely_mends(name)?.is_empty()
+            || self.store.find(name)?.is_some_and(has_unfinished))
     }
 
     /// Executes `action`, unless a command is changing its profile or it is no longer needed.
@@ -147,12 +166,22 @@ impl Supervisor {
 /// An action, and what became of it.
 type Tried = (Action, Mended);
 
+/// What a difference is in: a profile, or `None` for leftovers and interrupted renames.
+type Subject = Option<ProfileName>;
+
+fn subject_of(action: &Action) -> Subject {
+    match action {
+        Action::FinishRename { .. } | Action::UndoRename { .. } => None,
+        _ => action.profile().cloned(),
+    }
+}
+
 /// What the reconciler knows.
 struct Reconciler<'a> {
     supervisor: &'a Supervisor,
-    changes: Option<Box<dyn Changes>>,
-    /// When to look at a profile.
-    looks: BTreeMap<ProfileName, Instant>,
+    changes: Announcements,
+    /// When to look at what.
+    looks: BTreeMap<Subject, Instant>,
     next_full_look: Instant,
     differences: Differences,
     result_sender: Sender<Tried>,
@@ -165,33 +194,23 @@ impl<'a> Reconciler<'a> {
     /// Blocks until there is something to do; `false` at the end.
     fn idle(&mut self, end: BorrowedFd<'_>) -> io::Result<bool> {
         let next = self.looks.values().copied().fold(self.next_full_look, Instant::min);
-        let mut fds = vec![end, self.wake.0.as_fd()];
-        fds.extend(self.changes.as_ref().map(|changes| changes.fd()));
-        let ready = wait::readable(&fds, Some(next))?;
+        let ready = wait::readable(&[end, self.wake.0.as_fd(), self.changes.fd()], Some(next))?;
         if ready[0] {
             return Ok(false);
         }
-        if ready.get(2) == Some(&true) {
-            self.take_changes();
+        let (changed, at) = (self.changes.take(), Instant::now() + SETTLE);
+        if changed.all {
+            self.next_full_look = self.next_full_look.min(at);
         }
+        if changed.leftovers {
+            self.look_at(None, at);
+        }
+        changed.profiles.into_iter().for_each(|name| self.look_at(Some(name), at));
         Ok(true)
     }
 
-    fn take_changes(&mut self) {
-        let Some(changes) = &mut self.changes else { return };
-        let at = Instant::now() + SETTLE;
-        match changes.take() {
-            Ok(changed) if changed.all => self.next_full_look = self.next_full_look.min(at),
-            Ok(changed) => changed.profiles.into_iter().for_each(|name| self.look_at(name, at)),
-            Err(error) => {
-                log::warn!("what differs from the intents is mended every 30 s only: {error}");
-                self.changes = None;
-            }
-        }
-    }
-
-    fn look_at(&mut self, name: ProfileName, at: Instant) {
-        let planned = self.looks.entry(name).or_insert(at);
+    fn look_at(&mut self, subject: Subject, at: Instant) {
+        let planned = self.looks.entry(subject).or_insert(at);
         *planned = at.min(*planned);
     }
 
@@ -199,23 +218,31 @@ impl<'a> Reconciler<'a> {
     fn look(&mut self) -> Vec<Action> {
         let now = Instant::now();
         let mut due = Vec::new();
-        let is_due = |(_, at): &(&ProfileName, &Instant)| **at <= now;
-        let mut names: Vec<_> =
-            self.looks.iter().filter(is_due).map(|(name, _)| name.clone()).collect();
+        let is_due = |(_, at): &(&Subject, &Instant)| **at <= now;
+        let subjects: Vec<_> =
+            self.looks.iter().filter(is_due).map(|(subject, _)| subject.clone()).collect();
         self.looks.retain(|_, at| *at > now);
-        // What seems to differ is judged with the facts about all: ports, unreadable homes.
-        names.retain(|name| {
-            let differs = self.supervisor.likely_mends(name).is_ok_and(|mends| !mends.is_empty());
-            if !differs {
-                self.differences.forget(name);
+        let mut all = self.next_full_look <= now;
+        for subject in subjects {
+            let differs = self.supervisor.seems_to_differ(&subject);
+            match &differs {
+                Ok(false) => self.differences.forget(&subject),
+                // It is judged with the facts about all: ports, unreadable homes. Those may keep it from a mend.
+                Ok(true) => all = true,
+                Err(error) => log::debug!("no look at a gateway: {error}"),
             }
-            differs
-        });
-        if self.next_full_look <= now || !names.is_empty() {
-            self.next_full_look = now + INTERVAL;
+            if subject.is_none() || !matches!(differs, Ok(false)) {
+                self.look_at(subject, now + INTERVAL);
+            }
+        }
+        if all {
+            self.next_full_look = now + EVERYTHING;
             match self.supervisor.all_mends() {
                 Ok(mends) => due = self.differences.update(mends, now),
-                Err(error) => log::debug!("no look at the gateways: {error}"),
+                Err(error) => {
+                    log::debug!("no look at the gateways: {error}");
+                    self.next_full_look = now + INTERVAL;
+                }
             }
         }
         let mut chosen = Vec::new();
@@ -224,11 +251,7 @@ impl<'a> Reconciler<'a> {
                 chosen.push(action);
                 continue;
             }
-            let at = if at <= now { now + RETRY } else { at };
-            match action.profile().cloned() {
-                Some(name) => self.look_at(name, at),
-                None => self.next_full_look = self.next_full_look.min(at),
-            }
+            self.look_at(subject_of(&action), if at <= now { now + RETRY } else { at });
         }
         chosen
     }
@@ -262,9 +285,7 @@ impl<'a> Reconciler<'a> {
             self.wake.0.read_exact(&mut [0])?;
             let is_news = self.differences.end(&action, &mended, now);
             // Another action on the profile may have waited for this one.
-            if let Some(name) = action.profile().cloned() {
-                self.look_at(name, now);
-            }
+            self.look_at(subject_of(&action), now);
             if is_news {
                 let prior = action.profile().map(|name| self.supervisor.gateway_called(name));
                 let prior = prior.and_then(|gateway| Intent::read(gateway.home()).ok());

@@ -10,6 +10,7 @@ use hermes_core::driver::{DriverError, Environment};
 use hermes_core::home::env;
 use hermes_core::writers;
 use hermes_core::{Proc, RootHome};
+use rustix::fs::{AtFlags, CWD, StatVfsMountFlags, StatxAttributes, StatxFlags};
 
 use crate::programs::S6Programs;
 use crate::protocol::scandir::ScanDir;
@@ -99,7 +100,41 @@ fn is_mine(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.uid() == me)
 }
 
-/// Creates the scan directory. Refuses one in which another user could create a service, and so run programs
+/// Refuses a scan directory on a file system where s6 can't write, or can't execute the scripts of services. Creates
+/// nothing. A file system that can't be examined is not refused.
+fn refuse_mount(scandir: &Path) -> Result<(), DriverError> {
+    let existing = scandir.ancestors().find_map(|path| fs::canonicalize(path).ok());
+    let Some(existing) = existing else { return Ok(()) };
+    let flags = rustix::fs::statvfs(&existing).map(|stat| stat.f_flag);
+    let (option, why) = match flags {
+        Ok(flags) if flags.contains(StatVfsMountFlags::RDONLY) => {
+            ("read-only", "s6 keeps the state of services")
+        }
+        Ok(flags) if flags.contains(StatVfsMountFlags::NOEXEC) => {
+            ("noexec", "s6 executes the scripts of services")
+        }
+        _ => return Ok(()),
+    };
+    let is_mount = |path: &&Path| {
+        let stat = rustix::fs::statx(CWD, *path, AtFlags::empty(), StatxFlags::BASIC_STATS);
+        stat.is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    };
+    let mount = existing.ancestors().find(is_mount).unwrap_or(&existing);
+    // The root of a container stays as it is.
+    let missing = match mount.parent() {
+        Some(_) => mount,
+        None => scandir.parent().unwrap_or(scandir),
+    };
+    let reason = format!(
+        "`{}` is mounted {option}, and {why} in the scan directory `{}`",
+        mount.display(),
+        scandir.display()
+    );
+    let hint = format!("in a container: --tmpfs {}:exec; or {ELSEWHERE}", missing.display());
+    Err(DriverError::unreachable(reason).with_hint(hint))
+}
+
+/// Creates the scan directory. Refuses one where services can't be run, and one in which another user could create a service, and so run programs
 /// as this user. Idempotent.
 pub fn prepare_scandir(scandir: &Path) -> Result<(), DriverError> {
     let failed = |error: io::Error| {
@@ -109,6 +144,7 @@ pub fn prepare_scandir(scandir: &Path) -> Result<(), DriverError> {
         ))
         .with_hint(ELSEWHERE)
     };
+    refuse_mount(scandir)?;
     DirBuilder::new().recursive(true).mode(0o700).create(scandir).map_err(failed)?;
     for directory in [Some(scandir), scandir.parent()].into_iter().flatten() {
         let metadata = fs::symlink_metadata(directory).map_err(failed)?;

@@ -1,7 +1,7 @@
 //! Collects the facts for boot: the slots of the scan directory, and the leftovers of interrupted commands.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
@@ -23,8 +23,7 @@ use crate::tree::unregistered;
 pub(crate) fn survey(tree: &Tree, svscan: Holder) -> io::Result<Survey> {
     let scandir = &tree.scandir;
     let mut survey = Survey {
-        // A temporary file in the scan directory is a leftover too.
-        leftovers: [scandir.hidden()?, fsutil::unfinished(scandir.path())?].concat(),
+        leftovers: leftovers(tree)?,
         unregistered: unregistered::marked(tree, svscan)?,
         ..Survey::default()
     };
@@ -46,13 +45,27 @@ pub(crate) fn survey(tree: &Tree, svscan: Holder) -> io::Result<Survey> {
     Ok(survey)
 }
 
-/// Reads the slot of `profile`; `None` without one.
-pub(crate) fn survey_of(tree: &Tree, profile: &ProfileName) -> io::Result<Option<ServiceFact>> {
+/// Reads the slot of `profile` alone.
+pub(crate) fn survey_of(tree: &Tree, profile: &ProfileName) -> io::Result<Survey> {
     let slot = tree.scandir.slot(profile);
-    match fsutil::exists(slot.path())? {
-        true => slot_fact(tree, &tree.svscan_view()?, &slot, profile).map(Some),
-        false => Ok(None),
+    let mut survey = Survey::default();
+    if fsutil::exists(slot.path())? {
+        match slot_fact(tree, &tree.svscan_view()?, &slot, profile) {
+            Ok(fact) => survey.services.push(fact),
+            Err(error) => survey.unreadable.push((profile.clone(), in_one_line(&error))),
+        }
+    } else if let Some(svscan) = tree.scandir.svscan()?
+        && unregistered::is_marked(tree, svscan, profile)
+    {
+        survey.unregistered.insert(profile.clone());
     }
+    Ok(survey)
+}
+
+/// The leftovers beside the slots: hidden slots, and temporary files.
+pub(crate) fn leftovers(tree: &Tree) -> io::Result<Vec<PathBuf>> {
+    let scandir = &tree.scandir;
+    Ok([scandir.hidden()?, fsutil::unfinished(scandir.path())?].concat())
 }
 
 /// Removes the leftover at `path`: a hidden slot with its supervisors, or a temporary file. Blocks until the

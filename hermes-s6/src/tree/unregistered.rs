@@ -34,14 +34,18 @@ pub(crate) fn unmark(tree: &Tree, profile: &ProfileName) -> io::Result<bool> {
 
 /// The profiles whose services were marked under this s6-svscan.
 pub(crate) fn marked(tree: &Tree, svscan: Holder) -> io::Result<BTreeSet<ProfileName>> {
-    let identity = tree.identity_of(svscan);
     let mut marked = BTreeSet::new();
     for entry in fs::read_dir(tree.scandir.path())? {
         let entry = entry?;
         let name = entry.file_name();
         let profile = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
-        let holds = || fsutil::read_to_string(&entry.path()).is_ok_and(|text| text == identity);
-        marked.extend(profile.filter(|_| holds()));
+        marked.extend(profile.filter(|profile| is_marked(tree, svscan, profile)));
     }
     Ok(marked)
+}
+
+/// Whether the service of `profile` was marked under this s6-svscan.
+pub(crate) fn is_marked(tree: &Tree, svscan: Holder, profile: &ProfileName) -> bool {
+    let path = tree.scandir.path().join(format!("{PREFIX}{profile}"));
+    fsutil::read_to_string(&path).is_ok_and(|text| text == tree.identity_of(svscan))
 }

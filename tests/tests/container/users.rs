@@ -96,6 +96,23 @@ fn a_run_of_roots_is_reported() {
 }
 
 #[test]
+fn a_run_that_can_not_be_used_is_reported_before_anything_starts() {
+    if base() != Base::Plain {
+        // s6-overlay has checks of its own.
+        return;
+    }
+    let options = ["--tmpfs /run", "--read-only", "--user 10000:10000 --read-only"];
+    for (options, reason) in options.into_iter().zip(["noexec", "not writable", "not writable"]) {
+        let outcome = Start::new().options(options.split(' ')).command(["echo", "it ran"]).run();
+        assert_eq!(outcome.code(), Some(100), "{options}: {outcome}");
+        for words in [reason, "hint: --tmpfs /run:exec"] {
+            assert!(outcome.stderr.contains(words), "{options}: {words}: {outcome}");
+        }
+        assert!(!outcome.stderr.contains("s6-svscan"), "{options}: {outcome}");
+    }
+}
+
+#[test]
 fn a_run_of_the_users_is_refused() {
     let outcome = Start::new()
         .options(["--tmpfs", "/run:exec,uid=10000,gid=10000,mode=755"])

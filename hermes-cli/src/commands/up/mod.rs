@@ -8,6 +8,7 @@
 //! | `reaper` | reaps orphans, as process 1 |
 //! | `relay` | passes on what the tree prints |
 //! | `notify` | runs the program of `notify.command` on chosen events |
+//! | `threads` | boot, reconciler, liveness: what works while the tree runs |
 //! | `stop` | `down`, `up --stop` |
 //! | `slot` | called by slots and the image: `gateway after-death`, `boot --delegate` |
 //!
@@ -20,27 +21,19 @@ mod reaper;
 mod relay;
 mod slot;
 mod stop;
+mod threads;
 
-use std::convert::Infallible;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::Child;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hermes_core::driver::During;
-use hermes_core::end_signals;
+use hermes_core::end_signals::{self, Held};
 use hermes_core::home::env as names;
-use hermes_core::liveness;
 use hermes_core::manager::ManagerError;
 use hermes_core::process::Process;
-use hermes_core::reconcile::{Action, Outcome};
-use hermes_core::supervisor::{Booted, DEFAULT_JOBS, Supervisor};
-use hermes_core::wait::{self, Poll};
 use hermes_core::writers;
 use hermes_gateway::Notification;
-use hermes_s6::S6Driver;
 use hermes_s6::Tree;
 use hermes_s6::tree::connect;
 use hermes_s6::tree::svscan;
@@ -53,6 +46,7 @@ use self::reaper::Reaper;
 use self::relay::Relay;
 pub(crate) use self::slot::{after_death, delegate};
 pub(crate) use self::stop::stop;
+use self::threads::Threads;
 use super::boot;
 use crate::app::App;
 use crate::error::{CliError, exit};
@@ -66,9 +60,11 @@ fn tree(app: &App) -> Result<Tree, CliError> {
     })
 }
 
-pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
-    // From here on a signal stops the tree in order, also while it is starting.
-    let signals = register_signals()?;
+/// Runs a tree until a signal ends it, or until its s6-svscan ends by itself. `held` are the signals that were held
+/// back from the beginning of the process on.
+pub(crate) fn run(app: &App, service: bool, held: Option<Held>) -> Result<u8, CliError> {
+    // A signal stops the tree in order, also while it is starting.
+    let signals = register_signals(held)?;
     app.hermes.refuse_client()?;
     let tree = tree(app)?;
     refuse_second(&tree)?;
@@ -110,8 +106,8 @@ pub(crate) fn run(app: &App, service: bool) -> Result<u8, CliError> {
 
 /// `up --adopt`: runs the gateways on a scan directory whose s6-svscan another supervisor runs. Becomes the
 /// home's owner, boots the gateways, and stops them on a signal. That s6-svscan keeps running.
-pub(crate) fn adopt(app: &App) -> Result<u8, CliError> {
-    let signals = register_signals()?;
+pub(crate) fn adopt(app: &App, held: Option<Held>) -> Result<u8, CliError> {
+    let signals = register_signals(held)?;
     app.hermes.refuse_client()?;
     app.store().refuse_open(None)?;
     let tree = tree(app)?;
@@ -169,8 +165,8 @@ fn stop_tree(tree: &Tree, process: &Process) -> Done {
 
 type Done = Result<(), CliError>;
 
-/// Boots the profiles, blocks until a signal arrives or s6-svscan has ended, and stops the tree. Returns how
-/// the tree ended, and the result of the stop.
+/// Runs the tree: boots the profiles, blocks until a signal arrives or s6-svscan has ended, and stops the tree.
+/// Returns how the tree ended, and the result of the stop.
 fn supervise(
     app: &App,
     tree: &Tree,
@@ -178,93 +174,14 @@ fn supervise(
     signals: &OwnedFd,
     stop: impl FnOnce(&Tree, &Process) -> Done,
 ) -> (Done, Done) {
-    let driver = Arc::new(S6Driver::new(tree.clone()));
-    let supervisor = Supervisor::new(driver, app.store().clone());
-    // Closed at the end.
-    let (end, until_the_end) = match io::pipe() {
-        Ok((end, writer)) => (Some(Arc::new(end)), Some(writer)),
-        Err(error) => {
-            log::warn!("what differs from the intents is mended by commands only: {error}");
-            (None, None)
-        }
-    };
-    let keep = {
-        let (tree, supervisor, end) = (tree.clone(), supervisor.clone(), end.clone());
-        move || {
-            boot_and_report(&tree, &supervisor);
-            let mended = end.as_ref().map(|end| supervisor.reconcile(end.as_fd(), report_mend));
-            if let Some(Err(error)) = mended {
-                log::warn!("what differs from the intents is mended by commands only: {error}");
-            }
-        }
-    };
-    let notices = end.clone();
-    let ask = {
-        let supervisor = supervisor.clone();
-        // Without a pipe it could not be ended.
-        move || end.iter().for_each(|end| liveness::watch(&supervisor, end.as_fd()))
-    };
-    let mut threads = Vec::new();
     // A tree that is to end at once starts nothing.
-    if !owner::is_signalled(signals) {
-        threads.extend(notify::start(app, notices));
-        // In a thread, because a signal must not wait for the slowest gateway of a boot.
-        match thread::Builder::new().spawn(keep) {
-            Ok(keeper) => threads.push(keeper),
-            Err(error) => {
-                log::warn!(
-                    "failed to start a thread for the boot ({error}): signals wait for its end"
-                );
-                boot_and_report(tree, &supervisor);
-            }
-        }
-        match thread::Builder::new().name("liveness".to_owned()).spawn(ask) {
-            Ok(asker) => threads.push(asker),
-            Err(error) => log::warn!("failed to start a thread that asks the gateways: {error}"),
-        }
-    }
+    let mut threads = (!owner::is_signalled(signals)).then(|| Threads::start(app, tree));
     let ended = await_end(tree, process, signals);
     tree.shutdown.begin();
-    drop(until_the_end);
+    threads.iter_mut().for_each(Threads::end);
     let stopped = stop(tree, process);
-    // One may wait for a lock that another command holds, and starts nothing more.
-    let _ = wait::until(Instant::now() + LOCK, || {
-        let ended = threads.iter().all(JoinHandle::is_finished);
-        Ok::<_, Infallible>(if ended { Poll::Done(()) } else { Poll::Wait })
-    });
+    threads.iter().for_each(|threads| threads.await_end(LOCK));
     (ended, stopped)
-}
-
-fn boot_and_report(tree: &Tree, supervisor: &Supervisor) {
-    match supervisor.boot(DEFAULT_JOBS) {
-        Ok(booted) if !tree.shutdown.has_begun() => report(tree, &booted),
-        Ok(_) => {}
-        Err(error) => output::error(&error.into(), false),
-    }
-}
-
-fn report_mend(Outcome { action, error, .. }: &Outcome) {
-    match error {
-        None => output::message(format_args!("mended: {action}")),
-        Some(error) => output::warning(format_args!("not mended: {action}: {error}")),
-    }
-}
-
-fn report(tree: &Tree, booted: &Booted) {
-    boot::report(booted);
-    let started = |outcome: &&Outcome| {
-        outcome.error.is_none() && matches!(outcome.action, Action::Start { .. })
-    };
-    let refused = |outcome: &&Outcome| matches!(&outcome.action, Action::Register { detail, .. } if !detail.is_empty());
-    let count = booted.outcomes.iter().filter(started).count();
-    let refused = match booted.outcomes.iter().filter(refused).count() {
-        0 => String::new(),
-        refused => format!(", not started: {refused}"),
-    };
-    output::message(format_args!(
-        "the tree is up on `{}`; gateways started: {count}{refused}",
-        tree.scandir.path().display(),
-    ));
 }
 
 /// How long the start and the end of a tree wait for a lock that a command holds.
@@ -336,8 +253,10 @@ fn relay() -> Option<Relay> {
     Relay::start().map_err(warn).ok()
 }
 
-/// A descriptor that becomes readable when a signal to end arrives.
-fn register_signals() -> Result<OwnedFd, CliError> {
-    end_signals::register(&end_signals::FOREGROUND)
-        .map_err(|error| CliError::new("failed to listen for signals").because(error))
+/// A descriptor that becomes readable when a signal to end arrives, or has arrived while it was held back.
+fn register_signals(held: Option<Held>) -> Result<OwnedFd, CliError> {
+    let signals = end_signals::register(&end_signals::FOREGROUND)
+        .map_err(|error| CliError::new("failed to listen for signals").because(error))?;
+    drop(held);
+    Ok(signals)
 }

@@ -6,12 +6,10 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{self, ErrorKind, PipeReader, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use hermes_core::config::{self, Notify};
@@ -38,18 +36,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 const PASSED: [&str; 8] =
     ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "XDG_RUNTIME_DIR"];
 
-/// Starts the thread that notifies of events from now on, until `end` is readable or at its end. Then it kills the
-/// program if that runs.
-pub(super) fn start(app: &App, end: Option<Arc<PipeReader>>) -> Option<JoinHandle<()>> {
-    let (end, since) = (end?, Timestamp::now());
-    let mut notices = Notices::new(app.root(), app.hermes.environment().variable);
-    let run = move || notices.run(since, end.as_fd());
-    let started = thread::Builder::new().name("notices".to_owned()).spawn(run);
-    started.inspect_err(|error| log::warn!("failed to start a thread for notices: {error}")).ok()
-}
-
-struct Notices {
+pub(super) struct Notices {
     root: RootHome,
+    /// Of events before it, nobody is notified.
+    since: Timestamp,
     variable: fn(&str) -> Option<OsString>,
     follow: Follow,
     /// The configuration; `None` if nobody is to be notified.
@@ -82,10 +72,13 @@ struct Notice<'a> {
 }
 
 impl Notices {
-    fn new(root: &RootHome, variable: fn(&str) -> Option<OsString>) -> Self {
+    /// Nothing happens before [`run`](Self::run), which then knows of all events from now on.
+    pub(super) fn new(app: &App) -> Self {
+        let root = app.root();
         Self {
             root: root.clone(),
-            variable,
+            since: Timestamp::now(),
+            variable: app.hermes.environment().variable,
             follow: Follow::new(Journal::new(root), Vec::new()),
             notify: None,
             problem: None,
@@ -95,7 +88,9 @@ impl Notices {
         }
     }
 
-    fn run(&mut self, since: Timestamp, end: BorrowedFd<'_>) {
+    /// Notifies until `end` is readable or at its end. Then it kills the program if that runs.
+    pub(super) fn run(&mut self, end: BorrowedFd<'_>) {
+        let since = self.since;
         // A mistake is reported now, not at the first event.
         self.configure();
         let mut is_new: fn(&Event, Timestamp) -> bool = |event, since| event.time >= since;

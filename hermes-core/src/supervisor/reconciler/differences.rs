@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::SETTLE;
-use crate::name::ProfileName;
+use super::{SETTLE, Subject, subject_of};
 use crate::reconcile::Action;
 
 /// The longest pause before a mend that failed is tried again.
@@ -73,10 +72,10 @@ impl Differences {
         due
     }
 
-    /// Forgets what differed in `name`: it differs no longer.
-    pub(super) fn forget(&mut self, name: &ProfileName) {
+    /// Forgets what differed in `subject`: it differs no longer.
+    pub(super) fn forget(&mut self, subject: &Subject) {
         self.0.retain(|_, difference| {
-            difference.is_mending || difference.action.profile() != Some(name)
+            difference.is_mending || subject_of(&difference.action) != *subject
         });
     }
 
@@ -139,7 +138,7 @@ mod tests {
         assert_eq!(due(&mut differences, &both, t), []);
         assert_eq!(due(&mut differences, &[start("b")], t + SETTLE / 2), []);
         assert_eq!(due(&mut differences, &both, t + SETTLE), [start("b")]);
-        differences.forget(&"b".parse().unwrap());
+        differences.forget(&Some("b".parse().unwrap()));
         assert_eq!(due(&mut differences, &both, t + SETTLE * 3 / 2), []);
         assert_eq!(due(&mut differences, &both, t + SETTLE * 2), [start("a")]);
     }
