@@ -8,10 +8,9 @@
 //! HERMES_BACKEND=solo HERMES_HOME=/tmp/home target/debug/examples/custom_backend profile create coder --start
 //! ```
 //!
-//! `up` starts this program as `supervise PROFILE`, which starts the gateway, and again after each death. `down` sends
-//! it SIGTERM and waits until its lock is free. A supervisor's report counts only while it holds that lock, so that a
-//! power failure leaves nothing that misleads the next boot. `tests/tests/custom_backend` runs the conformance suite on
-//! it. Left out for brevity: log rotation, a clean environment for the gateway, processes that leave its group.
+//! `up` starts this program as `supervise PROFILE`, which starts the gateway, and again after each death. `down` sends it
+//! SIGTERM and waits until its lock is free. A report counts only while its supervisor holds that lock. The conformance
+//! suite runs on it (`tests/tests/custom_backend`). Left out: log rotation, a clean environment, processes that leave the group.
 
 use std::env;
 use std::io::{self, Read};
@@ -217,6 +216,7 @@ impl Solo {
             supervised: has_supervisor || wanted == Wanted::Down,
             running: state.is_some_and(State::is_running),
             orphaned: false,
+            logger_orphaned: false,
             parked: state == Some(State::Parked),
             current: script.ends_with(&self.start_line(profile)),
         })

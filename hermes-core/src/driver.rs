@@ -267,6 +267,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Ends a logger that outlived its supervisor, and blocks until it has ended, so that the next one logs. No line is
+    /// lost. Idempotent.
+    fn replace_logger(&self, _profile: &ProfileName) -> Result<(), DriverError> {
+        Ok(())
+    }
+
     /// Removes a leftover of a [`Survey`] unless a command is using it. Blocks until no process of it is left. Idempotent.
     fn clear(&self, _path: &Path) -> Result<(), DriverError> {
         Ok(())

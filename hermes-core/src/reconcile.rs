@@ -56,6 +56,8 @@ pub struct ServiceFact {
     pub running: bool,
     /// Whether another process is the gateway: it was started by hand, or its supervisor was killed.
     pub orphaned: bool,
+    /// Whether a former logger, whose supervisor was killed, keeps the next one from logging.
+    pub logger_orphaned: bool,
     /// Whether it is parked.
     pub parked: bool,
     /// Whether this version wrote its scripts.
@@ -130,6 +132,11 @@ pub enum Action {
         /// The profile.
         profile: ProfileName,
     },
+    /// End a logger that outlived its supervisor, so that the next one logs.
+    ReplaceLogger {
+        /// The profile.
+        profile: ProfileName,
+    },
     /// Create a service, with its gateway down.
     Register {
         /// The profile.
@@ -183,6 +190,7 @@ impl Action {
             | Self::UndoRename { profile, .. }
             | Self::Remove { profile, .. }
             | Self::Sweep { profile }
+            | Self::ReplaceLogger { profile }
             | Self::Register { profile, .. }
             | Self::Start { profile }
             | Self::Stop { profile }
@@ -199,6 +207,7 @@ impl Action {
             Self::Clear { path } => format!("remove `{}`", path.display()),
             Self::Remove { profile, .. } => format!("unregister the gateway of `{profile}`"),
             Self::Sweep { profile } => format!("delete stale files of `{profile}`"),
+            Self::ReplaceLogger { profile } => format!("replace the logger of `{profile}`"),
             Self::Register { profile, .. } => format!("register the gateway of `{profile}`"),
             Self::Start { profile } => format!("start the gateway of `{profile}`"),
             Self::Stop { profile } => format!("stop the gateway of `{profile}`"),
@@ -216,6 +225,7 @@ impl Action {
             Self::Clear { path } => ("cleared", path.display().to_string()),
             Self::Remove { detail, .. } => ("removed", (*detail).to_owned()),
             Self::Sweep { .. } => ("swept", String::new()),
+            Self::ReplaceLogger { .. } => ("logger-replaced", String::new()),
             Self::Register { detail, .. } => ("registered", detail.clone()),
             Self::Start { .. } => ("started", String::new()),
             Self::Stop { .. } => ("stopped", String::new()),

@@ -267,6 +267,19 @@ impl Driver for S6Driver {
         }
     }
 
+    fn replace_logger(&self, profile: &ProfileName) -> Result<(), DriverError> {
+        logger::end_former_logger(&self.tree, profile)?;
+        match logger::former_logger(&self.tree, profile)? {
+            None => Ok(()),
+            Some(other) => {
+                let title = self.tree.proc.title(other.pid);
+                Err(DriverError::new(format!(
+                    "{title} has its log directory, and is not its logger"
+                )))
+            }
+        }
+    }
+
     fn clear(&self, path: &Path) -> Result<(), DriverError> {
         survey::clear(&self.tree, path)
     }

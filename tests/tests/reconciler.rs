@@ -4,10 +4,12 @@
 use std::fs::{self, File};
 use std::os::unix::fs::chown;
 
-use hermes_s6::slot::layout::SCANDIR_LOCK;
+use hermes_s6::slot::layout::{SCANDIR_LOCK, ServiceDir};
 use hermes_tests::crash::{CHANGES, at_every};
 use hermes_tests::foreign_lock::ForeignLock;
-use hermes_tests::{TestEnv, Up, eventually, is_alive, is_root, pid, tell};
+use hermes_tests::{
+    TestEnv, Up, eventually, is_alive, is_open_in, is_root, kill, pid, supervisors, tell,
+};
 use serde_json::Value;
 
 /// Takes a moment to end, so that a restart can be killed meanwhile.
@@ -122,6 +124,67 @@ fn interrupted_commands_are_completed() {
         let mut all = hidden(env.home().join("profiles")).chain(hidden(env.scandir()));
         (!all.any(|name| name.to_string_lossy().starts_with(".hermes-"))).then_some(())
     });
+}
+
+#[test]
+fn what_an_operator_unregistered_is_forgotten_with_its_profile() {
+    let up = up_with(&[("a", "exec sleep 600", "stopped"), ("b", "exec sleep 600", "stopped")]);
+    let env = &up.env;
+    env.hermes(["gateway", "unregister", "a"]).ok();
+    fs::remove_dir_all(env.profile("a")).unwrap();
+    let mark = env.scandir().join(".hermes.off.a");
+    assert!(mark.exists());
+    eventually("the mark is removed", || (!mark.exists()).then_some(()));
+    copy_profile(env, "b", "a");
+    becomes(&up, "a", "down");
+}
+
+#[test]
+fn a_rename_that_is_killed_before_its_last_step_is_completed() {
+    let up = up_with(&[("new", "exec sleep 600", "running")]);
+    becomes(&up, "new", "up");
+    let journal = up.env.home().join("profiles/.mv-old");
+    up.env.write(&journal, "new\n");
+    eventually("the journal is removed", || (!journal.exists()).then_some(()));
+    eventually("the mend is printed", || {
+        up.log().contains("mended: finish the rename of new: it was `old`").then_some(())
+    });
+}
+
+#[test]
+fn a_logger_that_outlives_its_supervisor_is_replaced() {
+    let up = up_with(&[
+        ("up", "while :; do echo line; sleep 0.2; done", "running"),
+        ("down", "exec sleep 600", "stopped"),
+    ]);
+    let env = &up.env;
+    becomes(&up, "up", "up");
+    let gateway = pid(&up.status("up"));
+    for name in ["up", "down"] {
+        let log = ServiceDir::new(env.slot(name)).log();
+        let logger = || log.record().ok().and_then(|record| record.gateway()).map(u64::from);
+        let former = eventually("it logs", logger);
+        let [_, supervisor] = supervisors(&env.slot(name))[..] else { panic!("two supervisors") };
+        kill(supervisor);
+        eventually("its supervisor has a successor", || {
+            let now = supervisors(&env.slot(name));
+            (now.len() == 2 && !now.contains(&supervisor)).then_some(())
+        });
+        assert!(is_alive(former), "it has not noticed");
+        // It is looked at again, before the look at everything.
+        let config = env.profile(name).join("config.yaml");
+        env.write(&config, &fs::read_to_string(&config).unwrap());
+        eventually("the former logger has ended", || (!is_alive(former)).then_some(()));
+        eventually("its successor logs", || {
+            let lock = env.home().join("logs/gateways").join(name).join("lock");
+            let holder = logger().filter(|logger| *logger != former);
+            holder.filter(|logger| is_open_in(*logger, &lock))
+        });
+        eventually("the mend is printed", || {
+            up.log().contains(&format!("mended: replace the logger of {name}: ")).then_some(())
+        });
+    }
+    assert_eq!(pid(&up.status("up")), gateway);
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub fn plan(facts: &Facts) -> Vec<Action> {
             actions.push(Action::Remove { profile, detail: PROFILE_GONE });
         } else if !slot.supervised {
             actions.push(Action::Remove { profile, detail: "nobody supervised it" });
+        } else if slot.logger_orphaned {
+            actions.push(Action::ReplaceLogger { profile });
         }
     }
     for fact in &facts.profiles {
@@ -167,6 +169,7 @@ mod tests {
             wanted: if up { Wanted::Up } else { Wanted::Down },
             running: up,
             orphaned: false,
+            logger_orphaned: false,
             parked: false,
             current: true,
         }
@@ -238,12 +241,13 @@ Start { profile: ProfileName("swept") }"#,
                     slot("down", false),
                     ServiceFact { orphaned: true, ..slot("orphan", true) },
                     ServiceFact { orphaned: true, ..slot("by-hand", false) },
-                    ServiceFact { parked: true, ..slot("parked", false) },
+                    ServiceFact { parked: true, logger_orphaned: true, ..slot("parked", false) },
                     slot("up", true),
                 ],
                 ..Facts::default()
             },
-            r#"Keep { profile: ProfileName("default"), detail: "rendered by another version; `hermes gateway register --refresh` renews it" }
+            r#"ReplaceLogger { profile: ProfileName("parked") }
+Keep { profile: ProfileName("default"), detail: "rendered by another version; `hermes gateway register --refresh` renews it" }
 Start { profile: ProfileName("down") }
 Start { profile: ProfileName("orphan") }
 Keep { profile: ProfileName("by-hand"), detail: "" }

@@ -20,6 +20,9 @@ impl Display for Action {
             Self::Sweep { profile } => {
                 line("sweep", profile, "files of a gateway that no longer exists")
             }
+            Self::ReplaceLogger { profile } => {
+                line("replace the logger of", profile, "its supervisor was killed")
+            }
             Self::Register { profile, detail } => line("register", profile, detail),
             Self::Start { profile } => line("start", profile, ""),
             Self::Stop { profile } => line("stop", profile, "it is not wanted"),

@@ -72,7 +72,10 @@ impl Supervisor {
             reconcile::plan(&facts).into_iter().partition(|action| {
                 matches!(
                     action,
-                    Action::Clear { .. } | Action::Remove { .. } | Action::Sweep { .. }
+                    Action::Clear { .. }
+                        | Action::Remove { .. }
+                        | Action::Sweep { .. }
+                        | Action::ReplaceLogger { .. }
                 )
             });
         outcomes.extend(first.into_iter().map(&outcome));
@@ -123,6 +126,7 @@ impl Supervisor {
         let stops_nothing = |action: &Action| match action {
             Action::Clear { path } => self.driver.is_abandoned(path),
             Action::Sweep { profile }
+            | Action::ReplaceLogger { profile }
             | Action::Remove { profile, .. }
             | Action::Register { profile, .. }
             | Action::Start { profile } => !kept.contains(profile),
@@ -243,6 +247,7 @@ impl Supervisor {
             Action::Remove { detail, .. } if known && *detail == PROFILE_GONE => Ok(()),
             Action::Remove { .. } => self.driver.remove(&gateway),
             Action::Sweep { .. } if !self.runs(name) => sweep(&gateway),
+            Action::ReplaceLogger { .. } => self.driver.replace_logger(name),
             Action::Register { .. } if known && !self.driver.exists(name)? => {
                 self.driver.create(&gateway, &CreateOptions::default())
             }

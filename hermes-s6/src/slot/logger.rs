@@ -6,9 +6,10 @@
 //! and nobody reads what the gateway writes.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use hermes_core::process_lock::locker;
+use hermes_core::process_lock::{Holder, locker};
 use hermes_core::{DriverError, ProfileName};
 use jiff::{SignedDuration, Timestamp};
 use rustix::io::Errno;
@@ -89,10 +90,22 @@ pub(crate) fn obstacle(tree: &Tree, profile: &ProfileName, since: Timestamp) -> 
     })
 }
 
+/// Whether another process has the log directory of `profile` than a child of `supervisor`, which runs the loggers of its
+/// slot. A lock that can't be read says nothing about its logger. Does not wait.
+pub(crate) fn is_orphaned(tree: &Tree, profile: &ProfileName, supervisor: Option<Holder>) -> bool {
+    let supervisor = supervisor.and_then(|supervisor| supervisor.pid);
+    let holder = locker(&log_lock(tree, profile)).ok().flatten().and_then(|holder| holder.pid);
+    holder.is_some_and(|pid| !supervisor.is_some_and(|parent| tree.proc.is_child(pid, parent)))
+}
+
+fn log_lock(tree: &Tree, profile: &ProfileName) -> PathBuf {
+    tree.root.gateway_logs(profile).join("lock")
+}
+
 /// The process that has the log directory of `profile` and is not run by the logger's supervisor of its slot.
 /// Does not wait.
 pub(crate) fn former_logger(tree: &Tree, profile: &ProfileName) -> io::Result<Option<Process>> {
-    let holder = Process::holding(&tree.root.gateway_logs(profile).join("lock"))?;
+    let holder = Process::holding(&log_lock(tree, profile))?;
     let supervisor = tree.scandir.slot(profile).log().supervisor()?;
     let current = supervisor.and_then(|supervisor| supervisor.pid);
     Ok(holder.filter(|logger| !current.is_some_and(|pid| tree.proc.is_child(logger.pid, pid))))

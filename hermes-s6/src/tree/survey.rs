@@ -13,6 +13,7 @@ use hermes_core::reconcile::{ServiceFact, Survey, Wanted};
 use hermes_core::{ProfileName, fsutil, parallel};
 
 use crate::slot::layout::{GENERATION, ServiceDir};
+use crate::slot::logger;
 use crate::slot::policy;
 use crate::slot::registry;
 use crate::tree::Tree;
@@ -22,11 +23,9 @@ use crate::tree::unregistered;
 /// Reads every slot once. A slot that can't be read is reported and does not affect the others.
 pub(crate) fn survey(tree: &Tree, svscan: Holder) -> io::Result<Survey> {
     let scandir = &tree.scandir;
-    let mut survey = Survey {
-        leftovers: leftovers(tree)?,
-        unregistered: unregistered::marked(tree, svscan)?,
-        ..Survey::default()
-    };
+    let (unregistered, marks) = unregistered::marked(tree, svscan)?;
+    let mut survey =
+        Survey { leftovers: [beside(tree)?, marks].concat(), unregistered, ..Survey::default() };
     let svscan_view = tree.svscan_view_of_many()?;
     let slots = parallel::compute(scandir.profiles()?, |profile| {
         let slot = scandir.slot(&profile);
@@ -62,8 +61,16 @@ pub(crate) fn survey_of(tree: &Tree, profile: &ProfileName) -> io::Result<Survey
     Ok(survey)
 }
 
-/// The leftovers beside the slots: hidden slots, and temporary files.
+/// The leftovers beside the slots: hidden slots, temporary files, and marks that hold no longer.
 pub(crate) fn leftovers(tree: &Tree) -> io::Result<Vec<PathBuf>> {
+    let marks = match tree.scandir.svscan()? {
+        Some(svscan) => unregistered::marked(tree, svscan)?.1,
+        None => Vec::new(),
+    };
+    Ok([beside(tree)?, marks].concat())
+}
+
+fn beside(tree: &Tree) -> io::Result<Vec<PathBuf>> {
     let scandir = &tree.scandir;
     Ok([scandir.hidden()?, fsutil::unfinished(scandir.path())?].concat())
 }
@@ -112,7 +119,8 @@ fn slot_fact(
     let supervisor = slot.supervisor()?;
     let is_kept =
         |holder: Option<Holder>| holder.is_some_and(|holder| !svscan_view.is_stray(holder));
-    let supervised = is_kept(supervisor) && is_kept(slot.log().supervisor()?);
+    let loggers = slot.log().supervisor()?;
+    let supervised = is_kept(supervisor) && is_kept(loggers);
     let record = if supervised { slot.record().ok() } else { None };
     // A record may be a former supervisor's, whose gateway is not a child of the current one.
     let supervised_by = supervisor.and_then(|supervisor| supervisor.pid);
@@ -134,6 +142,7 @@ fn slot_fact(
         },
         running: gateway.is_some_and(is_child),
         orphaned: holder.is_some_and(|pid| !is_child(pid)),
+        logger_orphaned: supervised && logger::is_orphaned(tree, profile, loggers),
         parked: policy::parked(slot)?.is_some(),
         current: slot.is_current(),
     })

@@ -1,11 +1,12 @@
 //! Marks of the services that an operator removed with `gateway unregister`, so that the reconciler does not create
 //! them again.
 //!
-//! A mark is a file in the scan directory that names the s6-svscan: it holds until the service is created again or
-//! the tree ends.
+//! A mark is a file in the scan directory that names the s6-svscan: it holds until the service is created again, the
+//! profile is gone, or the tree ends.
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 
 use fs_err as fs;
 use hermes_core::process_lock::Holder;
@@ -32,16 +33,25 @@ pub(crate) fn unmark(tree: &Tree, profile: &ProfileName) -> io::Result<bool> {
     fsutil::remove_file_if_there(&path)
 }
 
-/// The profiles whose services were marked under this s6-svscan.
-pub(crate) fn marked(tree: &Tree, svscan: Holder) -> io::Result<BTreeSet<ProfileName>> {
-    let mut marked = BTreeSet::new();
+/// The profiles whose services were marked under this s6-svscan, and the marks that are left over: of a former tree, or
+/// of a profile that is gone.
+pub(crate) fn marked(
+    tree: &Tree,
+    svscan: Holder,
+) -> io::Result<(BTreeSet<ProfileName>, Vec<PathBuf>)> {
+    let (mut marked, mut left) = (BTreeSet::new(), Vec::new());
     for entry in fs::read_dir(tree.scandir.path())? {
         let entry = entry?;
         let name = entry.file_name();
         let profile = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
-        marked.extend(profile.filter(|profile| is_marked(tree, svscan, profile)));
+        let Some(profile): Option<ProfileName> = profile else { continue };
+        let is_gone = || matches!(fsutil::exists(tree.root.profile(&profile).path()), Ok(false));
+        match is_marked(tree, svscan, &profile) && !is_gone() {
+            true => drop(marked.insert(profile)),
+            false => left.push(entry.path()),
+        }
     }
-    Ok(marked)
+    Ok((marked, left))
 }
 
 /// Whether the service of `profile` was marked under this s6-svscan.

@@ -39,13 +39,11 @@ impl Tree {
         let mut seen = Seen { up: self.up_pid()?, ..Seen::default() };
         self.look_at_files(&mut seen)?;
         let statuses = self.run(&["gateway", "status", "--all", "--json"])?.finish(None)?;
-        let listed: Value = serde_json::from_str(&statuses.output)
-            .with_context(|| format!("`{}` printed:\n{}", statuses.line, statuses.output))?;
-        for status in listed.as_array().context("not a list")? {
-            let text = |key: &str| status[key].as_str().unwrap_or_default().to_owned();
-            let pid = status["pid"].as_u64().and_then(|pid| pid.try_into().ok());
-            let healthy = status["healthy"] == true;
-            seen.statuses.insert(text("profile"), Status { state: text("state"), pid, healthy });
+        // A status that can't be read, as of a service that is just being made, is an error above the list.
+        let list = statuses.output.find("[\n").map_or("", |begin| &statuses.output[begin..]);
+        match serde_json::from_str::<Vec<Value>>(list) {
+            Ok(list) => seen.statuses.extend(list.iter().map(status)),
+            Err(_) => seen.strange.push(format!("`{}` printed {}", statuses.line, statuses.output)),
         }
         seen.processes = self.processes()?;
         seen.healthy = self.run(&["doctor", "--health"])?.finish(None)?.status.success();
@@ -100,7 +98,7 @@ impl Tree {
                 strange.push(format!("logs/gateways/{name}"));
             }
         }
-        seen.strange = strange;
+        seen.strange.extend(strange);
         Ok(())
     }
 
@@ -124,4 +122,11 @@ impl Tree {
         let svscan = self.svscan().context("there is no s6-svscan")?;
         Ok([Held::of(self.up_pid()?)?, Held::of(svscan)?])
     }
+}
+
+/// A gateway's status, from an element of the list.
+fn status(json: &Value) -> (String, Status) {
+    let text = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
+    let pid = json["pid"].as_u64().and_then(|pid| pid.try_into().ok());
+    (text("profile"), Status { state: text("state"), pid, healthy: json["healthy"] == true })
 }

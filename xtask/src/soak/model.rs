@@ -138,10 +138,8 @@ impl World {
                 (profile.wanted, profile.registered) = (true, true);
             }
             Command::Stop(name) => profiles.get_mut(&name)?.wanted = false,
-            Command::Register(name) => {
-                let profile = profiles.get_mut(&name).filter(|profile| !profile.registered)?;
-                profile.registered = true;
-            }
+            // One that another program has just made has no service yet.
+            Command::Register(name) => profiles.get_mut(&name)?.registered = true,
             Command::Unregister(name) => {
                 // There is nothing to remove without the profile.
                 let profile = profiles.get_mut(&name);
@@ -232,7 +230,11 @@ impl Worlds {
 
     /// Whether the command must succeed if nothing else goes wrong.
     pub(super) fn must_succeed(&self, command: Command) -> bool {
-        self.0.iter().all(|world| world.after(command).is_some())
+        let is_registered = |world: &World, name| world.0.get(name).is_some_and(|it| it.registered);
+        self.0.iter().all(|world| match &command {
+            Command::Register(name) if is_registered(world, name) => false,
+            command => world.after(*command).is_some(),
+        })
     }
 
     /// Takes a command that was killed or failed.
@@ -307,7 +309,6 @@ mod tests {
             (&[(B, true, true)], Command::Rename(A, B), None),
             (&[(A, false, false)], Command::Start(A), Some("p0+")),
             (&[(A, true, true)], Command::Stop(A), Some("p0-")),
-            (&[(A, true, true)], Command::Register(A), None),
             (&[(A, true, false)], Command::Register(A), Some("p0+")),
             (&[(A, true, true)], Command::Unregister(A), Some("p0+!")),
             (&[], Command::Unregister(A), Some("")),
@@ -320,6 +321,14 @@ mod tests {
             let done = worlds.succeeded(command).is_ok().then(|| lines(&worlds).join("|"));
             assert_eq!(done.as_deref(), after, "{before:?} {command:?}");
         }
+    }
+
+    #[test]
+    fn a_service_that_another_program_lets_come_may_be_there() {
+        let mut worlds = worlds(&[(A, true, true)]);
+        assert!(!worlds.must_succeed(Command::Register(A)));
+        worlds.succeeded(Command::Register(A)).unwrap();
+        assert_eq!(lines(&worlds), ["p0+"]);
     }
 
     #[test]

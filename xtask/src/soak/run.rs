@@ -145,7 +145,7 @@ impl Soak {
                 let deaths = match part {
                     Part::Logger | Part::LoggersSupervisor => 0,
                     Part::Gateway => 1,
-                    Part::Supervisor | Part::Whole => 3,
+                    Part::Supervisor | Part::AllButGateway => 3,
                 };
                 *self.wear.entry(name).or_default() += deaths;
             }
@@ -166,7 +166,7 @@ impl Soak {
                 self.worlds.change(|world| {
                     world.0.insert(name, profile);
                 });
-                self.forget(name);
+                self.take_over(name);
             }
             Act::Move(from, to) => {
                 if !self.tree.home(from).exists() || self.tree.home(to).exists() {
@@ -180,7 +180,7 @@ impl Soak {
                     }
                 });
                 self.tree.abandoned_logs.insert(from);
-                self.forget(to);
+                self.take_over(to);
             }
             Act::Remove(name) => {
                 if !self.tree.home(name).exists() {
@@ -265,8 +265,12 @@ impl Soak {
                 command.names().into_iter().for_each(|name| self.forget(name));
             }
         } else {
-            // One whose gateway dies fails, too.
-            let may_fail = *killed || !calm || self.has_crashing(command);
+            // One whose gateway dies fails, too, and a rename to a name whose logs another program left.
+            let to_old_logs = |command| match command {
+                Command::Rename(_, to) => self.tree.abandoned_logs.contains(&to),
+                _ => false,
+            };
+            let may_fail = *killed || !calm || self.has_crashing(command) || to_old_logs(command);
             if !may_fail && self.worlds.must_succeed(command) {
                 bail!("`{line}` failed: {output}\n{:?}", self.worlds);
             }
@@ -286,6 +290,15 @@ impl Soak {
         self.worlds.all().any(|world: &World| {
             world.0.iter().any(|(name, it)| dies(it.kind) && (all || names.contains(name)))
         })
+    }
+
+    /// Another program made the profile. If there is a service of a former one, its gateway may have ended while there
+    /// was no profile, which parks it.
+    fn take_over(&mut self, name: Name) {
+        self.forget(name);
+        if self.tree.has_slot(name) {
+            self.may_park.insert(name);
+        }
     }
 
     /// The gateway has a new service, or was started.

@@ -22,8 +22,8 @@ pub(super) enum Part {
     Supervisor,
     Logger,
     LoggersSupervisor,
-    /// All four.
-    Whole,
+    /// All but the gateway, which becomes an orphan.
+    AllButGateway,
 }
 
 /// How a tree ends.
@@ -169,7 +169,7 @@ impl Choice<'_> {
             Part::Supervisor,
             Part::Logger,
             Part::LoggersSupervisor,
-            Part::Whole,
+            Part::AllButGateway,
         ];
         match profile.kind {
             Kind::Serving if rng.bool() => Act::Hang(*name),

@@ -61,6 +61,10 @@ impl Tree {
         self.path.join("service")
     }
 
+    pub(super) fn has_slot(&self, name: Name) -> bool {
+        self.scandir().join(service(&name.to_string())).exists()
+    }
+
     /// Adds a line to the journal of the run.
     pub(super) fn note(&mut self, line: &str) -> Result<()> {
         let seconds = self.begun.elapsed().as_secs_f64();
@@ -198,10 +202,9 @@ impl Tree {
             Part::Supervisor => supervisor(&service),
             Part::Logger => below(&logger),
             Part::LoggersSupervisor => supervisor(&logger),
-            // The supervisors first: they would start the others again.
-            Part::Whole => {
-                [supervisor(&service), supervisor(&logger), below(&service), below(&logger)]
-                    .concat()
+            // The supervisors first: they would start the logger again.
+            Part::AllButGateway => {
+                [supervisor(&service), supervisor(&logger), below(&logger)].concat()
             }
         })
     }

@@ -144,6 +144,16 @@ mod tests {
     }
 
     #[test]
+    fn a_rename_is_not_forgotten_with_its_profile() {
+        let (mut differences, t) = (Differences::default(), Instant::now());
+        let profile = "a".parse().unwrap();
+        let rename = [Action::FinishRename { profile, detail: String::new() }];
+        assert_eq!(due(&mut differences, &rename, t), []);
+        differences.forget(&Some("a".parse().unwrap()));
+        assert_eq!(due(&mut differences, &rename, t + SETTLE), rename);
+    }
+
+    #[test]
     fn a_profile_has_one_mend_at_a_time() {
         let (mut differences, t) = (Differences::default(), Instant::now());
         let needed = [sweep("a"), start("a"), start("b"), start("c")];
