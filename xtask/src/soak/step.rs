@@ -179,14 +179,18 @@ impl Choice<'_> {
 
     fn by_others(&self, rng: &mut Rng) -> Act {
         let (name, other) = (self.existing(rng), self.free(rng));
-        if !self.world.0.contains_key(&name) {
+        let Some(profile) = self.world.0.get(&name) else {
             return Act::Make(name, kind(rng), rng.bool());
-        }
+        };
         match rng.u8(0..4) {
             0 if self.has_room() => Act::Make(other, kind(rng), rng.bool()),
             0 | 1 => Act::Remove(name),
             2 => Act::Move(name, other),
-            _ => Act::Configure(name, kind(rng)),
+            // A gateway that runs reports readiness, or does not, until it is restarted.
+            _ => match (profile.kind, kind(rng)) {
+                (Kind::Serving, _) | (_, Kind::Serving) => Act::Configure(name, profile.kind),
+                (_, kind) => Act::Configure(name, kind),
+            },
         }
     }
 
