@@ -46,6 +46,11 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) const ALL: [Self; 6] =
         [Self::Serving, Self::Forking, Self::Chatty, Self::Stubborn, Self::Crashing, Self::Asking];
+
+    /// Whether the gateway ends by itself.
+    pub(super) fn dies(self) -> bool {
+        matches!(self, Self::Crashing | Self::Asking)
+    }
 }
 
 /// One profile.

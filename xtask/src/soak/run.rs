@@ -286,9 +286,8 @@ impl Soak {
 
     fn has_crashing(&self, command: Command) -> bool {
         let (names, all) = (command.names(), command == Command::Boot);
-        let dies = |kind| matches!(kind, Kind::Crashing | Kind::Asking);
         self.worlds.all().any(|world: &World| {
-            world.0.iter().any(|(name, it)| dies(it.kind) && (all || names.contains(name)))
+            world.0.iter().any(|(name, it)| it.kind.dies() && (all || names.contains(name)))
         })
     }
 

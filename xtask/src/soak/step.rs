@@ -166,11 +166,13 @@ impl Choice<'_> {
         let parts = [
             Part::Gateway,
             Part::Gateway,
-            Part::Supervisor,
             Part::Logger,
             Part::LoggersSupervisor,
+            Part::Supervisor,
             Part::AllButGateway,
         ];
+        // Nobody ends the helpers of an orphan that dies by itself, until its successor is stopped.
+        let parts = if profile.kind.dies() { &parts[..4] } else { &parts[..] };
         match profile.kind {
             Kind::Serving if rng.bool() => Act::Hang(*name),
             _ => Act::Kill(*name, parts[rng.usize(0..parts.len())]),
@@ -186,11 +188,13 @@ impl Choice<'_> {
             0 if self.has_room() => Act::Make(other, kind(rng), rng.bool()),
             0 | 1 => Act::Remove(name),
             2 => Act::Move(name, other),
-            // A gateway that runs reports readiness, or does not, until it is restarted.
-            _ => match (profile.kind, kind(rng)) {
-                (Kind::Serving, _) | (_, Kind::Serving) => Act::Configure(name, profile.kind),
-                (_, kind) => Act::Configure(name, kind),
-            },
+            // A gateway that runs reports readiness, or dies by itself, until it is restarted.
+            _ => {
+                let is_plain = |kind: Kind| kind != Kind::Serving && !kind.dies();
+                let other = kind(rng);
+                let other = Some(other).filter(|it| is_plain(*it) && is_plain(profile.kind));
+                Act::Configure(name, other.unwrap_or(profile.kind))
+            }
         }
     }
 
