@@ -68,6 +68,12 @@ impl Gateway {
         config.liveness.clone().filter(|_| config.notifies_readiness())
     }
 
+    /// Whether it may be asked while it is up: also if its `config.yaml`, which was another when it came up, can't be
+    /// used now.
+    pub fn may_be_asked(&self) -> bool {
+        self.loaded().is_err() || self.liveness().is_some()
+    }
+
     /// The address at which it is asked, if it has one: its `ready_url`, or that of the built-in gateway.
     pub fn health_target(&self) -> Option<Target> {
         let config = &self.loaded().ok()?.gateway;

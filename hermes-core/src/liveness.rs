@@ -59,10 +59,13 @@ impl Asked {
         })
     }
 
-    /// Whether both are the same process, asked in the same way.
-    fn is_like(&self, other: &Self) -> bool {
-        (self.pid, &self.target, &self.settings, self.on_hang)
-            == (other.pid, &other.target, &other.settings, other.on_hang)
+    /// Takes the settings of `new`, the same process as its file is now. Its address counts at the next start: the
+    /// process listens where it was told to when it came up.
+    fn configure(&mut self, new: Self) {
+        if self.settings != new.settings {
+            (self.settings, self.next) = (new.settings, new.next);
+        }
+        self.on_hang = new.on_hang;
     }
 }
 
@@ -139,10 +142,15 @@ impl Watch<'_> {
         let Ok(statuses) = self.supervisor.observe_many(&gateways) else { return };
         for (gateway, status) in gateways.into_iter().zip(statuses) {
             let name = gateway.name().clone();
-            match status.ok().and_then(|status| Asked::new(gateway, &status)) {
-                Some(new) if self.asked.get(&name).is_some_and(|old| old.is_like(&new)) => {}
-                Some(new) => drop(self.asked.insert(name, new)),
-                None => drop(self.asked.remove(&name)),
+            let pid = status.as_ref().ok().and_then(|status| status.pid);
+            let known = self.asked.get_mut(&name).filter(|known| Some(known.pid) == pid);
+            let is_unreadable = gateway.loaded().is_err();
+            match (known, status.ok().and_then(|status| Asked::new(gateway, &status))) {
+                (Some(known), Some(new)) => known.configure(new),
+                // It is asked as before: its file counts at the next start.
+                (Some(_), None) if is_unreadable => {}
+                (_, Some(new)) => drop(self.asked.insert(name, new)),
+                (_, None) => drop(self.asked.remove(&name)),
             }
         }
     }

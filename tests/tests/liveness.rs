@@ -99,6 +99,34 @@ fn with_on_hang_restart_a_hang_is_a_death() {
     assert_eq!(events, expected.map(|(event, why)| (event.to_owned(), why.to_owned())));
 }
 
+/// What is in its file counts at the next start.
+#[test]
+fn a_gateway_is_asked_as_it_came_up() {
+    let up = Up::start();
+    let env = &up.env;
+    for (name, more) in [("coder", ""), ("clock", "  on_hang: restart\n")] {
+        env.profile_serving(name);
+        configure(env, name, &format!("{OFTEN}{more}"));
+        env.hermes(["gateway", "start", name]).ok();
+    }
+    let coder = pid(&up.status("coder"));
+    env.hermes(["profile", "port", "coder", &free_port().to_string()]).ok();
+    let clock = pid(&up.status("clock"));
+    signal(clock, Signal::STOP);
+    eventually("both were asked often enough", || {
+        let status = up.status("clock");
+        (status["healthy"] == true && pid(&status) != clock).then_some(())
+    });
+    let status = up.status("coder");
+    assert_eq!((pid(&status), &status["healthy"]), (coder, &true.into()), "{status}");
+    env.write(&env.profile("coder").join("config.yaml"), "gateway: [");
+    signal(coder, Signal::STOP);
+    eventually("it is unresponsive", || is_unresponsive(&up.status("coder")).then_some(()));
+    env.hermes(["doctor", "--health"]).fails_with(1);
+    signal(coder, Signal::CONT);
+    eventually("it answers again", || (up.status("coder")["healthy"] == true).then_some(()));
+}
+
 #[test]
 fn an_answer_of_another_process_is_none() {
     let up = Up::start();

@@ -161,7 +161,7 @@ fn completed(mut status: Status, gateway: &Gateway) -> Status {
     status.port = gateway.port().ok().flatten();
     let kind = match status.state {
         State::Starting => ReasonKind::Starting,
-        State::Up if gateway.liveness().is_some() => ReasonKind::Unresponsive,
+        State::Up if gateway.may_be_asked() => ReasonKind::Unresponsive,
         _ => return status,
     };
     let recorded = status.pid.and_then(|pid| health::reason(gateway.home(), pid));
