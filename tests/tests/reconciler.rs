@@ -219,6 +219,26 @@ fn what_an_operator_decided_stays() {
 }
 
 #[test]
+fn a_missing_directory_of_profiles_ends_no_gateway() {
+    let up = up_with(&[("a", "exec sleep 600", "running"), ("b", "exec sleep 600", "running")]);
+    let env = &up.env;
+    let before = ["a", "b"].map(|name| {
+        becomes(&up, name, "up");
+        pid(&up.status(name))
+    });
+    let (profiles, away) = (env.home().join("profiles"), env.home().join("away"));
+    fs::rename(&profiles, &away).unwrap();
+    eventually("it is reported", || up.log().contains("profiles` is missing").then_some(()));
+    assert!(before.iter().all(|pid| is_alive(*pid)));
+    assert!(env.slot("a").exists() && env.slot("b").exists() && !profiles.exists());
+    fs::rename(&away, &profiles).unwrap();
+    // Now it is believed that one is gone.
+    fs::remove_dir_all(env.profile("b")).unwrap();
+    eventually("its slot is removed", || (!env.slot("b").exists()).then_some(()));
+    assert_eq!(pid(&up.status("a")), before[0]);
+}
+
+#[test]
 fn a_profile_whose_lock_is_held_is_left_alone() {
     let up = up_with(&[("a", "exec sleep 600", "running")]);
     let env = &up.env;

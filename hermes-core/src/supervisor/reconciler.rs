@@ -23,6 +23,7 @@ use super::boot::{DEFAULT_JOBS, line_of, profile_fact};
 use crate::changes::Announcements;
 use crate::driver::DriverError;
 use crate::events::What;
+use crate::fsutil;
 use crate::intent::Intent;
 use crate::lock::{Lock, LockError};
 use crate::manager::ManagerError;
@@ -58,6 +59,7 @@ impl Supervisor {
             changes,
             looks: BTreeMap::from([(None, Instant::now())]),
             next_full_look: Instant::now(),
+            is_blind: false,
             differences: Differences::default(),
             result_sender,
             results,
@@ -72,6 +74,16 @@ impl Supervisor {
             }
             Ok(())
         })
+    }
+
+    /// Fails if the directory of the profiles is missing, as that of a volume that is not mounted: nobody has deleted
+    /// each of them.
+    fn require_profiles(&self) -> Result<(), DriverError> {
+        let path = self.store.root().profiles();
+        match fsutil::exists(&path)? {
+            true => Ok(()),
+            false => Err(DriverError::new(format!("`{}` is missing", path.display()))),
+        }
     }
 
     /// The actions that all profiles and services need now.
@@ -112,13 +124,14 @@ impl Supervisor {
 
     /// Executes `action`, unless a command is changing its profile or it is no longer needed.
     fn mend(&self, action: &Action) -> Mended {
-        let mended = match action {
+        // A lock would make the directory again.
+        let mended = self.require_profiles().and_then(|()| match action {
             Action::Clear { path } => self.mend_leftover(path),
             Action::FinishRename { .. } | Action::UndoRename { .. } => self.mend_rename(action),
             _ => action
                 .profile()
                 .map_or(Ok(Mended::Unneeded), |name| self.mend_profile(name, action)),
-        };
+        });
         let failed = |error| Mended::Failed(line_of(&ManagerError::of(&action.operation(), error)));
         mended.unwrap_or_else(failed)
     }
@@ -183,6 +196,8 @@ struct Reconciler<'a> {
     /// When to look at what.
     looks: BTreeMap<Subject, Instant>,
     next_full_look: Instant,
+    /// Whether the profiles could not be found at the last look.
+    is_blind: bool,
     differences: Differences,
     result_sender: Sender<Tried>,
     results: Receiver<Tried>,
@@ -217,6 +232,17 @@ impl<'a> Reconciler<'a> {
     /// Looks at what is due, and returns what is to be mended now: one action per profile.
     fn look(&mut self) -> Vec<Action> {
         let now = Instant::now();
+        if let Err(error) = self.supervisor.require_profiles() {
+            if !std::mem::replace(&mut self.is_blind, true) {
+                log::warn!("nothing is mended: {error}");
+            }
+            self.looks.clear();
+            self.next_full_look = now + INTERVAL;
+            return Vec::new();
+        }
+        if std::mem::take(&mut self.is_blind) {
+            self.next_full_look = now;
+        }
         let mut due = Vec::new();
         let is_due = |(_, at): &(&Subject, &Instant)| **at <= now;
         let subjects: Vec<_> =
