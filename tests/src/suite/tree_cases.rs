@@ -88,7 +88,8 @@ pub fn what_other_programs_change_is_followed(machine: &impl Machine) {
 pub fn what_a_dead_gateway_leaves_is_ended(machine: &impl Machine) {
     let kids = format!("{}/kids", machine.home());
     let starts = format!(
-        "for kid in $(cat {kids} 2>/dev/null); do kill -0 $kid && echo $kid >>{kids}.alive; done; \
+        "for kid in $(cat {kids} 2>/dev/null); do \
+         grep -qs '^State:.[^ZX]' /proc/$kid/status && echo $kid >>{kids}.alive; done; \
          sleep 6000 & echo $! >{kids}; \
          sh -c 'trap \"\" TERM; sleep 6000' & echo $! >>{kids}; \
          setsid sleep 6000 & echo $! >>{kids}; \
