@@ -177,6 +177,18 @@ impl Store {
         Ok(self.list()?.profiles.into_iter().map(|profile| profile.name).collect())
     }
 
+    /// The same, with those of directories that can't be read: they may be profiles, whose gateways may run.
+    pub fn possible_names(&self) -> Result<Vec<ProfileName>, StoreError> {
+        let Listing { profiles, skipped } = self.list()?;
+        let unreadable = skipped.iter().filter(|skipped| skipped.unreadable);
+        let unreadable =
+            unreadable.filter_map(|skipped| skipped.path.file_name()?.to_str()?.parse().ok());
+        let mut names: Vec<_> = profiles.into_iter().map(|profile| profile.name).collect();
+        names.extend(unreadable);
+        names.sort_by(ProfileName::cmp_for_listing);
+        Ok(names)
+    }
+
     /// The profile called `name`, or `None`.
     pub fn find(&self, name: &ProfileName) -> Result<Option<Profile>, StoreError> {
         let home = self.root.profile(name);

@@ -86,7 +86,7 @@ impl GatewayView {
 
 /// The gateways of all profiles, `default` first.
 pub(crate) fn all(services: &Supervisor) -> Result<Vec<(ProfileName, GatewayView)>, hermes::Error> {
-    let names = services.store().names()?;
+    let names = services.store().possible_names()?;
     let statuses = services.statuses(&names)?;
     let gateway_view = |(name, status): (ProfileName, _)| {
         Some((name.clone(), GatewayView::new(services, &name, status)?))

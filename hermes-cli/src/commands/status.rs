@@ -222,7 +222,7 @@ fn describe(view: &StatusView) -> Result<(), CliError> {
 /// The profiles of a command: all, the named ones, or the default profile.
 pub(crate) fn names(app: &App, selector: &ProfileSelector) -> Result<Vec<ProfileName>, CliError> {
     if selector.all {
-        return Ok(app.store().names()?);
+        return Ok(app.store().possible_names()?);
     }
     if selector.names.is_empty() {
         return Ok(vec![app.profile()?]);

@@ -27,7 +27,7 @@ pub(crate) fn run(app: &App) -> Result<u8, CliError> {
         output::message("healthy: nothing is supervised here");
         return Ok(exit::SUCCESS);
     }
-    let mut wanted = app.store().names()?;
+    let mut wanted = app.store().possible_names()?;
     // Read here, since no supervisor is needed if no gateway is wanted.
     wanted.retain(|name| Intent::is_wanted(Intent::read(&app.root().profile(name)).ok()));
     // A health check has two answers: an error counts as unhealthy.
