@@ -2,7 +2,7 @@
 //! against an operator.
 
 use std::fs::{self, File};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{chown, symlink};
 
 use hermes_s6::slot::layout::{SCANDIR_LOCK, ServiceDir};
 use hermes_tests::crash::{CHANGES, at_every};
@@ -236,6 +236,27 @@ fn a_missing_directory_of_profiles_ends_no_gateway() {
     fs::remove_dir_all(env.profile("b")).unwrap();
     eventually("its slot is removed", || (!env.slot("b").exists()).then_some(()));
     assert_eq!(pid(&up.status("a")), before[0]);
+}
+
+#[test]
+fn a_link_in_the_scan_directory_is_no_slot() {
+    let up = up_with(&[("a", "exec sleep 600", "running")]);
+    let env = &up.env;
+    becomes(&up, "a", "up");
+    let before = pid(&up.status("a"));
+    for name in ["gateway-x", ".hermes-gateway-x"] {
+        symlink(env.slot("a"), env.scandir().join(name)).unwrap();
+    }
+    for round in 0..2 {
+        a_mend_passes(&up, round);
+    }
+    env.hermes(["boot"]).run();
+    env.hermes(["doctor", "--fix"]).run();
+    let status = up.status("a");
+    assert_eq!((pid(&status), &status["deaths"]), (before, &0.into()), "{status}");
+    for name in ["gateway-x", ".hermes-gateway-x"] {
+        fs::remove_file(env.scandir().join(name)).expect("the link stays");
+    }
 }
 
 #[test]

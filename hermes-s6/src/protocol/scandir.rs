@@ -14,6 +14,14 @@ use hermes_core::process_lock::{self, Holder};
 use crate::protocol::control::{self, ControlError, Sent};
 use crate::slot::layout::{self, HIDDEN_PREFIX, SCANDIR_LOCK, ServiceDir};
 
+/// Whether a symbolic link to a directory counts. For s6-svscan it is a service; a slot is never one, and the link of
+/// somebody else may lead to the slot of another gateway.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    Followed,
+    NotFollowed,
+}
+
 /// A scan directory.
 #[derive(Debug, Clone)]
 pub struct ScanDir(PathBuf);
@@ -62,7 +70,7 @@ impl ScanDir {
     /// The profiles that have a slot, sorted. Other services and hidden directories are skipped.
     pub fn profiles(&self) -> io::Result<Vec<ProfileName>> {
         let mut profiles: Vec<_> = self
-            .directories()?
+            .directories(Links::NotFollowed)?
             .iter()
             .filter_map(|path| layout::profile_of(path.file_name()?.to_str()?))
             .collect();
@@ -72,7 +80,7 @@ impl ScanDir {
 
     /// Hermes's hidden directories, sorted: slots not yet published, or being removed.
     pub fn hidden(&self) -> io::Result<Vec<PathBuf>> {
-        let mut hidden = self.directories()?;
+        let mut hidden = self.directories(Links::NotFollowed)?;
         hidden.retain(|path| name_of(path).starts_with(HIDDEN_PREFIX));
         hidden.sort();
         Ok(hidden)
@@ -80,7 +88,7 @@ impl ScanDir {
 
     /// All services that s6-svscan supervises, not only Hermes's slots.
     pub fn services(&self) -> io::Result<Vec<PathBuf>> {
-        let mut services = self.directories()?;
+        let mut services = self.directories(Links::Followed)?;
         services.retain(|path| !name_of(path).starts_with('.'));
         Ok(services)
     }
@@ -93,12 +101,11 @@ impl ScanDir {
         })
     }
 
-    fn directories(&self) -> io::Result<Vec<PathBuf>> {
+    fn directories(&self, links: Links) -> io::Result<Vec<PathBuf>> {
         let mut directories = Vec::new();
         for entry in fs::read_dir(&self.0)? {
             let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
-            // A service may be a symbolic link to its directory.
-            if entry.is_ok_and(|kind| kind.is_dir()) || path.is_dir() {
+            if entry.is_ok_and(|kind| kind.is_dir()) || links == Links::Followed && path.is_dir() {
                 directories.push(path);
             }
         }
