@@ -3,6 +3,7 @@
 //! They and no others have the path of that directory in their command line, environment or working
 //! directory. Only such processes are ever signalled.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -114,6 +115,26 @@ fn proc(pid: u32) -> PathBuf {
     Path::new("/proc").join(pid.to_string())
 }
 
+/// The ports of the loopback address that the process listens on; none if it has ended.
+pub(crate) fn listening_ports(pid: u32) -> Vec<u16> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let links = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    let sockets: BTreeSet<_> = links
+        .filter_map(|link| {
+            Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
+        })
+        .collect();
+    let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
+    let port = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        // proc(5): the local address, the state (0A: it listens) and the inode.
+        let (address, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
+        let port = address.strip_prefix("0100007F:").filter(|_| *state == "0A")?;
+        sockets.contains(*inode).then(|| u16::from_str_radix(port, 16).ok())?
+    };
+    table.lines().filter_map(port).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -145,6 +166,14 @@ mod tests {
         child.wait().unwrap();
         assert_eq!(mentioning(dir.path()).unwrap().len(), 0);
         assert!(!exists(child.id()));
+    }
+
+    #[test]
+    fn the_port_of_a_listener_is_found() {
+        let me = std::process::id();
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        // Other tests of this process listen, too.
+        assert!(listening_ports(me).contains(&listener.local_addr().unwrap().port()));
     }
 
     #[test]

@@ -77,12 +77,6 @@ pub(super) fn make(home: &Path, kind: Kind, port: u16, wanted: bool) -> Result<(
     configure(home, kind, port)
 }
 
-/// The port in the profile's configuration.
-pub(super) fn port(home: &Path) -> Option<u16> {
-    let text = fs::read_to_string(home.join("config.yaml")).ok()?;
-    text.lines().find_map(|line| line.trim().strip_prefix("port: ")?.parse().ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,9 +88,9 @@ mod tests {
         configure(&home, Kind::Serving, 1).unwrap();
         assert!(!home.exists(), "no profile, no configuration");
         make(&home, Kind::Chatty, 1, true).unwrap();
-        assert_eq!(port(&home), None);
         configure(&home, Kind::Serving, 23_456).unwrap();
-        assert_eq!(port(&home), Some(23_456));
+        let text = fs::read_to_string(home.join("config.yaml")).unwrap();
+        assert!(text.contains("  port: 23456\n"), "{text}");
         assert_eq!(fs::read_to_string(home.join("gateway.intent")).unwrap(), "running\n");
         assert_eq!(fs::read_dir(&home).unwrap().count(), 3);
     }

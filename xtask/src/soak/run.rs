@@ -239,7 +239,7 @@ impl Soak {
         self.worlds.change(|world| {
             world.0.entry(name).and_modify(|profile| profile.kind = kind);
         });
-        // One that does not answer at its port is killed.
+        // Its next start is a death more, if the new program ends.
         *self.wear.entry(name).or_default() += 1;
         Ok(())
     }
