@@ -18,6 +18,15 @@ fn on_full_disk(env: &TestEnv, line: &[&str]) -> Outcome {
     outcome
 }
 
+/// A tree on a small disk, whose gateway `a` is up, and the gateway's process.
+fn with_a_gateway() -> (Up, u64) {
+    let up = Up::start_in(TestEnv::on_disk_of(MEBIBYTES));
+    up.env.profile_serving("a");
+    up.env.hermes(["gateway", "start", "a"]).ok();
+    let gateway = pid(&up.status("a"));
+    (up, gateway)
+}
+
 fn intent(env: &TestEnv, profile: &str) -> String {
     fs::read_to_string(env.profile(profile).join("gateway.intent")).expect("an intent")
 }
@@ -25,11 +34,8 @@ fn intent(env: &TestEnv, profile: &str) -> String {
 #[test]
 fn stop_needs_no_space_and_boot_brings_the_gateway_back() {
     require_root!();
-    let up = Up::start_in(TestEnv::on_disk_of(MEBIBYTES));
+    let (up, before) = with_a_gateway();
     let env = &up.env;
-    env.profile_serving("a");
-    env.hermes(["gateway", "start", "a"]).ok();
-    let before = pid(&up.status("a"));
 
     let outcome = on_full_disk(env, &["gateway", "stop", "a"]);
     assert_eq!(outcome.code(), Some(1), "{outcome}");
@@ -72,11 +78,8 @@ fn what_must_be_recorded_is_refused_and_leaves_the_intent_valid() {
 #[test]
 fn a_restart_that_s6_can_not_record_stops_nothing() {
     require_root!();
-    let up = Up::start_in(TestEnv::on_disk_of(MEBIBYTES));
+    let (up, before) = with_a_gateway();
     let env = &up.env;
-    env.profile_serving("a");
-    env.hermes(["gateway", "start", "a"]).ok();
-    let before = pid(&up.status("a"));
     let outcome = on_full_disk(env, &["gateway", "restart", "a"]);
     assert_eq!(outcome.code(), Some(1), "{outcome}");
     is_one_clear_error(&outcome);

@@ -104,9 +104,11 @@ fn with_on_hang_restart_a_hang_is_a_death() {
 fn a_gateway_is_asked_as_it_came_up() {
     let up = Up::start();
     let env = &up.env;
-    for (name, more) in [("coder", ""), ("clock", "  on_hang: restart\n")] {
+    // A busy machine may take longer than a second to answer.
+    let patient = "  liveness: {interval: 1, timeout: 10, failures: 2}\n".to_owned();
+    for (name, more) in [("coder", patient), ("clock", format!("{OFTEN}  on_hang: restart\n"))] {
         env.profile_serving(name);
-        configure(env, name, &format!("{OFTEN}{more}"));
+        configure(env, name, &more);
         env.hermes(["gateway", "start", name]).ok();
     }
     let coder = pid(&up.status("coder"));

@@ -115,7 +115,7 @@ pub fn what_a_dead_gateway_leaves_is_ended(machine: &impl Machine) {
 pub fn a_gateway_that_hangs_is_unhealthy(machine: &impl Machine) {
     machine.profile("coder");
     let port = machine.hermes(&["profile", "port", "coder"]).ok().stdout;
-    let often = "  liveness: {interval: 1, timeout: 1, failures: 2}\n";
+    let often = "  liveness: {interval: 1, timeout: 5, failures: 2}\n";
     machine.configure("coder", &format!("gateway:\n  port: {}\n{often}", port.trim()));
     machine.hermes(&["gateway", "start", "coder"]).ok();
     machine.hermes(&["doctor", "--health"]).ok();
