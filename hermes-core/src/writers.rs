@@ -16,6 +16,8 @@ use thiserror::Error;
 use crate::home::{ProfileHome, RootHome};
 use crate::shell::quote_path;
 
+/// The value of `HERMES_OPEN_HOME` that allows homes which other users may write to.
+pub const ALLOWED: &str = "1";
 /// The permissions of others to write.
 const OTHERS: u32 = 0o022;
 /// The mode of directories.

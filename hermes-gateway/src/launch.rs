@@ -67,16 +67,12 @@ fn become_gateway(
     let filled = fill(&config, profile, port).map_err(|MissingPort { .. }| no_port())?;
     let Some(command) = filled.command else {
         let port = port.ok_or_else(no_port)?;
-        lock_gateway(profile)?;
-        enter_control_group(root, &profile.name, &config.resources);
-        limit_descriptors(config.resources.files);
+        take_place(root, profile, &config.resources)?;
         record_start(&events);
         return server::serve(&profile.name, &config, port, notification.recorded(events));
     };
     let env = environment::of(profile, filled.env)?;
-    lock_gateway(profile)?;
-    enter_control_group(root, &profile.name, &config.resources);
-    limit_descriptors(config.resources.files);
+    take_place(root, profile, &config.resources)?;
     // The fallback port of `default` counts if the program gets it.
     let uses_port = || config.port.is_some() || fill(&config, profile, None).is_err();
     if let Some(port) = port.filter(|_| uses_port()) {
@@ -92,6 +88,18 @@ fn become_gateway(
         None => notification.ready_unprobed(),
     }
     Err(exec(profile, &command, env))
+}
+
+/// Makes this process the profile's only gateway, in its control group and with its limits.
+fn take_place(
+    root: &RootHome,
+    profile: &Profile,
+    resources: &Resources,
+) -> Result<(), GatewayError> {
+    lock_gateway(profile)?;
+    enter_control_group(root, &profile.name, resources);
+    limit_descriptors(resources.files);
+    Ok(())
 }
 
 fn record_start(events: &Recorder) {
@@ -144,8 +152,8 @@ fn require_free(profile: &Profile, host: &str, port: u16) -> Result<(), GatewayE
     Err(GatewayError::PortInUse { profile, host, port, holder })
 }
 
-/// Enters the gateway's control group, with its limits, if s6 supervises this process and its tree can have groups. Other supervisors
-/// have groups of their own.
+/// Enters the gateway's control group, with its limits, if s6 supervises this process and its tree can have groups.
+/// Other supervisors have groups of their own.
 fn enter_control_group(root: &RootHome, profile: &ProfileName, resources: &Resources) {
     let (proc, supervisor) = (Proc::default(), parent_id());
     if !proc.runs(supervisor, SUPERVISOR) {
@@ -153,14 +161,14 @@ fn enter_control_group(root: &RootHome, profile: &ProfileName, resources: &Resou
     }
     let group = ControlGroup::of_gateway(&proc, supervisor, root, profile);
     let Some(group) = group else { return };
-    let entered = group.enter();
-    if let Ok(true) = entered
-        && let Err(error) = group.limit(resources)
-    {
-        log::warn!("`gateway.resources` has no effect: {error}");
-    }
-    if let Err(error) = entered {
-        log::warn!("failed to enter a control group: {error}");
+    match group.enter() {
+        Ok(true) => {
+            if let Err(error) = group.limit(resources) {
+                log::warn!("`gateway.resources` has no effect: {error}");
+            }
+        }
+        Ok(false) => {}
+        Err(error) => log::warn!("failed to enter a control group: {error}"),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::detect::Facts;
 use crate::home::{RootHome, env};
 use crate::kind::Kind;
 use crate::wait::Timeouts;
+use crate::writers;
 
 /// The environment of a driver. A program gathers it once; a driver reads neither environment variables nor
 /// arguments.
@@ -35,7 +36,7 @@ impl Environment {
     /// Whether the operator allows homes that other users may write to. Service managers that start gateways by themselves
     /// have to be told.
     pub fn allows_open_homes(&self) -> bool {
-        (self.variable)(env::OPEN_HOME).is_some_and(|value| value == "1")
+        (self.variable)(env::OPEN_HOME).is_some_and(|value| value == writers::ALLOWED)
     }
 
     /// This user's runtime directory, even if `XDG_RUNTIME_DIR` does not name it, as after `su`.

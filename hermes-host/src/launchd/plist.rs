@@ -31,8 +31,6 @@ pub const LABEL_OPTION: &str = "--launchd";
 pub(super) const LONGEST_EXIT_TIMEOUT: u64 = 60;
 const THROTTLE: u64 = 10;
 const FILE_MODE: u32 = 0o644;
-/// The value of `HERMES_OPEN_HOME` that allows open homes.
-const ALLOWED: &str = "1";
 
 /// The values in a gateway's property list.
 #[derive(Debug)]
@@ -91,7 +89,7 @@ impl Agent<'_> {
             program_arguments: [self.hermes, p, profile, gateway, start, foreground, option, label],
             environment_variables: [(env::HOME, self.root)]
                 .into_iter()
-                .chain(self.open_homes.then(|| (env::OPEN_HOME, Path::new(ALLOWED))))
+                .chain(self.open_homes.then(|| (env::OPEN_HOME, Path::new(writers::ALLOWED))))
                 .collect(),
             working_directory: self.root,
             run_at_load: true,
@@ -149,7 +147,8 @@ pub(super) fn pinned(path: &Path) -> io::Result<Pinned> {
     let Some(bytes) = fsutil::read_if_there(path)? else { return Ok(Pinned::Nothing) };
     let owner: Result<Owner, _> = plist::from_bytes(&bytes);
     let mut variables = owner.map(|owner| owner.environment_variables).unwrap_or_default();
-    let open_homes = variables.get(env::OPEN_HOME).is_some_and(|value| value == Path::new(ALLOWED));
+    let open_homes =
+        variables.get(env::OPEN_HOME).is_some_and(|value| value == Path::new(writers::ALLOWED));
     let home = variables.remove(env::HOME);
     Ok(home.map_or(Pinned::Unknown, |home| Pinned::Home { home, open_homes }))
 }

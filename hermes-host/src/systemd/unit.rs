@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use hermes_core::config::StopTimeout;
 use hermes_core::home::env;
 use hermes_core::restart::{DEATHS, EXIT_CONFIG, WINDOW};
-use hermes_core::{ProfileName, RootHome};
+use hermes_core::{ProfileName, RootHome, writers};
 use thiserror::Error;
 
 /// Increased with every change of the template's text.
@@ -166,7 +166,7 @@ impl Template<'_> {
 
 /// The line that lets gateways use homes that other users may write to.
 fn open_homes() -> String {
-    format!("Environment=\"{}=1\"", env::OPEN_HOME)
+    format!("Environment=\"{}={}\"", env::OPEN_HOME, writers::ALLOWED)
 }
 
 /// A path that the quoting rules of unit files can't express everywhere.

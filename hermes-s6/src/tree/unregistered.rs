@@ -18,10 +18,13 @@ use crate::tree::Tree;
 /// The longest name of a slot's profile makes a file name of 255 bytes.
 const PREFIX: &str = ".hermes.off.";
 
+fn path(tree: &Tree, profile: &ProfileName) -> PathBuf {
+    tree.scandir.path().join(format!("{PREFIX}{profile}"))
+}
+
 /// Marks the service of `profile`. Idempotent.
 pub(crate) fn mark(tree: &Tree, svscan: Holder, profile: &ProfileName) -> io::Result<()> {
-    let path = tree.scandir.path().join(format!("{PREFIX}{profile}"));
-    fsutil::write_durably(&path, tree.identity_of(svscan).as_bytes(), FILE_MODE)
+    fsutil::write_durably(&path(tree, profile), tree.identity_of(svscan).as_bytes(), FILE_MODE)
 }
 
 /// Removes the mark; whether there was one. A name that is too long for a slot has none.
@@ -29,8 +32,7 @@ pub(crate) fn unmark(tree: &Tree, profile: &ProfileName) -> io::Result<bool> {
     if profile.as_str().len() > MAX_PROFILE_LEN {
         return Ok(false);
     }
-    let path = tree.scandir.path().join(format!("{PREFIX}{profile}"));
-    fsutil::remove_file_if_there(&path)
+    fsutil::remove_file_if_there(&path(tree, profile))
 }
 
 /// The profiles whose services were marked under this s6-svscan, and the marks that are left over: of a former tree, or
@@ -56,6 +58,6 @@ pub(crate) fn marked(
 
 /// Whether the service of `profile` was marked under this s6-svscan.
 pub(crate) fn is_marked(tree: &Tree, svscan: Holder, profile: &ProfileName) -> bool {
-    let path = tree.scandir.path().join(format!("{PREFIX}{profile}"));
-    fsutil::read_to_string(&path).is_ok_and(|text| text == tree.identity_of(svscan))
+    let text = fsutil::read_to_string(&path(tree, profile));
+    text.is_ok_and(|text| text == tree.identity_of(svscan))
 }

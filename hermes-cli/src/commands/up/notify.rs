@@ -36,10 +36,12 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 const PASSED: [&str; 8] =
     ["PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "XDG_RUNTIME_DIR"];
 
+/// The events to notify of, and the program while it runs.
 pub(super) struct Notices {
     root: RootHome,
-    /// Of events before it, nobody is notified.
-    since: Timestamp,
+    /// Of events before it, nobody is notified; `None` after the first look at the journal, from which on the clock does
+    /// not matter.
+    since: Option<Timestamp>,
     variable: fn(&str) -> Option<OsString>,
     follow: Follow,
     /// The configuration; `None` if nobody is to be notified.
@@ -77,7 +79,7 @@ impl Notices {
         let root = app.root();
         Self {
             root: root.clone(),
-            since: Timestamp::now(),
+            since: Some(Timestamp::now()),
             variable: app.hermes.environment().variable,
             follow: Follow::new(Journal::new(root), Vec::new()),
             notify: None,
@@ -90,16 +92,15 @@ impl Notices {
 
     /// Notifies until `end` is readable or at its end. Then it kills the program if that runs.
     pub(super) fn run(&mut self, end: BorrowedFd<'_>) {
-        let since = self.since;
         // A mistake is reported now, not at the first event.
         self.configure();
-        let mut is_new: fn(&Event, Timestamp) -> bool = |event, since| event.time >= since;
         loop {
             let mut events = Vec::new();
             let read = self.read(&mut events);
-            self.queue(events.into_iter().filter(|event| is_new(event, since)).collect());
-            // After the first look at the journal the clock does not matter.
-            is_new = |_, _| true;
+            if let Some(since) = self.since.take() {
+                events.retain(|event| event.time >= since);
+            }
+            self.queue(events);
             self.begin();
             let retry = read.err().map(|error| {
                 self.report(format!("failed to read the journal of events: {error}"));
