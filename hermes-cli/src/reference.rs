@@ -15,6 +15,7 @@ Exit codes:
 Environment:
   HERMES_HOME                 the root home, or a profile's home below it
   HERMES_BACKEND              the backend to use, instead of the detected one
+  HERMES_AGENT                the Python agent's program
   HERMES_SCANDIR              the s6 scan directory
   HERMES_ROLE                 `client` to supervise nothing here, `owner` to supervise
   HERMES_OWNER_WAIT           how many seconds `up` waits for another owner of the home
@@ -26,6 +27,7 @@ Environment:
   HERMES_DASHBOARD_PORT       the port that it listens on
   HERMES_DASHBOARD_ORIGIN     its origin behind a proxy
   HERMES_PROFILE              set for a gateway: its profile
+  HERMES_BIN                  set for a gateway of the Python agent: its program
   HERMES_S6_SUPERVISED_CHILD  set for a gateway: tells the Python agent that it is supervised
   HERMES_EVENT                set for `notify.command`: the event
   HERMES_EVENT_PROFILE        set for `notify.command`: the profile of the event
@@ -69,6 +71,8 @@ mod tests {
         let variables = [
             env::HOME,
             env::PROFILE,
+            env::AGENT,
+            env::AGENT_BIN,
             env::SCANDIR,
             env::BACKEND,
             env::UP,

@@ -14,7 +14,11 @@
 //! | `yaml` | text to tree; the only file that uses the library |
 //! | `pyyaml` | the type that PyYAML gives an unquoted scalar |
 //! | `keys` | the names of our keys |
-//! | `read` | tree to [`GatewayConfig`], with errors and warnings |
+//! | `read` | the values of our keys, with errors and warnings |
+//! | `draft` | a profile's keys over those of `defaults`; [`Loaded`] once it is known what runs |
+//! | `defaults` | `gateway.defaults`, in the root home's file |
+//! | `version` | whether a file is still the one that was read |
+//! | `agent_keys` | the agent's own keys that decide its address |
 //! | `spelling` | recognizes our keys if they are misspelt |
 //! | `edit` | [`with_port`] |
 //! | `fill` | [`Placeholders`] |
@@ -24,6 +28,9 @@
 //! | `resources` | [`Resources`] |
 //! | `error` | [`ConfigError`] |
 
+mod agent_keys;
+mod defaults;
+mod draft;
 mod edit;
 mod error;
 mod fill;
@@ -36,6 +43,7 @@ mod ready_url;
 mod resources;
 mod secrets;
 mod spelling;
+mod version;
 mod write;
 mod yaml;
 
@@ -47,9 +55,11 @@ use std::time::Duration;
 
 use crate::fsutil;
 
+pub(crate) use agent_keys::{AgentKeys, Setting};
+pub(crate) use draft::Draft;
 pub use edit::with_port;
-pub use error::{ConfigError, Place};
-pub use fill::{MissingPort, Placeholders};
+pub use error::{ConfigError, NamedPort, Place};
+pub use fill::{Placeholders, Unfilled};
 pub use liveness::{Liveness, OnHang};
 pub use notify::{Notify, load_notify};
 pub use ready_url::{InvalidReadyUrl, ReadyUrl};
@@ -66,6 +76,12 @@ pub const MAX_SIZE: usize = 1024 * 1024;
 /// Our keys under `gateway`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayConfig {
+    /// What runs, as `kind`, `command` and the home decide it.
+    pub kind: GatewayKind,
+    /// `program`: the Python agent's program; `None` to look for it.
+    pub program: Option<PathBuf>,
+    /// `topology`: whether the Python agent may serve several profiles with one gateway.
+    pub topology: Topology,
     /// `host`: the address that the gateway listens on.
     pub host: String,
     /// `port`; `None` claims no port.
@@ -97,7 +113,7 @@ impl GatewayConfig {
     pub fn filled_command(
         &self,
         placeholders: &Placeholders<'_>,
-    ) -> Result<Option<Vec<String>>, MissingPort> {
+    ) -> Result<Option<Vec<String>>, Unfilled> {
         let Some(command) = &self.command else { return Ok(None) };
         let fill = |argument: &String| placeholders.fill("gateway.command", argument);
         command.iter().map(fill).collect::<Result<_, _>>().map(Some)
@@ -107,7 +123,7 @@ impl GatewayConfig {
     pub fn filled_ready_url(
         &self,
         placeholders: &Placeholders<'_>,
-    ) -> Result<Option<String>, MissingPort> {
+    ) -> Result<Option<String>, Unfilled> {
         let url = self.ready_url.as_ref();
         url.map(|url| ready_url::fill(placeholders, url)).transpose()
     }
@@ -116,7 +132,7 @@ impl GatewayConfig {
     pub fn filled_env(
         &self,
         placeholders: &Placeholders<'_>,
-    ) -> Result<BTreeMap<String, String>, MissingPort> {
+    ) -> Result<BTreeMap<String, String>, Unfilled> {
         let fill = |(name, value): (&String, &String)| {
             Ok((name.clone(), placeholders.fill(&format!("gateway.env.{name}"), value)?))
         };
@@ -127,6 +143,9 @@ impl GatewayConfig {
 impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
+            kind: GatewayKind::BuiltIn,
+            program: None,
+            topology: Topology::default(),
             host: DEFAULT_HOST.to_owned(),
             port: None,
             command: None,
@@ -138,6 +157,27 @@ impl Default for GatewayConfig {
             stop_timeout: StopTimeout::default(),
         }
     }
+}
+
+/// What runs as a profile's gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GatewayKind {
+    /// The gateway that is built into `hermes`.
+    BuiltIn,
+    /// The program of `command`.
+    Command,
+    /// The Python agent.
+    HermesAgent,
+}
+
+/// Which profiles a gateway of the Python agent serves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Topology {
+    /// Its own alone.
+    #[default]
+    Isolated,
+    /// Those that the agent decides.
+    Shared,
 }
 
 /// How long a stop may take, in whole seconds. All deadlines of a stop derive from it.
@@ -226,10 +266,18 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Reads the file at `path`; a missing file gives the defaults. Does not block on a FIFO.
-pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
-    let parse = |bytes: Vec<u8>| parse(error::utf8(&bytes, path)?, path);
-    read_file(path)?.map_or_else(|| Ok(Loaded::default()), parse)
+/// Reads the file of a profile, and the keys for every profile in `root`, the root home's file. A missing file sets
+/// nothing. Does not block on a FIFO. The second result is the text of the profile's file.
+pub(crate) fn draft(path: &Path, root: &Path) -> Result<(Draft, String), ConfigError> {
+    let bytes = read_file(path)?.unwrap_or_default();
+    let text = error::utf8(&bytes, path)?;
+    let draft = draft_of(text, path, &*defaults::Defaults::load(root)?)?;
+    Ok((draft, text.to_owned()))
+}
+
+fn draft_of(text: &str, path: &Path, defaults: &defaults::Defaults) -> Result<Draft, ConfigError> {
+    let root = yaml::read(text, yaml::Scope::Ours, path)?;
+    Draft::new(&root, text, path, defaults)
 }
 
 /// The bytes of the file at `path`, as far as they tell whether it is too large; `None` if it is missing.
@@ -242,10 +290,9 @@ fn read_file(path: &Path) -> Result<Option<Vec<u8>>, ConfigError> {
     }
 }
 
-/// Reads `text`; `path` is only used in messages.
+/// Reads `text`, the content of a profile's file, without the keys that other files set; `path` is only used in messages.
 pub fn parse(text: &str, path: &Path) -> Result<Loaded, ConfigError> {
-    let root = yaml::read(text, yaml::Scope::Ours, path)?;
-    read::loaded(&root, text, path)
+    draft_of(text, path, &defaults::Defaults::default())?.finish()
 }
 
 #[cfg(test)]

@@ -80,6 +80,11 @@ pub fn load(path: &Path) -> Result<Dotenv, DotenvError> {
 }
 
 impl Dotenv {
+    /// The assignments, in the order of the file.
+    pub fn bindings(&self) -> &[Binding] {
+        &self.bindings
+    }
+
     /// The variables that the file sets. `${NAME}` expands to a variable of the file, or else of
     /// `outside`, the environment without the file. Ignores variables in `reserved`, with a warning. Values
     /// longer than [`MAX_SIZE`] together are [`DotenvError::Expansion`].

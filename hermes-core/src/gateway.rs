@@ -1,16 +1,15 @@
-//! A profile's gateway: the profile and its configuration, which is read at most once.
+//! A profile's gateway: the profile and its settings, which are read at most once.
 
 use std::sync::OnceLock;
 
-use crate::config::{
-    self, ConfigError, GatewayConfig, Liveness, Loaded, Placeholders, StopTimeout,
-};
+use crate::config::{ConfigError, GatewayConfig, Liveness, Loaded, Placeholders, StopTimeout};
 use crate::home::ProfileHome;
 use crate::name::ProfileName;
 use crate::probe::Target;
+use crate::settings;
 use crate::store::Profile;
 
-/// A profile's gateway. Reads its `config.yaml` on first use, and never again.
+/// A profile's gateway. Reads its settings on first use, and never again.
 #[derive(Debug)]
 pub struct Gateway {
     profile: Profile,
@@ -38,9 +37,9 @@ impl Gateway {
         &self.profile.home
     }
 
-    /// The content of `config.yaml`, or why it can't be used.
+    /// Its settings, or why `config.yaml` can't be used.
     pub fn loaded(&self) -> Result<&Loaded, &ConfigError> {
-        self.config.get_or_init(|| config::load(&self.profile.home.config())).as_ref()
+        self.config.get_or_init(|| settings::load(&self.profile.home)).as_ref()
     }
 
     /// Its configuration. The defaults if `config.yaml` can't be used: the gateway process itself refuses to
@@ -86,6 +85,7 @@ impl Gateway {
             home: &self.home().path().to_string_lossy(),
             host: &config.host,
             port,
+            program: None,
         };
         Target::parse(&config.filled_ready_url(&placeholders).ok()??).ok()
     }

@@ -3,12 +3,13 @@
 //! The *root home* (`HERMES_HOME`) is the home of the profile `default`; the home of every other
 //! profile is `profiles/<name>` below it.
 
-use std::ffi::OsStr;
+mod locate;
+
 use std::path::{Path, PathBuf};
 
-use thiserror::Error;
+use crate::name::ProfileName;
 
-use crate::name::{NameError, ProfileName};
+pub use locate::{HomeError, HomeFacts, locate};
 
 /// The names of the environment variables that Hermes reads or sets.
 pub mod env {
@@ -24,6 +25,10 @@ pub mod env {
     pub const UP: &str = "HERMES_UP";
     /// The soft limit on descriptors before `hermes up` raised it; gateways restore it.
     pub const UP_NOFILE: &str = "HERMES_UP_NOFILE";
+    /// The Python agent's program, if neither a configuration nor the home names it.
+    pub const AGENT: &str = "HERMES_AGENT";
+    /// Set for the Python agent: the program with which it starts processes of its own.
+    pub const AGENT_BIN: &str = "HERMES_BIN";
     /// Set for the Python agent: it is supervised and must not delegate itself to a supervisor.
     pub const SUPERVISED_CHILD: &str = "HERMES_S6_SUPERVISED_CHILD";
 
@@ -74,6 +79,7 @@ pub mod env {
 /// The root home inside a container.
 pub const CONTAINER_ROOT: &str = "/opt/data";
 pub(crate) const PROFILES: &str = "profiles";
+const CONFIG: &str = "config.yaml";
 /// Short: a profile name may take 251 of the 255 bytes of a file name.
 const RENAME_JOURNAL: &str = ".mv-";
 /// Likewise: the home of a profile that is being deleted with its logs, and without.
@@ -105,7 +111,8 @@ impl RootHome {
             true => self.0.clone(),
             false => self.profiles().join(profile.as_str()),
         };
-        ProfileHome { path, gateway_lock: self.gateway_locks().join(profile.as_str()) }
+        let gateway_lock = self.gateway_locks().join(profile.as_str());
+        ProfileHome { path, root: self.0.clone(), gateway_lock }
     }
 
     /// The file with the name that `profile use` chose, for interactive commands only.
@@ -210,6 +217,7 @@ impl RootHome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfileHome {
     path: PathBuf,
+    root: PathBuf,
     gateway_lock: PathBuf,
 }
 
@@ -219,6 +227,11 @@ impl ProfileHome {
         &self.path
     }
 
+    /// The root home that it belongs to.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The agent's persona.
     pub fn soul(&self) -> PathBuf {
         self.path.join("SOUL.md")
@@ -226,7 +239,12 @@ impl ProfileHome {
 
     /// The configuration, shared with the agent.
     pub fn config(&self) -> PathBuf {
-        self.path.join("config.yaml")
+        self.path.join(CONFIG)
+    }
+
+    /// The root home's configuration, whose `gateway.defaults` hold for every profile.
+    pub fn root_config(&self) -> PathBuf {
+        self.root.join(CONFIG)
     }
 
     /// The profile's secrets, mode 0600.
@@ -269,8 +287,8 @@ impl ProfileHome {
         self.path.join("gateway.launchd")
     }
 
-    /// The state file of the Python implementation, read if there is no intent file.
-    pub fn legacy_state(&self) -> PathBuf {
+    /// The state file of the Python agent's gateway ([`State`](crate::agent::State)), read if there is no intent file.
+    pub fn agent_state(&self) -> PathBuf {
         self.path.join("gateway_state.json")
     }
 
@@ -280,100 +298,9 @@ impl ProfileHome {
     }
 }
 
-/// The facts from which [`locate`] decides the root home.
-#[derive(Debug, Clone, Default)]
-pub struct HomeFacts {
-    /// `HERMES_HOME`, if set and not empty.
-    pub hermes_home: Option<PathBuf>,
-    /// The user's home directory.
-    pub user_home: Option<PathBuf>,
-    /// Whether s6 is in charge of this machine ([`crate::detect::Facts::s6_in_charge`]).
-    pub s6_in_charge: bool,
-    /// Whether [`CONTAINER_ROOT`] is a directory.
-    pub container_root: bool,
-}
-
-/// Decides the root home, and the profile that `HERMES_HOME` names if it lies below `profiles/`.
-pub fn locate(facts: &HomeFacts) -> Result<(RootHome, Option<ProfileName>), HomeError> {
-    let Some(home) = &facts.hermes_home else {
-        if facts.s6_in_charge && facts.container_root {
-            return Ok((RootHome::new(CONTAINER_ROOT), None));
-        }
-        let user = facts.user_home.as_ref().ok_or(HomeError::Unknown)?;
-        return Ok((RootHome::new(user.join(".hermes")), None));
-    };
-    if !home.is_absolute() {
-        return Err(HomeError::Relative { home: home.clone() });
-    }
-    let root = home
-        .parent()
-        .filter(|parent| parent.file_name() == Some(OsStr::new(PROFILES)))
-        .and_then(Path::parent);
-    let Some(root) = root else {
-        return Ok((RootHome::new(home), None));
-    };
-    let name = home.file_name().unwrap_or_default().to_string_lossy();
-    let profile = name.parse().map_err(|source| HomeError::Name { home: home.clone(), source })?;
-    Ok((RootHome::new(root), Some(profile)))
-}
-
-/// Why the root home could not be decided.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum HomeError {
-    /// `HERMES_HOME` is not set, and the user has no home directory.
-    #[error("no home: HERMES_HOME is not set, and the user has no home directory")]
-    Unknown,
-    /// `HERMES_HOME` is not absolute.
-    #[error("HERMES_HOME is `{}`, which is not an absolute path", home.display())]
-    Relative {
-        /// The value of `HERMES_HOME`.
-        home: PathBuf,
-    },
-    /// `HERMES_HOME` is below `profiles/` but not named like a profile.
-    #[error("HERMES_HOME is `{}`, which is not a profile's home", home.display())]
-    Name {
-        /// The value of `HERMES_HOME`.
-        home: PathBuf,
-        /// The rule that the name breaks.
-        source: NameError,
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn facts(home: Option<&str>) -> HomeFacts {
-        HomeFacts {
-            hermes_home: home.map(PathBuf::from),
-            user_home: Some("/home/u".into()),
-            s6_in_charge: false,
-            container_root: true,
-        }
-    }
-
-    #[test]
-    fn hermes_home_decides_root_and_profile() {
-        let root = |home| locate(&facts(home)).unwrap();
-        assert_eq!(root(Some("/d")), (RootHome::new("/d"), None));
-        assert_eq!(
-            root(Some("/d/profiles/coder")),
-            (RootHome::new("/d"), Some("coder".parse().unwrap()))
-        );
-        assert_eq!(root(None), (RootHome::new("/home/u/.hermes"), None));
-        assert!(locate(&facts(Some("/d/profiles/Coder"))).is_err());
-        assert!(locate(&facts(Some("relative"))).is_err());
-    }
-
-    #[test]
-    fn a_container_under_s6_has_opt_data_as_its_root() {
-        let mut facts = facts(None);
-        facts.s6_in_charge = true;
-        assert_eq!(locate(&facts).unwrap().0, RootHome::new("/opt/data"));
-        facts.container_root = false;
-        assert_eq!(locate(&facts).unwrap().0, RootHome::new("/home/u/.hermes"));
-    }
 
     #[test]
     fn the_root_home_is_the_home_of_default() {

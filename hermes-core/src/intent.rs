@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::agent::{State, StateError};
 use crate::fsutil;
 use crate::home::ProfileHome;
 
@@ -31,7 +32,7 @@ impl Intent {
         let path = home.intent();
         let failed = |kind| IntentError { path: path.clone(), kind };
         let Some(bytes) = fsutil::read_if_there(&path).map_err(|e| failed(Kind::Read(e)))? else {
-            return Self::read_legacy(home);
+            return Self::read_of_agent(home);
         };
         match bytes.trim_ascii() {
             b"running" => Ok(Self::Running),
@@ -59,15 +60,12 @@ impl Intent {
         written.map_err(|error| IntentError { path, kind: Kind::Write(error) })
     }
 
-    fn read_legacy(home: &ProfileHome) -> Result<Self, IntentError> {
-        let path = home.legacy_state();
-        let failed = |kind| IntentError { path: path.clone(), kind };
-        let Some(bytes) = fsutil::read_if_there(&path).map_err(|e| failed(Kind::Read(e)))? else {
-            return Ok(Self::Stopped);
-        };
-        let state: LegacyState =
-            serde_json::from_slice(&bytes).map_err(|e| failed(Kind::Json(e)))?;
-        let state = state.desired_state.or(state.gateway_state);
+    fn read_of_agent(home: &ProfileHome) -> Result<Self, IntentError> {
+        let state = State::read(home).map_err(|error| match error {
+            StateError::Read { path, source } => IntentError { path, kind: Kind::Read(source) },
+            StateError::Json { path, source } => IntentError { path, kind: Kind::Json(source) },
+        })?;
+        let state = state.and_then(|state| state.desired_state.or(state.gateway_state));
         Ok(match state.as_deref() {
             // A killed gateway leaves the state that it was in.
             Some("running" | "starting" | "draining" | "degraded") => Self::Running,
@@ -83,13 +81,6 @@ impl fmt::Display for Intent {
             Self::Stopped => "stopped",
         })
     }
-}
-
-/// The two keys of `gateway_state.json` that the intent is derived from.
-#[derive(Deserialize)]
-struct LegacyState {
-    desired_state: Option<String>,
-    gateway_state: Option<String>,
 }
 
 /// Why an intent can't be read or recorded.
@@ -167,7 +158,7 @@ mod tests {
         Intent::Stopped.write(&home).unwrap();
         assert_ne!(inode(), first.metadata().unwrap().ino());
         fs::remove_file(home.intent()).unwrap();
-        fs::write(home.legacy_state(), r#"{"desired_state":"running"}"#).unwrap();
+        fs::write(home.agent_state(), r#"{"desired_state":"running"}"#).unwrap();
         Intent::Running.write(&home).unwrap();
         assert!(home.intent().exists(), "the other program's file may change");
     }
@@ -189,11 +180,11 @@ mod tests {
             (r#"{}"#, Intent::Stopped),
         ];
         for (json, intent) in cases {
-            fs::write(home.legacy_state(), json).unwrap();
+            fs::write(home.agent_state(), json).unwrap();
             assert_eq!(Intent::read(&home).unwrap(), intent, "{json}");
         }
         Intent::Stopped.write(&home).unwrap();
-        fs::write(home.legacy_state(), r#"{"desired_state":"running"}"#).unwrap();
+        fs::write(home.agent_state(), r#"{"desired_state":"running"}"#).unwrap();
         assert_eq!(Intent::read(&home).unwrap(), Intent::Stopped, "the intent file wins");
     }
 
@@ -208,7 +199,7 @@ mod tests {
         assert_eq!(Intent::read(&home).unwrap(), Intent::Running);
         fs::remove_file(home.intent()).unwrap();
         for broken in ["", "[]", "{\"gateway_state\": 1}", "{"] {
-            fs::write(home.legacy_state(), broken).unwrap();
+            fs::write(home.agent_state(), broken).unwrap();
             assert!(Intent::read(&home).unwrap_err().is_corruption(), "{broken:?}");
         }
     }

@@ -9,7 +9,8 @@
 //! | [`name`], [`home`] | valid profile names; every path and every environment variable |
 //! | [`store`], [`archive`] | create, delete, rename, list, show, choose, export and import profiles |
 //! | [`config`], [`dotenv`], [`intent`] | `config.yaml`, `.env`, and the operator's intent |
-//! | [`gateway`] | a profile with its configuration, read once |
+//! | [`settings`], [`agent`] | the settings of a gateway; the Python agent's homes, program and address |
+//! | [`gateway`] | a profile with its settings, read once |
 //! | [`manager`] | the two public service traits and their errors |
 //! | [`driver`] | the primitives that a backend implements, and how to write one |
 //! | [`supervisor`] | the service traits, implemented once over a driver |
@@ -29,6 +30,7 @@
 //! | [`writers`] | directories that only their owner may write |
 //! | [`error_chain`], [`error_class`] | the causes of an error, and its class |
 
+pub mod agent;
 pub mod archive;
 pub mod changes;
 pub mod clock;
@@ -67,6 +69,7 @@ pub mod process;
 pub mod process_lock;
 pub mod reconcile;
 pub mod restart;
+pub mod settings;
 pub mod shell;
 pub mod size;
 pub mod status;

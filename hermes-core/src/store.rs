@@ -26,6 +26,7 @@ use crate::home::{ProfileHome, RootHome};
 use crate::intent::Intent;
 use crate::lock::{Lock, LockError};
 use crate::name::ProfileName;
+use crate::settings;
 use crate::writers;
 
 pub use error::StoreError;
@@ -259,7 +260,7 @@ impl Store {
 
     /// The port of a profile's gateway ([`Profile::port`]), read from its current `config.yaml`.
     pub fn port(&self, profile: &Profile) -> Result<Option<u16>, ConfigError> {
-        Ok(profile.port(&config::load(&profile.home.config())?.gateway))
+        Ok(profile.port(&settings::load(&profile.home)?.gateway))
     }
 
     fn profile_at(&self, path: &Path) -> Result<Option<Profile>, Skipped> {

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 
 use hermes_core::config::{self, ConfigError};
-use hermes_core::{Intent, ProfileName, RootHome, dotenv};
+use hermes_core::{Intent, ProfileName, RootHome, dotenv, settings};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
@@ -29,9 +29,13 @@ enum Change {
 }
 
 /// Tokens with a meaning in these formats.
-const TOKENS: [&str; 30] = [
+const TOKENS: [&str; 34] = [
     "gateway:",
     "port: ",
+    "defaults: ",
+    "kind: hermes-agent\n",
+    "platforms: ",
+    "API_SERVER_PORT: ",
     "{",
     "}",
     "[",
@@ -167,7 +171,7 @@ proptest! {
     fn a_configuration(bytes in hostile("config")) {
         let (_dir, home) = home_with("config.yaml", &bytes);
         let path = home.config();
-        match config::load(&path) {
+        match settings::load(&home) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     prop_assert!(warning.to_string().len() < SCREENFUL);
@@ -203,7 +207,7 @@ proptest! {
         let (_dir, home) = home_with("gateway_state.json", &bytes);
         if let Err(error) = Intent::read(&home) {
             prop_assert!(error.is_corruption() && error.hint().is_some());
-            check_message(&error, &home.legacy_state())?;
+            check_message(&error, &home.agent_state())?;
         }
     }
 

@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
+use hermes_core::agent::Program;
 use hermes_core::dotenv::{self, Variables};
 use hermes_core::home::env as names;
 use hermes_core::store::Profile;
@@ -21,11 +22,14 @@ use hermes_core::store::Profile;
 use crate::error::GatewayError;
 use crate::inherited;
 
+const PATH: &str = "PATH";
+
 /// The variables to add to this process's environment for the gateway of `profile`, whose `gateway.env`
-/// is `configured`. If a name occurs twice, the last value counts.
+/// is `configured`. The Python agent's `program` finds itself: its directory leads `PATH`. If a name occurs twice, the last value counts.
 pub(crate) fn of(
     profile: &Profile,
     mut configured: BTreeMap<String, String>,
+    program: Option<&Program>,
 ) -> Result<Vec<(String, OsString)>, GatewayError> {
     let (config, dotenv) = (profile.home.config(), profile.home.dotenv());
     let failed = |source| GatewayError::Dotenv { profile: profile.name.clone(), source };
@@ -66,5 +70,20 @@ pub(crate) fn of(
     }
     let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let of_profile = configured.into_iter().chain(set);
-    Ok(of_profile.map(|(name, value)| (name, value.into())).chain(own).collect())
+    let mut all: Vec<(String, OsString)> =
+        of_profile.map(|(name, value)| (name, value.into())).chain(own).collect();
+    if let Some(program) = program {
+        let named = |name: &str| {
+            all.iter().rfind(|(known, _)| known == name).map(|(_, value)| value.clone())
+        };
+        let path = named(PATH).or_else(|| inherited::variable(PATH).map(OsString::from));
+        let mut path_with = program.directory().as_os_str().to_owned();
+        if let Some(path) = path.filter(|path| !path.is_empty()) {
+            path_with.push(":");
+            path_with.push(path);
+        }
+        all.push((PATH.to_owned(), path_with));
+        all.push((names::AGENT_BIN.to_owned(), program.path.clone().into()));
+    }
+    Ok(all)
 }

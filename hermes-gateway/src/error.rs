@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use hermes_core::agent::NoProgram;
 use hermes_core::config::{ConfigError, InvalidReadyUrl};
 use hermes_core::dotenv::DotenvError;
 use hermes_core::home::ProfileHome;
@@ -34,6 +35,14 @@ pub enum GatewayError {
     NoPort {
         /// The profile.
         profile: ProfileName,
+    },
+    /// The Python agent's program, which this home needs, is not known.
+    #[error("the gateway of `{profile}` has no program")]
+    NoProgram {
+        /// The profile.
+        profile: ProfileName,
+        /// Why.
+        source: NoProgram,
     },
     /// The gateway lock can't be opened or locked.
     #[error("failed to lock the gateway of `{profile}`")]
@@ -93,7 +102,7 @@ pub enum GatewayError {
         /// The profile.
         profile: ProfileName,
         /// Its home.
-        home: ProfileHome,
+        home: Box<ProfileHome>,
         /// The program.
         program: String,
         /// Why.
@@ -152,6 +161,7 @@ impl GatewayError {
                 StoreError::Absent { .. } | StoreError::Displaced { .. } | StoreError::Open { .. },
             )
             | Self::NoPort { .. }
+            | Self::NoProgram { .. }
             | Self::ReadyUrl { .. } => true,
             // A file may become readable later, but invalid content stays invalid.
             Self::Store(StoreError::Config(error)) => !matches!(error, ConfigError::Read { .. }),
@@ -202,6 +212,7 @@ impl GatewayError {
                 "end that process, or `hermes profile port {profile} N` assigns another port"
             )),
             Self::Store(_)
+            | Self::NoProgram { .. }
             | Self::Lock { .. }
             | Self::ReadyUrl { .. }
             | Self::StartProbe { .. }
@@ -237,7 +248,7 @@ mod tests {
         };
         let exec = |kind: io::ErrorKind| GatewayError::Exec {
             profile: profile.clone(),
-            home: hermes_core::RootHome::new("/home").profile(&profile),
+            home: Box::new(hermes_core::RootHome::new("/home").profile(&profile)),
             program: "agent".to_owned(),
             source: kind.into(),
         };

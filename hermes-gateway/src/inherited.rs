@@ -6,7 +6,10 @@
 
 use std::env;
 
+use hermes_core::agent::Places;
+use hermes_core::config::GatewayConfig;
 use hermes_core::home::env as names;
+use hermes_core::store::Profile;
 
 /// The variable that names systemd's socket (sd_notify(3)).
 pub(crate) const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
@@ -19,6 +22,17 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 /// Whether systemd waits for a notification of readiness.
 pub(crate) fn has_systemd_socket() -> bool {
     env::var_os(NOTIFY_SOCKET).is_some()
+}
+
+/// Where to look for the Python agent's program of `profile`.
+pub(crate) fn places_of_agent<'a>(profile: &'a Profile, config: &'a GatewayConfig) -> Places<'a> {
+    Places {
+        configured: config.program.as_deref(),
+        variable: env::var_os(names::AGENT).filter(|value| !value.is_empty()),
+        home: Some(&profile.home),
+        user_home: env::home_dir(),
+        path: env::var_os("PATH"),
+    }
 }
 
 /// The soft limit on descriptors before `hermes up` raised it; `None` outside of its tree.

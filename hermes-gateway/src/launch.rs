@@ -7,12 +7,13 @@ use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hermes_core::config::{self, GatewayConfig, MissingPort, Placeholders, Resources};
+use hermes_core::agent::{self, Program};
+use hermes_core::config::{GatewayConfig, GatewayKind, Placeholders, Resources, Unfilled};
 use hermes_core::control_group::ControlGroup;
 use hermes_core::error_chain::in_one_line;
 use hermes_core::events::{Journal, Recorder, What};
 use hermes_core::store::{Profile, StoreError};
-use hermes_core::{Proc, ProfileName, RootHome, Store, fsutil, listeners, process_lock};
+use hermes_core::{Proc, ProfileName, RootHome, Store, fsutil, listeners, process_lock, settings};
 use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit};
 
@@ -57,24 +58,29 @@ fn become_gateway(
     notification: Notification,
     events: Recorder,
 ) -> Result<(), GatewayError> {
-    let loaded = config::load(&profile.home.config()).map_err(StoreError::from)?;
+    let loaded = settings::load(&profile.home).map_err(StoreError::from)?;
     for warning in &loaded.warnings {
         log::warn!("{warning}");
     }
     let config = loaded.gateway;
     let port = profile.port(&config);
     let no_port = || GatewayError::NoPort { profile: profile.name.clone() };
-    let filled = fill(&config, profile, port).map_err(|MissingPort { .. }| no_port())?;
+    let program = agents_program(profile, &config)?;
+    let program = program.as_ref();
+    let filled = fill(&config, profile, port, program).map_err(|missing| match missing {
+        Unfilled::Port { .. } => no_port(),
+        Unfilled::Program { .. } => unreachable!("it was found"),
+    })?;
     let Some(command) = filled.command else {
         let port = port.ok_or_else(no_port)?;
         take_place(root, profile, &config.resources)?;
         record_start(&events);
         return server::serve(&profile.name, &config, port, notification.recorded(events));
     };
-    let env = environment::of(profile, filled.env)?;
+    let env = environment::of(profile, filled.env, program)?;
     take_place(root, profile, &config.resources)?;
     // The fallback port of `default` counts if the program gets it.
-    let uses_port = || config.port.is_some() || fill(&config, profile, None).is_err();
+    let uses_port = || config.port.is_some() || fill(&config, profile, None, program).is_err();
     if let Some(port) = port.filter(|_| uses_port()) {
         require_free(profile, &config.host, port)?;
     }
@@ -106,6 +112,26 @@ fn record_start(events: &Recorder) {
     events.record(What::Started, format!("process {}", std::process::id()));
 }
 
+/// The Python agent's program, if the settings use it.
+fn agents_program(
+    profile: &Profile,
+    config: &GatewayConfig,
+) -> Result<Option<Program>, GatewayError> {
+    let uses = |argument: &String| argument.contains("{program}");
+    let uses = config.command.iter().flatten().chain(config.env.values()).any(uses);
+    if config.kind != GatewayKind::HermesAgent && !uses {
+        return Ok(None);
+    }
+    let places = inherited::places_of_agent(profile, config);
+    let failed = |source| GatewayError::NoProgram { profile: profile.name.clone(), source };
+    let program = agent::find(&places).map_err(failed)?;
+    if !program.is_tried() {
+        let version = program.version.as_deref().unwrap_or("an unknown version");
+        log::warn!("hermes-agent {version} was not tried with this Hermes");
+    }
+    Ok(Some(program))
+}
+
 struct Filled {
     command: Option<Vec<String>>,
     env: BTreeMap<String, String>,
@@ -116,10 +142,17 @@ fn fill(
     config: &GatewayConfig,
     profile: &Profile,
     port: Option<u16>,
-) -> Result<Filled, MissingPort> {
+    program: Option<&Program>,
+) -> Result<Filled, Unfilled> {
     let home = profile.home.path().to_string_lossy();
-    let placeholders =
-        Placeholders { profile: profile.name.as_str(), home: &home, host: &config.host, port };
+    let program = program.map(|program| program.path.to_string_lossy());
+    let placeholders = Placeholders {
+        profile: profile.name.as_str(),
+        home: &home,
+        host: &config.host,
+        port,
+        program: program.as_deref(),
+    };
     Ok(Filled {
         command: config.filled_command(&placeholders)?,
         env: config.filled_env(&placeholders)?,
@@ -207,7 +240,7 @@ fn exec(profile: &Profile, command: &[String], env: Vec<(String, OsString)>) -> 
         .exec();
     GatewayError::Exec {
         profile: profile.name.clone(),
-        home: profile.home.clone(),
+        home: Box::new(profile.home.clone()),
         program: program.clone(),
         source: error,
     }

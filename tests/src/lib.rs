@@ -3,6 +3,7 @@
 //! Everything runs as a plain user, as in production; if root runs the tests, as the user 10000. So code that
 //! works only as root fails here.
 
+pub mod agent;
 mod browser;
 mod clock;
 mod command;

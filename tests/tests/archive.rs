@@ -143,6 +143,13 @@ fn the_python_agents_archives_are_imported() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode(&home), mode(&home.join(".env"))), (0o700, 0o600));
     env.hermes(["profile", "port", "alpha", &free_port().to_string()]).ok();
+    // The program that last ran it is not on this machine.
+    let refused = env.hermes(["gateway", "start", "alpha"]).fails_with(1).stderr;
+    assert!(refused.contains("`gateway.program`"), "{refused}");
+    let program = env.path().join("agent");
+    env.write_program(&program, "#!/bin/sh\nexec sleep 600\n");
+    let config = fs::read_to_string(home.join("config.yaml")).expect("the port is there");
+    env.write(&home.join("config.yaml"), &format!("{config}  program: {}\n", program.display()));
     env.hermes(["gateway", "start", "alpha"]).ok();
     assert_eq!(tree.status("alpha")["state"], "up");
 }

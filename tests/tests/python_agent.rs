@@ -3,10 +3,10 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use hermes_tests::{Svscan, TestEnv, free_port, is_alive, kill, pid, processes_naming};
+use hermes_tests::agent::{Agent, TIMEOUT};
+use hermes_tests::{Svscan, TestEnv, free_port, is_alive, kill, pid};
 use serde_json::{Value, json};
 
 /// The heading in README.md.
@@ -14,9 +14,6 @@ const VENV_IN_README: &str = "/home/you/hermes-agent";
 const PORT_IN_README: &str = "port: 8643";
 const HOME_IN_README: &str = "~/.hermes";
 const STOP_IN_README: &str = "stop_timeout: 8";
-
-/// The start timeout; the agent is slow on slow machines.
-const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// The fenced blocks in the agent's section of README.md.
 fn readme(language: &str) -> String {
@@ -35,19 +32,11 @@ fn with(text: &str, from: &str, to: &str) -> String {
     text.replace(from, to)
 }
 
-/// The virtual environment that `cargo xtask install` creates.
-fn venv() -> PathBuf {
-    let test = std::env::current_exe().expect("a test is a program");
-    let target = test.ancestors().nth(3).expect("target/<profile>/deps/<test>");
-    let venv = target.join("python-agent").canonicalize();
-    venv.expect("the Python agent is installed: `cargo xtask install`")
-}
-
 /// Creates the profile `coder` as README.md describes; returns its port.
-fn coder(env: &TestEnv, venv: &Path) -> u16 {
+fn coder(env: &TestEnv, agent: &Agent) -> u16 {
     let port = free_port();
     env.hermes(["profile", "create", "coder", "--port", &port.to_string()]).ok();
-    let config = with(&readme("yaml"), VENV_IN_README, venv.to_str().expect("UTF-8"));
+    let config = with(&readme("yaml"), VENV_IN_README, agent.venv().to_str().expect("UTF-8"));
     let config = with(&config, PORT_IN_README, &format!("port: {port}"));
     // This test does not check how fast it stops.
     let config = with(&config, STOP_IN_README, "stop_timeout: 60");
@@ -76,19 +65,12 @@ fn health(port: u16) -> Option<Value> {
     serde_json::from_str(body).ok()
 }
 
-/// The agent's processes in this environment.
-fn agents(env: &TestEnv, venv: &Path) -> Vec<u64> {
-    let ours = processes_naming(env.path().to_str().expect("UTF-8"));
-    let theirs = processes_naming(venv.to_str().expect("UTF-8"));
-    theirs.into_iter().filter(|pid| ours.contains(pid)).collect()
-}
-
 #[test]
 fn it_runs_as_the_readme_says() {
-    let venv = venv();
+    let agent = Agent::installed();
     let tree = Svscan::start();
     let env = &tree.env;
-    let port = coder(env, &venv);
+    let port = coder(env, &agent);
 
     env.hermes(["gateway", "start", "coder", "--timeout", "180"]).ok();
     let status = tree.status("coder");
@@ -97,7 +79,7 @@ fn it_runs_as_the_readme_says() {
     assert_eq!(health(port), "hermes-agent");
     let first = pid(&status);
     eventually("it is the supervised process, and alone", || {
-        (agents(env, &venv) == [first]).then_some(())
+        (agent.processes(env) == [first]).then_some(())
     });
     let log = eventually("its standard output is in the log", || {
         Some(env.logged("coder").join("\n")).filter(|log| log.contains("Hermes Gateway"))
@@ -118,26 +100,27 @@ fn it_runs_as_the_readme_says() {
     let code = status["last_exit"]["code"].as_u64();
     assert!(code.is_some_and(|code| code < 2), "it ended itself, within its budget: {status}");
     assert!(!is_alive(second));
-    eventually("no other is left", || agents(env, &venv).is_empty().then_some(()));
+    eventually("no other is left", || agent.processes(env).is_empty().then_some(()));
 
     env.hermes(["profile", "delete", "coder", "-y"]).ok();
     assert!(!env.profile("coder").exists() && !env.slot("coder").exists());
-    assert!(agents(env, &venv).is_empty());
+    assert!(agent.processes(env).is_empty());
 }
 
 #[test]
-fn a_port_in_its_env_file_is_warned_of() {
-    let venv = venv();
+fn another_port_in_its_env_file_is_refused() {
+    let agent = Agent::installed();
     let tree = Svscan::start();
     let env = &tree.env;
-    coder(env, &venv);
+    coder(env, &agent);
     let port = free_port();
     let dotenv = env.profile("coder").join(".env");
     let text = fs::read_to_string(&dotenv).expect("a `.env`");
     env.write(&dotenv, &format!("{text}API_SERVER_PORT={port}\n"));
-    env.hermes(["gateway", "start", "coder", "--timeout", "1"]).fails_with(6);
-    eventually("the agent listens where its `.env` says", || health(port));
-    assert_eq!(tree.status("coder")["state"], "starting");
-    let log = env.logged("coder").join("\n");
-    assert!(log.contains("wins over `gateway.env.API_SERVER_PORT`"), "{log}");
+    let refused = env.hermes(["gateway", "start", "coder", "--timeout", "10"]).fails_with(1).stderr;
+    for place in [format!("{port} by `API_SERVER_PORT`"), format!("`{}` line", dotenv.display())] {
+        assert!(refused.contains(&place), "{refused}");
+    }
+    assert!(refused.contains("by `gateway.port`"), "{refused}");
+    assert!(agent.processes(env).is_empty());
 }

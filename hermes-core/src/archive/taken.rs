@@ -202,7 +202,7 @@ pub(super) fn is_trace(path: &Path) -> bool {
     // The intent counts as one: an import sets its own.
     let of_gateway = [ours.fault(), ours.health(), ours.readiness(), ours.launchd_record()];
     let mut traces =
-        [pid, processes, ours.intent(), ours.legacy_state()].into_iter().chain(of_gateway);
+        [pid, processes, ours.intent(), ours.agent_state()].into_iter().chain(of_gateway);
     traces.any(|trace| trace == path)
         || TRACES.iter().any(|trace| Path::new(trace) == path)
         || path.parent() == Some(Path::new("")) && name(path).starts_with(TEMPORARY)

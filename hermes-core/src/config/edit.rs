@@ -7,9 +7,10 @@
 use std::ops::Range;
 use std::path::Path;
 
+use super::defaults::Defaults;
+use super::draft::Draft;
 use super::error::{ConfigError, Place};
 use super::keys::GATEWAY;
-use super::read;
 use super::yaml::{self, Node, Scalar, Scope};
 
 /// `text` with `gateway.port` set to `port`; `path` is only used in messages. The text of a missing
@@ -21,7 +22,7 @@ pub fn with_port(text: &str, port: u16, path: &Path) -> Result<String, ConfigErr
     let root = yaml::read(text, Scope::Whole, path).map_err(|_| by_hand())?;
     let mut rest = root.clone();
     remove_port(&mut rest);
-    read::loaded(&rest, text, path)?;
+    Draft::new(&rest, text, path, &Defaults::default())?.finish()?;
     forget_places(&mut rest);
     let is_right = |new: &str| {
         let set = super::parse(new, path).is_ok_and(|new| new.gateway.port == Some(port));

@@ -49,6 +49,12 @@ pub enum ConfigError {
         /// The problem, and what to write instead.
         problem: String,
     },
+    /// The places from which the Python agent takes its port name different ones.
+    #[error("different ports: {}", in_words(named))]
+    Ports {
+        /// The places; the agent takes the first.
+        named: Vec<NamedPort>,
+    },
     /// The port can't be written without a risk to other settings. Nothing was changed.
     #[error(
         "failed to change the port in {place} and nothing else: set `gateway.port: {port}` there by hand"
@@ -68,9 +74,29 @@ impl ConfigError {
             Self::NotUtf8 { .. } => Some("save the file as UTF-8".to_owned()),
             Self::TooLarge { .. } => Some("keep data out of `config.yaml`".to_owned()),
             Self::Read { path, .. } => file_hint(path),
+            Self::Ports { .. } => Some("`hermes profile port NAME N` writes one port".to_owned()),
             Self::Yaml { .. } | Self::Invalid { .. } | Self::Uneditable { .. } => None,
         }
     }
+}
+
+/// A port with the place that names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPort {
+    /// The full name of the key, or the name of the variable.
+    pub key: String,
+    /// The port; `None` for a value that is none.
+    pub port: Option<u16>,
+    /// Where it is.
+    pub place: Place,
+}
+
+fn in_words(named: &[NamedPort]) -> String {
+    let words = named.iter().map(|NamedPort { key, port, place }| {
+        let port = port.map_or_else(|| "none".to_owned(), |port| port.to_string());
+        format!("{port} by `{key}` in {place}")
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// A file and, if known, a place in it.

@@ -1,7 +1,7 @@
 //! Placeholders in `gateway.command`, `gateway.env` and `gateway.ready_url`.
 
 /// The names of the placeholders, which stand in braces.
-pub(super) const NAMES: [&str; 4] = ["profile", "home", "host", "port"];
+pub(super) const NAMES: [&str; 5] = ["profile", "home", "host", "port", "program"];
 
 /// The values of the placeholders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,20 +14,31 @@ pub struct Placeholders<'a> {
     pub host: &'a str,
     /// `{port}`: the gateway's port, if the profile has one.
     pub port: Option<u16>,
+    /// `{program}`: the Python agent's program, if it was looked for and found.
+    pub program: Option<&'a str>,
 }
 
-/// A setting uses `{port}`, but the profile has no port.
+/// Why a placeholder has no value. `key` is the full name of the key that uses it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{key}` uses `{{port}}`, but `gateway.port` is not set")]
-pub struct MissingPort {
-    /// The full name of the key.
-    pub key: String,
+pub enum Unfilled {
+    /// The profile has no port.
+    #[error("`{key}` uses `{{port}}`, but `gateway.port` is not set")]
+    Port {
+        /// The key.
+        key: String,
+    },
+    /// The Python agent's program is not known.
+    #[error("`{key}` uses `{{program}}`, but the Python agent was not found")]
+    Program {
+        /// The key.
+        key: String,
+    },
 }
 
 impl Placeholders<'_> {
     /// `text`, the value of `key`, with every placeholder replaced. One pass: placeholders in the
     /// replacements stay. Other braces stay too, because an argument may be JSON.
-    pub(super) fn fill(&self, key: &str, text: &str) -> Result<String, MissingPort> {
+    pub(super) fn fill(&self, key: &str, text: &str) -> Result<String, Unfilled> {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(brace) = rest.find('{') {
@@ -43,8 +54,12 @@ impl Placeholders<'_> {
                 filled.push_str(self.host);
                 rest = after;
             } else if let Some(after) = rest.strip_prefix("{port}") {
-                let missing = || MissingPort { key: key.to_owned() };
+                let missing = || Unfilled::Port { key: key.to_owned() };
                 filled.push_str(&self.port.ok_or_else(missing)?.to_string());
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix("{program}") {
+                let missing = || Unfilled::Program { key: key.to_owned() };
+                filled.push_str(self.program.ok_or_else(missing)?);
                 rest = after;
             } else {
                 filled.push('{');
@@ -62,7 +77,13 @@ mod tests {
 
     #[test]
     fn placeholders() {
-        let all = Placeholders { profile: "coder", home: "/h/{port}", host: "::1", port: Some(1) };
+        let all = Placeholders {
+            profile: "coder",
+            home: "/h/{port}",
+            host: "::1",
+            port: Some(1),
+            program: None,
+        };
         for (text, filled) in [
             ("", ""),
             ("{profile}", "coder"),
@@ -79,7 +100,8 @@ mod tests {
 
     #[test]
     fn no_port() {
-        let none = Placeholders { profile: "coder", home: "/h", host: "::1", port: None };
+        let none =
+            Placeholders { profile: "coder", home: "/h", host: "::1", port: None, program: None };
         assert_eq!(none.fill("k", "{home}").unwrap(), "/h");
         let error = none.fill("gateway.command", "--port={port}").unwrap_err();
         let text = "`gateway.command` uses `{port}`, but `gateway.port` is not set";

@@ -4,9 +4,31 @@
 pub(super) const GATEWAY: &str = "gateway";
 
 /// Our keys under [`GATEWAY`].
-pub(super) const KEYS: [&str; 9] = [
+pub(super) const KEYS: [&str; 13] = [
+    "kind",
+    "program",
+    "topology",
+    "defaults",
     "host",
     "port",
+    "command",
+    "env",
+    "ready_url",
+    "liveness",
+    "on_hang",
+    "resources",
+    "stop_timeout",
+];
+
+/// The key under [`GATEWAY`], in the root home's file, with the keys that hold for every profile.
+pub(super) const DEFAULTS: &str = "defaults";
+
+/// Our keys under [`DEFAULTS`]: those that two profiles can share.
+pub(super) const SHARED: [&str; 11] = [
+    "kind",
+    "program",
+    "topology",
+    "host",
     "command",
     "env",
     "ready_url",
@@ -27,3 +49,15 @@ pub(super) const LIVENESS: [&str; 3] = ["interval", "timeout", "failures"];
 
 /// The keys under `gateway.resources`.
 pub(super) const RESOURCES: [&str; 4] = ["memory", "cpu", "tasks", "files"];
+
+/// The agent's own keys that decide whether and where its API server listens.
+pub(super) mod agent {
+    /// The version of the agent's configuration, which its commands write.
+    pub(in super::super) const VERSION: &str = "_config_version";
+    /// The platforms, at the top level and under `gateway`.
+    pub(in super::super) const PLATFORMS: &str = "platforms";
+    /// The platform with the address.
+    pub(in super::super) const API_SERVER: &str = "api_server";
+    /// The start of the names of the top-level keys that the agent reads like variables of its environment.
+    pub(in super::super) const VARIABLES: &str = "API_SERVER_";
+}

@@ -1,63 +1,18 @@
-//! Tree to [`Loaded`]: checks types and ranges, and refuses values that PyYAML would read differently.
+//! The values of our keys: checks types and ranges, and refuses values that PyYAML would read differently.
 //!
 //! A key of ours without a value (`port:`) is not set. Errors never show values of `env`, which may be
 //! secrets.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Place};
 use super::fill;
-use super::keys::{GATEWAY, KEYS};
+use super::keys::KEYS;
 use super::pyyaml::not_a_string;
 use super::spelling::looks_like;
 use super::yaml::{Kind, Node, Scalar};
-use super::{GatewayConfig, Loaded, Placeholders, ReadyUrl, StopTimeout, Warning};
-
-/// The settings in the document `root`, which was parsed from `text`. `path` is only used in messages.
-pub(super) fn loaded(root: &Node, text: &str, path: &Path) -> Result<Loaded, ConfigError> {
-    let reader = Reader { text, path };
-    let mut loaded = Loaded::default();
-    let Some((_, entries)) = reader.section(root, GATEWAY, "port: 8642")? else {
-        return Ok(loaded);
-    };
-    let config = &mut loaded.gateway;
-    let (mut ready_url, mut liveness) = (None, None);
-    for (name, key, value) in reader.ours(entries, &KEYS, "gateway.")? {
-        let field = Field { name: format!("gateway.{name}"), key, value };
-        if field.is_null() {
-            continue;
-        }
-        match name {
-            "host" => config.host = reader.string(&field)?,
-            "port" => config.port = Some(reader.port(&field)?),
-            "command" => config.command = Some(reader.command(&field)?),
-            "env" => config.env = reader.env(&field)?,
-            "ready_url" => {
-                config.ready_url = Some(reader.string(&field)?);
-                ready_url = Some(field);
-            }
-            "liveness" => {
-                config.liveness = reader.liveness(&field)?;
-                liveness = Some(field);
-            }
-            "on_hang" => config.on_hang = reader.on_hang(&field)?,
-            "resources" => config.resources = reader.resources(&field)?,
-            _ => config.stop_timeout = reader.stop_timeout(&field)?,
-        }
-    }
-    if let Some(field) = ready_url {
-        reader.check_url(&field, config)?;
-    }
-    // Without an address it would seem to be asked.
-    if let Some(field) = liveness.filter(|field| matches!(field.value, Node::Map(_)))
-        && !config.notifies_readiness()
-    {
-        return Err(reader.invalid(&field, "needs an address to ask: set `gateway.ready_url`, too"));
-    }
-    loaded.warnings = entries.iter().filter_map(|(key, _)| reader.misspelt(key)).collect();
-    Ok(loaded)
-}
+use super::{GatewayKind, StopTimeout, Topology, Warning};
 
 /// The keys of a mapping with their values.
 type Entries = [(Node, Node)];
@@ -162,13 +117,35 @@ impl Reader<'_> {
         Ok(found.into_iter().map(named).filter(|(_, field)| !field.is_null()).collect())
     }
 
-    fn port(&self, field: &Field<'_>) -> Result<u16, ConfigError> {
+    pub(super) fn kind(&self, field: &Field<'_>) -> Result<GatewayKind, ConfigError> {
+        match self.string(field)?.as_str() {
+            "built-in" => Ok(GatewayKind::BuiltIn),
+            "hermes-agent" => Ok(GatewayKind::HermesAgent),
+            _ => Err(self.invalid(field, "must be `hermes-agent` or `built-in`")),
+        }
+    }
+
+    pub(super) fn program(&self, field: &Field<'_>) -> Result<PathBuf, ConfigError> {
+        let path = PathBuf::from(self.string(field)?);
+        let problem = "must be an absolute path, such as /opt/hermes-agent/bin/hermes";
+        path.is_absolute().then_some(path).ok_or_else(|| self.invalid(field, problem))
+    }
+
+    pub(super) fn topology(&self, field: &Field<'_>) -> Result<Topology, ConfigError> {
+        match self.string(field)?.as_str() {
+            "isolated" => Ok(Topology::Isolated),
+            "shared" => Ok(Topology::Shared),
+            _ => Err(self.invalid(field, "must be `isolated` or `shared`")),
+        }
+    }
+
+    pub(super) fn port(&self, field: &Field<'_>) -> Result<u16, ConfigError> {
         let port = self.number(field, "8642")?;
         let port = u16::try_from(port).ok().filter(|port| *port > 0);
         port.ok_or_else(|| self.invalid(field, "must be between 1 and 65535"))
     }
 
-    fn stop_timeout(&self, field: &Field<'_>) -> Result<StopTimeout, ConfigError> {
+    pub(super) fn stop_timeout(&self, field: &Field<'_>) -> Result<StopTimeout, ConfigError> {
         StopTimeout::new(self.number(field, "8")?).ok_or_else(|| {
             let (min, max) = (StopTimeout::MIN, StopTimeout::MAX);
             self.invalid(field, &format!("must be between {min} and {max} seconds"))
@@ -223,7 +200,7 @@ impl Reader<'_> {
         }
     }
 
-    fn env(&self, field: &Field<'_>) -> Result<BTreeMap<String, String>, ConfigError> {
+    pub(super) fn env(&self, field: &Field<'_>) -> Result<BTreeMap<String, String>, ConfigError> {
         let Node::Map(entries) = field.value else {
             return Err(self.invalid(field, "must be a mapping, with lines like `NAME: value`"));
         };
@@ -251,16 +228,6 @@ impl Reader<'_> {
             env.insert(name, value);
         }
         Ok(env)
-    }
-
-    /// Checks `config.ready_url`, which may name the host: as the probe will request it.
-    fn check_url(&self, field: &Field<'_>, config: &GatewayConfig) -> Result<(), ConfigError> {
-        // The other values are valid in every address; a missing port is another error.
-        let (profile, home, port) = ("default", "/", config.port.or(Some(80)));
-        let placeholders = Placeholders { profile, home, host: &config.host, port };
-        let Ok(Some(url)) = config.filled_ready_url(&placeholders) else { return Ok(()) };
-        let parsed = url.parse::<ReadyUrl>();
-        parsed.map(drop).map_err(|problem| self.invalid(field, &problem.to_string()))
     }
 
     pub(super) fn string(&self, field: &Field<'_>) -> Result<String, ConfigError> {
@@ -319,7 +286,7 @@ impl Reader<'_> {
     }
 
     /// The warning for a key under `gateway` that looks like one of ours.
-    fn misspelt(&self, key: &Node) -> Option<Warning> {
+    pub(super) fn misspelt(&self, key: &Node) -> Option<Warning> {
         let key_text = string(key).filter(|text| !KEYS.contains(text))?;
         let suggestion = KEYS.into_iter().find(|ours| looks_like(key_text, ours))?;
         let (line, column) = self.place(key).and_then(|place| place.at).unzip();
@@ -328,12 +295,14 @@ impl Reader<'_> {
     }
 
     pub(super) fn invalid(&self, field: &Field<'_>, problem: &str) -> ConfigError {
+        let (key, problem) = (field.name.clone(), problem.to_owned());
+        ConfigError::Invalid { key, place: self.place_of(field), problem }
+    }
+
+    /// The place of the value, or of the key if the value's place is unknown.
+    pub(super) fn place_of(&self, field: &Field<'_>) -> Place {
         let place = self.place(field.value).or_else(|| self.place(field.key));
-        ConfigError::Invalid {
-            key: field.name.clone(),
-            place: place.unwrap_or(Place::new(self.path, self.text, None)),
-            problem: problem.to_owned(),
-        }
+        place.unwrap_or(Place::new(self.path, self.text, None))
     }
 
     /// The place of a scalar; `None` for lists and mappings, whose place is unknown.

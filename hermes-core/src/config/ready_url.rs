@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use super::fill::{MissingPort, Placeholders};
+use super::fill::{Placeholders, Unfilled};
 
 const SCHEME: &str = "http://";
 
@@ -98,7 +98,7 @@ impl ReadyUrl {
 
 /// `template` with its placeholders filled in as parts of an address: an IPv6 address gets brackets unless they
 /// are there, and the home's path is encoded.
-pub(super) fn fill(placeholders: &Placeholders<'_>, template: &str) -> Result<String, MissingPort> {
+pub(super) fn fill(placeholders: &Placeholders<'_>, template: &str) -> Result<String, Unfilled> {
     let (host, home) = (bracketed(placeholders.host), Encoded(placeholders.home).to_string());
     let placeholders = Placeholders { host: &host, home: &home, ..*placeholders };
     placeholders.fill("gateway.ready_url", &template.replace("[{host}]", "{host}"))
@@ -137,8 +137,13 @@ mod tests {
 
     fn filled(host: &str, url: &str) -> ReadyUrl {
         let config = configured(host, url).unwrap();
-        let placeholders =
-            Placeholders { profile: "coder", home: "/h ü?", host, port: config.port };
+        let placeholders = Placeholders {
+            profile: "coder",
+            home: "/h ü?",
+            host,
+            port: config.port,
+            program: None,
+        };
         let url = config.filled_ready_url(&placeholders).unwrap().unwrap();
         url.parse().unwrap_or_else(|error| panic!("{url}: {error}"))
     }

@@ -19,7 +19,7 @@ use serde::de::{
 
 use super::MAX_SIZE;
 use super::error::{ConfigError, Place};
-use super::keys::{GATEWAY, KEYS, NOTIFY};
+use super::keys::{self, GATEWAY, KEYS, NOTIFY};
 
 /// A node of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,12 @@ pub(super) enum Scope {
     Gateway,
     /// At the top level, `notify` and merge keys.
     Notify,
+    /// At the top level, the agent's keys that decide its address, and `gateway`.
+    Agent,
+    /// At the top level or under `gateway`: the platforms.
+    Platforms,
+    /// Under `platforms`: the API server.
+    ApiServer,
     /// Only the keys that a merge key sets.
     Merge,
     /// Everything.
@@ -161,6 +167,11 @@ impl Classify<'_> {
             (_, "<<") => Scope::Merge,
             (Scope::Ours, GATEWAY) => Scope::Gateway,
             (Scope::Notify, NOTIFY) => Scope::Whole,
+            (Scope::Agent, GATEWAY) => Scope::Platforms,
+            (Scope::Agent | Scope::Platforms, keys::agent::PLATFORMS) => Scope::ApiServer,
+            (Scope::ApiServer, keys::agent::API_SERVER) => Scope::Whole,
+            (Scope::Agent, key) if key.starts_with(keys::agent::VARIABLES) => Scope::Whole,
+            (Scope::Agent, keys::agent::VERSION) => Scope::Whole,
             (Scope::Gateway, key) if KEYS.contains(&key) => Scope::Whole,
             _ => return None,
         };

@@ -92,6 +92,7 @@ fn program(gateway: &Gateway, settings: &GatewayConfig) -> Option<String> {
         host: &settings.host,
         // Another check reports a missing port; a program's name does not contain one.
         port: Some(settings.port.unwrap_or(1)),
+        program: None,
     };
     settings.filled_command(&placeholders).ok().flatten()?.into_iter().next()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{GatewayConfig, Placeholders};
+use crate::config::{GatewayConfig, GatewayKind, Placeholders};
 use crate::diagnostics::{Check, Remedy, Snapshot, several};
 use crate::gateway::Gateway;
 use crate::store::{DEFAULT_PORT, FIRST_PORT, is_free};
@@ -19,7 +19,7 @@ pub(super) fn check(snapshot: &Snapshot) -> Check {
         let Ok(loaded) = gateway.loaded() else { continue };
         let name = gateway.name();
         if lacks_port(&loaded.gateway, gateway) && !name.is_default() {
-            let which = if loaded.gateway.command.is_none() { "built-in " } else { "" };
+            let which = if loaded.gateway.kind == GatewayKind::BuiltIn { "built-in " } else { "" };
             let problem = format!("`{name}` names no port, and its {which}gateway needs one");
             check.error(problem, snapshot.run(&format!("profile port {name}")));
         }
@@ -63,9 +63,11 @@ pub(super) fn lacks_port(settings: &GatewayConfig, gateway: &Gateway) -> bool {
         home: &home,
         host: &settings.host,
         port: settings.port,
+        // Another check reports a missing program.
+        program: Some(""),
     };
     let fills = settings.filled_command(&placeholders).is_ok()
         && settings.filled_env(&placeholders).is_ok()
         && settings.filled_ready_url(&placeholders).is_ok();
-    settings.port.is_none() && (settings.command.is_none() || !fills)
+    settings.port.is_none() && (settings.kind == GatewayKind::BuiltIn || !fills)
 }

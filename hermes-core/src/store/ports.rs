@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::{FIRST_PORT, Profile, Store, StoreError, write_port};
-use crate::config;
 #[cfg(target_os = "linux")]
 use crate::listeners;
 use crate::lock::{Lock, LockError};
 use crate::name::ProfileName;
 #[cfg(target_os = "linux")]
 use crate::proc::Proc;
+use crate::settings;
 
 impl Store {
     /// Writes `port` (or the lowest free one) into the profile's `config.yaml`, keeps the rest of the
@@ -66,7 +66,7 @@ impl Store {
         let others = listing.profiles.into_iter().filter(|profile| profile.name != *except);
         // `doctor` and `start` report a configuration that can't be read.
         let port = |profile: Profile| {
-            let config = config::load(&profile.home.config()).ok()?;
+            let config = settings::load(&profile.home).ok()?;
             Some((profile.port(&config.gateway)?, profile.name))
         };
         Ok(others.filter_map(port).collect())

@@ -12,11 +12,11 @@ use fs_err as fs;
 
 use super::{Profile, Store, StoreError, populate_home, write_port};
 use crate::archive::{self, Archive, ArchiveError, Format, HomeKind, Include, Packed};
-use crate::config;
 use crate::fsutil;
 use crate::home::{ProfileHome, RootHome};
 use crate::intent::Intent;
 use crate::name::ProfileName;
+use crate::settings;
 
 /// The result of [`Store::import`].
 #[derive(Debug)]
@@ -158,7 +158,7 @@ impl Store {
     ) -> Result<Option<u16>, StoreError> {
         let path = home.config();
         // `list`, `start` and `doctor` report a configuration that can't be read.
-        let port = config::load(&path).ok().and_then(|loaded| loaded.gateway.port);
+        let port = settings::load(home).ok().and_then(|loaded| loaded.gateway.port);
         let Some(port) = port else { return Ok(None) };
         if !self.ports_of_others(name)?.contains_key(&port) {
             return Ok(None);

@@ -207,7 +207,7 @@ impl TreeChanges {
             }
             Place::Home(profile) => {
                 let home = root.profile(profile);
-                let (state, health) = (home.legacy_state(), home.health());
+                let (state, health) = (home.agent_state(), home.health());
                 let files = [home.intent(), home.config(), home.soul(), state, health];
                 let is_file = |file: &PathBuf| file.file_name() == Some(OsStr::from_bytes(name));
                 if files.iter().any(is_file) || text.starts_with(fsutil::TEMPORARY) {

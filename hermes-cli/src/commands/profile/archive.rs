@@ -9,7 +9,7 @@ use hermes_core::config::SecretKey;
 use hermes_core::process_lock;
 use hermes_core::store::{Profile, StoreError};
 use hermes_core::{Gateway, ProfileName, ProfileRegistrar};
-use hermes_core::{config, fsutil};
+use hermes_core::{config, fsutil, settings};
 
 use super::new;
 use crate::app::App;
@@ -105,7 +105,7 @@ fn warn(profile: &Profile) {
             "its gateway runs, so databases in the archive may be inconsistent; stop it for an exact copy",
         );
     }
-    let env = config::load(&profile.home.config()).map(|loaded| loaded.gateway.env);
+    let env = settings::load(&profile.home).map(|loaded| loaded.gateway.env);
     if env.is_ok_and(|env| !env.is_empty()) {
         output::warning("the archive contains `config.yaml` with the values under `gateway.env`");
     }

@@ -1,0 +1,222 @@
+//! The settings of a profile's gateway: its `config.yaml`, the root home's defaults, and what its home is.
+//!
+//! Later sources give way to earlier ones:
+//!
+//! 1. our keys in the profile's `config.yaml`;
+//! 2. `gateway.defaults` in the root home's;
+//! 3. on a home of the Python agent, the keys that [`agent`] fills in;
+//! 4. the defaults of [`GatewayConfig`](crate::config::GatewayConfig).
+
+use crate::agent;
+use crate::config::{self, AgentKeys, ConfigError, GatewayKind, Loaded};
+use crate::home::ProfileHome;
+
+/// Reads the settings of the profile at `home`. A missing file sets nothing. Does not block on a FIFO.
+pub fn load(home: &ProfileHome) -> Result<Loaded, ConfigError> {
+    let path = home.config();
+    let (mut draft, text) = config::draft(&path, &home.root_config())?;
+    let is_open = draft.kind.is_none() && draft.gateway.command.is_none();
+    let chosen = draft.kind == Some(GatewayKind::HermesAgent);
+    // A command of the user's own may run the agent, too.
+    let runs_it = draft.gateway.env.contains_key(agent::PORT);
+    if is_open || chosen || runs_it {
+        let keys = AgentKeys::read(&text, &path);
+        if chosen || is_open && agent::owns(home, &keys) {
+            draft.gateway.kind = GatewayKind::HermesAgent;
+        }
+        if draft.gateway.kind == GatewayKind::HermesAgent || runs_it {
+            agent::apply(home, &keys, &mut draft)?;
+        }
+    }
+    draft.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use fs_err as fs;
+
+    use super::*;
+    use crate::config::{GatewayConfig, Topology};
+    use crate::{ProfileName, RootHome};
+
+    struct Homes {
+        _dir: tempfile::TempDir,
+        root: ProfileHome,
+        coder: ProfileHome,
+    }
+
+    impl Homes {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let root = RootHome::new(dir.path());
+            let coder = root.profile(&"coder".parse().unwrap());
+            fs::create_dir_all(coder.path()).unwrap();
+            Self { _dir: dir, root: root.profile(&ProfileName::default_profile()), coder }
+        }
+
+        fn coder(&self, config: &str) -> Result<GatewayConfig, String> {
+            fs::write(self.coder.config(), config).unwrap();
+            load(&self.coder).map(|loaded| loaded.gateway).map_err(|error| {
+                let root = self.root.path().to_str().unwrap();
+                error.to_string().replace(root, "ROOT")
+            })
+        }
+
+        fn dotenv(&self, text: &str) {
+            fs::write(self.coder.dotenv(), text).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_profile_wins_over_the_defaults_and_they_over_nothing() {
+        let homes = Homes::new();
+        let defaults = "gateway:\n  port: 1\n  defaults:\n    command: [shared]\n    host: ::1\n    env: {A: a, B: b}\n    \
+                        resources: {memory: 1G}\n";
+        fs::write(homes.root.config(), defaults).unwrap();
+        let coder = homes.coder("gateway: {port: 2, host: '::2', env: {B: mine}}").unwrap();
+        assert_eq!((coder.kind, coder.port, &*coder.host), (GatewayKind::Command, Some(2), "::2"));
+        assert_eq!(coder.command, Some(vec!["shared".to_owned()]));
+        let env: Vec<_> = coder.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(env, ["A=a", "B=mine"]);
+        assert_eq!(coder.resources.memory, Some(1 << 30));
+        let own = homes.coder("gateway: {kind: built-in, port: 2}").unwrap();
+        assert_eq!((own.kind, own.command), (GatewayKind::BuiltIn, None), "one decision");
+        let root = load(&homes.root).unwrap().gateway;
+        assert_eq!((root.port, root.command.is_some()), (Some(1), true), "they hold for it, too");
+        fs::write(homes.root.config(), "gateway: {port: 1}").unwrap();
+        assert_eq!(homes.coder("").unwrap(), GatewayConfig::default(), "the file is read again");
+    }
+
+    #[test]
+    fn wrong_defaults_are_an_error_of_every_profile_and_a_wrong_root_is_not() {
+        let homes = Homes::new();
+        for (defaults, problem) in [
+            (
+                "gateway: {defaults: {port: 5}}",
+                "invalid `gateway.defaults` in `ROOT/config.yaml` line 1 column 11: has an unknown key; the keys are",
+            ),
+            ("gateway: {defaults: x}", "must be a mapping, with lines like `kind: hermes-agent`"),
+            (
+                "gateway: {defaults: {kind: python}}",
+                "invalid `gateway.defaults.kind` in `ROOT/config.yaml` line 1 column 28: must be",
+            ),
+            ("gateway: {defaults: {program: hermes}}", "must be an absolute path"),
+            ("gateway: {defaults: {topology: both}}", "must be `isolated` or `shared`"),
+            ("gateway: {defaults: {", "invalid YAML in `ROOT/config.yaml`"),
+        ] {
+            fs::write(homes.root.config(), defaults).unwrap();
+            let error = homes.coder("gateway: {port: 2}").unwrap_err();
+            assert!(error.contains(problem), "{defaults}: {error}");
+        }
+        for broken in ["gateway: {", "gateway: {port: x}"] {
+            fs::write(homes.root.config(), broken).unwrap();
+            assert_eq!(homes.coder("gateway: {port: 2}").unwrap().port, Some(2), "{broken}");
+        }
+        fs::write(homes.root.config(), "").unwrap();
+        let error = homes.coder("gateway: {kind: built-in, command: [x]}").unwrap_err();
+        assert!(error.contains("is `built-in`, but `gateway.command` names a program"), "{error}");
+    }
+
+    #[test]
+    fn a_home_of_the_agents_runs_the_agent() {
+        let write = |path: &Path, text: &str| fs::write(path, text).unwrap();
+        let signs: [&dyn Fn(&Homes); 6] = [
+            &|homes| write(&homes.coder.agent_state(), r#"{"kind":"hermes-gateway"}"#),
+            &|homes| write(&homes.coder.config(), "_config_version: 33"),
+            &|homes| write(&homes.coder.path().join("state.db"), ""),
+            &|homes| write(&homes.root.path().join("state.db"), ""),
+            &|homes| {
+                fs::create_dir(homes.root.logs()).unwrap();
+                write(&homes.root.logs().join("agent.log"), "");
+            },
+            &|homes| {
+                for name in ["sessions", "skills"] {
+                    fs::create_dir(homes.coder.path().join(name)).unwrap();
+                }
+            },
+        ];
+        for (i, sign) in signs.iter().enumerate() {
+            let homes = Homes::new();
+            assert_eq!(homes.coder("").unwrap().kind, GatewayKind::BuiltIn);
+            sign(&homes);
+            let coder = load(&homes.coder).unwrap().gateway;
+            assert_eq!(coder.kind, GatewayKind::HermesAgent, "sign {i}");
+            let command = coder.command.unwrap().join(" ");
+            assert_eq!(command, "{program} -p {profile} gateway run --replace");
+            assert_eq!((coder.port, coder.ready_url), (None, None), "no API server");
+            assert_eq!(coder.env["GATEWAY_MULTIPLEX_PROFILES"], "false");
+            let own = homes.coder("_config_version: 33\ngateway: {kind: built-in}").unwrap();
+            assert_eq!(own.kind, GatewayKind::BuiltIn, "it was asked for");
+            let own = homes.coder("gateway: {command: [mine]}").unwrap();
+            assert_eq!(own.kind, GatewayKind::Command);
+        }
+    }
+
+    #[test]
+    fn the_preset_fills_in_what_is_not_set() {
+        let homes = Homes::new();
+        let coder = homes
+            .coder("gateway: {kind: hermes-agent, topology: shared, env: {PYTHONUNBUFFERED: ''}}")
+            .unwrap();
+        assert_eq!((coder.topology, &*coder.env["PYTHONUNBUFFERED"]), (Topology::Shared, ""));
+        assert!(!coder.env.contains_key("GATEWAY_MULTIPLEX_PROFILES"));
+        homes.dotenv(
+            "API_SERVER_KEY=0123456789abcdef\nAPI_SERVER_HOST=0.0.0.0\nAPI_SERVER_PORT=8650\n",
+        );
+        let coder = homes.coder("gateway: {kind: hermes-agent}").unwrap();
+        assert_eq!((coder.port, &*coder.host), (Some(8650), "0.0.0.0"));
+        assert_eq!(coder.ready_url.unwrap(), "http://{host}:{port}/health");
+        assert!(!coder.env.contains_key("API_SERVER_HOST"), "the agent reads it itself");
+        let coder =
+            homes.coder("gateway: {kind: hermes-agent, command: [mine], host: '::1'}").unwrap();
+        assert_eq!((coder.command.unwrap(), coder.port), (vec!["mine".to_owned()], Some(8650)));
+        assert_eq!((&*coder.host, &*coder.env["API_SERVER_HOST"]), ("::1", "{host}"));
+    }
+
+    #[test]
+    fn the_port_is_the_one_that_the_agent_takes() {
+        const KEY: &str = "API_SERVER_KEY=0123456789abcdef\n";
+        let extra = "platforms: {api_server: {enabled: true, extra: {port: 8651}}}\n";
+        for (dotenv, config, port) in [
+            ("", "gateway: {port: 8643}", Ok(Some(8643))),
+            (KEY, "", Ok(None)),
+            (KEY, "API_SERVER_PORT: 8652", Ok(Some(8652))),
+            ("", extra, Ok(Some(8651))),
+            ("API_SERVER_PORT=8651", extra, Ok(Some(8651))),
+            (
+                "API_SERVER_KEY=x\nAPI_SERVER_PORT=8650",
+                "gateway: {port: 8643}",
+                Err(
+                    "different ports: 8650 by `API_SERVER_PORT` in `ROOT/profiles/coder/.env` line 2 column 1, 8643 by \
+                     `gateway.port` in `ROOT/profiles/coder/config.yaml` line 2 column 17",
+                ),
+            ),
+            (
+                "API_SERVER_PORT=8650",
+                extra,
+                Err(
+                    "different ports: 8651 by `platforms.api_server.extra.port` in `ROOT/profiles/coder/config.yaml` line 2 \
+                     column 55, 8650 by `API_SERVER_PORT` in `ROOT/profiles/coder/.env` line 1 column 1",
+                ),
+            ),
+            (
+                "API_SERVER_KEY=x\nAPI_SERVER_PORT=",
+                "gateway: {port: 8643}",
+                Err(
+                    "different ports: none by `API_SERVER_PORT` in `ROOT/profiles/coder/.env` line 2 column 1, 8643 by \
+                     `gateway.port` in `ROOT/profiles/coder/config.yaml` line 2 column 17",
+                ),
+            ),
+            // It does not listen.
+            ("API_SERVER_PORT=8650", "gateway: {port: 8643}", Ok(Some(8650))),
+        ] {
+            let homes = Homes::new();
+            homes.dotenv(dotenv);
+            let found = homes.coder(&format!("_config_version: 33\n{config}"));
+            let found = found.map(|coder| coder.port);
+            assert_eq!(found, port.map_err(str::to_owned), "{dotenv} {config}");
+        }
+    }
+}

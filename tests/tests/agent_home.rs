@@ -1,0 +1,56 @@
+//! Homes that the Python agent's own commands made, supervised as they are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hermes_tests::agent::{Agent, TIMEOUT};
+use hermes_tests::{Up, free_port, kill, pid, within};
+use serde_json::json;
+
+/// The files that a user wrote, with their texts.
+fn files(home: &Path) -> Vec<(PathBuf, String)> {
+    let files = [".env", "SOUL.md"].map(|name| home.join(name));
+    files.map(|file| (file.clone(), fs::read_to_string(file).expect("a file"))).into()
+}
+
+#[test]
+fn its_gateway_runs_without_an_edit() {
+    let agent = Agent::installed();
+    let tree = Up::start();
+    let env = &tree.env;
+    agent.link(env);
+    agent.create(env, "alpha");
+    let port = free_port();
+    agent.enable(env, "alpha", port);
+    let before = files(&env.profile("alpha"));
+
+    env.hermes(["gateway", "start", "alpha", "--timeout", "180"]).ok();
+    let status = tree.status("alpha");
+    assert_eq!((&status["state"], &status["ready"]), (&json!("up"), &json!(true)), "{status}");
+    assert_eq!(status["port"], port);
+    let first = pid(&status);
+    assert_eq!(agent.served(port), "alpha");
+    assert_eq!(agent.processes(env), [first], "it is the supervised process, and alone");
+
+    kill(first);
+    within(TIMEOUT, "it is back and ready", || {
+        let status = tree.status("alpha");
+        (status["ready"] == true && pid(&status) != first).then_some(())
+    });
+    assert_eq!(agent.served(port), "alpha");
+    env.hermes(["gateway", "stop", "alpha", "--timeout", "120"]).ok();
+    assert!(agent.processes(env).is_empty());
+    assert_eq!(files(&env.profile("alpha")), before, "nobody wrote them");
+}
+
+#[test]
+fn without_its_program_the_service_parks_and_no_stub_answers() {
+    let agent = Agent::installed();
+    let tree = Up::start();
+    let env = &tree.env;
+    agent.create(env, "alpha");
+    agent.enable(env, "alpha", free_port());
+    let refused = env.hermes(["gateway", "start", "alpha", "--timeout", "60"]).fails_with(1).stderr;
+    assert!(refused.contains("name its program, with the full path"), "{refused}");
+    assert_eq!(tree.status("alpha")["state"], "parked");
+}
