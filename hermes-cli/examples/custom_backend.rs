@@ -32,10 +32,9 @@ use hermes_core::process::Process;
 use hermes_core::reconcile::{ServiceFact, Survey, Wanted};
 use hermes_core::restart::{self, AN_HOUR, EXIT_RESTART, WINDOW};
 use hermes_core::status::{Backoff, Exit, Parked};
-use hermes_core::store::Profile;
 use hermes_core::wait::{self, Poll};
 use hermes_core::{DriverError, Gateway, Intent, Kind, ProfileName, State, Status};
-use hermes_core::{Proc, end_signals, fsutil, process_lock, shell};
+use hermes_core::{Proc, end_signals, fsutil, process_lock, shell, store::Profile};
 use jiff::Timestamp;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
@@ -217,6 +216,7 @@ impl Solo {
             running: state.is_some_and(State::is_running),
             orphaned: false,
             logger_orphaned: false,
+            held_down: false,
             parked: state == Some(State::Parked),
             current: script.ends_with(&self.start_line(profile)),
         })

@@ -267,6 +267,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Notes that the operator had the gateway stopped, whose intent could not be recorded: [`Survey`] names its
+    /// service as held down until the next [`up`](Self::up) or [`down`](Self::down). Needs no free space. Idempotent.
+    fn hold_down(&self, _profile: &ProfileName) -> Result<(), DriverError> {
+        Ok(())
+    }
+
     /// Ends a logger that outlived its supervisor, and blocks until it has ended, so that the next one logs. No line is
     /// lost. Idempotent.
     fn replace_logger(&self, _profile: &ProfileName) -> Result<(), DriverError> {

@@ -60,6 +60,9 @@ pub struct ServiceFact {
     pub logger_orphaned: bool,
     /// Whether it is parked.
     pub parked: bool,
+    /// Whether an operator stopped it and that could not be recorded as the intent: boot starts it, the reconciler
+    /// does not.
+    pub held_down: bool,
     /// Whether this version wrote its scripts.
     pub current: bool,
 }

@@ -200,7 +200,7 @@ impl Driver for S6Driver {
 
     fn down(&self, gateway: &Gateway) -> Result<(), DriverError> {
         bring_down(&self.tree, gateway.name(), gateway.stop_timeout())?;
-        Ok(policy::unpark(&self.slot(gateway.name()))?)
+        Ok(policy::release(&self.slot(gateway.name()))?)
     }
 
     fn kill(&self, gateway: &Gateway) -> Result<(), DriverError> {
@@ -264,6 +264,14 @@ impl Driver for S6Driver {
         match self.tree.scandir.svscan()? {
             Some(svscan) => Ok(unregistered::mark(&self.tree, svscan, name)?),
             None => Ok(()),
+        }
+    }
+
+    fn hold_down(&self, name: &ProfileName) -> Result<(), DriverError> {
+        let slot = self.slot(name);
+        match slot.path().is_dir() {
+            true => Ok(policy::hold(&slot)?),
+            false => Ok(()),
         }
     }
 

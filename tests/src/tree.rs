@@ -181,6 +181,21 @@ impl Up {
         self.env.hermes(["gateway", "status", profile, "--json"]).run().json()
     }
 
+    /// Stops a gateway without its intent, so that it stays down.
+    pub fn stop_behind_its_back(&self, profile: &str) {
+        let slot = self.env.slot(profile);
+        fs::write(slot.join("down"), "").expect("a slot");
+        assert!(self.env.s6("s6-svc").arg("-d").arg(slot).status().expect("it runs").success());
+    }
+
+    /// Blocks until the reconciler has mended something that differed after the call. Each `round` is another.
+    #[track_caller]
+    pub fn await_mend(&self, round: usize) {
+        let mark = self.env.home().join(format!("profiles/.hermes-mark-{round}"));
+        self.env.make_directory(&mark);
+        eventually("the reconciler has cleared a leftover", || (!mark.exists()).then_some(()));
+    }
+
     /// Waits for its end; returns the test environment and the exit code.
     #[track_caller]
     pub fn ended(mut self) -> (TestEnv, Option<i32>) {

@@ -1,6 +1,7 @@
 //! Gateways whose homes and slots are on one small disk that is full.
 
 use std::fs;
+use std::ops::Range;
 
 use hermes_tests::{
     Outcome, TestEnv, Up, eventually, is_alive, is_one_clear_error, pid, require_root,
@@ -53,6 +54,30 @@ fn stop_needs_no_space_and_boot_brings_the_gateway_back() {
     });
     assert_ne!(again, before);
     assert_eq!(up.end(Signal::TERM).1, Some(0));
+}
+
+/// The reconciler looks again and again, on the full disk and afterwards.
+#[test]
+fn a_stop_that_could_not_be_recorded_holds_until_a_start() {
+    require_root!();
+    let (up, before) = with_a_gateway();
+    let env = &up.env;
+    let filler = env.fill_disk();
+    assert_eq!(env.hermes(["gateway", "stop", "a"]).run().code(), Some(1));
+    let stays_down = |rounds: Range<usize>| {
+        for round in rounds {
+            up.await_mend(round);
+            assert_eq!(up.status("a")["state"], "down", "{}", up.log());
+        }
+    };
+    stays_down(0..2);
+    fs::remove_file(&filler).expect("it was there");
+    stays_down(2..4);
+    assert!(!is_alive(before));
+    env.hermes(["gateway", "start", "a"]).ok();
+    // The stop is forgotten: what is wanted and down comes back by itself.
+    up.stop_behind_its_back("a");
+    eventually("it is back", || (up.status("a")["state"] == "up").then_some(()));
 }
 
 #[test]

@@ -31,21 +31,6 @@ fn becomes(up: &Up, name: &str, state: &str) -> Value {
     })
 }
 
-/// Stops the gateway behind Hermes's back, so that it stays down.
-fn stop_behind_its_back(up: &Up, name: &str) {
-    let slot = up.env.slot(name);
-    fs::write(slot.join("down"), "").expect("a slot");
-    assert!(up.env.s6("s6-svc").arg("-d").arg(slot).status().expect("it runs").success());
-}
-
-/// Blocks until the reconciler has mended something that differed after the call.
-#[track_caller]
-fn a_mend_passes(up: &Up, round: usize) {
-    let mark = up.env.home().join(format!("profiles/.hermes-mark-{round}"));
-    up.env.make_directory(&mark);
-    eventually("the reconciler has cleared a leftover", || (!mark.exists()).then_some(()));
-}
-
 /// Copies a profile as any other program would.
 fn copy_profile(env: &TestEnv, from: &str, to: &str) {
     let (from, to) = (env.profile(from), env.profile(to));
@@ -118,7 +103,7 @@ fn interrupted_commands_are_completed() {
         let gone = !home.exists() && !env.slot("b").exists();
         (gone || home.exists() && up.status("b")["state"] == "up").then_some(())
     });
-    a_mend_passes(&up, 0);
+    up.await_mend(0);
     let hidden = |path| fs::read_dir(path).unwrap().flatten().map(|entry| entry.file_name());
     eventually("no leftover is there", || {
         let mut all = hidden(env.home().join("profiles")).chain(hidden(env.scandir()));
@@ -204,14 +189,14 @@ fn what_an_operator_decided_stays() {
         env.write(&config, &fs::read_to_string(&config).unwrap());
     }
     for round in 0..2 {
-        a_mend_passes(&up, round);
+        up.await_mend(round);
     }
     assert!(!env.slot("unregistered").exists());
     assert_eq!(up.status("stopped")["state"], "down");
     assert_eq!(up.status("parked")["state"], "parked");
     env.hermes(["gateway", "start", "unregistered"]).ok();
     let before = pid(&up.status("unregistered"));
-    stop_behind_its_back(&up, "unregistered");
+    up.stop_behind_its_back("unregistered");
     eventually("it is up again", || {
         let status = up.status("unregistered");
         (status["state"] == "up" && pid(&status) != before).then_some(())
@@ -248,7 +233,7 @@ fn a_link_in_the_scan_directory_is_no_slot() {
         symlink(env.slot("a"), env.scandir().join(name)).unwrap();
     }
     for round in 0..2 {
-        a_mend_passes(&up, round);
+        up.await_mend(round);
     }
     env.hermes(["boot"]).run();
     env.hermes(["doctor", "--fix"]).run();
@@ -269,10 +254,10 @@ fn a_profile_whose_lock_is_held_is_left_alone() {
         chown(&path, Some(10000), Some(10000)).unwrap();
     }
     lock.lock().unwrap();
-    stop_behind_its_back(&up, "a");
+    up.stop_behind_its_back("a");
     becomes(&up, "a", "down");
     for round in 0..2 {
-        a_mend_passes(&up, round);
+        up.await_mend(round);
     }
     assert_eq!(up.status("a")["state"], "down");
     drop(lock);
@@ -288,7 +273,7 @@ fn a_registration_that_fails_leaves_the_service_removed() {
     env.hermes(["gateway", "register", "a", "--timeout", "1"]).fails_with(6);
     drop(held);
     for round in 0..2 {
-        a_mend_passes(&up, round);
+        up.await_mend(round);
     }
     assert!(!env.slot("a").exists());
     env.hermes(["gateway", "register", "a"]).ok();

@@ -49,17 +49,20 @@ pub fn plan(facts: &Facts) -> Vec<Action> {
 }
 
 /// The part of the plan that the reconciler carries out by itself: what changes something, except that a service
-/// which the operator had removed stays removed.
+/// which the operator had removed stays removed, and one that the operator had stopped stays down.
 pub fn mends(facts: &Facts) -> Vec<Action> {
-    let stays_removed = |action: &Action| match action {
+    let services = Index::of(facts).services;
+    let stays = |action: &Action| match action {
         Action::Register { profile, .. } | Action::Start { profile } => {
-            facts.unregistered.contains(profile)
-                && !facts.services.iter().any(|service| service.profile == *profile)
+            match services.get(profile) {
+                Some(service) => service.held_down,
+                None => facts.unregistered.contains(profile),
+            }
         }
         _ => false,
     };
     let mut actions = plan(facts);
-    actions.retain(|action| action.changes_something() && !stays_removed(action));
+    actions.retain(|action| action.changes_something() && !stays(action));
     actions
 }
 
@@ -171,6 +174,7 @@ mod tests {
             orphaned: false,
             logger_orphaned: false,
             parked: false,
+            held_down: false,
             current: true,
         }
     }
@@ -253,6 +257,28 @@ Start { profile: ProfileName("orphan") }
 Keep { profile: ProfileName("by-hand"), detail: "" }
 Keep { profile: ProfileName("parked"), detail: "parked" }
 Stop { profile: ProfileName("up") }"#,
+        );
+    }
+
+    #[test]
+    fn what_an_operator_removed_or_stopped_is_started_by_a_boot_alone() {
+        let slots = [
+            ServiceFact { held_down: true, ..slot("stopped", false) },
+            ServiceFact { held_down: true, ..slot("up", true) },
+        ];
+        let profiles = ["off", "stopped", "up"].map(|name| profile(name, Intent::Running));
+        let facts = Facts {
+            profiles: profiles.into(),
+            services: slots.into(),
+            unregistered: ["off".parse().unwrap()].into(),
+            ..Facts::default()
+        };
+        assert_eq!(mends(&facts), []);
+        check(
+            facts,
+            r#"Start { profile: ProfileName("off") }
+Start { profile: ProfileName("stopped") }
+Keep { profile: ProfileName("up"), detail: "" }"#,
         );
     }
 

@@ -43,7 +43,9 @@ impl Supervisor {
         self.driver.down(&gateway)?;
         startup::require_ended(&gateway)?;
         // The gateway that fills the disk must be one that can be stopped.
-        recorded.map_err(|error| stopped_for_now(name, error))?;
+        if let Err(error) = recorded {
+            return Err(stopped_for_now(name, error, self.driver.hold_down(name)));
+        }
         self.record(name, What::Stopped, "");
         self.observe(&gateway)
     }
@@ -147,11 +149,20 @@ pub(super) fn refused(error: &ConfigError) -> DriverError {
     }
 }
 
-/// The error of a gateway that was stopped although its intent could not be recorded.
-fn stopped_for_now(name: &ProfileName, error: IntentError) -> DriverError {
+/// The error of a gateway that was stopped although its intent could not be recorded. `held`: it stays down under
+/// this tree.
+fn stopped_for_now(
+    name: &ProfileName,
+    error: IntentError,
+    held: Result<(), DriverError>,
+) -> DriverError {
+    let until = match held {
+        Ok(()) => "comes back at the next start of the tree".to_owned(),
+        Err(error) => format!("`hermes up` may start it again ({})", in_one_line(&error)),
+    };
     let hint = format!(
-        "the gateway is down now and comes back at the next start of the tree; `hermes gateway stop {name}` \
-         records the intent once the file can be written"
+        "the gateway is down now and {until}; `hermes gateway stop {name}` records the intent once the file can be \
+         written"
     );
     DriverError::from(error).with_hint(hint)
 }

@@ -125,6 +125,11 @@ impl ServiceDir {
         self.0.join("data/parked")
     }
 
+    /// Exists while the service stays down although its intent says otherwise: an operator stopped it.
+    pub fn held(&self) -> PathBuf {
+        self.0.join("data/held")
+    }
+
     /// The pending restart's count and time; absent unless the gateway is in backoff.
     pub fn backoff(&self) -> PathBuf {
         self.0.join("data/backoff")

@@ -194,7 +194,7 @@ pub fn backoff(slot: &ServiceDir) -> io::Result<Option<Backoff>> {
 
 /// Records that an operator starts the service in `slot`, which is no longer parked.
 pub(crate) fn record_start(slot: &ServiceDir) -> io::Result<Start> {
-    unpark(slot)?;
+    release(slot)?;
     deaths::record_start(slot)
 }
 
@@ -206,9 +206,17 @@ fn park(slot: &ServiceDir, reason: &str) -> io::Result<()> {
     slot.write(&slot.down(), b"")
 }
 
-/// Removes the record that the service in `slot` is parked. Idempotent.
-pub fn unpark(slot: &ServiceDir) -> io::Result<()> {
-    fsutil::remove_file_if_there(&slot.parked()).map(drop)
+/// Records that an operator stopped the service in `slot`, for the reconciler. The file is empty: a full disk takes it.
+pub(crate) fn hold(slot: &ServiceDir) -> io::Result<()> {
+    slot.write(&slot.held(), b"")
+}
+
+/// Removes the records that the service in `slot` is parked and held down. Idempotent.
+pub(crate) fn release(slot: &ServiceDir) -> io::Result<()> {
+    [slot.parked(), slot.held()].iter().try_for_each(|path| {
+        fsutil::remove_file_if_there(path)?;
+        Ok(())
+    })
 }
 
 /// Why and since when the service in `slot` is parked; `None` if it is not.
@@ -324,8 +332,10 @@ mod tests {
         park(&slot, "because").unwrap();
         assert!(slot.down().exists());
         assert_eq!(parked(&slot).unwrap().unwrap().reason, "because");
+        hold(&slot).unwrap();
         record_start(&slot).unwrap();
         assert_eq!(parked(&slot).unwrap(), None);
+        assert!(!slot.held().exists());
         fs::write(slot.backoff(), "3 2026-01-01T00:00:00Z\n").unwrap();
         assert_eq!(backoff(&slot).unwrap().unwrap().count, 3);
     }

@@ -144,6 +144,7 @@ fn slot_fact(
         orphaned: holder.is_some_and(|pid| !is_child(pid)),
         logger_orphaned: supervised && logger::is_orphaned(tree, profile, loggers),
         parked: policy::parked(slot)?.is_some(),
+        held_down: slot.held().try_exists()?,
         current: slot.is_current(),
     })
 }
