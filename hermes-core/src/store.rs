@@ -9,13 +9,14 @@ mod error;
 mod graves;
 mod leftovers;
 mod open;
+mod place;
 mod ports;
 mod rename;
 mod staged;
 mod transfer;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use fs_err as fs;
@@ -31,6 +32,7 @@ use crate::writers;
 
 pub use error::StoreError;
 pub use leftovers::Cleared;
+pub use place::Skipped;
 pub(crate) use ports::is_free;
 pub use rename::{Interrupted, Renaming, Settled};
 pub use transfer::Imported;
@@ -77,17 +79,6 @@ pub struct Listing {
     pub profiles: Vec<Profile>,
     /// Directories that look like profiles but are not valid ones.
     pub skipped: Vec<Skipped>,
-}
-
-/// A skipped directory below `profiles/`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skipped {
-    /// The directory.
-    pub path: PathBuf,
-    /// Why it is not a profile.
-    pub reason: String,
-    /// Whether it can't be read, so that it may be a profile.
-    pub unreadable: bool,
 }
 
 impl Store {
@@ -196,7 +187,7 @@ impl Store {
         let failed = |source| StoreError::List { path: home.path().to_owned(), source };
         let exists = match name.is_default() {
             true => home.path().is_dir(),
-            false => is_home(home.path()).map_err(failed)?,
+            false => place::is_home(home.path()).map_err(failed)?,
         };
         Ok(exists.then(|| Profile { name: name.clone(), home }))
     }
@@ -262,41 +253,6 @@ impl Store {
     pub fn port(&self, profile: &Profile) -> Result<Option<u16>, ConfigError> {
         Ok(profile.port(&settings::load(&profile.home)?.gateway))
     }
-
-    fn profile_at(&self, path: &Path) -> Result<Option<Profile>, Skipped> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.starts_with('.') {
-            return Ok(None);
-        }
-        let skip = |reason, unreadable| Skipped { path: path.to_owned(), reason, unreadable };
-        if !is_home(path).map_err(|error| skip(format!("failed to read it: {error}"), true))? {
-            return Ok(None);
-        }
-        let name: ProfileName = name.parse().map_err(|error| skip(format!("{error}"), false))?;
-        if name.is_default() {
-            let reason = "the profile `default` lives in the root home itself";
-            return Err(skip(reason.to_owned(), false));
-        }
-        Ok(Some(Profile { home: self.root.profile(&name), name }))
-    }
-}
-
-/// The files that mark a directory as a profile.
-const MARKS: [&str; 5] = ["SOUL.md", "config.yaml", ".env", "profile.yaml", "state.db"];
-
-/// Whether `path` is a directory with one of the files that mark it as a profile: users' homes lack any one of
-/// them.
-fn is_home(path: &Path) -> io::Result<bool> {
-    for mark in MARKS {
-        // A dangling link is a mark, too.
-        match path.join(mark).symlink_metadata() {
-            Ok(_) => return Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(false)
 }
 
 const CONFIG_MODE: u32 = 0o644;

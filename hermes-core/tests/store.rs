@@ -262,40 +262,6 @@ fn a_grave_is_settled_before_its_name_is_used_again() {
 }
 
 #[test]
-fn list_separates_profiles_from_other_directories() {
-    let (dir, store) = store();
-    assert_eq!(names(&store), ["default"], "in an empty home");
-    let profiles = dir.path().join("profiles");
-    for real in ["b", "a", "Upper", "default", ".hidden"] {
-        fs::create_dir_all(profiles.join(real)).unwrap();
-        fs::write(profiles.join(real).join("SOUL.md"), "").unwrap();
-    }
-    // Homes of the Python agent lack any one of these.
-    for (real, mark) in [("c", "config.yaml"), ("d", ".env"), ("e", "profile.yaml")] {
-        fs::create_dir(profiles.join(real)).unwrap();
-        fs::write(profiles.join(real).join(mark), "").unwrap();
-    }
-    fs::create_dir(profiles.join("f")).unwrap();
-    std::os::unix::fs::symlink("/nonexistent", profiles.join("f/state.db")).unwrap();
-    fs::create_dir(profiles.join("empty")).unwrap();
-    fs::create_dir_all(profiles.join("notes/SOUL")).unwrap();
-    fs::write(profiles.join("file"), "").unwrap();
-    assert_eq!(names(&store), ["default", "a", "b", "c", "d", "e", "f"]);
-    let skipped = store.list().unwrap().skipped;
-    let skipped: Vec<_> = skipped
-        .iter()
-        .map(|skipped| (skipped.path.file_name().unwrap().to_str().unwrap(), &*skipped.reason))
-        .collect();
-    assert_eq!(
-        skipped,
-        [
-            ("Upper", "invalid profile name `Upper`: it must be lower case"),
-            ("default", "the profile `default` lives in the root home itself"),
-        ]
-    );
-}
-
-#[test]
 fn a_choice_is_kept_and_default_undoes_it() {
     let (dir, store) = store();
     assert_eq!(store.active().unwrap(), None);

@@ -117,7 +117,7 @@ macro_rules! places {
 
 places! {
     in_place_of_the_log_directory: |env, name| env.home().join("logs/gateways").join(name) => "file closed theirs sealed theirs-too loop dangling fifo socket device";
-    in_place_of_the_home: |env, name| env.profile(name) => "sealed theirs-too loop";
+    in_place_of_the_home: |env, name| env.profile(name) => "file closed theirs sealed theirs-too loop dangling fifo socket device";
     in_place_of_the_gateways_lock: |env, name| env.home().join("profiles/.gateways").join(name) => "closed theirs directory sealed theirs-too link loop dangling fifo socket device";
     in_place_of_the_configuration: |env, name| env.profile(name).join("config.yaml") => "file closed theirs directory sealed theirs-too link loop dangling fifo socket device";
     in_place_of_the_secrets: |env, name| env.profile(name).join(".env") => "closed theirs directory sealed theirs-too link loop dangling fifo socket device";

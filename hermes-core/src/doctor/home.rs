@@ -76,12 +76,14 @@ fn profiles(snapshot: &Snapshot) -> Check {
         );
     }
     for skipped in &snapshot.skipped {
-        let problem = format!("`{}` is not a profile: {}", skipped.path.display(), skipped.reason);
-        match skipped.unreadable {
-            true => {
-                check.error(problem, permit(&snapshot.root, &skipped.path, Expected::Directory))
-            }
-            false => check.warning(problem, Remedy::Do("rename or move the directory".to_owned())),
+        let (problem, path) = (skipped.to_string(), &skipped.path);
+        if !skipped.unreadable {
+            check.warning(problem, Remedy::Do("rename it, or move it elsewhere".to_owned()));
+        } else if path.is_symlink() && path.metadata().is_err() {
+            let remedy = "make the link lead to the profile's home again, or remove it".to_owned();
+            check.error(problem, Remedy::Do(remedy));
+        } else {
+            check.error(problem, permit(&snapshot.root, path, Expected::Directory));
         }
     }
     let skipped = match snapshot.skipped.len() {

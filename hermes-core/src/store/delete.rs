@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::graves::stays_in_place;
-use super::{MARKS, Profile, Store, StoreError};
+use super::place::MARKS;
+use super::{Profile, Store, StoreError};
 use crate::fsutil;
 use crate::home::PROFILES;
 use crate::name::ProfileName;

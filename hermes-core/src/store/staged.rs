@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use tempfile::TempDir;
 
-use super::{HIDDEN, MARKS, Profile, Store, StoreError};
+use super::place::MARKS;
+use super::{HIDDEN, Profile, Store, StoreError};
 use crate::fsutil;
 use crate::name::ProfileName;
 

@@ -244,7 +244,11 @@ impl Supervisor {
             self.store.refuse_open(Some(gateway.home()))?;
         }
         match action {
-            Action::Remove { detail, .. } if known && *detail == PROFILE_GONE => Ok(()),
+            Action::Remove { detail, .. }
+                if *detail == PROFILE_GONE && !matches!(self.store.look_up(name), Ok(None)) =>
+            {
+                Ok(())
+            }
             Action::Remove { .. } => self.driver.remove(&gateway),
             Action::Sweep { .. } if !self.runs(name) => sweep(&gateway),
             Action::ReplaceLogger { .. } => self.driver.replace_logger(name),

@@ -97,10 +97,14 @@ impl Supervisor {
 
     /// The actions that `name` seems to need, from its own files alone.
     fn likely_mends(&self, name: &ProfileName) -> Result<Vec<Action>, DriverError> {
-        let profile = self.store.find(name)?;
+        let (profile, skipped) = match self.store.look_up(name) {
+            Ok(profile) => (profile, None),
+            Err(skipped) => (None, Some(skipped)),
+        };
         let survey = self.driver.survey_of(name)?;
         let facts = Facts {
             profiles: profile.iter().map(profile_fact).collect(),
+            skipped: skipped.into_iter().collect(),
             services: survey.services,
             unreadable: survey.unreadable,
             unregistered: survey.unregistered,
