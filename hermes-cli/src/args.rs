@@ -338,6 +338,9 @@ pub(crate) enum Gateway {
         /// The gateway's process
         #[arg(long)]
         pid: u32,
+        /// Seconds that an answer may take, after the first requests
+        #[arg(long)]
+        answer_within: Option<u64>,
         /// Record in this file why it is not ready
         #[arg(long)]
         health: PathBuf,

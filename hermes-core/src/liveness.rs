@@ -22,7 +22,7 @@ use crate::probe::{Failure, Requests, Target, ask_all};
 use crate::status::{Reason, ReasonKind, State, Status};
 use crate::supervisor::Supervisor;
 
-/// The limit of a request on the spot.
+/// The limit of a request on the spot, for which somebody waits. A shorter `liveness.timeout` counts.
 const ON_THE_SPOT: Duration = Duration::from_secs(2);
 
 /// A gateway that is asked.
@@ -239,13 +239,15 @@ impl Supervisor {
             let gateway = self.gateway(&status.profile).ok();
             if let Some(asked) = gateway.and_then(|gateway| Asked::new(gateway, status)) {
                 all.push((status, asked.pid));
-                targets.push(asked.target);
+                targets.push((asked.target, asked.settings.timeout.min(ON_THE_SPOT)));
             }
         }
-        let answers = ask_all(&targets, ON_THE_SPOT, |index, address| {
+        let answers = ask_all(&targets, |index, address| {
             health::require_own(address, all[index].1).map(drop)
         });
-        for ((status, _), (answer, target)) in all.into_iter().zip(answers.iter().zip(&targets)) {
+        for ((status, _), (answer, (target, _))) in
+            all.into_iter().zip(answers.iter().zip(&targets))
+        {
             match answer {
                 Err(failure) => status.reason = Some(unresponsive(target, failure, 1)),
                 // It answers again, which the tree has not seen yet.

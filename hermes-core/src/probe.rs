@@ -187,18 +187,18 @@ impl<K> Pending<K> {
     }
 }
 
-/// Asks all of `targets` at the same time, at most for `timeout`. `accept` decides whether an answer of the target
-/// at this index counts.
+/// Asks all of `targets` at the same time, each at most for the time beside it. `accept` decides whether an answer of
+/// the target at this index counts.
 pub fn ask_all(
-    targets: &[Target],
-    timeout: Duration,
+    targets: &[(Target, Duration)],
     mut accept: impl FnMut(usize, SocketAddr) -> Result<(), Failure>,
 ) -> Vec<Result<SocketAddr, Failure>> {
     let mut requests = Requests::default();
-    for (index, target) in targets.iter().enumerate() {
-        requests.begin(index, target, timeout);
+    let mut answers = Vec::new();
+    for (index, (target, timeout)) in targets.iter().enumerate() {
+        requests.begin(index, target, *timeout);
+        answers.push(Err(Failure::TimedOut(*timeout)));
     }
-    let mut answers = vec![Err(Failure::TimedOut(timeout)); targets.len()];
     while !requests.is_empty() {
         let ended = requests.wait(None, &[], |index, address| accept(*index, address));
         ended.into_iter().for_each(|(index, answer)| answers[index] = answer);

@@ -88,7 +88,8 @@ fn become_gateway(
     match &filled.ready_url {
         Some(url) if notification.has_receiver() => {
             let notification = notification.recorded(events);
-            readiness::start_probe(url, &profile.home.health(), notification)?;
+            let timeout = config.liveness.map(|liveness| liveness.timeout);
+            readiness::start_probe(url, timeout, &profile.home.health(), notification)?;
         }
         Some(_) => {}
         None => notification.ready_unprobed(),

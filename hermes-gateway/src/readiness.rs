@@ -7,7 +7,7 @@
 //! systemd's socket), and ends when the URL answers or when the gateway ends.
 //!
 //! The executable must call [`await_ready`] for its command `gateway await-ready [--detach] [--file FILE]
-//! [--profile NAME] --health FILE --pid PID URL`.
+//! [--profile NAME] [--answer-within SECONDS] --health FILE --pid PID URL`.
 
 use std::env;
 use std::io;
@@ -26,7 +26,8 @@ use hermes_core::wait::{self, Poll};
 use crate::error::GatewayError;
 use crate::notification::Notification;
 
-/// The timeout of a request.
+/// The timeout of a request at first. After [`AT_FIRST`] it is the longer `liveness.timeout`, if there is one: what is
+/// slow for good gets as much time to be ready as it has later. A shorter one would keep it from being ready.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// The first pause between two requests, and the longest one at first and after [`AT_FIRST`].
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -37,16 +38,19 @@ const AT_FIRST: Duration = Duration::from_secs(5);
 const RECORD_AFTER: Duration = Duration::from_millis(500);
 
 /// Starts the probe for this process, which is about to execute the gateway's program, and passes it the
-/// receivers. It records in the file `health` why the gateway is not ready. Blocks until the probe runs.
+/// receivers. It records in the file `health` why the gateway is not ready, and lets an answer take up to `timeout`.
+/// Blocks until the probe runs.
 pub(crate) fn start_probe(
     url: &str,
+    timeout: Option<Duration>,
     health: &Path,
     notification: Notification,
 ) -> Result<(), GatewayError> {
     parse(url)?;
     let start = || {
         let profile = notification.events().map(Recorder::profile);
-        let mut command = probe(url, std::process::id(), health, notification.file(), profile)?;
+        let pid = std::process::id();
+        let mut command = probe(url, timeout, pid, health, notification.file(), profile)?;
         let status = command.arg("--detach").stdin(notification.into_stdin()).status()?;
         match status.success() {
             true => Ok(()),
@@ -58,6 +62,7 @@ pub(crate) fn start_probe(
 
 fn probe(
     url: &str,
+    timeout: Option<Duration>,
     pid: u32,
     health: &Path,
     file: Option<&Path>,
@@ -66,6 +71,9 @@ fn probe(
     let mut command = Command::new(env::current_exe()?);
     command.args(["gateway", "await-ready", "--pid", &pid.to_string(), url]);
     command.arg("--health").arg(health);
+    if let Some(timeout) = timeout {
+        command.args(["--answer-within", &timeout.as_secs().to_string()]);
+    }
     if let Some(file) = file {
         command.arg("--file").arg(file);
     }
@@ -77,11 +85,12 @@ fn probe(
 
 /// Runs the probe of the gateway `pid`: requests `url` until the gateway answers with success, then notifies the
 /// inherited receivers, or writes `file`, and records the event in `events`. Until then the file `health` has the last
-/// failure. With `detach`, starts the probe as another process instead and returns immediately.
+/// failure. An answer may take two seconds at first, and up to `timeout` later. With `detach`, starts the probe as another process instead and returns immediately.
 ///
 /// Blocks until `url` answers or the gateway ends. Neither is an error.
 pub fn await_ready(
     url: &str,
+    timeout: Option<Duration>,
     pid: u32,
     health: &Path,
     file: Option<PathBuf>,
@@ -89,7 +98,7 @@ pub fn await_ready(
     events: Recorder,
 ) -> Result<(), GatewayError> {
     if detach {
-        let probe = probe(url, pid, health, file.as_deref(), Some(events.profile()));
+        let probe = probe(url, timeout, pid, health, file.as_deref(), Some(events.profile()));
         let spawned = probe.and_then(|mut probe| probe.spawn());
         return spawned
             .map(drop)
@@ -98,7 +107,7 @@ pub fn await_ready(
     let target = parse(url)?;
     let failed = |source| GatewayError::Watch { pid, source };
     let Some(gateway) = Process::open(pid).map_err(failed)? else { return Ok(()) };
-    if !until_ready(&target, &gateway, health).map_err(failed)? {
+    if !until_ready(&target, timeout.unwrap_or_default(), &gateway, health).map_err(failed)? {
         return Ok(());
     }
     let to_file = |file| Notification::to_file(file, pid);
@@ -120,12 +129,19 @@ fn parse(url: &str) -> Result<Target, GatewayError> {
 }
 
 /// Blocks until the gateway is ready (`true`) or has ended (`false`).
-fn until_ready(target: &Target, gateway: &Process, health: &Path) -> io::Result<bool> {
+fn until_ready(
+    target: &Target,
+    timeout: Duration,
+    gateway: &Process,
+    health: &Path,
+) -> io::Result<bool> {
     let begun = Instant::now();
     let mut recorded = None;
     let mut pause = FIRST_PAUSE;
     while !gateway.has_ended() {
-        let Some(answer) = ask(target, gateway) else { break };
+        let is_first = begun.elapsed() < AT_FIRST;
+        let timeout = if is_first { TIMEOUT } else { timeout.max(TIMEOUT) };
+        let Some(answer) = ask(target, timeout, gateway) else { break };
         let Err(failure) = answer else {
             // A record that stays has no effect on a gateway that is ready.
             let _ = health::clear(health);
@@ -146,9 +162,9 @@ fn until_ready(target: &Target, gateway: &Process, health: &Path) -> io::Result<
 }
 
 /// Asks once; `None` if the gateway ended meanwhile.
-fn ask(target: &Target, gateway: &Process) -> Option<Result<(), Failure>> {
+fn ask(target: &Target, timeout: Duration, gateway: &Process) -> Option<Result<(), Failure>> {
     let mut requests = Requests::default();
-    requests.begin((), target, TIMEOUT);
+    requests.begin((), target, timeout);
     let wake = gateway.fd();
     while !gateway.has_ended() {
         let own = |address| health::require_own(address, gateway.pid).map(drop);

@@ -202,6 +202,23 @@ fn a_gateway_that_is_not_ready_for_long_is_a_finding() {
     assert!(seconds >= 30, "{finding:?}");
 }
 
+/// As liveness would: a gateway that is always slow could never be ready otherwise.
+#[test]
+fn an_answer_may_take_as_long_as_liveness_lets_it() {
+    const SLOW: &str = "import time, http.server as s\nclass Slow(s.SimpleHTTPRequestHandler):\n \
+        def do_GET(self): time.sleep(3); super().do_GET()\n\
+        s.ThreadingHTTPServer(('127.0.0.1', PORT), Slow).serve_forever()";
+    let tree = Svscan::start();
+    let port = free_port();
+    let script = tree.env.home().join("slow.py");
+    tree.env.write(&script, &SLOW.replace("PORT", &port.to_string()));
+    let more = format!("{LOOPBACK}  liveness: {{timeout: 60}}\n");
+    let serve = format!("exec python3 {} 2>/dev/null", script.display());
+    asked(&tree.env, "coder", port, &more, &serve);
+    tree.env.hermes(["gateway", "start", "coder", "--timeout", "120"]).ok();
+    assert_eq!(tree.status("coder")["ready"], true);
+}
+
 /// In whichever process of the gateway the server is.
 #[test]
 fn the_answer_of_a_process_of_the_gateways_counts() {

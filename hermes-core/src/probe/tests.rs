@@ -31,7 +31,8 @@ const LONG: Duration = Duration::from_secs(60);
 fn either_address_of_localhost_answers() {
     for host in ["127.0.0.1", "::1"] {
         let port = serve(host, 0, OK);
-        let answers = ask_all(&[target(&format!("http://localhost:{port}/"))], LONG, |_, _| Ok(()));
+        let targets = [(target(&format!("http://localhost:{port}/")), LONG)];
+        let answers = ask_all(&targets, |_, _| Ok(()));
         assert_eq!(answers, [Ok(SocketAddr::new(host.parse().unwrap(), port))]);
     }
 }
@@ -48,7 +49,8 @@ fn the_failure_that_says_most_is_reported() {
         target(&format!("http://{closed}/")),
         target(&format!("http://127.0.0.1:{own}/")),
     ];
-    let answers = ask_all(&targets, LONG, |index, _| match index {
+    let targets = targets.map(|target| (target, LONG));
+    let answers = ask_all(&targets, |index, _| match index {
         3 => Err(Failure::NotOwn("process 7".to_owned())),
         _ => Ok(()),
     });
@@ -80,5 +82,5 @@ fn one_that_never_answers_holds_up_no_other() {
 
     let short = Duration::from_millis(200);
     let silent = target(&format!("http://{}/", silent.local_addr().unwrap()));
-    assert_eq!(ask_all(&[silent], short, |_, _| Ok(())), [Err(Failure::TimedOut(short))]);
+    assert_eq!(ask_all(&[(silent, short)], |_, _| Ok(())), [Err(Failure::TimedOut(short))]);
 }

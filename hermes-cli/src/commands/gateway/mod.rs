@@ -3,6 +3,7 @@
 mod launchd;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hermes::view::{ErrorView, StatusView};
 use hermes_core::events::Journal;
@@ -54,9 +55,10 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
             systemd.record_end(&app.single_profile(Vec::new())?)?;
             Ok(exit::SUCCESS)
         }
-        Gateway::AwaitReady { url, pid, health, file, detach } => {
+        Gateway::AwaitReady { url, answer_within, pid, health, file, detach } => {
+            let timeout = answer_within.map(Duration::from_secs);
             let events = Journal::new(app.root()).of(&app.single_profile(Vec::new())?);
-            hermes_gateway::await_ready(&url, pid, &health, file, detach, events)?;
+            hermes_gateway::await_ready(&url, timeout, pid, &health, file, detach, events)?;
             Ok(exit::SUCCESS)
         }
         Gateway::AfterDeath { group, faster } => up::after_death(app, group.as_deref(), faster),
