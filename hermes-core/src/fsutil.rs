@@ -3,7 +3,7 @@
 //! A file being written has a temporary name, and its writer holds a lock (`flock(2)`) on it. So an
 //! unlocked temporary file is a leftover of a crash.
 
-mod attributes;
+pub(crate) mod attributes;
 mod hints;
 mod obstacles;
 mod removal;

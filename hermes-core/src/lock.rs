@@ -15,6 +15,7 @@ use rustix::fs::OFlags;
 use thiserror::Error;
 
 #[cfg(target_os = "linux")]
+use crate::fsutil::attributes::regular;
 use crate::fsutil::is_at;
 use crate::proc::Proc;
 use crate::shell::quote_path;
@@ -74,10 +75,7 @@ fn open(path: &Path) -> io::Result<fs::File> {
         .mode(0o644)
         .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
         .open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")),
-    }
+    regular(file)
 }
 
 /// The name of the process that holds the lock on `file`, where the kernel lists it.

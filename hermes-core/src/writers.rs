@@ -13,6 +13,7 @@ use fs_err::os::unix::fs::OpenOptionsExt;
 use rustix::fs::OFlags;
 use thiserror::Error;
 
+use crate::fsutil::attributes::regular;
 use crate::home::{ProfileHome, RootHome};
 use crate::shell::quote_path;
 
@@ -120,11 +121,7 @@ pub fn append_to_log(path: &Path) -> io::Result<fs::File> {
 /// The same for a file that is read, too. Follows no link in its place, and refuses anything but a regular file.
 pub fn append_to_journal(path: &Path) -> io::Result<fs::File> {
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
-    let file = open_log(path, fs::OpenOptions::new().read(true).append(true), flags)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")),
-    }
+    regular(open_log(path, fs::OpenOptions::new().read(true).append(true), flags)?)
 }
 
 fn open_log(path: &Path, options: &mut fs::OpenOptions, flags: OFlags) -> io::Result<fs::File> {

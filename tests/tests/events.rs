@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use hermes_tests::{Dashboard, Svscan, TestEnv, Up, eventually, kill, pid};
+use hermes_tests::{Dashboard, Svscan, TestEnv, Up, doctor, eventually, kill, pid};
 use rustix::process::Signal;
 
 /// Blocks until the names of the events after the first `skip` are `expected`, and returns their reasons.
@@ -95,6 +95,30 @@ fn commands_go_on_without_a_journal() {
     kill(pid(&tree.status("a")));
     eventually("it is back", || (tree.status("a")["state"] == "up").then_some(()));
     env.hermes(["events"]).fails_with(1);
+}
+
+/// Nobody waits for the writer of a FIFO.
+#[test]
+fn what_is_in_the_place_of_the_journal_is_refused_and_named() {
+    let env = TestEnv::new();
+    env.hermes(["profile", "create", "a"]).env_remove("HERMES_SCANDIR").ok();
+    let logs = env.home().join("logs");
+    env.make_directory(&logs);
+    for file in ["events.jsonl", "events.jsonl.1"] {
+        let path = logs.join(file);
+        let _ = fs::remove_file(&path);
+        for kind in ["mkfifo", "mkdir", "ln -s a.txt"] {
+            env.shell(&format!("touch {0}/a.txt; {kind} {0}/{file}", logs.display())).ok();
+            let read = env.hermes(["events"]).fails_with(1);
+            assert!(read.stderr.contains(&*path.to_string_lossy()), "{kind}: {read}");
+            let named = format!("`{}` is not a regular file", path.display());
+            let findings = doctor::finds(&env, "obstacles", "error", &[&named]);
+            env.shell(&findings.remedy).ok();
+            doctor::finds_nothing(&env, "obstacles");
+            env.hermes(["events"]).ok();
+            env.shell(&format!("rm -rf {}.old", path.display())).ok();
+        }
+    }
 }
 
 #[test]

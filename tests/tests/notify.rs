@@ -151,6 +151,28 @@ fn a_burst_runs_one_program_at_a_time_and_reports_what_it_drops() {
 }
 
 #[test]
+fn what_it_prints_is_escaped_and_bounded_with_a_prefix() {
+    let env = TestEnv::new();
+    let here = env.path().display().to_string();
+    let script = format!(
+        "printf 'a\\033[2Jb\\n'; printf 'to stderr\\n' >&2; seq 1000; printf 'no end'; sleep 600 & \
+         echo $! >>{here}/pids"
+    );
+    notify(&env, &script, "");
+    let up = Up::start_in(env);
+    start(&up.env, "a");
+    record_deaths(&up.env, 1);
+    let log = eventually("all is printed", || {
+        Some(up.log()).filter(|log| log.contains("notify.command: (903 more lines)\n"))
+    });
+    for line in ["a\\u{1b}[2Jb", "to stderr", "98"] {
+        assert!(log.contains(&format!("\nnotify.command: {line}\n")), "{line}: {log}");
+    }
+    assert!(!log.contains("command: 99\n") && !log.contains("no end"), "{log}");
+    assert_eq!(up.end(Signal::TERM).1, Some(0));
+}
+
+#[test]
 fn the_end_of_a_tree_waits_for_no_program() {
     let env = TestEnv::new();
     let here = env.path().display().to_string();
@@ -193,6 +215,8 @@ fn a_failure_is_one_line_and_a_mistake_is_reported_until_it_is_corrected() {
         up.log().contains(line).then_some(())
     });
     env.write(&config, "notify: {command: [/hermes-no-such-program]}\n");
+    let absent = "the program of `notify.command` is not there: `/hermes-no-such-program`";
+    hermes_tests::doctor::finds(env, "command", "error", &[absent]);
     record_deaths(env, 1);
     eventually("the failure is printed", || {
         let line = "failed to notify of the event `died` of `burst`: No such file";

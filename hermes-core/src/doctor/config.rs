@@ -5,32 +5,39 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
-use crate::config::{ConfigError, GatewayConfig, Placeholders, load_notify};
+use crate::config::{ConfigError, GatewayConfig, Notify, Placeholders, load_notify};
 use crate::diagnostics::{Check, Expected, Remedy, Snapshot, permit, several};
 use crate::error_chain::in_one_line;
 use crate::gateway::Gateway;
 use crate::intent::Intent;
+use crate::name::ProfileName;
 use crate::shell::quote_path;
 use crate::status::State;
 
 /// `path` is PATH as the services get it, if it can be read.
 pub(super) fn checks(snapshot: &Snapshot, path: Option<&OsStr>) -> Vec<Check> {
-    vec![config(snapshot), command(snapshot, path), intent(snapshot)]
+    let root = snapshot.root.profile(&ProfileName::default_profile());
+    let notify = load_notify(&root.config());
+    vec![
+        config(snapshot, notify.as_ref().err()),
+        command(snapshot, path, notify.as_ref().ok()),
+        intent(snapshot),
+    ]
 }
 
-fn config(snapshot: &Snapshot) -> Check {
+/// `notify` is the error of that section.
+fn config(snapshot: &Snapshot, notify: Option<&ConfigError>) -> Check {
     let mut check = Check::new("config");
     for gateway in &snapshot.gateways {
         let (name, path) = (gateway.name(), gateway.home().config());
         let edit = || format!("edit `{}`", path.display());
-        let notify = || name.is_default().then(|| load_notify(&path).err()).flatten();
         match gateway.loaded() {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     check.error(format!("`{name}`: {warning}"), Remedy::Do(edit()));
                 }
                 // An error of the whole file was reported already.
-                if let Some(error) = notify() {
+                if let Some(error) = notify.filter(|_| name.is_default()) {
                     let effect = "`hermes up` notifies nobody";
                     check.error(format!("{effect}: {error}"), Remedy::Do(edit()));
                 }
@@ -50,31 +57,43 @@ fn config(snapshot: &Snapshot) -> Check {
     check.with_evidence(format!("{} checked", several(snapshot.gateways.len(), "configuration")))
 }
 
-fn command(snapshot: &Snapshot, services_path: Option<&OsStr>) -> Check {
+fn command(
+    snapshot: &Snapshot,
+    services_path: Option<&OsStr>,
+    notify: Option<&Option<Notify>>,
+) -> Check {
     let mut check = Check::new("command");
     let (mut named, mut unseen) = (0, Vec::new());
-    for gateway in &snapshot.gateways {
-        let Ok(loaded) = gateway.loaded() else { continue };
-        let Some(program) = program(gateway, &loaded.gateway) else { continue };
+    let mut look = |program: &str, key: &str, whose: &str, config: &Path, path: Option<&OsStr>| {
         named += 1;
-        let config = gateway.home().config();
-        let edit = || Remedy::Do(format!("correct `gateway.command` in `{}`", config.display()));
-        let path = loaded.gateway.env.get("PATH").map(OsStr::new).or(services_path);
-        let name = gateway.name();
-        // The root home is the working directory of a service.
-        match find(&program, path, snapshot.root.path()) {
+        let edit = || Remedy::Do(format!("correct `{key}` in `{}`", config.display()));
+        // The root home is the working directory of a service, and of a notice.
+        match find(program, path, snapshot.root.path()) {
             Program::Runs => {}
             Program::Absent => {
-                check.error(format!("the program of `{name}` is not there: `{program}`"), edit());
+                check.error(format!("the program of {whose} is not there: `{program}`"), edit());
             }
             Program::Closed(path) => {
-                let problem = format!("the program of `{name}` can't be run: `{}`", path.display());
+                let problem = format!("the program of {whose} can't be run: `{}`", path.display());
                 let file = path.is_file();
                 let chmod = || Remedy::Run(format!("chmod +x {}", quote_path(&path)));
                 check.error(problem, if file { chmod() } else { edit() });
             }
-            Program::Unknown => unseen.push(format!("`{program}` of `{name}`")),
+            Program::Unknown => unseen.push(format!("`{program}` of {whose}")),
         }
+    };
+    for gateway in &snapshot.gateways {
+        let (name, config) = (gateway.name(), gateway.home().config());
+        if let Ok(loaded) = gateway.loaded()
+            && let Some(program) = program(gateway, &loaded.gateway)
+        {
+            let path = loaded.gateway.env.get("PATH").map(OsStr::new).or(services_path);
+            look(&program, "gateway.command", &format!("`{name}`"), &config, path);
+        }
+    }
+    if let Some(Some(Notify { command, .. })) = notify {
+        let config = snapshot.root.profile(&ProfileName::default_profile()).config();
+        look(&command[0], "notify.command", "`notify.command`", &config, services_path);
     }
     if !unseen.is_empty() {
         let unseen = unseen.join(", ");

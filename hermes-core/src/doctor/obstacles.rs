@@ -10,6 +10,7 @@ use rustix::fs::Access;
 use crate::diagnostics::{
     Check, Expected, Remedy, Snapshot, is_accessible, is_expected, me, permit, several,
 };
+use crate::events::Journal;
 use crate::gateway::Gateway;
 use crate::shell::quote_path;
 
@@ -22,6 +23,17 @@ pub(super) fn check(snapshot: &Snapshot) -> Check {
             if let Some(problem) = problem_at(&path, expected) {
                 check.error(problem, permit(&snapshot.root, &path, expected));
             }
+        }
+    }
+    for path in Journal::new(&snapshot.root).files() {
+        seen += 1;
+        if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            let (problem, path) =
+                (format!("`{}` is not a regular file", path.display()), quote_path(&path));
+            let remedy = Remedy::Run(format!("mv -T -- {path} {path}.old"));
+            check.error(format!("events are not recorded or not read: {problem}"), remedy);
+        } else if let Some(problem) = problem_at(&path, Expected::File) {
+            check.error(problem, permit(&snapshot.root, &path, Expected::File));
         }
     }
     // What is not a directory and no lock gives way to a lock.

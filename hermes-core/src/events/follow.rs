@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 
 use super::journal::Journal;
 use super::{Event, parse};
+use crate::fsutil::attributes::regular;
 use crate::fsutil::is_at;
 use crate::log::Watch;
 use crate::name::ProfileName;
@@ -139,11 +140,13 @@ impl Follow {
     }
 }
 
-/// Opens one of the two files. Follows no link, and does not block on a FIFO.
+/// Opens one of the two files. Follows no link, and refuses anything but a regular file, without blocking on a FIFO.
 fn open(path: &Path) -> io::Result<Option<fs::File>> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     match fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Ok(file) => Ok(Some(file)),
+        Ok(file) => regular(file).map(Some).map_err(|error| {
+            io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
+        }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

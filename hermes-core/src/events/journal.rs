@@ -70,6 +70,11 @@ impl Journal {
         Recorder { journal: self, profile: profile.clone() }
     }
 
+    /// Its files, each of which may be missing.
+    pub(crate) fn files(&self) -> [PathBuf; 2] {
+        [self.path.clone(), self.rotated()]
+    }
+
     /// The file.
     pub(super) fn path(&self) -> &Path {
         &self.path

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use fs_err as fs;
+
 /// Attributes that keep a file or directory from being renamed or removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Attributes {
@@ -35,6 +37,14 @@ pub(super) fn attributes(path: &Path) -> io::Result<Attributes> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn attributes(path: &Path) -> io::Result<Attributes> {
     Ok(Attributes { mount_point: has_other_device(path)?, immutable: false })
+}
+
+/// Refuses an open file that is not a regular one: reading a FIFO or a device may never end.
+pub(crate) fn regular(file: fs::File) -> io::Result<fs::File> {
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")),
+    }
 }
 
 fn has_other_device(path: &Path) -> io::Result<bool> {

@@ -4,6 +4,8 @@
 //! burst starts one process. What waits is bounded: the oldest events are dropped, and the next notice says how many.
 //! The configuration is read when events come, so that a change needs no restart.
 
+mod output;
+
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
@@ -22,6 +24,7 @@ use jiff::Timestamp;
 use rustix::process::{Pid, Signal};
 use serde::Serialize;
 
+use self::output::Output;
 use super::reaper;
 use crate::app::App;
 use crate::escape::escaped;
@@ -59,6 +62,7 @@ struct Running {
     event: Event,
     child: Child,
     process: Process,
+    output: Output,
     /// When it is killed.
     deadline: Instant,
     timeout: Duration,
@@ -212,19 +216,24 @@ impl Notices {
             let next = fd.map_or(now + POLL_INTERVAL, |_| running.deadline).min(running.deadline);
             until = until.into_iter().chain([next]).min();
             fds.extend(fd);
+            fds.extend(running.output.fd());
         }
         // Without the wait this loop would spin.
         wait::readable(&fds, until).map_or(true, |ready| ready[0])
     }
 
-    /// Ends the program if it has ended or its time is over.
+    /// Prints what the program has printed, and ends it if it has ended or its time is over.
     fn finish(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.output.print();
+        }
         let is_over = |running: &mut Running| {
             running.process.has_ended() || Instant::now() >= running.deadline
         };
         let Some(mut running) = self.running.take_if(is_over) else { return };
-        let ended = running.process.has_ended();
-        match running.kill() {
+        let (ended, killed) = (running.process.has_ended(), running.kill());
+        running.output.end();
+        match killed {
             Ok(_) if !ended => {
                 let seconds = running.timeout.as_secs();
                 failed(&running.event, &format_args!("killed after {seconds} s"));
@@ -244,12 +253,16 @@ impl Running {
         timeout: Duration,
     ) -> io::Result<Self> {
         let deadline = Instant::now() + timeout;
-        let mut child = reaper::spawn(command.process_group(0))?;
+        let output = Output::of(&mut command)?;
+        let child = reaper::spawn(command.process_group(0));
+        // It has the other end of the output.
+        drop(command);
+        let mut child = child?;
         let opened = write_notice(&mut child, &Notice { event: &event, missed })
             .and_then(|()| Process::open(child.id()))
             .and_then(|process| process.ok_or_else(|| ErrorKind::NotFound.into()));
         match opened {
-            Ok(process) => Ok(Self { event, child, process, deadline, timeout }),
+            Ok(process) => Ok(Self { event, child, process, output, deadline, timeout }),
             Err(error) => {
                 let _ = kill(&mut child);
                 Err(error)
