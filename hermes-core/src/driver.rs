@@ -236,6 +236,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
         Examination::default()
     }
 
+    /// Whether the next process of the gateway may use a home that other users may write to, as far as the environment
+    /// of the supervisor can be read. A backend that passes this process's permission on returns true. Does not wait.
+    fn allows_open_homes(&self, _profile: &ProfileName) -> bool {
+        true
+    }
+
     /// All services, and the leftovers of interrupted commands, for the plan of
     /// [`Supervisor::boot`](crate::Supervisor::boot). Changes nothing, does not wait. A backend that installs
     /// its services brings up wanted gateways without a boot, and refuses.

@@ -10,6 +10,7 @@
 //! | `interrupted` | complete or undo renames that a crash interrupted |
 //! | `announcer` | announce the gateways that change |
 //! | `reconciler` | mend, while the tree runs, what differs from the intents |
+//! | `open_home` | refuse homes that other users may write to |
 //! | `prior` | put back a service that was removed |
 //! | `snapshot` | all profiles and their services, read once |
 //!
@@ -20,6 +21,7 @@ mod announcer;
 mod boot;
 mod interrupted;
 mod lifecycle;
+mod open_home;
 mod port_clash;
 mod prior;
 mod profile;

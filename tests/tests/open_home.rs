@@ -180,6 +180,41 @@ fn up_refuses_an_open_home_unless_it_is_told_to_use_it() {
     assert_eq!(up.status("a")["state"], "up");
 }
 
+/// The next process would have the tree's environment, not the command's.
+#[test]
+fn a_tree_that_refuses_an_open_home_loses_no_gateway_to_a_command_that_allows_it() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    env.profile_running("coder", "exec sleep 600");
+    env.hermes(["gateway", "start", "coder"]).ok();
+    let before = tree.status("coder");
+    let coder = env.profile("coder");
+    chmod(&coder, 0o775);
+    for line in [
+        "gateway restart coder",
+        "gateway start coder",
+        "gateway register --refresh coder",
+        "profile rename coder other",
+    ] {
+        let outcome = env.hermes(line.split(' ')).env("HERMES_OPEN_HOME", "1").run();
+        is_one_clear_error(&outcome);
+        for part in [
+            "tree runs without HERMES_OPEN_HOME=1, so the gateway would refuse its home",
+            &format!("other users may write to `{}`", coder.display()),
+            "`HERMES_OPEN_HOME=1 hermes up`",
+        ] {
+            assert!(outcome.stderr.contains(part), "{line}: {outcome}");
+        }
+        assert_eq!(tree.status("coder"), before, "{line}");
+    }
+    // The slot itself may have the variable.
+    chmod(&coder, 0o755);
+    let variable = "HERMES_OPEN_HOME=1";
+    env.hermes(["gateway", "register", "--refresh", "coder", "--env", variable]).ok();
+    chmod(&coder, 0o775);
+    env.hermes(["gateway", "restart", "coder"]).env("HERMES_OPEN_HOME", "1").ok();
+}
+
 #[test]
 fn a_gateway_comes_back_in_no_home_that_others_may_write() {
     let tree = Svscan::start();

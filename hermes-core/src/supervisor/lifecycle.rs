@@ -20,7 +20,7 @@ use crate::status::{ReasonKind, State, Status};
 impl Supervisor {
     fn start_gateway(&self, name: &ProfileName) -> Result<Status, DriverError> {
         let (gateway, _lock) = self.begin(name, &format!("gateway start {name}"))?;
-        self.store.refuse_open(Some(gateway.home()))?;
+        self.refuse_open(&gateway)?;
         let _port = self.claim_port(&gateway)?;
         // A start that is refused changes no intent.
         self.replaceable_orphan(&gateway)?;
@@ -52,7 +52,7 @@ impl Supervisor {
 
     fn restart_gateway(&self, name: &ProfileName) -> Result<Status, DriverError> {
         let (gateway, _lock) = self.begin(name, &format!("gateway restart {name}"))?;
-        self.store.refuse_open(Some(gateway.home()))?;
+        self.refuse_open(&gateway)?;
         // A gateway that runs is left alone if the next one would refuse its configuration.
         gateway.loaded().map_err(refused)?;
         let _port = self.claim_port(&gateway)?;

@@ -105,6 +105,9 @@ impl Supervisor {
         let wanted = Intent::read(old.home())? == Intent::Running;
         let status = self.driver.observe(old)?;
         let ran = wanted && status.state == State::Up;
+        if ran {
+            self.refuse_open(old)?;
+        }
         let (up, port) = match self.claim_port(old) {
             Ok(port) => (wanted, port),
             Err(error) if ran => return Err(error),

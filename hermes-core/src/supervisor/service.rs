@@ -119,7 +119,7 @@ impl Supervisor {
         options: &RegisterOptions,
     ) -> Result<(), DriverError> {
         let (gateway, _lock) = self.begin(name, &format!("gateway register --refresh {name}"))?;
-        self.store.refuse_open(Some(gateway.home()))?;
+        self.refuse_open(&gateway)?;
         self.driver.check_name(name)?;
         self.require_here(&gateway)?;
         let prior = self.prior_of(&gateway);

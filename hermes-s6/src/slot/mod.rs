@@ -9,3 +9,4 @@ pub mod policy;
 pub mod registry;
 pub mod render;
 pub mod stage;
+pub(crate) mod state;

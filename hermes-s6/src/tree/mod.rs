@@ -26,10 +26,11 @@ use hermes_core::home::env;
 use hermes_core::lock::Lock;
 use hermes_core::process_lock::Holder;
 use hermes_core::wait::Timeouts;
+use hermes_core::writers::ALLOWED;
 use hermes_core::{ProfileName, RootHome};
 
 use crate::protocol::scandir::ScanDir;
-use crate::slot::layout::{MAX_PROFILE_LEN, TREE_LOCK};
+use crate::slot::layout::{MAX_PROFILE_LEN, ServiceDir, TREE_LOCK};
 use crate::slot::render::ScriptPrograms;
 use crate::tree::capacity::Capacity;
 use crate::tree::shutdown::Shutdown;
@@ -152,6 +153,17 @@ impl Tree {
     /// The home whose gateways the tree runs; `None` if this user can't read it.
     pub fn home_of(&self, svscan: Holder) -> Option<PathBuf> {
         self.variable(svscan, env::HOME).map(PathBuf::from)
+    }
+
+    /// Whether the gateway in `slot` finds the variable that allows homes which other users may write to, as far as this
+    /// user can read its environment.
+    pub fn allows_open_homes(&self, slot: &ServiceDir) -> bool {
+        // Every tree has a home: without one, its environment can't be read.
+        let Ok(Some(svscan)) = self.scandir.svscan() else { return true };
+        let of_slot =
+            slot.extra_env().ok().and_then(|mut variables| variables.remove(env::OPEN_HOME));
+        let value = of_slot.map(OsString::from).or_else(|| self.variable(svscan, env::OPEN_HOME));
+        self.home_of(svscan).is_none() || value.is_some_and(|value| value == ALLOWED)
     }
 
     /// A variable in the environment of the tree's services; `None` if unset or unreadable for this user.
