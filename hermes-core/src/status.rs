@@ -123,6 +123,12 @@ pub enum ReasonKind {
     Port,
     /// It runs, and its output can't be logged, so that it will block.
     Logger,
+    /// It is parked.
+    Parked,
+    /// It died, and waits for its next start.
+    Backoff,
+    /// It is down: an operator stopped it, and its intent could not be recorded.
+    Stopped,
 }
 
 /// The delay before the supervisor starts a gateway again.
@@ -213,6 +219,32 @@ impl Status {
         }
     }
 
+    /// This status, with the reason of a gateway that is parked or waits for its next start. The time of that start is
+    /// in [`backoff`](Self::backoff): a reason that changes every second would be news every second.
+    #[must_use]
+    pub fn explained(mut self) -> Self {
+        let reason = match self.state {
+            State::Parked => {
+                self.parked.as_ref().map(|parked| (ReasonKind::Parked, parked.reason.clone()))
+            }
+            State::Backoff => Some((ReasonKind::Backoff, self.last_death())),
+            _ => None,
+        };
+        self.reason = self.reason.or(reason.map(|(kind, text)| Reason { kind, text }));
+        self
+    }
+
+    fn last_death(&self) -> String {
+        let times = match self.backoff.as_ref().map_or(1, |backoff| backoff.count) {
+            count @ 2.. => format!("it died {count} times in a row, last with"),
+            _ => "it died with".to_owned(),
+        };
+        match self.last_exit {
+            Some(exit) => format!("{times} {exit}"),
+            None => "it waits for its next start".to_owned(),
+        }
+    }
+
     /// Whether the gateway is up and does not answer.
     pub fn is_unresponsive(&self) -> bool {
         matches!(&self.reason, Some(Reason { kind: ReasonKind::Unresponsive, .. }))
@@ -271,6 +303,29 @@ mod tests {
             State::Unsupervised => 8,
         };
         assert_eq!(State::ALL.map(place), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn what_is_parked_or_waits_has_a_reason() {
+        let name = ProfileName::default_profile();
+        let of =
+            |status: Status| status.explained().reason.map(|reason| (reason.kind, reason.text));
+        let parked = Parked { reason: "no port".to_owned(), since: None };
+        let status =
+            Status { state: State::Parked, parked: Some(parked), ..Status::unsupervised(&name) };
+        assert_eq!(of(status), Some((ReasonKind::Parked, "no port".to_owned())));
+        let waits = |count, last_exit| {
+            let backoff = Some(Backoff { count, until: Timestamp::UNIX_EPOCH });
+            of(Status { state: State::Backoff, last_exit, backoff, ..Status::unsupervised(&name) })
+        };
+        for (count, exit, text) in [
+            (1, Some(Exit::Code(3)), "it died with exit 3"),
+            (4, Some(Exit::Signal(9)), "it died 4 times in a row, last with SIGKILL"),
+            (0, None, "it waits for its next start"),
+        ] {
+            assert_eq!(waits(count, exit), Some((ReasonKind::Backoff, text.to_owned())));
+        }
+        assert_eq!(of(Status::unsupervised(&name)), None);
     }
 
     #[test]

@@ -103,6 +103,10 @@ impl S6Driver {
             let text = status.pid.and_then(|_| logger::obstacle(&self.tree, gateway.name(), since));
             status.reason = text.map(|text| Reason { kind: ReasonKind::Logger, text });
         }
+        if status.state == State::Down && status.is_wanted() && slot.held().try_exists()? {
+            let text = "it was stopped, and its intent could not be recorded".to_owned();
+            status.reason = Some(Reason { kind: ReasonKind::Stopped, text });
+        }
         Ok(status)
     }
 }

@@ -67,7 +67,9 @@ fn a_stop_that_could_not_be_recorded_holds_until_a_start() {
     let stays_down = |rounds: Range<usize>| {
         for round in rounds {
             up.await_mend(round);
-            assert_eq!(up.status("a")["state"], "down", "{}", up.log());
+            let status = up.status("a");
+            assert_eq!(status["state"], "down", "{}", up.log());
+            assert_eq!(status["reason"]["kind"], "stopped", "{status}");
         }
     };
     stays_down(0..2);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use hermes_tests::{Svscan, TestEnv, Up, eventually, kill, pid};
+use hermes_tests::{Dashboard, Svscan, TestEnv, Up, eventually, kill, pid};
 use jiff::Timestamp;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -45,6 +45,29 @@ fn in_a_long_wait(env: &TestEnv, status: impl Fn() -> Value) -> Value {
     });
     assert_eq!(lives(env) as u64, status["deaths"].as_u64().expect("a number"));
     status
+}
+
+/// In JSON as in the API, for programs that ask for the reason alone.
+#[test]
+fn what_waits_or_is_parked_has_a_reason() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    let status = in_a_long_wait(env, || tree.status("looper"));
+    let times = &status["backoff"]["count"];
+    let text = format!("it died {times} times in a row, last with exit 1");
+    assert_eq!(status["reason"], json!({ "kind": "backoff", "text": text }));
+    env.profile_running("wrong", "exit 78");
+    env.hermes(["gateway", "start", "wrong"]).fails_with(1);
+    let status = tree.status("wrong");
+    let text = &status["parked"]["reason"];
+    assert_eq!(status["reason"], json!({ "kind": "parked", "text": text }));
+    let shown = Dashboard::start(env).ask("GET", "/api/v1/gateways/wrong", None).json();
+    assert_eq!(shown["reason"], status["reason"], "{shown}");
+    // People read it once.
+    let printed = env.hermes(["gateway", "status", "looper", "wrong"]).run();
+    assert_eq!(printed.stderr.matches("`wrong` is parked: ").count(), 1, "{printed}");
+    assert_eq!(printed.stderr.matches("`looper`").count(), 1, "{printed}");
+    env.hermes(["gateway", "stop", "looper"]).ok();
 }
 
 #[test]

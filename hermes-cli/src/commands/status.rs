@@ -4,7 +4,7 @@ use hermes::view::StatusView;
 use hermes_core::diagnostics::Finding;
 use hermes_core::manager::ManagerError;
 use hermes_core::size;
-use hermes_core::status::Status;
+use hermes_core::status::{ReasonKind, Status};
 use hermes_core::usage::Usage;
 use hermes_core::{ProfileName, ServiceManager, Supervisor};
 
@@ -160,13 +160,13 @@ fn print(app: &App, views: &[StatusView], wide: bool) -> Result<(), CliError> {
     }
     for view in views {
         let profile = &view.status.profile;
-        if let Some(parked) = &view.status.parked {
-            output::message(format_args!("`{profile}` is parked: {}", parked.reason));
-        }
         if let Some(backoff) = &view.status.backoff {
             output::message(format_args!("`{profile}` {}", backoff.summary()));
         }
-        if let Some(reason) = &view.status.reason {
+        // A death was reported with the time of the next start.
+        if let Some(reason) =
+            view.status.reason.as_ref().filter(|it| it.kind != ReasonKind::Backoff)
+        {
             output::message(format_args!("`{profile}` is {}: {}", view.status.word(), reason.text));
         }
     }
@@ -203,7 +203,8 @@ fn describe(view: &StatusView) -> Result<(), CliError> {
         line("cpu", cpu(usage))?;
         line("processes", usage.processes.to_string())?;
     }
-    if let Some(reason) = &status.reason {
+    // That of a parked one has a line of its own.
+    if let Some(reason) = status.reason.as_ref().filter(|it| it.kind != ReasonKind::Parked) {
         line("reason", reason.text.clone())?;
     }
     if let Some(backoff) = &status.backoff {

@@ -173,7 +173,7 @@ fn completed(mut status: Status, gateway: &Gateway) -> Status {
     let kind = match status.state {
         State::Starting => ReasonKind::Starting,
         State::Up if gateway.may_be_asked() => ReasonKind::Unresponsive,
-        _ => return status,
+        _ => return status.explained(),
     };
     let recorded = status.pid.and_then(|pid| health::reason(gateway.home(), pid));
     status.reason = status.reason.or(recorded.filter(|reason| reason.kind == kind));

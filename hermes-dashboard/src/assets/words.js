@@ -87,10 +87,9 @@ export function next({ state }, verb) {
 
 /** The reason for the state of a gateway, or an empty text. */
 export function reasonOf(gateway) {
-  const { state, intent, wanted, parked, backoff, reason, error, causes } = gateway;
+  const { state, intent, wanted, backoff, reason, error, causes } = gateway;
   if (error) return [error, ...(causes ?? [])].join(": ");
-  if (reason) return reason.text;
-  if (parked) return parked.reason;
+  if (reason && !backoff) return reason.text;
   if (backoff) {
     const remaining = Math.ceil((new Date(backoff.until) - Date.now()) / 1000);
     const times = backoff.count > 1 ? `died ${backoff.count} times in a row` : "died";
