@@ -13,6 +13,7 @@ use hermes_s6::Tree;
 use hermes_s6::tree::svscan;
 use rustix::process::{Resource, Signal};
 
+use super::reaper;
 use crate::app::App;
 use crate::error::CliError;
 
@@ -38,9 +39,8 @@ pub(super) fn spawn(tree: &Tree, service: bool) -> Result<Child, CliError> {
         .env(names::UP_NOFILE, nofile.map_or_else(String::new, |n| n.to_string()))
         .stdin(Stdio::null())
         // Only `up` gets the terminal's SIGINT on Ctrl-C; it then stops the tree in order.
-        .process_group(0)
-        .spawn()
-        .map_err(failed)
+        .process_group(0);
+    reaper::spawn(&mut command).map_err(failed)
 }
 
 /// Runs in the process that `up` starts: becomes s6-svscan, which gets SIGTERM when `parent` dies. Returns

@@ -92,7 +92,8 @@ pub(crate) fn run(app: &App, service: bool, held: Option<Held>) -> Result<u8, Cl
         // The tree did not end in time. Its remaining supervisors are ended below, slot by slot.
         let _ = process.signal(Signal::KILL);
     }
-    child.wait().map_err(|error| CliError::new("failed to wait for s6-svscan").because(error))?;
+    reaper::wait(&mut child)
+        .map_err(|error| CliError::new("failed to wait for s6-svscan").because(error))?;
     // A tree that ended in order leaves no slots; those of any other are removed here.
     let cleared = if tree.scandir.path().is_dir() { clear(&tree)? } else { true };
     stopped?;
@@ -190,7 +191,7 @@ const LOCK: Duration = Duration::from_millis(500);
 const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 
 fn await_end(tree: &Tree, process: &Process, signals: &OwnedFd) -> Done {
-    let reaper = Reaper::of_process_1(tree, process.pid);
+    let reaper = Reaper::of_process_1(tree);
     loop {
         let mut fds = vec![PollFd::new(signals, PollFlags::IN)];
         fds.extend(process.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));

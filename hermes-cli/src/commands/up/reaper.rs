@@ -40,13 +40,11 @@ pub(super) struct Reaper {
     /// Readable after a child has ended.
     pipe: PipeReader,
     proc: Proc,
-    /// The child that another part of the program waits for.
-    spared: u32,
 }
 
 impl Reaper {
     /// `None` unless this process is process 1, or if SIGCHLD can't be caught.
-    pub(super) fn of_process_1(tree: &Tree, spared: u32) -> Option<Self> {
+    pub(super) fn of_process_1(tree: &Tree) -> Option<Self> {
         if std::process::id() != 1 {
             return None;
         }
@@ -55,7 +53,7 @@ impl Reaper {
             rustix::io::ioctl_fionbio(&pipe, true)?;
             let signal = Signal::CHILD.as_raw();
             signal_hook::low_level::pipe::register(signal, OwnedFd::from(writer))?;
-            Ok::<_, io::Error>(Self { pipe, proc: tree.proc.clone(), spared })
+            Ok::<_, io::Error>(Self { pipe, proc: tree.proc.clone() })
         };
         let reaper =
             start().inspect_err(|error| log::warn!("adopted processes stay: {error}")).ok();
@@ -77,8 +75,7 @@ impl Reaper {
             let all = self.proc.processes().unwrap_or_default().into_iter();
             all.filter(|pid| self.proc.is_child(*pid, me)).collect()
         });
-        for child in children.into_iter().filter(|pid| *pid != self.spared && !spared.contains(pid))
-        {
+        for child in children.into_iter().filter(|pid| !spared.contains(pid)) {
             let pid = i32::try_from(child).ok().and_then(Pid::from_raw);
             let _ = rustix::process::waitpid(pid, WaitOptions::NOHANG);
         }
