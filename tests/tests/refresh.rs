@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hermes_tests::doctor::finds_nothing;
+use hermes_tests::doctor::{finds_nothing, repairs};
 use hermes_tests::{Svscan, eventually, pid};
 
 #[test]
@@ -51,4 +51,32 @@ fn a_refresh_that_fails_stops_no_gateway_for_good() {
         eventually("it is up again", || (tree.status("a")["state"] == "up").then_some(()));
     }
     env.hermes(refresh).ok();
+}
+
+#[test]
+fn a_script_that_was_changed_or_removed_is_named_and_rendered_again() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    env.profile_running("coder", "exec sleep 600");
+    env.hermes(["gateway", "register", "--refresh", "coder", "--env", "NAME=a b"]).ok();
+    env.hermes(["gateway", "start", "coder"]).ok();
+    finds_nothing(env, "stale-slots");
+    let before = env.slot("coder").join("run");
+    let rendered = fs::read_to_string(&before).expect("a script");
+    for (file, text, problem) in [
+        ("run", Some("#!/bin/sh\nexec sleep 600\n"), "differs from what this version renders"),
+        ("finish", None, "is missing"),
+        ("log/run", Some(""), "differs from what this version renders"),
+    ] {
+        let path = env.slot("coder").join(file);
+        match text {
+            Some(text) => env.write(&path, text),
+            None => fs::remove_file(&path).expect("a script"),
+        }
+        let evidence = format!("in the slot of `coder`, `{}` {problem}", path.display());
+        let remedy = repairs(env, "stale-slots", "warning", &[&evidence]);
+        assert_eq!(remedy, "hermes gateway register --refresh coder");
+        assert_eq!(fs::read_to_string(&before).expect("a script"), rendered);
+        eventually("it is up", || (tree.status("coder")["state"] == "up").then_some(()));
+    }
 }

@@ -1,11 +1,13 @@
-//! Checks that each profile has a slot of this version, and that no other slot exists.
+//! Checks that each profile has a slot of this version with its own scripts, and that no other slot exists.
 
-use hermes_core::State;
 use hermes_core::diagnostics::{Check, Expected, permit, several};
 use hermes_core::reconcile::Action;
+use hermes_core::{ProfileName, State, fsutil};
 
 use super::View;
-use crate::slot::layout::GENERATION;
+use crate::slot::layout::{GENERATION, ServiceDir};
+use crate::slot::render::{self, Scripts};
+use crate::tree::Tree;
 
 pub(super) const CHECKS: [&str; 2] = ["slots", "stale-slots"];
 
@@ -64,7 +66,14 @@ fn stale(view: View<'_>) -> Check {
     for gateway in &snapshot.gateways {
         let name = gateway.name();
         let slot = tree.scandir.slot(name);
-        if slot.is_current() || !snapshot.status(name).is_some_and(|status| status.registered) {
+        if !snapshot.status(name).is_some_and(|status| status.registered) {
+            continue;
+        }
+        let refresh = || snapshot.run(&format!("gateway register --refresh {name}"));
+        if slot.is_current() {
+            for problem in changed_scripts(tree, name, &slot) {
+                check.warning(problem, refresh());
+            }
             continue;
         }
         let by = slot.rendered_by().map_or_else(
@@ -73,7 +82,26 @@ fn stale(view: View<'_>) -> Check {
         );
         let problem =
             format!("the slot of `{name}` was made by {by} (`{}`)", slot.generation().display());
-        check.warning(problem, snapshot.run(&format!("gateway register --refresh {name}")));
+        check.warning(problem, refresh());
     }
     check.with_evidence(format!("this version writes generation {GENERATION}"))
+}
+
+/// What differs between the scripts of a slot and those that this program renders for it.
+fn changed_scripts(tree: &Tree, name: &ProfileName, slot: &ServiceDir) -> Vec<String> {
+    let variables = slot.extra_env().ok();
+    let rendered = variables.and_then(|it| render::scripts(&tree.programs, name, &it).ok());
+    let Some(Scripts { run, finish, log_run }) = rendered else { return Vec::new() };
+    let mut changed = Vec::new();
+    for (file, text) in [("run", run), ("finish", finish), ("log/run", log_run)] {
+        let path = slot.path().join(file);
+        let problem = match fsutil::read_if_there(&path) {
+            Ok(Some(bytes)) if bytes == text.as_bytes() => continue,
+            Ok(Some(_)) => "differs from what this version renders".to_owned(),
+            Ok(None) => "is missing".to_owned(),
+            Err(error) => format!("can't be read: {error}"),
+        };
+        changed.push(format!("in the slot of `{name}`, `{}` {problem}", path.display()));
+    }
+    changed
 }
