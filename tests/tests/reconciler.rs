@@ -125,6 +125,20 @@ fn what_an_operator_unregistered_is_forgotten_with_its_profile() {
 }
 
 #[test]
+fn what_an_operator_unregistered_is_forgotten_with_its_home() {
+    let up = up_with(&[("a", "exec sleep 600", "stopped"), ("b", "exec sleep 600", "stopped")]);
+    let env = &up.env;
+    env.hermes(["gateway", "unregister", "a"]).ok();
+    // Nobody sees the profile gone: it has a home at every moment.
+    copy_profile(env, "b", "next");
+    let [home, next] = ["a", "next"].map(|name| env.profile(name));
+    let cwd = rustix::fs::CWD;
+    rustix::fs::renameat_with(cwd, &next, cwd, &home, rustix::fs::RenameFlags::EXCHANGE).unwrap();
+    fs::remove_dir_all(next).unwrap();
+    becomes(&up, "a", "down");
+}
+
+#[test]
 fn a_rename_that_is_killed_before_its_last_step_is_completed() {
     let up = up_with(&[("new", "exec sleep 600", "running")]);
     becomes(&up, "new", "up");
