@@ -135,7 +135,11 @@ impl From<DriverError> for CliError {
 
 impl From<GatewayError> for CliError {
     fn from(error: GatewayError) -> Self {
-        let code = if error.is_permanent() { exit::CONFIG } else { exit::FAILURE };
+        let code = match () {
+            () if error.is_permanent() => exit::CONFIG,
+            () if error.is_gone() => exit::NOT_FOUND,
+            () => exit::FAILURE,
+        };
         let hint = error.hint();
         match error {
             GatewayError::Store(error) => Self { code, ..error.into() },

@@ -154,12 +154,15 @@ fn held_by(holder: Option<&str>) -> String {
 }
 
 impl GatewayError {
+    /// Whether the profile does not exist. It may come back at any time, as when another program replaces its home.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Absent { .. } | StoreError::Displaced { .. }))
+    }
+
     /// Whether a retry can't succeed until a user changes the configuration.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Store(
-                StoreError::Absent { .. } | StoreError::Displaced { .. } | StoreError::Open { .. },
-            )
+            Self::Store(StoreError::Open { .. })
             | Self::NoPort { .. }
             | Self::NoProgram { .. }
             | Self::ReadyUrl { .. } => true,
@@ -253,7 +256,7 @@ mod tests {
             source: kind.into(),
         };
         for (error, permanent) in [
-            (GatewayError::Store(StoreError::Absent { name: profile.clone() }), true),
+            (GatewayError::Store(StoreError::Absent { name: profile.clone() }), false),
             (config(ConfigError::TooLarge { path: "config.yaml".into() }), true),
             (config(unreadable), false),
             (GatewayError::NoPort { profile: profile.clone() }, true),

@@ -238,6 +238,29 @@ fn a_missing_directory_of_profiles_ends_no_gateway() {
 }
 
 #[test]
+fn a_gateway_that_dies_while_its_home_is_away_comes_back_with_it() {
+    let up = up_with(&[("a", "exec sleep 600", "running")]);
+    let env = &up.env;
+    let before = pid(&becomes(&up, "a", "up"));
+    let lock = File::create(env.home().join("profiles/.locks/a")).unwrap();
+    if is_root() {
+        chown(env.home().join("profiles/.locks/a"), Some(10000), Some(10000)).unwrap();
+    }
+    // The reconciler leaves the service alone meanwhile.
+    lock.lock().unwrap();
+    let [home, away] = ["a", ".away"].map(|name| env.profile(name));
+    fs::rename(&home, &away).unwrap();
+    kill(before);
+    eventually("the next one has found no home", || {
+        let deaths = ServiceDir::new(env.slot("a")).deaths().unwrap();
+        (deaths.len() >= 2).then_some(())
+    });
+    fs::rename(&away, &home).unwrap();
+    drop(lock);
+    becomes(&up, "a", "up");
+}
+
+#[test]
 fn a_link_in_the_scan_directory_is_no_slot() {
     let up = up_with(&[("a", "exec sleep 600", "running")]);
     let env = &up.env;

@@ -30,7 +30,8 @@ pub(super) fn run(app: &App, name: &ProfileName, label: &str) -> Result<u8, CliE
     let _ = fsutil::remove_file_if_there(&readiness);
     let notification = Notification::to_file(readiness, std::process::id());
     match hermes_gateway::run(app.store(), name, notification) {
-        Err(error) if error.is_permanent() => {
+        // Nobody else removes the job of a profile that is gone.
+        Err(error) if error.is_permanent() || error.is_gone() => {
             let reason = in_one_line(&error);
             output::error(&error.into(), false);
             launcher.park(reason)?;
