@@ -33,12 +33,13 @@ const SUPERVISOR: &str = "s6-supervise";
 /// A `gateway.command` replaces this process; the built-in gateway returns after a signal has ended it.
 ///
 /// Blocks while another process is the profile's gateway, at most five seconds. Holds the profile's
-/// gateway lock until the process ends. Also writes an error to the profile's home, where `status` and
-/// `start` read it.
+/// gateway lock until the process ends, and calls `end_leftovers` as soon as it does. Also writes an error to the
+/// profile's home, where `status` and `start` read it.
 pub fn run(
     store: &Store,
     name: &ProfileName,
     notification: Notification,
+    end_leftovers: impl FnOnce(),
 ) -> Result<(), GatewayError> {
     let profile = store.get(name)?;
     let fault = profile.home.fault();
@@ -46,7 +47,7 @@ pub fn run(
     let _ = fsutil::remove_file_if_there(&fault);
     let events = Journal::new(store.root()).of(name);
     let open = store.refuse_open(Some(&profile.home)).map_err(GatewayError::from);
-    let run = |()| become_gateway(store.root(), &profile, notification, events);
+    let run = |()| become_gateway(store.root(), &profile, notification, events, end_leftovers);
     open.and_then(run).inspect_err(|error| {
         let _ = fsutil::write_durably(&fault, in_one_line(error).as_bytes(), 0o644);
     })
@@ -57,6 +58,7 @@ fn become_gateway(
     profile: &Profile,
     notification: Notification,
     events: Recorder,
+    end_leftovers: impl FnOnce(),
 ) -> Result<(), GatewayError> {
     let loaded = settings::load(&profile.home).map_err(StoreError::from)?;
     for warning in &loaded.warnings {
@@ -73,12 +75,12 @@ fn become_gateway(
     })?;
     let Some(command) = filled.command else {
         let port = port.ok_or_else(no_port)?;
-        take_place(root, profile, &config.resources)?;
+        take_place(root, profile, &config.resources, end_leftovers)?;
         record_start(&events);
         return server::serve(&profile.name, &config, port, notification.recorded(events));
     };
     let env = environment::of(profile, filled.env, program)?;
-    take_place(root, profile, &config.resources)?;
+    take_place(root, profile, &config.resources, end_leftovers)?;
     // The fallback port of `default` counts if the program gets it.
     let uses_port = || config.port.is_some() || fill(&config, profile, None, program).is_err();
     if let Some(port) = port.filter(|_| uses_port()) {
@@ -102,8 +104,10 @@ fn take_place(
     root: &RootHome,
     profile: &Profile,
     resources: &Resources,
+    end_leftovers: impl FnOnce(),
 ) -> Result<(), GatewayError> {
     lock_gateway(profile)?;
+    end_leftovers();
     enter_control_group(root, &profile.name, resources);
     limit_descriptors(resources.files);
     Ok(())

@@ -24,10 +24,10 @@ fn successor(status: impl Fn() -> Value, old: u64) -> Value {
     })
 }
 
-/// A gateway that reports children of former lives, and starts one in its group, one that ignores SIGTERM, and one
+/// A gateway that reports children of former lives, zombies aside, and starts one in its group, one that ignores SIGTERM, and one
 /// that leaves its group.
 const PARENT: &str =
-    "for kid in $(cat kids 2>/dev/null); do kill -0 $kid 2>/dev/null && echo $kid >>met; done
+    "for kid in $(cat kids 2>/dev/null); do grep -qs ') [^Z]' /proc/$kid/stat && echo $kid >>met; done
 sleep 6000 & echo $! >>kids
 (trap '' TERM; exec sleep 6000) & echo $! >>kids
 setsid sleep 6000 & echo $! >>kids
@@ -145,4 +145,23 @@ fn helpers_without_the_environment_end_with_the_tree() {
     let (_env, code) = up.end(Signal::TERM);
     assert_eq!(code, Some(0));
     assert!(!before.iter().any(|kid| is_alive(*kid)), "{before:?}");
+}
+
+#[test]
+fn what_a_dead_orphan_left_ends_before_the_next_start() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    env.profile_running("parent", PARENT);
+    env.hermes(["gateway", "start", "parent"]).ok();
+    let orphan = pid(&tree.status("parent"));
+    let kids = eventually("all its children run", || {
+        let kids = recorded(env, "kids");
+        (kids.len() == 3 && kids.iter().all(|kid| is_alive(*kid))).then_some(kids)
+    });
+    env.lose_supervisors("parent");
+    // Its supervisor is dead, so no `finish` runs.
+    kill(orphan);
+    eventually("its successor has children", || (recorded(env, "kids").len() == 6).then_some(()));
+    assert!(!kids.iter().any(|kid| is_alive(*kid)), "{kids:?}");
+    assert_eq!(recorded(env, "met"), [0; 0], "children of a former life, at the start of the next");
 }

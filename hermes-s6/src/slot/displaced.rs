@@ -18,7 +18,7 @@ use crate::slot::layout::ServiceDir;
 use crate::tree::Tree;
 
 /// The program of a supervisor.
-pub(crate) const SUPERVISE: &str = "s6-supervise";
+pub const SUPERVISE: &str = "s6-supervise";
 
 /// The supervisor of the process `child`, which belongs to `service` by one of its locks, if it is a supervisor
 /// of this tree and not the one that `service` has now. Does not wait.

@@ -10,3 +10,5 @@ pub mod registry;
 pub mod render;
 pub mod stage;
 pub(crate) mod state;
+
+pub use displaced::SUPERVISE;

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,19 @@ pub fn end_left_by_dead(
     let slot = ServiceDir::new(".");
     let grace = slot.stop_timeout().kill_after().min(GRACE_AFTER_DEATH);
     ProcessTracker::of_dead(tree, profile, group).end(tree, Instant::now() + grace)
+}
+
+/// Ends what a gateway of `profile` left behind that died while its supervisor was dead, and blocks until that has
+/// ended. For the next gateway, which is this process and holds the profile's lock. `dead` is the process that had the
+/// lock before, if that is known. Commands are spared as in [`end_left_by_dead`].
+pub fn end_left_by_orphan(
+    tree: &Tree,
+    profile: &ProfileName,
+    dead: Option<&Taker>,
+) -> Result<(), DriverError> {
+    let grace = tree.scandir.slot(profile).stop_timeout().kill_after().min(GRACE_AFTER_DEATH);
+    let tracker = ProcessTracker::of_orphan(tree, profile, dead)?;
+    tracker.end(tree, Instant::now() + grace)
 }
 
 /// The gateway that the supervisor of `slot` runs. A record without a supervisor, or of a former one, is
@@ -156,7 +170,7 @@ impl ProcessTracker {
         let is_the_one = matches!(process_lock::holder(&lock), Ok(None));
         let recorded = || {
             // Before s6 2.12 `finish` does not get the group. A record may be left from another supervisor's time.
-            let supervisor = tree.proc.start_time(std::os::unix::process::parent_id()).ok()?;
+            let supervisor = tree.proc.start_time(parent_id()).ok()?;
             Some(Taker::recorded_at(&lock)?).filter(|taker| taker.started_since(supervisor))
         };
         let group = group.or_else(|| is_the_one.then(recorded).flatten().map(|taker| taker.pid));
@@ -164,11 +178,34 @@ impl ProcessTracker {
         tracker.groups.extend(group.map(|group| (group, 0)));
         if is_the_one && owner.is_none_or(|owner| owner.runs(tree)) {
             tracker.profiles.push((profile.clone(), home));
-            let supervisor = std::os::unix::process::parent_id();
-            let group = ControlGroup::of_gateway(&tree.proc, supervisor, &tree.root, profile);
+            let group = ControlGroup::of_gateway(&tree.proc, parent_id(), &tree.root, profile);
             tracker.control_groups.extend(group);
         }
         tracker
+    }
+
+    /// The tracker of a gateway that has died without a supervisor, and whose place this process has taken. The number of
+    /// its process group may have been used again since: it counts if a process of the group has its environment.
+    fn of_orphan(tree: &Tree, profile: &ProfileName, dead: Option<&Taker>) -> io::Result<Self> {
+        let mut tracker = Self::default();
+        let owner = owner::owner(&tree.root).ok().flatten();
+        if owner.is_some_and(|owner| !owner.runs(tree)) {
+            return Ok(tracker);
+        }
+        tracker.spared_commands = Some(tree.root.profile_lock(profile));
+        tracker.profiles.push((profile.clone(), tree.root.profile(profile)));
+        let group = ControlGroup::of_gateway(&tree.proc, parent_id(), &tree.root, profile);
+        tracker.control_groups.extend(group);
+        let Some(dead) = dead.filter(|dead| dead.started_since(0)) else { return Ok(tracker) };
+        let is_of_dead = |pid: u32| {
+            tree.proc.group(pid).is_ok_and(|group| group == dead.pid)
+                && tracker.has_environment(tree, pid) == Some(true)
+        };
+        if tree.proc.processes()?.into_iter().any(is_of_dead) {
+            // The leader has ended: a process with its number is another one.
+            tracker.groups.insert(dead.pid, 0);
+        }
+        Ok(tracker)
     }
 
     /// Ends the remaining processes: SIGTERM at once, SIGKILL at `deadline`. Blocks until they have ended.

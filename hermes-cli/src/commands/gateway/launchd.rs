@@ -29,7 +29,8 @@ pub(super) fn run(app: &App, name: &ProfileName, label: &str) -> Result<u8, CliE
     // A leftover readiness file names another process.
     let _ = fsutil::remove_file_if_there(&readiness);
     let notification = Notification::to_file(readiness, std::process::id());
-    match hermes_gateway::run(app.store(), name, notification) {
+    // What another gateway has left is launchd's to end.
+    match hermes_gateway::run(app.store(), name, notification, || {}) {
         // Nobody else removes the job of a profile that is gone.
         Err(error) if error.is_permanent() || error.is_gone() => {
             let reason = in_one_line(&error);

@@ -83,7 +83,9 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
 }
 
 fn foreground(app: &App, names: Vec<ProfileName>) -> Result<u8, CliError> {
-    hermes_gateway::run(app.store(), &app.single_profile(names)?, Notification::inherited())?;
+    let name = app.single_profile(names)?;
+    let end_leftovers = up::leftovers_of_orphan(app, &name);
+    hermes_gateway::run(app.store(), &name, Notification::inherited(), end_leftovers)?;
     Ok(exit::SUCCESS)
 }
 

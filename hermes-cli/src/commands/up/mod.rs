@@ -44,7 +44,7 @@ pub(crate) use self::child::become_svscan;
 use self::owner::Awaited;
 use self::reaper::Reaper;
 use self::relay::Relay;
-pub(crate) use self::slot::{after_death, delegate};
+pub(crate) use self::slot::{after_death, delegate, leftovers_of_orphan};
 pub(crate) use self::stop::stop;
 use self::threads::Threads;
 use super::boot;

@@ -2,13 +2,16 @@
 
 use std::env;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::parent_id;
 use std::path::Path;
 
 use fs_err as fs;
 use hermes_core::driver::During;
 use hermes_core::events::Journal;
-use hermes_core::restart;
+use hermes_core::process_lock::{self, Taker};
+use hermes_core::{Proc, ProfileName, restart};
 use hermes_s6::Tree;
+use hermes_s6::slot::SUPERVISE;
 use hermes_s6::slot::layout::ServiceDir;
 use hermes_s6::slot::policy::{self, Policy};
 use hermes_s6::tree::process_tracker;
@@ -17,6 +20,9 @@ use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
+/// What fails if a process can't be ended.
+const END_LEFTOVERS: &str = "end the processes that the gateway left";
+
 /// Runs as a slot's `finish`, in the service directory, and reads there how the gateway ended.
 pub(crate) fn after_death(app: &App, group: Option<&str>, faster: u32) -> Result<u8, CliError> {
     let name = app.single_profile(Vec::new())?;
@@ -24,9 +30,11 @@ pub(crate) fn after_death(app: &App, group: Option<&str>, faster: u32) -> Result
     let slot = ServiceDir::new(Path::new("."));
     let end_leftovers = || {
         let group = group.and_then(|group| group.parse().ok()).filter(|group| *group > 1);
-        let ended = tree_of_slot(app).and_then(|tree| {
+        let slot = env::current_dir()
+            .map_err(|error| CliError::new("failed to find the slot").because(error));
+        let ended = slot.and_then(|slot| tree_of_slot(app, &slot)).and_then(|tree| {
             process_tracker::end_left_by_dead(&tree, &name, group)
-                .during("end the processes that the gateway left")
+                .during(END_LEFTOVERS)
                 .map_err(CliError::from)
         });
         // The gateway is restarted or parked all the same.
@@ -42,10 +50,34 @@ pub(crate) fn after_death(app: &App, group: Option<&str>, faster: u32) -> Result
     Ok(code)
 }
 
-/// The tree of the slot whose directory is this process's.
-fn tree_of_slot(app: &App) -> Result<Tree, CliError> {
-    let slot = env::current_dir()
-        .map_err(|error| CliError::new("failed to find the slot").because(error))?;
+/// Ends what the last gateway of `name` left behind, if no `finish` has: its supervisor was dead when it died. To be
+/// called once this process, which is the next gateway, holds the profile's lock. Does nothing outside of a slot.
+pub(crate) fn leftovers_of_orphan<'a>(app: &'a App, name: &'a ProfileName) -> impl FnOnce() + 'a {
+    let lock = app.root().profile(name).gateway_lock();
+    let (proc, supervisor) = (Proc::default(), parent_id());
+    let is_due = !process_lock::is_clean(&lock) && proc.runs(supervisor, SUPERVISE);
+    // This process will take its place in the lock's file.
+    let dead = Taker::recorded_at(&lock).filter(|_| is_due);
+    move || {
+        if !is_due {
+            return;
+        }
+        let ended = proc
+            .directory(supervisor)
+            .map_err(|error| CliError::new("failed to find the slot").because(error))
+            .and_then(|slot| tree_of_slot(app, &slot))
+            .and_then(|tree| {
+                process_tracker::end_left_by_orphan(&tree, name, dead.as_ref())
+                    .during(END_LEFTOVERS)
+                    .map_err(CliError::from)
+            });
+        // The gateway runs all the same.
+        let _ = ended.inspect_err(|error| output::error(error, false));
+    }
+}
+
+/// The tree of the slot at `slot`.
+fn tree_of_slot(app: &App, slot: &Path) -> Result<Tree, CliError> {
     let mut environment = app.hermes.environment().clone();
     environment.facts.named_scandir = slot.parent().map(Path::to_owned);
     Ok(Tree::in_charge(&environment)?)
