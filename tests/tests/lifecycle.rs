@@ -28,6 +28,20 @@ fn registering_twice_is_an_error() {
 }
 
 #[test]
+fn a_new_profile_does_not_get_the_gateway_of_a_former_one() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    env.profile_running("coder", "exec sleep 600");
+    env.hermes(["gateway", "start", "coder"]).ok();
+    let former = pid(&tree.status("coder"));
+    // By another program.
+    std::fs::remove_dir_all(env.profile("coder")).unwrap();
+    env.hermes(["profile", "create", "coder"]).ok();
+    assert_eq!(tree.status("coder")["state"], "down");
+    assert!(!is_alive(former));
+}
+
+#[test]
 fn unregister_ends_every_process() {
     let tree = Svscan::start();
     let env = &tree.env;

@@ -87,10 +87,15 @@ impl Supervisor {
             .driver
             .check(name, &format!("gateway register {name}"))
             .and_then(|()| Ok(self.gateway(name)?))
-            .and_then(|gateway| self.register_locked(&gateway, &RegisterOptions::default()));
+            .and_then(|gateway| {
+                // It may run the gateway of a former profile, which another program has removed.
+                if self.driver.exists(name)? {
+                    self.driver.remove(&gateway)?;
+                }
+                self.register_locked(&gateway, &RegisterOptions::default())
+            });
         match registered.during(&registering(name)) {
-            // A boot may have registered it already.
-            Ok(()) | Err(ManagerError::AlreadyRegistered { .. }) => Ok(NewService::Registered),
+            Ok(()) => Ok(NewService::Registered),
             Err(error) => Err(self.rolled_back(name, error)),
         }
     }
