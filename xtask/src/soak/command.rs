@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
+use super::model::Command;
 use super::tree::{POLL, TIMEOUT, Tree};
 use crate::wait;
 
@@ -64,5 +65,24 @@ impl Running {
         let output = String::from_utf8_lossy(&output).into_owned();
         let killed = status.signal() == Some(Signal::KILL.as_raw());
         Ok(Outcome { line: self.line, status, killed, output })
+    }
+}
+
+/// The arguments of a command.
+pub(super) fn line(command: Command, port: &str) -> String {
+    match command {
+        Command::Create { name, start, .. } => {
+            let start = if start { " --start" } else { "" };
+            format!("profile create {name} --port {port}{start}")
+        }
+        Command::Delete(name) => format!("profile delete {name} -y"),
+        Command::Rename(from, to) => format!("profile rename {from} {to}"),
+        Command::Start(name) => format!("gateway start {name}"),
+        Command::Stop(name) => format!("gateway stop {name}"),
+        Command::Restart(name) => format!("gateway restart {name}"),
+        Command::Register(name) => format!("gateway register {name}"),
+        Command::Unregister(name) => format!("gateway unregister {name}"),
+        Command::Port(name) => format!("profile port {name} {port}"),
+        Command::Boot => "boot".to_owned(),
     }
 }

@@ -67,14 +67,16 @@ pub(super) fn configure(home: &Path, kind: Kind, port: u16) -> Result<()> {
         .with_context(|| format!("failed to write {}", path.display()))
 }
 
-/// Makes a profile file by file, as a program does that knows nothing of Hermes.
+/// Makes a profile file by file, as a program does that knows nothing of Hermes. The configuration makes it a profile:
+/// one that is not complete would park a gateway.
 pub(super) fn make(home: &Path, kind: Kind, port: u16, wanted: bool) -> Result<()> {
     let intent = if wanted { "running\n" } else { "stopped\n" };
     fs::create_dir(home)
-        .and_then(|()| fs::write(home.join("SOUL.md"), ""))
         .and_then(|()| fs::write(home.join("gateway.intent"), intent))
         .with_context(|| format!("failed to make {}", home.display()))?;
-    configure(home, kind, port)
+    configure(home, kind, port)?;
+    fs::write(home.join("SOUL.md"), "")
+        .with_context(|| format!("failed to make {}", home.display()))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use fastrand::Rng;
 
-use super::command::Outcome;
+use super::command::{Outcome, line};
 use super::figures::Figures;
 use super::gateways::{self, Ports};
 use super::look::Held;
@@ -33,6 +33,8 @@ const STEPS: usize = 10;
 const WORLDS: usize = 100;
 /// A gateway with so many deaths since its last start is left alone: the tenth parks it.
 const DEATHS: usize = 5;
+/// The starts that fail while there is no home: the service of a profile that is gone is removed after two seconds.
+const DEATHS_WITHOUT_HOME: usize = 2;
 /// How much more memory in KiB, and how many more descriptors, `hermes up` and s6-svscan may hold than at the first
 /// look.
 const GROWTH: Held = Held { memory: 8192, descriptors: 8 };
@@ -48,6 +50,8 @@ pub(super) struct Soak {
     wear: BTreeMap<Name, usize>,
     /// The gateways that may have been parked before they got a configuration that works.
     may_park: BTreeSet<Name>,
+    /// The kinds that the profiles got last, also those that are gone.
+    kinds: BTreeMap<Name, Kind>,
     ports: Ports,
     pub(super) figures: Figures,
     /// What this tree held at the first look.
@@ -70,6 +74,7 @@ impl Soak {
             worlds: Worlds::new(),
             wear: BTreeMap::new(),
             may_park: BTreeSet::new(),
+            kinds: BTreeMap::new(),
             ports: Ports::new(),
             figures: Figures::default(),
             first_held: None,
@@ -161,6 +166,9 @@ impl Soak {
                     return Ok(());
                 }
                 self.count_other("made");
+                let former = self.former_kind(name);
+                let kind = former.unwrap_or(kind);
+                self.kinds.insert(name, kind);
                 gateways::make(&self.tree.home(name), kind, self.ports.next(), wanted)?;
                 let profile = Profile { kind, wanted, registered: true };
                 self.worlds.change(|world| {
@@ -172,7 +180,12 @@ impl Soak {
                 if !self.tree.home(from).exists() || self.tree.home(to).exists() {
                     return Ok(());
                 }
+                let kind = self.kinds.get(&from).copied();
+                if self.former_kind(to).is_some_and(|former| kind != Some(former)) {
+                    return Ok(());
+                }
                 self.count_other("renamed");
+                self.kinds.extend(kind.map(|kind| (to, kind)));
                 fs::rename(self.tree.home(from), self.tree.home(to))?;
                 self.worlds.change(|world| {
                     if let Some(profile) = world.0.remove(&from) {
@@ -227,7 +240,14 @@ impl Soak {
         })
     }
 
+    /// The kind of a former profile, if its service is still there: a gateway that runs keeps its configuration until its
+    /// next start.
+    fn former_kind(&self, name: Name) -> Option<Kind> {
+        self.kinds.get(&name).copied().filter(|_| self.tree.has_slot(name))
+    }
+
     fn configure(&mut self, name: Name, kind: Kind) -> Result<()> {
+        self.kinds.insert(name, kind);
         gateways::configure(&self.tree.home(name), kind, self.ports.next())?;
         let crashed = self
             .worlds
@@ -279,6 +299,10 @@ impl Soak {
         match command {
             Command::Create { name, kind, .. } => self.configure(name, kind)?,
             Command::Port(name) => *self.wear.entry(name).or_default() += 1,
+            Command::Rename(from, to) => {
+                let kind = self.kinds.get(&from).copied();
+                self.kinds.extend(kind.map(|kind| (to, kind)));
+            }
             _ => {}
         }
         Ok(())
@@ -291,12 +315,11 @@ impl Soak {
         })
     }
 
-    /// Another program made the profile. If there is a service of a former one, its gateway may have ended while there
-    /// was no profile, which parks it.
+    /// Another program made the profile. The service of a former one, if it is still there, keeps its deaths.
     fn take_over(&mut self, name: Name) {
-        self.forget(name);
-        if self.tree.has_slot(name) {
-            self.may_park.insert(name);
+        match self.tree.has_slot(name) {
+            true => *self.wear.entry(name).or_default() += DEATHS_WITHOUT_HOME,
+            false => self.forget(name),
         }
     }
 
@@ -365,23 +388,4 @@ fn nearest(differences: &mut [(Vec<String>, World)]) -> String {
             differs.join("\n  ")
         )
     })
-}
-
-/// The arguments of a command.
-fn line(command: Command, port: &str) -> String {
-    match command {
-        Command::Create { name, start, .. } => {
-            let start = if start { " --start" } else { "" };
-            format!("profile create {name} --port {port}{start}")
-        }
-        Command::Delete(name) => format!("profile delete {name} -y"),
-        Command::Rename(from, to) => format!("profile rename {from} {to}"),
-        Command::Start(name) => format!("gateway start {name}"),
-        Command::Stop(name) => format!("gateway stop {name}"),
-        Command::Restart(name) => format!("gateway restart {name}"),
-        Command::Register(name) => format!("gateway register {name}"),
-        Command::Unregister(name) => format!("gateway unregister {name}"),
-        Command::Port(name) => format!("profile port {name} {port}"),
-        Command::Boot => "boot".to_owned(),
-    }
 }

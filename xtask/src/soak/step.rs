@@ -171,8 +171,6 @@ impl Choice<'_> {
             Part::Supervisor,
             Part::AllButGateway,
         ];
-        // Nobody ends the helpers of an orphan that dies by itself, until its successor is stopped.
-        let parts = if profile.kind.dies() { &parts[..4] } else { &parts[..] };
         match profile.kind {
             Kind::Serving if rng.bool() => Act::Hang(*name),
             _ => Act::Kill(*name, parts[rng.usize(0..parts.len())]),
