@@ -125,6 +125,16 @@ fn what_an_operator_unregistered_is_forgotten_with_its_profile() {
 }
 
 #[test]
+fn what_a_killed_command_left_in_a_home_is_removed() {
+    let up = up_with(&[("a", "exec sleep 600", "stopped")]);
+    let left = [up.env.home(), up.env.profile("a")].map(|home| home.join(".hermes-new-abc123"));
+    for file in &left {
+        up.env.write(file, "running\n");
+    }
+    eventually("both are removed", || (!left.iter().any(|file| file.exists())).then_some(()));
+}
+
+#[test]
 fn what_an_operator_unregistered_is_forgotten_with_its_home() {
     let up = up_with(&[("a", "exec sleep 600", "stopped"), ("b", "exec sleep 600", "stopped")]);
     let env = &up.env;

@@ -255,7 +255,12 @@ impl<'a> Reconciler<'a> {
         let mut all = self.next_full_look <= now;
         for subject in subjects {
             let differs = self.supervisor.seems_to_differ(&subject);
+            let is_left = |path: &Path| path.symlink_metadata().is_ok();
             match &differs {
+                // The look at what lies beside the profiles does not see what lies in their homes.
+                Ok(false) if subject.is_none() && self.differences.leftovers().any(is_left) => {
+                    all = true;
+                }
                 Ok(false) => self.differences.forget(&subject),
                 // It is judged with the facts about all: ports, unreadable homes. Those may keep it from a mend.
                 Ok(true) => all = true,

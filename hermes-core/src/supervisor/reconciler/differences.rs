@@ -1,6 +1,7 @@
 //! The differences that were seen, since when, and what became of mending them. Pure: the time is given.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{SETTLE, Subject, subject_of};
@@ -77,6 +78,14 @@ impl Differences {
         self.0.retain(|_, difference| {
             difference.is_mending || subject_of(&difference.action) != *subject
         });
+    }
+
+    /// The leftovers that are to be cleared.
+    pub(super) fn leftovers(&self) -> impl Iterator<Item = &Path> {
+        self.0.values().filter_map(|difference| match &difference.action {
+            Action::Clear { path } => Some(path.as_path()),
+            _ => None,
+        })
     }
 
     /// Notes that `action` is being mended. `false` if it must wait: another action on its profile, or `limit`
