@@ -28,7 +28,7 @@ use crate::kind::Kind;
 use crate::log::Logs;
 use crate::name::ProfileName;
 use crate::parallel;
-use crate::reconcile::{Outcome, Survey};
+use crate::reconcile::{Outcome, Survey, Suspended};
 use crate::status::Status;
 use crate::store::Store;
 
@@ -283,6 +283,17 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// lost. Idempotent.
     fn replace_logger(&self, _profile: &ProfileName) -> Result<(), DriverError> {
         Ok(())
+    }
+
+    /// The processes of the backend that SIGSTOP has suspended although a gateway needs them. A gateway itself is not
+    /// among them: somebody may have suspended it on purpose. Changes nothing, does not wait.
+    fn suspended(&self) -> Result<Vec<Suspended>, DriverError> {
+        Ok(Vec::new())
+    }
+
+    /// Resumes a process that [`suspended`](Self::suspended) reports; whether it still does. Does not wait.
+    fn resume(&self, _suspended: &Suspended) -> Result<bool, DriverError> {
+        Ok(false)
     }
 
     /// Removes a leftover of a [`Survey`] unless a command is using it. Blocks until no process of it is left. Idempotent.

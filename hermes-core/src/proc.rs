@@ -4,6 +4,7 @@
 //! root may read `environ`.
 
 mod descent;
+mod life;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -19,6 +20,8 @@ use crate::wait::{self, Poll};
 use fs_err as fs;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+
+pub use life::Life;
 
 /// How long an exec may take on a busy machine.
 const EXEC: Duration = Duration::from_secs(1);
@@ -134,17 +137,6 @@ impl Proc {
         self.stat(pid, [19]).map(|[start]| start)
     }
 
-    /// Whether `pid` has ended and its parent has not yet noticed.
-    pub fn is_zombie(&self, pid: u32) -> bool {
-        self.stat(pid, [0]).is_ok_and(|[state]: [char; 1]| matches!(state, 'Z' | 'X'))
-    }
-
-    /// When `pid` started, as [`start_time`](Self::start_time); `None` if it has ended.
-    pub fn living_since(&self, pid: u32) -> Option<u64> {
-        let start = self.start_time(pid).ok()?;
-        (!self.is_zombie(pid)).then_some(start)
-    }
-
     /// The ID and name of `pid`, for messages.
     pub fn title(&self, pid: u32) -> String {
         let name = fs::read_to_string(self.file(pid, "comm")).unwrap_or_default();
@@ -172,10 +164,7 @@ impl Proc {
         pid: u32,
         fields: [usize; N],
     ) -> io::Result<[T; N]> {
-        let stat = self.read_in_one_call(pid, "stat")?;
-        // The name is in parentheses and may contain any bytes, including parentheses.
-        let stat = String::from_utf8_lossy(&stat);
-        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let rest = self.stat_line(pid)?;
         let mut values = [T::default(); N];
         for (value, field) in values.iter_mut().zip(fields) {
             let read = rest.split_ascii_whitespace().nth(field).and_then(|text| text.parse().ok());
@@ -183,6 +172,14 @@ impl Proc {
                 .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "stat is truncated"))?;
         }
         Ok(values)
+    }
+
+    /// The line `stat` after the name.
+    fn stat_line(&self, pid: u32) -> io::Result<String> {
+        let stat = self.read_in_one_call(pid, "stat")?;
+        // The name is in parentheses and may contain any bytes, including parentheses.
+        let stat = String::from_utf8_lossy(&stat);
+        Ok(stat.rsplit_once(')').map_or("", |(_, rest)| rest).to_owned())
     }
 
     /// The command line of `pid`, program first.

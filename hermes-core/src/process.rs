@@ -88,8 +88,17 @@ impl Process {
         }
     }
 
-    /// Sends it a signal. Success if it has already ended.
+    /// Sends it a signal, and resumes it if it is suspended, as it would get the signal only then. Success if it has
+    /// already ended.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        self.send(signal)?;
+        match signal {
+            Signal::KILL | Signal::STOP | Signal::CONT => Ok(()),
+            _ => self.send(Signal::CONT),
+        }
+    }
+
+    fn send(&self, signal: Signal) -> io::Result<()> {
         let sent = match &self.handle {
             Handle::Descriptor(fd) => rustix::process::pidfd_send_signal(fd, signal),
             Handle::StartTime(_) => Err(Errno::NOSYS),

@@ -67,6 +67,17 @@ pub struct ServiceFact {
     pub current: bool,
 }
 
+/// A process of the backend that SIGSTOP has suspended, so that it does nothing for its gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Suspended {
+    /// The profile of its service, if it belongs to one.
+    pub profile: Option<ProfileName>,
+    /// Its process ID.
+    pub pid: u32,
+    /// Its ID and name, for messages.
+    pub title: String,
+}
+
 /// The reason for removing a service without a profile.
 pub(crate) const PROFILE_GONE: &str = "its profile is gone";
 
@@ -140,6 +151,8 @@ pub enum Action {
         /// The profile.
         profile: ProfileName,
     },
+    /// Resume a suspended process of the backend.
+    Resume(Suspended),
     /// Create a service, with its gateway down.
     Register {
         /// The profile.
@@ -198,6 +211,7 @@ impl Action {
             | Self::Start { profile }
             | Self::Stop { profile }
             | Self::Keep { profile, .. } => Some(profile),
+            Self::Resume(suspended) => suspended.profile.as_ref(),
             Self::Clear { .. } | Self::Skip { .. } | Self::Unreadable { .. } => None,
         }
     }
@@ -211,6 +225,7 @@ impl Action {
             Self::Remove { profile, .. } => format!("unregister the gateway of `{profile}`"),
             Self::Sweep { profile } => format!("delete stale files of `{profile}`"),
             Self::ReplaceLogger { profile } => format!("replace the logger of `{profile}`"),
+            Self::Resume(suspended) => format!("resume {}", suspended.title),
             Self::Register { profile, .. } => format!("register the gateway of `{profile}`"),
             Self::Start { profile } => format!("start the gateway of `{profile}`"),
             Self::Stop { profile } => format!("stop the gateway of `{profile}`"),
@@ -229,6 +244,7 @@ impl Action {
             Self::Remove { detail, .. } => ("removed", (*detail).to_owned()),
             Self::Sweep { .. } => ("swept", String::new()),
             Self::ReplaceLogger { .. } => ("logger-replaced", String::new()),
+            Self::Resume(suspended) => ("resumed", suspended.title.clone()),
             Self::Register { detail, .. } => ("registered", detail.clone()),
             Self::Start { .. } => ("started", String::new()),
             Self::Stop { .. } => ("stopped", String::new()),

@@ -129,6 +129,8 @@ pub enum ReasonKind {
     Backoff,
     /// It is down: an operator stopped it, and its intent could not be recorded.
     Stopped,
+    /// It has died, and SIGSTOP has suspended its supervisor, which has not noticed.
+    Suspended,
 }
 
 /// The delay before the supervisor starts a gateway again.

@@ -6,35 +6,30 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hermes_core::changes::Changes;
-use hermes_core::clock::Moment;
 use hermes_core::config::Resource;
 use hermes_core::detect::Facts;
 use hermes_core::diagnostics::{Examination, Snapshot};
 use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifetime};
 use hermes_core::error_chain::in_one_line;
 use hermes_core::parallel;
-use hermes_core::process_lock::holder;
-use hermes_core::reconcile::{Outcome, Survey};
-use hermes_core::restart::AN_HOUR;
-use hermes_core::status::{Reason, ReasonKind, State, Status};
-use hermes_core::{Gateway, Intent, Kind, ProfileName, Store, fsutil, lock};
+use hermes_core::reconcile::{Outcome, Survey, Suspended};
+use hermes_core::status::Status;
+use hermes_core::{Gateway, Kind, ProfileName, Store, fsutil, lock};
 use jiff::Timestamp;
 
 use crate::doctor;
-use crate::protocol::control::{self, service};
-use crate::protocol::record::Death;
-use crate::slot::deaths;
+use crate::protocol::control::service;
 use crate::slot::layout::ServiceDir;
 use crate::slot::lifecycle::{bring_down, bring_up, require_room};
 use crate::slot::logger;
 use crate::slot::policy;
 use crate::slot::registry::{self, Registration};
-use crate::slot::state::state;
+use crate::status::{recent_crashes, status};
 use crate::tree::Tree;
 use crate::tree::bootlog;
 use crate::tree::changes::TreeChanges;
 use crate::tree::survey;
-use crate::tree::svscan_view::SvscanView;
+use crate::tree::suspended;
 use crate::tree::unregistered;
 
 /// The kind of this backend.
@@ -59,55 +54,6 @@ impl S6Driver {
 
     fn slot(&self, name: &ProfileName) -> ServiceDir {
         self.tree.scandir.slot(name)
-    }
-
-    /// The status of one gateway. `svscan_view` tells whether its supervisors are strays.
-    fn status_under(
-        &self,
-        svscan_view: &SvscanView<'_>,
-        gateway: &Gateway,
-    ) -> Result<Status, DriverError> {
-        let slot = self.slot(gateway.name());
-        let mut status = Status {
-            intent: Intent::read(gateway.home()).ok(),
-            ..Status::unsupervised(gateway.name())
-        };
-        let supervisor = slot.supervisor()?;
-        status.registered = supervisor.is_some() || slot.path().symlink_metadata().is_ok();
-        if let Some(supervisor) = supervisor {
-            read_supervised(&mut status, gateway, &slot)?;
-            let supervisors = [Some(supervisor), slot.log().supervisor()?];
-            if supervisors.into_iter().flatten().any(|holder| svscan_view.is_stray(holder)) {
-                status.state = State::Stray;
-            }
-        }
-        let holder = holder(&gateway.home().gateway_lock())?;
-        // A gateway that has just started may take its lock before s6-supervise records it.
-        let supervisor = supervisor.and_then(|supervisor| supervisor.pid);
-        let is_supervised = |pid: &u32| {
-            supervisor.is_some_and(|supervisor| self.tree.proc.is_child(*pid, supervisor))
-        };
-        let supervised = holder.and_then(|holder| holder.pid).filter(is_supervised);
-        if let Some(pid) = status.pid.filter(|pid| supervised != Some(*pid))
-            && supervisor.is_some()
-            && !is_supervised(&pid)
-        {
-            // s6-supervise could not replace its record, as on a full disk.
-            status.pid = supervised;
-            if supervised.is_none() {
-                (status.state, status.ready) = (State::Down, None);
-            }
-        }
-        let mut status = status.beside(holder.filter(|_| supervised.is_none()));
-        if let Some(since) = status.since.filter(|_| status.state.is_running()) {
-            let text = status.pid.and_then(|_| logger::obstacle(&self.tree, gateway.name(), since));
-            status.reason = text.map(|text| Reason { kind: ReasonKind::Logger, text });
-        }
-        if status.state == State::Down && status.is_wanted() && slot.held().try_exists()? {
-            let text = "it was stopped, and its intent could not be recorded".to_owned();
-            status.reason = Some(Reason { kind: ReasonKind::Stopped, text });
-        }
-        Ok(status)
     }
 }
 
@@ -213,12 +159,12 @@ impl Driver for S6Driver {
     }
 
     fn kill(&self, gateway: &Gateway) -> Result<(), DriverError> {
-        control::send(&self.slot(gateway.name()).control(), &[service::KILL])?;
+        self.slot(gateway.name()).send(&[service::KILL])?;
         Ok(())
     }
 
     fn observe(&self, gateway: &Gateway) -> Result<Status, DriverError> {
-        self.status_under(&self.tree.svscan_view()?, gateway)
+        status(&self.tree, &self.tree.svscan_view()?, gateway)
     }
 
     fn observe_many(
@@ -226,7 +172,7 @@ impl Driver for S6Driver {
         gateways: &[Gateway],
     ) -> Result<Vec<Result<Status, DriverError>>, DriverError> {
         let svscan_view = self.tree.svscan_view_of_many()?;
-        let status = |gateway| self.status_under(&svscan_view, gateway);
+        let status = |gateway| status(&self.tree, &svscan_view, gateway);
         Ok(parallel::compute(gateways.iter().collect(), status))
     }
 
@@ -297,6 +243,14 @@ impl Driver for S6Driver {
         }
     }
 
+    fn suspended(&self) -> Result<Vec<Suspended>, DriverError> {
+        Ok(suspended::suspended(&self.tree)?)
+    }
+
+    fn resume(&self, process: &Suspended) -> Result<bool, DriverError> {
+        Ok(suspended::resume(&self.tree, process)?)
+    }
+
     fn clear(&self, path: &Path) -> Result<(), DriverError> {
         survey::clear(&self.tree, path)
     }
@@ -324,33 +278,4 @@ impl Driver for S6Driver {
         let svscan = self.tree.require_svscan()?;
         Ok(bootlog::took_under(&self.tree, svscan)?)
     }
-}
-
-/// Fills in the status of a supervised service. It runs for every gateway, so it opens only the files that
-/// matter in the recorded state.
-fn read_supervised(status: &mut Status, gateway: &Gateway, slot: &ServiceDir) -> io::Result<()> {
-    let record = slot.record()?;
-    let deaths = slot.deaths()?;
-    let runs = record.gateway().is_some();
-    let notifies = runs && gateway.notifies_readiness();
-    status.parked = if record.is_down() { policy::parked(slot)? } else { None };
-    let waits = record.finishing && record.want_up;
-    status.backoff = if waits { policy::backoff(slot)? } else { None };
-    status.state = state(&record, notifies, !deaths.is_empty(), status.parked.is_some());
-    status.pid = record.gateway();
-    status.since = Some(record.stamp);
-    status.ready = notifies.then_some(record.ready);
-    status.last_exit = deaths.last().map(|death| death.exit);
-    status.deaths = u32::try_from(recent_crashes(slot, deaths)?.len()).unwrap_or(u32::MAX);
-    Ok(())
-}
-
-/// The times of the service's crashes in the last hour, oldest first.
-fn recent_crashes(slot: &ServiceDir, deaths: Vec<Death>) -> io::Result<Vec<Timestamp>> {
-    if deaths.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (deaths, now) = (deaths::of(slot, deaths)?, Moment::now());
-    let recent = deaths.iter().filter(|one| one.is_crash() && one.is_within(AN_HOUR, &now));
-    Ok(recent.map(|one| one.death.at).collect())
 }

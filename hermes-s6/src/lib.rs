@@ -44,6 +44,7 @@ pub mod driver;
 pub mod programs;
 pub mod protocol;
 pub mod slot;
+mod status;
 pub mod tree;
 
 pub use driver::{KIND, S6Driver};

@@ -88,6 +88,7 @@ macro_rules! tree_suite {
             what_is_wanted_comes_back
             what_other_programs_change_is_followed
             what_a_dead_gateway_leaves_is_ended
+            a_suspended_supervisor_is_resumed
             a_gateway_that_hangs_is_unhealthy
         }
     };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use hermes_core::Proc;
 use hermes_s6::slot::layout::ServiceDir;
 use hermes_tests::{
-    Helper, TestEnv, Up, eventually, hermes_program, is_alive, processes_naming, signal,
+    Helper, TestEnv, Up, eventually, hermes_program, is_alive, kill, processes_naming, signal,
 };
 use rustix::process::Signal;
 
@@ -138,7 +138,14 @@ fn a_logger_that_does_not_end_is_killed() {
     let up = Up::start_in(populated());
     let log = ServiceDir::new(up.env.slot("coder")).log();
     let logger = eventually("it logs", || log.record().ok()?.gateway());
-    signal(logger.into(), Signal::STOP);
+    let stubborn = "#!/bin/sh\ntrap '' HUP TERM\nexec sleep 600\n";
+    up.env.write_program(&log.path().join("run"), stubborn);
+    kill(logger.into());
+    eventually("its successor ignores what ends a logger", || {
+        let successor = log.record().ok()?.gateway().filter(|pid| *pid != logger)?;
+        let ignores = |signal| Proc::default().ignores(successor, signal).unwrap_or(false);
+        (ignores(1) && ignores(15)).then_some(())
+    });
     ends_in_time(up, &[]);
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::Action;
+use super::{Action, Suspended};
 
 impl Display for Action {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -22,6 +22,12 @@ impl Display for Action {
             }
             Self::ReplaceLogger { profile } => {
                 line("replace the logger of", profile, "its supervisor was killed")
+            }
+            Self::Resume(Suspended { profile: None, title, .. }) => {
+                line("resume", title, "it was suspended")
+            }
+            Self::Resume(Suspended { profile: Some(profile), title, .. }) => {
+                line("resume", title, &format!("it works for {profile} and was suspended"))
             }
             Self::Register { profile, detail } => line("register", profile, detail),
             Self::Start { profile } => line("start", profile, ""),

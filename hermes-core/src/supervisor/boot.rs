@@ -132,6 +132,8 @@ impl Supervisor {
             | Action::Start { profile } => !kept.contains(profile),
             // Renames were settled above.
             Action::FinishRename { .. } | Action::UndoRename { .. } => false,
+            // The reconciler's alone.
+            Action::Resume(_) => false,
             Action::Stop { .. } => false,
             Action::Keep { .. } | Action::Skip { .. } | Action::Unreadable { .. } => false,
         };

@@ -33,8 +33,8 @@ use crate::wait;
 
 /// How long a difference lasts before it is mended.
 const SETTLE: Duration = Duration::from_secs(2);
-/// How often to look at leftovers, and at what can't be read or mended yet: what keeps a command or another profile
-/// from it may end without an event.
+/// How often to look at leftovers, at suspended processes, and at what can't be read or mended yet: what keeps a command
+/// or another profile from it may end without an event.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// How often to look at everything, for what changes without any trace in a directory: locks.
 const EVERYTHING: Duration = Duration::from_secs(600);
@@ -91,6 +91,7 @@ impl Supervisor {
         let mut actions = self.plan_renames()?;
         let left = self.store.leftovers()?;
         actions.extend(left.into_iter().map(|path| Action::Clear { path }));
+        actions.extend(self.driver.suspended()?.into_iter().map(Action::Resume));
         actions.extend(reconcile::mends(&self.gather()?));
         Ok(actions)
     }
@@ -119,7 +120,8 @@ impl Supervisor {
             let renames = self.plan_renames()?;
             return Ok(renames.iter().any(Action::changes_something)
                 || self.store.has_hidden()?
-                || !self.driver.leftovers()?.is_empty());
+                || !self.driver.leftovers()?.is_empty()
+                || !self.driver.suspended()?.is_empty());
         };
         let has_unfinished = |profile| self.store.has_unfinished(&profile);
         Ok(!self.likely_mends(name)?.is_empty()
@@ -132,6 +134,11 @@ impl Supervisor {
         let mended = self.require_profiles().and_then(|()| match action {
             Action::Clear { path } => self.mend_leftover(path),
             Action::FinishRename { .. } | Action::UndoRename { .. } => self.mend_rename(action),
+            // Without a lock: a command may hold it that waits for this very process.
+            Action::Resume(suspended) => self
+                .driver
+                .resume(suspended)
+                .map(|was_suspended| if was_suspended { Mended::Done } else { Mended::Unneeded }),
             _ => action
                 .profile()
                 .map_or(Ok(Mended::Unneeded), |name| self.mend_profile(name, action)),
@@ -183,12 +190,12 @@ impl Supervisor {
 /// An action, and what became of it.
 type Tried = (Action, Mended);
 
-/// What a difference is in: a profile, or `None` for leftovers and interrupted renames.
+/// What a difference is in: a profile, or `None` for leftovers, interrupted renames and suspended processes.
 type Subject = Option<ProfileName>;
 
 fn subject_of(action: &Action) -> Subject {
     match action {
-        Action::FinishRename { .. } | Action::UndoRename { .. } => None,
+        Action::FinishRename { .. } | Action::UndoRename { .. } | Action::Resume(_) => None,
         _ => action.profile().cloned(),
     }
 }

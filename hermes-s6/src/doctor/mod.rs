@@ -8,6 +8,7 @@
 //! | `budgets` | that every stop has the time it needs |
 //! | `gateways` | strays, loggers without their log directory, processes that outlived their gateway |
 //! | `slots` | missing, unused and outdated slots |
+//! | `suspended` | processes that SIGSTOP has suspended |
 
 mod budgets;
 mod gateways;
@@ -16,6 +17,7 @@ mod owner;
 mod pids;
 pub(crate) mod resources;
 mod slots;
+mod suspended;
 mod svscan;
 
 use hermes_core::diagnostics::{Check, Examination, Room, ServiceDirectory, Services, Snapshot};
@@ -54,6 +56,7 @@ pub(crate) fn examine(tree: &Tree, snapshot: &Snapshot) -> Examination {
     let mut services = group((&["stop-budget"], |view| vec![budgets::slots(view)]));
     services.push(budgets::container(tree, snapshot));
     services.extend(group((&gateways::CHECKS, gateways::checks)));
+    services.extend(group((&["suspended"], |view| vec![suspended::check(view)])));
     services.extend(group((&slots::CHECKS, slots::checks)));
     let svscan = tree.scandir.svscan().ok().flatten();
     let examination = Examination {

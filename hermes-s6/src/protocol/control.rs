@@ -27,6 +27,8 @@ pub mod service {
     pub const KILL: u8 = b'k';
     /// `-h`: SIGHUP, which ends s6-log even with its option `-p`.
     pub const HANGUP: u8 = b'h';
+    /// `-c`: SIGCONT, which resumes a suspended service.
+    pub const CONTINUE: u8 = b'c';
     /// `-x`: the supervisor exits as soon as its service is down.
     pub const EXIT: u8 = b'x';
 }

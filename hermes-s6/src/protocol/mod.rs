@@ -3,4 +3,5 @@
 pub mod control;
 pub mod events;
 pub mod record;
+pub(crate) mod resume;
 pub mod scandir;

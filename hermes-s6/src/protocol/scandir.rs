@@ -12,6 +12,7 @@ use hermes_core::ProfileName;
 use hermes_core::process_lock::{self, Holder};
 
 use crate::protocol::control::{self, ControlError, Sent};
+use crate::protocol::resume::resume_reader;
 use crate::slot::layout::{self, HIDDEN_PREFIX, SCANDIR_LOCK, ServiceDir};
 
 /// Whether a symbolic link to a directory counts. For s6-svscan it is a service; a slot is never one, and the link of
@@ -62,9 +63,14 @@ impl ScanDir {
         process_lock::holder(&self.svscan_lock())
     }
 
-    /// Sends `commands` to s6-svscan. Returns at once.
+    /// Sends `commands` to s6-svscan, and resumes it if it is suspended. Without commands only shows whether it reads
+    /// any. Returns at once.
     pub fn send(&self, commands: &[u8]) -> Result<Sent, ControlError> {
-        control::send(&self.svscan_control(), commands)
+        let sent = control::send(&self.svscan_control(), commands)?;
+        if !commands.is_empty() {
+            resume_reader(&self.svscan_lock());
+        }
+        Ok(sent)
     }
 
     /// The profiles that have a slot, sorted. Other services and hidden directories are skipped.
@@ -121,6 +127,13 @@ impl ServiceDir {
     /// The s6-supervise of this service directory, or `None`. Does not wait.
     pub fn supervisor(&self) -> io::Result<Option<Holder>> {
         process_lock::holder(&self.lock())
+    }
+
+    /// Sends `commands` to its s6-supervise, and resumes that if it is suspended. Returns at once.
+    pub fn send(&self, commands: &[u8]) -> Result<Sent, ControlError> {
+        let sent = control::send(&self.control(), commands)?;
+        resume_reader(&self.lock());
+        Ok(sent)
     }
 }
 

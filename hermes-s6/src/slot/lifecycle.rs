@@ -14,14 +14,16 @@ use hermes_core::driver::startup::{
 };
 use hermes_core::error_chain::in_one_line;
 use hermes_core::fsutil;
+use hermes_core::proc::Life;
 use hermes_core::process_lock::{Holder, holder, other_holder};
 use hermes_core::restart::EXIT_CONFIG;
 use hermes_core::status::Exit;
 use hermes_core::{DriverError, Gateway, ProfileName};
 
-use crate::protocol::control::{self, Sent, service};
+use crate::protocol::control::{Sent, service};
 use crate::protocol::events::{self, Events, Poll, Process};
 use crate::protocol::record::{Death, Record, parse_deaths};
+use crate::protocol::resume::resume_reader;
 use crate::slot::displaced;
 use crate::slot::layout::ServiceDir;
 use crate::slot::logger;
@@ -103,6 +105,7 @@ fn bring_up_once(
 ) -> Result<CommandOutcome, DriverError> {
     let slot = &tree.scandir.slot(gateway.name());
     let Some(mut watch) = Watch::begin(slot)? else { return Ok(CommandOutcome::SupervisorEnded) };
+    watch.await_notice(tree, slot, deadline)?;
     let start = policy::record_start(slot)?;
     if send_command(tree, slot, service::UP_FOR_GOOD)? == Sent::NoReader {
         return Ok(CommandOutcome::SupervisorEnded);
@@ -131,12 +134,13 @@ fn bring_up_once(
             return Err(DriverError::new(STOPPED_MEANWHILE));
         }
         wanted_up |= record.want_up;
-        // The record may be a former supervisor's, whose gateway is not a child of this one.
-        let child = |pid: &u32| match watch.supervisor.first() {
-            Some(supervisor) => tree.proc.is_child(*pid, supervisor.pid),
+        // The record may be a former supervisor's, whose gateway is not a child of this one, or name a process whose
+        // death its supervisor has not noticed yet.
+        let lives = |pid: &u32| match watch.supervisor.first() {
+            Some(supervisor) => tree.proc.life_under(supervisor.pid, *pid) != Life::Ended,
             None => true,
         };
-        let Some(pid) = record.gateway().filter(child) else {
+        let Some(pid) = record.gateway().filter(lives) else {
             last_seen = "it is down";
             return Ok(Poll::Wait);
         };
@@ -251,7 +255,7 @@ fn bring_down_once(
         };
         // s6-supervise has done this after `timeout-kill`, unless it started before that file existed.
         if !killed && started.elapsed() >= budget {
-            control::send(&slot.control(), &[service::KILL])?;
+            slot.send(&[service::KILL])?;
             killed = true;
         }
         Ok(Poll::WaitUntil(started + budget))
@@ -306,14 +310,39 @@ impl Watch {
         let process = holder.pid.map(Process::open).transpose()?.flatten();
         Ok(Some(Self { events, supervisor: process.into_iter().collect() }))
     }
+
+    /// Blocks until the supervisor has noticed that the process in its record has ended, which it does not while it is
+    /// suspended. A death before a start is none of that start's.
+    fn await_notice(
+        &mut self,
+        tree: &Tree,
+        slot: &ServiceDir,
+        deadline: Instant,
+    ) -> Result<(), DriverError> {
+        let Some(supervisor) = self.supervisor.first() else { return Ok(()) };
+        let has_died = |pid| tree.proc.is_child(pid, supervisor.pid) && tree.proc.is_zombie(pid);
+        let mut resumed = false;
+        events::until(&mut self.events, &self.supervisor, deadline, || {
+            let recorded = slot.record_if_present()?.and_then(|record| record.pid);
+            if supervisor.has_ended() || !recorded.is_some_and(has_died) {
+                return Ok(Poll::Done(()));
+            }
+            if !std::mem::replace(&mut resumed, true) {
+                resume_reader(&slot.lock());
+            }
+            Ok(Poll::Wait)
+        })?;
+        Ok(())
+    }
 }
 
 /// Sends a command to the service's supervisor. A supervisor that holds its lock but doesn't read its FIFO is
 /// just starting or ending, so this retries until it reads the command or has ended.
 fn send_command(tree: &Tree, slot: &ServiceDir, command: u8) -> Result<Sent, DriverError> {
+    logger::resume_logger(slot);
     let deadline = Instant::now() + tree.timeouts.supervise;
     let sent = events::until(&mut [], &[], deadline, || {
-        let send = || Ok(control::send(&slot.control(), &[command])?);
+        let send = || Ok(slot.send(&[command])?);
         let sent = match command {
             service::UP_FOR_GOOD => tree.shutdown.unless_begun(send),
             _ => send(),

@@ -15,8 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use crate::protocol::control::{self, ControlError, Sent, service};
+use crate::protocol::control::{ControlError, Sent, service};
 use crate::protocol::events::{self, Poll, Process};
+use crate::protocol::resume;
 use crate::slot::displaced::{self, SUPERVISE};
 use crate::slot::layout::ServiceDir;
 use crate::tree::Tree;
@@ -25,15 +26,21 @@ use crate::tree::Tree;
 /// may hold its pipe open. Half the timeout if that is shorter.
 pub(crate) const LOGGER_GRACE: Duration = Duration::from_secs(2);
 
+/// Resumes the logger of `slot` if it is suspended, before its gateway starts or stops: a gateway blocks on a pipe that
+/// nobody reads. If that fails, only the log is late. Does not wait.
+pub(crate) fn resume_logger(slot: &ServiceDir) {
+    let _ = slot.log().send(&[service::CONTINUE]);
+}
+
 /// Ends the logger of `slot` although its pipe is open. Does not wait. With `-p`, s6-log ignores SIGTERM,
 /// so this sends SIGHUP.
 pub(crate) fn end_logger(slot: &ServiceDir) -> Result<Sent, ControlError> {
-    control::send(&slot.log().control(), &[service::EXIT, service::HANGUP])
+    slot.log().send(&[service::EXIT, service::HANGUP, service::CONTINUE])
 }
 
-/// Kills the logger of `slot`, which [`end_logger`] did not end: it is stopped, or blocked by its output. Does not wait.
+/// Kills the logger of `slot`, which [`end_logger`] did not end: it is blocked by its output. Does not wait.
 pub(crate) fn kill_logger(slot: &ServiceDir) -> Result<Sent, ControlError> {
-    control::send(&slot.log().control(), &[service::EXIT, service::KILL])
+    slot.log().send(&[service::EXIT, service::KILL])
 }
 
 /// Ends a logger that has the log directory of `profile` and is not that of its slot, and blocks until it has
@@ -83,19 +90,36 @@ pub(crate) fn obstacle(tree: &Tree, profile: &ProfileName, since: Timestamp) -> 
     if room.f_bavail == 0 || room.f_files > 0 && room.f_favail == 0 {
         return Some(format!("no space is left for its log in `{shown}`"));
     }
-    let has_logger = !matches!(locker(&directory.join("lock")), Ok(None));
-    let age = Timestamp::now().duration_since(since);
-    (!has_logger && age >= LOGGER_STARTS).then(|| {
-        format!("its logger does not run: no process has the lock of its log directory `{shown}`")
-    })
+    match locker(&directory.join("lock")) {
+        Ok(Some(Holder { pid: Some(pid) })) if tree.proc.is_suspended(pid) => {
+            Some(format!("its logger is suspended: {}", resume::described(&tree.proc, pid)))
+        }
+        Ok(None) if Timestamp::now().duration_since(since) >= LOGGER_STARTS => Some(format!(
+            "its logger does not run: no process has the lock of its log directory `{shown}`"
+        )),
+        _ => None,
+    }
 }
 
 /// Whether another process has the log directory of `profile` than a child of `supervisor`, which runs the loggers of its
 /// slot. A lock that can't be read says nothing about its logger. Does not wait.
 pub(crate) fn is_orphaned(tree: &Tree, profile: &ProfileName, supervisor: Option<Holder>) -> bool {
-    let supervisor = supervisor.and_then(|supervisor| supervisor.pid);
     let holder = locker(&log_lock(tree, profile)).ok().flatten().and_then(|holder| holder.pid);
-    holder.is_some_and(|pid| !supervisor.is_some_and(|parent| tree.proc.is_child(pid, parent)))
+    holder.is_some_and(|pid| is_other(tree, pid, supervisor))
+}
+
+/// Whether the process `logger` is not run by `supervisor`.
+fn is_other(tree: &Tree, logger: u32, supervisor: Option<Holder>) -> bool {
+    let supervisor = supervisor.and_then(|supervisor| supervisor.pid);
+    !supervisor.is_some_and(|supervisor| tree.proc.is_child(logger, supervisor))
+}
+
+/// The logger of `profile`, if it is suspended and the supervisor of its slot runs it. Does not wait.
+pub(crate) fn suspended_logger(tree: &Tree, profile: &ProfileName) -> io::Result<Option<u32>> {
+    let holder = locker(&log_lock(tree, profile))?.and_then(|holder| holder.pid);
+    let Some(pid) = holder.filter(|pid| tree.proc.is_suspended(*pid)) else { return Ok(None) };
+    let supervisor = tree.scandir.slot(profile).log().supervisor()?;
+    Ok((!is_other(tree, pid, supervisor)).then_some(pid))
 }
 
 fn log_lock(tree: &Tree, profile: &ProfileName) -> PathBuf {
@@ -107,6 +131,5 @@ fn log_lock(tree: &Tree, profile: &ProfileName) -> PathBuf {
 pub(crate) fn former_logger(tree: &Tree, profile: &ProfileName) -> io::Result<Option<Process>> {
     let holder = Process::holding(&log_lock(tree, profile))?;
     let supervisor = tree.scandir.slot(profile).log().supervisor()?;
-    let current = supervisor.and_then(|supervisor| supervisor.pid);
-    Ok(holder.filter(|logger| !current.is_some_and(|pid| tree.proc.is_child(logger.pid, pid))))
+    Ok(holder.filter(|logger| is_other(tree, logger.pid, supervisor)))
 }

@@ -9,6 +9,5 @@ pub mod policy;
 pub mod registry;
 pub mod render;
 pub mod stage;
-pub(crate) mod state;
 
 pub use displaced::SUPERVISE;

@@ -19,7 +19,7 @@ use hermes_core::fsutil;
 use hermes_core::process_lock::Holder;
 use hermes_core::shell::quote_path;
 
-use crate::protocol::control::{self, Sent, scan, service};
+use crate::protocol::control::{Sent, scan, service};
 use crate::protocol::events::{self, Events, Poll, Process};
 use crate::slot::layout::ServiceDir;
 use crate::slot::logger::{LOGGER_GRACE, end_logger, kill_logger};
@@ -187,7 +187,7 @@ fn unpublish(tree: &Tree, slot: &ServiceDir) -> Result<(ServiceDir, Vec<Process>
     if sent == Sent::NoReader || name.starts_with('.') {
         // No s6-svscan ends these supervisors: none runs, or they may be children of a former one.
         for part in hidden.parts() {
-            control::send(&part.control(), &[service::DOWN, service::EXIT])?;
+            part.send(&[service::DOWN, service::EXIT])?;
         }
     }
     Ok((hidden, supervisors))
@@ -228,7 +228,7 @@ fn await_release(
         last_seen = format!("the logger of `{}` still runs", hidden.path().display());
         let end_at = *logger_since.get_or_insert_with(Instant::now) + LOGGER_GRACE.min(timeout / 2);
         if Instant::now() >= end_at {
-            // A logger that has not ended by then is stopped, or blocked by its output.
+            // A logger that has not ended by then is blocked by its output.
             if logger_told {
                 kill_logger(hidden)?
             } else {

@@ -11,6 +11,7 @@ pub mod process_tracker;
 pub mod shutdown;
 pub(crate) mod stray;
 pub(crate) mod survey;
+pub(crate) mod suspended;
 pub mod svscan;
 pub(crate) mod svscan_view;
 pub(crate) mod unregistered;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use hermes_core::DriverError;
 
-use crate::protocol::control::{self, service};
+use crate::protocol::control::service;
 use crate::protocol::events::{self, Poll, Process};
 use crate::slot::layout::ServiceDir;
 use crate::slot::logger::{LOGGER_GRACE, end_logger};
@@ -39,7 +39,7 @@ pub(crate) fn end(tree: &Tree, slot: &ServiceDir) -> Result<(), DriverError> {
         return Ok(());
     }
     for (part, _) in &strays {
-        control::send(&part.control(), &[service::EXIT])?;
+        part.send(&[service::EXIT])?;
     }
     let started = Instant::now();
     let timeout = tree.timeouts.supervise;

@@ -8,6 +8,7 @@ use fs_err as fs;
 use hermes_core::driver::DriverError;
 use hermes_core::error_chain::in_one_line;
 use hermes_core::lock::{Lock, LockError};
+use hermes_core::proc::Life;
 use hermes_core::process_lock::{self, Holder};
 use hermes_core::reconcile::{ServiceFact, Survey, Wanted};
 use hermes_core::{ProfileName, fsutil, parallel};
@@ -122,10 +123,13 @@ fn slot_fact(
     let loggers = slot.log().supervisor()?;
     let supervised = is_kept(supervisor) && is_kept(loggers);
     let record = if supervised { slot.record().ok() } else { None };
-    // A record may be a former supervisor's, whose gateway is not a child of the current one.
+    // A record may be a former supervisor's, whose gateway is not a child of the current one, or name a process whose
+    // death its supervisor has not noticed.
     let supervised_by = supervisor.and_then(|supervisor| supervisor.pid);
-    let is_child =
-        |pid| supervised_by.is_some_and(|supervisor| tree.proc.is_child(pid, supervisor));
+    let is_child = |pid| {
+        let life = |supervisor| tree.proc.life_under(supervisor, pid);
+        supervised_by.is_some_and(|supervisor| life(supervisor) != Life::Ended)
+    };
     let gateway = record.and_then(|record| record.gateway());
     // A lock that can't be read says nothing about its gateway.
     let holder = process_lock::holder(&tree.root.profile(profile).gateway_lock()).ok().flatten();

@@ -173,7 +173,8 @@ fn profiles_of_home(tree: &Tree) -> Vec<ProfileName> {
 /// Sends a service the command to go down. If its supervisor is just starting, the `down` file has the same
 /// effect.
 fn send_down(slot: &ServiceDir) {
-    let send = || control::send(&slot.control(), &[service::DOWN]);
+    logger::resume_logger(slot);
+    let send = || slot.send(&[service::DOWN]);
     // If sending fails, the service goes down with its supervisor, which s6-svscan ends.
     if !matches!(send(), Ok(Sent::Delivered)) && keep_down(slot).is_ok_and(|started| started) {
         let _ = send();
@@ -201,7 +202,7 @@ fn end(
                 continue;
             }
             // If the logger runs on for so long, a process that was not found holds its pipe open. If that does not
-            // end it, it is stopped or blocked.
+            // end it, it is blocked.
             let waited = alone.get_or_insert_with(Instant::now).elapsed();
             if waited >= grace {
                 let _ = logger::kill_logger(slot);

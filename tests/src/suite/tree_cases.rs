@@ -111,6 +111,21 @@ pub fn what_a_dead_gateway_leaves_is_ended(machine: &impl Machine) {
     machine.hermes(&["profile", "delete", "coder", "-y"]).ok();
 }
 
+/// A supervisor that SIGSTOP has suspended is resumed, and its gateway, which died meanwhile, comes back.
+pub fn a_suspended_supervisor_is_resumed(machine: &impl Machine) {
+    machine.profile_running("coder", "exec sleep 600", "");
+    machine.hermes(&["gateway", "start", "coder"]).ok();
+    let gateway = pid(&machine.status("coder"));
+    let supervisor = machine.shell(&format!("cut -d' ' -f4 /proc/{gateway}/stat")).ok().stdout;
+    machine.shell(&format!("kill -STOP {}", supervisor.trim())).ok();
+    machine.kill(gateway);
+    // A leftover has the tree look at once.
+    machine.shell(&format!("mkdir {}/profiles/.hermes-left", machine.home())).ok();
+    successor(machine, "coder", gateway);
+    await_event(machine, "coder", "mended", "was suspended");
+    machine.hermes(&["doctor", "--health"]).ok();
+}
+
 /// A gateway that hangs is up and unhealthy, for everyone who asks, until it answers.
 pub fn a_gateway_that_hangs_is_unhealthy(machine: &impl Machine) {
     machine.profile("coder");

@@ -70,7 +70,7 @@ fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<StatusView>, CliErro
 fn problem(status: &Status) -> String {
     let is_up = format!("`{}` is {}", status.profile, status.word());
     match &status.reason {
-        Some(reason) if reason.kind == ReasonKind::Logger => {
+        Some(reason) if matches!(reason.kind, ReasonKind::Logger | ReasonKind::Suspended) => {
             format!("{is_up}, but {}", reason.text)
         }
         _ => is_up,
