@@ -14,7 +14,7 @@ pub mod startup;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -251,20 +251,20 @@ pub trait Driver: fmt::Debug + Send + Sync {
             .with_hint("`hermes gateway status --all` shows what it did"))
     }
 
-    /// The part of [`survey`](Self::survey) that concerns `profile`, without leftovers. Changes nothing, does not
+    /// The part of [`survey`](Self::survey) that concerns `profile`, without what lies beside. Changes nothing, does not
     /// wait.
     fn survey_of(&self, profile: &ProfileName) -> Result<Survey, DriverError> {
         let mut survey = self.survey()?;
         survey.services.retain(|service| service.profile == *profile);
         survey.unreadable.retain(|(unreadable, _)| unreadable == profile);
         survey.unregistered.retain(|unregistered| unregistered == profile);
-        Ok(Survey { leftovers: Vec::new(), ..survey })
+        Ok(Survey { leftovers: Vec::new(), suspended: Vec::new(), ..survey })
     }
 
-    /// The leftovers of interrupted commands that [`survey`](Self::survey) reports, as far as they lie beside the
-    /// services and not in one. Changes nothing, does not wait.
-    fn leftovers(&self) -> Result<Vec<PathBuf>, DriverError> {
-        Ok(Vec::new())
+    /// The part of [`survey`](Self::survey) that lies beside the services: leftovers that are not in one, and suspended
+    /// processes. Changes nothing, does not wait.
+    fn survey_beside(&self) -> Result<Survey, DriverError> {
+        Ok(Survey::default())
     }
 
     /// Notes that the operator had the service removed: [`Survey::unregistered`] names it until
@@ -285,13 +285,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// The processes of the backend that SIGSTOP has suspended although a gateway needs them. A gateway itself is not
-    /// among them: somebody may have suspended it on purpose. Changes nothing, does not wait.
-    fn suspended(&self) -> Result<Vec<Suspended>, DriverError> {
-        Ok(Vec::new())
-    }
-
-    /// Resumes a process that [`suspended`](Self::suspended) reports; whether it still does. Does not wait.
+    /// Resumes a process of [`Survey::suspended`]; whether it was still suspended. Does not wait.
     fn resume(&self, _suspended: &Suspended) -> Result<bool, DriverError> {
         Ok(false)
     }

@@ -39,6 +39,9 @@ pub struct Survey {
     pub unreadable: Vec<(ProfileName, String)>,
     /// Leftovers of interrupted commands beside the services.
     pub leftovers: Vec<PathBuf>,
+    /// Processes that SIGSTOP has suspended although a gateway needs them. A gateway itself is not among them: somebody
+    /// may have suspended it on purpose.
+    pub suspended: Vec<Suspended>,
     /// The profiles whose services the operator had removed.
     pub unregistered: BTreeSet<ProfileName>,
 }
@@ -106,6 +109,8 @@ pub struct Facts {
     pub unreadable: Vec<(ProfileName, String)>,
     /// Leftovers of interrupted commands.
     pub leftovers: Vec<PathBuf>,
+    /// Suspended processes of the backend.
+    pub suspended: Vec<Suspended>,
     /// The profiles whose services the operator had removed; boot creates them, the reconciler does not.
     pub unregistered: BTreeSet<ProfileName>,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use hermes_core::changes::Changes;
@@ -211,8 +211,8 @@ impl Driver for S6Driver {
         Ok(survey::survey_of(&self.tree, name)?)
     }
 
-    fn leftovers(&self) -> Result<Vec<PathBuf>, DriverError> {
-        Ok(survey::leftovers(&self.tree)?)
+    fn survey_beside(&self) -> Result<Survey, DriverError> {
+        Ok(survey::survey_beside(&self.tree)?)
     }
 
     fn keep_removed(&self, name: &ProfileName) -> Result<(), DriverError> {
@@ -241,10 +241,6 @@ impl Driver for S6Driver {
                 )))
             }
         }
-    }
-
-    fn suspended(&self) -> Result<Vec<Suspended>, DriverError> {
-        Ok(suspended::suspended(&self.tree)?)
     }
 
     fn resume(&self, process: &Suspended) -> Result<bool, DriverError> {

@@ -91,6 +91,18 @@ fn a_suspended_logger_is_a_logger_that_can_not_write() {
     finds_nothing(env, "suspended");
 }
 
+#[test]
+fn a_boot_resumes_a_supervisor() {
+    let tree = Svscan::start_with_a(TestEnv::new());
+    let supervisor = supervisors(&tree.env.slot("a"))[0];
+    suspend(supervisor);
+    let boot = tree.env.hermes(["boot"]).ok();
+    let line = format!("resume process {supervisor} (s6-supervise): ");
+    assert!(boot.stdout.contains(&line), "{boot}");
+    assert!(!is_suspended(supervisor));
+    assert!(!tree.env.hermes(["boot"]).ok().stdout.contains("resume"));
+}
+
 /// As operators of a container do to look at it. Nobody resumes it but a command that ends it.
 #[test]
 fn a_suspended_gateway_is_named_and_left_alone() {

@@ -69,8 +69,9 @@ fn each_profile_costs_a_constant_number_of_calls() {
         (&["profile", "list"][..], 64),
         (&["gateway", "list", "--json"], 64),
         (&["gateway", "status", "--all", "--json"], 66),
-        // Searches each home and slot for leftovers of a crash, and for a logger that outlived its supervisor.
-        (&["boot"], 94),
+        // Searches each home and slot for leftovers of a crash, for a logger that outlived its supervisor, and for
+        // suspended processes.
+        (&["boot"], 120),
     ];
     let [few, many] = SIZES;
     grow(&tree, 0..few);
@@ -167,6 +168,17 @@ fn each_process_is_read_once() {
     run("register");
     run("start");
     assert!(looked_at("unregister") > all);
+}
+
+/// The survey of a boot includes the tree's look at what lies beside the slots.
+#[test]
+fn a_survey_reads_the_scan_directory_once() {
+    let tree = Svscan::start();
+    grow(&tree, 0..SIZES[0]);
+    let trace = trace(&tree.env, &["boot", "--dry-run"]);
+    let opens = format!("openat(AT_FDCWD, {:?}, ", tree.env.scandir());
+    let times = trace.lines().filter(|line| line.contains(&opens)).count();
+    assert_eq!(times, 1, "{trace}");
 }
 
 #[test]

@@ -11,7 +11,9 @@ use crate::store::Skipped;
 pub fn plan(facts: &Facts) -> Vec<Action> {
     let index = Index::of(facts);
     let clear = facts.leftovers.iter().map(|path| Action::Clear { path: path.clone() });
-    let mut actions: Vec<_> = clear.collect();
+    // What they have to do comes after that.
+    let resume = facts.suspended.iter().cloned().map(Action::Resume);
+    let mut actions: Vec<_> = resume.chain(clear).collect();
     for slot in &facts.services {
         let profile = slot.profile.clone();
         let known = index.profiles.contains_key(&profile);

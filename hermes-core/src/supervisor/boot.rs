@@ -72,7 +72,8 @@ impl Supervisor {
             reconcile::plan(&facts).into_iter().partition(|action| {
                 matches!(
                     action,
-                    Action::Clear { .. }
+                    Action::Resume(_)
+                        | Action::Clear { .. }
                         | Action::Remove { .. }
                         | Action::Sweep { .. }
                         | Action::ReplaceLogger { .. }
@@ -132,8 +133,7 @@ impl Supervisor {
             | Action::Start { profile } => !kept.contains(profile),
             // Renames were settled above.
             Action::FinishRename { .. } | Action::UndoRename { .. } => false,
-            // The reconciler's alone.
-            Action::Resume(_) => false,
+            Action::Resume(_) => true,
             Action::Stop { .. } => false,
             Action::Keep { .. } | Action::Skip { .. } | Action::Unreadable { .. } => false,
         };
@@ -216,6 +216,7 @@ impl Supervisor {
         }
         let applied = match action {
             Action::Clear { path } => self.driver.clear(path),
+            Action::Resume(suspended) => self.driver.resume(suspended).map(drop),
             // An action that changes nothing needs no lock.
             _ => match action.profile().filter(|_| action.changes_something()) {
                 Some(name) => self
@@ -304,6 +305,7 @@ impl Supervisor {
             services: survey.services,
             unreadable: survey.unreadable,
             leftovers: survey.leftovers,
+            suspended: survey.suspended,
             unregistered: survey.unregistered,
         };
         // Reading the configurations takes most of the time, and only gateways to be started need a port.

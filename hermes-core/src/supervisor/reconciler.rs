@@ -91,7 +91,6 @@ impl Supervisor {
         let mut actions = self.plan_renames()?;
         let left = self.store.leftovers()?;
         actions.extend(left.into_iter().map(|path| Action::Clear { path }));
-        actions.extend(self.driver.suspended()?.into_iter().map(Action::Resume));
         actions.extend(reconcile::mends(&self.gather()?));
         Ok(actions)
     }
@@ -117,11 +116,11 @@ impl Supervisor {
     /// Whether something in `subject` seems to differ, from its own files alone.
     fn seems_to_differ(&self, subject: &Subject) -> Result<bool, DriverError> {
         let Some(name) = subject else {
-            let renames = self.plan_renames()?;
+            let (renames, beside) = (self.plan_renames()?, self.driver.survey_beside()?);
             return Ok(renames.iter().any(Action::changes_something)
                 || self.store.has_hidden()?
-                || !self.driver.leftovers()?.is_empty()
-                || !self.driver.suspended()?.is_empty());
+                || !beside.leftovers.is_empty()
+                || !beside.suspended.is_empty());
         };
         let has_unfinished = |profile| self.store.has_unfinished(&profile);
         Ok(!self.likely_mends(name)?.is_empty()

@@ -15,12 +15,41 @@ use crate::protocol::control::{self, ControlError, Sent};
 use crate::protocol::resume::resume_reader;
 use crate::slot::layout::{self, HIDDEN_PREFIX, SCANDIR_LOCK, ServiceDir};
 
-/// Whether a symbolic link to a directory counts. For s6-svscan it is a service; a slot is never one, and the link of
-/// somebody else may lead to the slot of another gateway.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Links {
-    Followed,
-    NotFollowed,
+/// The entries of a scan directory, read once.
+#[derive(Debug)]
+pub struct Listing(Vec<Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    path: PathBuf,
+    is_directory: bool,
+}
+
+impl Listing {
+    /// The profiles that have a slot, sorted. Other services, links and hidden directories are skipped.
+    pub fn profiles(&self) -> Vec<ProfileName> {
+        let names = self.directories().filter_map(|path| path.file_name()?.to_str());
+        let mut profiles: Vec<_> = names.filter_map(layout::profile_of).collect();
+        profiles.sort();
+        profiles
+    }
+
+    /// Hermes's hidden directories, sorted: slots not yet published, or being removed.
+    pub fn hidden(&self) -> Vec<PathBuf> {
+        let hidden = self.directories().filter(|path| name_of(path).starts_with(HIDDEN_PREFIX));
+        let mut hidden: Vec<_> = hidden.map(Path::to_owned).collect();
+        hidden.sort();
+        hidden
+    }
+
+    /// All entries that are no directories.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().filter(|entry| !entry.is_directory).map(|entry| entry.path.as_path())
+    }
+
+    fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().filter(|entry| entry.is_directory).map(|entry| entry.path.as_path())
+    }
 }
 
 /// A scan directory.
@@ -73,30 +102,33 @@ impl ScanDir {
         Ok(sent)
     }
 
-    /// The profiles that have a slot, sorted. Other services and hidden directories are skipped.
+    /// The entries of the directory.
+    pub fn listing(&self) -> io::Result<Listing> {
+        let entry = |entry: std::io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            Ok(Entry { path: entry.path(), is_directory })
+        };
+        fs::read_dir(&self.0)?.map(entry).collect::<io::Result<_>>().map(Listing)
+    }
+
+    /// The profiles of the [`listing`](Self::listing).
     pub fn profiles(&self) -> io::Result<Vec<ProfileName>> {
-        let mut profiles: Vec<_> = self
-            .directories(Links::NotFollowed)?
-            .iter()
-            .filter_map(|path| layout::profile_of(path.file_name()?.to_str()?))
-            .collect();
-        profiles.sort();
-        Ok(profiles)
+        Ok(self.listing()?.profiles())
     }
 
-    /// Hermes's hidden directories, sorted: slots not yet published, or being removed.
+    /// The hidden directories of the [`listing`](Self::listing).
     pub fn hidden(&self) -> io::Result<Vec<PathBuf>> {
-        let mut hidden = self.directories(Links::NotFollowed)?;
-        hidden.retain(|path| name_of(path).starts_with(HIDDEN_PREFIX));
-        hidden.sort();
-        Ok(hidden)
+        Ok(self.listing()?.hidden())
     }
 
-    /// All services that s6-svscan supervises, not only Hermes's slots.
+    /// All services that s6-svscan supervises, not only Hermes's slots: for it a link to a directory is one, too.
     pub fn services(&self) -> io::Result<Vec<PathBuf>> {
-        let mut services = self.directories(Links::Followed)?;
-        services.retain(|path| !name_of(path).starts_with('.'));
-        Ok(services)
+        let mut services: Vec<_> = self.listing()?.0;
+        services.retain(|entry| {
+            !name_of(&entry.path).starts_with('.') && (entry.is_directory || entry.path.is_dir())
+        });
+        Ok(services.into_iter().map(|entry| entry.path).collect())
     }
 
     /// The number of entries that may be services: an upper bound on the number of services.
@@ -105,17 +137,6 @@ impl ScanDir {
             let hidden = entry?.file_name().as_encoded_bytes().starts_with(b".");
             Ok(count + u64::from(!hidden))
         })
-    }
-
-    fn directories(&self, links: Links) -> io::Result<Vec<PathBuf>> {
-        let mut directories = Vec::new();
-        for entry in fs::read_dir(&self.0)? {
-            let (entry, path) = entry.map(|entry| (entry.file_type(), entry.path()))?;
-            if entry.is_ok_and(|kind| kind.is_dir()) || links == Links::Followed && path.is_dir() {
-                directories.push(path);
-            }
-        }
-        Ok(directories)
     }
 }
 

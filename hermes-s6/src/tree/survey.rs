@@ -1,7 +1,7 @@
 //! Collects the facts for boot: the slots of the scan directory, and the leftovers of interrupted commands.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use fs_err as fs;
@@ -13,22 +13,23 @@ use hermes_core::process_lock::{self, Holder};
 use hermes_core::reconcile::{ServiceFact, Survey, Wanted};
 use hermes_core::{ProfileName, fsutil, parallel};
 
+use crate::protocol::scandir::Listing;
 use crate::slot::layout::{GENERATION, ServiceDir};
 use crate::slot::logger;
 use crate::slot::policy;
 use crate::slot::registry;
 use crate::tree::Tree;
+use crate::tree::suspended;
 use crate::tree::svscan_view::SvscanView;
 use crate::tree::unregistered;
 
 /// Reads every slot once. A slot that can't be read is reported and does not affect the others.
 pub(crate) fn survey(tree: &Tree, svscan: Holder) -> io::Result<Survey> {
     let scandir = &tree.scandir;
-    let (unregistered, marks) = unregistered::marked(tree, svscan)?;
-    let mut survey =
-        Survey { leftovers: [beside(tree)?, marks].concat(), unregistered, ..Survey::default() };
+    let listing = scandir.listing()?;
+    let mut survey = beside(tree, Some(svscan), &listing)?;
     let svscan_view = tree.svscan_view_of_many()?;
-    let slots = parallel::compute(scandir.profiles()?, |profile| {
+    let slots = parallel::compute(listing.profiles(), |profile| {
         let slot = scandir.slot(&profile);
         // Only listeners can be left in a slot. An unreadable slot is reported by slot_fact.
         let listeners = fsutil::unfinished(&slot.event()).unwrap_or_default();
@@ -62,18 +63,22 @@ pub(crate) fn survey_of(tree: &Tree, profile: &ProfileName) -> io::Result<Survey
     Ok(survey)
 }
 
-/// The leftovers beside the slots: hidden slots, temporary files, and marks that hold no longer.
-pub(crate) fn leftovers(tree: &Tree) -> io::Result<Vec<PathBuf>> {
-    let marks = match tree.scandir.svscan()? {
-        Some(svscan) => unregistered::marked(tree, svscan)?.1,
-        None => Vec::new(),
-    };
-    Ok([beside(tree)?, marks].concat())
+/// Reads what lies beside the slots, and the scan directory once.
+pub(crate) fn survey_beside(tree: &Tree) -> io::Result<Survey> {
+    beside(tree, tree.scandir.svscan()?, &tree.scandir.listing()?)
 }
 
-fn beside(tree: &Tree) -> io::Result<Vec<PathBuf>> {
-    let scandir = &tree.scandir;
-    Ok([scandir.hidden()?, fsutil::unfinished(scandir.path())?].concat())
+/// The leftovers beside the slots: hidden slots, temporary files, and marks that hold no longer; and suspended processes.
+fn beside(tree: &Tree, svscan: Option<Holder>, listing: &Listing) -> io::Result<Survey> {
+    let marks = svscan.map(|svscan| unregistered::marked(tree, svscan, listing));
+    let (unregistered, marks) = marks.unwrap_or_default();
+    let unfinished = fsutil::unfinished_among(listing.files().map(Path::to_owned).collect());
+    Ok(Survey {
+        leftovers: [listing.hidden(), unfinished, marks].concat(),
+        suspended: suspended::suspended(tree, listing)?,
+        unregistered,
+        ..Survey::default()
+    })
 }
 
 /// Removes the leftover at `path`: a hidden slot with its supervisors, or a temporary file. Blocks until the

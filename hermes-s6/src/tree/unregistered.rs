@@ -5,6 +5,7 @@
 //! created again, the home is gone, or the tree ends. Another program may put a new home in its place at once.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use fs_err as fs;
 use hermes_core::process_lock::Holder;
 use hermes_core::{ProfileName, fsutil};
 
+use crate::protocol::scandir::Listing;
 use crate::slot::layout::{FILE_MODE, MAX_PROFILE_LEN};
 use crate::tree::Tree;
 
@@ -52,19 +54,19 @@ pub(crate) fn unmark(tree: &Tree, profile: &ProfileName) -> io::Result<bool> {
 pub(crate) fn marked(
     tree: &Tree,
     svscan: Holder,
-) -> io::Result<(BTreeSet<ProfileName>, Vec<PathBuf>)> {
+    listing: &Listing,
+) -> (BTreeSet<ProfileName>, Vec<PathBuf>) {
     let (mut marked, mut left) = (BTreeSet::new(), Vec::new());
-    for entry in fs::read_dir(tree.scandir.path())? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let profile = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
+    for path in listing.files() {
+        let name = path.file_name().and_then(OsStr::to_str);
+        let profile = name.and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
         let Some(profile): Option<ProfileName> = profile else { continue };
         match is_marked(tree, svscan, &profile) {
             true => drop(marked.insert(profile)),
-            false => left.push(entry.path()),
+            false => left.push(path.to_owned()),
         }
     }
-    Ok((marked, left))
+    (marked, left)
 }
 
 /// Whether the service of `profile` was marked under this s6-svscan, and with the home that it has now.
