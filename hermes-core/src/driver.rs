@@ -290,6 +290,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
         Ok(false)
     }
 
+    /// Takes the lock of the home again if this tree has lost it, as when its file was removed: another tree would start
+    /// on the home. Whether it was lost. For the process that runs the tree. Does not wait.
+    fn hold_home(&self) -> Result<bool, DriverError> {
+        Ok(false)
+    }
+
     /// Removes a leftover of a [`Survey`] unless a command is using it. Blocks until no process of it is left. Idempotent.
     fn clear(&self, _path: &Path) -> Result<(), DriverError> {
         Ok(())

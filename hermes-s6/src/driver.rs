@@ -28,6 +28,7 @@ use crate::status::{recent_crashes, status};
 use crate::tree::Tree;
 use crate::tree::bootlog;
 use crate::tree::changes::TreeChanges;
+use crate::tree::owner;
 use crate::tree::survey;
 use crate::tree::suspended;
 use crate::tree::unregistered;
@@ -245,6 +246,10 @@ impl Driver for S6Driver {
 
     fn resume(&self, process: &Suspended) -> Result<bool, DriverError> {
         Ok(suspended::resume(&self.tree, process)?)
+    }
+
+    fn hold_home(&self) -> Result<bool, DriverError> {
+        owner::hold_again(&self.tree)
     }
 
     fn clear(&self, path: &Path) -> Result<(), DriverError> {

@@ -4,8 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
+use hermes_core::process_lock;
+use hermes_tests::doctor::finds;
 use hermes_tests::{
-    TestEnv, Up, eventually, hermes_program, is_alive, is_one_clear_error, kill, pid, signal,
+    Helper, TestEnv, Up, eventually, hermes_program, is_alive, is_one_clear_error, kill, pid,
+    signal,
 };
 use rustix::process::Signal;
 
@@ -169,4 +172,46 @@ fn without_the_lock_a_second_tree_does_not_wait() {
     let told = format!("are run by s6-svscan {}: host=", up.svscan());
     assert!(doctor.stdout.contains("error: owner: ") && doctor.stdout.contains(&told), "{doctor}");
     second.terminate();
+}
+
+/// While the file is away, a tree could start on the same home.
+#[test]
+fn a_lock_whose_file_is_removed_or_replaced_is_taken_again() {
+    let up = first();
+    let lock = up.env.home().join("hermes-owner.lock");
+    let holder = || process_lock::holder(&lock).expect("a readable lock");
+    for by in ["removed", "replaced"] {
+        fs::remove_file(&lock).expect("a file");
+        if by == "replaced" {
+            up.env.write(&lock, "");
+        }
+        eventually("the home is locked again", holder);
+        let second = Second::start(&up, ("HERMES_OWNER_WAIT", "0"));
+        second.await_output("another tree runs its gateways");
+        second.ends_with(5);
+        up.env.hermes(["gateway", "restart", "coder"]).ok();
+        let warned = "the lock of the home was lost with its file; the tree has taken it again";
+        eventually("it is reported", || up.log().contains(warned).then_some(()));
+    }
+    up.env.hermes(["doctor"]).ok();
+    up.env.hermes(["down"]).ok();
+    let (env, code) = up.ended();
+    assert_eq!(code, Some(0));
+    assert_eq!(process_lock::holder(&lock).expect("a readable lock"), None);
+    assert_eq!(Up::start_in(env).status("coder")["state"], "up");
+}
+
+/// Whoever took the home meanwhile keeps it, and is named.
+#[test]
+fn a_lock_that_another_process_took_is_reported() {
+    let up = first();
+    let other = up.env.path().join("other.lock");
+    let mut command = up.env.s6("s6-setlock");
+    command.arg("-n").arg(&other).args(["sleep", "600"]);
+    let _other = Helper::start(&mut command);
+    eventually("it has the lock", || process_lock::holder(&other).ok().flatten());
+    fs::rename(&other, up.env.home().join("hermes-owner.lock")).expect("a file");
+    let warned = "the lock of the home was lost with its file: another tree runs its gateways";
+    eventually("it is reported", || up.log().contains(warned).then_some(()));
+    finds(&up.env, "owner", "error", &["besides this tree"]);
 }

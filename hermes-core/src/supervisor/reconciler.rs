@@ -22,6 +22,7 @@ use super::Supervisor;
 use super::boot::{DEFAULT_JOBS, line_of, profile_fact};
 use crate::changes::Announcements;
 use crate::driver::DriverError;
+use crate::error_chain::in_one_line;
 use crate::events::What;
 use crate::fsutil;
 use crate::intent::Intent;
@@ -60,6 +61,7 @@ impl Supervisor {
             looks: BTreeMap::from([(None, Instant::now())]),
             next_full_look: Instant::now(),
             is_blind: false,
+            unheld: None,
             differences: Differences::default(),
             result_sender,
             results,
@@ -208,6 +210,8 @@ struct Reconciler<'a> {
     next_full_look: Instant,
     /// Whether the profiles could not be found at the last look.
     is_blind: bool,
+    /// Why the home was not locked at the last look.
+    unheld: Option<String>,
     differences: Differences,
     result_sender: Sender<Tried>,
     results: Receiver<Tried>,
@@ -260,6 +264,9 @@ impl<'a> Reconciler<'a> {
         self.looks.retain(|_, at| *at > now);
         let mut all = self.next_full_look <= now;
         for subject in subjects {
+            if subject.is_none() {
+                self.hold_home();
+            }
             let differs = self.supervisor.seems_to_differ(&subject);
             let is_left = |path: &Path| path.symlink_metadata().is_ok();
             match &differs {
@@ -295,6 +302,25 @@ impl<'a> Reconciler<'a> {
             self.look_at(subject_of(&action), if at <= now { now + RETRY } else { at });
         }
         chosen
+    }
+
+    /// Keeps other trees off the home.
+    fn hold_home(&mut self) {
+        let unheld = match self.supervisor.driver.hold_home() {
+            Ok(was_lost) => {
+                if was_lost {
+                    log::warn!(
+                        "the lock of the home was lost with its file; the tree has taken it again"
+                    );
+                }
+                None
+            }
+            Err(error) => Some(in_one_line(&error)),
+        };
+        if let Some(why) = unheld.as_ref().filter(|_| unheld != self.unheld) {
+            log::warn!("the lock of the home was lost with its file: {why}");
+        }
+        self.unheld = unheld;
     }
 
     /// Mends in a thread, or in this one if none can be had.

@@ -217,6 +217,9 @@ impl TreeChanges {
                     self.watch(Place::Profiles)?;
                     changed.all = true;
                 }
+                // The tree looks after its lock when it looks at leftovers.
+                changed.leftovers |= profile.is_default()
+                    && root.owner_lock().file_name() == Some(OsStr::from_bytes(name));
             }
             Place::Slot(profile) | Place::Supervise(profile) | Place::Data(profile) => {
                 changed.profiles.insert(profile.clone());

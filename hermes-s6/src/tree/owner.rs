@@ -115,6 +115,16 @@ pub fn claim(tree: &Tree, timeout: Duration) -> Result<(), DriverError> {
     }
 }
 
+/// Makes this process the owner of the home, as [`claim`] does, if the lock's file was removed or replaced: its
+/// s6-svscan holds the lock on a file that nobody finds any more. Whether it was. Fails if another tree has become the
+/// owner. Does not wait.
+pub(crate) fn hold_again(tree: &Tree) -> Result<bool, DriverError> {
+    if !tree.has_owner || owner(&tree.root)?.is_some_and(|owner| owner.runs(tree)) {
+        return Ok(false);
+    }
+    claim(tree, Duration::ZERO).map(|()| true)
+}
+
 /// The error of a command for the tree that is the owner.
 pub fn elsewhere(owner: &Owner) -> DriverError {
     DriverError::unreachable(format!("another tree runs its gateways: {owner}")).with_hint(
