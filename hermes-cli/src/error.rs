@@ -12,6 +12,8 @@ use hermes_core::supervisor::ProfileError;
 use hermes_dashboard::DashboardError;
 use hermes_gateway::GatewayError;
 
+use crate::called;
+
 /// Exit codes. To stop a stopped gateway is a `SUCCESS`.
 pub(crate) mod exit {
     /// Done.
@@ -71,23 +73,20 @@ impl CliError {
         self.code
     }
 
-    pub(crate) fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
-    }
-
     /// The error and its causes in one line.
     pub(crate) fn in_one_line(&self) -> String {
         let causes = self.causes().map(|cause| format!(": {cause}"));
         format!("{self}{}", causes.collect::<String>())
     }
 
-    /// The error as an object.
+    /// The error as an object, for people who called this program by one of its names.
     pub(crate) fn view(&self) -> ErrorView {
+        let named = |text: String| called::named(&text).into_owned();
         ErrorView {
             profile: None,
-            error: self.to_string(),
-            causes: self.causes().collect(),
-            hint: self.hint.clone(),
+            error: named(self.to_string()),
+            causes: self.causes().map(named).collect(),
+            hint: self.hint.clone().map(named),
             code: self.code,
         }
     }

@@ -13,6 +13,7 @@
 
 mod app;
 mod args;
+mod called;
 mod commands;
 mod error;
 mod escape;

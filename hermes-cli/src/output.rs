@@ -12,6 +12,7 @@ use hermes_core::diagnostics::Severity;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use crate::called;
 use crate::error::{CliError, exit};
 use crate::escape::escaped;
 
@@ -42,7 +43,7 @@ pub(crate) fn lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(),
 /// Prints one line of data that begins with a severity.
 pub(crate) fn judged(severity: Severity, text: &str) -> Result<(), CliError> {
     let (style, word) = (style(severity), severity.word());
-    let line = format!("{style}{word}{style:#}{}\n", escaped(text));
+    let line = format!("{style}{word}{style:#}{}\n", escaped(&called::named(text)));
     let mut stdout = anstream::stdout();
     has_reader(stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush())).map(drop)
 }
@@ -130,12 +131,16 @@ pub(crate) fn table(
 
 /// Prints a message about progress or an outcome.
 pub(crate) fn message(text: impl Display) {
-    print_to_stderr(format_args!("{text}"));
+    print_to_stderr(format_args!("{}", called::named(&text.to_string())));
 }
 
 /// Prints a warning.
 pub(crate) fn warning(text: impl Display) {
-    print_to_stderr(format_args!("{WARNING}warning:{WARNING:#} {}", escaped(&text.to_string())));
+    let text = text.to_string();
+    print_to_stderr(format_args!(
+        "{WARNING}warning:{WARNING:#} {}",
+        escaped(&called::named(&text))
+    ));
 }
 
 /// From now on prints the log records of Hermes's libraries: warnings as warnings, information as messages.
@@ -162,16 +167,17 @@ pub(crate) fn print_records_of_libraries() {
 
 /// Prints an error, its causes and its hint; with `json` also as an object on stdout.
 pub(crate) fn error(error: &CliError, json: bool) {
-    print_to_stderr(format_args!("{ERROR}error:{ERROR:#} {}", escaped(&error.to_string())));
-    for cause in error.causes() {
-        print_to_stderr(format_args!("  {}", escaped(&cause)));
+    let view = error.view();
+    print_to_stderr(format_args!("{ERROR}error:{ERROR:#} {}", escaped(&view.error)));
+    for cause in &view.causes {
+        print_to_stderr(format_args!("  {}", escaped(cause)));
     }
-    if let Some(hint) = error.hint() {
+    if let Some(hint) = &view.hint {
         print_to_stderr(format_args!("{HINT}hint:{HINT:#} {}", escaped(hint)));
     }
     if json {
         // stderr has the error already, so a failure to print it again is ignored.
-        let _ = self::json(&error.view());
+        let _ = self::json(&view);
     }
 }
 

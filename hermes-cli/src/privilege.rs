@@ -43,6 +43,7 @@ pub(crate) fn become_owner(root: &RootHome) -> Result<(), CliError> {
         .map_err(|error| CliError::new("failed to find the `hermes` program").because(error))?;
     // std also drops root's supplementary groups when it sets the uid.
     let error = Command::new(program)
+        .arg0(env::args_os().next().unwrap_or_default())
         .args(env::args_os().skip(1))
         .uid(uid)
         .gid(gid)

@@ -7,20 +7,21 @@ use clap_complete::shells;
 use hermes_core::writers;
 
 use crate::args::{Arguments, Shell};
+use crate::called;
 use crate::error::{CliError, exit};
 use crate::output;
 
 pub(crate) fn completions(shell: Shell) -> Result<u8, CliError> {
     let mut command = Arguments::command();
-    let mut text = Vec::new();
+    let (name, mut text) = (called::name(), Vec::new());
     match shell {
-        Shell::Bash => clap_complete::generate(shells::Bash, &mut command, "hermes", &mut text),
-        Shell::Elvish => clap_complete::generate(shells::Elvish, &mut command, "hermes", &mut text),
-        Shell::Fish => clap_complete::generate(shells::Fish, &mut command, "hermes", &mut text),
+        Shell::Bash => clap_complete::generate(shells::Bash, &mut command, name, &mut text),
+        Shell::Elvish => clap_complete::generate(shells::Elvish, &mut command, name, &mut text),
+        Shell::Fish => clap_complete::generate(shells::Fish, &mut command, name, &mut text),
         Shell::Powershell => {
-            clap_complete::generate(shells::PowerShell, &mut command, "hermes", &mut text);
+            clap_complete::generate(shells::PowerShell, &mut command, name, &mut text);
         }
-        Shell::Zsh => clap_complete::generate(shells::Zsh, &mut command, "hermes", &mut text),
+        Shell::Zsh => clap_complete::generate(shells::Zsh, &mut command, name, &mut text),
     }
     output::raw(&text)?;
     Ok(exit::SUCCESS)

@@ -28,4 +28,7 @@ fn a_command_of_hermes_needs_no_name_of_the_program() {
     assert_eq!(outcome.code(), Some(0), "{outcome}");
     let outcome = Start::new().command(["--help"]).run();
     assert!(outcome.stdout.contains("Usage: hermes"), "{outcome}");
+    let outcome = Start::new().command(["hermesctl", "profile", "show", "nope"]).run();
+    assert!(outcome.stderr.contains("`hermesctl profile list`"), "{outcome}");
+    assert_eq!(outcome.code(), Some(4), "{outcome}");
 }

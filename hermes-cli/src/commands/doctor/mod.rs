@@ -7,12 +7,20 @@ mod health;
 mod report;
 
 pub(crate) use self::health::run as health;
+use hermes_core::diagnostics::{Finding, Remedy};
+
 use crate::app::App;
+use crate::called;
 use crate::error::{CliError, exit};
 use crate::output;
 
 pub(crate) fn run(app: &App, fix: bool) -> Result<u8, CliError> {
-    let report = if fix { app.hermes.repair() } else { app.hermes.doctor() };
+    let mut report = if fix { app.hermes.repair() } else { app.hermes.doctor() };
+    for Finding { remedy, .. } in &mut report.findings {
+        if let Remedy::Run(text) | Remedy::Root(text) | Remedy::Do(text) = remedy {
+            *text = called::named(text).into_owned();
+        }
+    }
     if app.json {
         output::json(&report)?;
     } else {

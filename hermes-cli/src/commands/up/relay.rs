@@ -24,6 +24,8 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, sockopt};
 use rustix::pipe::PIPE_BUF;
 
+use crate::called;
+
 /// The buffer of a socket; the kernel takes twice as much, or twice `net.core.wmem_max` if that is less (socket(7)).
 const BUFFER: usize = 1 << 18;
 /// How many bytes may wait for the reader.
@@ -191,6 +193,7 @@ impl Queue {
                     "hermes: {discarded} lines are missing here, since nobody read this output; \
                      `hermes gateway logs` has those of the gateways\n"
                 );
+                let notice = called::named(&notice).into_owned();
                 state.bytes += notice.len();
                 return Some(notice.into_bytes());
             }
