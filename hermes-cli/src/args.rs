@@ -3,6 +3,7 @@
 mod events;
 mod values;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -26,7 +27,7 @@ pub(crate) struct Arguments {
 }
 
 /// Options that every command takes, anywhere on the line.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Global {
     /// The profile, if the command names none
     #[arg(short, long, global = true, value_name = "NAME")]
@@ -117,6 +118,12 @@ pub(crate) enum Command {
         /// HERMES_DASHBOARD_ORIGIN]
         #[arg(long, value_name = "URL")]
         origin: Option<String>,
+    },
+    /// Run a command of the Python agent, also one whose name Hermes has, too
+    Agent {
+        /// The agent's arguments
+        #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
     /// Print the completion script of a shell
     Completions {

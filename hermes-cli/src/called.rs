@@ -8,8 +8,8 @@ use std::path::Path;
 const HERMES: &str = "hermes";
 const HERMESCTL: &str = "hermesctl";
 
-/// Whether it was called `hermesctl`.
-fn is_hermesctl() -> bool {
+/// Whether it was called `hermesctl`. Under that name it runs no command of the Python agent that is not asked for.
+pub(crate) fn is_hermesctl() -> bool {
     let called = env::args_os().next();
     called.is_some_and(|path| Path::new(&path).file_name() == Some(OsStr::new(HERMESCTL)))
 }

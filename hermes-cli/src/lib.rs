@@ -8,9 +8,10 @@
 //! }
 //! ```
 //!
-//! `args` parses the command line, `app` resolves home, profile and backend, `commands` runs the commands.
+//! `agent` takes the lines that are the Python agent's, `args` parses the others, `app` resolves home, profile and backend, `commands` runs the commands.
 //! Only this crate prints.
 
+mod agent;
 mod app;
 mod args;
 mod called;
@@ -27,7 +28,8 @@ use clap::{CommandFactory, FromArgMatches};
 use hermes_core::driver::Backend;
 use hermes_core::end_signals;
 
-use crate::args::Arguments;
+use crate::agent::Line;
+use crate::args::{Arguments, Command, Global};
 
 /// The program. It reads the command line of this process.
 #[derive(Debug, Default)]
@@ -70,6 +72,16 @@ impl Cli {
 /// Parses the command line. For `--help`, `--version` and usage errors, clap ends the process here.
 fn arguments() -> Arguments {
     let mut command = Arguments::command();
+    let line: Vec<_> = std::env::args_os().skip(1).collect();
+    match agent::whose(&command, &line, called::is_hermesctl()) {
+        Line::Agents(arguments) => {
+            let json = arguments.iter().any(|argument| argument == "--json");
+            let global = Global { json, ..Global::default() };
+            return Arguments { global, command: Command::Agent { arguments } };
+        }
+        Line::Bare => command = agent::in_help(command),
+        Line::Ours => {}
+    }
     let parsed = command.try_get_matches_from_mut(std::env::args_os());
     let parsed = parsed.and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches));
     let arguments = parsed.unwrap_or_else(|error| {

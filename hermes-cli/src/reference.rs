@@ -2,6 +2,11 @@
 
 /// The text after the options. It is written out, since every command builds the command line's definition.
 pub(crate) const TEXT: &str = "\
+The Python agent, whose program is called `hermes`, too:
+  It runs each command or option that it alone has, like `chat`, `setup` or `-z`, if it is found.
+  `hermes agent` has it run any other, like `hermes agent doctor`. This program, called as
+  `hermesctl`, passes on nothing but that.
+
 Exit codes:
   0   done, and the result observed
   1   any other failure
@@ -27,7 +32,8 @@ Environment:
   HERMES_DASHBOARD_PORT       the port that it listens on
   HERMES_DASHBOARD_ORIGIN     its origin behind a proxy
   HERMES_PROFILE              set for a gateway: its profile
-  HERMES_BIN                  set for a gateway of the Python agent: its program
+  HERMES_BIN                  set for the Python agent: its program
+  HERMES_AGENT_DEPTH          set for the Python agent in a shell: how deep it is nested
   HERMES_S6_SUPERVISED_CHILD  set for a gateway: tells the Python agent that it is supervised
   HERMES_EVENT                set for `notify.command`: the event
   HERMES_EVENT_PROFILE        set for `notify.command`: the profile of the event
@@ -73,6 +79,7 @@ mod tests {
             env::PROFILE,
             env::AGENT,
             env::AGENT_BIN,
+            env::AGENT_DEPTH,
             env::SCANDIR,
             env::BACKEND,
             env::UP,

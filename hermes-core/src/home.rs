@@ -29,6 +29,9 @@ pub mod env {
     pub const AGENT: &str = "HERMES_AGENT";
     /// Set for the Python agent: the program with which it starts processes of its own.
     pub const AGENT_BIN: &str = "HERMES_BIN";
+    /// Set for the Python agent that runs a command line in our place: how many such lines there are, each run by the one
+    /// before.
+    pub const AGENT_DEPTH: &str = "HERMES_AGENT_DEPTH";
     /// Set for the Python agent: it is supervised and must not delegate itself to a supervisor.
     pub const SUPERVISED_CHILD: &str = "HERMES_S6_SUPERVISED_CHILD";
 

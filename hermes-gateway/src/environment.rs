@@ -77,12 +77,7 @@ pub(crate) fn of(
             all.iter().rfind(|(known, _)| known == name).map(|(_, value)| value.clone())
         };
         let path = named(PATH).or_else(|| inherited::variable(PATH).map(OsString::from));
-        let mut path_with = program.directory().as_os_str().to_owned();
-        if let Some(path) = path.filter(|path| !path.is_empty()) {
-            path_with.push(":");
-            path_with.push(path);
-        }
-        all.push((PATH.to_owned(), path_with));
+        all.push((PATH.to_owned(), program.leading(path)));
         all.push((names::AGENT_BIN.to_owned(), program.path.clone().into()));
     }
     Ok(all)

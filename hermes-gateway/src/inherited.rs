@@ -26,13 +26,8 @@ pub(crate) fn has_systemd_socket() -> bool {
 
 /// Where to look for the Python agent's program of `profile`.
 pub(crate) fn places_of_agent<'a>(profile: &'a Profile, config: &'a GatewayConfig) -> Places<'a> {
-    Places {
-        configured: config.program.as_deref(),
-        variable: env::var_os(names::AGENT).filter(|value| !value.is_empty()),
-        home: Some(&profile.home),
-        user_home: env::home_dir(),
-        path: env::var_os("PATH"),
-    }
+    let variable = |name: &str| env::var_os(name);
+    Places::of(&profile.home, config.program.as_deref(), env::home_dir(), variable)
 }
 
 /// The soft limit on descriptors before `hermes up` raised it; `None` outside of its tree.

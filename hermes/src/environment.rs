@@ -4,9 +4,10 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use hermes_core::agent::Places;
 use hermes_core::detect::{self, Facts};
 use hermes_core::driver::Environment;
-use hermes_core::home::{self, CONTAINER_ROOT, HomeFacts};
+use hermes_core::home::{self, CONTAINER_ROOT, HomeFacts, ProfileHome};
 use hermes_core::wait::Timeouts;
 use hermes_core::{ProfileName, RootHome};
 use hermes_s6::tree::connect;
@@ -22,6 +23,14 @@ pub fn variable(name: &str) -> Option<OsString> {
 /// The value of an environment variable as text; an empty one counts as unset.
 pub fn text(name: &str) -> Option<String> {
     variable(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// Where to look for the Python agent's program of the profile at `home`.
+pub(crate) fn places_of_agent<'a>(
+    home: &'a ProfileHome,
+    configured: Option<&'a Path>,
+) -> Places<'a> {
+    Places::of(home, configured, env::home_dir(), variable)
 }
 
 /// Whether homes that other users may write to are used. Root, if it trusts the home, does so, too.

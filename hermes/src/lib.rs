@@ -35,11 +35,12 @@ pub mod view;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hermes_core::agent::{self, NoProgram, Program};
 use hermes_core::detect::Facts;
 use hermes_core::driver::{Backend, Environment, NoDriver};
 use hermes_core::log::{LogFiles, Logs};
 use hermes_core::shell::quote_path;
-use hermes_core::{Kind, ProfileName, RootHome, Store, Supervisor};
+use hermes_core::{Kind, ProfileName, RootHome, Store, Supervisor, settings};
 use hermes_s6::tree::owner;
 
 pub use environment::{text, variable};
@@ -131,6 +132,14 @@ impl Hermes {
             Some(profile) => Ok(profile.clone()),
             None => Ok(self.store.active()?.unwrap_or_else(ProfileName::default_profile)),
         }
+    }
+
+    /// The Python agent's program of `profile`, as its gateway finds it. A configuration that can't be used names none:
+    /// the agent's own commands may be what mends it.
+    pub fn agent(&self, profile: &ProfileName) -> Result<Program, NoProgram> {
+        let home = self.root().profile(profile);
+        let configured = settings::load(&home).ok().and_then(|loaded| loaded.gateway.program);
+        agent::find(&environment::places_of_agent(&home, configured.as_deref()))
     }
 
     /// The kind of the backend in charge; [`Kind::NONE`] if there is none.

@@ -248,6 +248,17 @@ impl TestEnv {
         Hermes::new(command)
     }
 
+    /// The `hermes` program in this environment, called `hermesctl`.
+    pub fn hermesctl<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Hermes {
+        let program = self.path().join("hermesctl");
+        if !program.exists() {
+            symlink((self.program)(), &program).expect("a link");
+        }
+        let mut command = self.command(program);
+        command.args(args);
+        Hermes::new(command)
+    }
+
     /// The `hermes` program in this environment under strace with fault injections like
     /// `renameat2:signal=KILL:when=2`.
     pub fn hermes_injected<'a>(

@@ -11,7 +11,7 @@ use hermes_core::State;
 use hermes_tests::hermes_program;
 
 /// The pages, each with its commands.
-const PAGES: [(&str, &[&str]); 8] = [
+const PAGES: [(&str, &[&str]); 9] = [
     ("docs/commands/profile.md", &["profile"]),
     ("docs/commands/gateway.md", &["gateway"]),
     ("docs/commands/events.md", &["events"]),
@@ -19,6 +19,7 @@ const PAGES: [(&str, &[&str]); 8] = [
     ("docs/commands/boot.md", &["boot"]),
     ("docs/commands/doctor.md", &["doctor"]),
     ("docs/commands/dashboard.md", &["dashboard"]),
+    ("docs/commands/agent.md", &["agent"]),
     ("docs/commands/shell.md", &["completions", "man"]),
 ];
 const COMMON: &str = "docs/commands/README.md";
@@ -38,8 +39,8 @@ struct Help {
 type Tree = BTreeMap<Vec<String>, Help>;
 
 fn help_text(words: &[String]) -> String {
-    let output =
-        Command::new(hermes_program()).args(words).arg("--help").output().expect("it runs");
+    // After `agent`, `--help` is the agent's.
+    let output = Command::new(hermes_program()).arg("help").args(words).output().expect("it runs");
     assert!(output.status.success(), "{words:?}");
     String::from_utf8(output.stdout).expect("UTF-8")
 }

@@ -6,13 +6,14 @@ use clap::CommandFactory;
 use clap_complete::shells;
 use hermes_core::writers;
 
+use crate::agent;
 use crate::args::{Arguments, Shell};
 use crate::called;
 use crate::error::{CliError, exit};
 use crate::output;
 
 pub(crate) fn completions(shell: Shell) -> Result<u8, CliError> {
-    let mut command = Arguments::command();
+    let mut command = agent::in_completions(Arguments::command());
     let (name, mut text) = (called::name(), Vec::new());
     match shell {
         Shell::Bash => clap_complete::generate(shells::Bash, &mut command, name, &mut text),

@@ -15,6 +15,7 @@ use hermes_core::driver::Backend;
 use hermes_core::end_signals::Held;
 use hermes_dashboard::Place;
 
+use crate::agent;
 use crate::app::App;
 use crate::args::{Arguments, Command};
 use crate::error::CliError;
@@ -59,6 +60,7 @@ pub(crate) fn run(
             let place = Place::new(host, port, origin)?;
             dashboard::run(&app()?, place)
         }
+        Command::Agent { arguments } => agent::run(&app()?, &arguments),
         Command::Completions { shell } => docs::completions(shell),
         Command::Man { directory } => docs::man(directory.as_deref()),
     }

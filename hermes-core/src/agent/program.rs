@@ -36,6 +36,20 @@ pub struct Places<'a> {
     pub path: Option<OsString>,
 }
 
+impl<'a> Places<'a> {
+    /// The places for the profile at `home`, whose `gateway.program` is `configured`, in the environment that `variable`
+    /// reads.
+    pub fn of(
+        home: &'a ProfileHome,
+        configured: Option<&'a Path>,
+        user_home: Option<PathBuf>,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Self {
+        let named = variable(env::AGENT).filter(|value| !value.is_empty());
+        Self { configured, variable: named, home: Some(home), user_home, path: variable("PATH") }
+    }
+}
+
 /// What named the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
@@ -86,9 +100,15 @@ impl Program {
         TRIED.iter().any(|tried| version.starts_with(tried))
     }
 
-    /// The directory of the program, which leads the `PATH` of a gateway.
-    pub fn directory(&self) -> &Path {
-        self.path.parent().unwrap_or(&self.path)
+    /// `path`, a value of `PATH`, led by the directory of the program: the agent looks itself up there.
+    pub fn leading(&self, path: Option<OsString>) -> OsString {
+        let directory = self.path.parent().unwrap_or(&self.path);
+        let mut leading = directory.as_os_str().to_owned();
+        if let Some(path) = path.filter(|path| !path.is_empty()) {
+            leading.push(":");
+            leading.push(path);
+        }
+        leading
     }
 }
 

@@ -31,4 +31,7 @@ fn a_command_of_hermes_needs_no_name_of_the_program() {
     let outcome = Start::new().command(["hermesctl", "profile", "show", "nope"]).run();
     assert!(outcome.stderr.contains("`hermesctl profile list`"), "{outcome}");
     assert_eq!(outcome.code(), Some(4), "{outcome}");
+    let outcome = Start::new().command(["agent", "doctor"]).run();
+    assert!(outcome.stderr.contains("the Python agent was found nowhere"), "{outcome}");
+    assert_eq!(outcome.code(), Some(2), "{outcome}");
 }
