@@ -191,12 +191,18 @@ pub(crate) enum Profile {
         name: ProfileName,
     },
     /// Print a profile's port, or write it into its config.yaml
+    ///
+    /// The port is written everywhere at once: on a home of the Python agent's, its line is taken out of .env, and each
+    /// key in config.yaml that names a port gets the same one.
     Port {
         /// The profile
         name: ProfileName,
         /// The port [default: the profile's own, else the lowest free one]
         #[arg(allow_negative_numbers = true, value_parser = port)]
         port: Option<u16>,
+        /// Print every place that names the port, which one wins, and who else has the port
+        #[arg(long, conflicts_with = "port")]
+        explain: bool,
     },
     /// Write a profile to an archive, without its secrets
     Export {

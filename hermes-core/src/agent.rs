@@ -18,8 +18,8 @@ mod state;
 use crate::config::AgentKeys;
 use crate::home::ProfileHome;
 
-pub(crate) use address::PORT;
-pub use address::{Address, PortPlace};
+pub use address::{Address, Switch};
+pub(crate) use address::{FALLBACK, PORT};
 pub(crate) use preset::apply;
 pub use program::{Found, NoProgram, Places, Program, find};
 pub use state::{State, StateError};

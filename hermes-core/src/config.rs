@@ -57,14 +57,18 @@ use crate::fsutil;
 
 pub(crate) use agent_keys::{AgentKeys, Setting};
 pub(crate) use draft::Draft;
+pub use draft::{Origin, Origins};
+pub(crate) use edit::with_agents_port;
 pub use edit::with_port;
-pub use error::{ConfigError, NamedPort, Place};
+pub use error::{ConfigError, Place, PortPlace};
 pub use fill::{Placeholders, Unfilled};
+pub(crate) use keys::agent::PORT as AGENTS_PORT;
 pub use liveness::{Liveness, OnHang};
 pub use notify::{Notify, load_notify};
 pub use ready_url::{InvalidReadyUrl, ReadyUrl};
 pub use resources::{Resource, Resources};
 pub use secrets::{SecretKey, secret_keys};
+pub(crate) use write::check_writable;
 pub use write::write;
 
 /// The default of `gateway.host`.
@@ -107,6 +111,15 @@ impl GatewayConfig {
     /// itself, for any other the probe of the `ready_url` does.
     pub fn notifies_readiness(&self) -> bool {
         self.command.is_none() || self.ready_url.is_some()
+    }
+
+    /// Whether the gateway may listen on its port: always, but for an agent whose API server is disabled.
+    pub fn may_listen(&self) -> bool {
+        let command = self.command.iter().flatten();
+        let mut texts = command.chain(self.env.values()).chain(&self.ready_url);
+        self.kind != GatewayKind::HermesAgent
+            || self.env.contains_key(AGENTS_PORT)
+            || texts.any(|text| text.contains("{port}"))
     }
 
     /// `command` with its placeholders filled in; `None` for the built-in gateway.
@@ -239,6 +252,8 @@ impl Default for StopTimeout {
 pub struct Loaded {
     /// Our keys, or their defaults.
     pub gateway: GatewayConfig,
+    /// What set them.
+    pub origins: Origins,
     /// Keys that are probably one of ours misspelt, in the order of the file.
     pub warnings: Vec<Warning>,
 }
@@ -266,13 +281,15 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Reads the file of a profile, and the keys for every profile in `root`, the root home's file. A missing file sets
-/// nothing. Does not block on a FIFO. The second result is the text of the profile's file.
-pub(crate) fn draft(path: &Path, root: &Path) -> Result<(Draft, String), ConfigError> {
+/// The text of a profile's file, empty if it is missing. Does not block on a FIFO.
+pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
     let bytes = read_file(path)?.unwrap_or_default();
-    let text = error::utf8(&bytes, path)?;
-    let draft = draft_of(text, path, &*defaults::Defaults::load(root)?)?;
-    Ok((draft, text.to_owned()))
+    error::utf8(&bytes, path).map(str::to_owned)
+}
+
+/// The keys in `text`, the content of a profile's file, over those for every profile in `root`, the root home's file.
+pub(crate) fn draft(text: &str, path: &Path, root: &Path) -> Result<Draft, ConfigError> {
+    draft_of(text, path, &*defaults::Defaults::load(root)?)
 }
 
 fn draft_of(text: &str, path: &Path, defaults: &defaults::Defaults) -> Result<Draft, ConfigError> {

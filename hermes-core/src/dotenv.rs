@@ -10,8 +10,10 @@
 //! | file | contents |
 //! |---|---|
 //! | `parse` | text to [`Binding`]s (python-dotenv's `parser.py`) |
+//! | `edit` | takes variables out of the text |
 //! | `resolve` | expands `${NAME}` (python-dotenv's `variables.py`) |
 
+mod edit;
 mod parse;
 mod resolve;
 
@@ -24,6 +26,7 @@ use thiserror::Error;
 
 use crate::fsutil;
 
+pub use edit::without;
 pub use parse::{Binding, Parsed, parse};
 pub use resolve::{ExpansionTooLarge, resolve};
 
@@ -50,11 +53,24 @@ pub struct Variables {
 
 /// Reads the file at `path`; a missing file sets nothing. Does not block, even on a FIFO.
 pub fn load(path: &Path) -> Result<Dotenv, DotenvError> {
+    let Some((text, metadata)) = read(path)? else { return Ok(Dotenv::default()) };
+    let mut dotenv = Dotenv::of(&text, path);
+    let too_open = too_open(&metadata);
+    dotenv.warnings.extend(too_open.map(|problem| Warning { path: path.to_owned(), problem }));
+    Ok(dotenv)
+}
+
+/// The text of the file at `path`; `None` if it is missing.
+pub(crate) fn text(path: &Path) -> Result<Option<String>, DotenvError> {
+    Ok(read(path)?.map(|(text, _)| text))
+}
+
+fn read(path: &Path) -> Result<Option<(String, std::fs::Metadata)>, DotenvError> {
     let file = match fsutil::open_to_read(path) {
         Ok(file) => file,
         // A dangling link is an error: its target, which may appear later, has variables that are needed.
         Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
-            return Ok(Dotenv::default());
+            return Ok(None);
         }
         Err(error) => return Err(DotenvError::Read(error)),
     };
@@ -72,14 +88,18 @@ pub fn load(path: &Path) -> Result<Dotenv, DotenvError> {
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
         DotenvError::NotUtf8 { path: path.to_owned(), line }
     })?;
-    let warn = |problem| Warning { path: path.to_owned(), problem };
-    let mut warnings: Vec<_> = too_open(&metadata).map(warn).into_iter().collect();
-    let parsed = parse(&text);
-    warnings.extend(parsed.bad_lines.into_iter().map(|line| warn(Problem::Unreadable { line })));
-    Ok(Dotenv { path: path.to_owned(), bindings: parsed.bindings, warnings })
+    Ok(Some((text, metadata)))
 }
 
 impl Dotenv {
+    /// The content `text` of the file at `path`.
+    pub(crate) fn of(text: &str, path: &Path) -> Self {
+        let parsed = parse(text);
+        let warn = |line| Warning { path: path.to_owned(), problem: Problem::Unreadable { line } };
+        let warnings = parsed.bad_lines.into_iter().map(warn).collect();
+        Self { path: path.to_owned(), bindings: parsed.bindings, warnings }
+    }
+
     /// The assignments, in the order of the file.
     pub fn bindings(&self) -> &[Binding] {
         &self.bindings

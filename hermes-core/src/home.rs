@@ -115,7 +115,12 @@ impl RootHome {
             false => self.profiles().join(profile.as_str()),
         };
         let gateway_lock = self.gateway_locks().join(profile.as_str());
-        ProfileHome { path, root: self.0.clone(), gateway_lock }
+        ProfileHome { profile: profile.clone(), path, root: self.0.clone(), gateway_lock }
+    }
+
+    /// The home of `profile` while it is made at `path`.
+    pub(crate) fn staged(&self, profile: &ProfileName, path: &Path) -> ProfileHome {
+        ProfileHome { path: path.to_owned(), ..self.profile(profile) }
     }
 
     /// The file with the name that `profile use` chose, for interactive commands only.
@@ -219,12 +224,18 @@ impl RootHome {
 /// The home of one profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfileHome {
+    profile: ProfileName,
     path: PathBuf,
     root: PathBuf,
     gateway_lock: PathBuf,
 }
 
 impl ProfileHome {
+    /// The profile whose home it is.
+    pub fn profile(&self) -> &ProfileName {
+        &self.profile
+    }
+
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path

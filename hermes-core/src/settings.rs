@@ -7,28 +7,62 @@
 //! 3. on a home of the Python agent, the keys that [`agent`] fills in;
 //! 4. the defaults of [`GatewayConfig`](crate::config::GatewayConfig).
 
-use crate::agent;
-use crate::config::{self, AgentKeys, ConfigError, GatewayKind, Loaded};
+use crate::agent::{self, Address};
+use crate::config::{self, AgentKeys, ConfigError, Draft, GatewayKind, Loaded};
+use crate::dotenv::{self, Dotenv};
 use crate::home::ProfileHome;
 
 /// Reads the settings of the profile at `home`. A missing file sets nothing. Does not block on a FIFO.
 pub fn load(home: &ProfileHome) -> Result<Loaded, ConfigError> {
+    let text = config::read(&home.config())?;
+    let (mut draft, keys) = draft(home, &text)?;
+    if let Some(keys) = keys {
+        let address = Address::of_agents(home, &keys, &draft, &dotenv_of(home));
+        agent::apply(home, address, &mut draft)?;
+    }
+    draft.finish()
+}
+
+/// Where the gateway of the profile at `home` listens, with every place that names its port, although they may disagree.
+pub fn address(home: &ProfileHome) -> Result<Address, ConfigError> {
+    address_in(home, &config::read(&home.config())?, &dotenv_of(home))
+}
+
+/// The same, if `text` were the content of `config.yaml`, and `dotenv` that of `.env`.
+pub(crate) fn address_in(
+    home: &ProfileHome,
+    text: &str,
+    dotenv: &Dotenv,
+) -> Result<Address, ConfigError> {
+    let (draft, keys) = draft(home, text)?;
+    Ok(match keys {
+        Some(keys) => Address::of_agents(home, &keys, &draft, dotenv),
+        None => Address::of_ours(&draft),
+    })
+}
+
+fn dotenv_of(home: &ProfileHome) -> Dotenv {
+    dotenv::load(&home.dotenv()).unwrap_or_default()
+}
+
+/// Our keys in `text`, the content of the profile's `config.yaml`, and what runs. With the agent's keys if they decide
+/// the address.
+fn draft(home: &ProfileHome, text: &str) -> Result<(Draft, Option<AgentKeys>), ConfigError> {
     let path = home.config();
-    let (mut draft, text) = config::draft(&path, &home.root_config())?;
+    let mut draft = config::draft(text, &path, &home.root_config())?;
     let is_open = draft.kind.is_none() && draft.gateway.command.is_none();
     let chosen = draft.kind == Some(GatewayKind::HermesAgent);
     // A command of the user's own may run the agent, too.
     let runs_it = draft.gateway.env.contains_key(agent::PORT);
-    if is_open || chosen || runs_it {
-        let keys = AgentKeys::read(&text, &path);
-        if chosen || is_open && agent::owns(home, &keys) {
-            draft.gateway.kind = GatewayKind::HermesAgent;
-        }
-        if draft.gateway.kind == GatewayKind::HermesAgent || runs_it {
-            agent::apply(home, &keys, &mut draft)?;
-        }
+    if !(is_open || chosen || runs_it) {
+        return Ok((draft, None));
     }
-    draft.finish()
+    let keys = AgentKeys::read(text, &path);
+    if chosen || is_open && agent::owns(home, &keys) {
+        draft.gateway.kind = GatewayKind::HermesAgent;
+    }
+    let decides = draft.gateway.kind == GatewayKind::HermesAgent || runs_it;
+    Ok((draft, decides.then_some(keys)))
 }
 
 #[cfg(test)]
@@ -209,6 +243,18 @@ mod tests {
                      `gateway.port` in `ROOT/profiles/coder/config.yaml` line 2 column 17",
                 ),
             ),
+            // A variable of the gateway's own.
+            (
+                KEY,
+                "gateway: {port: 8643, env: {API_SERVER_PORT: '8650'}}",
+                Err(
+                    "different ports: 8650 by `gateway.env.API_SERVER_PORT` in `ROOT/profiles/coder/config.yaml` line 2 \
+                     column 46, 8643 by `gateway.port` in `ROOT/profiles/coder/config.yaml` line 2 column 17",
+                ),
+            ),
+            (KEY, "gateway: {port: 8643, env: {API_SERVER_PORT: '{port}'}}", Ok(Some(8643))),
+            // The agent falls back.
+            ("API_SERVER_KEY=x\nAPI_SERVER_PORT=abc", "", Ok(Some(8642))),
             // It does not listen.
             ("API_SERVER_PORT=8650", "gateway: {port: 8643}", Ok(Some(8650))),
         ] {
@@ -218,5 +264,44 @@ mod tests {
             let found = found.map(|coder| coder.port);
             assert_eq!(found, port.map_err(str::to_owned), "{dotenv} {config}");
         }
+    }
+
+    #[test]
+    fn an_address_is_explained_although_its_places_disagree() {
+        let homes = Homes::new();
+        homes.dotenv("API_SERVER_ENABLED=yes\nAPI_SERVER_PORT=abc\n");
+        let extra = "platforms: {api_server: {extra: {port: 8651}}}";
+        let config = format!("_config_version: 33\ngateway: {{port: 8643, {extra}}}\n{extra}\n");
+        let error = homes.coder(&config).unwrap_err();
+        assert!(error.starts_with("different ports: none by"), "{error}");
+        let address = address(&homes.coder).unwrap();
+        assert!(address.is_agents && address.disagrees());
+        assert_eq!(address.enabled_by.as_ref().unwrap().key, "API_SERVER_ENABLED");
+        let places = address.places.iter().map(|place| (&*place.key, place.port));
+        assert_eq!(
+            places.collect::<Vec<_>>(),
+            [
+                ("API_SERVER_PORT", None),
+                ("gateway.port", Some(8643)),
+                ("platforms.api_server.extra.port", Some(8651)),
+                ("gateway.platforms.api_server.extra.port", Some(8651)),
+            ]
+        );
+        assert_eq!(address.effective_port(), Some(8651), "the agent ignores the variable");
+        let hint = load(&homes.coder).unwrap_err().hint().unwrap();
+        assert_eq!(hint, "`hermes profile port coder 8651` writes one port everywhere");
+    }
+
+    #[test]
+    fn default_has_its_fallback_port_if_it_listens() {
+        let homes = Homes::new();
+        let store = crate::Store::new(RootHome::new(homes.root.path()));
+        let default = store.get(&ProfileName::default_profile()).unwrap();
+        fs::write(default.home.config(), "_config_version: 33\n").unwrap();
+        assert_eq!(store.port(&default).unwrap(), None, "its API server is disabled");
+        fs::write(default.home.config(), "_config_version: 33\nAPI_SERVER_ENABLED: true").unwrap();
+        assert_eq!(store.port(&default).unwrap(), Some(8642));
+        fs::write(default.home.config(), "_config_version: 33\ngateway: {port: 9}").unwrap();
+        assert_eq!(store.port(&default).unwrap(), None, "it names a port and does not listen");
     }
 }

@@ -10,6 +10,7 @@ mod graves;
 mod leftovers;
 mod open;
 mod place;
+mod port_writer;
 mod ports;
 mod rename;
 mod staged;
@@ -21,7 +22,8 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use crate::config::{self, ConfigError, GatewayConfig};
+use crate::agent;
+use crate::config::{ConfigError, GatewayConfig};
 use crate::fsutil;
 use crate::home::{ProfileHome, RootHome};
 use crate::intent::Intent;
@@ -33,12 +35,13 @@ use crate::writers;
 pub use error::StoreError;
 pub use leftovers::Cleared;
 pub use place::Skipped;
+pub use port_writer::PortChange;
 pub(crate) use ports::is_free;
 pub use rename::{Interrupted, Renaming, Settled};
 pub use transfer::Imported;
 
 /// The port of `default` if its configuration has none, and of no other profile.
-pub const DEFAULT_PORT: u16 = 8642;
+pub const DEFAULT_PORT: u16 = agent::FALLBACK;
 /// The first port that the store assigns.
 pub const FIRST_PORT: u16 = DEFAULT_PORT + 1;
 
@@ -66,9 +69,11 @@ pub struct Profile {
 
 impl Profile {
     /// The port that its gateway listens on: `gateway.port` in `config`; if that is unset,
-    /// [`DEFAULT_PORT`] for `default` and no port for any other profile.
+    /// [`DEFAULT_PORT`] for `default` and no port for any other profile. None if the gateway is an agent whose API server
+    /// is disabled.
     pub fn port(&self, config: &GatewayConfig) -> Option<u16> {
-        config.port.or(self.name.is_default().then_some(DEFAULT_PORT))
+        let port = config.port.or(self.name.is_default().then_some(DEFAULT_PORT));
+        port.filter(|_| config.may_listen())
     }
 }
 
@@ -279,14 +284,4 @@ fn populate_home(at: &Path, name: &ProfileName, port: u16, intent: Intent) -> io
         writers::create_log_directory(&home.logs())?;
     }
     intent.write(&home).map_err(io::Error::other)
-}
-
-/// Writes `port` into the `config.yaml` at `path` and keeps the rest of its text.
-fn write_port(path: &Path, port: u16) -> Result<(), StoreError> {
-    let failed = |source| StoreError::Port { path: path.to_owned(), source };
-    let old = fsutil::read_if_there(path).map_err(failed)?.unwrap_or_default();
-    let old = String::from_utf8(old)
-        .map_err(|error| failed(io::Error::new(io::ErrorKind::InvalidData, error)))?;
-    let new = config::with_port(&old, port, path)?;
-    config::write(path, new.as_bytes(), CONFIG_MODE).map_err(failed)
 }

@@ -92,7 +92,7 @@ fn ports_are_the_lowest_that_no_other_profile_names() {
     store.delete(&name("a"), false).unwrap();
     assert_eq!(port(&store, "e"), free[0], "a freed port is free");
     let e = store.get(&name("e")).unwrap();
-    assert_eq!(store.set_port(&e, None).unwrap(), free[0], "its own port counts as free");
+    assert_eq!(store.set_port(&e, None).unwrap().0, free[0], "its own port counts as free");
     // A listener on any address takes the port, and a profile may have it all the same.
     let _listener = TcpListener::bind(("0.0.0.0", free[4])).unwrap();
     assert_eq!(port(&store, "f"), free[5]);
@@ -122,14 +122,14 @@ fn a_port_is_written_and_the_rest_of_the_file_kept() {
     let config = profile.home.config();
     fs::write(&config, "# mine\nmodel: {x: 1}\ngateway:\n  port: 9000 # here\n").unwrap();
     fs::set_permissions(&config, fs::Permissions::from_mode(0o640)).unwrap();
-    assert_eq!(store.set_port(&profile, Some(9009)).unwrap(), 9009);
+    assert_eq!(store.set_port(&profile, Some(9009)).unwrap().0, 9009);
     let text = fs::read_to_string(&config).unwrap();
     assert_eq!(text, "# mine\nmodel: {x: 1}\ngateway:\n  port: 9009 # here\n");
     assert_eq!(fs::metadata(&config).unwrap().permissions().mode() & 0o777, 0o640);
     fs::remove_file(&config).unwrap();
     assert_eq!(store.port(&profile).unwrap(), None, "an absent port claims none");
     let lowest = free_ports()[0];
-    assert_eq!(store.set_port(&profile, None).unwrap(), lowest);
+    assert_eq!(store.set_port(&profile, None).unwrap().0, lowest);
     assert_eq!(store.port(&profile).unwrap(), Some(lowest));
 }
 

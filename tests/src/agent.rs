@@ -14,8 +14,6 @@ use crate::{Hermes, TestEnv, processes_naming, request};
 pub const TIMEOUT: Duration = Duration::from_secs(180);
 /// The words in its command line that run a gateway.
 const RUN: &[u8] = b"\0gateway\0run\0";
-/// The key of its API server.
-const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// An installed agent.
 #[derive(Debug, Clone)]
@@ -24,6 +22,9 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// The key of its API server.
+    pub const KEY: &str = "0123456789abcdef0123456789abcdef";
+
     /// The one that `cargo xtask install` installs.
     ///
     /// # Panics
@@ -69,14 +70,14 @@ impl Agent {
     pub fn enable(&self, env: &TestEnv, name: &str, port: u16) {
         let dotenv = env.profile(name).join(".env");
         let mut file = OpenOptions::new().append(true).open(dotenv).expect("the agent made it");
-        let lines = format!("API_SERVER_KEY={KEY}\nAPI_SERVER_PORT={port}\n");
+        let lines = format!("API_SERVER_KEY={}\nAPI_SERVER_PORT={port}\n", Self::KEY);
         file.write_all(lines.as_bytes()).expect("space on the disk");
     }
 
     /// The profile that the gateway on `port` serves.
     #[track_caller]
     pub fn served(&self, port: u16) -> Value {
-        let bearer = format!("Bearer {KEY}");
+        let bearer = format!("Bearer {}", Self::KEY);
         let url = format!("http://127.0.0.1:{port}/v1/models");
         request("GET", &url, &[("Authorization", &bearer)], None).json()["data"][0]["id"].take()
     }

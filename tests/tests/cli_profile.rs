@@ -167,13 +167,17 @@ fn port_keeps_the_rest_of_the_file() {
     env.write(&config, text);
     let wrote = alone(&env, ["profile", "port", "a", "9100"]).ok();
     assert_eq!(wrote.stdout, "9100\n");
-    let told = "wrote it to `W/home/profiles/a/config.yaml`; `hermes gateway restart a` applies it to a running gateway\n";
+    let told = "wrote `gateway.port: 9100` to `W/home/profiles/a/config.yaml` line 4\n";
     assert_eq!(short(&env, &wrote.stderr), told);
     assert_eq!(fs::read_to_string(&config).unwrap(), text.replace("9000", "9100"));
     env.write(&config, "model: x # no port\n");
     let wrote = alone(&env, ["profile", "port", "a", "--json"]).json();
     let free = (8643..).find(|port| is_free(*port)).unwrap();
-    assert_eq!(wrote, json!({ "profile": "a", "port": free, "written": true }));
+    let change = json!({ "key": "gateway.port", "file": config, "line": 3, "port": free });
+    assert_eq!(
+        wrote,
+        json!({ "profile": "a", "port": free, "written": true, "changes": [change] })
+    );
     let text = fs::read_to_string(&config).unwrap();
     let named = format!("port: {free}");
     assert!(text.starts_with("model: x # no port\n") && text.contains(&named), "{text}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::address::{self, Address};
-use crate::config::{AgentKeys, ConfigError, Draft, GatewayKind, Topology};
+use crate::config::{ConfigError, Draft, GatewayKind, Origin, Topology};
 use crate::home::ProfileHome;
 
 /// The command. `--replace` ends a gateway of the profile's that runs beside the supervised one.
@@ -16,34 +16,46 @@ const ENV: [(&str, &str); 2] = [("PYTHONUNBUFFERED", "1"), ("HERMES_GATEWAY_MAX_
 /// Keeps a gateway to its own profile.
 const ISOLATED: (&str, &str) = ("GATEWAY_MULTIPLEX_PROFILES", "false");
 
-/// Completes `draft` for the profile at `home`, whose `config.yaml` has the agent's `keys`: the port that the agent will
+/// Completes `draft` for the profile at `home`, whose gateway has this `address`: the port that the agent will
 /// listen on and, if the agent is what runs, each key that is not set. Places that name different ports are an error.
 pub(crate) fn apply(
     home: &ProfileHome,
-    keys: &AgentKeys,
+    address: Address,
     draft: &mut Draft,
 ) -> Result<(), ConfigError> {
-    let address = Address::of(home, keys, draft);
-    draft.gateway.port = address.port()?;
+    let is_enabled = address.is_enabled();
+    draft.gateway.port = address.port(home)?;
+    if let Some(first) = address.places.into_iter().next() {
+        draft.origins.keys.insert("port", Origin::File(first.place));
+    }
     if draft.gateway.kind != GatewayKind::HermesAgent {
         return Ok(());
     }
-    let has_host = draft.has_host;
+    let has_host = draft.origins.keys.contains_key("host");
     let config = &mut draft.gateway;
+    let origins = &mut draft.origins;
     if let Some(host) = address.host.filter(|_| !has_host) {
-        config.host = host;
+        config.host = host.value;
+        origins.keys.insert("host", Origin::File(host.place));
     }
-    config.command.get_or_insert_with(|| COMMAND.map(str::to_owned).into());
+    if config.command.is_none() {
+        config.command = Some(COMMAND.map(str::to_owned).into());
+        origins.keys.insert("command", Origin::Preset);
+    }
     let topology = (config.topology == Topology::Isolated).then_some(ISOLATED);
-    let listens = address.is_enabled.then_some((address::PORT, "{port}"));
+    let listens = is_enabled.then_some((address::PORT, "{port}"));
     let host = listens.filter(|_| has_host).map(|_| (address::HOST, "{host}"));
     let preset = ENV.into_iter().chain(topology).chain(listens).chain(host);
     let mut env: BTreeMap<_, _> =
         preset.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    for name in env.keys() {
+        origins.env.entry(name.clone()).or_insert(Origin::Preset);
+    }
     env.append(&mut config.env);
     config.env = env;
-    if address.is_enabled {
-        config.ready_url.get_or_insert_with(|| READY_URL.to_owned());
+    if is_enabled && config.ready_url.is_none() {
+        config.ready_url = Some(READY_URL.to_owned());
+        origins.keys.insert("ready_url", Origin::Preset);
     }
     Ok(())
 }

@@ -21,6 +21,13 @@ pub(crate) struct Setting {
     pub(crate) place: Place,
 }
 
+impl Setting {
+    /// The last part of the key: the name of a variable.
+    pub(crate) fn name(&self) -> &str {
+        self.key.rsplit('.').next().unwrap_or(&self.key)
+    }
+}
+
 /// The agent's own keys.
 #[derive(Debug, Default)]
 pub(crate) struct AgentKeys {
@@ -32,8 +39,8 @@ pub(crate) struct AgentKeys {
     pub(crate) enabled: Option<Setting>,
     /// `extra.host` of the API server.
     pub(crate) host: Option<Setting>,
-    /// `extra.port` of the API server.
-    pub(crate) port: Option<Setting>,
+    /// `extra.port` of the API server, the one that wins first.
+    pub(crate) ports: Vec<Setting>,
 }
 
 impl AgentKeys {
@@ -51,19 +58,20 @@ impl AgentKeys {
         // The agent merges them: those at the top level win.
         let under_gateway = get(&root, &[GATEWAY, PLATFORMS, API_SERVER]);
         let top_level = get(&root, &[PLATFORMS, API_SERVER]);
-        let find = |below: &[&str]| {
+        let all = |below: &[&str]| {
             let last = below.join(".");
-            [(PLATFORMS, top_level), ("gateway.platforms", under_gateway)].into_iter().find_map(
-                |(above, node)| {
-                    file.setting(&format!("{above}.{API_SERVER}.{last}"), get(node?, below)?)
-                },
-            )
+            let places = [(PLATFORMS, top_level), ("gateway.platforms", under_gateway)];
+            let settings = places.into_iter().filter_map(|(above, node)| {
+                file.setting(&format!("{above}.{API_SERVER}.{last}"), get(node?, below)?)
+            });
+            settings.collect::<Vec<_>>()
         };
+        let find = |below: &[&str]| all(below).into_iter().next();
         Self {
             has_version: top.iter().any(|(key, _)| name(key) == VERSION),
             enabled: find(&["enabled"]),
             host: find(&["extra", "host"]),
-            port: find(&["extra", "port"]),
+            ports: all(&["extra", "port"]),
             variables: variables.collect(),
         }
     }
@@ -125,8 +133,7 @@ mod tests {
         assert!(keys.has_version);
         let text =
             |setting: &Setting| format!("{} {} {}", setting.key, setting.value, setting.place);
-        let all =
-            [&keys.variables[0], &keys.enabled.unwrap(), &keys.port.unwrap(), &keys.host.unwrap()];
+        let all = [&keys.variables[0], &keys.enabled.unwrap(), &keys.ports[0], &keys.host.unwrap()];
         assert_eq!(
             all.map(text),
             [
@@ -145,7 +152,7 @@ mod tests {
         {
             let keys = read(text);
             assert!(
-                keys.port.is_none() && keys.variables.is_empty() && !keys.has_version,
+                keys.ports.is_empty() && keys.variables.is_empty() && !keys.has_version,
                 "{text}"
             );
         }

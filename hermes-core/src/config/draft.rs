@@ -1,6 +1,7 @@
 //! Our keys as the files set them: those of a profile over those that hold for every profile. What runs is decided
 //! afterwards, with the profile's home ([`settings`](crate::settings)).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::defaults::Defaults;
@@ -17,13 +18,46 @@ pub(crate) struct Draft {
     pub(crate) gateway: GatewayConfig,
     /// `kind`, if it is set.
     pub(crate) kind: Option<GatewayKind>,
-    /// Whether `host` is set.
-    pub(crate) has_host: bool,
-    /// Where `port` is set.
-    pub(crate) port_at: Option<Place>,
+    /// What set the keys.
+    pub(crate) origins: Origins,
     ready_url_at: Option<Named>,
     liveness_at: Option<Named>,
     warnings: Vec<Warning>,
+}
+
+/// What set the keys under `gateway`; those that are missing have their defaults.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origins {
+    /// By the name of the key.
+    pub keys: BTreeMap<&'static str, Origin>,
+    /// By the name of a variable in `env`.
+    pub env: BTreeMap<String, Origin>,
+}
+
+/// What set a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(Place),
+    /// The preset of `kind: hermes-agent`.
+    Preset,
+}
+
+impl Origins {
+    /// The place of a key in a file.
+    pub(crate) fn place(&self, key: &str) -> Option<&Place> {
+        self.keys.get(key).and_then(Origin::place)
+    }
+}
+
+impl Origin {
+    /// The place, if a file set it.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::File(place) => Some(place),
+            Self::Preset => None,
+        }
+    }
 }
 
 /// The full name of a key, and where its value is.
@@ -67,8 +101,7 @@ impl Draft {
         let mut draft = Self {
             gateway: GatewayConfig::default(),
             kind: None,
-            has_host: false,
-            port_at: None,
+            origins: Origins::default(),
             ready_url_at: None,
             liveness_at: None,
             warnings: entries.iter().filter_map(|(key, _)| own.misspelt(key)).collect(),
@@ -86,20 +119,20 @@ impl Draft {
         let config = &mut self.gateway;
         for (name, field) in fields {
             let at = || Named { key: field.name.clone(), place: reader.place_of(field) };
+            self.origins.keys.insert(name, Origin::File(reader.place_of(field)));
             match *name {
                 "kind" => self.kind = Some(reader.kind(field)?),
                 "program" => config.program = Some(reader.program(field)?),
                 "topology" => config.topology = reader.topology(field)?,
-                "host" => {
-                    config.host = reader.string(field)?;
-                    self.has_host = true;
-                }
-                "port" => {
-                    config.port = Some(reader.port(field)?);
-                    self.port_at = Some(reader.place_of(field));
-                }
+                "host" => config.host = reader.string(field)?,
+                "port" => config.port = Some(reader.port(field)?),
                 "command" => config.command = Some(reader.command(field)?),
-                "env" => config.env.extend(reader.env(field)?),
+                "env" => {
+                    for (name, variable) in reader.env(field)? {
+                        self.origins.env.insert(name.clone(), Origin::File(variable.place));
+                        config.env.insert(name, variable.value);
+                    }
+                }
                 "ready_url" => {
                     config.ready_url = Some(reader.string(field)?);
                     self.ready_url_at = Some(at());
@@ -136,7 +169,7 @@ impl Draft {
             let problem = "needs an address to ask: set `gateway.ready_url`, too";
             return Err(at.invalid(problem.to_owned()));
         }
-        Ok(Loaded { gateway: self.gateway, warnings: self.warnings })
+        Ok(Loaded { gateway: self.gateway, origins: self.origins, warnings: self.warnings })
     }
 }
 

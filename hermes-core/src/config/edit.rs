@@ -1,4 +1,4 @@
-//! Writes `gateway.port` into a text and keeps every other byte.
+//! Writes the port into a text and keeps every other byte: `gateway.port`, and each key of the agent's that names one.
 //!
 //! This does not handle every spelling of YAML. The places in the tree give a few candidates, each
 //! one insertion or replacement, the most readable first. The first candidate is used whose text, read
@@ -10,14 +10,14 @@ use std::path::Path;
 use super::defaults::Defaults;
 use super::draft::Draft;
 use super::error::{ConfigError, Place};
-use super::keys::GATEWAY;
+use super::keys::{GATEWAY, agent};
 use super::yaml::{self, Node, Scalar, Scope};
 
 /// `text` with `gateway.port` set to `port`; `path` is only used in messages. The text of a missing
 /// file is empty. Our other keys must be valid; the old port may be invalid.
 pub fn with_port(text: &str, port: u16, path: &Path) -> Result<String, ConfigError> {
     yaml::read(text, Scope::Ours, path)?;
-    let by_hand = || ConfigError::Uneditable { place: Place::new(path, text, None), port };
+    let by_hand = || uneditable("gateway.port", text, port, path);
     // A part that only the agent reads may be invalid for our library.
     let root = yaml::read(text, Scope::Whole, path).map_err(|_| by_hand())?;
     let mut rest = root.clone();
@@ -35,6 +35,69 @@ pub fn with_port(text: &str, port: u16, path: &Path) -> Result<String, ConfigErr
     let candidates = candidates(text, &root, port);
     let mut texts = candidates.iter().map(|edit| edit.apply(text));
     texts.find(|new| is_right(new)).ok_or_else(by_hand)
+}
+
+/// The keys of the agent's that may name its port.
+const AGENTS: [&[&str]; 4] = [
+    &[agent::PORT],
+    &[agent::PLATFORMS, agent::API_SERVER, "extra", "port"],
+    &[GATEWAY, agent::PLATFORMS, agent::API_SERVER, "extra", "port"],
+    &[GATEWAY, "env", agent::PORT],
+];
+
+/// `text` with `port` in the place of every other port that a key of the agent's names. Adds no key.
+pub(crate) fn with_agents_port(text: &str, port: u16, path: &Path) -> Result<String, ConfigError> {
+    AGENTS.iter().try_fold(text.to_owned(), |text, keys| with_value(text, keys, port, path))
+}
+
+fn with_value(text: String, keys: &[&str], port: u16, path: &Path) -> Result<String, ConfigError> {
+    let number = port.to_string();
+    let whole = |text: &str| yaml::read(text, Scope::Whole, path).ok();
+    // A text that our library can't read sets nothing.
+    let Some(mut old) = whole(&text) else { return Ok(text) };
+    let Some((key, value)) = entry_below(&old, keys) else { return Ok(text) };
+    // A placeholder passes `gateway.port` on.
+    let is_other =
+        |it: &Scalar| it.text != number && it.kind != yaml::Kind::Null && !it.text.contains('{');
+    if !matches!(value, Node::Scalar(scalar) if is_other(scalar)) {
+        return Ok(text);
+    }
+    // The values of `gateway.env` are strings.
+    let new = if keys.contains(&"env") { format!("'{number}'") } else { number.clone() };
+    let source = Source { text: &text, line_end: "\n" };
+    let edits = source.new_value(key, value, &new);
+    let takes = |node: &mut Node| take_value(node, keys);
+    takes(&mut old);
+    forget_places(&mut old);
+    let is_right = |text: &String| {
+        whole(text).is_some_and(|mut new| {
+            let taken = takes(&mut new);
+            forget_places(&mut new);
+            new == old && matches!(taken, Some(Node::Scalar(scalar)) if scalar.text == number)
+        })
+    };
+    let new = edits.iter().map(|edit| edit.apply(&text)).find(is_right);
+    new.ok_or_else(|| uneditable(&keys.join("."), &text, port, path))
+}
+
+/// The last entry with these keys.
+fn entry_below<'a>(root: &'a Node, keys: &[&str]) -> Option<(&'a Node, &'a Node)> {
+    let (last, above) = keys.split_last()?;
+    let node = above.iter().try_fold(root, |node, key| entry(node, key).map(|(_, value)| value))?;
+    entry(node, last)
+}
+
+/// Takes the value of the last entry with these keys.
+fn take_value(root: &mut Node, keys: &[&str]) -> Option<Node> {
+    let value = keys.iter().try_fold(root, |node, name| {
+        let Node::Map(entries) = node else { return None };
+        entries.iter_mut().rev().find(|(key, _)| is(key, name)).map(|(_, value)| value)
+    })?;
+    Some(std::mem::replace(value, Node::Skipped))
+}
+
+fn uneditable(key: &str, text: &str, port: u16, path: &Path) -> ConfigError {
+    ConfigError::Uneditable { key: key.to_owned(), place: Place::new(path, text, None), port }
 }
 
 /// Replaces the bytes `at` by `insert`.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::MAX_SIZE;
 use crate::fsutil::file_hint;
+use crate::name::ProfileName;
 
 /// Why a `config.yaml` can't be used. Displayed as one line that names the file.
 #[derive(Debug, thiserror::Error)]
@@ -50,16 +51,22 @@ pub enum ConfigError {
         problem: String,
     },
     /// The places from which the Python agent takes its port name different ones.
-    #[error("different ports: {}", in_words(named))]
+    #[error("different ports: {}", in_words(places))]
     Ports {
+        /// The profile.
+        profile: ProfileName,
+        /// The port on which the agent listens.
+        effective: u16,
         /// The places; the agent takes the first.
-        named: Vec<NamedPort>,
+        places: Vec<PortPlace>,
     },
     /// The port can't be written without a risk to other settings. Nothing was changed.
     #[error(
-        "failed to change the port in {place} and nothing else: set `gateway.port: {port}` there by hand"
+        "failed to change the port in {place} and nothing else: set `{key}: {port}` there by hand"
     )]
     Uneditable {
+        /// The full name of the key.
+        key: String,
         /// The file.
         place: Place,
         /// The port that was to be written.
@@ -74,25 +81,27 @@ impl ConfigError {
             Self::NotUtf8 { .. } => Some("save the file as UTF-8".to_owned()),
             Self::TooLarge { .. } => Some("keep data out of `config.yaml`".to_owned()),
             Self::Read { path, .. } => file_hint(path),
-            Self::Ports { .. } => Some("`hermes profile port NAME N` writes one port".to_owned()),
+            Self::Ports { profile, effective, .. } => Some(format!(
+                "`hermes profile port {profile} {effective}` writes one port everywhere"
+            )),
             Self::Yaml { .. } | Self::Invalid { .. } | Self::Uneditable { .. } => None,
         }
     }
 }
 
-/// A port with the place that names it.
+/// A place that names a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedPort {
+pub struct PortPlace {
     /// The full name of the key, or the name of the variable.
     pub key: String,
-    /// The port; `None` for a value that is none.
-    pub port: Option<u16>,
-    /// Where it is.
+    /// The file and the line.
     pub place: Place,
+    /// The port; `None` for a value that is none, with which the agent listens on its fallback port.
+    pub port: Option<u16>,
 }
 
-fn in_words(named: &[NamedPort]) -> String {
-    let words = named.iter().map(|NamedPort { key, port, place }| {
+fn in_words(places: &[PortPlace]) -> String {
+    let words = places.iter().map(|PortPlace { key, port, place }| {
         let port = port.map_or_else(|| "none".to_owned(), |port| port.to_string());
         format!("{port} by `{key}` in {place}")
     });

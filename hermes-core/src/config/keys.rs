@@ -58,6 +58,8 @@ pub(super) mod agent {
     pub(in super::super) const PLATFORMS: &str = "platforms";
     /// The platform with the address.
     pub(in super::super) const API_SERVER: &str = "api_server";
+    /// The port, at the top level and among the variables of the gateway.
+    pub(crate) const PORT: &str = "API_SERVER_PORT";
     /// The start of the names of the top-level keys that the agent reads like variables of its environment.
     pub(in super::super) const VARIABLES: &str = "API_SERVER_";
 }

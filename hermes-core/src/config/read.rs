@@ -36,6 +36,12 @@ impl<'a> Field<'a> {
     }
 }
 
+/// A variable of `env`.
+pub(super) struct Variable {
+    pub(super) value: String,
+    pub(super) place: Place,
+}
+
 pub(super) struct Reader<'a> {
     pub(super) text: &'a str,
     pub(super) path: &'a Path,
@@ -200,7 +206,7 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn env(&self, field: &Field<'_>) -> Result<BTreeMap<String, String>, ConfigError> {
+    pub(super) fn env(&self, field: &Field<'_>) -> Result<BTreeMap<String, Variable>, ConfigError> {
         let Node::Map(entries) = field.value else {
             return Err(self.invalid(field, "must be a mapping, with lines like `NAME: value`"));
         };
@@ -225,7 +231,7 @@ impl Reader<'_> {
                 return Err(self.invalid(&twice, "is set twice: keep one of them"));
             }
             let value = self.string_or_empty(&at_value)?;
-            env.insert(name, value);
+            env.insert(name, Variable { value, place: self.place_of(&at_value) });
         }
         Ok(env)
     }

@@ -1,4 +1,4 @@
-//! Replaces the text of a `config.yaml` wherever it lies: behind a link, or on a mount of its own.
+//! Replaces the text of a `config.yaml` or `.env` wherever it lies: behind a link, or on a mount of its own.
 //!
 //! The file is the operator's, who may link to it in a repository of dotfiles, or mount it as one file into a
 //! container. So a link stays, and a file that can't be replaced is overwritten, after a copy was made.
@@ -8,12 +8,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use rustix::fs::Access;
 use tempfile::NamedTempFile;
 
 use crate::fsutil;
-
-/// The name prefix of the copy, which only a failure leaves behind. `boot` removes temporary files, but no copy.
-const COPY: &str = ".config.yaml.before-";
 
 /// Replaces the file at `path` by `bytes`, durably, and keeps its mode and owner; creates it with `mode` if it is absent. A
 /// link is followed to its file, which is replaced in its own directory. A file that can't be replaced, like a
@@ -30,6 +28,18 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         }
         written => written,
     }
+}
+
+/// Fails if [`write`] could not replace the file at `path`, as far as its permissions show.
+pub(crate) fn check_writable(path: &Path) -> io::Result<()> {
+    let target = target(path)?;
+    let directory = target.parent().unwrap_or(&target);
+    let replaceable = rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK);
+    let Err(error) = replaceable else { return Ok(()) };
+    rustix::fs::access(&target, Access::WRITE_OK).map_err(|_| {
+        let error = io::Error::from(error);
+        io::Error::new(error.kind(), format!("`{}` can't be written: {error}", target.display()))
+    })
 }
 
 /// The file that `path` leads to.
@@ -75,11 +85,14 @@ fn overwrite(path: &Path, target: &Path, bytes: &[u8], why: &io::Error) -> io::R
 
 /// A copy of `former` beside the first of `files` whose directory can be written.
 fn copy(files: [&Path; 2], former: &[u8]) -> io::Result<NamedTempFile> {
+    // Only a failure leaves it behind. `boot` removes temporary files, but no copy.
+    let name = files[1].file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!(".{}.before-", name.trim_start_matches('.'));
     let beside = |file: &Path| {
         let directory = file.parent().unwrap_or(file);
         let permissions = std::fs::Permissions::from_mode(0o600);
         let mut copy = tempfile::Builder::new()
-            .prefix(COPY)
+            .prefix(&prefix)
             .permissions(permissions)
             .tempfile_in(directory)?;
         copy.write_all(former)?;

@@ -48,6 +48,10 @@ fn config(snapshot: &Snapshot, notify: Option<&ConfigError>) -> Check {
                     permit(&snapshot.root, &path, Expected::File),
                 );
             }
+            Err(error @ ConfigError::Ports { effective, .. }) => {
+                let remedy = snapshot.run(&format!("profile port {name} {effective}"));
+                check.error(format!("`{name}`: {error}"), remedy);
+            }
             Err(error) => {
                 let hint = error.hint().unwrap_or_else(edit);
                 check.error(format!("`{name}`: {error}"), Remedy::Do(hint));

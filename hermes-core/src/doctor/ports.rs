@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::{GatewayConfig, GatewayKind, Placeholders};
 use crate::diagnostics::{Check, Remedy, Snapshot, several};
 use crate::gateway::Gateway;
-use crate::store::{DEFAULT_PORT, FIRST_PORT, is_free};
+use crate::store::{FIRST_PORT, is_free};
 
 pub(super) fn check(snapshot: &Snapshot) -> Check {
     let mut check = Check::new("ports");
@@ -51,8 +51,9 @@ pub(super) fn check(snapshot: &Snapshot) -> Check {
 
 /// The port that a gateway claims. The gateway of `default` claims its fallback port if it is wanted.
 pub(super) fn claimed(snapshot: &Snapshot, gateway: &Gateway) -> Option<u16> {
-    let falls_back = gateway.name().is_default() && snapshot.is_to_run(gateway.name());
-    gateway.loaded().ok()?.gateway.port.or(falls_back.then_some(DEFAULT_PORT))
+    let names_one = gateway.loaded().ok()?.gateway.port.is_some();
+    let port = gateway.port().ok().flatten();
+    port.filter(|_| names_one || snapshot.is_to_run(gateway.name()))
 }
 
 /// Whether a gateway can't start without a port, and its configuration names none.

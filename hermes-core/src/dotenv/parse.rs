@@ -11,6 +11,8 @@ pub struct Binding {
     pub value: Option<String>,
     /// The line of the name, from 1.
     pub line: usize,
+    /// The last line of the statement; a quoted value may have several.
+    pub last_line: usize,
 }
 
 /// The result of [`parse`].
@@ -37,7 +39,10 @@ pub fn parse(text: &str) -> Parsed {
             return parsed;
         }
         match reader.statement() {
-            Some((Some(name), value)) => parsed.bindings.push(Binding { name, value, line }),
+            Some((Some(name), value)) => {
+                let last_line = line + lines_between(counted, reader.rest);
+                parsed.bindings.push(Binding { name, value, line, last_line });
+            }
             // A comment.
             Some((None, _)) => {}
             None => {

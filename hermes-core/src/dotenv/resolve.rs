@@ -32,7 +32,7 @@ pub fn resolve<'a>(
     let mut room = MAX_SIZE;
     let mut resolved: Vec<(String, Option<String>)> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
-    for Binding { name, value, line } in bindings {
+    for Binding { name, value, line, .. } in bindings {
         let lookup = |name: &str| match places.get(name) {
             Some(place) => Some(resolved[*place].1.clone().unwrap_or_default()),
             None => outside(name),

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::{FIRST_PORT, Profile, Store, StoreError, write_port};
+use super::{DEFAULT_PORT, FIRST_PORT, PortChange, Profile, Store, StoreError, port_writer};
+use crate::config::{ConfigError, PortPlace};
 #[cfg(target_os = "linux")]
 use crate::listeners;
 use crate::lock::{Lock, LockError};
@@ -13,10 +14,14 @@ use crate::proc::Proc;
 use crate::settings;
 
 impl Store {
-    /// Writes `port` (or the lowest free one) into the profile's `config.yaml`, keeps the rest of the
-    /// text, and returns the port. Idempotent. Blocks while another command assigns a port, at most for
-    /// the store's timeout.
-    pub fn set_port(&self, profile: &Profile, port: Option<u16>) -> Result<u16, StoreError> {
+    /// Writes `port` (or the lowest free one) into every place from which the profile's gateway takes its port, and keeps
+    /// the rest of the files. Returns the port and the changes. A failure changes nothing. Idempotent. Blocks while
+    /// another command assigns a port, at most for the store's timeout.
+    pub fn set_port(
+        &self,
+        profile: &Profile,
+        port: Option<u16>,
+    ) -> Result<(u16, Vec<PortChange>), StoreError> {
         let path = profile.home.config();
         let failed = |source| StoreError::Port { path: path.clone(), source };
         let _ports = self.lock_ports(failed)?;
@@ -24,8 +29,8 @@ impl Store {
             Some(port) => port,
             None => self.free_port(&profile.name)?,
         };
-        write_port(&path, port)?;
-        Ok(port)
+        let changes = port_writer::write(&profile.home, port)?;
+        Ok((port, changes))
     }
 
     /// Takes the lock on the profiles, held while one is created, removed or given a port. `failed`
@@ -57,7 +62,25 @@ impl Store {
         }
     }
 
-    /// The ports of the other profiles, as [`Profile::port`] decides them.
+    /// The other profiles that name `port`, each with the place; `default` may have none, since it falls back to its port.
+    pub fn others_with(
+        &self,
+        port: u16,
+        except: &ProfileName,
+    ) -> Result<Vec<(ProfileName, Option<PortPlace>)>, StoreError> {
+        let others = self.list()?.profiles.into_iter().filter(|profile| profile.name != *except);
+        let named = |profile: Profile| {
+            let places = settings::address(&profile.home).ok()?.places;
+            let falls_back = places.is_empty()
+                && self.port(&profile).is_ok_and(|falls_back| falls_back == Some(port));
+            let place = places.into_iter().find(|place| place.port == Some(port));
+            (place.is_some() || falls_back).then_some((profile.name, place))
+        };
+        Ok(others.filter_map(named).collect())
+    }
+
+    /// The ports of the other profiles, as [`Profile::port`] decides them; those of all places that disagree. The
+    /// fallback port of `default` is nobody else's.
     pub(super) fn ports_of_others(
         &self,
         except: &ProfileName,
@@ -65,11 +88,18 @@ impl Store {
         let listing = self.list()?;
         let others = listing.profiles.into_iter().filter(|profile| profile.name != *except);
         // `doctor` and `start` report a configuration that can't be read.
-        let port = |profile: Profile| {
-            let config = settings::load(&profile.home).ok()?;
-            Some((profile.port(&config.gateway)?, profile.name))
+        let ports = |profile: Profile| {
+            let fallback = || profile.name.is_default().then_some(DEFAULT_PORT);
+            let ports = match settings::load(&profile.home) {
+                Ok(loaded) => Vec::from_iter(loaded.gateway.port.or_else(fallback)),
+                Err(ConfigError::Ports { places, .. }) => {
+                    places.iter().filter_map(|place| place.port).collect()
+                }
+                Err(_) => Vec::new(),
+            };
+            ports.into_iter().map(move |port| (port, profile.name.clone()))
         };
-        Ok(others.filter_map(port).collect())
+        Ok(others.flat_map(ports).collect())
     }
 }
 

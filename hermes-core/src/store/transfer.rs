@@ -10,10 +10,10 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::{Profile, Store, StoreError, populate_home, write_port};
+use super::{Profile, Store, StoreError, populate_home, port_writer};
 use crate::archive::{self, Archive, ArchiveError, Format, HomeKind, Include, Packed};
 use crate::fsutil;
-use crate::home::{ProfileHome, RootHome};
+use crate::home::ProfileHome;
 use crate::intent::Intent;
 use crate::name::ProfileName;
 use crate::settings;
@@ -140,7 +140,7 @@ impl Store {
             .unpack(staged.path())
             .map_err(|source| StoreError::Import { name: name.clone(), source })?;
         let _ports = self.lock_ports(failed)?;
-        let home = RootHome::new(staged.path()).profile(&ProfileName::default_profile());
+        let home = self.root.staged(name, staged.path());
         populate_home(home.path(), name, self.free_port(name)?, intent).map_err(failed)?;
         check(&home).map_err(failed)?;
         let taken_port = self.replace_taken_port(&home, name)?;
@@ -149,21 +149,20 @@ impl Store {
         Ok(Imported { profile, taken_port })
     }
 
-    /// If another profile has the port of the staged `home`, writes a free one into its `config.yaml`
-    /// and returns the old one.
+    /// If another profile has the port of the staged `home`, writes a free one into every place that names it, and
+    /// returns the old one.
     fn replace_taken_port(
         &self,
         home: &ProfileHome,
         name: &ProfileName,
     ) -> Result<Option<u16>, StoreError> {
-        let path = home.config();
         // `list`, `start` and `doctor` report a configuration that can't be read.
-        let port = settings::load(home).ok().and_then(|loaded| loaded.gateway.port);
+        let port = settings::address(home).ok().and_then(|address| address.effective_port());
         let Some(port) = port else { return Ok(None) };
         if !self.ports_of_others(name)?.contains_key(&port) {
             return Ok(None);
         }
-        write_port(&path, self.free_port(name)?)?;
+        port_writer::write(home, self.free_port(name)?)?;
         Ok(Some(port))
     }
 }

@@ -1,12 +1,12 @@
-//! `hermes profile`: create, delete, rename, list, show, use, port. `archive` has export and import, `new`
-//! the last step of create and import.
+//! `hermes profile`: create, delete, rename, list, show, use. `archive` has export and import, `new` the last step of
+//! create and import, `port` the port.
 
 mod archive;
 mod new;
+mod port;
 
 use hermes::view::ProfileView;
 use hermes_core::parallel;
-use hermes_core::store::StoreError;
 use hermes_core::supervisor::NewService;
 use hermes_core::{Gateway, Proc, ProfileName, Status, listeners};
 
@@ -23,7 +23,8 @@ pub(crate) fn run(app: &App, command: Command) -> Result<u8, CliError> {
         Command::List => list(app),
         Command::Show { name } => show(app, name),
         Command::Use { name } => choose(app, &name),
-        Command::Port { name, port } => set_port(app, &name, port),
+        Command::Port { name, explain: true, .. } => port::explain(app, &name),
+        Command::Port { name, port, .. } => port::set(app, &name, port),
         Command::Export { name, output, force, include } => {
             archive::export(app, &name, &include, output, force)
         }
@@ -168,32 +169,5 @@ fn show(app: &App, name: Option<ProfileName>) -> Result<u8, CliError> {
 fn choose(app: &App, name: &ProfileName) -> Result<u8, CliError> {
     app.store().set_active(name)?;
     output::message(format_args!("default profile is now `{name}`"));
-    Ok(exit::SUCCESS)
-}
-
-fn set_port(app: &App, name: &ProfileName, port: Option<u16>) -> Result<u8, CliError> {
-    let profile = app.store().get(name)?;
-    let path = profile.home.config();
-    // A given port may repair a file that can't be parsed.
-    let existing = match port {
-        Some(_) => None,
-        None => app.store().port(&profile).map_err(StoreError::from)?,
-    };
-    let (port, written) = match existing {
-        Some(port) => (port, false),
-        None => (app.store().set_port(&profile, port)?, true),
-    };
-    if app.json {
-        output::json(&serde_json::json!({ "profile": name, "port": port, "written": written }))?;
-    } else {
-        output::line(port)?;
-    }
-    if written {
-        let path = path.display();
-        output::message(format_args!(
-            "wrote it to `{path}`; `hermes gateway restart {}` applies it to a running gateway",
-            profile.name
-        ));
-    }
     Ok(exit::SUCCESS)
 }

@@ -103,6 +103,35 @@ fn a_risky_change_is_refused() {
 }
 
 #[test]
+fn the_agents_keys_get_the_port_and_every_other_byte_stays() {
+    for (old, new) in [
+        ("a: 1\n", "a: 1\n"),
+        ("API_SERVER_PORT: '8650' # x\n", "API_SERVER_PORT: 9000 # x\n"),
+        ("API_SERVER_PORT: 1\r\nAPI_SERVER_PORT: 2", "API_SERVER_PORT: 1\r\nAPI_SERVER_PORT: 9000"),
+        ("API_SERVER_PORT:\n", "API_SERVER_PORT:\n"),
+        ("API_SERVER_PORT: 9000", "API_SERVER_PORT: 9000"),
+        (
+            "platforms: {api_server: {extra: {port: 1, host: h}}}\ngateway:\n  platforms:\n    api_server:\n      \
+             extra:\n        port: nothing  # 1\n",
+            "platforms: {api_server: {extra: {port: 9000, host: h}}}\ngateway:\n  platforms:\n    api_server:\n      \
+             extra:\n        port: 9000  # 1\n",
+        ),
+        ("p: &p 1\nAPI_SERVER_PORT: *p\n", "p: &p 1\nAPI_SERVER_PORT: 9000\n"),
+        ("gateway: {env: {API_SERVER_PORT: \"1\"}}", "gateway: {env: {API_SERVER_PORT: '9000'}}"),
+        (
+            "gateway: {env: {API_SERVER_PORT: '{port}'}}",
+            "gateway: {env: {API_SERVER_PORT: '{port}'}}",
+        ),
+    ] {
+        let found = with_agents_port(old, PORT, Path::new("/x"));
+        assert_eq!(found.as_deref().unwrap(), new, "{old:?}");
+    }
+    let error = with_agents_port("API_SERVER_PORT: >\n  1\n", PORT, Path::new("/x")).unwrap_err();
+    let expected = "failed to change the port in `/x` and nothing else: set `API_SERVER_PORT: 9000` there by hand";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
 fn other_invalid_settings_are_reported() {
     let error = |old: &str| with_port(old, PORT, Path::new("/x")).unwrap_err().to_string();
     for old in ["gateway: {port: 1, host: 1}", "gateway: {port: 1, env: []}", "gateway: [", "- a"] {

@@ -8,7 +8,8 @@ use crate::config::{Loaded, MAX_SIZE, draft};
 
 #[test]
 fn files() {
-    let load = |path: &Path| draft(path, Path::new("/nowhere"))?.0.finish();
+    let load =
+        |path: &Path| draft(&crate::config::read(path)?, path, Path::new("/nowhere"))?.finish();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.yaml");
     assert_eq!(load(&path).unwrap(), Loaded::default());
