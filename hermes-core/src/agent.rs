@@ -21,7 +21,7 @@ use crate::home::ProfileHome;
 pub use address::{Address, Switch};
 pub(crate) use address::{FALLBACK, PORT};
 pub(crate) use preset::apply;
-pub use program::{Found, NoProgram, Places, Program, find};
+pub use program::{Found, NoProgram, Places, Program, find, is_used_by};
 pub use state::{State, StateError};
 
 /// Directories that the agent's `profile create` makes in every home.

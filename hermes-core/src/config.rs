@@ -53,6 +53,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::fsutil;
 
 pub(crate) use agent_keys::{AgentKeys, Setting};
@@ -173,7 +175,8 @@ impl Default for GatewayConfig {
 }
 
 /// What runs as a profile's gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum GatewayKind {
     /// The gateway that is built into `hermes`.
     BuiltIn,
@@ -181,6 +184,16 @@ pub enum GatewayKind {
     Command,
     /// The Python agent.
     HermesAgent,
+}
+
+impl fmt::Display for GatewayKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::BuiltIn => "built-in",
+            Self::Command => "command",
+            Self::HermesAgent => "hermes-agent",
+        })
+    }
 }
 
 /// Which profiles a gateway of the Python agent serves.

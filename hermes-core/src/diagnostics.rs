@@ -102,6 +102,10 @@ pub struct Examination {
     pub services: Vec<Check>,
     /// PATH as the services get it; `None` if it can't be read.
     pub path: Option<OsString>,
+    /// `HERMES_AGENT` as the services get it, if it is set.
+    pub agent: Option<OsString>,
+    /// `HOME` as the services get it; `None` if it can't be read.
+    pub user_home: Option<PathBuf>,
     /// The directory outside of the home in which the backend writes.
     pub directory: Option<ServiceDirectory>,
     /// How many services there may be and how many there are, as the backend counts; null if there is no

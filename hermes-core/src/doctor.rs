@@ -5,7 +5,7 @@
 //! | `home` | the root home, its profiles, `.env`, the chosen profile, the boot log |
 //! | `ownership` | the owners of the homes' files |
 //! | `obstacles` | entries in the place of Hermes's own files |
-//! | `config` | `config.yaml`, the gateway's program, the recorded intent |
+//! | `config`, `agent` | `config.yaml`, the gateway's program, the recorded intent; the Python agent's program |
 //! | `ports`, `port_holders` | ports that are missing or used twice; the processes that listen on them |
 //! | `disks` | free space and inodes |
 //! | `gateways` | orphans, parked and crashing gateways, gateways whose state differs from the intent |
@@ -15,6 +15,7 @@
 //!
 //! The checks share one [`Snapshot`].
 
+mod agent;
 mod config;
 mod disks;
 mod gateways;
@@ -43,7 +44,7 @@ pub fn checks(
     let mut checks = examination.backend.clone();
     checks.extend(home::checks(supervisor.store(), snapshot));
     checks.push(obstacles::check(snapshot));
-    checks.extend(config::checks(snapshot, examination.path.as_deref()));
+    checks.extend(config::checks(snapshot, examination));
     checks.push(resources::check(supervisor.driver(), snapshot));
     checks.push(ports::check(snapshot));
     #[cfg(target_os = "linux")]

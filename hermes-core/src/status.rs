@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::config::GatewayKind;
 use crate::intent::Intent;
 use crate::name::ProfileName;
 use crate::process_lock::Holder;
@@ -178,6 +179,8 @@ pub struct Status {
     pub parked: Option<Parked>,
     /// When the supervisor starts the gateway again, in state [`State::Backoff`].
     pub backoff: Option<Backoff>,
+    /// What runs as the gateway, as its configuration decides it; `None` if that can't be read.
+    pub kind: Option<GatewayKind>,
     /// The port that the gateway listens on, if its configuration sets one.
     pub port: Option<u16>,
     /// Why the gateway is not healthy, or wanted and not up, if that is known. One that is up with a reason is not
@@ -216,6 +219,7 @@ impl Status {
             last_exit: None,
             parked: None,
             backoff: None,
+            kind: None,
             port: None,
             reason: None,
         }

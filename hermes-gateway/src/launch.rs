@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use hermes_core::agent::{self, Program};
-use hermes_core::config::{GatewayConfig, GatewayKind, Placeholders, Resources, Unfilled};
+use hermes_core::config::{GatewayConfig, Placeholders, Resources, Unfilled};
 use hermes_core::control_group::ControlGroup;
 use hermes_core::error_chain::in_one_line;
 use hermes_core::events::{Journal, Recorder, What};
@@ -122,9 +122,7 @@ fn agents_program(
     profile: &Profile,
     config: &GatewayConfig,
 ) -> Result<Option<Program>, GatewayError> {
-    let uses = |argument: &String| argument.contains("{program}");
-    let uses = config.command.iter().flatten().chain(config.env.values()).any(uses);
-    if config.kind != GatewayKind::HermesAgent && !uses {
+    if !agent::is_used_by(config) {
         return Ok(None);
     }
     let places = inherited::places_of_agent(profile, config);

@@ -28,6 +28,14 @@ fn its_gateway_runs_without_an_edit() {
     let status = tree.status("alpha");
     assert_eq!((&status["state"], &status["ready"]), (&json!("up"), &json!(true)), "{status}");
     assert_eq!(status["port"], port);
+    assert_eq!(status["kind"], "hermes-agent");
+    let shown = env.hermes(["gateway", "status", "alpha"]).ok().stdout;
+    assert!(shown.contains("\nruns       hermes-agent\n"), "{shown}");
+    let doctor = env.hermes(["doctor"]).run().stdout;
+    let found = env.path().join(".local/bin/hermes");
+    let seen =
+        format!("of 2 gateways: `{}` (the agent's installers put it there)", found.display());
+    assert!(doctor.contains("hermes-agent 0.19") && doctor.contains(&seen), "{doctor}");
     let first = pid(&status);
     assert_eq!(agent.served(port), "alpha");
     assert_eq!(agent.processes(env), [first], "it is the supervised process, and alone");
@@ -53,4 +61,15 @@ fn without_its_program_the_service_parks_and_no_stub_answers() {
     let refused = env.hermes(["gateway", "start", "alpha", "--timeout", "60"]).fails_with(1).stderr;
     assert!(refused.contains("name its program, with the full path"), "{refused}");
     assert_eq!(tree.status("alpha")["state"], "parked");
+    let doctor = env.hermes(["doctor"]).fails_with(1).stdout;
+    let problem =
+        "command: the Python agent that `alpha` runs was found nowhere\n  fix: name its program";
+    assert!(doctor.contains(problem), "{doctor}");
+    env.hermes(["profile", "create", "beta"]).ok();
+    env.write(&env.profile("beta").join("config.yaml"), "gateway: {kind: built-in, port: 9}\n");
+    let list = env.hermes(["gateway", "list"]).ok().stdout;
+    assert!(
+        list.lines().any(|line| line.starts_with("beta") && line.contains("built-in")),
+        "{list}"
+    );
 }

@@ -29,12 +29,13 @@ fn row(view: &StatusView) -> Vec<String> {
         .to_owned(),
         deaths.to_string(),
         output::or_dash(view.status.port),
+        output::or_dash(view.status.kind),
         output::or_dash(*last_exit),
     ]
 }
 
-const HEADER: [&str; 9] =
-    ["PROFILE", "STATE", "PID", "SINCE", "INTENT", "READY", "DEATHS", "PORT", "LAST EXIT"];
+const HEADER: [&str; 10] =
+    ["PROFILE", "STATE", "PID", "SINCE", "INTENT", "READY", "DEATHS", "PORT", "RUNS", "LAST EXIT"];
 /// The columns of `--wide`, after those of [`HEADER`].
 const WIDE: [&str; 3] = ["MEMORY", "CPU", "PROCESSES"];
 
@@ -198,6 +199,7 @@ fn describe(view: &StatusView) -> Result<(), CliError> {
     line("deaths", format!("{} in the last hour", status.deaths))?;
     line("last exit", output::or_dash(status.last_exit))?;
     line("port", output::or_dash(view.status.port))?;
+    line("runs", output::or_dash(view.status.kind))?;
     if let Some(usage) = &view.usage {
         line("memory", memory(usage))?;
         line("cpu", cpu(usage))?;

@@ -13,6 +13,7 @@ use rustix::fs::Access;
 use thiserror::Error;
 
 use super::State;
+use crate::config::{GatewayConfig, GatewayKind};
 use crate::fsutil;
 use crate::home::{ProfileHome, env};
 
@@ -131,6 +132,13 @@ pub enum NoProgram {
         /// Why it can't be run.
         problem: &'static str,
     },
+}
+
+/// Whether a gateway with these settings runs the agent's program.
+pub fn is_used_by(settings: &GatewayConfig) -> bool {
+    let uses = |text: &String| text.contains("{program}");
+    settings.kind == GatewayKind::HermesAgent
+        || settings.command.iter().flatten().chain(settings.env.values()).any(uses)
 }
 
 /// Looks for the agent's program. Starts nothing.

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Access;
 
+use super::agent::Agents;
+use crate::agent;
 use crate::config::{ConfigError, GatewayConfig, Notify, Placeholders, load_notify};
-use crate::diagnostics::{Check, Expected, Remedy, Snapshot, permit, several};
+use crate::diagnostics::{Check, Examination, Expected, Remedy, Snapshot, permit, several};
 use crate::error_chain::in_one_line;
 use crate::gateway::Gateway;
 use crate::intent::Intent;
@@ -14,13 +16,12 @@ use crate::name::ProfileName;
 use crate::shell::quote_path;
 use crate::status::State;
 
-/// `path` is PATH as the services get it, if it can be read.
-pub(super) fn checks(snapshot: &Snapshot, path: Option<&OsStr>) -> Vec<Check> {
+pub(super) fn checks(snapshot: &Snapshot, examination: &Examination) -> Vec<Check> {
     let root = snapshot.root.profile(&ProfileName::default_profile());
     let notify = load_notify(&root.config());
     vec![
         config(snapshot, notify.as_ref().err()),
-        command(snapshot, path, notify.as_ref().ok()),
+        command(snapshot, examination, notify.as_ref().ok()),
         intent(snapshot),
     ]
 }
@@ -63,10 +64,18 @@ fn config(snapshot: &Snapshot, notify: Option<&ConfigError>) -> Check {
 
 fn command(
     snapshot: &Snapshot,
-    services_path: Option<&OsStr>,
+    examination: &Examination,
     notify: Option<&Option<Notify>>,
 ) -> Check {
     let mut check = Check::new("command");
+    let mut agents = Agents::new(examination);
+    for gateway in &snapshot.gateways {
+        let settings = gateway.loaded().map(|loaded| &loaded.gateway);
+        if let Some(settings) = settings.ok().filter(|settings| agent::is_used_by(settings)) {
+            agents.check(gateway, settings, &mut check);
+        }
+    }
+    let services_path = examination.path.as_deref();
     let (mut named, mut unseen) = (0, Vec::new());
     let mut look = |program: &str, key: &str, whose: &str, config: &Path, path: Option<&OsStr>| {
         named += 1;
@@ -103,7 +112,8 @@ fn command(
         let unseen = unseen.join(", ");
         check.partial(format!("PATH of the services can't be read, to find {unseen}"));
     }
-    check.with_evidence(format!("{} configured", several(named, "program")))
+    let agents = agents.evidence().map_or_else(String::new, |agents| format!("; {agents}"));
+    check.with_evidence(format!("{} configured{agents}", several(named, "program")))
 }
 
 /// The program that the gateway's settings name, if they name one.

@@ -167,8 +167,9 @@ fn stopped_for_now(
     DriverError::from(error).with_hint(hint)
 }
 
-/// The status with the port that the gateway's configuration names, and the reason why it is not healthy.
+/// The status with what the gateway's configuration runs and the port that it names, and the reason why it is not healthy.
 fn completed(mut status: Status, gateway: &Gateway) -> Status {
+    status.kind = gateway.loaded().ok().map(|loaded| loaded.gateway.kind);
     status.port = gateway.port().ok().flatten();
     let kind = match status.state {
         State::Starting => ReasonKind::Starting,

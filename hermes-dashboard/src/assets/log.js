@@ -114,7 +114,7 @@ export class Panel {
   }
 
   paint() {
-    const { ready, pid, since, intent, port, deaths, last_exit: last, parked } = this.gateway;
+    const { ready, pid, since, intent, port, kind, deaths, last_exit: last, parked } = this.gateway;
     const readiness = ready === true ? ", ready" : ready === false ? ", not ready" : "";
     const facts = [
       ["State", `${stateOf(this.gateway)}${readiness}`],
@@ -123,6 +123,7 @@ export class Panel {
       ["For", since ? duration((Date.now() - new Date(since)) / 1000) : "–"],
       ["Intent", intent ?? "unknown"],
       ["Port", port ? String(port) : "–"],
+      ["Runs", kind ?? "unknown"],
       ["Deaths", `${deaths ?? 0} in the last hour`],
       ["Last exit", exit(last)],
     ];

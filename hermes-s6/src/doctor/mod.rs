@@ -20,7 +20,10 @@ mod slots;
 mod suspended;
 mod svscan;
 
+use std::path::PathBuf;
+
 use hermes_core::diagnostics::{Check, Examination, Room, ServiceDirectory, Services, Snapshot};
+use hermes_core::home::env;
 use hermes_core::process_lock::Holder;
 
 use crate::tree::Tree;
@@ -59,10 +62,18 @@ pub(crate) fn examine(tree: &Tree, snapshot: &Snapshot) -> Examination {
     services.extend(group((&["suspended"], |view| vec![suspended::check(view)])));
     services.extend(group((&slots::CHECKS, slots::checks)));
     let svscan = tree.scandir.svscan().ok().flatten();
+    let variable = |name: &str| {
+        view.as_ref()
+            .ok()
+            .and_then(|view| tree.variable(view.svscan, name))
+            .filter(|it| !it.is_empty())
+    };
     let examination = Examination {
         backend,
         services,
-        path: view.as_ref().ok().and_then(|view| tree.variable(view.svscan, "PATH")),
+        path: variable("PATH"),
+        agent: variable(env::AGENT),
+        user_home: variable("HOME").map(PathBuf::from),
         directory: Some(ServiceDirectory { path: tree.scandir.path().to_owned(), room: SCANDIR }),
         ..Examination::default()
     };
