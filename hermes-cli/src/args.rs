@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// Start, stop and inspect gateways
     #[command(subcommand)]
     Gateway(Gateway),
+    /// Show and check the configuration of gateways
+    #[command(subcommand)]
+    Config(Config),
     /// Print what happened to gateways, and why: starts, deaths, parkings, mends and more
     ///
     /// The journal has the last events, some thousands. Deaths and what follows them are in it under s6 only. With
@@ -232,6 +235,25 @@ pub(crate) enum Profile {
         /// Maximum unpacked size in bytes (suffixes K, M, G, T) [default: 10G]
         #[arg(long, value_name = "SIZE", value_parser = size::parse)]
         max_size: Option<u64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Print Hermes's keys in a profile's config.yaml, without secrets
+    Show {
+        /// The profile
+        name: Option<ProfileName>,
+        /// Print all keys as they count, each with what set it, and the program that runs
+        #[arg(long)]
+        effective: bool,
+    },
+    /// Check the configuration of a profile, or of all
+    ///
+    /// Exits with 1 if a gateway could not start with its configuration.
+    Check {
+        /// The profile [default: all]
+        name: Option<ProfileName>,
     },
 }
 

@@ -24,8 +24,8 @@ pub(crate) fn has_systemd_socket() -> bool {
     env::var_os(NOTIFY_SOCKET).is_some()
 }
 
-/// Where to look for the Python agent's program of `profile`.
-pub(crate) fn places_of_agent<'a>(profile: &'a Profile, config: &'a GatewayConfig) -> Places<'a> {
+/// Where to look for the Python agent's program of `profile`, in the environment of this process.
+pub fn places_of_agent<'a>(profile: &'a Profile, config: &'a GatewayConfig) -> Places<'a> {
     let variable = |name: &str| env::var_os(name);
     Places::of(&profile.home, config.program.as_deref(), env::home_dir(), variable)
 }

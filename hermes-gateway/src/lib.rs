@@ -40,6 +40,7 @@ mod readiness;
 mod server;
 
 pub use error::{GatewayError, LockHeld};
+pub use inherited::places_of_agent;
 pub use launch::run;
 pub use notification::Notification;
 pub use readiness::await_ready;

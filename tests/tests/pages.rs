@@ -14,6 +14,7 @@ use hermes_tests::hermes_program;
 const PAGES: [(&str, &[&str]); 9] = [
     ("docs/commands/profile.md", &["profile"]),
     ("docs/commands/gateway.md", &["gateway"]),
+    ("docs/commands/config.md", &["config"]),
     ("docs/commands/events.md", &["events"]),
     ("docs/commands/up.md", &["up", "down"]),
     ("docs/commands/boot.md", &["boot"]),

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod boot;
+mod config;
 mod dashboard;
 mod docs;
 mod doctor;
@@ -47,6 +48,7 @@ pub(crate) fn run(
     match command {
         Command::Profile(command) => profile::run(&app()?, command),
         Command::Gateway(command) => gateway::run(&app()?, command),
+        Command::Config(command) => config::run(&app()?, command),
         Command::Events(which) => events::run(&app()?, which),
         Command::Down | Command::Up { stop: true, .. } => up::stop(&app()?),
         Command::Up { become_svscan: Some(parent), .. } => up::become_svscan(&app()?, parent),

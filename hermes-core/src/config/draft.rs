@@ -37,8 +37,10 @@ pub struct Origins {
 /// What set a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// A file.
+    /// The profile's files.
     File(Place),
+    /// `gateway.defaults`, in the root home's file.
+    Defaults(Place),
     /// The preset of `kind: hermes-agent`.
     Preset,
 }
@@ -54,7 +56,7 @@ impl Origin {
     /// The place, if a file set it.
     pub fn place(&self) -> Option<&Place> {
         match self {
-            Self::File(place) => Some(place),
+            Self::File(place) | Self::Defaults(place) => Some(place),
             Self::Preset => None,
         }
     }
@@ -106,8 +108,8 @@ impl Draft {
             liveness_at: None,
             warnings: entries.iter().filter_map(|(key, _)| own.misspelt(key)).collect(),
         };
-        draft.take(&shared, &shared_fields)?;
-        draft.take(&own, &own_fields)?;
+        draft.take(&shared, &shared_fields, Origin::Defaults)?;
+        draft.take(&own, &own_fields, Origin::File)?;
         Ok(draft)
     }
 
@@ -115,11 +117,12 @@ impl Draft {
         &mut self,
         reader: &Reader<'_>,
         fields: &[(&'static str, Field<'_>)],
+        origin: fn(Place) -> Origin,
     ) -> Result<(), ConfigError> {
         let config = &mut self.gateway;
         for (name, field) in fields {
             let at = || Named { key: field.name.clone(), place: reader.place_of(field) };
-            self.origins.keys.insert(name, Origin::File(reader.place_of(field)));
+            self.origins.keys.insert(name, origin(reader.place_of(field)));
             match *name {
                 "kind" => self.kind = Some(reader.kind(field)?),
                 "program" => config.program = Some(reader.program(field)?),
@@ -129,7 +132,7 @@ impl Draft {
                 "command" => config.command = Some(reader.command(field)?),
                 "env" => {
                     for (name, variable) in reader.env(field)? {
-                        self.origins.env.insert(name.clone(), Origin::File(variable.place));
+                        self.origins.env.insert(name.clone(), origin(variable.place));
                         config.env.insert(name, variable.value);
                     }
                 }

@@ -1,4 +1,5 @@
-//! Keys of a `config.yaml` that look as if their values were secrets, for the warning of an export.
+//! Keys of a `config.yaml` that look as if their values were secrets, for the warning of an export, and variables
+//! whose values are not to be shown.
 
 use std::path::Path;
 
@@ -40,6 +41,12 @@ pub fn secret_keys(text: &str, path: &Path) -> Result<Vec<SecretKey>, ConfigErro
     Ok(found)
 }
 
+/// Whether the value of a variable is not to be shown: its name is that of a secret, or it has a URL with a password.
+/// One that only refers to a variable is shown.
+pub fn is_secret_value(name: &str, value: &str) -> bool {
+    is_secret(name) && is_secret_text(value) || has_password(value)
+}
+
 fn walk(node: &Node, above: &str, text: &str, found: &mut Vec<SecretKey>) {
     match node {
         Node::Map(entries) => {
@@ -65,25 +72,33 @@ fn walk(node: &Node, above: &str, text: &str, found: &mut Vec<SecretKey>) {
 /// Whether a value, or one in a list, is a text that is no reference to a variable.
 fn has_secret(value: &Node) -> bool {
     match value {
-        Node::Scalar(scalar) => {
-            let text = scalar.text.trim();
-            let is_reference = text.starts_with("${") && text.ends_with('}');
-            scalar.kind == Kind::String && !text.is_empty() && !is_reference
-        }
+        Node::Scalar(scalar) => scalar.kind == Kind::String && is_secret_text(&scalar.text),
         Node::List(items) => items.iter().any(has_secret),
         Node::Tagged(_, inner) => has_secret(inner),
         Node::Map(_) | Node::Skipped => false,
     }
 }
 
-/// Whether a value, or one in a list, has a URL with a password: `https://user:password@host`.
+/// Whether a text is no reference to a variable.
+fn is_secret_text(text: &str) -> bool {
+    let text = text.trim();
+    let is_reference = text.starts_with("${") && text.ends_with('}');
+    !text.is_empty() && !is_reference
+}
+
+/// Whether a text has a URL with a password: `https://user:password@host`.
+fn has_password(text: &str) -> bool {
+    text.split("://").skip(1).any(|rest| {
+        let authority = rest.split(['/', '?', '#', ' ', '"', '\'']).next().unwrap_or_default();
+        let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
+        password.is_some_and(|(_, password)| !password.is_empty() && !password.starts_with('$'))
+    })
+}
+
+/// Whether a value, or one in a list, has a URL with a password.
 fn has_url_with_password(value: &Node) -> bool {
     match value {
-        Node::Scalar(scalar) => scalar.text.split("://").skip(1).any(|rest| {
-            let authority = rest.split(['/', '?', '#', ' ', '"', '\'']).next().unwrap_or_default();
-            let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
-            password.is_some_and(|(_, password)| !password.is_empty() && !password.starts_with('$'))
-        }),
+        Node::Scalar(scalar) => has_password(&scalar.text),
         Node::List(items) => items.iter().any(has_url_with_password),
         Node::Tagged(_, inner) => has_url_with_password(inner),
         Node::Map(_) | Node::Skipped => false,
@@ -110,6 +125,20 @@ fn is_secret(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_secrets_are_not_shown() {
+        for (name, value, secret) in [
+            ("OPENAI_API_KEY", "x", true),
+            ("BOT_TOKEN", "x", true),
+            ("BOT_TOKEN", "${TOKEN}", false),
+            ("BOT_TOKEN", "", false),
+            ("PORT", "80", false),
+            ("DATABASE", "postgres://me:word@host", true),
+        ] {
+            assert_eq!(is_secret_value(name, value), secret, "{name}={value}");
+        }
+    }
 
     #[test]
     fn keys_of_secrets_are_found_with_their_lines() {
