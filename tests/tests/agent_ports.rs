@@ -110,3 +110,27 @@ fn a_clone_of_the_agents_has_a_port_that_is_taken_until_it_gets_one_of_its_own()
     env.hermes(["gateway", "start", "beta"].into_iter().chain(START)).ok();
     assert_eq!((agent.served(port), agent.served(own)), (json!("alpha"), json!("beta")));
 }
+
+#[test]
+fn an_imported_profile_whose_port_is_taken_gets_one_in_every_place() {
+    let tree = Up::start();
+    let env = &tree.env;
+    let port = free_port();
+    let home = env.profile("alpha");
+    env.make_directory(&env.home().join("profiles"));
+    env.make_directory(&home);
+    let config = format!(
+        "_config_version: 33\nAPI_SERVER_ENABLED: true\nplatforms: {{api_server: {{extra: {{port: {port}}}}}}}\n"
+    );
+    env.write(&home.join("config.yaml"), &config);
+    env.write(&home.join(".env"), &format!("API_SERVER_PORT={port}\nA=1\n"));
+    env.hermes(["profile", "export", "alpha", "--include", ".env"]).ok();
+    env.hermes(["profile", "import", "alpha.tar.zst", "--name", "beta"]).ok();
+    let explained = env.hermes(["profile", "port", "beta", "--explain", "--json"]).json();
+    assert_eq!((&explained["agree"], &explained["others"]), (&json!(true), &json!([])));
+    assert_ne!(explained["port"], json!(port), "{explained}");
+    let dotenv = fs::read_to_string(env.profile("beta").join(".env")).expect("a file");
+    assert_eq!(dotenv, "A=1\n");
+    let text = fs::read_to_string(env.profile("beta").join("config.yaml")).expect("a file");
+    assert!(!text.contains(&port.to_string()), "{text}");
+}
