@@ -108,6 +108,7 @@ fn messages_go_to_stderr_and_status_to_stdout() {
         deaths     0 in the last hour
         last exit  -
         port       <port>
+        runs       built-in
         ");
     });
     let outcome = env.hermes(["gateway", "list"]).ok();

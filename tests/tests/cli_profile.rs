@@ -167,7 +167,7 @@ fn port_keeps_the_rest_of_the_file() {
     env.write(&config, text);
     let wrote = alone(&env, ["profile", "port", "a", "9100"]).ok();
     assert_eq!(wrote.stdout, "9100\n");
-    let told = "wrote `gateway.port: 9100` to `W/home/profiles/a/config.yaml` line 4\n";
+    let told = "wrote `gateway.port: 9100` to `W/home/profiles/a/config.yaml` line 4\na running gateway keeps its port until `hermes gateway restart a`\n";
     assert_eq!(short(&env, &wrote.stderr), told);
     assert_eq!(fs::read_to_string(&config).unwrap(), text.replace("9000", "9100"));
     env.write(&config, "model: x # no port\n");

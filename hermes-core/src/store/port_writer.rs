@@ -68,8 +68,9 @@ pub(super) fn write(home: &ProfileHome, port: u16) -> Result<Vec<PortChange>, St
     let old = fsutil::read_if_there(&path).map_err(failed(path.clone()))?.map(String::from_utf8);
     let old = old.transpose().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
     let old = old.map_err(failed(path.clone()))?;
-    let before = settings::address(home).ok();
     let text = old.as_deref().unwrap_or_default();
+    let variables = dotenv::load(&home.dotenv()).unwrap_or_default();
+    let before = settings::address_in(home, text, &variables).ok();
     let new = config::with_port(text, port, &path)?;
     let mut edits = vec![Edit { path: path.clone(), old: old.clone(), new }];
     let mut changes = Vec::new();

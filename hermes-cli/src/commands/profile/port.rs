@@ -4,7 +4,7 @@ use hermes_core::agent::Address;
 use hermes_core::config::{Place, PortPlace};
 use hermes_core::settings;
 use hermes_core::store::{Profile, StoreError};
-use hermes_core::{Gateway, Proc, ProfileName, listeners, process_lock};
+use hermes_core::{Proc, ProfileName, listeners, process_lock};
 use serde_json::{Value, json};
 
 use crate::app::App;
@@ -46,13 +46,9 @@ pub(super) fn set(app: &App, name: &ProfileName, port: Option<u16>) -> Result<u8
     if changes.is_empty() {
         output::message("every place names it already");
     }
-    let status =
-        app.reachable().ok().and_then(|services| services.observe(&Gateway::new(profile)).ok());
-    if status.is_some_and(|status| status.state.is_running()) {
-        output::message(format_args!(
-            "the running gateway keeps its port until `hermes gateway restart {name}`"
-        ));
-    }
+    output::message(format_args!(
+        "a running gateway keeps its port until `hermes gateway restart {name}`"
+    ));
     Ok(exit::SUCCESS)
 }
 
