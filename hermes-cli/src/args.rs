@@ -1,6 +1,7 @@
 //! The command line: commands, options and their help texts. It is only parsed here; `commands` acts on it.
 
 mod events;
+mod gateway;
 mod values;
 
 use std::ffi::OsString;
@@ -12,7 +13,8 @@ use hermes_core::archive::Include;
 use hermes_core::size;
 
 pub(crate) use self::events::Events;
-use self::values::{number, port, variable};
+pub(crate) use self::gateway::Gateway;
+use self::values::{number, port};
 use crate::reference;
 
 /// Supervises the gateways of many agent profiles: under s6 in a container, under systemd or
@@ -266,135 +268,6 @@ pub(crate) struct ProfileSelector {
     /// All profiles
     #[arg(long, conflicts_with = "names")]
     pub(crate) all: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Gateway {
-    /// Start gateways, now and after every restart of the machine or container
-    Start {
-        #[command(flatten)]
-        which: ProfileSelector,
-        /// Run the gateway in this process, without a supervisor
-        #[arg(long, conflicts_with = "all")]
-        foreground: bool,
-        /// Run as launchd's job with this label
-        #[arg(long, hide = true, requires = "foreground", value_name = "LABEL")]
-        launchd: Option<String>,
-    },
-    /// An alias of `start --foreground`
-    #[command(hide = true)]
-    Run,
-    /// Stop gateways; they stay down after a restart of the machine or container
-    Stop {
-        #[command(flatten)]
-        which: ProfileSelector,
-    },
-    /// Stop gateways and start them again
-    Restart {
-        #[command(flatten)]
-        which: ProfileSelector,
-    },
-    /// Show the state of gateways
-    Status {
-        #[command(flatten)]
-        which: ProfileSelector,
-        /// Also ask the gateways that are up whether they answer, all at once, for two seconds at most
-        #[arg(long)]
-        probe: bool,
-        /// Also measure the memory and the processor time of each gateway with its descendants
-        #[arg(long)]
-        wide: bool,
-    },
-    /// List the gateways that have a service
-    List,
-    /// Print the logs of gateways; several are merged by time, each line with its profile
-    ///
-    /// On a terminal, control characters and escape sequences are escaped. With --json each line is an
-    /// object with `profile`, `time` and `line`; bytes that are not valid UTF-8 are replaced.
-    Logs {
-        #[command(flatten)]
-        which: ProfileSelector,
-        /// Print only the last N lines of each log [default: all, with --follow 10]
-        #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
-        #[arg(value_parser = |text: &str| number::<usize>(text, 0..=u64::MAX))]
-        lines: Option<usize>,
-        /// Keep printing new lines, until interrupted or until --timeout
-        #[arg(short, long)]
-        follow: bool,
-        /// Print control characters and escape sequences as they are
-        #[arg(long)]
-        raw: bool,
-    },
-    /// Create the services of profiles; the intent decides whether a gateway starts
-    Register {
-        #[command(flatten)]
-        which: ProfileSelector,
-        /// Set a variable in the gateway's environment until the next registration; `gateway.env` in
-        /// config.yaml is permanent
-        #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
-        env: Vec<(String, String)>,
-        /// Start the gateways, too
-        #[arg(long)]
-        start: bool,
-        /// Replace existing services, one after the other; with --all, only those that another version
-        /// of Hermes rendered
-        #[arg(long)]
-        refresh: bool,
-    },
-    /// Stop gateways and remove their services; the intent stays
-    Unregister {
-        #[command(flatten)]
-        which: ProfileSelector,
-    },
-    /// Install gateways as services of the host (systemd, launchd), started with the machine
-    Install {
-        #[command(flatten)]
-        which: ProfileSelector,
-        /// Start the gateways, too
-        #[arg(long)]
-        start: bool,
-    },
-    /// Stop gateways and remove their services from the host; the intent stays
-    Uninstall {
-        #[command(flatten)]
-        which: ProfileSelector,
-    },
-    /// Exit with 0 if the intent is `running`, else with 1; each unit runs this before it starts
-    #[command(hide = true)]
-    Wanted,
-    /// Record a death; each unit runs this after it ended
-    #[command(hide = true)]
-    Ended,
-    /// Poll a gateway's ready_url until it answers; `start --foreground` runs this beside a program
-    #[command(hide = true)]
-    AwaitReady {
-        /// The ready_url
-        url: String,
-        /// The gateway's process
-        #[arg(long)]
-        pid: u32,
-        /// Seconds that an answer may take, after the first requests
-        #[arg(long)]
-        answer_within: Option<u64>,
-        /// Record in this file why it is not ready
-        #[arg(long)]
-        health: PathBuf,
-        /// Report readiness in this file
-        #[arg(long)]
-        file: Option<PathBuf>,
-        /// Poll in a background process, and exit
-        #[arg(long)]
-        detach: bool,
-    },
-    /// Decide what follows a death; a slot's `finish` script runs this
-    #[command(hide = true)]
-    AfterDeath {
-        /// The gateway's process group, which s6 passes to `finish` since 2.12
-        group: Option<String>,
-        /// Divide every delay of the restart policy, for tests
-        #[arg(long, env = hermes_core::home::env::TEST_FASTER, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-        faster: u32,
-    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -11,7 +11,7 @@ use hermes_core::State;
 use hermes_tests::hermes_program;
 
 /// The pages, each with its commands.
-const PAGES: [(&str, &[&str]); 9] = [
+const PAGES: [(&str, &[&str]); 10] = [
     ("docs/commands/profile.md", &["profile"]),
     ("docs/commands/gateway.md", &["gateway"]),
     ("docs/commands/config.md", &["config"]),
