@@ -128,7 +128,7 @@ pub enum ReasonKind {
     Parked,
     /// It died, and waits for its next start.
     Backoff,
-    /// It is down: an operator stopped it, and its intent could not be recorded.
+    /// It is down: an operator stopped it with another program's command, or its intent could not be recorded.
     Stopped,
     /// It has died, and SIGSTOP has suspended its supervisor, which has not noticed.
     Suspended,

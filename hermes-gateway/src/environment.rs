@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use hermes_core::agent::Program;
+use hermes_core::config::GatewayKind;
 use hermes_core::dotenv::{self, Variables};
 use hermes_core::home::env as names;
 use hermes_core::store::Profile;
@@ -23,6 +24,17 @@ use crate::error::GatewayError;
 use crate::inherited;
 
 const PATH: &str = "PATH";
+/// The start of the names of the variables that decide where the Python agent's API server listens, and with which key.
+const API_SERVER: &str = "API_SERVER_";
+
+/// The inherited variables that are not for the gateway of `profile`: in a container they give an address and a key to the
+/// gateway of `default`, and the other gateways of the Python agent would take the same.
+pub(crate) fn of_default_alone(profile: &Profile, kind: GatewayKind) -> Vec<OsString> {
+    match kind {
+        GatewayKind::HermesAgent if !profile.name.is_default() => inherited::names(API_SERVER),
+        _ => Vec::new(),
+    }
+}
 
 /// The variables to add to this process's environment for the gateway of `profile`, whose `gateway.env`
 /// is `configured`. The Python agent's `program` finds itself: its directory leads `PATH`. If a name occurs twice, the last value counts.

@@ -5,6 +5,7 @@
 //! descriptor limit to restore.
 
 use std::env;
+use std::ffi::OsString;
 
 use hermes_core::agent::Places;
 use hermes_core::config::GatewayConfig;
@@ -17,6 +18,12 @@ pub(crate) const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 /// A variable that `${NAME}` in `.env` may refer to. May be empty.
 pub(crate) fn variable(name: &str) -> Option<String> {
     env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// The names of the variables that begin with `start`.
+pub(crate) fn names(start: &str) -> Vec<OsString> {
+    let names = env::vars_os().map(|(name, _)| name);
+    names.filter(|name| name.as_encoded_bytes().starts_with(start.as_bytes())).collect()
 }
 
 /// Whether systemd waits for a notification of readiness.

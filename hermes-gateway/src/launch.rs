@@ -96,7 +96,8 @@ fn become_gateway(
         Some(_) => {}
         None => notification.ready_unprobed(),
     }
-    Err(exec(profile, &command, env))
+    let foreign = environment::of_default_alone(profile, config.kind);
+    Err(exec(profile, &command, env, &foreign))
 }
 
 /// Makes this process the profile's only gateway, in its control group and with its limits.
@@ -230,11 +231,20 @@ fn limit_descriptors(files: Option<u64>) {
     let _ = rustix::process::setrlimit(Resource::Nofile, limit);
 }
 
-/// Replaces this process by the program. Returns only on failure.
-fn exec(profile: &Profile, command: &[String], env: Vec<(String, OsString)>) -> GatewayError {
+/// Replaces this process by the program, without the inherited variables `foreign`. Returns only on failure.
+fn exec(
+    profile: &Profile,
+    command: &[String],
+    env: Vec<(String, OsString)>,
+    foreign: &[OsString],
+) -> GatewayError {
     let (program, arguments) =
         command.split_first().expect("`config` refuses a command without a program");
-    let error = Command::new(program)
+    let mut command = Command::new(program);
+    for name in foreign {
+        command.env_remove(name);
+    }
+    let error = command
         .args(arguments)
         .envs(env)
         // Otherwise systemd could take the program's own messages for this process's.

@@ -226,7 +226,7 @@ impl Driver for S6Driver {
     fn hold_down(&self, name: &ProfileName) -> Result<(), DriverError> {
         let slot = self.slot(name);
         match slot.path().is_dir() {
-            true => Ok(policy::hold(&slot)?),
+            true => Ok(policy::hold(&slot, "")?),
             false => Ok(()),
         }
     }

@@ -70,10 +70,12 @@ pub(crate) fn status(
     }
     if status.state == State::Down
         && status.reason.is_none()
-        && status.is_wanted()
-        && slot.held().try_exists()?
+        && let Some(mut text) = policy::held(&slot)?
+        && (status.is_wanted() || !text.is_empty())
     {
-        let text = "it was stopped, and its intent could not be recorded".to_owned();
+        if text.is_empty() {
+            "it was stopped, and its intent could not be recorded".clone_into(&mut text);
+        }
         status.reason = Some(Reason { kind: ReasonKind::Stopped, text });
     }
     Ok(status)

@@ -73,3 +73,30 @@ fn without_its_program_the_service_parks_and_no_stub_answers() {
         "{list}"
     );
 }
+
+#[test]
+fn its_own_stop_counts_as_an_operators() {
+    let agent = Agent::installed();
+    let up = Up::start();
+    let env = &up.env;
+    agent.link(env);
+    agent.create(env, "alpha");
+    let port = free_port();
+    agent.enable(env, "alpha", port);
+    env.hermes(["gateway", "start", "alpha", "--timeout", "180"]).ok();
+
+    agent.command(env, ["-p", "alpha", "gateway", "stop"]).ok();
+    let status = within(TIMEOUT, "it is down", || {
+        let status = up.status("alpha");
+        (status["state"] == "down").then_some(status)
+    });
+    assert_eq!((&status["intent"], &status["deaths"]), (&json!("stopped"), &json!(0)), "{status}");
+    let why = status["reason"]["text"].as_str().unwrap_or_default();
+    assert!(why.contains("the Python agent's own `gateway stop`"), "{status}");
+    let stays = env.hermes(["doctor", "--health"]).run();
+    assert_eq!(stays.code(), Some(0), "it is as wanted: {stays}");
+
+    env.hermes(["gateway", "start", "alpha", "--timeout", "180"]).ok();
+    assert_eq!(agent.served(port), "alpha");
+    assert_eq!(up.status("alpha")["reason"], json!(null));
+}

@@ -92,6 +92,26 @@ fn the_root_homes_file_is_for_default_alone() {
 }
 
 #[test]
+fn the_api_server_of_the_tree_is_that_of_default_alone() {
+    let env = TestEnv::new();
+    let mut up = env.command(hermes_program());
+    up.arg("up").envs([("API_SERVER_KEY", "key"), ("API_SERVER_PORT", "1")]);
+    let up = Up::launch(env, up).await_up();
+    let env = &up.env;
+    let program = env.path().join("agent");
+    env.write_program(&program, &format!("#!/bin/sh\n{TELL}\n"));
+    let root = env.home().join("config.yaml");
+    let defaults = format!("{{kind: hermes-agent, program: {}}}", program.display());
+    env.write(&root, &format!("gateway: {{defaults: {defaults}}}\n"));
+    env.hermes(["profile", "create", "coder"]).ok();
+    env.hermes(["gateway", "start", "default", "coder"]).ok();
+    let [of_default, of_coder] = [env.home(), env.profile("coder")].map(|home| seen(&home));
+    assert_eq!(of_default.get("API_SERVER_KEY").map(String::as_str), Some("key"));
+    let named: Vec<_> = of_coder.keys().filter(|name| name.starts_with("API_SERVER_")).collect();
+    assert_eq!(named, [""; 0]);
+}
+
+#[test]
 fn reserved_variables_are_ignored() {
     let names = [
         "HERMES_HOME",

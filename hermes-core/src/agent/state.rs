@@ -93,4 +93,10 @@ impl State {
     pub fn is_gateways(&self) -> bool {
         self.kind.as_deref() == Some(KIND)
     }
+
+    /// Whether the gateway ended because the agent's own command asked for it. A gateway that a signal ends, or that
+    /// crashes, leaves what it was before.
+    pub fn was_stopped(&self) -> bool {
+        self.is_gateways() && self.gateway_state.as_deref() == Some("stopped")
+    }
 }

@@ -118,21 +118,28 @@ pub enum Verdict {
 
 /// Records the last death of the service in `slot`, calls `end_leftovers`, decides what follows, records the
 /// decision, blocks for the delay, and returns the exit code for `finish`. The wait ends early when an operator stops
-/// or starts the service. Death and decision are events, unless an operator requested the end.
+/// or starts the service. Death and decision are events, unless an operator requested the end. A gateway that was
+/// `stopped_by` another program's command stays down, for this reason.
 pub fn after_death(
     slot: &ServiceDir,
     policy: &Policy,
     fault: Option<String>,
     events: &Recorder,
+    stopped_by: Option<&str>,
     end_leftovers: impl FnOnce(),
 ) -> io::Result<u8> {
     let wanted = slot.record()?.want_up;
-    let (deaths, written) = deaths::record_last(slot, !wanted)?;
+    let (deaths, written) = deaths::record_last(slot, !wanted || stopped_by.is_some())?;
     warn_if_unrecorded(written);
     end_leftovers();
     // It may have been stopped meanwhile.
     if !wanted || !slot.record()?.want_up {
         return Ok(0);
+    }
+    if let Some(command) = stopped_by {
+        events.record(What::Stopped, command);
+        warn_if_unrecorded(hold(slot, command).and_then(|()| slot.write(&slot.down(), b"")));
+        return Ok(EXIT_PARK);
     }
     if let Some(last) = deaths.last() {
         events.record_death(last.death.exit);
@@ -206,9 +213,16 @@ fn park(slot: &ServiceDir, reason: &str) -> io::Result<()> {
     slot.write(&slot.down(), b"")
 }
 
-/// Records that an operator stopped the service in `slot`, for the reconciler. The file is empty: a full disk takes it.
-pub(crate) fn hold(slot: &ServiceDir) -> io::Result<()> {
-    slot.write(&slot.held(), b"")
+/// Records that an operator stopped the service in `slot`, for the reconciler and for the status, which shows `why`.
+/// Without it the file is empty: a full disk takes it.
+pub(crate) fn hold(slot: &ServiceDir, why: &str) -> io::Result<()> {
+    slot.write(&slot.held(), why.as_bytes())
+}
+
+/// Why an operator's stop holds the service in `slot` down; `None` if it does not.
+pub(crate) fn held(slot: &ServiceDir) -> io::Result<Option<String>> {
+    let why = fsutil::read_if_there(&slot.held())?;
+    Ok(why.map(|why| String::from_utf8_lossy(&why).into_owned()))
 }
 
 /// Removes the records that the service in `slot` is parked and held down. Idempotent.
@@ -332,7 +346,8 @@ mod tests {
         park(&slot, "because").unwrap();
         assert!(slot.down().exists());
         assert_eq!(parked(&slot).unwrap().unwrap().reason, "because");
-        hold(&slot).unwrap();
+        hold(&slot, "").unwrap();
+        assert_eq!(held(&slot).unwrap().as_deref(), Some(""));
         record_start(&slot).unwrap();
         assert_eq!(parked(&slot).unwrap(), None);
         assert!(!slot.held().exists());

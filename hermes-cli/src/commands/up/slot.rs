@@ -4,12 +4,18 @@ use std::env;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::parent_id;
 use std::path::Path;
+use std::time::Duration;
 
 use fs_err as fs;
+use hermes_core::agent::State;
+use hermes_core::config::GatewayKind;
 use hermes_core::driver::During;
+use hermes_core::error_chain::in_one_line;
 use hermes_core::events::Journal;
+use hermes_core::lock::Lock;
 use hermes_core::process_lock::{self, Taker};
-use hermes_core::{Proc, ProfileName, restart};
+use hermes_core::status::Exit;
+use hermes_core::{Intent, Proc, ProfileName, restart, settings};
 use hermes_s6::Tree;
 use hermes_s6::slot::SUPERVISE;
 use hermes_s6::slot::layout::ServiceDir;
@@ -22,6 +28,9 @@ use crate::output;
 
 /// What fails if a process can't be ended.
 const END_LEFTOVERS: &str = "end the processes that the gateway left";
+
+/// Why a gateway is down that the Python agent's own command stopped.
+const STOPPED_BY_AGENT: &str = "the Python agent's own `gateway stop` stopped it";
 
 /// Runs as a slot's `finish`, in the service directory, and reads there how the gateway ended.
 pub(crate) fn after_death(app: &App, group: Option<&str>, faster: u32) -> Result<u8, CliError> {
@@ -42,7 +51,8 @@ pub(crate) fn after_death(app: &App, group: Option<&str>, faster: u32) -> Result
     };
     let events = Journal::new(app.root()).of(&name);
     let policy = Policy::default().faster(faster);
-    let code = policy::after_death(&slot, &policy, fault, &events, end_leftovers)
+    let (by_agent, _lock) = stopped_by_agent(app, &name, &slot).unzip();
+    let code = policy::after_death(&slot, &policy, fault, &events, by_agent, end_leftovers)
         .map_err(|error| CliError::new("failed to apply the restart policy").because(error))?;
     if let Ok(Some(parked)) = policy::parked(&slot) {
         output::message(format_args!("parked: {}", parked.reason));
@@ -74,6 +84,33 @@ pub(crate) fn leftovers_of_orphan<'a>(app: &'a App, name: &'a ProfileName) -> im
         // The gateway runs all the same.
         let _ = ended.inspect_err(|error| output::error(error, false));
     }
+}
+
+/// The Python agent's own command that stopped its gateway, which counts as an operator's: the intent is recorded. `None`
+/// if another command is changing the profile, which decides then. The lock is held until it is dropped.
+fn stopped_by_agent(
+    app: &App,
+    name: &ProfileName,
+    slot: &ServiceDir,
+) -> Option<(&'static str, Lock)> {
+    let died = slot.deaths().ok()?;
+    let home = app.root().profile(name);
+    let runs_agent = || {
+        let settings = settings::load(&home).ok();
+        settings.is_some_and(|settings| settings.gateway.kind == GatewayKind::HermesAgent)
+    };
+    let was_stopped = died.last()?.exit == Exit::Code(0)
+        && slot.record().ok()?.want_up
+        && State::read(&home).ok()??.was_stopped()
+        && runs_agent();
+    if !was_stopped {
+        return None;
+    }
+    let lock = Lock::acquire(&app.root().profile_lock(name), Duration::ZERO).ok()?;
+    if let Err(error) = Intent::Stopped.write(&home) {
+        log::warn!("{}", in_one_line(&error));
+    }
+    Some((STOPPED_BY_AGENT, lock))
 }
 
 /// The tree of the slot at `slot`.
