@@ -65,8 +65,14 @@ pub(crate) enum Command {
     /// The journal has the last events, some thousands. Deaths and what follows them are in it under s6 only. With
     /// --json each event is an object with `time`, `profile`, `event` and `why`.
     Events(Events),
-    /// Run a supervision tree in the foreground, for the current user
+    /// Run a supervision tree for the current user, in the foreground or with -d in the background
     Up {
+        /// Run in the background, and return when the tree is up; its messages go to logs/up.log
+        #[arg(short, long, conflicts_with_all = ["stop", "service", "adopt"])]
+        detach: bool,
+        /// Lead a session; `up --detach` starts itself with this option
+        #[arg(long, hide = true, conflicts_with_all = ["detach", "stop"])]
+        session_leader: bool,
         /// Like `down`
         #[arg(long)]
         stop: bool,

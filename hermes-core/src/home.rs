@@ -215,6 +215,11 @@ impl RootHome {
         self.0.join("logs/container-boot.log")
     }
 
+    /// The messages of a tree in the background.
+    pub fn up_log(&self) -> PathBuf {
+        self.0.join("logs/up.log")
+    }
+
     /// The journal of events ([`crate::events`]).
     pub fn events(&self) -> PathBuf {
         self.0.join("logs/events.jsonl")

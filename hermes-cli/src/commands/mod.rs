@@ -30,7 +30,8 @@ pub(crate) fn run(
 ) -> Result<u8, CliError> {
     let Arguments { global, command } = arguments;
     // `up` registers them first; every other command lets them through.
-    let runs_tree = matches!(command, Command::Up { stop: false, become_svscan: None, .. });
+    let runs_tree =
+        matches!(command, Command::Up { stop: false, detach: false, become_svscan: None, .. });
     let held = held.filter(|_| runs_tree);
     // Only root may change the owner of files.
     let keep_root = matches!(command, Command::Boot { delegate: true, .. });
@@ -52,8 +53,11 @@ pub(crate) fn run(
         Command::Events(which) => events::run(&app()?, which),
         Command::Down | Command::Up { stop: true, .. } => up::stop(&app()?),
         Command::Up { become_svscan: Some(parent), .. } => up::become_svscan(&app()?, parent),
+        Command::Up { detach: true, .. } => up::background::run(&app()?),
         Command::Up { adopt: true, .. } => up::adopt(&app()?, held),
-        Command::Up { service, .. } => up::run(&app()?, service, held),
+        Command::Up { service, session_leader, .. } => {
+            up::run(&app()?, service, session_leader, held)
+        }
         Command::Boot { delegate: true, .. } => up::delegate(&app()?),
         Command::Boot { dry_run, jobs, .. } => boot::run(&app()?, dry_run, jobs),
         Command::Doctor { health: true, .. } => doctor::health(&app()?),

@@ -4,6 +4,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `owner` | one tree per home: waits for another owner, becomes the owner |
+//! | `background` | `--detach`: starts `hermes up` in a session of its own |
 //! | `child` | starts the process that becomes s6-svscan |
 //! | `reaper` | reaps orphans, as process 1 |
 //! | `relay` | passes on what the tree prints |
@@ -14,6 +15,7 @@
 //!
 //! No other part of the program depends on hermes-s6.
 
+pub(crate) mod background;
 mod child;
 mod notify;
 mod owner;
@@ -61,8 +63,16 @@ fn tree(app: &App) -> Result<Tree, CliError> {
 }
 
 /// Runs a tree until a signal ends it, or until its s6-svscan ends by itself. `held` are the signals that were held
-/// back from the beginning of the process on.
-pub(crate) fn run(app: &App, service: bool, held: Option<Held>) -> Result<u8, CliError> {
+/// back from the beginning of the process on. `leads_session`: in a session of its own.
+pub(crate) fn run(
+    app: &App,
+    service: bool,
+    leads_session: bool,
+    held: Option<Held>,
+) -> Result<u8, CliError> {
+    if leads_session {
+        background::leave_session()?;
+    }
     // A signal stops the tree in order, also while it is starting.
     let signals = register_signals(held)?;
     app.hermes.refuse_client()?;
