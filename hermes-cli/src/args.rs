@@ -1,5 +1,6 @@
 //! The command line: commands, options and their help texts. It is only parsed here; `commands` acts on it.
 
+mod adopt;
 mod events;
 mod gateway;
 mod values;
@@ -12,6 +13,7 @@ use hermes_core::ProfileName;
 use hermes_core::archive::Include;
 use hermes_core::size;
 
+pub(crate) use self::adopt::Adopt;
 pub(crate) use self::events::Events;
 pub(crate) use self::gateway::Gateway;
 use self::values::{number, port};
@@ -102,6 +104,11 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "dry_run")]
         delegate: bool,
     },
+    /// Take over gateways of the Python agent that run outside of any supervisor
+    ///
+    /// Prints a plan, then stops each in the agent's own way, starts it supervised, and checks that it serves what it
+    /// served before. If one fails, all of them are put back. Without names: every profile whose home is the agent's.
+    Adopt(Adopt),
     /// Check the installation, and print a fix for each problem
     ///
     /// Exits with 1 if it finds an error: a problem that keeps a gateway, a command or a profile from

@@ -6,11 +6,16 @@
 //! | file | contents |
 //! |---|---|
 //! | `state` | `gateway_state.json`, which the agent's gateway writes |
+//! | `locks` | which process is the agent's gateway, whoever started it |
+//! | `planned_stop` | stops it in the agent's own way |
 //! | `program` | where the program is, and its version |
 //! | `address` | whether and where the API server listens; every place that names a port |
 //! | `preset` | `gateway.kind: hermes-agent`: the keys that it fills in |
 
 mod address;
+mod locks;
+#[cfg(target_os = "linux")]
+mod planned_stop;
 mod preset;
 mod program;
 mod state;
@@ -20,6 +25,9 @@ use crate::home::ProfileHome;
 
 pub use address::{Address, Switch};
 pub(crate) use address::{FALLBACK, PORT};
+pub use locks::Locks;
+#[cfg(target_os = "linux")]
+pub use planned_stop::PlannedStop;
 pub(crate) use preset::apply;
 pub use program::{Found, NoProgram, Places, Program, find, is_used_by};
 pub use state::{State, StateError};

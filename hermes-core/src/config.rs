@@ -69,7 +69,7 @@ pub use liveness::{Liveness, OnHang};
 pub use notify::{Notify, load_notify};
 pub use ready_url::{InvalidReadyUrl, ReadyUrl};
 pub use resources::{Resource, Resources};
-pub use secrets::{SecretKey, is_secret_value, secret_keys};
+pub use secrets::{SecretKey, is_secret, is_secret_value, secret_keys};
 pub(crate) use write::check_writable;
 pub use write::write;
 

@@ -8,7 +8,7 @@
 //! | `config`, `agent` | `config.yaml`, the gateway's program, the recorded intent; the Python agent's program |
 //! | `ports`, `port_holders` | ports that are missing or used twice; the processes that listen on them |
 //! | `disks` | free space and inodes |
-//! | `gateways` | orphans, parked and crashing gateways, gateways whose state differs from the intent |
+//! | `gateways` | orphans, what runs outside of any supervisor, parked and crashing gateways, gateways whose state differs from the intent |
 //! | `leftovers` | leftovers of interrupted commands and dead gateways |
 //! | `resources` | limits of `gateway.resources` that have no effect here |
 //! | `repair` | the repairs of `doctor --fix` |

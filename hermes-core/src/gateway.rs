@@ -2,10 +2,14 @@
 
 use std::sync::OnceLock;
 
-use crate::config::{ConfigError, GatewayConfig, Liveness, Loaded, Placeholders, StopTimeout};
+use crate::agent::Locks;
+use crate::config::{
+    ConfigError, GatewayConfig, GatewayKind, Liveness, Loaded, Placeholders, StopTimeout,
+};
 use crate::home::ProfileHome;
 use crate::name::ProfileName;
 use crate::probe::Target;
+use crate::process_lock;
 use crate::settings;
 use crate::store::Profile;
 
@@ -46,6 +50,21 @@ impl Gateway {
     /// start then, and logs the reason.
     pub fn config(&self) -> GatewayConfig {
         self.loaded().map(|loaded| loaded.gateway.clone()).unwrap_or_default()
+    }
+
+    /// The process of the Python agent's gateway, if that runs outside of any supervisor. `supervised` is the one that its
+    /// supervisor reports. Holders of the gateway's own lock, which every supervised one has, are none, nor is what they
+    /// started.
+    pub fn foreign(&self, locks: &Locks, supervised: Option<u32>) -> Option<u32> {
+        let home = self.home();
+        locks.holder(home)?;
+        let holder = process_lock::holder(&home.gateway_lock()).ok().flatten();
+        let holder = holder.and_then(|holder| holder.pid);
+        let own: Vec<_> = supervised.into_iter().chain(holder).collect();
+        let pid = locks.stranger(home, &own)?;
+        let is_agents =
+            self.loaded().is_ok_and(|loaded| loaded.gateway.kind == GatewayKind::HermesAgent);
+        is_agents.then_some(pid)
     }
 
     /// The port that it listens on, as in [`Profile::port`].

@@ -164,6 +164,16 @@ impl RootHome {
         self.profiles().join(".gateways")
     }
 
+    /// The lock of an adoption.
+    pub fn adoption_lock(&self) -> PathBuf {
+        self.locks().join(".adoption")
+    }
+
+    /// The directory that says how adopted gateways ran before; absent if none is adopted.
+    pub fn adoption(&self) -> PathBuf {
+        self.0.join("hermes-adopted")
+    }
+
     /// The lock of the process that asks the gateways for their liveness.
     pub fn liveness_lock(&self) -> PathBuf {
         self.locks().join(".liveness")
@@ -309,6 +319,16 @@ impl ProfileHome {
     /// The state file of the Python agent's gateway ([`State`](crate::agent::State)), read if there is no intent file.
     pub fn agent_state(&self) -> PathBuf {
         self.path.join("gateway_state.json")
+    }
+
+    /// The lock of the Python agent's gateway ([`Locks`](crate::agent::Locks)).
+    pub fn agent_lock(&self) -> PathBuf {
+        self.path.join("gateway.lock")
+    }
+
+    /// The mark by which the Python agent's gateway knows that its end is planned.
+    pub fn planned_stop(&self) -> PathBuf {
+        self.path.join(".gateway-planned-stop.json")
     }
 
     /// Files that a killed gateway of the Python implementation leaves behind.

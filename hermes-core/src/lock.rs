@@ -81,9 +81,8 @@ fn open(path: &Path) -> io::Result<fs::File> {
 /// The name of the process that holds the lock on `file`, where the kernel lists it.
 #[cfg(target_os = "linux")]
 fn holder(file: &fs::File) -> Option<String> {
-    use std::os::unix::fs::MetadataExt;
-    let (metadata, proc) = (file.metadata().ok()?, Proc::default());
-    Some(proc.title(proc.flock_holder(metadata.dev(), metadata.ino())?))
+    let proc = Proc::default();
+    Some(proc.title(proc.flocks().holder(&file.metadata().ok()?)?))
 }
 
 /// No other kernel lists the holders of such locks.

@@ -4,9 +4,10 @@
 //! root may read `environ`.
 
 mod descent;
+mod flocks;
 mod life;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
@@ -21,6 +22,7 @@ use fs_err as fs;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+pub use flocks::Flocks;
 pub use life::Life;
 
 /// How long an exec may take on a busy machine.
@@ -143,21 +145,6 @@ impl Proc {
         format!("process {pid} ({})", name.trim_end())
     }
 
-    /// The process that holds the `flock(2)` on the file with this device and inode; `None` if the kernel lists none
-    /// in this PID namespace. A file system that reports other device numbers than the kernel's hides its holder.
-    pub fn flock_holder(&self, device: u64, inode: u64) -> Option<u32> {
-        let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-        let file = format!("{major:02x}:{minor:02x}:{inode}");
-        let locks = fs::read_to_string(self.root.join("locks")).ok()?;
-        locks.lines().find_map(|line| {
-            // `1: FLOCK  ADVISORY  WRITE 123 00:2a:456 0 EOF`; with `->` after the number, a process that waits.
-            let mut words = line.split_ascii_whitespace().skip(1);
-            let kind = words.next()?;
-            let (pid, of) = (words.nth(2)?, words.next()?);
-            (kind == "FLOCK" && of == file).then(|| pid.parse().ok())?
-        })
-    }
-
     /// Fields of `stat`, by index from the state, which is the first field after the name.
     pub(crate) fn stat<T: FromStr + Default + Copy, const N: usize>(
         &self,
@@ -259,6 +246,14 @@ impl Proc {
             })
         };
         Ok(names.map(value))
+    }
+
+    /// All variables in the environment that `pid` started with, without those that are not UTF-8.
+    pub fn all_variables(&self, pid: u32) -> io::Result<BTreeMap<String, String>> {
+        let bytes = self.environment(pid)?;
+        let entries = bytes.split(|b| *b == 0).filter_map(|entry| str::from_utf8(entry).ok());
+        let variables = entries.filter_map(|entry| entry.split_once('='));
+        Ok(variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
     /// The environment that `pid` started with. `environ` is empty during an exec (from `exec_mmap` in

@@ -26,6 +26,8 @@ pub struct ProfileFact {
     pub intent: Result<Intent, String>,
     /// The port that its configuration names. Needed only if a gateway is to be started.
     pub port: Option<u16>,
+    /// Why its gateway is left alone: it runs outside of any supervisor.
+    pub foreign: Option<String>,
     /// Whether files of a gateway that no longer exists are left in its home.
     pub stale_files: bool,
 }
@@ -182,6 +184,13 @@ pub enum Action {
         /// Notes.
         detail: String,
     },
+    /// Leave alone a gateway that runs outside of any supervisor.
+    Leave {
+        /// The profile.
+        profile: ProfileName,
+        /// Its process, and what the user can do.
+        detail: String,
+    },
     /// Skip a directory that is not a profile.
     Skip {
         /// The directory.
@@ -201,7 +210,10 @@ pub enum Action {
 impl Action {
     /// Whether it changes anything.
     pub fn changes_something(&self) -> bool {
-        !matches!(self, Self::Keep { .. } | Self::Skip { .. } | Self::Unreadable { .. })
+        !matches!(
+            self,
+            Self::Keep { .. } | Self::Leave { .. } | Self::Skip { .. } | Self::Unreadable { .. }
+        )
     }
 
     /// Its profile, if it has one.
@@ -215,7 +227,8 @@ impl Action {
             | Self::Register { profile, .. }
             | Self::Start { profile }
             | Self::Stop { profile }
-            | Self::Keep { profile, .. } => Some(profile),
+            | Self::Keep { profile, .. }
+            | Self::Leave { profile, .. } => Some(profile),
             Self::Resume(suspended) => suspended.profile.as_ref(),
             Self::Clear { .. } | Self::Skip { .. } | Self::Unreadable { .. } => None,
         }
@@ -235,6 +248,7 @@ impl Action {
             Self::Start { profile } => format!("start the gateway of `{profile}`"),
             Self::Stop { profile } => format!("stop the gateway of `{profile}`"),
             Self::Keep { profile, .. } => format!("keep the service of `{profile}`"),
+            Self::Leave { profile, .. } => format!("leave the gateway of `{profile}` alone"),
             Self::Skip { what, .. } => format!("skip `{what}`"),
             Self::Unreadable { what, .. } => format!("read `{what}`"),
         }
@@ -254,6 +268,7 @@ impl Action {
             Self::Start { .. } => ("started", String::new()),
             Self::Stop { .. } => ("stopped", String::new()),
             Self::Keep { detail, .. } => ("kept", detail.clone()),
+            Self::Leave { detail, .. } => ("left", detail.clone()),
             Self::Skip { what, detail } => ("skipped", format!("{what}: {detail}")),
             Self::Unreadable { what, detail } => ("unreadable", format!("{what}: {detail}")),
         }

@@ -31,13 +31,16 @@ pub enum State {
     Orphan,
     /// Its supervisor outlived its s6-svscan: it neither stops nor starts with the tree.
     Stray,
+    /// A gateway of the Python agent's that runs outside of any supervisor; [`Status::pid`] is the process. Only
+    /// `hermes adopt` ends it.
+    Foreign,
     /// Without a supervisor.
     Unsupervised,
 }
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Up,
         Self::Starting,
         Self::Backoff,
@@ -46,6 +49,7 @@ impl State {
         Self::Parked,
         Self::Orphan,
         Self::Stray,
+        Self::Foreign,
         Self::Unsupervised,
     ];
 
@@ -66,6 +70,7 @@ impl fmt::Display for State {
             Self::Parked => "parked",
             Self::Orphan => "orphan",
             Self::Stray => "stray",
+            Self::Foreign => "foreign",
             Self::Unsupervised => "unsupervised",
         })
     }
@@ -122,6 +127,8 @@ pub enum ReasonKind {
     Unresponsive,
     /// It is down, and another gateway has its port.
     Port,
+    /// It runs outside of any supervisor.
+    Foreign,
     /// It runs, and its output can't be logged, so that it will block.
     Logger,
     /// It is parked.
@@ -205,6 +212,21 @@ impl Status {
         self
     }
 
+    /// This status, if `pid` is the gateway, for the reason `text`: it runs outside of any supervisor.
+    #[must_use]
+    pub fn foreign(self, pid: u32, text: String) -> Self {
+        Self {
+            state: State::Foreign,
+            pid: Some(pid),
+            since: None,
+            ready: None,
+            parked: None,
+            backoff: None,
+            reason: Some(Reason { kind: ReasonKind::Foreign, text }),
+            ..self
+        }
+    }
+
     /// The status of a gateway without a supervisor.
     pub fn unsupervised(profile: &ProfileName) -> Self {
         Self {
@@ -281,7 +303,7 @@ impl Status {
     /// One that starts or stops needs no attention yet.
     pub fn needs_attention(&self) -> bool {
         match self.state {
-            State::Backoff | State::Parked | State::Orphan | State::Stray => true,
+            State::Backoff | State::Parked | State::Orphan | State::Stray | State::Foreign => true,
             State::Down | State::Unsupervised => self.is_wanted(),
             State::Up => self.reason.is_some(),
             State::Starting | State::Stopping => false,
@@ -306,9 +328,10 @@ mod tests {
             State::Parked => 5,
             State::Orphan => 6,
             State::Stray => 7,
-            State::Unsupervised => 8,
+            State::Foreign => 8,
+            State::Unsupervised => 9,
         };
-        assert_eq!(State::ALL.map(place), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(State::ALL.map(place), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | `profile` | create and delete a profile with its service |
 //! | `rename` | rename a profile with its service |
 //! | `boot` | bring the services in line with the profiles, and repair what stops no gateway |
+//! | `foreign` | leave alone what runs outside of any supervisor |
 //! | `interrupted` | complete or undo renames that a crash interrupted |
 //! | `announcer` | announce the gateways that change |
 //! | `reconciler` | mend, while the tree runs, what differs from the intents |
@@ -19,6 +20,7 @@
 
 mod announcer;
 mod boot;
+mod foreign;
 mod interrupted;
 mod lifecycle;
 mod open_home;

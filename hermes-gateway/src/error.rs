@@ -60,6 +60,14 @@ pub enum GatewayError {
         /// The other process.
         source: LockHeld,
     },
+    /// A gateway of the Python agent's runs outside of any supervisor.
+    #[error("the gateway of `{profile}` already runs as process {pid}, outside of any supervisor")]
+    Foreign {
+        /// The profile.
+        profile: ProfileName,
+        /// The process.
+        pid: u32,
+    },
     /// `gateway.ready_url` can't be probed.
     #[error("invalid `gateway.ready_url` `{url}`")]
     ReadyUrl {
@@ -179,6 +187,7 @@ impl GatewayError {
             Self::Store(_)
             | Self::Lock { .. }
             | Self::AlreadyRuns { .. }
+            | Self::Foreign { .. }
             | Self::PortInUse { .. }
             | Self::StartProbe { .. }
             | Self::Watch { .. }
@@ -195,6 +204,9 @@ impl GatewayError {
             )),
             Self::AlreadyRuns { profile, .. } => {
                 Some(format!("`hermes gateway stop {profile}` stops it, supervised or not"))
+            }
+            Self::Foreign { profile, .. } => {
+                Some(format!("`hermes adopt {profile}` has it supervised"))
             }
             Self::Exec { home, source, .. } => {
                 let (config, dotenv) = (home.config(), home.dotenv());

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use hermes_core::agent::{self, Program};
-use hermes_core::config::{GatewayConfig, Placeholders, Resources, Unfilled};
+use hermes_core::config::{GatewayConfig, GatewayKind, Placeholders, Resources, Unfilled};
 use hermes_core::control_group::ControlGroup;
 use hermes_core::error_chain::in_one_line;
 use hermes_core::events::{Journal, Recorder, What};
@@ -81,6 +81,7 @@ fn become_gateway(
     };
     let env = environment::of(profile, filled.env, program)?;
     take_place(root, profile, &config.resources, end_leftovers)?;
+    refuse_foreign(profile, &config)?;
     // The fallback port of `default` counts if the program gets it.
     let uses_port = || config.port.is_some() || fill(&config, profile, None, program).is_err();
     if let Some(port) = port.filter(|_| uses_port()) {
@@ -174,6 +175,19 @@ fn lock_gateway(profile: &Profile) -> Result<(), GatewayError> {
             let source = LockHeld { pid: holder.pid, lock };
             GatewayError::AlreadyRuns { profile: name(), source }
         })
+}
+
+/// Refuses to run beside a gateway of the Python agent's that another one started: the agent may end it to take its
+/// place, or be ended by it. This process already holds the lock of every supervised one.
+fn refuse_foreign(profile: &Profile, config: &GatewayConfig) -> Result<(), GatewayError> {
+    let holder = match config.kind {
+        GatewayKind::HermesAgent => agent::Locks::default().holder(&profile.home),
+        _ => None,
+    };
+    match holder {
+        Some(pid) => Err(GatewayError::Foreign { profile: profile.name.clone(), pid }),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a port that somebody listens on: the program would fail, or another would answer in its place.

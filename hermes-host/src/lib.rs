@@ -33,6 +33,7 @@
 //! ```
 
 pub mod account;
+pub mod agent_services;
 pub mod command;
 pub mod launchd;
 pub mod privilege;
@@ -40,6 +41,7 @@ pub mod privilege;
 pub mod systemd;
 
 pub use account::Account;
+pub use agent_services::AgentService;
 pub use launchd::Launchd;
 #[cfg(target_os = "linux")]
 pub use systemd::{Scope, Systemd};

@@ -68,7 +68,8 @@ impl Agent {
 
     /// Enables the profile's API server on `port`, as the agent's users do.
     pub fn enable(&self, env: &TestEnv, name: &str, port: u16) {
-        let dotenv = env.profile(name).join(".env");
+        let home = if name == "default" { env.home() } else { env.profile(name) };
+        let dotenv = home.join(".env");
         let mut file = OpenOptions::new().append(true).open(dotenv).expect("the agent made it");
         let lines = format!("API_SERVER_KEY={}\nAPI_SERVER_PORT={port}\n", Self::KEY);
         file.write_all(lines.as_bytes()).expect("space on the disk");

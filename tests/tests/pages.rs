@@ -11,11 +11,12 @@ use hermes_core::State;
 use hermes_tests::hermes_program;
 
 /// The pages, each with its commands.
-const PAGES: [(&str, &[&str]); 10] = [
+const PAGES: [(&str, &[&str]); 11] = [
     ("docs/commands/profile.md", &["profile"]),
     ("docs/commands/gateway.md", &["gateway"]),
     ("docs/commands/config.md", &["config"]),
     ("docs/commands/events.md", &["events"]),
+    ("docs/commands/adopt.md", &["adopt"]),
     ("docs/commands/up.md", &["up", "down"]),
     ("docs/commands/boot.md", &["boot"]),
     ("docs/commands/doctor.md", &["doctor"]),

@@ -41,7 +41,10 @@ pub(crate) fn report(booted: &Booted) {
     for Outcome { action, error, .. } in &booted.outcomes {
         match (action, error) {
             (_, Some(error)) => output::warning(format_args!("{action}: {error}")),
-            // Another gateway has its port.
+            (Action::Leave { profile, detail }, None) => {
+                output::warning(format_args!("`{profile}` is left alone: {detail}"));
+            }
+            // Another gateway has its port, or it runs already.
             (Action::Register { profile, detail }, None) if !detail.is_empty() => {
                 output::warning(format_args!("`{profile}` is {detail}"));
             }

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod adopt;
 mod boot;
 mod config;
 mod dashboard;
@@ -58,6 +59,7 @@ pub(crate) fn run(
         Command::Up { service, session_leader, .. } => {
             up::run(&app()?, service, session_leader, held)
         }
+        Command::Adopt(args) => adopt::run(&app()?, args),
         Command::Boot { delegate: true, .. } => up::delegate(&app()?),
         Command::Boot { dry_run, jobs, .. } => boot::run(&app()?, dry_run, jobs),
         Command::Doctor { health: true, .. } => doctor::health(&app()?),

@@ -105,8 +105,9 @@ fn has_url_with_password(value: &Node) -> bool {
     }
 }
 
-/// Whether a key's words are those of a secret: `bot_token`, `apiKey`, but not `api_key_env`.
-fn is_secret(key: &str) -> bool {
+/// Whether the words of a key or of a variable's name are those of a secret: `bot_token`, `apiKey`, but not
+/// `api_key_env`.
+pub fn is_secret(key: &str) -> bool {
     let mut name = String::new();
     let mut before = ' ';
     for c in key.chars() {

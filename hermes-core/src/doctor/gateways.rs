@@ -1,4 +1,4 @@
-//! Checks the gateways' processes: their states against the intents, and orphans.
+//! Checks the gateways' processes: their states against the intents, orphans, and what runs outside of any supervisor.
 
 use jiff::{SignedDuration, Timestamp};
 use rustix::fs::Access;
@@ -11,7 +11,8 @@ use crate::name::ProfileName;
 use crate::reconcile::Action;
 use crate::status::{State, Status};
 
-const CHECKS: [&str; 6] = ["orphans", "parked", "backoff", "starting", "unresponsive", "wanted"];
+const CHECKS: [&str; 7] =
+    ["orphans", "foreign", "parked", "backoff", "starting", "unresponsive", "wanted"];
 /// How long a gateway may take to become ready, as long as `gateway start` waits by default.
 const STARTING: SignedDuration = SignedDuration::from_secs(30);
 
@@ -20,8 +21,15 @@ pub(super) fn checks(snapshot: &Snapshot) -> Vec<Check> {
         Ok(services) => services,
         Err(why) => return CHECKS.map(|check| Check::unknown(check, why)).into(),
     };
-    let [mut orphans, mut parked, mut backoff, mut starting, mut unresponsive, mut wanted] =
-        CHECKS.map(Check::new);
+    let [
+        mut orphans,
+        mut foreign,
+        mut parked,
+        mut backoff,
+        mut starting,
+        mut unresponsive,
+        mut wanted,
+    ] = CHECKS.map(Check::new);
     let mut up = 0;
     for gateway in &snapshot.gateways {
         let name = gateway.name();
@@ -52,6 +60,11 @@ pub(super) fn checks(snapshot: &Snapshot) -> Vec<Check> {
                     format!("the gateway of `{name}` runs elsewhere: its lock is held there");
                 let remedy = "stop it on that host, or in that container".to_owned();
                 orphans.error(problem, Remedy::Do(remedy));
+            }
+            (State::Foreign, Some(pid)) => {
+                let problem =
+                    format!("the gateway of `{name}` runs as {pid}, outside of any supervisor");
+                foreign.error(problem, snapshot.run(&format!("adopt {name}")));
             }
             (State::Parked, _) => parked.error(parked_because(status), start(snapshot, name)),
             (State::Starting, Some(_)) => {
@@ -92,9 +105,11 @@ pub(super) fn checks(snapshot: &Snapshot) -> Vec<Check> {
     let checked = snapshot.gateways.len();
     let count = |check: &Check| several(check.findings().len(), "gateway");
     let (gave_up, crash) = (count(&parked), count(&backoff));
+    let strangers = count(&foreign);
     let (slow, hang) = (count(&starting), count(&unresponsive));
     vec![
         orphans.with_evidence(format!("{} checked", several(checked, "gateway lock"))),
+        foreign.with_evidence(format!("{strangers} outside of any supervisor")),
         parked.with_evidence(format!("{gave_up} parked")),
         backoff.with_evidence(format!("{crash} waiting for a restart after a death")),
         starting.with_evidence(format!("{slow} not ready for long")),
@@ -127,7 +142,7 @@ fn unwanted_states<'a>(
         };
         let status = snapshot.status(name)?;
         let elsewhere = !status.registered
-            || matches!(status.state, State::Orphan | State::Stray)
+            || matches!(status.state, State::Orphan | State::Stray | State::Foreign)
             || services.is_to_be_removed(name);
         (!elsewhere).then_some((status, intent))
     };
@@ -179,10 +194,11 @@ mod tests {
     use crate::status::Parked;
     use crate::store::Store;
 
-    const PROFILES: [(&str, State, Intent); 6] = [
+    const PROFILES: [(&str, State, Intent); 7] = [
         ("crashes", State::Backoff, Intent::Running),
         ("down", State::Down, Intent::Running),
         ("fine", State::Up, Intent::Running),
+        ("foreign", State::Foreign, Intent::Stopped),
         ("gave-up", State::Parked, Intent::Running),
         ("lone", State::Orphan, Intent::Stopped),
         ("unwanted", State::Up, Intent::Stopped),
@@ -226,8 +242,9 @@ mod tests {
             .collect()
     }
 
-    const STATES: [&str; 3] = [
+    const STATES: [&str; 4] = [
         "error: orphans: the gateway of `lone` runs as 7, unsupervised; hermes gateway stop lone --scandir /s",
+        "error: foreign: the gateway of `foreign` runs as 7, outside of any supervisor; hermes adopt foreign --scandir /s",
         "error: parked: the gateway of `gave-up` is parked: exit 78; hermes gateway start gave-up --scandir /s",
         "warning: backoff: the gateway of `crashes` is being started again; hermes gateway start crashes --scandir /s",
     ];

@@ -31,7 +31,8 @@ pub(super) fn check(driver: &dyn Driver, snapshot: &Snapshot) -> Check {
         };
         let settings = &loaded.gateway;
         let unused = settings.port.is_none() && !lacks_port(settings, gateway);
-        if !snapshot.is_to_run(name) || state == State::Up || unused {
+        let is_foreign = state == State::Foreign;
+        if !snapshot.is_to_run(name) || state == State::Up || is_foreign || unused {
             continue;
         }
         checked += 1;

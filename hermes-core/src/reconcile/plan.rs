@@ -107,6 +107,15 @@ fn decide(
     if let Some((_, reason)) = facts.unreadable.iter().find(|(name, _)| *name == profile) {
         return Action::Unreadable { what: profile.to_string(), detail: unreadable(reason) };
     }
+    if let Some(why) = &fact.foreign {
+        return match slot {
+            Some(slot) if intent == Intent::Stopped && slot.wanted != Wanted::Down => {
+                Action::Stop { profile }
+            }
+            Some(_) => Action::Leave { profile, detail: why.clone() },
+            None => Action::Register { profile, detail: format!("not started: {why}") },
+        };
+    }
     let rival = rival_for_port(index, fact);
     match (slot, intent, rival) {
         (Some(slot), Intent::Running, None)
@@ -163,6 +172,7 @@ mod tests {
             name: name.parse().unwrap(),
             intent: Ok(intent),
             port: None,
+            foreign: None,
             stale_files: false,
         }
     }
@@ -300,5 +310,31 @@ Register { profile: ProfileName("a"), detail: "not started: port 2 belongs to `b
 Keep { profile: ProfileName("b"), detail: "" }
 Register { profile: ProfileName("c"), detail: "not started: port 1 belongs to `default`" }"#;
         check(Facts { profiles, services: vec![slot("b", true)], ..Facts::default() }, kept);
+    }
+
+    #[test]
+    fn what_runs_outside_of_any_supervisor_is_left_alone() {
+        let foreign = |name, intent| ProfileFact {
+            foreign: Some("process 7".to_owned()),
+            ..profile(name, intent)
+        };
+        let facts = Facts {
+            profiles: vec![
+                foreign("idle", Intent::Stopped),
+                foreign("new", Intent::Running),
+                foreign("unwanted", Intent::Stopped),
+                foreign("wanted", Intent::Running),
+            ],
+            services: vec![slot("idle", false), slot("unwanted", true), slot("wanted", false)],
+            ..Facts::default()
+        };
+        let actions: Vec<_> = plan(&facts).iter().map(Action::to_string).collect();
+        let expected = [
+            "leave idle: process 7",
+            "register new: not started: process 7",
+            "stop unwanted: it is not wanted",
+            "leave wanted: process 7",
+        ];
+        assert_eq!(actions, expected);
     }
 }

@@ -33,6 +33,7 @@ impl Display for Action {
             Self::Start { profile } => line("start", profile, ""),
             Self::Stop { profile } => line("stop", profile, "it is not wanted"),
             Self::Keep { profile, detail } => line("keep", profile, detail),
+            Self::Leave { profile, detail } => line("leave", profile, detail),
             Self::Skip { what, detail } => line("skip", what, detail),
             Self::Unreadable { what, detail } => line("unreadable", what, detail),
         }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::Supervisor;
+use super::{Supervisor, foreign};
+use crate::agent::Locks;
 use crate::driver::{CreateOptions, DriverError, During, Lifetime};
 use crate::error_chain::in_one_line;
 use crate::events::What;
@@ -135,7 +136,10 @@ impl Supervisor {
             Action::FinishRename { .. } | Action::UndoRename { .. } => false,
             Action::Resume(_) => true,
             Action::Stop { .. } => false,
-            Action::Keep { .. } | Action::Skip { .. } | Action::Unreadable { .. } => false,
+            Action::Keep { .. }
+            | Action::Leave { .. }
+            | Action::Skip { .. }
+            | Action::Unreadable { .. } => false,
         };
         let outcome = |action: Action| {
             let done = self.apply(&action, &facts, |profile| match action {
@@ -200,8 +204,10 @@ impl Supervisor {
 
     /// Whether a gateway of `name` runs, supervised or not; the profile may be deleted.
     fn runs(&self, name: &ProfileName) -> bool {
-        let status = self.driver.observe(&self.gateway_called(name));
+        let gateway = self.gateway_called(name);
+        let status = self.driver.observe(&gateway);
         status.is_ok_and(|status| status.pid.is_some())
+            || Locks::default().holder(gateway.home()).is_some()
     }
 
     /// Executes `action` unless `objection`, called under the profile's lock, refuses it.
@@ -299,8 +305,10 @@ impl Supervisor {
     pub(super) fn gather(&self) -> Result<Facts, DriverError> {
         let survey = self.driver.survey()?;
         let listing = self.store.list()?;
+        let locks = Locks::default();
+        let fact = |profile| profile_fact(&locks, profile);
         let mut facts = Facts {
-            profiles: parallel::compute(listing.profiles.iter().collect(), profile_fact),
+            profiles: parallel::compute(listing.profiles.iter().collect(), fact),
             skipped: listing.skipped,
             services: survey.services,
             unreadable: survey.unreadable,
@@ -325,14 +333,19 @@ impl Supervisor {
 }
 
 /// A profile as [`plan`] needs it, without its port.
-pub(super) fn profile_fact(profile: &Profile) -> ProfileFact {
+pub(super) fn profile_fact(locks: &Locks, profile: &Profile) -> ProfileFact {
     let files = profile.home.stale_when_down();
     // The files of a gateway that runs without a supervisor are in use.
-    let is_down = || matches!(process_lock::holder(&profile.home.gateway_lock()), Ok(None));
+    let is_down = || {
+        matches!(process_lock::holder(&profile.home.gateway_lock()), Ok(None))
+            && locks.holder(&profile.home).is_none()
+    };
+    let foreign = Gateway::new(profile.clone()).foreign(locks, None);
     ProfileFact {
         name: profile.name.clone(),
         intent: Intent::read(&profile.home).map_err(|error| in_one_line(&error)),
         port: None,
+        foreign: foreign.map(|pid| foreign::explained(pid, &profile.name)),
         stale_files: files.iter().any(|path| path.exists()) && is_down(),
     }
 }

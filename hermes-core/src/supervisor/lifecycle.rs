@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::Supervisor;
+use super::{Supervisor, foreign};
+use crate::agent::Locks;
 use crate::config::ConfigError;
 use crate::driver::{CreateOptions, DriverError, During, startup};
 use crate::error_chain::{in_one_line, is_denied};
@@ -21,6 +22,7 @@ impl Supervisor {
     fn start_gateway(&self, name: &ProfileName) -> Result<Status, DriverError> {
         let (gateway, _lock) = self.begin(name, &format!("gateway start {name}"))?;
         self.refuse_open(&gateway)?;
+        self.refuse_foreign(&gateway)?;
         let _port = self.claim_port(&gateway)?;
         // A start that is refused changes no intent.
         self.replaceable_orphan(&gateway)?;
@@ -47,6 +49,8 @@ impl Supervisor {
             return Err(stopped_for_now(name, error, self.driver.hold_down(name)));
         }
         self.record(name, What::Stopped, "");
+        // One that runs outside of any supervisor still does.
+        self.refuse_foreign(&gateway)?;
         self.observe(&gateway)
     }
 
@@ -55,6 +59,7 @@ impl Supervisor {
         self.refuse_open(&gateway)?;
         // A gateway that runs is left alone if the next one would refuse its configuration.
         gateway.loaded().map_err(refused)?;
+        self.refuse_foreign(&gateway)?;
         let _port = self.claim_port(&gateway)?;
         self.require_here(&gateway)?;
         Intent::Running.write(gateway.home())?;
@@ -71,6 +76,7 @@ impl Supervisor {
     /// Starts a gateway whose profile is locked, with its service if it has none. An orphan is ended first: it would
     /// keep the supervised gateway from its lock.
     pub(super) fn create_and_bring_up(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        self.refuse_foreign(gateway)?;
         if let Some(pid) = self.replaceable_orphan(gateway)? {
             let name = gateway.name();
             log::warn!("the gateway of `{name}` runs as process {pid}, unsupervised; ending it");
@@ -119,7 +125,7 @@ impl Supervisor {
 
     /// As [`ServiceManager::status`], for a gateway whose configuration may have been read before.
     pub fn observe(&self, gateway: &Gateway) -> Result<Status, DriverError> {
-        let mut status = completed(self.driver.observe(gateway)?, gateway);
+        let mut status = completed(&Locks::default(), self.driver.observe(gateway)?, gateway);
         self.explain_ports([&mut status]);
         Ok(status)
     }
@@ -131,9 +137,10 @@ impl Supervisor {
         gateways: &[Gateway],
     ) -> Result<Vec<Result<Status, DriverError>>, DriverError> {
         let observed = self.driver.observe_many(gateways)?.into_iter().zip(gateways).collect();
+        let locks = Locks::default();
         let mut statuses =
             parallel::compute(observed, |(status, gateway): (Result<_, DriverError>, _)| {
-                status.map(|status| completed(status, gateway))
+                status.map(|status| completed(&locks, status, gateway))
             });
         self.explain_ports(statuses.iter_mut().flatten());
         Ok(statuses)
@@ -168,7 +175,8 @@ fn stopped_for_now(
 }
 
 /// The status with what the gateway's configuration runs and the port that it names, and the reason why it is not healthy.
-fn completed(mut status: Status, gateway: &Gateway) -> Status {
+fn completed(locks: &Locks, status: Status, gateway: &Gateway) -> Status {
+    let mut status = foreign::completed(locks, status, gateway);
     status.kind = gateway.loaded().ok().map(|loaded| loaded.gateway.kind);
     status.port = gateway.port().ok().flatten();
     let kind = match status.state {

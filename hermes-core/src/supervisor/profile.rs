@@ -137,6 +137,7 @@ impl Supervisor {
         self.store.get(name)?;
         self.store.check_deletion(name, keep_logs)?;
         let gateway = self.gateway_called(name);
+        self.refuse_foreign(&gateway).during(&operation)?;
         let mut prior = PriorState::default();
         if supervised {
             self.require_here(&gateway).during(&operation)?;

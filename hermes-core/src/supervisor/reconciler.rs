@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use self::differences::{Differences, Mended};
 use super::Supervisor;
 use super::boot::{DEFAULT_JOBS, line_of, profile_fact};
+use crate::agent::Locks;
 use crate::changes::Announcements;
 use crate::driver::DriverError;
 use crate::error_chain::in_one_line;
@@ -105,7 +106,10 @@ impl Supervisor {
         };
         let survey = self.driver.survey_of(name)?;
         let facts = Facts {
-            profiles: profile.iter().map(profile_fact).collect(),
+            profiles: profile
+                .iter()
+                .map(|profile| profile_fact(&Locks::default(), profile))
+                .collect(),
             skipped: skipped.into_iter().collect(),
             services: survey.services,
             unreadable: survey.unreadable,

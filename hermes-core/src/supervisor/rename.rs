@@ -47,6 +47,7 @@ impl Supervisor {
             check().during(&operation)?;
         }
         let renaming = self.store.begin_rename(from, to, self.store.timeout())?;
+        self.refuse_foreign(&self.gateway_called(from)).during(&operation)?;
         // Another command may have installed or removed it before the profile was locked.
         if !has_service().during(&operation)? {
             // Only files are moved; the store refuses a running gateway without a service.

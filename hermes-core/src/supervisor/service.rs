@@ -84,12 +84,14 @@ impl Supervisor {
             true => {
                 let port = self.claim_port(gateway)?;
                 self.refuse_orphan(gateway)?;
+                self.refuse_foreign(gateway)?;
                 Intent::Running.write(gateway.home())?;
                 (true, port)
             }
             // An orphan, or a gateway whose port belongs to another one, stays down; `start` reports that.
             false if Intent::read(gateway.home())? == Intent::Running => {
-                let port = self.refuse_orphan(gateway).and_then(|()| self.claim_port(gateway));
+                let alone = self.refuse_orphan(gateway).and_then(|()| self.refuse_foreign(gateway));
+                let port = alone.and_then(|()| self.claim_port(gateway));
                 (port.is_ok(), port.ok().flatten())
             }
             false => (false, None),

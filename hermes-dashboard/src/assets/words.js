@@ -69,7 +69,7 @@ export function group(gateway) {
 
 /** The order of a gateway within the group that needs attention. */
 export function urgency({ state }) {
-  const order = ["parked", "up", "backoff", "orphan", "stray"];
+  const order = ["parked", "up", "backoff", "orphan", "stray", "foreign"];
   return state ? order.indexOf(state) === -1 ? order.length : order.indexOf(state) : -1;
 }
 

@@ -20,8 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const LEADER: &str = "--session-leader";
 
 /// Starts the tree, and blocks until it has booted its profiles. Its messages go to a file; the lines of the gateways,
-/// which are in their logs, nowhere.
-pub(crate) fn start(app: &App) -> Result<(), CliError> {
+/// which are in their logs, nowhere. Returns its supervisor.
+pub(crate) fn start(app: &App) -> Result<Supervisor, CliError> {
     app.hermes.refuse_client()?;
     let tree = super::tree(app)?;
     super::refuse_second(&tree)?;
@@ -55,7 +55,7 @@ pub(crate) fn start(app: &App) -> Result<(), CliError> {
         let booted = supervisor.boot_duration().is_ok_and(|took| took.is_some());
         Ok(if booted { Poll::Done(()) } else { Poll::Wait })
     })?;
-    up.ok_or_else(|| {
+    up.map(|()| supervisor.clone()).ok_or_else(|| {
         CliError::new(format!("the tree was not up within {} s", timeout.as_secs()))
             .with_hint(format!("it is still starting; its messages are in {}", log.display()))
             .with_code(exit::OUT_OF_TIME)

@@ -1,0 +1,100 @@
+//! The journal of the adopted profiles: how each gateway ran before, so that it can run so again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use fs_err as fs;
+use hermes_core::home::ProfileHome;
+use hermes_core::{ProfileName, RootHome, fsutil};
+use hermes_host::agent_services::AgentService;
+use serde::{Deserialize, Serialize};
+
+use super::former::Former;
+use crate::error::CliError;
+
+/// The file, durable before anything is changed, and removed with its last profile.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Journal {
+    /// Whether `adopt` started the tree.
+    pub(super) has_started_tree: bool,
+    pub(super) profiles: BTreeMap<ProfileName, Entry>,
+}
+
+/// How a gateway was before.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// Whether it is supervised, as far as it is to run.
+    pub(super) is_done: bool,
+    /// The content of the file of its intent, if there was one.
+    pub(super) intent: Option<String>,
+    /// Its process, if it ran.
+    pub(super) former: Option<Former>,
+    /// The model that its API server named.
+    pub(super) model: Option<String>,
+    /// The agent's own services for it.
+    pub(super) services: Vec<AgentService>,
+}
+
+impl Journal {
+    fn path(root: &RootHome) -> PathBuf {
+        root.adoption().join("journal.json")
+    }
+
+    /// The directory of the services that were put aside.
+    pub(super) fn aside(root: &RootHome) -> PathBuf {
+        root.adoption().join("services")
+    }
+
+    /// Reads it; an empty one if there is none.
+    pub(super) fn read(root: &RootHome) -> Result<Self, CliError> {
+        let path = Self::path(root);
+        let failed = || CliError::new(format!("failed to read `{}`", path.display()));
+        match fsutil::read_if_there(&path).map_err(|error| failed().because(error))? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed().because(error)),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// Writes it durably; removes it and its directory if it is empty.
+    pub(super) fn write(&self, root: &RootHome) -> Result<(), CliError> {
+        let (path, directory) = (Self::path(root), root.adoption());
+        let written = || match self.profiles.is_empty() {
+            true if fsutil::exists(&directory)? => {
+                fs::remove_dir_all(&directory)?;
+                fsutil::sync_directory(root.path())
+            }
+            true => Ok(()),
+            false => {
+                let text = serde_json::to_string_pretty(self)?;
+                fs::create_dir_all(&directory)?;
+                fsutil::write_durably(&path, text.as_bytes(), 0o600)?;
+                fsutil::sync_directory(root.path())
+            }
+        };
+        written().map_err(|error: std::io::Error| {
+            CliError::new(format!("failed to write `{}`", path.display())).because(error)
+        })
+    }
+}
+
+/// The content of the file of a profile's intent.
+pub(super) fn intent(home: &ProfileHome) -> Result<Option<String>, CliError> {
+    let path = home.intent();
+    let text = fsutil::read_if_there(&path).map_err(|error| {
+        CliError::new(format!("failed to read `{}`", path.display())).because(error)
+    })?;
+    Ok(text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Puts the file of a profile's intent back.
+pub(super) fn restore_intent(home: &ProfileHome, intent: Option<&str>) -> Result<(), CliError> {
+    let path = home.intent();
+    let restored = match intent {
+        Some(text) => fsutil::write_durably(&path, text.as_bytes(), 0o644),
+        None => fsutil::remove_file_if_there(&path)
+            .and_then(|removed| if removed { fsutil::sync_directory(home.path()) } else { Ok(()) }),
+    };
+    restored.map_err(|error| {
+        CliError::new(format!("failed to put `{}` back", path.display())).because(error)
+    })
+}

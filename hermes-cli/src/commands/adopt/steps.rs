@@ -1,0 +1,143 @@
+//! The steps that take one gateway over, or put it back. Each may be repeated: an adoption that was killed goes on.
+
+use std::time::Duration;
+
+use hermes_core::agent::{Locks, PlannedStop};
+use hermes_core::{Gateway, Intent, ProfileName, ServiceManager, State, Supervisor};
+use hermes_host::agent_services::Managers;
+
+use super::former;
+use super::journal::{Entry, Journal, restore_intent};
+use super::proof;
+use crate::app::App;
+use crate::error::{CliError, exit};
+use crate::output;
+
+/// How long the agent may take to end its gateway, or to start it.
+const TIMEOUT: Duration = Duration::from_secs(90);
+/// How long a call of a service manager may take.
+const CALL: Duration = Duration::from_secs(30);
+
+/// The service managers whose services the agent installs.
+pub(super) fn managers(app: &App) -> Managers {
+    let environment = app.hermes.environment();
+    let variable = environment.variable;
+    let home = variable("HOME").map(Into::into).unwrap_or_default();
+    let path = variable("PATH").unwrap_or_default();
+    Managers::new(home, environment.runtime_dir(), &path, CALL)
+}
+
+/// What the steps work with.
+#[derive(Debug)]
+pub(super) struct Steps<'a> {
+    app: &'a App,
+    services: &'a Supervisor,
+    timeout: Duration,
+}
+
+impl<'a> Steps<'a> {
+    pub(super) fn new(app: &'a App, services: &'a Supervisor) -> Self {
+        Self { app, services, timeout: app.timeout.unwrap_or(TIMEOUT) }
+    }
+
+    fn gateway(&self, name: &ProfileName) -> Result<Gateway, CliError> {
+        Ok(Gateway::new(self.app.store().get(name)?))
+    }
+
+    /// Takes the gateway of `name` over, which the journal has.
+    pub(super) fn adopt(&self, journal: &mut Journal, name: &ProfileName) -> Result<(), CliError> {
+        let gateway = self.gateway(name)?;
+        let Some(entry) = journal.profiles.get(name).cloned() else { return Ok(()) };
+        self.stop_former(&gateway, &entry)?;
+        let wanted = entry.former.is_some()
+            || Intent::read(gateway.home()).is_ok_and(|intent| intent == Intent::Running);
+        if wanted {
+            output::message(format_args!("`{name}`: starting it supervised"));
+            let status = self.services.start(name)?;
+            proof::supervised(&gateway, &status, entry.model.as_deref()).map_err(|why| {
+                CliError::new("the supervised gateway is not what ran before").because(why)
+            })?;
+            let pid = output::or_dash(status.pid);
+            output::message(format_args!("`{name}` is adopted, as process {pid}"));
+        } else {
+            output::message(format_args!("`{name}` is adopted, and stays down"));
+        }
+        journal.profiles.insert(name.clone(), Entry { is_done: true, ..entry });
+        journal.write(self.app.root())
+    }
+
+    /// Stops the process that runs outside of any supervisor, if it still does, and retires its services.
+    fn stop_former(&self, gateway: &Gateway, entry: &Entry) -> Result<(), CliError> {
+        let name = gateway.name();
+        let failed = |error: std::io::Error| {
+            CliError::new(format!("failed to stop the former gateway of `{name}`")).because(error)
+        };
+        let pid = gateway.foreign(&Locks::default(), None);
+        let ancestry = hermes_core::Proc::default().ancestry(std::process::id());
+        if pid.is_some_and(|pid| ancestry.contains(&pid)) {
+            let why = "this command runs inside of it, and would end with it";
+            return Err(CliError::new(format!("failed to stop the former gateway of `{name}`"))
+                .because(why)
+                .with_hint("run it in a shell of your own"));
+        }
+        let stop = pid.map(|pid| PlannedStop::begin(gateway.home(), pid)).transpose();
+        let stop = stop.map_err(failed)?.flatten();
+        let (managers, aside) = (managers(self.app), Journal::aside(self.app.root()));
+        for service in &entry.services {
+            output::message(format_args!("`{name}`: putting {} aside", service.name()));
+            managers.retire(service, &aside).map_err(failed)?;
+        }
+        let Some(stop) = stop else { return Ok(()) };
+        output::message(format_args!("`{name}`: stopping process {}", output::or_dash(pid)));
+        match stop.finish(self.timeout).map_err(failed)? {
+            true => Ok(()),
+            false => Err(CliError::new(format!("the former gateway of `{name}` has not ended"))
+                .because(format!("it was asked to {} s ago", self.timeout.as_secs()))
+                .with_hint("--timeout waits longer")
+                .with_code(exit::OUT_OF_TIME)),
+        }
+    }
+
+    /// Puts the gateway of `name` back as it was, and takes it out of the journal.
+    pub(super) fn put_back(
+        &self,
+        journal: &mut Journal,
+        name: &ProfileName,
+    ) -> Result<(), CliError> {
+        let Some(entry) = journal.profiles.get(name).cloned() else { return Ok(()) };
+        if let Some(profile) = self.app.store().find(name)? {
+            self.restore(&Gateway::new(profile), &entry)?;
+            output::message(format_args!("`{name}` is as before"));
+        }
+        journal.profiles.remove(name);
+        journal.write(self.app.root())
+    }
+
+    fn restore(&self, gateway: &Gateway, entry: &Entry) -> Result<(), CliError> {
+        let (name, home) = (gateway.name(), gateway.home());
+        let is_foreign = gateway.foreign(&Locks::default(), None).is_some();
+        // Without a supervisor nothing is supervised.
+        if self.services.driver().reach().is_ok() && !is_foreign {
+            let status = self.services.status(name)?;
+            if status.registered || status.state != State::Unsupervised {
+                output::message(format_args!("`{name}`: stopping the supervised gateway"));
+                self.services.stop(name)?;
+            }
+        }
+        let (managers, aside) = (managers(self.app), Journal::aside(self.app.root()));
+        for service in &entry.services {
+            managers.restore(service, &aside).map_err(|error| {
+                CliError::new(format!("failed to restore {}", service.name())).because(error)
+            })?;
+        }
+        // One that its own service manager starts again needs no other start.
+        let is_served = entry.services.iter().any(|service| service.is_active);
+        if entry.former.is_some() && Locks::default().holder(home).is_none() {
+            output::message(format_args!("`{name}`: starting it as before"));
+            let process = if is_served { None } else { Some(former::start_again(self.app, name)?) };
+            former::await_gateway(gateway, process, self.timeout)?;
+        }
+        // Last: without an intent of its own the reconciler would start it beside the former one.
+        restore_intent(home, entry.intent.as_deref())
+    }
+}
