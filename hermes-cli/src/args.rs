@@ -136,6 +136,9 @@ pub(crate) enum Command {
         /// HERMES_DASHBOARD_ORIGIN]
         #[arg(long, value_name = "URL")]
         origin: Option<String>,
+        /// Has no effect: the page is never opened. Compose files of the Python agent pass it
+        #[arg(long, hide = true)]
+        no_open: bool,
     },
     /// Run a command of the Python agent, also one whose name Hermes has, too
     Agent {

@@ -27,7 +27,7 @@ Environment:
   HERMES_OWNER_LOCK           `off` if the home's file system has no locks
   HERMES_OPEN_HOME            `1` to use homes that other users may write to
   HERMES_AS_ROOT              `1` to keep a command of root running as root
-  HERMES_DASHBOARD            `1` to run the dashboard as a service of the image
+  HERMES_DASHBOARD            `1` or `true` to run the dashboard as a service of the image
   HERMES_DASHBOARD_HOST       the address that the dashboard listens on
   HERMES_DASHBOARD_PORT       the port that it listens on
   HERMES_DASHBOARD_ORIGIN     its origin behind a proxy

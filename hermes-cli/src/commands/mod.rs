@@ -64,7 +64,7 @@ pub(crate) fn run(
         Command::Boot { dry_run, jobs, .. } => boot::run(&app()?, dry_run, jobs),
         Command::Doctor { health: true, .. } => doctor::health(&app()?),
         Command::Doctor { fix, .. } => doctor::run(&app()?, fix),
-        Command::Dashboard { host, port, origin } => {
+        Command::Dashboard { host, port, origin, .. } => {
             let place = Place::new(host, port, origin)?;
             dashboard::run(&app()?, place)
         }

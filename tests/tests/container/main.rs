@@ -1,5 +1,6 @@
 //! The image, in containers; `cargo xtask docker-test` runs these tests.
 
+mod agent_files;
 mod command;
 mod dashboard;
 mod lifecycle;
