@@ -70,7 +70,7 @@ impl Defaults {
                 return Err(reader.invalid(&field, problem));
             }
         };
-        reader.only_ours(&field, &entries, &SHARED)?;
+        reader.only_ours(&field, &entries, SHARED)?;
         Ok(Self { path: path.to_owned(), text: text.to_owned(), entries })
     }
 

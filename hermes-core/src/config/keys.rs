@@ -3,14 +3,14 @@
 /// The top-level key above our keys.
 pub(super) const GATEWAY: &str = "gateway";
 
-/// Our keys under [`GATEWAY`].
+/// Our keys under [`GATEWAY`]. Only the first two are not [`SHARED`].
 pub(super) const KEYS: [&str; 13] = [
+    DEFAULTS,
+    "port",
     "kind",
     "program",
     "topology",
-    "defaults",
     "host",
-    "port",
     "command",
     "env",
     "ready_url",
@@ -24,19 +24,7 @@ pub(super) const KEYS: [&str; 13] = [
 pub(super) const DEFAULTS: &str = "defaults";
 
 /// Our keys under [`DEFAULTS`]: those that two profiles can share.
-pub(super) const SHARED: [&str; 11] = [
-    "kind",
-    "program",
-    "topology",
-    "host",
-    "command",
-    "env",
-    "ready_url",
-    "liveness",
-    "on_hang",
-    "resources",
-    "stop_timeout",
-];
+pub(super) const SHARED: &[&str] = KEYS.split_at(2).1;
 
 /// The top-level key above the keys for notices, in the root home's file.
 pub(super) const NOTIFY: &str = "notify";
