@@ -119,7 +119,7 @@ fn the_python_agents_archives_are_imported() {
     let outcome = env.hermes(["profile", "import", "alpha.tar.gz"]).ok();
     let port = env.hermes(["profile", "port", "alpha"]).ok().stdout;
     insta::assert_snapshot!(outcome.stderr.replace(port.trim(), "PORT"), @r"
-    imported profile `alpha`, no port
+    imported profile `alpha`
     its gateway is registered; `hermes gateway start alpha` starts it
     ");
     let home = env.profile("alpha");

@@ -1,6 +1,7 @@
 //! Whose a command line is: this program's, or the Python agent's, which has the same name.
 //!
-//! The agent's are the lines with a command or an option that this program does not have and the agent does, and
+//! The agent's are the lines with a command or an option that this program does not have and the agent does, such as
+//! `chat`, and `profile create --clone`, and
 //! those after the word `agent`. A word that neither knows is an error of ours. (hermes-agent 0.19.0:
 //! `hermes_cli/_parser.py`, `hermes_cli/subcommands/`; `tests/tests/agent_shell.rs` compares.)
 
@@ -37,6 +38,10 @@ pub(crate) const COMMANDS: [(&str, &str); 4] = [
 const OPTIONS: &str = "-c -m -r -s -t -w -z --accept-hooks --cli --continue --dev --ignore-rules --ignore-user-config \
     --model --no-restore-cwd --oneshot --pass-session-id --provider --resume --safe-mode --skills \
     --toolsets --tui --usage-file --worktree --yolo";
+
+/// The agent's options of a command that both have.
+const CREATE_OPTIONS: (&str, &str) =
+    ("create", "--clone --clone-all --clone-from --description --no-alias --no-skills");
 
 /// Whose a command line is.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,7 +80,11 @@ pub(crate) fn whose(command: &clap::Command, line: &[OsString], is_asked: bool) 
         } else if let Some(ours) = group.find_subcommand(&*word) {
             group = ours;
             if !group.has_subcommands() {
-                return Line::Ours;
+                let (command, options) = CREATE_OPTIONS;
+                let is_agents =
+                    |(_, word): (_, &OsString)| has(options, name(&word.to_string_lossy()));
+                let is_agents = group.get_name() == command && words.any(is_agents);
+                return if is_agents { agents() } else { Line::Ours };
             }
         } else {
             let of_group = if at_root { "" } else { group.get_name() };
@@ -158,6 +167,8 @@ mod tests {
             "gateway setup",
             "gateway -p coder enroll --help",
             "profile describe coder",
+            "profile create coder --clone-from=other",
+            "profile create coder --no-skills --description x",
         ] {
             assert_eq!(of(line, false), Line::Agents(line.split(' ').map(Into::into).collect()));
             assert_ne!(of(line, true), of(line, false), "hermesctl {line}");
@@ -173,6 +184,8 @@ mod tests {
             "--timeout 5 doctor",
             "profile list chat",
             "profile nope",
+            "profile create coder --port 1",
+            "profile delete coder --clone",
             "nope",
             "nope chat",
             "completions bash",

@@ -160,8 +160,8 @@ pub(super) fn import(
     let imported = app.store().import(archive, &name, supervisor.first_intent(start))?;
     let registered = supervisor.register_new(&name)?;
     let port = app.store().port(&imported.profile).ok().flatten();
-    let port = port.map_or_else(|| "no port".to_owned(), |port| format!("port {port}"));
-    output::message(format_args!("imported profile `{name}`, {port}"));
+    let port = port.map_or_else(String::new, |port| format!(", port {port}"));
+    output::message(format_args!("imported profile `{name}`{port}"));
     if let Some(taken) = imported.taken_port {
         output::message(format_args!("the archive's port {taken} belongs to another profile"));
     }

@@ -41,8 +41,10 @@ fn create(app: &App, name: &ProfileName, port: Option<u16>, start: bool) -> Resu
         warn_of_listener(port);
     }
     let gateway = Gateway::new(profile);
-    let port = gateway.port().ok().flatten().unwrap_or_default();
-    output::message(format_args!("created profile `{name}`, port {port}"));
+    // A gateway of the Python agent's may listen nowhere.
+    let port = gateway.port().ok().flatten();
+    let port = port.map_or_else(String::new, |port| format!(", port {port}"));
+    output::message(format_args!("created profile `{name}`{port}"));
     new::finish(app, &supervisor, &gateway, service, start)
 }
 
