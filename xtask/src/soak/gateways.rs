@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::model::Kind;
+use crate::{http, processes};
 
 /// The ports of the gateways: below those that the kernel picks for clients.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
@@ -77,6 +78,12 @@ pub(super) fn make(home: &Path, kind: Kind, port: u16, wanted: bool) -> Result<(
     configure(home, kind, port)?;
     fs::write(home.join("SOUL.md"), "")
         .with_context(|| format!("failed to make {}", home.display()))
+}
+
+/// The process that answers on the port of the built-in gateway `pid`.
+pub(super) fn answer(pid: u32) -> Option<u32> {
+    let port = processes::listening_ports(pid).into_iter().next()?;
+    http::get_json(port, "/health").ok()?["pid"].as_u64()?.try_into().ok()
 }
 
 #[cfg(test)]

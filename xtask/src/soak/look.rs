@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::gateways::answer;
 use super::model::Name;
 use super::seen::{Seen, Status};
 use super::tree::{Tree, names};
-use crate::{http, processes};
 
 /// The prefixes of what Hermes has not finished, or removes later.
 const UNFINISHED: [&str; 4] = [".hermes-", ".mv-", ".rm-", ".rk-"];
@@ -49,10 +49,7 @@ impl Tree {
         for name in seen.homes.iter().filter(|(_, wanted)| **wanted).map(|(name, _)| *name) {
             // A port in its configuration counts at its next start.
             let pid = seen.statuses.get(&name.to_string()).and_then(|status| status.pid);
-            let port = pid.and_then(|pid| processes::listening_ports(pid).into_iter().next());
-            let answer = port.map(|port| http::get_json(port, "/health"));
-            let pid = answer.and_then(|answer| u32::try_from(answer.ok()?["pid"].as_u64()?).ok());
-            seen.answering.extend(pid.map(|pid| (name, pid)));
+            seen.answering.extend(pid.and_then(answer).map(|pid| (name, pid)));
         }
         Ok(seen)
     }

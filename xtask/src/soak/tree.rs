@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use super::gateways::answer;
 use super::model::Name;
 use super::seen::service;
 use super::step::{End, Part};
@@ -173,9 +174,11 @@ impl Tree {
         Ok(!pids.is_empty())
     }
 
-    /// Stops the process of a gateway; whether there was one.
+    /// Stops the process of a gateway that answers; whether there was one. Nobody asks one that was never ready, or a
+    /// `finish`, for its liveness.
     pub(super) fn hang(&self, name: Name) -> Result<bool> {
-        let pids = self.parts(name, Part::Gateway)?;
+        let mut pids = self.parts(name, Part::Gateway)?;
+        pids.retain(|pid| answer(*pid) == Some(*pid));
         for pid in &pids {
             processes::signal(*pid, Signal::STOP)?;
         }
