@@ -122,6 +122,28 @@ fn the_tree_ends_when_up_is_killed() {
 }
 
 #[test]
+fn the_next_up_ends_what_a_killed_one_left() {
+    let env = TestEnv::new();
+    env.profile_for_later("a", "while :; do echo line; sleep 0.2; done", "running");
+    let up = Up::start_in(env);
+    eventually("it is up", || (up.status("a")["state"] == "up").then_some(()));
+    let orphan = pid(&up.status("a"));
+    let [supervisor] = supervisors(&up.env.slot("a"))[..1] else { panic!("a supervisor") };
+    // Its gateway holds the pipe of the logger, for which s6-svscan waits.
+    kill(supervisor);
+    let (env, _) = up.end(Signal::KILL);
+    let up = Up::start_in(env);
+    eventually("another gateway is up", || {
+        let status = up.status("a");
+        (status["state"] == "up" && pid(&status) != orphan).then_some(())
+    });
+    assert!(!is_alive(orphan));
+    let (env, code) = up.end(Signal::TERM);
+    assert_eq!(code, Some(0));
+    nobody_is_left(&env);
+}
+
+#[test]
 fn a_second_up_is_refused() {
     let up = Up::start_in(populated());
     let before = pid(&up.status("a"));

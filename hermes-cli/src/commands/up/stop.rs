@@ -62,6 +62,30 @@ pub(crate) fn stop(app: &App) -> Result<u8, CliError> {
     Ok(exit::SUCCESS)
 }
 
+/// Ends the tree of a `hermes up` that was killed, if there is one on this scan directory for this home: its s6-svscan is
+/// to end then, and waits for a logger as long as an orphan holds its pipe open. Does nothing to any other tree.
+pub(super) fn end_abandoned(app: &App) -> Result<(), CliError> {
+    // A tree that has been ended starts nothing any more.
+    let tree = &super::tree(app)?;
+    let Some(holder) = tree.svscan().map_err(failed)? else { return Ok(()) };
+    let svscan = holder.pid.map(Process::open).transpose().map_err(failed)?.flatten();
+    // Now that the process is open, its number can't be reused.
+    let svscan = svscan.filter(|_| tree.svscan().is_ok_and(|now| now == Some(holder)));
+    let Some(svscan) = svscan else { return Ok(()) };
+    let Ok(Some(recorded)) = tree.proc.variable(svscan.pid, names::UP) else { return Ok(()) };
+    let Starter::Ended { .. } = starter(tree, &svscan, &recorded.to_string_lossy())? else {
+        return Ok(());
+    };
+    if tree.require_same_home(holder).is_err() {
+        return Ok(());
+    }
+    let pid = svscan.pid;
+    output::message(format_args!(
+        "the `hermes up` of s6-svscan {pid} was killed; ending what is left of its tree"
+    ));
+    end_tree(tree, &svscan)
+}
+
 fn failed(error: std::io::Error) -> CliError {
     CliError::new("failed to stop the tree").because(error)
 }
