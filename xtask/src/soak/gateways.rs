@@ -68,6 +68,13 @@ pub(super) fn configure(home: &Path, kind: Kind, port: u16) -> Result<()> {
         .with_context(|| format!("failed to write {}", path.display()))
 }
 
+/// Whether the profile is the one that the command `line` made: it has the port that was asked for.
+pub(super) fn is_made_by(home: &Path, line: &str) -> bool {
+    let port = line.split("--port ").nth(1).and_then(|rest| rest.split(' ').next());
+    let config = fs::read_to_string(home.join("config.yaml")).unwrap_or_default();
+    port.is_some_and(|port| config.lines().any(|line| line == format!("  port: {port}")))
+}
+
 /// Makes a profile file by file, as a program does that knows nothing of Hermes. The configuration makes it a profile:
 /// one that is not complete would park a gateway.
 pub(super) fn make(home: &Path, kind: Kind, port: u16, wanted: bool) -> Result<()> {

@@ -297,7 +297,12 @@ impl Soak {
             self.worlds.interrupted(command);
         }
         match command {
-            Command::Create { name, kind, .. } => self.configure(name, kind)?,
+            // A gateway that runs keeps the kind that it has.
+            Command::Create { name, kind, .. }
+                if gateways::is_made_by(&self.tree.home(name), line) =>
+            {
+                self.configure(name, kind)?;
+            }
             Command::Port(name) => *self.wear.entry(name).or_default() += 1,
             Command::Rename(from, to) => {
                 let kind = self.kinds.get(&from).copied();
