@@ -7,6 +7,10 @@ use std::process::{Child, Command, Stdio};
 
 use hermes_s6::ScanDir;
 use hermes_s6::protocol::events::Process;
+#[cfg(target_os = "linux")]
+use nix::sys::{ptrace, wait::waitpid};
+#[cfg(target_os = "linux")]
+use nix::unistd::Pid;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -71,6 +75,15 @@ impl Svscan {
     /// Sends a signal to the s6-svscan.
     pub fn signal(&self, signal: Signal) {
         crate::signal(self.pid().into(), signal);
+    }
+
+    /// Holds the s6-svscan until the result is dropped: it does nothing, and no command resumes it, as after SIGSTOP.
+    #[cfg(target_os = "linux")]
+    pub fn held(&self) -> Held {
+        let pid = Pid::from_raw(self.pid().try_into().expect("a process id"));
+        ptrace::attach(pid).expect("it is a child, or this is root");
+        waitpid(pid, None).expect("it stops");
+        Held(pid)
     }
 
     /// Kills only the s6-svscan, and returns the test environment.
@@ -248,6 +261,18 @@ impl Helper {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.0.id()
+    }
+}
+
+/// A process that is held by the thread that made this.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub struct Held(Pid);
+
+#[cfg(target_os = "linux")]
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = ptrace::detach(self.0, None);
     }
 }
 

@@ -9,7 +9,6 @@ use hermes_core::process_lock::holder as lock_holder;
 use hermes_tests::{
     Helper, Svscan, TestEnv, eventually, is_alive, pid, processes_naming, supervisors,
 };
-use rustix::process::Signal;
 
 const SILENT: &str = "exec sleep 600";
 
@@ -138,12 +137,12 @@ fn when_supervision_does_not_come_in_time() {
     let env = &tree.env;
     env.profile_running("coder", SILENT);
     env.hermes(["gateway", "unregister", "coder"]).ok();
-    tree.signal(Signal::STOP);
+    let held = tree.held();
     let registered = env.hermes(["gateway", "register", "coder", "--timeout", "2"]).run();
     let created = env.hermes(["profile", "create", "new", "--timeout", "2"]).run();
     nothing_is_left(env, "coder");
     nothing_is_left(env, "new");
-    tree.signal(Signal::CONT);
+    drop(held);
     for outcome in [registered, created] {
         assert_eq!(outcome.code(), Some(6), "{outcome}");
         assert!(outcome.stderr.contains("no s6-supervise runs for"), "{outcome}");
@@ -163,7 +162,7 @@ fn when_supervision_comes_during_the_rollback() {
     env.profile_running("coder", SILENT);
     env.hermes(["gateway", "unregister", "coder"]).ok();
     for round in 0..3 {
-        tree.signal(Signal::STOP);
+        let held = tree.held();
         let mut register = env.hermes(["gateway", "register", "coder", "--timeout", "2"]).spawn();
         eventually("the slot appears", || {
             (env.slot("coder").exists() || register.has_ended()).then_some(())
@@ -171,7 +170,7 @@ fn when_supervision_comes_during_the_rollback() {
         eventually("and goes", || {
             (!env.slot("coder").exists() || register.has_ended()).then_some(())
         });
-        tree.signal(Signal::CONT);
+        drop(held);
         let outcome = register.wait();
         await_a_scan(&tree, &format!("after{round}"));
         nothing_is_left(env, "coder");
@@ -185,13 +184,13 @@ fn when_a_stranger_holds_the_supervision_lock() {
     let env = &tree.env;
     env.profile_running("coder", SILENT);
     env.hermes(["gateway", "unregister", "coder"]).ok();
-    tree.signal(Signal::STOP);
+    let held = tree.held();
     let register = env.hermes(["gateway", "register", "coder", "--timeout", "15"]).spawn();
     let lock = env.slot("coder").join("supervise/lock");
     eventually("the slot appears", || env.slot("coder").exists().then_some(()));
     let stranger = Helper::start(env.s6("s6-setlock").arg(&lock).args(["sleep", "600"]));
     eventually("the lock is held", || lock_holder(&lock).unwrap());
-    tree.signal(Signal::CONT);
+    drop(held);
     let outcome = register.wait();
     let (holder, svscan) = (stranger.pid(), tree.pid());
     let named = format!("process {holder} (sleep), which is not a child of s6-svscan {svscan}");
