@@ -209,16 +209,13 @@ impl Solo {
         let has_supervisor = process_lock::holder(&service.join(LOCK))?.is_some();
         let state = report.filter(|_| has_supervisor).map(|report| report.status.state);
         Ok(ServiceFact {
-            profile: profile.clone(),
             wanted,
             // A gateway that is down needs none, and nobody replaces one that was killed.
             supervised: has_supervisor || wanted == Wanted::Down,
             running: state.is_some_and(State::is_running),
-            orphaned: false,
-            logger_orphaned: false,
-            held_down: false,
             parked: state == Some(State::Parked),
             current: script.ends_with(&self.start_line(profile)),
+            ..ServiceFact::idle(profile.clone())
         })
     }
 

@@ -61,6 +61,8 @@ pub struct ServiceFact {
     pub running: bool,
     /// Whether another process is the gateway: it was started by hand, or its supervisor was killed.
     pub orphaned: bool,
+    /// Whether its gateway died unsupervised, so that nobody has looked yet for the processes that it left.
+    pub unclean: bool,
     /// Whether a former logger, whose supervisor was killed, keeps the next one from logging.
     pub logger_orphaned: bool,
     /// Whether it is parked.
@@ -70,6 +72,24 @@ pub struct ServiceFact {
     pub held_down: bool,
     /// Whether this version wrote its scripts.
     pub current: bool,
+}
+
+impl ServiceFact {
+    /// A service of this version with which nothing is wrong, whose gateway is down. A backend changes what it finds.
+    pub fn idle(profile: ProfileName) -> Self {
+        Self {
+            profile,
+            supervised: true,
+            wanted: Wanted::Down,
+            running: false,
+            orphaned: false,
+            unclean: false,
+            logger_orphaned: false,
+            parked: false,
+            held_down: false,
+            current: true,
+        }
+    }
 }
 
 /// A process of the backend that SIGSTOP has suspended, so that it does nothing for its gateway.

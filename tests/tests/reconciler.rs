@@ -135,6 +135,25 @@ fn what_a_killed_command_left_in_a_home_is_removed() {
 }
 
 #[test]
+fn what_an_unsupervised_gateway_left_ends_though_it_is_stopped() {
+    let up = up_with(&[("a", "sleep 6000 & echo $! >kid; exec sleep 600", "running")]);
+    let env = &up.env;
+    becomes(&up, "a", "up");
+    let kid = eventually("it has a child", || {
+        fs::read_to_string(env.home().join("kid")).ok()?.trim().parse().ok()
+    });
+    let gateway = pid(&up.status("a"));
+    // As by a stop that is killed.
+    env.write(&env.profile("a").join("gateway.intent"), "stopped\n");
+    env.write(&env.slot("a").join("down"), "");
+    env.lose_supervisors("a");
+    // No supervisor sees its end.
+    kill(gateway);
+    becomes(&up, "a", "down");
+    eventually("its child has ended", || (!is_alive(kid)).then_some(()));
+}
+
+#[test]
 fn what_an_operator_unregistered_is_forgotten_with_its_home() {
     let up = up_with(&[("a", "exec sleep 600", "stopped"), ("b", "exec sleep 600", "stopped")]);
     let env = &up.env;

@@ -123,7 +123,10 @@ fn decide(
         {
             Action::Start { profile }
         }
-        (Some(slot), Intent::Stopped, _) if slot.wanted != Wanted::Down => Action::Stop { profile },
+        // The next start of a wanted gateway ends what the former one left.
+        (Some(slot), Intent::Stopped, _) if slot.wanted != Wanted::Down || slot.unclean => {
+            Action::Stop { profile }
+        }
         (Some(slot), _, _) => Action::Keep { profile, detail: remarks(slot) },
         (None, Intent::Running, None) => Action::Start { profile },
         (None, Intent::Running, Some((rival, port))) => {
@@ -178,17 +181,8 @@ mod tests {
     }
 
     fn slot(name: &str, up: bool) -> ServiceFact {
-        ServiceFact {
-            profile: name.parse().unwrap(),
-            supervised: true,
-            wanted: if up { Wanted::Up } else { Wanted::Down },
-            running: up,
-            orphaned: false,
-            logger_orphaned: false,
-            parked: false,
-            held_down: false,
-            current: true,
-        }
+        let wanted = if up { Wanted::Up } else { Wanted::Down };
+        ServiceFact { wanted, running: up, ..ServiceFact::idle(name.parse().unwrap()) }
     }
 
     fn check(facts: Facts, expected: &str) {

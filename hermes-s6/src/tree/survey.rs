@@ -137,7 +137,9 @@ fn slot_fact(
     };
     let gateway = record.and_then(|record| record.gateway());
     // A lock that can't be read says nothing about its gateway.
-    let holder = process_lock::holder(&tree.root.profile(profile).gateway_lock()).ok().flatten();
+    let lock = tree.root.profile(profile).gateway_lock();
+    let holder = process_lock::holder(&lock).ok().flatten();
+    let unclean = holder.is_none() && !process_lock::is_clean(&lock);
     let holder = holder.and_then(|holder| holder.pid);
     let want_up = record.is_some_and(|record| record.want_up);
     let down = slot.down().try_exists()?;
@@ -151,6 +153,7 @@ fn slot_fact(
         },
         running: gateway.is_some_and(is_child),
         orphaned: holder.is_some_and(|pid| !is_child(pid)),
+        unclean,
         logger_orphaned: supervised && logger::is_orphaned(tree, profile, loggers),
         parked: policy::parked(slot)?.is_some(),
         held_down: slot.held().try_exists()?,
