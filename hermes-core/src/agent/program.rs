@@ -136,9 +136,9 @@ pub enum NoProgram {
 
 /// Whether a gateway with these settings runs the agent's program.
 pub fn is_used_by(settings: &GatewayConfig) -> bool {
-    let uses = |text: &String| text.contains("{program}");
-    settings.kind == GatewayKind::HermesAgent
-        || settings.command.iter().flatten().chain(settings.env.values()).any(uses)
+    let command = settings.command.iter().flatten();
+    let mut filled = command.chain(settings.env.values()).chain(&settings.ready_url);
+    settings.kind == GatewayKind::HermesAgent || filled.any(|text| text.contains("{program}"))
 }
 
 /// Looks for the agent's program. Starts nothing.
@@ -284,6 +284,21 @@ mod tests {
         let named = program(dir, "named/any", "#!/bin/sh\n");
         assert_eq!(found(None, Some(&named)), Ok((named.clone(), Found::Variable)));
         assert_eq!(found(Some(&last), Some(&named)), Ok((last, Found::Configured)));
+    }
+
+    #[test]
+    fn every_key_that_is_filled_in_may_use_the_program() {
+        for (key, uses) in [
+            ("command: [x]", false),
+            ("command: ['{program}']", true),
+            ("command: [x]\n  env: {A: '{program}'}", true),
+            ("command: [x]\n  ready_url: 'http://x/{program}'", true),
+            ("kind: hermes-agent", false),
+        ] {
+            let text = format!("gateway:\n  {key}\n");
+            let settings = crate::config::parse(&text, Path::new("/x")).unwrap().gateway;
+            assert_eq!(is_used_by(&settings), uses, "{key}");
+        }
     }
 
     #[test]
