@@ -77,7 +77,7 @@ pub(crate) fn run(
     let signals = register_signals(held)?;
     app.hermes.refuse_client()?;
     let tree = tree(app)?;
-    stop::end_abandoned(app)?;
+    stop::end_abandoned(&tree)?;
     refuse_second(&tree)?;
     connect::prepare_scandir(tree.scandir.path())?;
     writers::create_directory(app.root().path())

@@ -5,8 +5,10 @@ use std::time::Instant;
 use hermes_core::driver::During;
 use hermes_core::home::env as names;
 use hermes_core::process::{self, Process};
+use hermes_core::process_lock::Holder;
 use hermes_core::wait::Poll;
 use hermes_s6::Tree;
+use hermes_s6::tree::shutdown::Shutdown;
 use hermes_s6::tree::svscan;
 use rustix::process::Signal;
 
@@ -39,17 +41,13 @@ pub(crate) fn stop(app: &App) -> Result<u8, CliError> {
     let Some(svscan) = svscan else {
         return refused("its s6-svscan runs in another container");
     };
-    // Now that the process is open, its number can't be reused.
-    let svscan = svscan.filter(|_| tree.svscan().is_ok_and(|now| now == Some(holder)));
-    let Some(svscan) = svscan else {
+    let Some(svscan) = still_holding(&tree, holder, svscan) else {
         return refused("its s6-svscan has just ended");
     };
-    let Some(recorded) = tree.proc.variable(svscan.pid, names::UP).map_err(failed)? else {
-        return refused("it was not started by `hermes up`");
-    };
-    match starter(&tree, &svscan, &recorded.to_string_lossy())? {
-        Starter::Up(up) => end_with(&tree, &up)?,
-        Starter::Ended { adopter } => {
+    match starter(&tree, &svscan)? {
+        None => return refused("it was not started by `hermes up`"),
+        Some(Starter::Up(up)) => end_with(&tree, &up)?,
+        Some(Starter::Ended { adopter }) => {
             tree.require_same_home(holder).during("stop the tree")?;
             output::message(format_args!(
                 "the `hermes up` of s6-svscan {} was killed, and its parent now is {adopter}; stopping the tree",
@@ -64,43 +62,47 @@ pub(crate) fn stop(app: &App) -> Result<u8, CliError> {
 
 /// Ends the tree of a `hermes up` that was killed, if there is one on this scan directory for this home: its s6-svscan is
 /// to end then, and waits for a logger as long as an orphan holds its pipe open. Does nothing to any other tree.
-pub(super) fn end_abandoned(app: &App) -> Result<(), CliError> {
-    // A tree that has been ended starts nothing any more.
-    let tree = &super::tree(app)?;
+pub(super) fn end_abandoned(tree: &Tree) -> Result<(), CliError> {
     let Some(holder) = tree.svscan().map_err(failed)? else { return Ok(()) };
     let svscan = holder.pid.map(Process::open).transpose().map_err(failed)?.flatten();
-    // Now that the process is open, its number can't be reused.
-    let svscan = svscan.filter(|_| tree.svscan().is_ok_and(|now| now == Some(holder)));
-    let Some(svscan) = svscan else { return Ok(()) };
-    let Ok(Some(recorded)) = tree.proc.variable(svscan.pid, names::UP) else { return Ok(()) };
-    let Starter::Ended { .. } = starter(tree, &svscan, &recorded.to_string_lossy())? else {
-        return Ok(());
-    };
-    if tree.require_same_home(holder).is_err() {
+    let Some(svscan) = still_holding(tree, holder, svscan) else { return Ok(()) };
+    // Who started another user's tree can't be seen.
+    let is_abandoned = matches!(starter(tree, &svscan), Ok(Some(Starter::Ended { .. })));
+    if !is_abandoned || tree.require_same_home(holder).is_err() {
         return Ok(());
     }
+    // A tree that has been ended starts nothing any more, and this process goes on to start one.
+    let mut former = tree.clone();
+    former.shutdown = Shutdown::default();
     let pid = svscan.pid;
     output::message(format_args!(
         "the `hermes up` of s6-svscan {pid} was killed; ending what is left of its tree"
     ));
-    end_tree(tree, &svscan)
+    end_tree(&former, &svscan)
+}
+
+/// The open process `svscan`, if it still holds the scan directory: its number can't be reused now.
+fn still_holding(tree: &Tree, holder: Holder, svscan: Option<Process>) -> Option<Process> {
+    svscan.filter(|_| tree.svscan().is_ok_and(|now| now == Some(holder)))
 }
 
 fn failed(error: std::io::Error) -> CliError {
     CliError::new("failed to stop the tree").because(error)
 }
 
-/// Finds the `hermes up` that started `svscan` and recorded itself there ([`this_up`]).
-fn starter(tree: &Tree, svscan: &Process, recorded: &str) -> Result<Starter, CliError> {
+/// Finds the `hermes up` that started `svscan` and recorded itself there ([`this_up`]); `None` if none did.
+fn starter(tree: &Tree, svscan: &Process) -> Result<Option<Starter>, CliError> {
+    let recorded = tree.proc.variable(svscan.pid, names::UP).map_err(failed)?;
+    let Some(recorded) = recorded else { return Ok(None) };
     let parent = tree.proc.parent(svscan.pid).map_err(failed)?;
     let process = Process::open(parent).map_err(failed)?;
     // Now that the process is open, its number can't be reused. An adopter is another process than the recorded one.
-    let is_up = identity(tree, parent).is_some_and(|identity| identity == recorded)
+    let is_up = identity(tree, parent).is_some_and(|identity| *identity == *recorded)
         && tree.proc.is_child(svscan.pid, parent);
-    match process {
-        Some(process) if is_up => Ok(Starter::Up(process)),
-        _ => Ok(Starter::Ended { adopter: tree.proc.title(parent) }),
-    }
+    Ok(Some(match process {
+        Some(process) if is_up => Starter::Up(process),
+        _ => Starter::Ended { adopter: tree.proc.title(parent) },
+    }))
 }
 
 /// The value of `HERMES_UP` by which an s6-svscan names the `hermes up` that starts it.
