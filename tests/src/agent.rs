@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{Hermes, TestEnv, processes_naming, request};
+use crate::{Hermes, TestEnv, free_port, processes_naming, request};
 
 /// How long its gateway may take to start on a slow machine.
 pub const TIMEOUT: Duration = Duration::from_secs(180);
@@ -73,6 +73,16 @@ impl Agent {
         let mut file = OpenOptions::new().append(true).open(dotenv).expect("the agent made it");
         let lines = format!("API_SERVER_KEY={}\nAPI_SERVER_PORT={port}\n", Self::KEY);
         file.write_all(lines.as_bytes()).expect("space on the disk");
+    }
+
+    /// Makes a profile whose API server is enabled, and links the program; returns the port.
+    #[track_caller]
+    pub fn create_serving(&self, env: &TestEnv, name: &str) -> u16 {
+        self.link(env);
+        self.create(env, name);
+        let port = free_port();
+        self.enable(env, name, port);
+        port
     }
 
     /// The profile that the gateway on `port` serves.

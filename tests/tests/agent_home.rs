@@ -18,10 +18,7 @@ fn its_gateway_runs_without_an_edit() {
     let agent = Agent::installed();
     let tree = Up::start();
     let env = &tree.env;
-    agent.link(env);
-    agent.create(env, "alpha");
-    let port = free_port();
-    agent.enable(env, "alpha", port);
+    let port = agent.create_serving(env, "alpha");
     let before = files(&env.profile("alpha"));
 
     env.hermes(["gateway", "start", "alpha", "--timeout", "180"]).ok();
@@ -79,10 +76,7 @@ fn its_own_stop_counts_as_an_operators() {
     let agent = Agent::installed();
     let up = Up::start();
     let env = &up.env;
-    agent.link(env);
-    agent.create(env, "alpha");
-    let port = free_port();
-    agent.enable(env, "alpha", port);
+    let port = agent.create_serving(env, "alpha");
     env.hermes(["gateway", "start", "alpha", "--timeout", "180"]).ok();
 
     agent.command(env, ["-p", "alpha", "gateway", "stop"]).ok();
