@@ -9,6 +9,7 @@
 //! the file of a lock that it holds a second time. A gateway may close descriptors, or read every file that it
 //! finds: the file records it as the lock's [`Taker`].
 
+pub mod origin;
 mod taker;
 
 use std::ffi::OsStr;

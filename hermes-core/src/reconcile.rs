@@ -61,7 +61,8 @@ pub struct ServiceFact {
     pub running: bool,
     /// Whether another process is the gateway: it was started by hand, or its supervisor was killed.
     pub orphaned: bool,
-    /// Whether its gateway died unsupervised, so that nobody has looked yet for the processes that it left.
+    /// Whether processes may remain that no supervisor watches: its gateway has lost its supervisor and runs, or died
+    /// after that, so that nobody has looked yet for what it left.
     pub unclean: bool,
     /// Whether a former logger, whose supervisor was killed, keeps the next one from logging.
     pub logger_orphaned: bool,

@@ -52,6 +52,12 @@ pub enum GatewayError {
         /// Why.
         source: io::Error,
     },
+    /// The supervisor that started this process has ended. Its successor starts the gateway.
+    #[error("the gateway of `{profile}` does not start: its supervisor has ended")]
+    LostSupervisor {
+        /// The profile.
+        profile: ProfileName,
+    },
     /// Another process is the profile's gateway, and did not end in time.
     #[error("the gateway of `{profile}` already runs")]
     AlreadyRuns {
@@ -186,6 +192,7 @@ impl GatewayError {
             Self::Listen { error, .. } => listeners::is_permanent(error),
             Self::Store(_)
             | Self::Lock { .. }
+            | Self::LostSupervisor { .. }
             | Self::AlreadyRuns { .. }
             | Self::Foreign { .. }
             | Self::PortInUse { .. }
@@ -232,6 +239,7 @@ impl GatewayError {
             | Self::ReadyUrl { .. }
             | Self::StartProbe { .. }
             | Self::Watch { .. }
+            | Self::LostSupervisor { .. }
             | Self::Serve { .. } => None,
         }
     }

@@ -12,9 +12,9 @@ use hermes_core::config::{GatewayConfig, GatewayKind, Placeholders, Resources, U
 use hermes_core::control_group::ControlGroup;
 use hermes_core::error_chain::in_one_line;
 use hermes_core::events::{Journal, Recorder, What};
+use hermes_core::process_lock::origin;
 use hermes_core::store::{Profile, StoreError};
 use hermes_core::{Proc, ProfileName, RootHome, Store, fsutil, listeners, process_lock, settings};
-use jiff::Timestamp;
 use rustix::process::{Resource, Rlimit};
 
 use crate::environment;
@@ -75,12 +75,12 @@ fn become_gateway(
     })?;
     let Some(command) = filled.command else {
         let port = port.ok_or_else(no_port)?;
-        take_place(root, profile, &config.resources, end_leftovers)?;
+        take_place(root, profile, &config.resources, &notification, end_leftovers)?;
         record_start(&events);
         return server::serve(&profile.name, &config, port, notification.recorded(events));
     };
     let env = environment::of(profile, filled.env, program)?;
-    take_place(root, profile, &config.resources, end_leftovers)?;
+    take_place(root, profile, &config.resources, &notification, end_leftovers)?;
     refuse_foreign(profile, &config)?;
     // The fallback port of `default` counts if the program gets it.
     let uses_port = || config.port.is_some() || fill(&config, profile, None, program).is_err();
@@ -106,9 +106,15 @@ fn take_place(
     root: &RootHome,
     profile: &Profile,
     resources: &Resources,
+    notification: &Notification,
     end_leftovers: impl FnOnce(),
 ) -> Result<(), GatewayError> {
-    lock_gateway(profile)?;
+    // If it ends only after this, the lock's file says that there was one.
+    let supervised = Proc::default().runs(parent_id(), SUPERVISOR);
+    if notification.has_lost_supervisor() {
+        return Err(GatewayError::LostSupervisor { profile: profile.name.clone() });
+    }
+    lock_gateway(profile, supervised)?;
     end_leftovers();
     enter_control_group(root, &profile.name, resources);
     limit_descriptors(resources.files);
@@ -166,9 +172,9 @@ fn fill(
 }
 
 /// Takes the profile's gateway lock until this process ends, across execs.
-fn lock_gateway(profile: &Profile) -> Result<(), GatewayError> {
+fn lock_gateway(profile: &Profile, supervised: bool) -> Result<(), GatewayError> {
     let (lock, name) = (profile.home.gateway_lock(), || profile.name.clone());
-    let about = format!("pid {} since {}\n", std::process::id(), Timestamp::now());
+    let about = origin::of_this_process(supervised);
     process_lock::take(&lock, &about, TIMEOUT)
         .map_err(|source| GatewayError::Lock { profile: name(), source })?
         .map_err(|holder| {

@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use hermes_core::events::{Recorder, What};
 use hermes_core::fsutil;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FileType;
 use sd_notify::NotifyState;
 
@@ -67,6 +68,16 @@ impl Notification {
     /// Whether there is a receiver.
     pub(crate) fn has_receiver(&self) -> bool {
         self.systemd || self.pipe.is_some() || self.file.is_some()
+    }
+
+    /// Whether this process was to notify s6-supervise, which has ended: nobody reads the pipe any more.
+    pub(crate) fn has_lost_supervisor(&self) -> bool {
+        let Some(pipe) = &self.pipe else { return false };
+        // Of a pipe that is only for input, as of a shell's, the end of the writer is no error.
+        let mut polled = [PollFd::new(pipe, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut polled, Some(&at_once))
+            .is_ok_and(|_| polled[0].revents().contains(PollFlags::ERR))
     }
 
     /// The pipe, as standard input of the process that will notify in place of this one. That process

@@ -154,6 +154,36 @@ fn what_an_unsupervised_gateway_left_ends_though_it_is_stopped() {
 }
 
 #[test]
+fn a_gateway_that_lost_its_supervisor_ends_if_nobody_wants_it() {
+    let up = up_with(&[("a", "exec sleep 600", "running"), ("hand", "exec sleep 600", "stopped")]);
+    let env = &up.env;
+    becomes(&up, "a", "up");
+    let gateway = pid(&up.status("a"));
+    let by_hand = env.hermes(["gateway", "start", "hand", "--foreground"]).spawn();
+    becomes(&up, "hand", "orphan");
+    // As by a stop that came before the gateway had started.
+    env.write(&env.profile("a").join("gateway.intent"), "stopped\n");
+    env.write(&env.slot("a").join("down"), "");
+    env.lose_supervisors("a");
+    becomes(&up, "a", "down");
+    assert!(!is_alive(gateway));
+    // The one that somebody started by hand is its starter's.
+    assert_eq!(up.status("hand")["state"], "orphan");
+    kill(by_hand.pid());
+    by_hand.wait();
+}
+
+#[test]
+fn a_gateway_whose_supervisor_has_ended_does_not_start() {
+    let up = up_with(&[("a", "exec sleep 600", "stopped")]);
+    // A pipe that nobody reads any more.
+    let script = "cd \"$HERMES_HOME\" && mkfifo pipe && exec 3<>pipe 4>pipe 3<&- \
+        && exec hermes gateway start a --foreground <&4";
+    let refused = up.env.shell(script).fails_with(1);
+    assert!(refused.stderr.contains("its supervisor has ended"), "{refused}");
+}
+
+#[test]
 fn what_an_operator_unregistered_is_forgotten_with_its_home() {
     let up = up_with(&[("a", "exec sleep 600", "stopped"), ("b", "exec sleep 600", "stopped")]);
     let env = &up.env;

@@ -9,7 +9,7 @@ use hermes_core::driver::DriverError;
 use hermes_core::error_chain::in_one_line;
 use hermes_core::lock::{Lock, LockError};
 use hermes_core::proc::Life;
-use hermes_core::process_lock::{self, Holder};
+use hermes_core::process_lock::{self, Holder, origin};
 use hermes_core::reconcile::{ServiceFact, Survey, Wanted};
 use hermes_core::{ProfileName, fsutil, parallel};
 
@@ -139,8 +139,11 @@ fn slot_fact(
     // A lock that can't be read says nothing about its gateway.
     let lock = tree.root.profile(profile).gateway_lock();
     let holder = process_lock::holder(&lock).ok().flatten();
-    let unclean = holder.is_none() && !process_lock::is_clean(&lock);
-    let holder = holder.and_then(|holder| holder.pid);
+    let orphan = holder.and_then(|holder| holder.pid).filter(|pid| !is_child(*pid));
+    let unclean = match holder {
+        None => !process_lock::is_clean(&lock),
+        Some(_) => orphan.is_some() && origin::is_supervised(&lock),
+    };
     let want_up = record.is_some_and(|record| record.want_up);
     let down = slot.down().try_exists()?;
     Ok(ServiceFact {
@@ -152,7 +155,7 @@ fn slot_fact(
             _ => Wanted::Unclear,
         },
         running: gateway.is_some_and(is_child),
-        orphaned: holder.is_some_and(|pid| !is_child(pid)),
+        orphaned: orphan.is_some(),
         unclean,
         logger_orphaned: supervised && logger::is_orphaned(tree, profile, loggers),
         parked: policy::parked(slot)?.is_some(),
