@@ -1,11 +1,13 @@
 //! Installs the Python agent, whose gateway the tests run with the configuration in README.md.
 //!
-//! It is installed once, in a virtual environment at `target/python-agent`. The tests run it as an unprivileged user: if
-//! root builds in a directory that only root may enter, `target/python-agent` is a symbolic link to a place outside.
+//! Each release is installed once, in a virtual environment of its own: the newest at `target/python-agent`, an older one
+//! beside it, with its minor version behind the name. The tests run them as an unprivileged user: if root builds in a
+//! directory that only root may enter, those are symbolic links to places outside.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -14,41 +16,71 @@ use xshell::Shell;
 
 use crate::venv;
 
-/// The packages; `aiohttp` in the version that the agent's extras require.
+/// The packages of the newest release; `aiohttp` in the version that the agent's extras require.
 pub(crate) const REQUIREMENTS: &[&str] = &["hermes-agent==0.19.0", "aiohttp==3.14.1"];
-/// The directory for root, if other users have no access to the build directory.
-const ELSEWHERE: &str = "/var/cache/hermes-python-agent";
+/// The last release of each older minor version that is tested, and its packages.
+const OLDER: [(&str, &[&str]); 2] = [
+    ("0.18", &["hermes-agent==0.18.2", "aiohttp==3.14.1"]),
+    ("0.17", &["hermes-agent==0.17.0", "aiohttp==3.13.4"]),
+];
+/// The name of the newest release's directory, with which the others begin.
+const NAME: &str = "python-agent";
+/// The directory for root, if other users have no access to the build directory; `hermes-` and a release's name are added.
+const ELSEWHERE: &str = "/var/cache";
 
-/// Installs the agent unless it is installed; with `no_install` a missing one is an error.
-pub(crate) fn ensure(no_install: bool) -> Result<()> {
+/// Installs every release unless it is installed; with `no_install` a missing one is an error.
+pub(crate) fn ensure_all(no_install: bool) -> Result<()> {
+    let newest = ensure(no_install)?;
+    thread::scope(|scope| {
+        let older = OLDER.map(|(minor, packages)| {
+            let (name, newest) = (format!("{NAME}-{minor}"), &newest);
+            scope.spawn(move || install(&name, packages, Some(newest), no_install))
+        });
+        older.into_iter().try_for_each(|thread| {
+            thread.join().expect("an installation does not panic").map(|_| ())
+        })
+    })
+}
+
+/// Installs the newest release unless it is installed, as [`ensure_all`] does. Returns its directory.
+pub(crate) fn ensure(no_install: bool) -> Result<PathBuf> {
+    install(NAME, REQUIREMENTS, None, no_install)
+}
+
+/// Installs a release as `name` in the build directory, unless it is installed. Most of its packages are those that the
+/// installation `shared` has: pip installs only the others. Returns its directory.
+fn install(
+    name: &str,
+    packages: &[&str],
+    shared: Option<&PathBuf>,
+    no_install: bool,
+) -> Result<PathBuf> {
     let target = venv::target()?;
-    let at = place()?;
-    let stamp = REQUIREMENTS.join("\n");
+    let at = target.join(name);
+    let shares = shared.into_iter().flat_map(|_| REQUIREMENTS);
+    let stamp = packages.iter().chain(shares).copied().collect::<Vec<_>>().join("\n");
     if venv::has(&at, &stamp) {
-        return Ok(());
+        return Ok(at);
     }
     if no_install {
         bail!("missing: the Python agent in {}; to install: cargo xtask install", at.display());
     }
     let start = Instant::now();
     venv::remove(&at)?;
-    let real = if is_open(&target) { at.clone() } else { ELSEWHERE.into() };
+    let elsewhere = Path::new(ELSEWHERE).join(format!("hermes-{name}"));
+    let real = if is_open(&target) { at.clone() } else { elsewhere };
     venv::remove(&real)?;
     // All users may run its programs, whatever this shell's umask.
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
-    venv::create(&Shell::new()?, &real, REQUIREMENTS)
-        .with_context(|| format!("failed to install {}", REQUIREMENTS.join(" and ")))?;
+    let shared = shared.map(fs::canonicalize).transpose()?;
+    venv::create(&Shell::new()?, &real, shared.as_deref(), packages)
+        .with_context(|| format!("failed to install {}", packages.join(" and ")))?;
     venv::record(&real, &stamp)?;
     if real != at {
         symlink(&real, &at)?;
     }
-    println!("installed the Python agent in {:.0} s", start.elapsed().as_secs_f64());
-    Ok(())
-}
-
-/// The directory of the installed agent.
-pub(crate) fn place() -> Result<PathBuf> {
-    Ok(venv::target()?.join("python-agent"))
+    println!("installed {} in {:.0} s", packages[0], start.elapsed().as_secs_f64());
+    Ok(at)
 }
 
 /// Whether other users may enter `dir`. Always true unless this is root, since then the tests run as this user.

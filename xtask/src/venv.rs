@@ -30,13 +30,33 @@ pub(crate) fn record(dir: &Path, stamp: &str) -> Result<()> {
     Ok(fs::write(dir.join(STAMP), stamp)?)
 }
 
-/// Creates a virtual environment and runs `pip install` with `args` in it.
-pub(crate) fn create(shell: &Shell, dir: &Path, args: &[&str]) -> Result<()> {
+/// Creates a virtual environment and runs `pip install` with `args` in it. It sees the packages of the environment
+/// `shared`, which its own come before; pip, too, is that one's then.
+pub(crate) fn create(
+    shell: &Shell,
+    dir: &Path,
+    shared: Option<&Path>,
+    args: &[&str],
+) -> Result<()> {
     let python = install::python_with("ensurepip").context("missing: python3 with `ensurepip`")?;
-    install::run(shell, &[text(&python)?, "-m", "venv", text(dir)?])?;
+    let mut create = vec![text(&python)?, "-m", "venv", text(dir)?];
+    create.extend(shared.map(|_| "--without-pip"));
+    install::run(shell, &create)?;
+    if let Some(shared) = shared {
+        fs::write(packages(dir)?.join("shared.pth"), text(&packages(shared)?)?)?;
+    }
     let python = dir.join("bin/python");
     let pip = [text(&python)?, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
     install::run(shell, &[&pip, args].concat())
+}
+
+/// The directory of an environment's packages.
+fn packages(dir: &Path) -> Result<PathBuf> {
+    let pythons = fs::read_dir(dir.join("lib"))?.flatten().map(|python| python.path());
+    let mut packages = pythons.map(|python| python.join("site-packages"));
+    packages
+        .find(|path| path.is_dir())
+        .with_context(|| format!("no site-packages below {}", dir.display()))
 }
 
 /// Removes a symbolic link, a virtual environment, or a directory of `cargo install`.

@@ -18,8 +18,7 @@ pub(super) struct Peer {
 impl Peer {
     /// Installs it unless it is installed.
     pub(super) fn install(no_install: bool) -> Result<Self> {
-        agent::ensure(no_install)?;
-        Ok(Self { bin: agent::place()?.join("bin") })
+        Ok(Self { bin: agent::ensure(no_install)?.join("bin") })
     }
 
     /// Its command on a home, with the environment that README.md recommends.
