@@ -1,5 +1,8 @@
 //! The Python agent, which `cargo xtask install` installs, and homes that its own commands make.
 
+mod unsupervised;
+mod written;
+
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
@@ -8,6 +11,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+pub use self::unsupervised::Unsupervised;
+pub use self::written::Written;
 use crate::{Hermes, TestEnv, free_port, processes_naming, request};
 
 /// How long its gateway may take to start on a slow machine.
@@ -25,15 +30,28 @@ impl Agent {
     /// The key of its API server.
     pub const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-    /// The one that `cargo xtask install` installs.
+    /// The newest one that `cargo xtask install` installs.
     ///
     /// # Panics
     ///
     /// If it is not installed.
     pub fn installed() -> Self {
+        Self::at("python-agent")
+    }
+
+    /// The last release of a minor version before the newest, `0.18` or `0.17`.
+    ///
+    /// # Panics
+    ///
+    /// If it is not installed.
+    pub fn older(minor: &str) -> Self {
+        Self::at(&format!("python-agent-{minor}"))
+    }
+
+    fn at(name: &str) -> Self {
         let test = std::env::current_exe().expect("a test is a program");
         let target = test.ancestors().nth(3).expect("target/<profile>/deps/<test>");
-        let venv = target.join("python-agent").canonicalize();
+        let venv = target.join(name).canonicalize();
         Self { venv: venv.expect("the Python agent is installed: `cargo xtask install`") }
     }
 

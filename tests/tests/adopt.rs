@@ -1,123 +1,14 @@
 //! `hermes adopt`: gateways that the Python agent's own command runs become supervised, and run as before again.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
-use hermes_tests::agent::{Agent, TIMEOUT};
-use hermes_tests::{Helper, TestEnv, free_port, is_alive, kill, pid, within};
-use serde_json::{Value, json};
+use hermes_tests::agent::{Agent, TIMEOUT, Unsupervised};
+use hermes_tests::{TestEnv, is_alive, kill, pid, within};
+use serde_json::json;
 
 const ALL: [&str; 4] = ["default", "alpha", "beta", "gamma"];
-
-/// Four profiles of the agent's, whose gateways its own command runs.
-struct Running {
-    env: TestEnv,
-    agent: Agent,
-    ports: BTreeMap<&'static str, u16>,
-    _processes: Vec<Helper>,
-}
-
-impl Running {
-    fn start(names: &[&'static str]) -> Self {
-        let (env, agent) = (TestEnv::new(), Agent::installed());
-        agent.link(&env);
-        let mut ports = BTreeMap::new();
-        for name in names {
-            let port = free_port();
-            if *name == "default" {
-                env.write(&env.home().join(".env"), "");
-            } else {
-                agent.create(&env, name);
-            }
-            agent.enable(&env, name, port);
-            ports.insert(*name, port);
-        }
-        let mut running = Self { env, agent, ports, _processes: Vec::new() };
-        let processes = names.iter().map(|name| running.launch(name)).collect();
-        running._processes = processes;
-        within(TIMEOUT, "the agent's gateways serve", || {
-            names.iter().all(|name| running.lock_holder(name).is_some()).then_some(())
-        });
-        running.all_serve();
-        running
-    }
-
-    fn launch(&self, name: &str) -> Helper {
-        let mut command = self.env.command(self.agent.program());
-        command.args(["-p", name, "gateway", "run"]).env_remove("HERMES_SCANDIR");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Helper::start(&mut command)
-    }
-
-    fn home(&self, name: &str) -> PathBuf {
-        if name == "default" { self.env.home() } else { self.env.profile(name) }
-    }
-
-    /// The process that the kernel lists as the holder of the agent's lock.
-    fn lock_holder(&self, name: &str) -> Option<u64> {
-        let lock = fs::metadata(self.home(name).join("gateway.lock")).ok()?;
-        let inode = format!(":{}", std::os::unix::fs::MetadataExt::ino(&lock));
-        let locks = fs::read_to_string("/proc/locks").ok()?;
-        let line = locks.lines().find(|line| {
-            line.contains("FLOCK")
-                && line.split_whitespace().nth(5).is_some_and(|it| it.ends_with(&inode))
-        });
-        line?.split_whitespace().nth(4)?.parse().ok()
-    }
-
-    /// Blocks until each gateway serves its own profile.
-    #[track_caller]
-    fn all_serve(&self) {
-        for (name, port) in &self.ports {
-            let expected = if *name == "default" { "hermes-agent" } else { name };
-            within(TIMEOUT, "its API server listens", || {
-                std::net::TcpStream::connect(("127.0.0.1", *port)).ok()
-            });
-            assert_eq!(self.agent.served(*port), expected);
-        }
-    }
-
-    fn hermes<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> hermes_tests::Hermes {
-        self.env.hermes(args).args(["--timeout", "180"])
-    }
-
-    fn status(&self, name: &str) -> Value {
-        self.env.hermes(["gateway", "status", name, "--json"]).run().json()
-    }
-
-    /// What a user wrote.
-    fn files(&self) -> Vec<(PathBuf, Option<String>)> {
-        let names = [".env", "SOUL.md", "config.yaml", "gateway.intent"];
-        let homes = self.ports.keys().map(|name| self.home(name));
-        let files = homes.flat_map(|home| names.map(|name| home.join(name)));
-        files.map(|file| (file.clone(), fs::read_to_string(file).ok())).collect()
-    }
-
-    /// Checks that each gateway runs as its own command started it, outside of any supervisor.
-    #[track_caller]
-    fn run_as_before(&self) {
-        for name in self.ports.keys() {
-            let pid = self.lock_holder(name).expect("it runs");
-            let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).expect("a process");
-            let command = String::from_utf8_lossy(&read("cmdline")).replace('\0', " ");
-            assert!(command.ends_with(&format!("-p {name} gateway run ")), "{command}");
-            let environment = String::from_utf8_lossy(&read("environ")).into_owned();
-            assert!(!environment.contains("HERMES_S6_SUPERVISED_CHILD"), "{environment}");
-            assert_eq!(fs::read_link(format!("/proc/{pid}/cwd")).expect("a link"), self.env.path());
-        }
-        self.all_serve();
-        assert!(!self.env.home().join("hermes-adopted").exists(), "nothing is adopted");
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.env.hermes(["down"]).run();
-        self.env.end_processes();
-    }
-}
 
 /// The first lines of a process's messages, until one contains `text`.
 fn read_until(stderr: &mut impl std::io::Read, text: &str) {
@@ -136,7 +27,7 @@ fn read_until(stderr: &mut impl std::io::Read, text: &str) {
 
 #[test]
 fn one_command_has_all_supervised_and_another_puts_them_back() {
-    let running = Running::start(&ALL);
+    let running = Unsupervised::start(Agent::installed(), &ALL);
     let env = &running.env;
     let before = running.files();
     let plan = running.hermes(["adopt", "--dry-run"]).ok();
@@ -177,7 +68,7 @@ fn one_command_has_all_supervised_and_another_puts_them_back() {
 
 #[test]
 fn a_killed_adoption_goes_on_or_is_put_back() {
-    let running = Running::start(&["alpha", "beta"]);
+    let running = Unsupervised::start(Agent::installed(), &["alpha", "beta"]);
     let before = running.files();
     let kill_between = || {
         let mut command = running.env.command((running.env.program)());
@@ -207,7 +98,7 @@ fn a_killed_adoption_goes_on_or_is_put_back() {
 
 #[test]
 fn if_one_fails_all_run_as_before() {
-    let running = Running::start(&["alpha", "beta"]);
+    let running = Unsupervised::start(Agent::installed(), &["alpha", "beta"]);
     let (env, before) = (&running.env, running.files());
     // The program that would run `beta` can't serve.
     let broken = env.path().join("broken");
@@ -225,12 +116,9 @@ fn if_one_fails_all_run_as_before() {
 
 #[test]
 fn what_only_the_shell_gave_it_is_no_way_to_run_it() {
-    let mut running = Running::start(&[]);
+    let mut running = Unsupervised::start(Agent::installed(), &[]);
     running.agent.create(&running.env, "alpha");
-    let mut command = running.env.command(running.agent.program());
-    command.args(["-p", "alpha", "gateway", "run"]).env("TELEGRAM_BOT_TOKEN", "secret-value");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    running._processes.push(Helper::start(&mut command));
+    running.launch("alpha", &[("TELEGRAM_BOT_TOKEN", "secret-value")]);
     within(TIMEOUT, "it runs", || running.lock_holder("alpha"));
     let holder = running.lock_holder("alpha").expect("it runs");
     let refused = running.hermes(["adopt", "alpha"]).fails_with(1).stderr;

@@ -20,7 +20,7 @@ use crate::home::{ProfileHome, env};
 /// The program's name.
 const NAME: &str = "hermes";
 /// The versions that were tried, without their last number.
-const TRIED: [&str; 2] = ["0.18.", "0.19."];
+const TRIED: [&str; 3] = ["0.17.", "0.18.", "0.19."];
 
 /// Where to look for the program. The first place that names one decides.
 #[derive(Debug, Clone, Default)]
