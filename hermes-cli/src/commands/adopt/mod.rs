@@ -3,6 +3,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `plan` | what runs now, and what is to be done with it |
+//! | `ports` | whether it would start two gateways on one port |
 //! | `steps` | takes one gateway over, or puts it back |
 //! | `journal` | records how each gateway ran, before anything is changed |
 //! | `former` | the process that ran before: how it was started, and its start anew |
@@ -11,6 +12,7 @@
 mod former;
 mod journal;
 mod plan;
+mod ports;
 mod proof;
 mod steps;
 
@@ -53,6 +55,7 @@ fn adopt(
 ) -> Result<u8, CliError> {
     let rows = plan::adoption(app, journal, names)?;
     plan::print(app, &rows)?;
+    ports::check(app, &rows)?;
     let rows: Vec<_> = rows.into_iter().filter(Row::does_something).collect();
     if rows.is_empty() {
         output::message("nothing to adopt: no gateway runs outside of a supervisor");

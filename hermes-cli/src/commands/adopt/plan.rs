@@ -20,13 +20,16 @@ pub(super) struct Row {
     pub(super) profile: ProfileName,
     /// What runs now.
     now: String,
-    pid: Option<u32>,
+    pub(super) pid: Option<u32>,
     port: Option<u16>,
     /// The program that will run.
     program: Option<String>,
     /// The agent's own services, which are put aside.
     services: Vec<String>,
     action: &'static str,
+    /// Whether it is started supervised.
+    #[serde(skip)]
+    pub(super) starts: bool,
     #[serde(skip)]
     pub(super) entry: Option<Entry>,
 }
@@ -79,10 +82,9 @@ fn row(app: &App, journal: &Journal, gateway: &Gateway) -> Result<Row, CliError>
     let known = journal.profiles.get(name);
     let services = managers(app).services_of(home);
     let interrupted = known.is_some_and(|entry| !entry.is_done);
-    let crashed = supervised.is_none()
-        && known.is_none()
-        && !home.intent().exists()
-        && Intent::read(home).is_ok_and(|intent| intent == Intent::Running);
+    let did_run = known.is_some_and(|entry| entry.former.is_some());
+    let is_wanted = || Intent::read(home).is_ok_and(|intent| intent == Intent::Running);
+    let crashed = supervised.is_none() && known.is_none() && !home.intent().exists() && is_wanted();
     let (now, action) = match (foreign, supervised) {
         (Some(_), _) => ("runs outside of any supervisor", "stop it, start it supervised"),
         _ if interrupted => ("an adoption was interrupted", "complete it"),
@@ -99,6 +101,7 @@ fn row(app: &App, journal: &Journal, gateway: &Gateway) -> Result<Row, CliError>
         program: None,
         services: services.iter().map(hermes_host::AgentService::name).collect(),
         action,
+        starts: foreign.is_some() || crashed || interrupted && (did_run || is_wanted()),
         entry: None,
     };
     if action == "nothing" {
@@ -166,6 +169,7 @@ pub(super) fn way_back(app: &App, journal: &Journal, names: &[ProfileName]) -> V
             program: entry.former.as_ref().map(Former::command),
             services: entry.services.iter().map(hermes_host::AgentService::name).collect(),
             action: if entry.former.is_some() { "stop it, start it as before" } else { "stop it" },
+            starts: false,
             entry: None,
         }
     };
