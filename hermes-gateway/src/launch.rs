@@ -7,7 +7,7 @@ use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hermes_core::agent::{self, Program};
+use hermes_core::agent::{self, NoProgram, Program};
 use hermes_core::config::{GatewayConfig, GatewayKind, Placeholders, Resources, Unfilled};
 use hermes_core::control_group::ControlGroup;
 use hermes_core::error_chain::in_one_line;
@@ -71,7 +71,10 @@ fn become_gateway(
     let program = program.as_ref();
     let filled = fill(&config, profile, port, program).map_err(|missing| match missing {
         Unfilled::Port { .. } => no_port(),
-        Unfilled::Program { .. } => unreachable!("it was found"),
+        Unfilled::Program { .. } => GatewayError::NoProgram {
+            profile: profile.name.clone(),
+            source: NoProgram::Nowhere,
+        },
     })?;
     let Some(command) = filled.command else {
         let port = port.ok_or_else(no_port)?;
