@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `state` | `gateway_state.json`, which the agent's gateway writes |
 //! | `locks` | which process is the agent's gateway, whoever started it |
+//! | `served` | which profiles a gateway serves, and the record of that |
 //! | `planned_stop` | stops it in the agent's own way |
 //! | `program` | where the program is, and its version |
 //! | `address` | whether and where the API server listens; every place that names a port |
@@ -18,6 +19,7 @@ mod locks;
 mod planned_stop;
 mod preset;
 mod program;
+mod served;
 mod state;
 
 use crate::config::AgentKeys;
@@ -28,8 +30,9 @@ pub(crate) use address::{FALLBACK, PORT};
 pub use locks::Locks;
 #[cfg(target_os = "linux")]
 pub use planned_stop::PlannedStop;
-pub(crate) use preset::apply;
+pub(crate) use preset::{MULTIPLEX, apply};
 pub use program::{Found, NoProgram, Places, Program, find, is_used_by};
+pub use served::{Served, forget as forget_served};
 pub use state::{State, StateError};
 
 /// Directories that the agent's `profile create` makes in every home.

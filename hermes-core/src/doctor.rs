@@ -7,6 +7,7 @@
 //! | `obstacles` | entries in the place of Hermes's own files |
 //! | `config`, `agent` | `config.yaml`, the gateway's program, the recorded intent; the Python agent's program |
 //! | `ports`, `port_holders` | ports that are missing or used twice; the processes that listen on them |
+//! | `topology` | gateways of the Python agent's that serve profiles of others |
 //! | `disks` | free space and inodes |
 //! | `gateways` | orphans, what runs outside of any supervisor, parked and crashing gateways, gateways whose state differs from the intent |
 //! | `leftovers` | leftovers of interrupted commands and dead gateways |
@@ -28,6 +29,7 @@ mod port_holders;
 mod ports;
 mod repair;
 mod resources;
+mod topology;
 
 use crate::diagnostics::{Check, Examination, Snapshot};
 use crate::supervisor::Supervisor;
@@ -49,6 +51,7 @@ pub fn checks(
     checks.push(ports::check(snapshot));
     #[cfg(target_os = "linux")]
     checks.push(port_holders::check(supervisor.driver(), snapshot));
+    checks.push(topology::check(snapshot));
     checks.push(disks::check(snapshot, examination.directory.as_ref()));
     checks.extend(examination.services.iter().cloned());
     checks.extend(gateways::checks(snapshot));

@@ -28,8 +28,29 @@ pub struct ProfileFact {
     pub port: Option<u16>,
     /// Why its gateway is left alone: it runs outside of any supervisor.
     pub foreign: Option<String>,
+    /// Whether `default`'s gateway serves the profile, or may; needed only for a wanted one.
+    pub by_default: Option<ByDefault>,
     /// Whether files of a gateway that no longer exists are left in its home.
     pub stale_files: bool,
+}
+
+/// What `default`'s gateway is to a profile whose `gateway.topology` is `shared`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByDefault {
+    /// It serves the profile: the profile's own service stays down.
+    Serves,
+    /// It is coming up, and may serve the profile then: the profile's own gateway is not started before that is known.
+    MayServe,
+}
+
+impl ByDefault {
+    /// Why the profile's own gateway is not started.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::Serves => "`default`'s gateway serves it",
+            Self::MayServe => "`default`'s gateway is coming up, and may serve it",
+        }
+    }
 }
 
 /// All services of a backend: [`Driver::survey`](crate::Driver::survey).
@@ -198,6 +219,11 @@ pub enum Action {
         /// The profile.
         profile: ProfileName,
     },
+    /// Stop a gateway whose profile `default`'s gateway serves. Its intent stays.
+    StandDown {
+        /// The profile.
+        profile: ProfileName,
+    },
     /// Leave a service unchanged.
     Keep {
         /// The profile.
@@ -248,6 +274,7 @@ impl Action {
             | Self::Register { profile, .. }
             | Self::Start { profile }
             | Self::Stop { profile }
+            | Self::StandDown { profile }
             | Self::Keep { profile, .. }
             | Self::Leave { profile, .. } => Some(profile),
             Self::Resume(suspended) => suspended.profile.as_ref(),
@@ -267,7 +294,9 @@ impl Action {
             Self::Resume(suspended) => format!("resume {}", suspended.title),
             Self::Register { profile, .. } => format!("register the gateway of `{profile}`"),
             Self::Start { profile } => format!("start the gateway of `{profile}`"),
-            Self::Stop { profile } => format!("stop the gateway of `{profile}`"),
+            Self::Stop { profile } | Self::StandDown { profile } => {
+                format!("stop the gateway of `{profile}`")
+            }
             Self::Keep { profile, .. } => format!("keep the service of `{profile}`"),
             Self::Leave { profile, .. } => format!("leave the gateway of `{profile}` alone"),
             Self::Skip { what, .. } => format!("skip `{what}`"),
@@ -288,6 +317,7 @@ impl Action {
             Self::Register { detail, .. } => ("registered", detail.clone()),
             Self::Start { .. } => ("started", String::new()),
             Self::Stop { .. } => ("stopped", String::new()),
+            Self::StandDown { .. } => ("stopped", ByDefault::Serves.why().to_owned()),
             Self::Keep { detail, .. } => ("kept", detail.clone()),
             Self::Leave { detail, .. } => ("left", detail.clone()),
             Self::Skip { what, detail } => ("skipped", format!("{what}: {detail}")),

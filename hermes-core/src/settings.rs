@@ -195,7 +195,10 @@ mod tests {
             .coder("gateway: {kind: hermes-agent, topology: shared, env: {PYTHONUNBUFFERED: ''}}")
             .unwrap();
         assert_eq!((coder.topology, &*coder.env["PYTHONUNBUFFERED"]), (Topology::Shared, ""));
-        assert!(!coder.env.contains_key("GATEWAY_MULTIPLEX_PROFILES"));
+        assert_eq!(
+            coder.env["GATEWAY_MULTIPLEX_PROFILES"], "false",
+            "`default`'s alone may serve it"
+        );
         homes.dotenv(
             "API_SERVER_KEY=0123456789abcdef\nAPI_SERVER_HOST=0.0.0.0\nAPI_SERVER_PORT=8650\n",
         );

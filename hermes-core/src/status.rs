@@ -1,5 +1,7 @@
 //! The status of a gateway, with the same states for every backend.
 
+mod reason;
+
 use std::fmt;
 
 use jiff::Timestamp;
@@ -9,6 +11,8 @@ use crate::config::GatewayKind;
 use crate::intent::Intent;
 use crate::name::ProfileName;
 use crate::process_lock::Holder;
+
+pub use reason::{Reason, ReasonKind};
 
 /// The state of a gateway, according to its supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,13 +38,15 @@ pub enum State {
     /// A gateway of the Python agent's that runs outside of any supervisor; [`Status::pid`] is the process. Only
     /// `hermes adopt` ends it.
     Foreign,
+    /// Down, because `default`'s gateway serves the profile (`gateway.topology: shared`). Its health is that gateway's.
+    Served,
     /// Without a supervisor.
     Unsupervised,
 }
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Up,
         Self::Starting,
         Self::Backoff,
@@ -50,6 +56,7 @@ impl State {
         Self::Orphan,
         Self::Stray,
         Self::Foreign,
+        Self::Served,
         Self::Unsupervised,
     ];
 
@@ -71,6 +78,7 @@ impl fmt::Display for State {
             Self::Orphan => "orphan",
             Self::Stray => "stray",
             Self::Foreign => "foreign",
+            Self::Served => "served",
             Self::Unsupervised => "unsupervised",
         })
     }
@@ -105,40 +113,6 @@ pub struct Parked {
     pub reason: String,
     /// When it was parked.
     pub since: Option<Timestamp>,
-}
-
-/// Why a gateway is not healthy, or a wanted one not up, as far as that is known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reason {
-    /// The kind of reason.
-    pub kind: ReasonKind,
-    /// The reason, as text for the user.
-    pub text: String,
-}
-
-/// The kinds of [`Reason`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum ReasonKind {
-    /// It is starting, and its `ready_url` does not answer as it should.
-    Starting,
-    /// It is up, and does not answer.
-    Unresponsive,
-    /// It is down, and another gateway has its port.
-    Port,
-    /// It runs outside of any supervisor.
-    Foreign,
-    /// It runs, and its output can't be logged, so that it will block.
-    Logger,
-    /// It is parked.
-    Parked,
-    /// It died, and waits for its next start.
-    Backoff,
-    /// It is down: an operator stopped it with another program's command, or its intent could not be recorded.
-    Stopped,
-    /// It has died, and SIGSTOP has suspended its supervisor, which has not noticed.
-    Suspended,
 }
 
 /// The delay before the supervisor starts a gateway again.
@@ -227,6 +201,28 @@ impl Status {
         }
     }
 
+    /// This status, if the gateway with the status `server` serves the profile.
+    #[must_use]
+    pub fn served(self, server: &Self) -> Self {
+        // One that only starts is not ready, which is no failure.
+        let fails = !server.is_healthy() && server.ready != Some(false);
+        let why = || match &server.reason {
+            Some(reason) => format!("{}: {}", server.word(), reason.text),
+            None => server.word(),
+        };
+        let text = || format!("`{}`'s gateway serves it, and is {}", server.profile, why());
+        Self {
+            state: State::Served,
+            pid: None,
+            since: None,
+            ready: server.ready,
+            parked: None,
+            backoff: None,
+            reason: fails.then(|| Reason { kind: ReasonKind::Served, text: text() }),
+            ..self
+        }
+    }
+
     /// The status of a gateway without a supervisor.
     pub fn unsupervised(profile: &ProfileName) -> Self {
         Self {
@@ -288,9 +284,11 @@ impl Status {
         Intent::is_wanted(self.intent)
     }
 
-    /// Whether the gateway is up, ready if it reports readiness, and nothing is wrong with it.
+    /// Whether the gateway is up or served, ready if it reports readiness, and nothing is wrong with it.
     pub fn is_healthy(&self) -> bool {
-        self.state == State::Up && self.ready != Some(false) && self.reason.is_none()
+        matches!(self.state, State::Up | State::Served)
+            && self.ready != Some(false)
+            && self.reason.is_none()
     }
 
     /// Whether the gateway is wanted and not healthy: `gateway status --all`, `doctor --health` and an alert
@@ -306,6 +304,7 @@ impl Status {
             State::Backoff | State::Parked | State::Orphan | State::Stray | State::Foreign => true,
             State::Down | State::Unsupervised => self.is_wanted(),
             State::Up => self.reason.is_some(),
+            State::Served => self.is_wanted() && self.reason.is_some(),
             State::Starting | State::Stopping => false,
         }
     }
@@ -329,9 +328,10 @@ mod tests {
             State::Orphan => 6,
             State::Stray => 7,
             State::Foreign => 8,
-            State::Unsupervised => 9,
+            State::Served => 9,
+            State::Unsupervised => 10,
         };
-        assert_eq!(State::ALL.map(place), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(State::ALL.map(place), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     }
 
     #[test]
@@ -372,14 +372,15 @@ mod tests {
                 let case = format!("{state} {intent:?} {ready:?} {hangs}");
                 let wanted = intent != Some(Intent::Stopped);
                 assert_eq!(status.is_wanted(), wanted, "{case}");
-                let healthy = state == State::Up && ready != Some(false) && !hangs;
+                let healthy =
+                    matches!(state, State::Up | State::Served) && ready != Some(false) && !hangs;
                 assert_eq!(status.is_healthy(), healthy, "{case}");
                 assert_eq!(status.is_missing(), wanted && !healthy, "{case}");
                 if healthy {
                     assert!(!status.needs_attention(), "{case}");
                 }
                 if status.is_missing() && !status.needs_attention() {
-                    let passing = [State::Up, State::Starting, State::Stopping];
+                    let passing = [State::Up, State::Served, State::Starting, State::Stopping];
                     assert!(passing.contains(&state), "{case}");
                 }
             }

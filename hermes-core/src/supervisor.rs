@@ -8,6 +8,7 @@
 //! | `rename` | rename a profile with its service |
 //! | `boot` | bring the services in line with the profiles, and repair what stops no gateway |
 //! | `foreign` | leave alone what runs outside of any supervisor |
+//! | `shared` | profiles that `default`'s gateway serves in its process |
 //! | `interrupted` | complete or undo renames that a crash interrupted |
 //! | `announcer` | announce the gateways that change |
 //! | `reconciler` | mend, while the tree runs, what differs from the intents |
@@ -30,6 +31,7 @@ mod profile;
 mod reconciler;
 mod rename;
 mod service;
+mod shared;
 mod snapshot;
 
 use std::sync::Arc;

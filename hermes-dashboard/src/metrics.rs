@@ -55,8 +55,8 @@ fn text<'a>(
     state_hub: &StateHub,
     boot: Option<f64>,
 ) -> Result<String, std::fmt::Error> {
-    let [up, wanted, parked, hangs, deaths] =
-        [(); 5].map(|()| Family::<ProfileLabel, Gauge>::default());
+    let [up, wanted, parked, served, hangs, deaths] =
+        [(); 6].map(|()| Family::<ProfileLabel, Gauge>::default());
     let uptime = Family::<ProfileLabel, Gauge>::default();
     let restarts = Family::<ProfileLabel, Counter>::default();
     let memory = Family::<MemoryLabel, Gauge<f64, AtomicU64>>::default();
@@ -67,6 +67,7 @@ fn text<'a>(
         up.get_or_create(&label).set(view.healthy.into());
         wanted.get_or_create(&label).set(view.wanted.into());
         parked.get_or_create(&label).set((status.state == GatewayState::Parked).into());
+        served.get_or_create(&label).set((status.state == GatewayState::Served).into());
         hangs.get_or_create(&label).set(status.is_unresponsive().into());
         deaths.get_or_create(&label).set(status.deaths.into());
         restarts.get_or_create(&label).inc_by(state_hub.restarts(&status.profile));
@@ -85,6 +86,7 @@ fn text<'a>(
     gauge("gateway_up", "Whether the gateway is up, and ready if it reports readiness", up);
     gauge("gateway_wanted", "Whether the intent is running, or can't be read", wanted);
     gauge("gateway_parked", "Whether it is down because a restart would not help", parked);
+    gauge("gateway_served", "Whether the gateway of `default` serves its profile", served);
     gauge("gateway_unresponsive", "Whether it is up and does not answer", hangs);
     gauge("gateway_deaths_last_hour", "Unexpected deaths in the last hour", deaths);
     let help = "Time since the start of its process";
@@ -127,6 +129,7 @@ mod tests {
                 let alert = is_set("wanted") && !is_set("up");
                 assert_eq!(alert, status.is_missing(), "{state} {intent:?}");
                 assert_eq!(is_set("parked"), state == GatewayState::Parked, "{state}");
+                assert_eq!(is_set("served"), state == GatewayState::Served, "{state}");
             }
         }
     }

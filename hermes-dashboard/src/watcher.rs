@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hermes::view::ErrorView;
-use hermes_core::Supervisor;
 use hermes_core::changes::{Changed, Changes};
+use hermes_core::{ProfileName, Supervisor};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::error::DashboardError;
@@ -85,6 +85,10 @@ impl Watcher {
     fn observe(&mut self, changed: &Changed) {
         let services = self.shared.hermes().and_then(|hermes| hermes.reachable());
         let Ok(services) = services else { return self.observe_all() };
+        // Those that the gateway of `default` serves change with it.
+        if changed.profiles.iter().any(ProfileName::is_default) && services.default_is_shared() {
+            return self.observe_all();
+        }
         for name in &changed.profiles {
             let gateway_view = GatewayView::of(&services, name);
             self.shared.state_hub.record(name.clone(), gateway_view);

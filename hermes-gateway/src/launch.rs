@@ -71,10 +71,9 @@ fn become_gateway(
     let program = program.as_ref();
     let filled = fill(&config, profile, port, program).map_err(|missing| match missing {
         Unfilled::Port { .. } => no_port(),
-        Unfilled::Program { .. } => GatewayError::NoProgram {
-            profile: profile.name.clone(),
-            source: NoProgram::Nowhere,
-        },
+        Unfilled::Program { .. } => {
+            GatewayError::NoProgram { profile: profile.name.clone(), source: NoProgram::Nowhere }
+        }
     })?;
     let Some(command) = filled.command else {
         let port = port.ok_or_else(no_port)?;
@@ -85,6 +84,7 @@ fn become_gateway(
     let env = environment::of(profile, filled.env, program)?;
     take_place(root, profile, &config.resources, &notification, end_leftovers)?;
     refuse_foreign(profile, &config)?;
+    forget_served(profile, config.kind);
     // The fallback port of `default` counts if the program gets it.
     let uses_port = || config.port.is_some() || fill(&config, profile, None, program).is_err();
     if let Some(port) = port.filter(|_| uses_port()) {
@@ -196,6 +196,16 @@ fn refuse_foreign(profile: &Profile, config: &GatewayConfig) -> Result<(), Gatew
     match holder {
         Some(pid) => Err(GatewayError::Foreign { profile: profile.name.clone(), pid }),
         None => Ok(()),
+    }
+}
+
+/// Removes what a former gateway of the agent's recorded as served: the next one keeps it, also if it serves only its own
+/// profile. A file that can't be written must not stop the gateway.
+fn forget_served(profile: &Profile, kind: GatewayKind) {
+    if kind == GatewayKind::HermesAgent
+        && let Err(error) = agent::forget_served(&profile.home)
+    {
+        log::warn!("failed to remove `served_profiles` of a former gateway: {error}");
     }
 }
 

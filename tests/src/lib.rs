@@ -20,6 +20,7 @@ mod logger;
 pub mod model;
 #[cfg(target_os = "linux")]
 pub mod mounts;
+pub mod multiplexer;
 mod programs;
 #[cfg(target_os = "linux")]
 pub mod seccomp;

@@ -35,7 +35,7 @@ fn checks(report: &Value) -> Vec<(&str, &Value)> {
 }
 
 const ALL: &str = "backend s6-programs svscan control privilege tree-home owner capacity descriptors pids \
-    home profiles writers ownership dotenv active-profile boot-log obstacles config command intent resources ports port-holders disk \
+    home profiles writers ownership dotenv active-profile boot-log obstacles config command intent resources ports port-holders topology disk \
     stop-budget container-stop strays loggers processes suspended slots stale-slots orphans foreign parked backoff starting unresponsive wanted renames \
     leftovers stale-files";
 

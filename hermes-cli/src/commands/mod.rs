@@ -9,6 +9,7 @@ mod doctor;
 mod events;
 mod gateway;
 pub(crate) mod logs;
+mod models;
 pub(crate) mod profile;
 pub(crate) mod status;
 mod up;

@@ -6,7 +6,7 @@ use hermes_core::manager::ManagerError;
 use hermes_core::size;
 use hermes_core::status::{ReasonKind, Status};
 use hermes_core::usage::Usage;
-use hermes_core::{ProfileName, ServiceManager, Supervisor};
+use hermes_core::{ProfileName, ServiceManager, State, Supervisor};
 
 use crate::app::App;
 use crate::args::ProfileSelector;
@@ -95,7 +95,9 @@ pub(crate) fn status(
     }
     Ok(match selector.all {
         true if views.iter().any(|view| view.status.is_missing()) => exit::FAILURE,
-        false if views.iter().any(|view| !view.status.state.is_running()) => exit::NOT_RUNNING,
+        false if !views.iter().all(|view| view.status.state.is_running() || view.healthy) => {
+            exit::NOT_RUNNING
+        }
         _ => exit::SUCCESS,
     })
 }
@@ -200,6 +202,9 @@ fn describe(view: &StatusView) -> Result<(), CliError> {
     line("last exit", output::or_dash(status.last_exit))?;
     line("port", output::or_dash(view.status.port))?;
     line("runs", output::or_dash(view.status.kind))?;
+    if status.state == State::Served {
+        line("served by", ProfileName::default_profile().to_string())?;
+    }
     if let Some(usage) = &view.usage {
         line("memory", memory(usage))?;
         line("cpu", cpu(usage))?;

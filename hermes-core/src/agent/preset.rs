@@ -14,7 +14,7 @@ const READY_URL: &str = "http://{host}:{port}/health";
 /// The variables: log lines come at once, and the supervisor alone delays a restart.
 const ENV: [(&str, &str); 2] = [("PYTHONUNBUFFERED", "1"), ("HERMES_GATEWAY_MAX_STARTS", "0")];
 /// Keeps a gateway to its own profile.
-const ISOLATED: (&str, &str) = ("GATEWAY_MULTIPLEX_PROFILES", "false");
+pub(crate) const MULTIPLEX: (&str, &str) = ("GATEWAY_MULTIPLEX_PROFILES", "false");
 
 /// Completes `draft` for the profile at `home`, whose gateway has this `address`: the port that the agent will
 /// listen on and, if the agent is what runs, each key that is not set. Places that name different ports are an error.
@@ -42,7 +42,9 @@ pub(crate) fn apply(
         config.command = Some(COMMAND.map(str::to_owned).into());
         origins.keys.insert("command", Origin::Preset);
     }
-    let topology = (config.topology == Topology::Isolated).then_some(ISOLATED);
+    // The gateway of `default` alone may serve others; the agent refuses to run another one beside it without this.
+    let serves_others = config.topology == Topology::Shared && home.profile().is_default();
+    let topology = (!serves_others).then_some(MULTIPLEX);
     let listens = is_enabled.then_some((address::PORT, "{port}"));
     let host = listens.filter(|_| has_host).map(|_| (address::HOST, "{host}"));
     let preset = ENV.into_iter().chain(topology).chain(listens).chain(host);

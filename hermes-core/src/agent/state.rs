@@ -25,7 +25,11 @@ pub struct State {
     pub gateway_state: Option<String>,
     /// What the operator wanted.
     pub desired_state: Option<String>,
-    /// The profiles that the gateway served, from version 0.20 on.
+    /// The gateway's process, as its own PID namespace numbers it.
+    pub pid: Option<u32>,
+    /// When the process was started: field 22 of `/proc/PID/stat`.
+    pub start_time: Option<u64>,
+    /// The profiles that the gateway serves, if it serves several. The agent keeps what an earlier gateway wrote.
     pub served_profiles: Vec<String>,
 }
 
@@ -45,9 +49,12 @@ impl From<Raw> for State {
             let strings = list.into_iter().flatten().filter_map(Value::as_str);
             strings.map(str::to_owned).collect()
         };
+        let number = |name: &str| raw.rest.get(name).and_then(Value::as_u64);
         Self {
             kind: raw.rest.get("kind").and_then(Value::as_str).map(str::to_owned),
             argv: strings("argv"),
+            pid: number("pid").and_then(|pid| pid.try_into().ok()),
+            start_time: number("start_time"),
             served_profiles: strings("served_profiles"),
             gateway_state: raw.gateway_state,
             desired_state: raw.desired_state,
@@ -92,6 +99,11 @@ impl State {
     /// Whether a gateway of the agent's wrote it.
     pub fn is_gateways(&self) -> bool {
         self.kind.as_deref() == Some(KIND)
+    }
+
+    /// Whether the gateway has started: from then on the file says what it serves.
+    pub fn has_started(&self) -> bool {
+        self.is_gateways() && matches!(self.gateway_state.as_deref(), Some("running" | "degraded"))
     }
 
     /// Whether the gateway ended because the agent's own command asked for it. A gateway that a signal ends, or that

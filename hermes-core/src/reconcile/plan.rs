@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Facts, PROFILE_GONE, ProfileFact, ServiceFact, Wanted};
+use super::{Action, ByDefault, Facts, PROFILE_GONE, ProfileFact, ServiceFact, Wanted};
 use crate::intent::Intent;
 use crate::name::ProfileName;
 use crate::store::Skipped;
@@ -116,6 +116,21 @@ fn decide(
             None => Action::Register { profile, detail: format!("not started: {why}") },
         };
     }
+    if let Some(by_default) = fact.by_default.filter(|_| intent == Intent::Running) {
+        match (slot, by_default) {
+            // Somebody else's process, which only a command ends.
+            (Some(slot), ByDefault::Serves) if slot.wanted != Wanted::Down && !slot.orphaned => {
+                return Action::StandDown { profile };
+            }
+            // It runs already, and goes on until more is known.
+            (Some(slot), ByDefault::MayServe) if slot.wanted == Wanted::Up => {}
+            (Some(_), _) => return Action::Keep { profile, detail: by_default.why().to_owned() },
+            (None, _) => {
+                let detail = format!("not started: {}", by_default.why());
+                return Action::Register { profile, detail };
+            }
+        }
+    }
     let rival = rival_for_port(index, fact);
     match (slot, intent, rival) {
         (Some(slot), Intent::Running, None)
@@ -176,6 +191,7 @@ mod tests {
             intent: Ok(intent),
             port: None,
             foreign: None,
+            by_default: None,
             stale_files: false,
         }
     }
@@ -304,6 +320,45 @@ Register { profile: ProfileName("a"), detail: "not started: port 2 belongs to `b
 Keep { profile: ProfileName("b"), detail: "" }
 Register { profile: ProfileName("c"), detail: "not started: port 1 belongs to `default`" }"#;
         check(Facts { profiles, services: vec![slot("b", true)], ..Facts::default() }, kept);
+    }
+
+    #[test]
+    fn what_default_serves_or_may_serve_is_not_started_and_not_forgotten() {
+        let by = |name, by_default, intent| ProfileFact {
+            by_default: Some(by_default),
+            ..profile(name, intent)
+        };
+        let (serves, may) = (ByDefault::Serves, ByDefault::MayServe);
+        let facts = Facts {
+            profiles: vec![
+                by("a-new", serves, Intent::Running),
+                by("b-down", serves, Intent::Running),
+                by("c-up", serves, Intent::Running),
+                by("d-stopped", serves, Intent::Stopped),
+                by("e-up", may, Intent::Running),
+                by("f-down", may, Intent::Running),
+            ],
+            services: vec![
+                slot("b-down", false),
+                slot("c-up", true),
+                slot("d-stopped", true),
+                slot("e-up", true),
+                slot("f-down", false),
+            ],
+            ..Facts::default()
+        };
+        let actions: Vec<_> = plan(&facts).iter().map(Action::to_string).collect();
+        let expected = [
+            "register a-new: not started: `default`'s gateway serves it",
+            "keep b-down: `default`'s gateway serves it",
+            "stop c-up: `default`'s gateway serves it",
+            "stop d-stopped: it is not wanted",
+            "keep e-up",
+            "keep f-down: `default`'s gateway is coming up, and may serve it",
+        ];
+        assert_eq!(actions, expected);
+        let mends: Vec<_> = mends(&facts).iter().map(Action::to_string).collect();
+        assert_eq!(mends, [expected[0], expected[2], expected[3]]);
     }
 
     #[test]

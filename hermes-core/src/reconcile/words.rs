@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Action, Suspended};
+use super::{Action, ByDefault, Suspended};
 
 impl Display for Action {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -32,6 +32,7 @@ impl Display for Action {
             Self::Register { profile, detail } => line("register", profile, detail),
             Self::Start { profile } => line("start", profile, ""),
             Self::Stop { profile } => line("stop", profile, "it is not wanted"),
+            Self::StandDown { profile } => line("stop", profile, ByDefault::Serves.why()),
             Self::Keep { profile, detail } => line("keep", profile, detail),
             Self::Leave { profile, detail } => line("leave", profile, detail),
             Self::Skip { what, detail } => line("skip", what, detail),

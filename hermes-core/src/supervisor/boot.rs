@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::shared::Shared;
 use super::{Supervisor, foreign};
 use crate::agent::Locks;
 use crate::driver::{CreateOptions, DriverError, During, Lifetime};
@@ -16,7 +17,7 @@ use crate::manager::{ManagerError, ServiceManager};
 use crate::name::ProfileName;
 use crate::parallel;
 use crate::process_lock;
-use crate::reconcile::{self, Action, Facts, Outcome, PROFILE_GONE, ProfileFact};
+use crate::reconcile::{self, Action, ByDefault, Facts, Outcome, PROFILE_GONE, ProfileFact};
 use crate::status::State;
 use crate::store::{Profile, StoreError};
 
@@ -60,30 +61,48 @@ impl Supervisor {
             .iter()
             .filter_map(|fact| Some((fact.name.clone(), *fact.intent.as_ref().ok()?)))
             .collect();
-        let outcome = |action: Action| {
+        let outcome = |facts: &Facts, action: Action| {
             let done = match self.driver.is_shutting_down() {
                 true => Err("the tree is being stopped".to_owned()),
-                false => self.apply(&action, &facts, |_| Ok(())).map_err(|error| line_of(&error)),
+                false => self.apply(&action, facts, |_| Ok(())).map_err(|error| line_of(&error)),
             };
             let prior = action.profile().and_then(|profile| priors.get(profile)).copied();
             Outcome { action, prior, error: done.err() }
         };
         // Removals come first, one after the other; the rest is independent per profile.
+        let is_first = |action: &Action| {
+            matches!(
+                action,
+                Action::Resume(_)
+                    | Action::Clear { .. }
+                    | Action::Remove { .. }
+                    | Action::Sweep { .. }
+                    | Action::ReplaceLogger { .. }
+            )
+        };
         let (first, then): (Vec<_>, Vec<_>) =
-            reconcile::plan(&facts).into_iter().partition(|action| {
-                matches!(
-                    action,
-                    Action::Resume(_)
-                        | Action::Clear { .. }
-                        | Action::Remove { .. }
-                        | Action::Sweep { .. }
-                        | Action::ReplaceLogger { .. }
-                )
-            });
-        outcomes.extend(first.into_iter().map(&outcome));
+            reconcile::plan(&facts).into_iter().partition(is_first);
+        outcomes.extend(first.into_iter().map(|action| outcome(&facts, action)));
+        let of_default = |action: &Action| action.profile().is_some_and(ProfileName::is_default);
+        let (server, then): (Vec<_>, Vec<_>) = match self.default_is_shared() {
+            true => then.into_iter().partition(of_default),
+            false => (Vec::new(), then),
+        };
+        let (facts, then) = match server.is_empty() {
+            true => (facts, then),
+            // Which of the others are to be started depends on whom it serves.
+            false => {
+                outcomes.extend(server.into_iter().map(|action| outcome(&facts, action)));
+                self.await_others();
+                let facts = self.gather().during(BOOT)?;
+                let plan = reconcile::plan(&facts).into_iter();
+                let then = plan.filter(|action| !is_first(action) && !of_default(action)).collect();
+                (facts, then)
+            }
+        };
         // Starts no thread if there is nothing to do.
         let jobs = jobs.min(then.iter().filter(|action| action.changes_something()).count());
-        outcomes.extend(parallel::map(then, jobs, outcome));
+        outcomes.extend(parallel::map(then, jobs, |action| outcome(&facts, action)));
         let unlogged = self.driver.record_boot(&outcomes, begun.elapsed()).err();
         Ok(Booted { outcomes, unlogged })
     }
@@ -135,7 +154,7 @@ impl Supervisor {
             // Renames were settled above.
             Action::FinishRename { .. } | Action::UndoRename { .. } => false,
             Action::Resume(_) => true,
-            Action::Stop { .. } => false,
+            Action::Stop { .. } | Action::StandDown { .. } => false,
             Action::Keep { .. }
             | Action::Leave { .. }
             | Action::Skip { .. }
@@ -264,6 +283,14 @@ impl Supervisor {
             Action::Register { .. } if known && !self.driver.exists(name)? => {
                 self.driver.create(&gateway, &CreateOptions::default())
             }
+            // `default`'s gateway may have begun to serve it since.
+            Action::Start { .. } | Action::StandDown { .. }
+                if known
+                    && intent == Some(Intent::Running)
+                    && self.by_default(&gateway) == Some(ByDefault::Serves) =>
+            {
+                self.stand_down(&gateway)
+            }
             Action::Start { .. } if known && intent == Some(Intent::Running) => {
                 match self.claim_port_among(&gateway, |port| self.rivals(facts, port)) {
                     Ok(_port) => self.create_and_bring_up(&gateway),
@@ -306,7 +333,8 @@ impl Supervisor {
         let survey = self.driver.survey()?;
         let listing = self.store.list()?;
         let locks = Locks::default();
-        let fact = |profile| profile_fact(&locks, profile);
+        let shared = Shared::new(self, &locks);
+        let fact = |profile| profile_fact(&shared, profile);
         let mut facts = Facts {
             profiles: parallel::compute(listing.profiles.iter().collect(), fact),
             skipped: listing.skipped,
@@ -333,19 +361,24 @@ impl Supervisor {
 }
 
 /// A profile as [`plan`] needs it, without its port.
-pub(super) fn profile_fact(locks: &Locks, profile: &Profile) -> ProfileFact {
+pub(super) fn profile_fact(shared: &Shared<'_>, profile: &Profile) -> ProfileFact {
+    let locks = shared.locks;
     let files = profile.home.stale_when_down();
     // The files of a gateway that runs without a supervisor are in use.
     let is_down = || {
         matches!(process_lock::holder(&profile.home.gateway_lock()), Ok(None))
             && locks.holder(&profile.home).is_none()
     };
-    let foreign = Gateway::new(profile.clone()).foreign(locks, None);
+    let gateway = Gateway::new(profile.clone());
+    let foreign = gateway.foreign(locks, None);
+    let intent = Intent::read(&profile.home).map_err(|error| in_one_line(&error));
+    let is_wanted = intent == Ok(Intent::Running);
     ProfileFact {
         name: profile.name.clone(),
-        intent: Intent::read(&profile.home).map_err(|error| in_one_line(&error)),
+        intent,
         port: None,
         foreign: foreign.map(|pid| foreign::explained(pid, &profile.name)),
+        by_default: if is_wanted { shared.of(&gateway) } else { None },
         stale_files: files.iter().any(|path| path.exists()) && is_down(),
     }
 }

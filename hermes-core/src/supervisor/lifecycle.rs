@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::shared::Shared;
 use super::{Supervisor, foreign};
 use crate::agent::Locks;
 use crate::config::ConfigError;
@@ -16,6 +17,7 @@ use crate::manager::{ManagerError, ServiceManager};
 use crate::name::ProfileName;
 use crate::parallel;
 use crate::process_lock::holder;
+use crate::reconcile::ByDefault;
 use crate::status::{ReasonKind, State, Status};
 
 impl Supervisor {
@@ -23,6 +25,9 @@ impl Supervisor {
         let (gateway, _lock) = self.begin(name, &format!("gateway start {name}"))?;
         self.refuse_open(&gateway)?;
         self.refuse_foreign(&gateway)?;
+        if self.await_default(&gateway)? == Some(ByDefault::Serves) {
+            return self.start_served(&gateway);
+        }
         let _port = self.claim_port(&gateway)?;
         // A start that is refused changes no intent.
         self.replaceable_orphan(&gateway)?;
@@ -30,6 +35,26 @@ impl Supervisor {
         self.record(name, What::Requested, "start");
         self.create_and_bring_up(&gateway)?;
         self.observe(&gateway)
+    }
+
+    /// The start of a gateway whose profile `default`'s serves: the intent counts once that serves it no longer.
+    fn start_served(&self, gateway: &Gateway) -> Result<Status, DriverError> {
+        Intent::Running.write(gateway.home())?;
+        self.record(gateway.name(), What::Requested, "start");
+        self.stand_down(gateway)?;
+        let status = self.observe(gateway)?;
+        match status.reason.as_ref().filter(|_| !status.is_healthy()) {
+            Some(reason) => Err(DriverError::new(reason.text.clone())
+                .with_hint("`hermes gateway restart default` restarts that one")),
+            None => Ok(status),
+        }
+    }
+
+    /// Creates the service of a gateway whose profile `default`'s serves, and keeps it down.
+    pub(super) fn stand_down(&self, gateway: &Gateway) -> Result<(), DriverError> {
+        self.driver.create(gateway, &CreateOptions::default())?;
+        self.driver.down(gateway)?;
+        startup::require_ended(gateway)
     }
 
     fn stop_gateway(&self, name: &ProfileName) -> Result<Status, DriverError> {
@@ -60,6 +85,11 @@ impl Supervisor {
         // A gateway that runs is left alone if the next one would refuse its configuration.
         gateway.loaded().map_err(refused)?;
         self.refuse_foreign(&gateway)?;
+        if self.await_default(&gateway)? == Some(ByDefault::Serves) {
+            let hint =
+                "`hermes gateway restart default` restarts it for every profile that it serves";
+            return Err(DriverError::new(ByDefault::Serves.why()).with_hint(hint));
+        }
         let _port = self.claim_port(&gateway)?;
         self.require_here(&gateway)?;
         Intent::Running.write(gateway.home())?;
@@ -74,9 +104,12 @@ impl Supervisor {
     }
 
     /// Starts a gateway whose profile is locked, with its service if it has none. An orphan is ended first: it would
-    /// keep the supervised gateway from its lock.
+    /// keep the supervised gateway from its lock. One that `default`'s gateway serves, or may serve, stays down.
     pub(super) fn create_and_bring_up(&self, gateway: &Gateway) -> Result<(), DriverError> {
         self.refuse_foreign(gateway)?;
+        if self.by_default(gateway).is_some() {
+            return self.driver.create(gateway, &CreateOptions::default());
+        }
         if let Some(pid) = self.replaceable_orphan(gateway)? {
             let name = gateway.name();
             log::warn!("the gateway of `{name}` runs as process {pid}, unsupervised; ending it");
@@ -125,9 +158,19 @@ impl Supervisor {
 
     /// As [`ServiceManager::status`], for a gateway whose configuration may have been read before.
     pub fn observe(&self, gateway: &Gateway) -> Result<Status, DriverError> {
-        let mut status = completed(&Locks::default(), self.driver.observe(gateway)?, gateway);
+        let locks = Locks::default();
+        let mut status = self.observe_alone(&locks, gateway)?;
         self.explain_ports([&mut status]);
-        Ok(status)
+        Ok(Shared::new(self, &locks).completed(status, gateway))
+    }
+
+    /// The status of a gateway without what other gateways are to it.
+    pub(super) fn observe_alone(
+        &self,
+        locks: &Locks,
+        gateway: &Gateway,
+    ) -> Result<Status, DriverError> {
+        Ok(completed(locks, self.driver.observe(gateway)?, gateway))
     }
 
     /// As [`ServiceManager::statuses`], for gateways whose configurations may have been read before. The
@@ -143,7 +186,11 @@ impl Supervisor {
                 status.map(|status| completed(&locks, status, gateway))
             });
         self.explain_ports(statuses.iter_mut().flatten());
-        Ok(statuses)
+        let shared = Shared::new(self, &locks);
+        let with_gateways = statuses.into_iter().zip(gateways);
+        Ok(with_gateways
+            .map(|(status, gateway)| status.map(|status| shared.completed(status, gateway)))
+            .collect())
     }
 }
 

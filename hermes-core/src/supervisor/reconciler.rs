@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use self::differences::{Differences, Mended};
 use super::Supervisor;
 use super::boot::{DEFAULT_JOBS, line_of, profile_fact};
+use super::shared::{Others, Shared};
 use crate::agent::Locks;
 use crate::changes::Announcements;
 use crate::driver::DriverError;
@@ -63,6 +64,7 @@ impl Supervisor {
             next_full_look: Instant::now(),
             is_blind: false,
             unheld: None,
+            others: Others::default(),
             differences: Differences::default(),
             result_sender,
             results,
@@ -105,11 +107,10 @@ impl Supervisor {
             Err(skipped) => (None, Some(skipped)),
         };
         let survey = self.driver.survey_of(name)?;
+        let locks = Locks::default();
+        let shared = Shared::new(self, &locks);
         let facts = Facts {
-            profiles: profile
-                .iter()
-                .map(|profile| profile_fact(&Locks::default(), profile))
-                .collect(),
+            profiles: profile.iter().map(|profile| profile_fact(&shared, profile)).collect(),
             skipped: skipped.into_iter().collect(),
             services: survey.services,
             unreadable: survey.unreadable,
@@ -216,6 +217,8 @@ struct Reconciler<'a> {
     is_blind: bool,
     /// Why the home was not locked at the last look.
     unheld: Option<String>,
+    /// Whom `default`'s gateway served at the last look.
+    others: Others,
     differences: Differences,
     result_sender: Sender<Tried>,
     results: Receiver<Tried>,
@@ -271,6 +274,10 @@ impl<'a> Reconciler<'a> {
             if subject.is_none() {
                 self.hold_home();
             }
+            if subject.as_ref().is_some_and(ProfileName::is_default) {
+                // Those that it serves, or no longer serves, are announced by nothing.
+                all |= self.has_other_others();
+            }
             let differs = self.supervisor.seems_to_differ(&subject);
             let is_left = |path: &Path| path.symlink_metadata().is_ok();
             match &differs {
@@ -306,6 +313,15 @@ impl<'a> Reconciler<'a> {
             self.look_at(subject_of(&action), if at <= now { now + RETRY } else { at });
         }
         chosen
+    }
+
+    /// Whether `default`'s gateway serves others than at the last look.
+    fn has_other_others(&mut self) -> bool {
+        let locks = Locks::default();
+        let others = Shared::new(self.supervisor, &locks).others().clone();
+        let has_others = others != self.others;
+        self.others = others;
+        has_others
     }
 
     /// Keeps other trees off the home.

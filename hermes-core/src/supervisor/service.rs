@@ -86,8 +86,9 @@ impl Supervisor {
                 self.refuse_orphan(gateway)?;
                 self.refuse_foreign(gateway)?;
                 Intent::Running.write(gateway.home())?;
-                (true, port)
+                (self.by_default(gateway).is_none(), port)
             }
+            false if self.by_default(gateway).is_some() => (false, None),
             // An orphan, or a gateway whose port belongs to another one, stays down; `start` reports that.
             false if Intent::read(gateway.home())? == Intent::Running => {
                 let alone = self.refuse_orphan(gateway).and_then(|()| self.refuse_foreign(gateway));

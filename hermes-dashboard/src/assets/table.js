@@ -160,7 +160,8 @@ export class Table {
     node.classList.toggle("opened", this.opened === row.name);
     setText(row.word, stateOf(gateway));
     setText(row.ready, ready === true ? "ready" : ready === false ? "not ready" : "");
-    const href = port ? `http://${location.hostname}:${port}/` : "";
+    // Its own port has no listener.
+    const href = port && gateway.state !== "served" ? `http://${location.hostname}:${port}/` : "";
     if (row.link.getAttribute("href") !== href) {
       if (href) row.link.href = href;
       else row.link.removeAttribute("href");

@@ -64,12 +64,12 @@ export function group(gateway) {
   const { state, attention } = gateway;
   // If the status can't be read, there is an error and no state.
   if (!state || attention) return "attention";
-  return ["up", "starting", "stopping"].includes(state) ? "running" : "down";
+  return ["up", "served", "starting", "stopping"].includes(state) ? "running" : "down";
 }
 
 /** The order of a gateway within the group that needs attention. */
 export function urgency({ state }) {
-  const order = ["parked", "up", "backoff", "orphan", "stray", "foreign"];
+  const order = ["parked", "up", "served", "backoff", "orphan", "stray", "foreign"];
   return state ? order.indexOf(state) === -1 ? order.length : order.indexOf(state) : -1;
 }
 
@@ -95,6 +95,7 @@ export function reasonOf(gateway) {
     const times = backoff.count > 1 ? `died ${backoff.count} times in a row` : "died";
     return remaining > 0 ? `${times}, starts again in ${remaining} s` : `${times}, starts again now`;
   }
+  if (state === "served") return "by default’s gateway";
   if (state === "backoff") return "died, starts again";
   if (state === "orphan") return "runs outside its supervisor: restart or stop it";
   if (state === "stray") return "its supervisor outlived its tree: restart or stop it";

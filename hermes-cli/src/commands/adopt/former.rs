@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use hermes_core::agent::Locks;
 use hermes_core::config::is_secret;
-use hermes_core::home::{ProfileHome, env as names};
+use hermes_core::home::env as names;
 use hermes_core::wait::{self, Poll};
-use hermes_core::{Gateway, Proc, ProfileName, dotenv};
+use hermes_core::{Gateway, Proc, ProfileName};
 use serde::{Deserialize, Serialize};
 
+use super::super::models::in_dotenv;
 use crate::app::App;
 use crate::error::{CliError, exit};
 
@@ -113,12 +114,6 @@ fn refuse_lost(gateway: &Gateway, env: &BTreeMap<String, String>) -> Result<(), 
     Err(CliError::new(format!("failed to adopt the gateway of `{name}`"))
         .because(format!("it has {lost} from the shell that started it, and from no file"))
         .with_hint(format!("put {lost} into {}", gateway.home().dotenv().display())))
-}
-
-/// The variables of a profile's `.env`.
-pub(super) fn in_dotenv(home: &ProfileHome) -> Result<BTreeMap<String, String>, CliError> {
-    let variables = dotenv::load(&home.dotenv()).and_then(|file| file.variables(&[], |_| None));
-    Ok(variables.map_err(CliError::of)?.set.into_iter().collect())
 }
 
 /// Starts the former process of the gateway of `name` again, detached from this terminal.

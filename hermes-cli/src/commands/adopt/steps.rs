@@ -54,7 +54,9 @@ impl<'a> Steps<'a> {
         if wanted {
             output::message(format_args!("`{name}`: starting it supervised"));
             let status = self.services.start(name)?;
-            proof::supervised(&gateway, &status, entry.model.as_deref()).map_err(|why| {
+            let profiles = self.app.store().names()?;
+            let proof = proof::supervised(&gateway, &status, entry.model.as_deref(), &profiles);
+            proof.map_err(|why| {
                 CliError::new("the supervised gateway is not what ran before").because(why)
             })?;
             let pid = output::or_dash(status.pid);

@@ -1,17 +1,23 @@
 //! `doctor --health`: in one line, whether every wanted gateway is up. A container's health check runs it.
 
-use hermes_core::status::{ReasonKind, Status};
-use hermes_core::{Intent, ProfileName, ServiceManager};
+use std::time::Duration;
+
+use hermes_core::status::{Reason, ReasonKind, Status};
+use hermes_core::{Gateway, Intent, ProfileName, ServiceManager, State, parallel};
 use serde::Serialize;
 
 use hermes::view::StatusView;
 
+use super::super::models;
 use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
 
 /// How many gateways are named: a container's health log keeps little text.
 const NAMED: usize = 5;
+/// How many gateways are asked at the same time for whom they work, and how long a step of the answer may take.
+const JOBS: usize = 8;
+const ON_THE_SPOT: Duration = Duration::from_secs(2);
 
 #[derive(Serialize)]
 struct Health {
@@ -59,6 +65,8 @@ fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<StatusView>, CliErro
     if !services.is_watched() {
         services.ask_now(&mut statuses);
     }
+    let profiles = app.store().names()?;
+    let statuses = parallel::map(statuses, JOBS, |status| isolated(app, status, &profiles));
     for status in statuses {
         if status.is_missing() {
             missing.push(StatusView::from(status));
@@ -67,10 +75,25 @@ fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<StatusView>, CliErro
     Ok(missing)
 }
 
+/// The status with the reason of a gateway that serves another of the `profiles`, although it is to be isolated.
+fn isolated(app: &App, status: Status, profiles: &[ProfileName]) -> Status {
+    let is_asked = status.state == State::Up && status.is_healthy();
+    let profile = app.store().get(&status.profile).ok().filter(|_| is_asked);
+    let other = profile
+        .and_then(|profile| models::other_served(&Gateway::new(profile), profiles, ON_THE_SPOT));
+    let reason = other.map(|text| Reason { kind: ReasonKind::Topology, text });
+    Status { reason: status.reason.or(reason), ..status }
+}
+
 fn problem(status: &Status) -> String {
     let is_up = format!("`{}` is {}", status.profile, status.word());
     match &status.reason {
-        Some(reason) if matches!(reason.kind, ReasonKind::Logger | ReasonKind::Suspended) => {
+        Some(reason)
+            if matches!(
+                reason.kind,
+                ReasonKind::Logger | ReasonKind::Suspended | ReasonKind::Topology
+            ) =>
+        {
             format!("{is_up}, but {}", reason.text)
         }
         _ => is_up,

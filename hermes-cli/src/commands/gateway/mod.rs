@@ -10,7 +10,8 @@ use hermes_core::events::Journal;
 use hermes_core::manager::ManagerError;
 use hermes_core::parallel;
 use hermes_core::{
-    Driver, Intent, ProfileName, ProfileRegistrar, RegisterOptions, ServiceManager, Supervisor,
+    Driver, Intent, ProfileName, ProfileRegistrar, RegisterOptions, ServiceManager, State, Status,
+    Supervisor,
 };
 use hermes_gateway::Notification;
 use hermes_host::Systemd;
@@ -22,6 +23,8 @@ use crate::args::{Gateway, ProfileSelector};
 use crate::error::{CliError, exit};
 use crate::output;
 
+/// What a profile is whose own gateway stays down.
+const SERVED: &str = "served by `default`'s gateway";
 /// How many gateways a command changes in parallel.
 const JOBS: usize = 8;
 
@@ -41,14 +44,14 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
         Gateway::Install { which, start } => {
             let code = each(app, &which, JOBS, "installed", |services, name| {
                 services.install(name)?;
-                if start { services.start(name).map(drop) } else { Ok(()) }
+                if start { services.start(name).map(Some) } else { Ok(None) }
             })?;
             status::warn_of_findings(app, &app.reachable()?);
             Ok(code)
         }
-        Gateway::Uninstall { which } => {
-            each(app, &which, JOBS, "uninstalled", |services, name| services.uninstall(name))
-        }
+        Gateway::Uninstall { which } => each(app, &which, JOBS, "uninstalled", |services, name| {
+            services.uninstall(name).map(|()| None)
+        }),
         Gateway::Wanted => wanted(app),
         Gateway::Ended => {
             let systemd = Systemd::connect(app.hermes.environment())?;
@@ -63,20 +66,24 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
         }
         Gateway::AfterDeath { group, faster } => up::after_death(app, group.as_deref(), faster),
         Gateway::Start { which, .. } => {
-            each(app, &which, JOBS, "up", |services, name| services.start(name).map(drop))
+            each(app, &which, JOBS, "up", |services, name| services.start(name).map(Some))
         }
         Gateway::Stop { which } => {
-            each(app, &which, JOBS, "down", |services, name| services.stop(name).map(drop))
+            each(app, &which, JOBS, "down", |services, name| services.stop(name).map(Some))
         }
         Gateway::Restart { which } => {
-            each(app, &which, JOBS, "up again", |services, name| services.restart(name).map(drop))
+            each(app, &which, JOBS, "up again", |services, name| match which.all {
+                // The gateway of `default`, which serves it, was restarted first.
+                true if services.is_served(name)? => services.start(name).map(Some),
+                _ => services.restart(name).map(Some),
+            })
         }
         Gateway::Register { which, env, start, refresh } => {
             register(app, &which, env.into_iter().collect(), start, refresh)
         }
         Gateway::Unregister { which } => {
             each(app, &which, JOBS, "unregistered", |services, name| {
-                services.unregister_profile_gateway(name)
+                services.unregister_profile_gateway(name).map(|()| None)
             })
         }
     }
@@ -106,40 +113,47 @@ fn register(
         |name: &ProfileName| outdated.as_ref().is_some_and(|outdated| !outdated.contains(name));
     let register = |services: &Supervisor, name: &ProfileName| {
         if is_current(name) && extra_env.is_empty() {
-            return if start { services.start(name).map(drop) } else { Ok(()) };
+            return if start { services.start(name).map(Some) } else { Ok(None) };
         }
         match refresh {
             true => services.refresh(name, &options)?,
             false => services.register_profile_gateway(name, &options)?,
         }
-        if start { services.start(name).map(drop) } else { Ok(()) }
+        if start { services.start(name).map(Some) } else { Ok(None) }
     };
     // A refresh stops running gateways, so it handles one after the other.
     let jobs = if refresh { 1 } else { JOBS };
     each(app, which, jobs, "registered", register)
 }
 
-/// Calls `act` for every profile that `which` selects and reports each outcome. The failure of a single
+/// Calls `act`, which returns the status if it is news, for every profile that `which` selects and reports each outcome. The failure of a single
 /// profile is the command's error; of several failures, the first decides the exit code.
 fn each(
     app: &App,
     which: &ProfileSelector,
     jobs: usize,
     done: &str,
-    act: impl Fn(&Supervisor, &ProfileName) -> Result<(), ManagerError> + Sync,
+    act: impl Fn(&Supervisor, &ProfileName) -> Result<Option<Status>, ManagerError> + Sync,
 ) -> Result<u8, CliError> {
     let services = app.reachable()?;
-    let names = names(app, which)?;
+    let mut names = names(app, which)?;
     let single = names.len() == 1 && !which.all;
-    let outcomes = parallel::map(names, jobs, |name| {
+    // The gateway of `default` may serve the others, which then need none of their own.
+    let is_server = |name: &mut ProfileName| name.is_default() && services.default_is_shared();
+    let server: Vec<_> = names.extract_if(.., is_server).collect();
+    let act = |name: ProfileName| {
         let result = act(&services, &name).map_err(CliError::from);
         (name, result)
-    });
+    };
+    let mut outcomes: Vec<_> = server.into_iter().map(act).collect();
+    outcomes.extend(parallel::map(names, jobs, act));
     let mut code = exit::SUCCESS;
     let mut reports = Vec::new();
     for (name, result) in outcomes {
         match result {
-            Ok(()) => {
+            Ok(status) => {
+                let is_served = status.is_some_and(|status| status.state == State::Served);
+                let done = if is_served { SERVED } else { done };
                 output::message(format_args!("`{name}` is {done}"));
                 if app.json {
                     reports.push(report(&services, &name));
@@ -171,11 +185,27 @@ fn report(services: &Supervisor, name: &ProfileName) -> serde_json::Value {
     report.unwrap_or_else(|| serde_json::json!({ "profile": name, "registered": false }))
 }
 
-/// Runs before a unit's gateway: succeeds if the intent is `running`. An unreadable intent is a failure.
+/// Whether `default`'s gateway serves the profile. If that can't be found out, the gateway is started, as the intent says.
+fn is_served(app: &App, name: &ProfileName) -> bool {
+    let services = app.hermes.supervisor().map_err(CliError::from);
+    let is_served = services.and_then(|services| Ok(services.is_served(name)?));
+    is_served.unwrap_or_else(|error| {
+        output::warning(error.in_one_line());
+        false
+    })
+}
+
+/// Runs before a unit's gateway: succeeds if the intent is `running` and `default`'s gateway does not serve the profile.
+/// An unreadable intent is a failure.
 fn wanted(app: &App) -> Result<u8, CliError> {
-    let profile = app.store().get(&app.single_profile(Vec::new())?).map_err(CliError::from);
+    let name = app.single_profile(Vec::new())?;
+    let profile = app.store().get(&name).map_err(CliError::from);
     let intent = profile.and_then(|profile| Intent::read(&profile.home).map_err(CliError::of));
     match intent {
+        Ok(Intent::Running) if is_served(app, &name) => {
+            output::message(format_args!("`{name}` is {SERVED}"));
+            Ok(exit::FAILURE)
+        }
         Ok(Intent::Running) => Ok(exit::SUCCESS),
         Ok(Intent::Stopped) => Ok(exit::FAILURE),
         Err(error) => Err(error.with_code(exit::FAILURE)),
