@@ -8,12 +8,14 @@
 //! | `state` | `gateway_state.json`, which the agent's gateway writes |
 //! | `locks` | which process is the agent's gateway, whoever started it |
 //! | `served` | which profiles a gateway serves, and the record of that |
+//! | `adoption` | how far the adoption of each gateway has come |
 //! | `planned_stop` | stops it in the agent's own way |
 //! | `program` | where the program is, and its version |
 //! | `address` | whether and where the API server listens; every place that names a port |
 //! | `preset` | `gateway.kind: hermes-agent`: the keys that it fills in |
 
 mod address;
+mod adoption;
 mod locks;
 #[cfg(target_os = "linux")]
 mod planned_stop;
@@ -27,6 +29,7 @@ use crate::home::ProfileHome;
 
 pub use address::{Address, Switch};
 pub(crate) use address::{FALLBACK, PORT};
+pub use adoption::{Adopted, Adoption, Stage};
 pub use locks::Locks;
 #[cfg(target_os = "linux")]
 pub use planned_stop::PlannedStop;

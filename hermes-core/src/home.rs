@@ -174,6 +174,11 @@ impl RootHome {
         self.0.join("hermes-adopted")
     }
 
+    /// The journal of an adoption, in that directory.
+    pub fn adoption_journal(&self) -> PathBuf {
+        self.adoption().join("journal.json")
+    }
+
     /// The lock of the process that asks the gateways for their liveness.
     pub fn liveness_lock(&self) -> PathBuf {
         self.locks().join(".liveness")

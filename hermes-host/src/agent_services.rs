@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
+use hermes_core::DriverError;
 use hermes_core::fsutil;
 use hermes_core::home::ProfileHome;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,8 @@ const PLIST: (&str, &str) = ("ai.hermes.gateway", ".plist");
 const MODULE: &str = "hermes_cli.main";
 /// The variable with which it pins a home.
 const HOME: &str = "HERMES_HOME";
+/// The states of a unit that runs, or that its manager starts again.
+const RUNNING: [&str; 3] = ["active", "activating", "reloading"];
 const SYSTEM_UNITS: &str = "/etc/systemd/system";
 
 /// The service managers of a user.
@@ -91,7 +94,7 @@ impl Managers {
             let name = file.file_name().unwrap_or_default().to_owned();
             let link = units.join("default.target.wants").join(&name);
             let link = fs::read_link(&link).ok().map(|target| (link, target));
-            let is_active = self.systemctl(&["is-active", "--quiet", &name.to_string_lossy()]);
+            let is_active = self.runs(&name.to_string_lossy());
             services.push(AgentService { file, link, is_active });
         }
         for file in files(&agents, PLIST).into_iter().filter(|file| pins_plist(file, home)) {
@@ -107,16 +110,17 @@ impl Managers {
         files(Path::new(SYSTEM_UNITS), UNIT).into_iter().find(|file| pins_unit(file, home))
     }
 
-    /// Stops a service, and moves its files into the directory `aside`. Idempotent.
+    /// Stops a service, and moves its files into the directory `aside`. Idempotent, also if an earlier call was killed.
     pub fn retire(&self, service: &AgentService, aside: &Path) -> io::Result<()> {
-        if service.is_active {
-            match service.is_unit() {
-                true => self.systemctl(&["stop", &service.name()]),
-                false => self.launchctl(&["bootout", &target(service)]),
-            };
-        }
         fs::create_dir_all(aside)?;
         if fsutil::exists(&service.file)? {
+            match service.is_unit() {
+                true if service.is_active => self.act(&["stop", &service.name()])?,
+                false if service.is_active => {
+                    self.launchctl(&["bootout", &target(service)]);
+                }
+                _ => {}
+            }
             move_file(&service.file, &service.aside(aside))?;
         }
         if let Some((link, _)) = &service.link {
@@ -126,39 +130,52 @@ impl Managers {
         Ok(())
     }
 
-    /// Puts the files of a retired service back, and starts it if it ran. Idempotent.
+    /// Puts the files of a retired service back, and starts it if it ran. Idempotent, also if an earlier call was killed.
     pub fn restore(&self, service: &AgentService, aside: &Path) -> io::Result<()> {
         let stored = service.aside(aside);
-        if !fsutil::exists(&stored)? {
+        if fsutil::exists(&stored)? {
+            move_file(&stored, &service.file)?;
+        } else if !fsutil::exists(&service.file)? {
+            // Somebody has removed it since.
             return Ok(());
         }
-        move_file(&stored, &service.file)?;
         if let Some((link, target)) = service.link.as_ref().filter(|(link, _)| !link.is_symlink()) {
             symlink(target, link)?;
         }
         self.reload(service);
         if service.is_active {
             match service.is_unit() {
-                true => self.systemctl(&["start", &service.name()]),
+                true => self.act(&["start", &service.name()])?,
                 false => {
                     let domain = format!("gui/{}", rustix::process::getuid().as_raw());
-                    self.launchctl(&["bootstrap", &domain, &service.file.to_string_lossy()])
+                    self.launchctl(&["bootstrap", &domain, &service.file.to_string_lossy()]);
                 }
-            };
+            }
         }
         Ok(())
     }
 
     fn reload(&self, service: &AgentService) {
         if service.is_unit() {
-            self.systemctl(&["daemon-reload"]);
+            // Without a manager there is nothing to reload.
+            let _ = self.systemctl(&["daemon-reload"]);
         }
     }
 
-    /// Whether the user's systemd succeeded.
-    fn systemctl(&self, args: &[&str]) -> bool {
-        let args = [&["--user"], args].concat();
-        self.systemctl.run(&args, self.timeout).is_ok_and(|output| output.is_success())
+    /// Whether the user's systemd runs a unit, or will start it again after a death.
+    fn runs(&self, unit: &str) -> bool {
+        let state = self.systemctl(&["show", "--property=ActiveState", "--value", unit]);
+        state.is_ok_and(|state| RUNNING.contains(&state.trim()))
+    }
+
+    /// Has the user's systemd change a unit.
+    fn act(&self, args: &[&str]) -> io::Result<()> {
+        self.systemctl(args).map(drop).map_err(io::Error::other)
+    }
+
+    /// Calls the user's systemd; what it printed.
+    fn systemctl(&self, args: &[&str]) -> Result<String, DriverError> {
+        self.systemctl.data(&[&["--user"], args].concat(), self.timeout)
     }
 
     fn launchctl(&self, args: &[&str]) -> bool {

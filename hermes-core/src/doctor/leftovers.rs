@@ -1,13 +1,16 @@
 //! Checks for leftovers of interrupted commands and of gateways that no longer exist.
 
-use crate::diagnostics::{Check, Remedy, Snapshot};
+use crate::agent::{Adoption, Stage};
+use crate::diagnostics::{Check, Remedy, Snapshot, several};
 use crate::error_chain::in_one_line;
+use crate::name::ProfileName;
 use crate::reconcile::Action;
 use crate::shell::{quote, quote_path};
 use crate::supervisor::Supervisor;
 
 pub(super) fn checks(supervisor: &Supervisor, snapshot: &Snapshot) -> Vec<Check> {
-    let mut checks = vec![renames(supervisor, snapshot), leftovers(supervisor, snapshot)];
+    let mut checks =
+        vec![renames(supervisor, snapshot), adoptions(snapshot), leftovers(supervisor, snapshot)];
     checks.extend(stale_files(snapshot));
     checks
 }
@@ -34,6 +37,43 @@ fn renames(supervisor: &Supervisor, snapshot: &Snapshot) -> Check {
         }
     }
     check.with_evidence("checked for journals of interrupted renames")
+}
+
+/// Gateways that `hermes adopt` has begun to take over or to put back, and the tree that it started for them.
+fn adoptions(snapshot: &Snapshot) -> Check {
+    let mut check = Check::new("adoptions");
+    let adoption = match Adoption::read(&snapshot.root) {
+        Ok(adoption) => adoption,
+        Err(error) => {
+            let path = snapshot.root.adoption_journal();
+            return Check::unknown("adoptions", format!("{}: {error}", path.display()));
+        }
+    };
+    let list = |names: Vec<&ProfileName>| {
+        names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    };
+    let begun: Vec<_> = adoption.at(Stage::Recorded).chain(adoption.at(Stage::Adopting)).collect();
+    if !begun.is_empty() {
+        let undo = snapshot.command_line("adopt --undo");
+        let problem = format!(
+            "the adoption of {} was interrupted, or is still running; `{undo}` puts everything back",
+            list(begun)
+        );
+        check.error(problem, snapshot.run("adopt"));
+    }
+    let returning: Vec<_> = adoption.at(Stage::Returning).collect();
+    if !returning.is_empty() {
+        let problem = format!(
+            "`hermes adopt --undo` of {} was interrupted, or is still running",
+            list(returning)
+        );
+        check.error(problem, snapshot.run("adopt --undo"));
+    }
+    if adoption.profiles.is_empty() && adoption.has_started_tree {
+        let problem = "the tree that `hermes adopt` started runs no adopted gateway".to_owned();
+        check.warning(problem, snapshot.run("adopt --undo"));
+    }
+    check.with_evidence(format!("{} adopted", several(adoption.profiles.len(), "gateway")))
 }
 
 fn leftovers(supervisor: &Supervisor, snapshot: &Snapshot) -> Check {

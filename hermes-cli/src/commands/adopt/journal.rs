@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use fs_err as fs;
+use hermes_core::agent::Stage;
 use hermes_core::home::ProfileHome;
 use hermes_core::{ProfileName, RootHome, fsutil};
 use hermes_host::agent_services::AgentService;
@@ -12,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::former::Former;
 use crate::error::CliError;
 
-/// The file, durable before anything is changed, and removed with its last profile.
+/// The file, durable before anything is changed, and removed once nothing is left to be put back. `doctor` reads a part of
+/// it, as [`Adoption`](hermes_core::agent::Adoption).
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Journal {
-    /// Whether `adopt` started the tree.
+    /// Whether `adopt` started the tree, or was about to.
     pub(super) has_started_tree: bool,
     pub(super) profiles: BTreeMap<ProfileName, Entry>,
 }
@@ -23,8 +25,8 @@ pub(super) struct Journal {
 /// How a gateway was before.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Entry {
-    /// Whether it is supervised, as far as it is to run.
-    pub(super) is_done: bool,
+    /// How far its adoption has come.
+    pub(super) stage: Stage,
     /// The content of the file of its intent, if there was one.
     pub(super) intent: Option<String>,
     /// Its process, if it ran.
@@ -36,10 +38,6 @@ pub(super) struct Entry {
 }
 
 impl Journal {
-    fn path(root: &RootHome) -> PathBuf {
-        root.adoption().join("journal.json")
-    }
-
     /// The directory of the services that were put aside.
     pub(super) fn aside(root: &RootHome) -> PathBuf {
         root.adoption().join("services")
@@ -47,7 +45,7 @@ impl Journal {
 
     /// Reads it; an empty one if there is none.
     pub(super) fn read(root: &RootHome) -> Result<Self, CliError> {
-        let path = Self::path(root);
+        let path = root.adoption_journal();
         let failed = || CliError::new(format!("failed to read `{}`", path.display()));
         match fsutil::read_if_there(&path).map_err(|error| failed().because(error))? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed().because(error)),
@@ -55,11 +53,27 @@ impl Journal {
         }
     }
 
-    /// Writes it durably; removes it and its directory if it is empty.
+    /// Records `stage` for the gateway of `name`, durably.
+    pub(super) fn advance(
+        &mut self,
+        root: &RootHome,
+        name: &ProfileName,
+        stage: Stage,
+    ) -> Result<(), CliError> {
+        let Some(entry) = self.profiles.get_mut(name) else { return Ok(()) };
+        entry.stage = stage;
+        self.write(root)
+    }
+
+    /// Writes it durably; removes it and its directory if nothing is left to be put back.
     pub(super) fn write(&self, root: &RootHome) -> Result<(), CliError> {
-        let (path, directory) = (Self::path(root), root.adoption());
-        let written = || match self.profiles.is_empty() {
+        let (path, directory) = (root.adoption_journal(), root.adoption());
+        let is_needed = self.has_started_tree || !self.profiles.is_empty();
+        let written = || match !is_needed {
             true if fsutil::exists(&directory)? => {
+                // First: what it names may be gone already when the rest is removed.
+                fsutil::remove_file_if_there(&path)?;
+                fsutil::sync_directory(&directory)?;
                 fs::remove_dir_all(&directory)?;
                 fsutil::sync_directory(root.path())
             }

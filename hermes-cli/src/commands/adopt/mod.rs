@@ -16,6 +16,7 @@ mod ports;
 mod proof;
 mod steps;
 
+use hermes_core::agent::Stage;
 use hermes_core::lock::Lock;
 use hermes_core::{ProfileName, Supervisor};
 
@@ -63,12 +64,20 @@ fn adopt(
     if dry_run || rows.is_empty() {
         return Ok(exit::SUCCESS);
     }
-    let services = supervisor(app, journal)?;
     // Durable before the first step.
+    journal.has_started_tree |= needs_tree(app)?;
     let names: Vec<_> = rows.iter().map(|row| row.profile.clone()).collect();
     let entries = rows.into_iter().filter_map(|row| Some((row.profile, row.entry?)));
     journal.profiles.extend(entries);
     journal.write(app.root())?;
+    let services = match supervisor(app) {
+        Ok(services) => services,
+        Err(error) => {
+            journal.profiles.retain(|_, entry| entry.stage != Stage::Recorded);
+            end_tree(app, &app.supervisor()?, journal)?;
+            return Err(error);
+        }
+    };
     let steps = Steps::new(app, &services);
     for name in &names {
         let Err(error) = steps.adopt(journal, name) else { continue };
@@ -100,9 +109,8 @@ fn undo(
         return Err(CliError::new(format!("`{name}` was not adopted"))
             .with_hint("`hermes adopt --undo` puts back those that were"));
     }
-    if names.is_empty() {
+    if names.is_empty() && !journal.has_started_tree {
         output::message("nothing to put back: no gateway was adopted");
-        return Ok(exit::SUCCESS);
     }
     plan::print(app, &plan::way_back(app, journal, &names))?;
     if dry_run {
@@ -134,26 +142,32 @@ fn put_back<'a>(
     failed
 }
 
-/// The supervisor in charge. If no supervisor answers, and no service manager of the host is in charge, starts a tree.
-fn supervisor(app: &App, journal: &mut Journal) -> Result<Supervisor, CliError> {
-    let error = match app.reachable() {
-        Ok(services) => return Ok(services),
-        Err(error) => error,
-    };
-    if app.supervisor()?.supports_installation() {
-        return Err(error);
+/// Whether no supervisor answers, and no service manager of the host is in charge.
+fn needs_tree(app: &App) -> Result<bool, CliError> {
+    match app.reachable() {
+        Ok(_) => Ok(false),
+        Err(error) if app.supervisor()?.supports_installation() => Err(error),
+        Err(_) => Ok(true),
     }
-    output::message("no tree runs: starting `hermes up` in the background");
-    let services = up::background::start(app)?;
-    journal.has_started_tree = true;
-    Ok(services)
 }
 
-/// Ends the tree that an adoption started, once nothing is adopted. Somebody may have ended it before.
-fn end_tree(app: &App, services: &Supervisor, journal: &Journal) -> Result<(), CliError> {
-    let is_last = journal.profiles.is_empty();
-    if is_last && journal.has_started_tree && services.driver().reach().is_ok() {
-        up::stop(app)?;
+/// The supervisor in charge: a tree that it starts, if there is none.
+fn supervisor(app: &App) -> Result<Supervisor, CliError> {
+    if !needs_tree(app)? {
+        return app.reachable();
     }
-    Ok(())
+    output::message("no tree runs: starting `hermes up` in the background");
+    up::background::start(app)
+}
+
+/// Ends the tree that an adoption started, and removes the journal, once nothing is adopted. Somebody may have ended the
+/// tree before.
+fn end_tree(app: &App, services: &Supervisor, journal: &mut Journal) -> Result<(), CliError> {
+    if journal.profiles.is_empty() && journal.has_started_tree {
+        if services.driver().reach().is_ok() {
+            up::stop(app)?;
+        }
+        journal.has_started_tree = false;
+    }
+    journal.write(app.root())
 }

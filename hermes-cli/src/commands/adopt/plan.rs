@@ -1,9 +1,10 @@
 //! The plan of an adoption: what runs now, and what is to be done with it.
 
-use hermes_core::agent::{self, Locks, Places};
+use hermes_core::agent::{self, Locks, Places, Stage};
 use hermes_core::config::GatewayKind;
 use hermes_core::error_chain::in_one_line;
-use hermes_core::{Gateway, Intent, ProfileName, process_lock};
+use hermes_core::{Gateway, Intent, Proc, ProfileName, process_lock};
+use hermes_host::AgentService;
 use serde::Serialize;
 
 use super::former::Former;
@@ -81,7 +82,7 @@ fn row(app: &App, journal: &Journal, gateway: &Gateway) -> Result<Row, CliError>
     let foreign = gateway.foreign(&Locks::default(), None);
     let known = journal.profiles.get(name);
     let services = managers(app).services_of(home);
-    let interrupted = known.is_some_and(|entry| !entry.is_done);
+    let interrupted = known.is_some_and(|entry| entry.stage != Stage::Adopted);
     let did_run = known.is_some_and(|entry| entry.former.is_some());
     let is_wanted = || Intent::read(home).is_ok_and(|intent| intent == Intent::Running);
     let crashed = supervised.is_none() && known.is_none() && !home.intent().exists() && is_wanted();
@@ -99,7 +100,7 @@ fn row(app: &App, journal: &Journal, gateway: &Gateway) -> Result<Row, CliError>
         pid: foreign.or(supervised.and_then(|holder| holder.pid)),
         port: gateway.port().ok().flatten(),
         program: None,
-        services: services.iter().map(hermes_host::AgentService::name).collect(),
+        services: services.iter().map(AgentService::name).collect(),
         action,
         starts: foreign.is_some() || crashed || interrupted && (did_run || is_wanted()),
         entry: None,
@@ -108,6 +109,12 @@ fn row(app: &App, journal: &Journal, gateway: &Gateway) -> Result<Row, CliError>
         return Ok(row);
     }
     row.program = Some(program(app, gateway)?);
+    let ancestry = Proc::default().ancestry(std::process::id());
+    if foreign.is_some_and(|pid| ancestry.contains(&pid)) {
+        return Err(CliError::new(format!("failed to adopt the gateway of `{name}`"))
+            .because("this command runs inside of it, and would end with it")
+            .with_hint("run it in a shell of your own"));
+    }
     let former = foreign.map(|pid| Former::of(gateway, pid)).transpose()?;
     row.now = former.as_ref().map_or(row.now, |former| format!("runs: {}", former.command()));
     if let Some(unit) = hermes_host::agent_services::Managers::system_unit_of(home) {
@@ -120,15 +127,26 @@ fn row(app: &App, journal: &Journal, gateway: &Gateway) -> Result<Row, CliError>
     let model = model.map(|(_, model)| model);
     row.entry = Some(match known.cloned() {
         // The first record says how it was before.
-        Some(entry) => Entry {
-            is_done: false,
-            former: former.or(entry.former),
-            model: model.or(entry.model),
-            ..entry
-        },
+        Some(entry) => {
+            let is_new =
+                |service: &AgentService| !entry.services.iter().any(|it| it.file == service.file);
+            let new: Vec<_> = services.into_iter().filter(is_new).collect();
+            Entry {
+                // What was not touched yet still is not.
+                stage: if entry.stage == Stage::Recorded {
+                    Stage::Recorded
+                } else {
+                    Stage::Adopting
+                },
+                former: former.or(entry.former),
+                model: model.or(entry.model),
+                services: entry.services.into_iter().chain(new).collect(),
+                ..entry
+            }
+        }
         None => {
             let intent = journal::intent(home)?;
-            Entry { is_done: false, intent, former, model, services }
+            Entry { stage: Stage::Recorded, intent, former, model, services }
         }
     });
     Ok(row)
@@ -167,7 +185,7 @@ pub(super) fn way_back(app: &App, journal: &Journal, names: &[ProfileName]) -> V
             pid: supervised.and_then(|holder| holder.pid),
             port: app.store().get(name).ok().and_then(|it| app.store().port(&it).ok().flatten()),
             program: entry.former.as_ref().map(Former::command),
-            services: entry.services.iter().map(hermes_host::AgentService::name).collect(),
+            services: entry.services.iter().map(AgentService::name).collect(),
             action: if entry.former.is_some() { "stop it, start it as before" } else { "stop it" },
             starts: false,
             entry: None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hermes_core::agent::{Locks, PlannedStop};
+use hermes_core::agent::{Locks, PlannedStop, Stage};
 use hermes_core::{Gateway, Intent, ProfileName, ServiceManager, State, Supervisor};
 use hermes_host::agent_services::Managers;
 
@@ -15,8 +15,6 @@ use crate::output;
 
 /// How long the agent may take to end its gateway, or to start it.
 const TIMEOUT: Duration = Duration::from_secs(90);
-/// How long a call of a service manager may take.
-const CALL: Duration = Duration::from_secs(30);
 
 /// The service managers whose services the agent installs.
 pub(super) fn managers(app: &App) -> Managers {
@@ -24,7 +22,9 @@ pub(super) fn managers(app: &App) -> Managers {
     let variable = environment.variable;
     let home = variable("HOME").map(Into::into).unwrap_or_default();
     let path = variable("PATH").unwrap_or_default();
-    Managers::new(home, environment.runtime_dir(), &path, CALL)
+    // Such a call may end a gateway.
+    let timeout = app.timeout.unwrap_or(TIMEOUT);
+    Managers::new(home, environment.runtime_dir(), &path, timeout)
 }
 
 /// What the steps work with.
@@ -48,6 +48,7 @@ impl<'a> Steps<'a> {
     pub(super) fn adopt(&self, journal: &mut Journal, name: &ProfileName) -> Result<(), CliError> {
         let gateway = self.gateway(name)?;
         let Some(entry) = journal.profiles.get(name).cloned() else { return Ok(()) };
+        journal.advance(self.app.root(), name, Stage::Adopting)?;
         self.stop_former(&gateway, &entry)?;
         let wanted = entry.former.is_some()
             || Intent::read(gateway.home()).is_ok_and(|intent| intent == Intent::Running);
@@ -64,34 +65,37 @@ impl<'a> Steps<'a> {
         } else {
             output::message(format_args!("`{name}` is adopted, and stays down"));
         }
-        journal.profiles.insert(name.clone(), Entry { is_done: true, ..entry });
-        journal.write(self.app.root())
+        journal.advance(self.app.root(), name, Stage::Adopted)
     }
 
     /// Stops the process that runs outside of any supervisor, if it still does, and retires its services.
     fn stop_former(&self, gateway: &Gateway, entry: &Entry) -> Result<(), CliError> {
-        let name = gateway.name();
-        let failed = |error: std::io::Error| {
-            CliError::new(format!("failed to stop the former gateway of `{name}`")).because(error)
-        };
         let pid = gateway.foreign(&Locks::default(), None);
-        let ancestry = hermes_core::Proc::default().ancestry(std::process::id());
-        if pid.is_some_and(|pid| ancestry.contains(&pid)) {
-            let why = "this command runs inside of it, and would end with it";
-            return Err(CliError::new(format!("failed to stop the former gateway of `{name}`"))
-                .because(why)
-                .with_hint("run it in a shell of your own"));
-        }
-        let stop = pid.map(|pid| PlannedStop::begin(gateway.home(), pid)).transpose();
-        let stop = stop.map_err(failed)?.flatten();
+        let stop = match pid {
+            Some(pid) => PlannedStop::begin(gateway.home(), pid).map_err(not_stopped(gateway))?,
+            None => None,
+        };
         let (managers, aside) = (managers(self.app), Journal::aside(self.app.root()));
         for service in &entry.services {
-            output::message(format_args!("`{name}`: putting {} aside", service.name()));
-            managers.retire(service, &aside).map_err(failed)?;
+            output::message(format_args!("`{}`: putting {} aside", gateway.name(), service.name()));
+            managers.retire(service, &aside).map_err(|error| {
+                CliError::new(format!("failed to put {} aside", service.name())).because(error)
+            })?;
         }
+        self.finish(gateway, stop, pid)
+    }
+
+    /// Completes the stop of the process `pid`.
+    fn finish(
+        &self,
+        gateway: &Gateway,
+        stop: Option<PlannedStop>,
+        pid: Option<u32>,
+    ) -> Result<(), CliError> {
         let Some(stop) = stop else { return Ok(()) };
+        let name = gateway.name();
         output::message(format_args!("`{name}`: stopping process {}", output::or_dash(pid)));
-        match stop.finish(self.timeout).map_err(failed)? {
+        match stop.finish(self.timeout).map_err(not_stopped(gateway))? {
             true => Ok(()),
             false => Err(CliError::new(format!("the former gateway of `{name}` has not ended"))
                 .because(format!("it was asked to {} s ago", self.timeout.as_secs()))
@@ -108,7 +112,10 @@ impl<'a> Steps<'a> {
     ) -> Result<(), CliError> {
         let Some(entry) = journal.profiles.get(name).cloned() else { return Ok(()) };
         if let Some(profile) = self.app.store().find(name)? {
-            self.restore(&Gateway::new(profile), &entry)?;
+            if entry.stage != Stage::Recorded {
+                journal.advance(self.app.root(), name, Stage::Returning)?;
+                self.restore(&Gateway::new(profile), &entry)?;
+            }
             output::message(format_args!("`{name}` is as before"));
         }
         journal.profiles.remove(name);
@@ -117,9 +124,16 @@ impl<'a> Steps<'a> {
 
     fn restore(&self, gateway: &Gateway, entry: &Entry) -> Result<(), CliError> {
         let (name, home) = (gateway.name(), gateway.home());
-        let is_foreign = gateway.foreign(&Locks::default(), None).is_some();
+        let mut foreign = gateway.foreign(&Locks::default(), None);
+        let former = entry.former.as_ref().map(|former| former.pid);
+        if let Some(pid) = foreign.filter(|pid| Some(*pid) == former) {
+            // The adoption was interrupted, and may have asked it to end.
+            let stop = PlannedStop::begin(home, pid).map_err(not_stopped(gateway))?;
+            self.finish(gateway, stop, Some(pid))?;
+            foreign = None;
+        }
         // Without a supervisor nothing is supervised.
-        if self.services.driver().reach().is_ok() && !is_foreign {
+        if self.services.driver().reach().is_ok() && foreign.is_none() {
             let status = self.services.status(name)?;
             if status.registered || status.state != State::Unsupervised {
                 output::message(format_args!("`{name}`: stopping the supervised gateway"));
@@ -142,4 +156,10 @@ impl<'a> Steps<'a> {
         // Last: without an intent of its own the reconciler would start it beside the former one.
         restore_intent(home, entry.intent.as_deref())
     }
+}
+
+/// The error of a process that could not be stopped.
+fn not_stopped(gateway: &Gateway) -> impl Fn(std::io::Error) -> CliError {
+    let what = format!("failed to stop the former gateway of `{}`", gateway.name());
+    move |error| CliError::new(what.clone()).because(error)
 }
