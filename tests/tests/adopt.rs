@@ -1,8 +1,11 @@
 //! `hermes adopt`: gateways that the Python agent's own command runs become supervised, and run as before again.
 
 use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
+use std::thread;
 
 use hermes_tests::agent::{Agent, TIMEOUT, Unsupervised};
 use hermes_tests::{TestEnv, is_alive, kill, pid, within};
@@ -11,7 +14,7 @@ use serde_json::json;
 const ALL: [&str; 4] = ["default", "alpha", "beta", "gamma"];
 
 /// The first lines of a process's messages, until one contains `text`.
-fn read_until(stderr: &mut impl std::io::Read, text: &str) {
+fn read_until(stderr: &mut impl Read, text: &str) {
     let mut read = Vec::new();
     while !String::from_utf8_lossy(&read).contains(text) {
         let mut byte = [0];
@@ -108,10 +111,43 @@ fn if_one_fails_all_run_as_before() {
     let failed = running.env.hermes(["adopt", "--timeout", "60"]).fails_with(1);
     let error = &failed.stderr;
     assert!(error.contains("failed to adopt the gateway of `beta`"), "{failed}");
+    assert!(error.contains("it died (exit 3)"), "{failed}");
     assert!(error.contains("hint: every gateway runs as before"), "{failed}");
     fs::remove_file(&config).expect("a file");
     running.run_as_before();
     assert_eq!(running.files(), before);
+}
+
+#[test]
+fn a_port_that_a_stranger_takes_meanwhile_puts_all_back() {
+    let running = Unsupervised::start(Agent::installed(), &["alpha", "beta"]);
+    let (before, port) = (running.files(), running.ports["beta"]);
+    // Takes the port the moment that the former gateway of `beta` no longer listens.
+    let stranger = thread::spawn(move || {
+        loop {
+            match TcpListener::bind(("127.0.0.1", port)) {
+                Ok(listener) => return listener,
+                Err(_) => thread::yield_now(),
+            }
+        }
+    });
+    let mut command = running.env.command((running.env.program)());
+    command.args(["adopt", "--timeout", "60"]).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut adopt = command.spawn().expect("hermes runs");
+    let mut stderr = adopt.stderr.take().expect("a pipe");
+    read_until(&mut stderr, "`beta` was not adopted; putting everything back");
+    // The former gateway serves again only if it can have its port.
+    drop(stranger.join().expect("a listener"));
+    let mut error = String::new();
+    stderr.read_to_string(&mut error).expect("a pipe");
+    assert_eq!(adopt.wait().expect("a child").code(), Some(1), "{error}");
+    assert!(error.contains("error: failed to adopt the gateway of `beta`"), "{error}");
+    assert!(error.contains(&format!("port {port} at 127.0.0.1 is in use")), "{error}");
+    assert!(error.contains("hint: every gateway runs as before"), "{error}");
+    running.run_as_before();
+    assert_eq!(running.files(), before);
+    // Nor does anything come back later.
+    running.env.hermes(["gateway", "status", "beta"]).fails_with(5);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use clap::Args;
 use xshell::{Cmd, Shell};
 
 use crate::image::ImageOptions;
-use crate::{docker, image, systemd_image};
+use crate::{agent, docker, image, systemd_image};
 
 /// How many containers with systemd run at the same time.
 const SYSTEMD_THREADS: &str = "3";
@@ -64,6 +64,7 @@ fn systemd(
     no_install: bool,
 ) -> Result<()> {
     systemd_image::build(shell, tag, no_install)?;
+    agent::ensure(no_install)?;
     println!("docker-test: running the tests under systemd");
     let tests = tests(shell, test, "systemd", label).env("HERMES_TEST_SYSTEMD_IMAGE", tag);
     // Each test runs a systemd of its own, which is much for a small machine.

@@ -10,8 +10,8 @@ use xshell::Shell;
 use crate::image::{self, Distribution};
 use crate::{docker, install};
 
-/// The packages of a system with logins, beside the essential ones.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd";
+/// The packages of a system with logins, beside the essential ones, and the Python agent's interpreter.
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3";
 
 /// Makes the journal persistent, and starts the user's systemd manager at boot.
 const DOCKERFILE: &str = "\
@@ -65,7 +65,7 @@ fn base(shell: &Shell, no_install: bool) -> Result<String> {
     let distribution = Distribution::of(&release).context(
         "this machine runs neither Debian nor Ubuntu, whose packages the image is made from",
     )?;
-    let base = format!("hermes-systemd-base:{}", distribution.codename);
+    let base = format!("hermes-systemd-python-base:{}", distribution.codename);
     if !docker::has_image(shell, &base) {
         println!("docker-test: making `{base}` from packages, which takes a minute");
         install::ensure(install::FOR_BASE, no_install)?;

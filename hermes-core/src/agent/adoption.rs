@@ -51,8 +51,8 @@ impl Adoption {
         }
     }
 
-    /// The gateways whose adoption has come as far as `stage`.
-    pub fn at(&self, stage: Stage) -> impl Iterator<Item = &ProfileName> {
-        self.profiles.iter().filter(move |(_, it)| it.stage == stage).map(|(name, _)| name)
+    /// The gateways whose adoption has come as far as one of `stages`.
+    pub fn at(&self, stages: &[Stage]) -> impl Iterator<Item = &ProfileName> {
+        self.profiles.iter().filter(|(_, it)| stages.contains(&it.stage)).map(|(name, _)| name)
     }
 }

@@ -52,7 +52,7 @@ fn adoptions(snapshot: &Snapshot) -> Check {
     let list = |names: Vec<&ProfileName>| {
         names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
     };
-    let begun: Vec<_> = adoption.at(Stage::Recorded).chain(adoption.at(Stage::Adopting)).collect();
+    let begun: Vec<_> = adoption.at(&[Stage::Recorded, Stage::Adopting]).collect();
     if !begun.is_empty() {
         let undo = snapshot.command_line("adopt --undo");
         let problem = format!(
@@ -61,7 +61,7 @@ fn adoptions(snapshot: &Snapshot) -> Check {
         );
         check.error(problem, snapshot.run("adopt"));
     }
-    let returning: Vec<_> = adoption.at(Stage::Returning).collect();
+    let returning: Vec<_> = adoption.at(&[Stage::Returning]).collect();
     if !returning.is_empty() {
         let problem = format!(
             "`hermes adopt --undo` of {} was interrupted, or is still running",
@@ -73,7 +73,7 @@ fn adoptions(snapshot: &Snapshot) -> Check {
         let problem = "the tree that `hermes adopt` started runs no adopted gateway".to_owned();
         check.warning(problem, snapshot.run("adopt --undo"));
     }
-    check.with_evidence(format!("{} adopted", several(adoption.profiles.len(), "gateway")))
+    check.with_evidence(format!("{} in the journal", several(adoption.profiles.len(), "gateway")))
 }
 
 fn leftovers(supervisor: &Supervisor, snapshot: &Snapshot) -> Check {

@@ -1,5 +1,6 @@
 //! The checks of systemd and of the installed units.
 
+use hermes_core::agent::Locks;
 use hermes_core::detect;
 use hermes_core::diagnostics::{Check, Examination, Remedy, Snapshot};
 
@@ -87,8 +88,12 @@ impl Systemd {
                 Remedy::Run(self.command(&format!("gateway uninstall {name}"))),
             );
         }
-        for name in snapshot.gateways.iter().map(|gateway| gateway.name()) {
-            if snapshot.is_to_run(name) && !installed.contains(name) {
+        let locks = Locks::default();
+        for gateway in &snapshot.gateways {
+            let name = gateway.name();
+            // One that runs outside of any supervisor is another check's.
+            let is_missing = snapshot.is_to_run(name) && !installed.contains(name);
+            if is_missing && gateway.foreign(&locks, None).is_none() {
                 check.error(
                     format!("the gateway of `{name}` is wanted and not installed"),
                     Remedy::Run(self.command(&format!("gateway install {name}"))),

@@ -1,5 +1,6 @@
 //! Gateways under a real systemd, in containers; `cargo xtask docker-test` runs these tests.
 
+mod adopt;
 mod events;
 mod install;
 mod logs;

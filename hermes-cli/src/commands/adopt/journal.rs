@@ -35,6 +35,8 @@ pub(super) struct Entry {
     pub(super) model: Option<String>,
     /// The agent's own services for it.
     pub(super) services: Vec<AgentService>,
+    /// Whether this Hermes had a service for it in a service manager of the host.
+    pub(super) is_installed: bool,
 }
 
 impl Journal {

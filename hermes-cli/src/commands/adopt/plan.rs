@@ -146,7 +146,10 @@ fn row(app: &App, journal: &Journal, gateway: &Gateway) -> Result<Row, CliError>
         }
         None => {
             let intent = journal::intent(home)?;
-            Entry { stage: Stage::Recorded, intent, former, model, services }
+            let supervisor = app.supervisor()?;
+            let is_installed = supervisor.supports_installation()
+                && supervisor.driver().exists(name).map_err(CliError::of)?;
+            Entry { stage: Stage::Recorded, intent, former, model, services, is_installed }
         }
     });
     Ok(row)

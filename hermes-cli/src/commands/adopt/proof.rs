@@ -29,6 +29,11 @@ pub(super) fn supervised(
         (State::Up, Some(pid)) => pid,
         (state, _) => return Err(format!("it is {state} after its start")),
     };
+    serves(gateway, pid, former)
+}
+
+/// Fails with the reason unless process `pid` answers on the gateway's port, and serves what the former one did.
+pub(super) fn serves(gateway: &Gateway, pid: u32, former: Option<&str>) -> Result<(), String> {
     let Some((address, name)) = model(gateway)? else { return Ok(()) };
     match listeners::owner(&Proc::default(), address, pid) {
         Owner::Gateway(_) => {}

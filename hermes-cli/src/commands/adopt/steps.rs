@@ -1,8 +1,9 @@
 //! The steps that take one gateway over, or put it back. Each may be repeated: an adoption that was killed goes on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hermes_core::agent::{Locks, PlannedStop, Stage};
+use hermes_core::wait::{self, Poll};
 use hermes_core::{Gateway, Intent, ProfileName, ServiceManager, State, Supervisor};
 use hermes_host::agent_services::Managers;
 
@@ -126,18 +127,27 @@ impl<'a> Steps<'a> {
         let (name, home) = (gateway.name(), gateway.home());
         let mut foreign = gateway.foreign(&Locks::default(), None);
         let former = entry.former.as_ref().map(|former| former.pid);
-        if let Some(pid) = foreign.filter(|pid| Some(*pid) == former) {
-            // The adoption was interrupted, and may have asked it to end.
+        let model = entry.model.as_deref();
+        // One that an interrupted adoption may have asked to end, or that an earlier attempt to put it back started in vain.
+        let is_left = |pid: u32| {
+            Some(pid) == former
+                || entry.stage == Stage::Returning && proof::serves(gateway, pid, model).is_err()
+        };
+        if let Some(pid) = foreign.filter(|pid| is_left(*pid)) {
             let stop = PlannedStop::begin(home, pid).map_err(not_stopped(gateway))?;
             self.finish(gateway, stop, Some(pid))?;
             foreign = None;
         }
         // Without a supervisor nothing is supervised.
-        if self.services.driver().reach().is_ok() && foreign.is_none() {
+        if self.services.driver().reach().is_ok() {
             let status = self.services.status(name)?;
-            if status.registered || status.state != State::Unsupervised {
+            if foreign.is_none() && (status.registered || status.state != State::Unsupervised) {
                 output::message(format_args!("`{name}`: stopping the supervised gateway"));
                 self.services.stop(name)?;
+            }
+            // The next start of the machine would start it beside the former one.
+            if self.services.supports_installation() && !entry.is_installed {
+                self.services.uninstall(name)?;
             }
         }
         let (managers, aside) = (managers(self.app), Journal::aside(self.app.root()));
@@ -154,7 +164,30 @@ impl<'a> Steps<'a> {
             former::await_gateway(gateway, process, self.timeout)?;
         }
         // Last: without an intent of its own the reconciler would start it beside the former one.
-        restore_intent(home, entry.intent.as_deref())
+        restore_intent(home, entry.intent.as_deref())?;
+        match model.filter(|_| entry.former.is_some()) {
+            Some(model) => self.await_service(gateway, model),
+            None => Ok(()),
+        }
+    }
+
+    /// Blocks until the gateway that runs as before serves `model` again.
+    fn await_service(&self, gateway: &Gateway, model: &str) -> Result<(), CliError> {
+        let mut last = "it does not run".to_owned();
+        let serves = wait::until(Instant::now() + self.timeout, || {
+            let Some(pid) = Locks::default().holder(gateway.home()) else { return Ok(Poll::Wait) };
+            Ok::<_, CliError>(match proof::serves(gateway, pid, Some(model)) {
+                Ok(()) => Poll::Done(()),
+                Err(why) => {
+                    last = why;
+                    Poll::Wait
+                }
+            })
+        })?;
+        serves.ok_or_else(|| {
+            let what = format!("the former gateway of `{}` does not serve again", gateway.name());
+            CliError::new(what).because(last).with_code(exit::OUT_OF_TIME)
+        })
     }
 }
 
