@@ -66,7 +66,11 @@ fn one_command_has_all_supervised_and_another_puts_them_back() {
     running.hermes(["adopt", "--undo"]).ok();
     running.run_as_before();
     assert_eq!(running.files(), before, "nobody wrote them");
-    env.hermes(["gateway", "status", "alpha"]).fails_with(5);
+    let told = env.hermes(["gateway", "status", "--all"]).fails_with(5).stderr;
+    for name in ALL {
+        assert!(told.contains(&format!("`{name}` is foreign: process ")), "{told}");
+    }
+    assert!(told.contains("hint: `hermes adopt default alpha beta gamma` has"), "{told}");
 }
 
 #[test]

@@ -73,6 +73,37 @@ fn it_is_named_and_nothing_touches_it() {
 }
 
 #[test]
+fn status_names_it_where_no_tree_runs() {
+    let env = TestEnv::new();
+    create(&env);
+    let commands = [
+        vec!["gateway", "status", "coder"],
+        vec!["gateway", "status", "--all"],
+        vec!["gateway", "list"],
+    ];
+    for args in &commands {
+        let outcome = env.hermes(args.clone()).fails_with(5);
+        assert!(!outcome.stderr.contains("adopt"), "{outcome}");
+    }
+    let helper = foreign(&env);
+    let line = format!(
+        "`coder` is foreign: process {} is the gateway, outside of any supervisor\n",
+        helper.pid()
+    );
+    for args in &commands {
+        let outcome = env.hermes(args.clone()).fails_with(5);
+        assert!(outcome.stderr.starts_with(&line), "{outcome}");
+        assert!(
+            outcome.stderr.contains("hint: `hermes adopt coder` has it supervised"),
+            "{outcome}"
+        );
+    }
+    // Another profile's status is none of its business.
+    let other = env.hermes(["gateway", "status", "default"]).fails_with(5);
+    assert!(!other.stderr.contains("adopt"), "{other}");
+}
+
+#[test]
 fn a_tree_starts_nothing_beside_it_and_what_starts_gives_way() {
     let env = TestEnv::new();
     create(&env);
@@ -99,4 +130,68 @@ fn a_tree_starts_nothing_beside_it_and_what_starts_gives_way() {
     eventually("it runs once the other has ended", || {
         (tree.status("coder")["state"] == "up").then_some(())
     });
+}
+
+/// What the agent's image has in a slot of its own: its run script, and none of the files that Hermes writes beside it.
+fn make_agents_slot(tree: &Up) {
+    let env = &tree.env;
+    let program = env.path().join("agent");
+    env.write_program(
+        &program,
+        "#!/usr/bin/python3
+import fcntl, os, signal
+lock = open(os.environ['HERMES_HOME'] + '/gateway.lock', 'a')
+fcntl.flock(lock, fcntl.LOCK_EX)
+signal.pause()
+",
+    );
+    let staged = env.scandir().join(".agents");
+    env.make_directory(&staged);
+    env.make_directory(&staged.join("log"));
+    let run = format!(
+        "#!/bin/sh\nset -e\nexport HERMES_HOME={} HERMES_S6_SUPERVISED_CHILD=1\n\
+         exec {} -p coder gateway run --replace\n",
+        env.profile("coder").display(),
+        program.display()
+    );
+    env.write_program(&staged.join("run"), &run);
+    env.write_program(&staged.join("log/run"), "#!/bin/sh\nexec cat >/dev/null\n");
+    env.write(&staged.join("type"), "longrun\n");
+    fs::rename(staged, env.slot("coder")).expect("a free name");
+    let scan = env.s6("s6-svscanctl").arg("-a").arg(env.scandir()).status();
+    assert!(scan.is_ok_and(|status| status.success()));
+}
+
+#[test]
+fn a_slot_of_the_agents_own_is_named_and_replaced() {
+    let tree = Up::start_in({
+        let env = TestEnv::new();
+        create(&env);
+        env
+    });
+    let env = &tree.env;
+    env.hermes(["gateway", "unregister", "coder"]).ok();
+    env.write(&env.profile("coder").join("gateway.intent"), "running\n");
+    make_agents_slot(&tree);
+    let lock = env.profile("coder").join("gateway.lock");
+    let first = eventually("it holds the agent's lock", || {
+        let pid = tree.status("coder")["pid"].as_u64()?;
+        hermes_tests::is_open_in(pid, &lock).then_some(pid)
+    });
+    let found = doctor::finds(env, "stale-slots", "warning", &["`coder`", "an unknown version"]);
+    // To stop it would be in vain: its slot starts it again.
+    for args in [vec!["adopt", "--dry-run"], vec!["adopt"]] {
+        let refused = env.hermes(args).fails_with(1).stderr;
+        assert!(refused.contains(&format!("process {first} runs in the slot ")), "{refused}");
+        assert!(refused.contains("hint: `hermes gateway register --refresh coder`"), "{refused}");
+    }
+    assert!(is_alive(first) && !env.home().join("hermes-adopted").exists());
+
+    doctor::run_remedy(env, &found.remedy);
+    doctor::finds_nothing(env, "stale-slots");
+    let status = tree.status("coder");
+    assert_eq!(status["state"], "up", "{status}");
+    assert!(pid(&status) != first && !is_alive(first), "{status}");
+    env.hermes(["adopt"]).ok();
+    assert_eq!(pid(&tree.status("coder")), pid(&status), "nothing is left to be adopted");
 }

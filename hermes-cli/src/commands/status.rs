@@ -1,12 +1,13 @@
 //! `hermes gateway status` and `list`: the status of gateways.
 
 use hermes::view::StatusView;
+use hermes_core::agent::Locks;
 use hermes_core::diagnostics::Finding;
 use hermes_core::manager::ManagerError;
 use hermes_core::size;
 use hermes_core::status::{ReasonKind, Status};
 use hermes_core::usage::Usage;
-use hermes_core::{ProfileName, ServiceManager, State, Supervisor};
+use hermes_core::{Gateway, ProfileName, ServiceManager, State, Supervisor};
 
 use crate::app::App;
 use crate::args::ProfileSelector;
@@ -64,7 +65,7 @@ pub(crate) fn status(
     probe: bool,
     wide: bool,
 ) -> Result<u8, CliError> {
-    let services = app.reachable()?;
+    let services = supervisor(app, &selector)?;
     let names = names(app, &selector)?;
     let single = !selector.all && names.len() == 1;
     let mut views = Vec::new();
@@ -102,6 +103,34 @@ pub(crate) fn status(
     })
 }
 
+/// The supervisor in charge. Where no tree runs, names those of the selected gateways that run outside of any supervisor.
+fn supervisor(app: &App, selector: &ProfileSelector) -> Result<Supervisor, CliError> {
+    let error = match app.reachable() {
+        Ok(services) => return Ok(services),
+        Err(error) => error,
+    };
+    let locks = Locks::default();
+    let mut foreign = Vec::new();
+    // An error below is a lesser one.
+    for name in names(app, selector).unwrap_or_default() {
+        let Ok(Some(profile)) = app.store().find(&name) else { continue };
+        if let Some(pid) = Gateway::new(profile).foreign(&locks, None) {
+            output::message(format_args!(
+                "`{name}` is foreign: process {pid} is the gateway, outside of any supervisor"
+            ));
+            foreign.push(name.to_string());
+        }
+    }
+    // `adopt` starts a tree; a service manager of the host has to answer by itself.
+    Err(match foreign.is_empty() || app.supervisor()?.supports_installation() {
+        true => error,
+        false => {
+            let them = if foreign.len() == 1 { "it" } else { "them" };
+            error.with_hint(format!("`hermes adopt {}` has {them} supervised", foreign.join(" ")))
+        }
+    })
+}
+
 /// Prints the findings about the backend as warnings, with their remedies.
 pub(super) fn warn_of_findings(app: &App, services: &Supervisor) {
     for Finding { problem, remedy, .. } in app.hermes.backend_findings(services) {
@@ -112,7 +141,7 @@ pub(super) fn warn_of_findings(app: &App, services: &Supervisor) {
 
 /// `list`: prints the gateways that have a service.
 pub(crate) fn list(app: &App) -> Result<u8, CliError> {
-    let services = app.reachable()?;
+    let services = supervisor(app, &ProfileSelector { all: true, names: Vec::new() })?;
     let mut views = Vec::new();
     let mut names = services.list_services()?;
     names.sort_by(ProfileName::cmp_for_listing);

@@ -109,6 +109,9 @@ fn row(app: &App, journal: &Journal, gateway: &Gateway) -> Result<Row, CliError>
         return Ok(row);
     }
     row.program = Some(program(app, gateway)?);
+    if let Some(pid) = foreign {
+        refuse_slot(app, gateway, pid)?;
+    }
     let ancestry = Proc::default().ancestry(std::process::id());
     if foreign.is_some_and(|pid| ancestry.contains(&pid)) {
         return Err(CliError::new(format!("failed to adopt the gateway of `{name}`"))
@@ -153,6 +156,21 @@ fn row(app: &App, journal: &Journal, gateway: &Gateway) -> Result<Row, CliError>
         }
     });
     Ok(row)
+}
+
+/// Fails if the process `pid` runs in a slot that the agent's image made: the slot would start it again.
+fn refuse_slot(app: &App, gateway: &Gateway, pid: u32) -> Result<(), CliError> {
+    // Without a supervisor there is no slot.
+    let Ok(services) = app.reachable() else { return Ok(()) };
+    let supervised = services.driver().observe(gateway)?.pid;
+    if gateway.foreign(&Locks::default(), supervised).is_some() {
+        return Ok(());
+    }
+    let name = gateway.name();
+    let why = format!("process {pid} runs in the slot of `{name}`, which another program made");
+    Err(CliError::new(format!("failed to adopt the gateway of `{name}`"))
+        .because(why)
+        .with_hint(format!("`hermes gateway register --refresh {name}` replaces the slot")))
 }
 
 /// The program that will run; an error if there is none.
