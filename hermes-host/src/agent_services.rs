@@ -127,6 +127,10 @@ impl Managers {
             fsutil::remove_file_if_there(link)?;
         }
         self.reload(service);
+        if service.is_unit() {
+            // One whose gateway ended with an error stays listed, and its manager counts as degraded.
+            let _ = self.systemctl(&["reset-failed", &service.name()]);
+        }
         Ok(())
     }
 
