@@ -29,7 +29,13 @@ pub(super) fn supervised(
         (State::Up, Some(pid)) => pid,
         (state, _) => return Err(format!("it is {state} after its start")),
     };
-    serves(gateway, pid, former)
+    serves(gateway, pid, former)?;
+    match models::other_served(gateway, profiles, TIMEOUT) {
+        Some(other) => {
+            Err(format!("{other}, and `gateway.topology` is `isolated`; `shared` allows that"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Fails with the reason unless process `pid` answers on the gateway's port, and serves what the former one did.
@@ -45,10 +51,5 @@ pub(super) fn serves(gateway: &Gateway, pid: u32, former: Option<&str>) -> Resul
     if let Some(former) = former.filter(|former| *former != name) {
         return Err(format!("it serves `{name}`, and served `{former}` before"));
     }
-    match models::other_served(gateway, profiles, TIMEOUT) {
-        Some(other) => {
-            Err(format!("{other}, and `gateway.topology` is `isolated`; `shared` allows that"))
-        }
-        None => Ok(()),
-    }
+    Ok(())
 }
