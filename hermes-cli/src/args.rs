@@ -139,6 +139,12 @@ pub(crate) enum Command {
         /// Has no effect: the page is never opened. Compose files of the Python agent pass it
         #[arg(long, hide = true)]
         no_open: bool,
+        /// Likewise: the token is always required
+        #[arg(long, hide = true)]
+        insecure: bool,
+        /// Likewise: there is nothing to build
+        #[arg(long, hide = true)]
+        skip_build: bool,
     },
     /// Run a command of the Python agent, also one whose name Hermes has, too
     Agent {
