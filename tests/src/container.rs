@@ -42,6 +42,8 @@ pub struct Container {
 enum Kind {
     #[default]
     S6,
+    /// As [`S6`](Self::S6), with the Python agent in the image.
+    WithAgent,
     Systemd,
 }
 
@@ -87,6 +89,16 @@ impl Start {
     /// The image with systemd as process 1, and with a lingering user `hermes`.
     pub fn systemd() -> Self {
         Self { kind: Kind::Systemd, ..Self::default() }.options(SYSTEMD)
+    }
+
+    /// The image with the Python agent in it.
+    pub fn with_agent() -> Self {
+        Self { kind: Kind::WithAgent, ..Self::new() }
+    }
+
+    /// The image's name.
+    pub fn image(&self) -> &'static str {
+        image(self.kind)
     }
 
     /// Adds options of `docker run`.
@@ -155,10 +167,15 @@ impl Volume {
 }
 
 impl Container {
+    /// One with the agent in its image that another program makes.
+    pub(crate) fn named(name: String) -> Self {
+        Self { name, kind: Kind::WithAgent }
+    }
+
     /// Its user's root home.
     pub fn home(&self) -> &'static str {
         match self.kind {
-            Kind::S6 => "/opt/data",
+            Kind::S6 | Kind::WithAgent => "/opt/data",
             Kind::Systemd => "/home/hermes/.hermes",
         }
     }
@@ -211,7 +228,7 @@ impl Container {
     #[track_caller]
     pub fn await_boot(&self, times: usize) {
         match self.kind {
-            Kind::S6 => self.await_output("the tree is up", times),
+            Kind::S6 | Kind::WithAgent => self.await_output("the tree is up", times),
             Kind::Systemd => {
                 eventually("systemd has booted and started the manager of hermes", || {
                     let booted = ["systemctl", "is-system-running"];
@@ -250,6 +267,11 @@ impl Container {
     pub fn exit_code(&self) -> i32 {
         eventually("it ends", || (!self.is_running()).then_some(()));
         self.inspect("{{.State.ExitCode}}").parse().expect("a number")
+    }
+
+    /// How often Docker has started it again.
+    pub fn restarts(&self) -> String {
+        self.inspect("{{.RestartCount}}")
     }
 
     /// Its health, as Docker reports it.
@@ -350,21 +372,22 @@ fn docker<S: AsRef<str>>(args: impl IntoIterator<Item = S>) -> Hermes {
     Hermes::new(command)
 }
 
-fn unique() -> String {
+pub(crate) fn unique() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("hermes-test-{}-{number}", std::process::id())
 }
 
 fn image(kind: Kind) -> &'static str {
-    static IMAGES: [OnceLock<String>; 2] = [const { OnceLock::new() }; 2];
+    static IMAGES: [OnceLock<String>; 3] = [const { OnceLock::new() }; 3];
     match kind {
         Kind::S6 => given(&IMAGES[0], "HERMES_TEST_IMAGE"),
-        Kind::Systemd => given(&IMAGES[1], "HERMES_TEST_SYSTEMD_IMAGE"),
+        Kind::WithAgent => given(&IMAGES[1], "HERMES_TEST_AGENT_IMAGE"),
+        Kind::Systemd => given(&IMAGES[2], "HERMES_TEST_SYSTEMD_IMAGE"),
     }
 }
 
-fn label() -> &'static str {
+pub(crate) fn label() -> &'static str {
     static LABEL: OnceLock<String> = OnceLock::new();
     given(&LABEL, "HERMES_TEST_LABEL")
 }

@@ -7,6 +7,7 @@ pub mod agent;
 mod browser;
 mod clock;
 mod command;
+pub mod compose;
 pub mod container;
 #[cfg(target_os = "linux")]
 mod control_group;

@@ -3,6 +3,8 @@
 use anyhow::{Context, Result, bail};
 use xshell::{Cmd, Shell};
 
+use crate::install;
+
 /// Fails if no engine answers.
 pub(crate) fn require(shell: &Shell) -> Result<()> {
     let info = ["info", "--format", "{{.ServerVersion}}"];
@@ -16,6 +18,15 @@ pub(crate) fn require(shell: &Shell) -> Result<()> {
         "no Docker engine answers: {why}; install one (on Debian: apt-get install docker.io), start it, \
          and give this user access"
     )
+}
+
+/// Installs `docker-compose`, unless `docker compose` works.
+pub(crate) fn ensure_compose(shell: &Shell, no_install: bool) -> Result<()> {
+    let plugin = shell.cmd("docker").args(["compose", "version"]).quiet();
+    if plugin.ignore_stdout().ignore_stderr().run().is_ok() {
+        return Ok(());
+    }
+    install::ensure(install::FOR_COMPOSE, no_install)
 }
 
 /// Prints a `docker` command and returns it.

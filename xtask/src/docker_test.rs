@@ -9,7 +9,7 @@ use clap::Args;
 use xshell::{Cmd, Shell};
 
 use crate::image::ImageOptions;
-use crate::{agent, docker, image, systemd_image};
+use crate::{agent, agent_image, docker, image, systemd_image};
 
 /// How many containers with systemd run at the same time.
 const SYSTEMD_THREADS: &str = "3";
@@ -36,7 +36,9 @@ pub(crate) fn run(test: &TestOptions, no_install: bool) -> Result<()> {
     let tag = format!("hermes-test:{run}");
     image::run(&ImageOptions { base: test.base.clone(), tag: tag.clone() }, no_install)?;
     let label = format!("hermes.test={run}");
-    let mut done = suite(&shell, test, &tag, &label, None);
+    docker::ensure_compose(&shell, no_install)?;
+    let mut done = agent_image::build(&shell, test.base.as_deref(), &with_agent(&tag), no_install)
+        .and_then(|()| suite(&shell, test, &tag, &label, None));
     if done.is_ok() && has_overlay(&shell, &tag) {
         done = suite(&shell, test, &tag, &label, Some("root"));
     }
@@ -49,10 +51,18 @@ pub(crate) fn run(test: &TestOptions, no_install: bool) -> Result<()> {
         return done;
     }
     let removed = docker::remove_labelled(&shell, &label);
-    for tag in [&tag, &systemd_tag].into_iter().filter(|tag| docker::has_image(&shell, tag)) {
+    for tag in [&tag, &with_agent(&tag), &systemd_tag]
+        .into_iter()
+        .filter(|tag| docker::has_image(&shell, tag))
+    {
         docker::remove_image(&shell, tag)?;
     }
     done.and(removed)
+}
+
+/// The name of the image that has the Python agent in it, too.
+fn with_agent(tag: &str) -> String {
+    format!("{tag}-agent")
 }
 
 /// Runs the tests under systemd. They do not depend on the image's base.
@@ -100,6 +110,7 @@ fn suite(
         // These can't pass under root's s6-svscan.
         .args(supervision.map(|_| "--skip=unprivileged::"))
         .env("HERMES_TEST_IMAGE", tag)
+        .env("HERMES_TEST_AGENT_IMAGE", with_agent(tag))
         .envs(supervision.map(|mode| ("HERMES_TEST_SUPERVISION", mode)));
     tests.run().context("a container test failed")
 }

@@ -31,10 +31,7 @@ pub(crate) fn run(image: &ImageOptions, no_install: bool) -> Result<()> {
     shell.change_dir(crate::root());
     docker::require(&shell)?;
     let program = release_build(&shell)?;
-    let base = match &image.base {
-        Some(base) => base.clone(),
-        None => base(&shell, no_install)?,
-    };
+    let base = base(&shell, image.base.as_deref(), no_install)?;
     let context = context(&program)?;
     println!("image: `{}` from `{base}`", image.tag);
     let base = format!("BASE_IMAGE={base}");
@@ -58,8 +55,11 @@ pub(crate) fn release_build(shell: &Shell) -> Result<PathBuf> {
     Ok(metadata.target_directory.join("release/hermes").into_std_path_buf())
 }
 
-/// The name of a base image of this machine's distribution, which is pulled or made if it is missing.
-fn base(shell: &Shell, no_install: bool) -> Result<String> {
+/// `chosen`, else the name of a base image of this machine's distribution, which is pulled or made if it is missing.
+pub(crate) fn base(shell: &Shell, chosen: Option<&str>, no_install: bool) -> Result<String> {
+    if let Some(chosen) = chosen {
+        return Ok(chosen.to_owned());
+    }
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let Some(distribution) = Distribution::of(&release) else {
         bail!("this machine runs neither Debian nor Ubuntu; name a base image with --base")

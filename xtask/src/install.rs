@@ -44,8 +44,14 @@ const BROWSER: Tool = Tool {
 const MMDEBSTRAP: Tool =
     Tool { programs: &["mmdebstrap"], modules: &[], packages: &["mmdebstrap"] };
 
+/// Runs compose files where Docker has no plugin for them.
+const COMPOSE: Tool =
+    Tool { programs: &["docker-compose"], modules: &[], packages: &["docker-compose"] };
+
 /// Tools that make a base image if none can be pulled.
 pub(crate) const FOR_BASE: &[Tool] = &[MMDEBSTRAP];
+/// Tools of the tests with compose files.
+pub(crate) const FOR_COMPOSE: &[Tool] = &[COMPOSE];
 /// Tools of `cargo xtask demo`.
 pub(crate) const FOR_DEMO: &[Tool] = &[S6];
 /// Tools of `cargo xtask test`.
@@ -142,6 +148,7 @@ fn name_in<'a>(manager: &str, package: &'a str) -> &'a str {
         // Part of Python itself there.
         ("apk" | "brew", "python3-venv") => "python3",
         ("pacman", "python3-venv") => "python",
+        ("apk", "docker-compose") => "docker-cli-compose",
         ("apk", "chromium-driver") => "chromium-chromedriver",
         // Part of the browser's package there.
         ("pacman", "chromium-driver") => "chromium",

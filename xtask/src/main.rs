@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "tasks print their progress")]
 
 mod agent;
+mod agent_image;
 mod bench;
 mod demo;
 mod deny;

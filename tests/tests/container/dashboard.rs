@@ -22,7 +22,7 @@ fn dashboards(container: &Container) -> usize {
 
 /// The whole response. The image has no curl, but bash can open a port.
 #[track_caller]
-fn get(container: &Container, host: &str, port: u16, path: &str, token: &str) -> String {
+pub(crate) fn get(container: &Container, host: &str, port: u16, path: &str, token: &str) -> String {
     let script = format!(
         "exec 3<>/dev/tcp/{host}/{port} && printf 'GET {path} HTTP/1.0\\r\\nHost: {host}:{port}\\r\\n\
          Authorization: Bearer {token}\\r\\n\\r\\n' >&3 && cat <&3"

@@ -2,6 +2,7 @@
 
 mod agent_files;
 mod command;
+mod compose;
 mod dashboard;
 mod lifecycle;
 mod owner;
