@@ -6,7 +6,7 @@ use hermes::{Hermes, Settings};
 use hermes_core::driver::Backend;
 use hermes_core::{ProfileName, RootHome, Store, Supervisor};
 
-use crate::args::Global;
+use crate::args::{Global, ProfileSelector};
 use crate::error::{CliError, exit};
 
 /// The context of a command: home, backend, profile and output format.
@@ -63,6 +63,15 @@ impl App {
     /// The profile that `-p` names.
     pub(crate) fn named_profile(&self) -> Option<&ProfileName> {
         self.profile_option.as_ref()
+    }
+
+    /// The profiles of a command: all, the named ones, or the default profile.
+    pub(crate) fn selected(&self, which: &ProfileSelector) -> Result<Vec<ProfileName>, CliError> {
+        match which {
+            ProfileSelector { all: true, .. } => Ok(self.store().possible_names()?),
+            ProfileSelector { names, .. } if names.is_empty() => Ok(vec![self.profile()?]),
+            ProfileSelector { names, .. } => Ok(names.clone()),
+        }
     }
 
     /// The profile of a gateway's own process: that of `names` or `-p`, else of `HERMES_HOME`, else

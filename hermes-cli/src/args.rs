@@ -2,7 +2,7 @@
 
 mod adopt;
 mod events;
-mod gateway;
+pub(crate) mod gateway;
 mod values;
 
 use std::ffi::OsString;
@@ -53,6 +53,22 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Like `gateway status`
+    Status(gateway::Status),
+    /// Like `gateway list`
+    Ps,
+    /// Like `gateway start`
+    Start(gateway::Start),
+    /// Like `gateway stop`
+    Stop(ProfileSelector),
+    /// Like `gateway restart`
+    Restart(ProfileSelector),
+    /// Like `gateway logs`
+    Logs(gateway::Logs),
+    /// Show the states of gateways and what they use, again and again
+    ///
+    /// On a terminal each picture replaces the one before, until Ctrl-C.
+    Top(Top),
     /// Create, list, rename, delete, export and import profiles
     #[command(subcommand)]
     Profile(Profile),
@@ -152,6 +168,9 @@ pub(crate) enum Command {
         #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// The text of `hermes help TOPIC`, which is no command for the parser
+    #[command(skip)]
+    Topic(String),
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -168,7 +187,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether its output is a stream of lines, which `--json` makes objects.
     pub(crate) fn prints_lines(&self) -> bool {
-        matches!(self, Self::Gateway(Gateway::Logs { .. }) | Self::Events(_))
+        matches!(self, Self::Gateway(Gateway::Logs(_)) | Self::Logs(_) | Self::Events(_))
     }
 }
 
@@ -231,6 +250,14 @@ pub(crate) enum Profile {
         #[arg(long, conflicts_with = "port")]
         explain: bool,
     },
+    /// Make a command for a profile: `~/.local/bin/NAME`, which is `hermes -p NAME`
+    Alias {
+        /// The profile
+        name: ProfileName,
+        /// Remove it
+        #[arg(long)]
+        remove: bool,
+    },
     /// Write a profile to an archive, without its secrets
     Export {
         /// The profile
@@ -279,6 +306,22 @@ pub(crate) enum Config {
         /// The profile [default: all]
         name: Option<ProfileName>,
     },
+}
+
+/// `hermes top`.
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// The profiles [default: all]
+    #[arg(value_name = "NAME")]
+    pub(crate) which: Vec<ProfileName>,
+    /// Seconds between two pictures
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 2, allow_negative_numbers = true)]
+    #[arg(value_parser = |text: &str| number::<u64>(text, 1..=86_400))]
+    pub(crate) interval: u64,
+    /// Print so many pictures, one below the other, and end
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = |text: &str| number::<u64>(text, 1..=u64::MAX))]
+    pub(crate) count: Option<u64>,
 }
 
 /// The profiles that a command works on.

@@ -16,14 +16,19 @@ mod app;
 mod args;
 mod called;
 mod commands;
+mod completion;
 mod error;
 mod escape;
+mod hints;
 mod output;
 mod privilege;
 mod reference;
+mod states;
 
 use std::process::ExitCode;
 
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches};
 use hermes_core::driver::Backend;
 use hermes_core::end_signals;
@@ -53,6 +58,11 @@ impl Cli {
     /// Runs the command on this process's command line, prints its outcome, and returns the exit code. Blocks
     /// until the command is done.
     pub fn run(&self) -> ExitCode {
+        match completion::answer() {
+            Ok(true) => return ExitCode::SUCCESS,
+            Ok(false) => {}
+            Err(error) => error.exit(),
+        }
         // A tree that ends before it has begun ends in order, too.
         let held = end_signals::hold().ok();
         let arguments = arguments();
@@ -73,6 +83,12 @@ impl Cli {
 fn arguments() -> Arguments {
     let mut command = Arguments::command();
     let line: Vec<_> = std::env::args_os().skip(1).collect();
+    if let [help, topic] = line.as_slice()
+        && help == "help"
+        && let Some(text) = topic.to_str().and_then(reference::topic)
+    {
+        return Arguments { global: Global::default(), command: Command::Topic(text) };
+    }
     match agent::whose(&command, &line, called::is_hermesctl()) {
         Line::Agents(arguments) => {
             let json = arguments.iter().any(|argument| argument == "--json");
@@ -85,7 +101,7 @@ fn arguments() -> Arguments {
     let parsed = command.try_get_matches_from_mut(std::env::args_os());
     let parsed = parsed.and_then(|mut matches| Arguments::from_arg_matches_mut(&mut matches));
     let arguments = parsed.unwrap_or_else(|error| {
-        let error = error.format(&mut command);
+        let error = with_hint(error).format(&mut command);
         // `--help` and `--version` are no errors.
         if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
             output::usage_error(&error);
@@ -95,4 +111,21 @@ fn arguments() -> Arguments {
     // Not freed: freeing its thousand parts would take 3 % of the time of a short command.
     std::mem::forget(command);
     arguments
+}
+
+/// `error` with what to type instead, if its word is another program's.
+fn with_hint(mut error: clap::Error) -> clap::Error {
+    let unknown = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) => word.clone(),
+        _ => return error,
+    };
+    let mut words = std::env::args().skip(1);
+    let group = words.find(|word| hints::GROUPS.contains(&word.as_str()) || *word == unknown);
+    let group = group.filter(|group| *group != unknown).unwrap_or_default();
+    if let Some(instead) = hints::instead_of(&group, &unknown) {
+        let tip = StyledStr::from(called::named(&format!("type `{instead}`")).into_owned());
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
+    error
 }

@@ -3,16 +3,20 @@
 //! `anstream` removes styles if the stream is not a terminal or `NO_COLOR` is set. A pipe that its reader has
 //! closed is not an error.
 
+mod table;
+
 use std::fmt::{self, Display};
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{ContentArrangement, Table, presets};
 use hermes_core::diagnostics::Severity;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+pub(crate) use self::table::{Cell, Column, picture, table};
 use crate::called;
+pub(crate) use crate::called::named;
 use crate::error::{CliError, exit};
 use crate::escape::escaped;
 
@@ -44,6 +48,13 @@ pub(crate) fn lines(lines: impl IntoIterator<Item = impl Display>) -> Result<(),
 pub(crate) fn judged(severity: Severity, text: &str) -> Result<(), CliError> {
     let (style, word) = (style(severity), severity.word());
     let line = format!("{style}{word}{style:#}{}\n", escaped(&called::named(text)));
+    let mut stdout = anstream::stdout();
+    has_reader(stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush())).map(drop)
+}
+
+/// Prints one line of data that ends with `text` in this style.
+pub(crate) fn styled_line(label: &str, text: &str, style: Style) -> Result<(), CliError> {
+    let line = format!("{label}{style}{}{style:#}\n", escaped(text));
     let mut stdout = anstream::stdout();
     has_reader(stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush())).map(drop)
 }
@@ -113,20 +124,6 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| CliError::new("failed to print JSON").because(error))?;
     line(text)
-}
-
-/// Prints a table without borders. Cells are neither wrapped nor cut.
-pub(crate) fn table(
-    header: &[&str],
-    rows: impl IntoIterator<Item = Vec<String>>,
-) -> Result<(), CliError> {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header.iter().copied());
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    for row in rows {
-        table.add_row(row.iter().map(|cell| escaped(cell)));
-    }
-    lines(table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()))
 }
 
 /// Prints a message about progress or an outcome.
@@ -209,6 +206,11 @@ pub(crate) fn ask(question: &str) -> Option<String> {
 /// A value, or a dash for none.
 pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+/// The time in this machine's zone, for people: `2026-11-29 02:15:07 +01:00`.
+pub(crate) fn local(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::system()).strftime("%F %T %:z").to_string()
 }
 
 /// How long ago `since` was, for people ("2h 3m").

@@ -1,4 +1,9 @@
-//! The end of `hermes --help` and of its manual page: exit codes and environment variables.
+//! What no option explains: exit codes, environment variables, states, files and examples. It is the end of `hermes
+//! --help` and of the manual page, and `hermes help TOPIC` prints a part of it.
+
+use hermes_core::State;
+
+use crate::states;
 
 /// The text after the options. It is written out, since every command builds the command line's definition.
 pub(crate) const TEXT: &str = "\
@@ -40,7 +45,61 @@ Environment:
   HERMES_EVENT_WHY            set for `notify.command`: the reason of the event, in one line
   HERMES_UP                   set in a tree of `up`: services keep their user and HOME
   HERMES_UP_NOFILE            set in a tree of `up`: the limit on open files that gateways get back
+
+`hermes help states`, `hermes help exit-codes` and `hermes help environment` print these parts alone.
 ";
+
+/// Where Hermes keeps what, below the root home.
+pub(crate) const FILES: [(&str, &str); 9] = [
+    ("~/.hermes", "the root home, if HERMES_HOME names no other; the home of profile `default`"),
+    ("~/.hermes/profiles/NAME", "the home of every other profile"),
+    ("config.yaml", "in a home: the configuration of the gateway, below `gateway`"),
+    (".env", "in a home: variables and secrets of the gateway"),
+    ("gateway.intent", "in a home: whether the gateway is to run; only commands write it"),
+    (
+        "logs/gateways/NAME/current",
+        "in the root home: the log of a gateway, with archives beside it",
+    ),
+    ("logs/events.jsonl", "in the root home: what happened to gateways"),
+    ("logs/up.log", "in the root home: the messages of `hermes up -d`"),
+    ("logs/container-boot.log", "in the root home: what a boot did"),
+];
+
+/// What people do first.
+pub(crate) const EXAMPLES: [(&str, &str); 6] = [
+    ("hermes up -d", "runs a supervision tree in the background"),
+    ("hermes profile create coder --start", "makes a profile, and starts its gateway"),
+    ("hermes status", "shows all gateways"),
+    ("hermes status coder", "shows one, with why it does not run and its last log lines"),
+    ("hermes logs coder --follow", "prints its log as it grows"),
+    ("hermes adopt", "takes over the gateways of the Python agent that run"),
+];
+
+/// The text of `hermes help TOPIC`; `None` if that is no topic.
+pub(crate) fn topic(name: &str) -> Option<String> {
+    match name {
+        "states" => Some(states()),
+        "exit-codes" => Some(section("Exit codes:")),
+        "environment" => Some(section("Environment:")),
+        _ => None,
+    }
+}
+
+/// Every state of a gateway, and what it means.
+fn states() -> String {
+    let line = |state: State| format!("  {state:13} {}\n", states::meaning(state));
+    let states: String = State::ALL.into_iter().map(line).collect();
+    format!(
+        "States of gateways:\n{states}\nA gateway that is up and does not answer is shown as `unresponsive`. \
+         `hermes status NAME` prints\nwhy a gateway is in its state, and what to do.\n"
+    )
+}
+
+/// The part of [`TEXT`] below `heading`, with it.
+fn section(heading: &str) -> String {
+    let lines = TEXT.lines().skip_while(|line| *line != heading);
+    lines.take_while(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect()
+}
 
 #[cfg(test)]
 mod tests {
@@ -54,6 +113,17 @@ mod tests {
     fn entries(heading: &str) -> BTreeSet<&str> {
         let list = TEXT.lines().skip_while(|line| *line != heading).skip(1);
         list.map_while(|line| line.split_whitespace().next()).collect()
+    }
+
+    #[test]
+    fn every_topic_has_its_part() {
+        for (name, expected) in
+            [("states", "  parked  "), ("exit-codes", "\n  78 "), ("environment", "\n  HERMES_UP ")]
+        {
+            let text = topic(name).unwrap();
+            assert!(text.contains(expected) && text.ends_with('\n'), "{text}");
+        }
+        assert_eq!(topic("chat"), None);
     }
 
     #[test]

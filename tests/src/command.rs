@@ -107,7 +107,12 @@ impl Hermes {
 
     /// Starts it with a terminal for its stdout.
     pub fn on_terminal(self) -> Stream {
-        Stream::on_terminal(self.command)
+        Stream::on_terminal(self.command, 0)
+    }
+
+    /// Starts it with a terminal of so many columns as stdout.
+    pub fn on_terminal_of(self, columns: u16) -> Stream {
+        Stream::on_terminal(self.command, columns)
     }
 
     /// Runs it; it must exit with 0.

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use rustix::process::Signal;
 use rustix::pty::OpenptFlags;
+use rustix::termios::Winsize;
 
 use crate::eventually;
 
@@ -34,8 +35,8 @@ impl Stream {
         Self::launch(command, |child| Box::new(child.stdout.take().expect("a pipe")))
     }
 
-    /// Starts the command with a new terminal as its stdout.
-    pub(crate) fn on_terminal(mut command: Command) -> Self {
+    /// Starts the command with a new terminal as its stdout, of so many columns; 0 for an unknown number.
+    pub(crate) fn on_terminal(mut command: Command, columns: u16) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let master = rustix::pty::openpt(flags).expect("a pty");
         rustix::pty::grantpt(&master).expect("we own it");
@@ -43,6 +44,9 @@ impl Stream {
         let name = rustix::pty::ptsname(&master, Vec::new()).expect("a name");
         let path = std::path::Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
         let slave = File::options().read(true).write(true).open(path).expect("its other end");
+        let rows = if columns > 0 { 24 } else { 0 };
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&slave, size).expect("it is a terminal");
         command.stdout(slave);
         Self::launch(command, |_| Box::new(File::from(master)))
     }

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use hermes_s6::protocol::events::Process;
 use hermes_tests::{
@@ -177,30 +177,6 @@ fn permission_denied_is_exit_5_and_changes_nothing() {
         wrong.push(outcome.to_string());
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn completions_are_scripts_that_offer_the_commands() {
-    let env = TestEnv::new();
-    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
-        let outcome = env.hermes(["completions", shell]).ok();
-        assert_eq!(outcome.stderr, "");
-        for word in ["profile", "gateway", "doctor", "unregister"] {
-            assert!(outcome.stdout.contains(word), "{shell}: {word}");
-        }
-    }
-    let script = env.hermes(["completions", "bash"]).ok().stdout;
-    let path = env.path().join("hermes.bash");
-    env.write(&path, &script);
-    let checked = Command::new("bash").arg("-n").arg(&path).output().unwrap();
-    assert!(checked.status.success() && checked.stderr.is_empty(), "{checked:?}");
-    let offer = format!(
-        ". {}; COMP_WORDS=(hermes profile cr) COMP_CWORD=2; _hermes hermes cr profile; \
-         echo \"${{COMPREPLY[@]}}\"",
-        path.display()
-    );
-    let offered = Command::new("bash").args(["-c", &offer]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&offered.stdout), "create\n");
 }
 
 #[test]

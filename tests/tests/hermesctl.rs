@@ -26,7 +26,9 @@ fn hints_use_the_name_that_was_called() {
 #[test]
 fn completion_is_for_the_name_that_was_called() {
     let env = TestEnv::new();
-    for (shell, expected) in [("bash", "_hermesctl()"), ("fish", "complete -c hermesctl ")] {
+    for (shell, expected) in
+        [("bash", "_clap_complete_hermesctl()"), ("fish", "--command hermesctl ")]
+    {
         let script = env.hermesctl(["completions", shell]).ok();
         assert!(script.stdout.contains(expected), "{script}");
     }

@@ -11,9 +11,10 @@ use hermes_core::State;
 use hermes_tests::hermes_program;
 
 /// The pages, each with its commands.
-const PAGES: [(&str, &[&str]); 11] = [
+const PAGES: [(&str, &[&str]); 12] = [
     ("docs/commands/profile.md", &["profile"]),
     ("docs/commands/gateway.md", &["gateway"]),
+    ("docs/commands/short.md", &["top"]),
     ("docs/commands/config.md", &["config"]),
     ("docs/commands/events.md", &["events"]),
     ("docs/commands/adopt.md", &["adopt"]),
@@ -23,6 +24,15 @@ const PAGES: [(&str, &[&str]); 11] = [
     ("docs/commands/dashboard.md", &["dashboard"]),
     ("docs/commands/agent.md", &["agent"]),
     ("docs/commands/shell.md", &["completions", "man"]),
+];
+/// The short forms of commands, which have the same options.
+const SHORT: [(&str, &str); 6] = [
+    ("logs", "logs"),
+    ("ps", "list"),
+    ("restart", "restart"),
+    ("start", "start"),
+    ("status", "status"),
+    ("stop", "stop"),
 ];
 const COMMON: &str = "docs/commands/README.md";
 const ENVIRONMENT: &str = "docs/environment.md";
@@ -164,6 +174,8 @@ fn misuse(code: &str, tree: &Tree) -> Vec<String> {
             let name = word.trim_end_matches(',');
             if word.starts_with('-') {
                 value_of_global = ["-p", "--profile", "--timeout", "--scandir"].contains(&word);
+            } else if command.is_empty() && name == "help" {
+                break;
             } else if help.commands.iter().any(|known| known == name) {
                 command.push(name.to_owned());
             } else if !help.commands.is_empty() && name.chars().all(|c| c.is_ascii_lowercase()) {
@@ -206,7 +218,15 @@ fn every_command_and_option_has_its_place() {
     for option in common.symmetric_difference(&documented) {
         wrong.push(format!("{COMMON}: `{option}`"));
     }
-    let groups: Vec<_> = PAGES.iter().flat_map(|(_, groups)| groups.iter().copied()).collect();
+    let groups = PAGES.iter().flat_map(|(_, groups)| groups.iter().copied());
+    let groups: Vec<_> = groups.chain(SHORT.map(|(short, _)| short)).collect();
+    for (short, long) in SHORT {
+        let options = |words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            &tree[&words].options
+        };
+        assert_eq!(options(&[short]), options(&["gateway", long]), "{short}");
+    }
     assert_eq!(
         groups.iter().copied().collect::<BTreeSet<_>>(),
         tree[&Vec::new()].commands.iter().map(String::as_str).collect()

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::ProfileSelector;
 use super::values::{number, variable};
@@ -10,60 +10,26 @@ use super::values::{number, variable};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Gateway {
     /// Start gateways, now and after every restart of the machine or container
-    Start {
-        #[command(flatten)]
-        which: ProfileSelector,
-        /// Run the gateway in this process, without a supervisor
-        #[arg(long, conflicts_with = "all")]
-        foreground: bool,
-        /// Run as launchd's job with this label
-        #[arg(long, hide = true, requires = "foreground", value_name = "LABEL")]
-        launchd: Option<String>,
-    },
+    Start(Start),
     /// An alias of `start --foreground`
     #[command(hide = true)]
     Run,
     /// Stop gateways; they stay down after a restart of the machine or container
-    Stop {
-        #[command(flatten)]
-        which: ProfileSelector,
-    },
+    Stop(ProfileSelector),
     /// Stop gateways and start them again
-    Restart {
-        #[command(flatten)]
-        which: ProfileSelector,
-    },
-    /// Show the state of gateways
-    Status {
-        #[command(flatten)]
-        which: ProfileSelector,
-        /// Also ask the gateways that are up whether they answer, all at once, for two seconds at most
-        #[arg(long)]
-        probe: bool,
-        /// Also measure the memory and the processor time of each gateway with its descendants
-        #[arg(long)]
-        wide: bool,
-    },
+    Restart(ProfileSelector),
+    /// Show the state of gateways: of all, or of the named ones
+    ///
+    /// One gateway is shown with why it does not run, with what to do, and with its last log lines. Of several, exits
+    /// with 1 if one whose intent is `running` is not healthy; of a named one, with 3 if it does not run.
+    Status(Status),
     /// List the gateways that have a service
     List,
     /// Print the logs of gateways; several are merged by time, each line with its profile
     ///
     /// On a terminal, control characters and escape sequences are escaped. With --json each line is an
     /// object with `profile`, `time` and `line`; bytes that are not valid UTF-8 are replaced.
-    Logs {
-        #[command(flatten)]
-        which: ProfileSelector,
-        /// Print only the last N lines of each log [default: all, with --follow 10]
-        #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
-        #[arg(value_parser = |text: &str| number::<usize>(text, 0..=u64::MAX))]
-        lines: Option<usize>,
-        /// Keep printing new lines, until interrupted or until --timeout
-        #[arg(short, long)]
-        follow: bool,
-        /// Print control characters and escape sequences as they are
-        #[arg(long)]
-        raw: bool,
-    },
+    Logs(Logs),
     /// Create the services of profiles; the intent decides whether a gateway starts
     Register {
         #[command(flatten)]
@@ -81,10 +47,7 @@ pub(crate) enum Gateway {
         refresh: bool,
     },
     /// Stop gateways and remove their services; the intent stays
-    Unregister {
-        #[command(flatten)]
-        which: ProfileSelector,
-    },
+    Unregister(ProfileSelector),
     /// Install gateways as services of the host (systemd, launchd), started with the machine
     Install {
         #[command(flatten)]
@@ -94,10 +57,7 @@ pub(crate) enum Gateway {
         start: bool,
     },
     /// Stop gateways and remove their services from the host; the intent stays
-    Uninstall {
-        #[command(flatten)]
-        which: ProfileSelector,
-    },
+    Uninstall(ProfileSelector),
     /// Exit with 0 if the intent is `running`, else with 1; each unit runs this before it starts
     #[command(hide = true)]
     Wanted,
@@ -134,4 +94,47 @@ pub(crate) enum Gateway {
         #[arg(long, env = hermes_core::home::env::TEST_FASTER, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         faster: u32,
     },
+}
+
+/// `hermes gateway start`.
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    #[command(flatten)]
+    pub(crate) which: ProfileSelector,
+    /// Run the gateway in this process, without a supervisor
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) foreground: bool,
+    /// Run as launchd's job with this label
+    #[arg(long, hide = true, requires = "foreground", value_name = "LABEL")]
+    pub(crate) launchd: Option<String>,
+}
+
+/// `hermes gateway status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) which: ProfileSelector,
+    /// Also ask the gateways that are up whether they answer, all at once, for two seconds at most
+    #[arg(long)]
+    pub(crate) probe: bool,
+    /// Also measure the memory and the processor time of each gateway with its descendants
+    #[arg(short, long)]
+    pub(crate) wide: bool,
+}
+
+/// `hermes gateway logs`.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    #[command(flatten)]
+    pub(crate) which: ProfileSelector,
+    /// Print only the last N lines of each log [default: all, with --follow 10]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(value_parser = |text: &str| number::<usize>(text, 0..=u64::MAX))]
+    pub(crate) lines: Option<usize>,
+    /// Keep printing new lines, until interrupted or until --timeout
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Print control characters and escape sequences as they are
+    #[arg(long)]
+    pub(crate) raw: bool,
 }

@@ -10,22 +10,29 @@ use hermes_core::ProfileName;
 
 pub(super) use self::follow::{LAST, Signals, TimeLimit};
 use self::print::Printer;
-use super::status::names;
 use crate::app::App;
 use crate::args::ProfileSelector;
+use crate::args::gateway::Logs;
 use crate::error::{CliError, exit};
 use crate::output;
 
 /// The options for printing.
-pub(crate) struct Print {
+struct Print {
     /// How many of the last lines of each log to print.
-    pub(crate) last: Option<usize>,
+    last: Option<usize>,
     /// Whether lines are printed unescaped, also on a terminal.
-    pub(crate) raw: bool,
+    raw: bool,
+}
+
+/// Prints the lines in the logs, and with `--follow` new ones.
+pub(crate) fn run(app: &App, args: &Logs) -> Result<u8, CliError> {
+    let Logs { which, lines: last, follow, raw } = args;
+    let print = Print { last: *last, raw: *raw };
+    if *follow { self::follow(app, which, print) } else { read(app, which, print) }
 }
 
 /// Prints the lines in the logs.
-pub(crate) fn read(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
+fn read(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
     let names = existing(app, which)?;
     let apart = is_apart(&names, which);
     app.hermes.with_logs(|logs| {
@@ -54,16 +61,36 @@ pub(crate) fn read(app: &App, which: &ProfileSelector, print: Print) -> Result<u
 }
 
 /// Prints the last lines in the logs, and new ones as they come.
-pub(crate) fn follow(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
+fn follow(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
     let names = existing(app, which)?;
     let apart = is_apart(&names, which);
     app.hermes.with_logs(|logs| follow::follow(app, logs, names, apart, print))
 }
 
+/// Prints the last lines of one gateway's log, if it has any, after a heading.
+pub(super) fn print_last(app: &App, name: &ProfileName, lines: usize) -> Result<(), CliError> {
+    app.hermes.with_logs(|logs| {
+        if !logs.exists(name)? {
+            return Ok(());
+        }
+        let mut printer = Printer::new(app, vec![name.clone()], false, false);
+        let mut lines = logs.read(std::slice::from_ref(name), Some(lines))?.peekable();
+        if lines.peek().is_some() {
+            output::line(format_args!("\nlast lines of its log:"))?;
+        }
+        for line in lines {
+            if !printer.line(0, &line?.1)? {
+                return Ok(());
+            }
+        }
+        printer.flush().map(drop)
+    })
+}
+
 /// The profiles that `which` selects, each once. One that does not exist is an error.
 fn existing(app: &App, which: &ProfileSelector) -> Result<Vec<ProfileName>, CliError> {
     let mut existing: Vec<ProfileName> = Vec::new();
-    for name in names(app, which)? {
+    for name in app.selected(which)? {
         app.store().get(&name)?;
         if !existing.contains(&name) {
             existing.push(name);

@@ -20,8 +20,9 @@ use hermes_dashboard::Place;
 
 use crate::agent;
 use crate::app::App;
-use crate::args::{Arguments, Command};
-use crate::error::CliError;
+use crate::args::{Arguments, Command, Gateway};
+use crate::error::{CliError, exit};
+use crate::output;
 use crate::privilege;
 
 /// Runs the command and returns the exit code. `held` are the signals that were held back until now.
@@ -51,6 +52,14 @@ pub(crate) fn run(
     match command {
         Command::Profile(command) => profile::run(&app()?, command),
         Command::Gateway(command) => gateway::run(&app()?, command),
+        Command::Status(args) => gateway::run(&app()?, Gateway::Status(args)),
+        Command::Ps => gateway::run(&app()?, Gateway::List),
+        Command::Start(args) => gateway::run(&app()?, Gateway::Start(args)),
+        Command::Stop(which) => gateway::run(&app()?, Gateway::Stop(which)),
+        Command::Restart(which) => gateway::run(&app()?, Gateway::Restart(which)),
+        Command::Logs(args) => gateway::run(&app()?, Gateway::Logs(args)),
+        Command::Top(args) => status::top(&app()?, args),
+        Command::Topic(text) => output::raw(text.as_bytes()).map(|()| exit::SUCCESS),
         Command::Config(command) => config::run(&app()?, command),
         Command::Events(which) => events::run(&app()?, which),
         Command::Down | Command::Up { stop: true, .. } => up::stop(&app()?),

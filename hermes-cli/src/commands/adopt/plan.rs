@@ -13,7 +13,7 @@ use super::proof;
 use super::steps::managers;
 use crate::app::App;
 use crate::error::CliError;
-use crate::output;
+use crate::output::{self, Column};
 
 /// What an adoption does with one gateway.
 #[derive(Debug, Clone, Serialize)]
@@ -220,7 +220,15 @@ pub(super) fn print(app: &App, rows: &[Row]) -> Result<(), CliError> {
     if app.json {
         return output::json(&rows);
     }
-    let header = ["PROFILE", "NOW", "PID", "PORT", "PROGRAM", "SERVICES", "ACTION"];
+    let columns = [
+        Column::new("PROFILE"),
+        Column::new("NOW"),
+        Column::optional("PID", 3),
+        Column::optional("PORT", 2),
+        Column::optional("PROGRAM", 4),
+        Column::optional("SERVICES", 1),
+        Column::new("ACTION"),
+    ];
     let cells = |row: &Row| {
         let services =
             if row.services.is_empty() { "-".to_owned() } else { row.services.join(", ") };
@@ -234,5 +242,5 @@ pub(super) fn print(app: &App, rows: &[Row]) -> Result<(), CliError> {
             row.action.to_owned(),
         ]
     };
-    output::table(&header, rows.iter().map(cells))
+    output::table(&columns, rows.iter().map(cells)).map(drop)
 }

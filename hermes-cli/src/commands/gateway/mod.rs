@@ -16,9 +16,9 @@ use hermes_core::{
 use hermes_gateway::Notification;
 use hermes_host::Systemd;
 
-use super::status::{self, names};
-use super::{logs, up};
+use super::{logs, status, up};
 use crate::app::App;
+use crate::args::gateway::Start;
 use crate::args::{Gateway, ProfileSelector};
 use crate::error::{CliError, exit};
 use crate::output;
@@ -30,17 +30,11 @@ const JOBS: usize = 8;
 
 pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
     match command {
-        Gateway::Start { which, launchd: Some(label), .. } => {
-            launchd::run(app, &app.single_profile(which.names)?, &label)
-        }
-        Gateway::Start { which, foreground: true, .. } => foreground(app, which.names),
+        Gateway::Start(args) => start(app, args),
         Gateway::Run => foreground(app, Vec::new()),
-        Gateway::Status { which, probe, wide } => status::status(app, which, probe, wide),
+        Gateway::Status(args) => status::status(app, args),
         Gateway::List => status::list(app),
-        Gateway::Logs { which, lines, follow, raw } => {
-            let print = logs::Print { last: lines, raw };
-            if follow { logs::follow(app, &which, print) } else { logs::read(app, &which, print) }
-        }
+        Gateway::Logs(args) => logs::run(app, &args),
         Gateway::Install { which, start } => {
             let code = each(app, &which, JOBS, "installed", |services, name| {
                 services.install(name)?;
@@ -49,7 +43,7 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
             status::warn_of_findings(app, &app.reachable()?);
             Ok(code)
         }
-        Gateway::Uninstall { which } => each(app, &which, JOBS, "uninstalled", |services, name| {
+        Gateway::Uninstall(which) => each(app, &which, JOBS, "uninstalled", |services, name| {
             services.uninstall(name).map(|()| None)
         }),
         Gateway::Wanted => wanted(app),
@@ -65,13 +59,10 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
             Ok(exit::SUCCESS)
         }
         Gateway::AfterDeath { group, faster } => up::after_death(app, group.as_deref(), faster),
-        Gateway::Start { which, .. } => {
-            each(app, &which, JOBS, "up", |services, name| services.start(name).map(Some))
-        }
-        Gateway::Stop { which } => {
+        Gateway::Stop(which) => {
             each(app, &which, JOBS, "down", |services, name| services.stop(name).map(Some))
         }
-        Gateway::Restart { which } => {
+        Gateway::Restart(which) => {
             each(app, &which, JOBS, "up again", |services, name| match which.all {
                 // The gateway of `default`, which serves it, was restarted first.
                 true if services.is_served(name)? => services.start(name).map(Some),
@@ -81,11 +72,18 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
         Gateway::Register { which, env, start, refresh } => {
             register(app, &which, env.into_iter().collect(), start, refresh)
         }
-        Gateway::Unregister { which } => {
-            each(app, &which, JOBS, "unregistered", |services, name| {
-                services.unregister_profile_gateway(name).map(|()| None)
-            })
-        }
+        Gateway::Unregister(which) => each(app, &which, JOBS, "unregistered", |services, name| {
+            services.unregister_profile_gateway(name).map(|()| None)
+        }),
+    }
+}
+
+fn start(app: &App, args: Start) -> Result<u8, CliError> {
+    let Start { which, foreground, launchd } = args;
+    match launchd {
+        Some(label) => launchd::run(app, &app.single_profile(which.names)?, &label),
+        None if foreground => self::foreground(app, which.names),
+        None => each(app, &which, JOBS, "up", |services, name| services.start(name).map(Some)),
     }
 }
 
@@ -136,7 +134,7 @@ fn each(
     act: impl Fn(&Supervisor, &ProfileName) -> Result<Option<Status>, ManagerError> + Sync,
 ) -> Result<u8, CliError> {
     let services = app.reachable()?;
-    let mut names = names(app, which)?;
+    let mut names = app.selected(which)?;
     let single = names.len() == 1 && !which.all;
     // The gateway of `default` may serve the others, which then need none of their own.
     let is_server = |name: &mut ProfileName| name.is_default() && services.default_is_shared();

@@ -1,6 +1,7 @@
 //! `hermes profile`: create, delete, rename, list, show, use. `archive` has export and import, `new` the last step of
-//! create and import, `port` the port.
+//! create and import, `port` the port, `alias` a command of its own.
 
+mod alias;
 mod archive;
 mod new;
 mod port;
@@ -13,7 +14,7 @@ use hermes_core::{Gateway, Proc, ProfileName, Status, listeners};
 use crate::app::App;
 use crate::args::Profile as Command;
 use crate::error::{CliError, exit};
-use crate::output;
+use crate::output::{self, Column};
 
 pub(crate) fn run(app: &App, command: Command) -> Result<u8, CliError> {
     match command {
@@ -23,6 +24,7 @@ pub(crate) fn run(app: &App, command: Command) -> Result<u8, CliError> {
         Command::List => list(app),
         Command::Show { name } => show(app, name),
         Command::Use { name } => choose(app, &name),
+        Command::Alias { name, remove } => alias::run(app, &name, remove),
         Command::Port { name, explain: true, .. } => port::explain(app, &name),
         Command::Port { name, port, .. } => port::set(app, &name, port),
         Command::Export { name, output, force, include } => {
@@ -80,6 +82,7 @@ fn delete(app: &App, name: &ProfileName, yes: bool, keep_logs: bool) -> Result<u
     }
     app.supervisor()?.delete_profile(name, keep_logs)?;
     output::message(format_args!("deleted profile `{name}`"));
+    alias::follow(app, name, None);
     Ok(exit::SUCCESS)
 }
 
@@ -87,6 +90,7 @@ fn rename(app: &App, from: &ProfileName, to: &ProfileName) -> Result<u8, CliErro
     let supervisor = app.supervisor()?;
     let gateway = supervisor.rename(from, to)?;
     output::message(format_args!("renamed profile `{from}` to `{to}`"));
+    alias::follow(app, from, Some(to));
     let status = supervisor.observe(&gateway).ok();
     match &status {
         Some(status) if status.registered => {
@@ -105,6 +109,15 @@ fn rename(app: &App, from: &ProfileName, to: &ProfileName) -> Result<u8, CliErro
     Ok(exit::SUCCESS)
 }
 
+const COLUMNS: [Column; 6] = [
+    Column::new(""),
+    Column::new("PROFILE"),
+    Column::new("PORT"),
+    Column::optional("INTENT", 2),
+    Column::new("STATE"),
+    Column::optional("HOME", 1),
+];
+
 fn list(app: &App) -> Result<u8, CliError> {
     let listing = app.store().list()?;
     let chosen = app.profile()?;
@@ -119,7 +132,7 @@ fn list(app: &App) -> Result<u8, CliError> {
     if app.json {
         output::json(&views)?;
     } else {
-        output::table(&["", "PROFILE", "PORT", "INTENT", "STATE", "HOME"], views.iter().map(row))?;
+        output::table(&COLUMNS, views.iter().map(row))?;
     }
     for skipped in listing.skipped {
         output::warning(format_args!("skipped `{}`: {}", skipped.path.display(), skipped.reason));
