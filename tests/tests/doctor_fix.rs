@@ -82,6 +82,22 @@ fn fix_repairs_without_stopping_gateways() {
 }
 
 #[test]
+fn fix_starts_no_gateway_that_an_operator_stopped() {
+    let tree = tree();
+    let env = &tree.env;
+    for name in ["held", "wanted"] {
+        env.profile_running(name, "exec sleep 600");
+        env.write(&env.profile(name).join("gateway.intent"), "running\n");
+    }
+    // As a stop on a full disk leaves it, which can't record the intent.
+    env.write(&env.slot("held").join("data/held"), "");
+    let outcome = env.hermes(["doctor", "--fix"]).run();
+    assert!(outcome.stdout.contains("ok: repaired: start wanted"), "{outcome}");
+    assert_eq!(tree.status("held")["state"], "down");
+    assert_eq!(tree.status("wanted")["state"], "up");
+}
+
+#[test]
 fn a_failed_repair_is_a_failure() {
     let tree = tree();
     let env = &tree.env;

@@ -122,7 +122,7 @@ impl Supervisor {
 
     /// Executes the actions of a boot that stop no running gateway: settles interrupted renames, clears
     /// leftovers, deletes stale files, removes unused services, creates missing ones, and starts the gateways that
-    /// are wanted and neither parked nor up. If services are installed, it only settles renames. Blocks until each
+    /// are wanted and neither parked, up, nor stopped by an operator whose intent could not be recorded. If services are installed, it only settles renames. Blocks until each
     /// action was observed to succeed or fail. Idempotent.
     pub fn repair_online(&self) -> Result<Vec<Outcome>, ManagerError> {
         self.driver.reach().during(REPAIR)?;
@@ -144,13 +144,15 @@ impl Supervisor {
                 _ => None,
             })
             .collect();
+        let held_down = facts.services.iter().filter(|service| service.held_down);
+        let held_down: BTreeSet<_> = held_down.map(|service| service.profile.clone()).collect();
         let stops_nothing = |action: &Action| match action {
             Action::Clear { path } => self.driver.is_abandoned(path),
             Action::Sweep { profile }
             | Action::ReplaceLogger { profile }
             | Action::Remove { profile, .. }
-            | Action::Register { profile, .. }
-            | Action::Start { profile } => !kept.contains(profile),
+            | Action::Register { profile, .. } => !kept.contains(profile),
+            Action::Start { profile } => !kept.contains(profile) && !held_down.contains(profile),
             // Renames were settled above.
             Action::FinishRename { .. } | Action::UndoRename { .. } => false,
             Action::Resume(_) => true,
