@@ -39,6 +39,9 @@ pub use none::NoDriver;
 pub use crate::error_class::Class;
 pub use crate::manager::During;
 
+/// How many gateways are brought down at the same time by a backend that brings each down by itself.
+const DOWN_AT_ONCE: usize = 8;
+
 /// How long a service exists, and which command creates it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
@@ -169,6 +172,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// supervisor knows; what still runs at the end of its stop budget is killed. It stays down, and is
     /// not parked any more. Idempotent: success without a service.
     fn down(&self, gateway: &Gateway) -> Result<(), DriverError>;
+
+    /// [`down`](Self::down) of many gateways at the same time, with the outcome of each in their order. A backend that looks
+    /// at the machine's processes does so once for all of them. Uses a few descriptors and a thread for each.
+    fn down_many(&self, gateways: &[Gateway]) -> Vec<Result<(), DriverError>> {
+        parallel::map(gateways.iter().collect(), DOWN_AT_ONCE, |gateway| self.down(gateway))
+    }
 
     /// Kills the process of a gateway that is up and does not answer, without waiting. This is no stop: it counts
     /// as a death, after which the gateway starts again.

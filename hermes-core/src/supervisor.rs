@@ -20,6 +20,7 @@
 //! allowed here, settle an interrupted rename, lock the profile, claim its port, record the intent, act, observe.
 
 mod announcer;
+mod batch;
 mod boot;
 mod foreign;
 mod interrupted;
@@ -35,6 +36,7 @@ mod shared;
 mod snapshot;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::driver::{Driver, DriverError};
 use crate::events::{Journal, What};
@@ -89,10 +91,20 @@ impl Supervisor {
     /// its service, settles an interrupted rename, and locks the profile until the returned lock is dropped.
     /// `command` is the command line, for the hint of a refusal. Creates no lock file for an absent profile.
     fn begin(&self, name: &ProfileName, command: &str) -> Result<(Gateway, Lock), DriverError> {
+        self.begin_within(self.store.timeout(), name, command)
+    }
+
+    /// As [`begin`](Self::begin), but waits at most `timeout` for another command's lock.
+    fn begin_within(
+        &self,
+        timeout: Duration,
+        name: &ProfileName,
+        command: &str,
+    ) -> Result<(Gateway, Lock), DriverError> {
         self.store.get(name)?;
         self.driver.check(name, command)?;
-        self.store.settle_renames_of(name, self.store.timeout())?;
-        let lock = self.store.lock_profile(name)?;
+        self.store.settle_renames_of(name, timeout)?;
+        let lock = Lock::acquire(&self.store.root().profile_lock(name), timeout)?;
         // It may have been deleted while this command waited.
         Ok((self.gateway(name)?, lock))
     }

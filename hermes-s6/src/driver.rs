@@ -19,6 +19,7 @@ use jiff::Timestamp;
 
 use crate::doctor;
 use crate::protocol::control::service;
+use crate::slot::batch::bring_down_many;
 use crate::slot::layout::ServiceDir;
 use crate::slot::lifecycle::{bring_down, bring_up, require_room};
 use crate::slot::logger;
@@ -157,6 +158,12 @@ impl Driver for S6Driver {
     fn down(&self, gateway: &Gateway) -> Result<(), DriverError> {
         bring_down(&self.tree, gateway.name(), gateway.stop_timeout())?;
         Ok(policy::release(&self.slot(gateway.name()))?)
+    }
+
+    fn down_many(&self, gateways: &[Gateway]) -> Vec<Result<(), DriverError>> {
+        let outcomes = bring_down_many(&self.tree, gateways).into_iter().zip(gateways);
+        let release = |gateway: &Gateway| Ok(policy::release(&self.slot(gateway.name()))?);
+        outcomes.map(|(down, gateway)| down.and_then(|()| release(gateway))).collect()
     }
 
     fn kill(&self, gateway: &Gateway) -> Result<(), DriverError> {

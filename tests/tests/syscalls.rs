@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use hermes_core::process_lock;
-use hermes_tests::{Svscan, TestEnv, Up, eventually, hermes_program};
+use hermes_tests::{Svscan, TestEnv, Up, eventually, hermes_program, supervisors};
 
 /// Pairs of profiles, one with a running and one with a stopped gateway.
 const SIZES: [usize; 2] = [2, 8];
@@ -168,6 +168,26 @@ fn each_process_is_read_once() {
     run("register");
     run("start");
     assert!(looked_at("unregister") > all);
+}
+
+#[test]
+fn a_stop_of_many_looks_at_the_processes_once_for_all() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    grow(&tree, 0..SIZES[1]);
+    let bystander = supervisors(&env.slot("idle-0"))[0];
+    let looks = || {
+        let trace = trace(env, &["gateway", "stop", "--all"]);
+        let look = format!("\"/proc/{bystander}/environ\"");
+        trace.lines().filter(|line| line.contains(&look)).count()
+    };
+    let many = looks();
+    // Until nothing is left, it looks again.
+    assert!((1..=3).contains(&many), "{many} looks for {} gateways", SIZES[1]);
+    for i in 0..SIZES[1] {
+        assert_eq!(tree.status(&format!("runs-{i}"))["state"], "down");
+    }
+    assert_eq!(looks(), 0, "none has run since");
 }
 
 /// The survey of a boot includes the tree's look at what lies beside the slots.

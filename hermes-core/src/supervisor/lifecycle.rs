@@ -59,24 +59,43 @@ impl Supervisor {
 
     fn stop_gateway(&self, name: &ProfileName) -> Result<Status, DriverError> {
         let (gateway, _lock) = self.begin(name, &format!("gateway stop {name}"))?;
-        let recorded = match Intent::Stopped.write(gateway.home()) {
-            // Another user's gateway.
-            Err(error) if is_denied(&error) => return Err(error.into()),
-            recorded => recorded,
-        };
-        if recorded.is_ok() {
-            self.record(name, What::Requested, "stop");
-        }
+        let recorded = self.request_stop(&gateway)?;
         self.driver.down(&gateway)?;
-        startup::require_ended(&gateway)?;
-        // The gateway that fills the disk must be one that can be stopped.
+        self.conclude_stop(&gateway, recorded)?;
+        self.observe(&gateway)
+    }
+
+    /// The first half of a stop: records the intent. The inner error is one that does not keep the gateway from being
+    /// brought down: the one that fills the disk must be one that can be stopped.
+    pub(super) fn request_stop(
+        &self,
+        gateway: &Gateway,
+    ) -> Result<Result<(), IntentError>, DriverError> {
+        match Intent::Stopped.write(gateway.home()) {
+            // Another user's gateway.
+            Err(error) if is_denied(&error) => Err(error.into()),
+            Err(error) => Ok(Err(error)),
+            Ok(()) => {
+                self.record(gateway.name(), What::Requested, "stop");
+                Ok(Ok(()))
+            }
+        }
+    }
+
+    /// The second half of a stop, of a gateway that was brought down.
+    pub(super) fn conclude_stop(
+        &self,
+        gateway: &Gateway,
+        recorded: Result<(), IntentError>,
+    ) -> Result<(), DriverError> {
+        startup::require_ended(gateway)?;
+        let name = gateway.name();
         if let Err(error) = recorded {
             return Err(stopped_for_now(name, error, self.driver.hold_down(name)));
         }
         self.record(name, What::Stopped, "");
         // One that runs outside of any supervisor still does.
-        self.refuse_foreign(&gateway)?;
-        self.observe(&gateway)
+        self.refuse_foreign(gateway)
     }
 
     fn restart_gateway(&self, name: &ProfileName) -> Result<Status, DriverError> {

@@ -173,9 +173,29 @@ pub fn bring_down(
     profile: &ProfileName,
     stop_timeout: StopTimeout,
 ) -> Result<(), DriverError> {
-    let slot = tree.scandir.slot(profile);
     let started = Instant::now();
     let tracker = ProcessTracker::of(tree, std::slice::from_ref(profile));
+    bring_service_down(tree, profile, stop_timeout, started)?;
+    tracker.end(tree, started + stop_timeout.kill_after())?;
+    end_former_logger(tree, profile);
+    Ok(())
+}
+
+/// Ends a logger that a killed supervisor left. The gateway is down, whatever becomes of it.
+pub(super) fn end_former_logger(tree: &Tree, profile: &ProfileName) {
+    if let Err(error) = logger::end_former_logger(tree, profile) {
+        log::warn!("the logger of `{profile}` may still run: {}", in_one_line(&error));
+    }
+}
+
+/// The part of [`bring_down`] that stops the service, and asks an orphan to end.
+pub(super) fn bring_service_down(
+    tree: &Tree,
+    profile: &ProfileName,
+    stop_timeout: StopTimeout,
+    started: Instant,
+) -> Result<(), DriverError> {
+    let slot = tree.scandir.slot(profile);
     if slot.path().is_dir() {
         prepare(&slot, stop_timeout)?;
         while slot.supervisor()?.is_some() || keep_down(&slot)? {
@@ -191,11 +211,6 @@ pub fn bring_down(
     let orphan = other_holder(&tree.root.profile(profile).gateway_lock(), None);
     if let Ok(Some(pid)) = orphan {
         displaced::request_end(tree, &slot, pid)?;
-    }
-    tracker.end(tree, started + stop_timeout.kill_after())?;
-    // The gateway is down, whatever becomes of its logger.
-    if let Err(error) = logger::end_former_logger(tree, profile) {
-        log::warn!("the logger of `{profile}` may still run: {}", in_one_line(&error));
     }
     Ok(())
 }

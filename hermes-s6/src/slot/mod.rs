@@ -1,6 +1,7 @@
 //! Slots: creates, starts, stops and removes the service directory of a gateway and its logger.
 
-pub mod deaths;
+pub(crate) mod batch;
+pub(crate) mod deaths;
 pub(crate) mod displaced;
 pub mod layout;
 pub mod lifecycle;

@@ -59,9 +59,9 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
             Ok(exit::SUCCESS)
         }
         Gateway::AfterDeath { group, faster } => up::after_death(app, group.as_deref(), faster),
-        Gateway::Stop(which) => {
-            each(app, &which, JOBS, "down", |services, name| services.stop(name).map(Some))
-        }
+        Gateway::Stop(which) => batch(app, &which, "down", |services, names| {
+            services.stop_many(&names).into_iter().map(|outcome| outcome.map(Some)).collect()
+        }),
         Gateway::Restart(which) => {
             each(app, &which, JOBS, "up again", |services, name| match which.all {
                 // The gateway of `default`, which serves it, was restarted first.
@@ -133,21 +133,30 @@ fn each(
     done: &str,
     act: impl Fn(&Supervisor, &ProfileName) -> Result<Option<Status>, ManagerError> + Sync,
 ) -> Result<u8, CliError> {
+    batch(app, which, done, |services, names| {
+        parallel::map(names, jobs, |name| act(services, &name))
+    })
+}
+
+/// As [`each`], for an operation on many gateways at a time, which returns the outcome of each in their order.
+fn batch(
+    app: &App,
+    which: &ProfileSelector,
+    done: &str,
+    act: impl Fn(&Supervisor, Vec<ProfileName>) -> Vec<Result<Option<Status>, ManagerError>>,
+) -> Result<u8, CliError> {
     let services = app.reachable()?;
     let mut names = app.selected(which)?;
     let single = names.len() == 1 && !which.all;
     // The gateway of `default` may serve the others, which then need none of their own.
     let is_server = |name: &mut ProfileName| name.is_default() && services.default_is_shared();
     let server: Vec<_> = names.extract_if(.., is_server).collect();
-    let act = |name: ProfileName| {
-        let result = act(&services, &name).map_err(CliError::from);
-        (name, result)
-    };
-    let mut outcomes: Vec<_> = server.into_iter().map(act).collect();
-    outcomes.extend(parallel::map(names, jobs, act));
+    let batches = [server, names].into_iter().filter(|names| !names.is_empty());
+    let outcomes = batches.flat_map(|names| names.clone().into_iter().zip(act(&services, names)));
     let mut code = exit::SUCCESS;
     let mut reports = Vec::new();
     for (name, result) in outcomes {
+        let result = result.map_err(CliError::from);
         match result {
             Ok(status) => {
                 let is_served = status.is_some_and(|status| status.state == State::Served);

@@ -1,0 +1,77 @@
+//! Stops of many gateways as one batch, in which the backend looks at the machine's processes once for all.
+
+use std::time::Duration;
+
+use super::Supervisor;
+use crate::driver::{DriverError, During};
+use crate::error_chain::in_one_line;
+use crate::gateway::Gateway;
+use crate::intent::IntentError;
+use crate::lock::Lock;
+use crate::manager::{ManagerError, ServiceManager};
+use crate::name::ProfileName;
+use crate::parallel;
+use crate::status::Status;
+
+/// How many gateways are stopped at the same time. Meanwhile each takes a lock, a thread and some descriptors, of which
+/// a process often has 1,024.
+const AT_ONCE: usize = 150;
+/// How many intents are written at the same time: each waits for its disk.
+const WRITERS: usize = 8;
+
+/// A gateway whose stop has begun.
+struct Begun {
+    gateway: Gateway,
+    /// Keeps other commands away until the outcome was observed.
+    lock: Lock,
+    recorded: Result<(), IntentError>,
+}
+
+impl Supervisor {
+    /// As [`ServiceManager::stop`] of each, with the outcomes in their order. All of them end at the same time, so this
+    /// blocks as long as the slowest takes. Idempotent.
+    pub fn stop_many(&self, names: &[ProfileName]) -> Vec<Result<Status, ManagerError>> {
+        names.chunks(AT_ONCE).flat_map(|names| self.stop_batch(names)).collect()
+    }
+
+    fn stop_batch(&self, names: &[ProfileName]) -> Vec<Result<Status, ManagerError>> {
+        let begin = |name| self.begin_stop(name).ok();
+        let mut gateways = Vec::new();
+        let mut apart = |Begun { gateway, lock, recorded }: Begun| {
+            gateways.push(gateway);
+            (lock, recorded)
+        };
+        let begun = parallel::map(names.iter().collect(), WRITERS, begin).into_iter();
+        let begun: Vec<_> = begun.map(|begun| begun.map(&mut apart)).collect();
+        let mut ended = self.driver.down_many(&gateways).into_iter().zip(&gateways);
+        let mut conclude = |(lock, recorded)| {
+            let (ended, gateway) = ended.next()?;
+            Some((ended.and_then(|()| self.conclude_stop(gateway, recorded)), lock))
+        };
+        let concluded: Vec<_> = begun.into_iter().map(|it| it.and_then(&mut conclude)).collect();
+        let observed = self.observe_many(&gateways);
+        let mut statuses = observed.map(Vec::into_iter);
+        let outcomes = concluded.into_iter().zip(names).map(|(concluded, name)| {
+            let (outcome, _lock) = concluded?;
+            let status = match &mut statuses {
+                Ok(statuses) => statuses.next()?,
+                // It concerns all of them.
+                Err(error) => Err(DriverError::new(in_one_line(error))),
+            };
+            Some(outcome.and(status).during(&format!("stop the gateway of `{name}`")))
+        });
+        // Another command works on it, or it can't be stopped: the stop of it alone waits, and reports that.
+        let outcomes = outcomes.zip(names).collect();
+        parallel::map(outcomes, WRITERS, |(outcome, name)| {
+            outcome.unwrap_or_else(|| self.stop(name))
+        })
+    }
+
+    /// Locks the profile, unless another command has its lock, and records the intent.
+    fn begin_stop(&self, name: &ProfileName) -> Result<Begun, DriverError> {
+        let command = format!("gateway stop {name}");
+        let (gateway, lock) = self.begin_within(Duration::ZERO, name, &command)?;
+        let recorded = self.request_stop(&gateway)?;
+        Ok(Begun { gateway, lock, recorded })
+    }
+}
