@@ -62,7 +62,7 @@ pub(crate) enum Command {
     /// Like `gateway stop`
     Stop(ProfileSelector),
     /// Like `gateway restart`
-    Restart(ProfileSelector),
+    Restart(gateway::Restart),
     /// Like `gateway logs`
     Logs(gateway::Logs),
     /// Show the states of gateways and what they use, again and again

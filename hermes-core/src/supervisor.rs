@@ -45,6 +45,9 @@ use crate::lock::Lock;
 use crate::name::ProfileName;
 use crate::store::{Profile, Store, StoreError};
 
+use port_clash::NamedPorts;
+
+pub use batch::Pace;
 pub use boot::{Booted, DEFAULT_JOBS};
 pub use profile::{NewService, ProfileError};
 
@@ -113,7 +116,19 @@ impl Supervisor {
     /// the lock until it has observed its gateway, so that of two gateways that start at the same time the second
     /// sees the first. Blocks while another gateway with this port starts. `None` for a profile without a port.
     fn claim_port(&self, gateway: &Gateway) -> Result<Option<Lock>, DriverError> {
-        self.claim_port_among(gateway, |_| Ok(self.store.list()?.profiles))
+        self.claim_port_of(gateway, None)
+    }
+
+    /// As [`claim_port`](Self::claim_port); `named` are the ports that profiles name, if they were read before.
+    fn claim_port_of(
+        &self,
+        gateway: &Gateway,
+        named: Option<&NamedPorts>,
+    ) -> Result<Option<Lock>, DriverError> {
+        self.claim_port_among(gateway, |port| match named {
+            Some(named) => Ok(named.profiles_with(port)),
+            None => Ok(self.store.list()?.profiles),
+        })
     }
 
     /// As [`claim_port`](Self::claim_port), where only the profiles that `rivals` returns for a port can have it.

@@ -190,6 +190,27 @@ fn a_stop_of_many_looks_at_the_processes_once_for_all() {
     assert_eq!(looks(), 0, "none has run since");
 }
 
+#[test]
+fn a_start_of_many_reads_each_configuration_a_few_times() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    for i in 0..SIZES[1] {
+        env.profile_serving(&format!("serves-{i}"));
+    }
+    for verb in ["start", "restart"] {
+        let mut reads = BTreeMap::<_, usize>::new();
+        let trace = trace(env, &["gateway", verb, "--all"]);
+        let opened = trace.lines().filter(|line| line.contains("config.yaml\", O_RDONLY"));
+        for path in opened.filter_map(|line| line.split('"').nth(1)) {
+            *reads.entry(path).or_default() += 1;
+        }
+        assert!(reads.len() >= SIZES[1], "{reads:?}");
+        // Its own start reads it, and that of all reads which port it names; `default` may serve others.
+        let others: Vec<_> = reads.iter().filter(|(path, _)| path.contains("/profiles/")).collect();
+        assert!(others.iter().all(|(_, times)| **times <= 4), "{verb}: {reads:?}");
+    }
+}
+
 /// The survey of a boot includes the tree's look at what lies beside the slots.
 #[test]
 fn a_survey_reads_the_scan_directory_once() {

@@ -1,6 +1,7 @@
 //! The arguments of `hermes gateway`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
@@ -17,7 +18,7 @@ pub(crate) enum Gateway {
     /// Stop gateways; they stay down after a restart of the machine or container
     Stop(ProfileSelector),
     /// Stop gateways and start them again
-    Restart(ProfileSelector),
+    Restart(Restart),
     /// Show the state of gateways: of all, or of the named ones
     ///
     /// One gateway is shown with why it does not run, with what to do, and with its last log lines. Of several, exits
@@ -96,11 +97,41 @@ pub(crate) enum Gateway {
     },
 }
 
+/// How fast many gateways are started.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Pace {
+    /// Maximum number of gateways that start at the same time
+    #[arg(long, value_name = "N", default_value_t = hermes_core::supervisor::DEFAULT_JOBS)]
+    #[arg(allow_negative_numbers = true, value_parser = |text: &str| number::<usize>(text, 1..=u64::MAX))]
+    jobs: usize,
+    /// Milliseconds between two that begin to start
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(value_parser = |text: &str| number::<u64>(text, 0..=86_400_000))]
+    stagger: u64,
+}
+
+impl From<Pace> for hermes_core::supervisor::Pace {
+    fn from(Pace { jobs, stagger }: Pace) -> Self {
+        Self { jobs, stagger: Duration::from_millis(stagger) }
+    }
+}
+
+/// `hermes gateway restart`.
+#[derive(Debug, Args)]
+pub(crate) struct Restart {
+    #[command(flatten)]
+    pub(crate) which: ProfileSelector,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
+}
+
 /// `hermes gateway start`.
 #[derive(Debug, Args)]
 pub(crate) struct Start {
     #[command(flatten)]
     pub(crate) which: ProfileSelector,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
     /// Run the gateway in this process, without a supervisor
     #[arg(long, conflicts_with = "all")]
     pub(crate) foreground: bool,

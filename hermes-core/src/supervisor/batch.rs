@@ -1,8 +1,13 @@
-//! Stops of many gateways as one batch, in which the backend looks at the machine's processes once for all.
+//! Starts, stops and restarts of many gateways, in which what concerns all of them is read once: the machine's processes
+//! for a stop, the ports that profiles name for a start.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::Supervisor;
+use super::boot::DEFAULT_JOBS;
+use super::lifecycle::{restarting, starting};
+use super::port_clash::NamedPorts;
 use crate::driver::{DriverError, During};
 use crate::error_chain::in_one_line;
 use crate::gateway::Gateway;
@@ -12,6 +17,7 @@ use crate::manager::{ManagerError, ServiceManager};
 use crate::name::ProfileName;
 use crate::parallel;
 use crate::status::Status;
+use crate::wait::idle;
 
 /// How many gateways are stopped at the same time. Meanwhile each takes a lock, a thread and some descriptors, of which
 /// a process often has 1,024.
@@ -27,7 +33,70 @@ struct Begun {
     recorded: Result<(), IntentError>,
 }
 
+/// How many gateways start at the same time, and how far apart.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// The maximum number of gateways that are starting.
+    pub jobs: usize,
+    /// The least time between two that begin to start.
+    pub stagger: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { jobs: DEFAULT_JOBS, stagger: Duration::ZERO }
+    }
+}
+
 impl Supervisor {
+    /// As [`ServiceManager::start`] of each, with the outcomes in their order.
+    pub fn start_many(
+        &self,
+        names: &[ProfileName],
+        pace: Pace,
+    ) -> Vec<Result<Status, ManagerError>> {
+        self.paced(names, pace, |name, named| {
+            self.start_gateway(name, named).during(&starting(name))
+        })
+    }
+
+    /// As [`ServiceManager::restart`] of each, with the outcomes in their order. One among others that `default`'s gateway
+    /// serves is only observed: it is restarted with that one.
+    pub fn restart_many(
+        &self,
+        names: &[ProfileName],
+        pace: Pace,
+    ) -> Vec<Result<Status, ManagerError>> {
+        self.paced(names, pace, |name, named| match named {
+            Some(_) if self.is_served(name)? => self.start(name),
+            _ => self.restart_gateway(name, named).during(&restarting(name)),
+        })
+    }
+
+    /// Calls `act` for each of `names` at this pace, with the ports that profiles name. Of a single one, only its rivals
+    /// are of interest, for which it looks by itself.
+    fn paced(
+        &self,
+        names: &[ProfileName],
+        pace: Pace,
+        act: impl Fn(&ProfileName, Option<&NamedPorts>) -> Result<Status, ManagerError> + Sync,
+    ) -> Vec<Result<Status, ManagerError>> {
+        // If the profiles can't be listed, each start reports that.
+        let named = if names.len() > 1 { self.named_ports().ok() } else { None };
+        let next = Mutex::new(Instant::now());
+        parallel::map(names.iter().collect(), pace.jobs, |name| {
+            if !pace.stagger.is_zero() {
+                // Those that wait for their turn hold the lock of it.
+                let mut next = next.lock().unwrap_or_else(PoisonError::into_inner);
+                while let wait @ 1.. = next.saturating_duration_since(Instant::now()).as_micros() {
+                    idle(Duration::from_micros(wait.try_into().unwrap_or(u64::MAX)));
+                }
+                *next = Instant::now() + pace.stagger;
+            }
+            act(name, named.as_ref())
+        })
+    }
+
     /// As [`ServiceManager::stop`] of each, with the outcomes in their order. All of them end at the same time, so this
     /// blocks as long as the slowest takes. Idempotent.
     pub fn stop_many(&self, names: &[ProfileName]) -> Vec<Result<Status, ManagerError>> {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::port_clash::NamedPorts;
 use super::shared::Shared;
 use super::{Supervisor, foreign};
 use crate::agent::Locks;
@@ -21,14 +22,19 @@ use crate::reconcile::ByDefault;
 use crate::status::{ReasonKind, State, Status};
 
 impl Supervisor {
-    fn start_gateway(&self, name: &ProfileName) -> Result<Status, DriverError> {
+    /// `named` has the ports that profiles name, if they were read for many starts.
+    pub(super) fn start_gateway(
+        &self,
+        name: &ProfileName,
+        named: Option<&NamedPorts>,
+    ) -> Result<Status, DriverError> {
         let (gateway, _lock) = self.begin(name, &format!("gateway start {name}"))?;
         self.refuse_open(&gateway)?;
         self.refuse_foreign(&gateway)?;
         if self.await_default(&gateway)? == Some(ByDefault::Serves) {
             return self.start_served(&gateway);
         }
-        let _port = self.claim_port(&gateway)?;
+        let _port = self.claim_port_of(&gateway, named)?;
         // A start that is refused changes no intent.
         self.replaceable_orphan(&gateway)?;
         Intent::Running.write(gateway.home())?;
@@ -98,7 +104,12 @@ impl Supervisor {
         self.refuse_foreign(gateway)
     }
 
-    fn restart_gateway(&self, name: &ProfileName) -> Result<Status, DriverError> {
+    /// `named` as for [`start_gateway`](Self::start_gateway).
+    pub(super) fn restart_gateway(
+        &self,
+        name: &ProfileName,
+        named: Option<&NamedPorts>,
+    ) -> Result<Status, DriverError> {
         let (gateway, _lock) = self.begin(name, &format!("gateway restart {name}"))?;
         self.refuse_open(&gateway)?;
         // A gateway that runs is left alone if the next one would refuse its configuration.
@@ -109,7 +120,7 @@ impl Supervisor {
                 "`hermes gateway restart default` restarts it for every profile that it serves";
             return Err(DriverError::new(ByDefault::Serves.why()).with_hint(hint));
         }
-        let _port = self.claim_port(&gateway)?;
+        let _port = self.claim_port_of(&gateway, named)?;
         self.require_here(&gateway)?;
         Intent::Running.write(gateway.home())?;
         self.record(name, What::Requested, "restart");
@@ -261,7 +272,7 @@ impl ServiceManager for Supervisor {
     }
 
     fn start(&self, name: &ProfileName) -> Result<Status, ManagerError> {
-        self.start_gateway(name).during(&format!("start the gateway of `{name}`"))
+        self.start_gateway(name, None).during(&starting(name))
     }
 
     fn stop(&self, name: &ProfileName) -> Result<Status, ManagerError> {
@@ -269,7 +280,7 @@ impl ServiceManager for Supervisor {
     }
 
     fn restart(&self, name: &ProfileName) -> Result<Status, ManagerError> {
-        self.restart_gateway(name).during(&format!("restart the gateway of `{name}`"))
+        self.restart_gateway(name, None).during(&restarting(name))
     }
 
     fn status(&self, name: &ProfileName) -> Result<Status, ManagerError> {
@@ -305,6 +316,14 @@ impl ServiceManager for Supervisor {
         let deaths = deaths.and_then(|gateway| self.driver.recent_deaths(&gateway));
         deaths.during(&format!("read the deaths of `{name}`"))
     }
+}
+
+pub(super) fn starting(name: &ProfileName) -> String {
+    format!("start the gateway of `{name}`")
+}
+
+pub(super) fn restarting(name: &ProfileName) -> String {
+    format!("restart the gateway of `{name}`")
 }
 
 fn reading(name: &ProfileName) -> String {

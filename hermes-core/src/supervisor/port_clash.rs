@@ -7,10 +7,34 @@ use crate::driver::DriverError;
 use crate::gateway::Gateway;
 use crate::intent::Intent;
 use crate::name::ProfileName;
+use crate::parallel;
 use crate::status::{Reason, ReasonKind, State, Status};
 use crate::store::Profile;
 
+/// Which profiles name which port, read once for the starts of many gateways.
+#[derive(Debug)]
+pub(super) struct NamedPorts(BTreeMap<u16, Vec<Profile>>);
+
+impl NamedPorts {
+    /// The profiles that name `port`.
+    pub(super) fn profiles_with(&self, port: u16) -> Vec<Profile> {
+        self.0.get(&port).cloned().unwrap_or_default()
+    }
+}
+
 impl Supervisor {
+    /// The ports that the profiles name. A configuration that can't be read names none.
+    pub(super) fn named_ports(&self) -> Result<NamedPorts, DriverError> {
+        let named = parallel::compute(self.store.list()?.profiles, |profile| {
+            Some((self.store.port(&profile).ok().flatten()?, profile))
+        });
+        let mut ports = BTreeMap::<_, Vec<_>>::new();
+        for (port, profile) in named.into_iter().flatten() {
+            ports.entry(port).or_default().push(profile);
+        }
+        Ok(NamedPorts(ports))
+    }
+
     /// The ports of those gateways of `profiles` that run.
     pub(super) fn ports_in_use(
         &self,

@@ -18,7 +18,7 @@ use hermes_host::Systemd;
 
 use super::{logs, status, up};
 use crate::app::App;
-use crate::args::gateway::Start;
+use crate::args::gateway::{Restart, Start};
 use crate::args::{Gateway, ProfileSelector};
 use crate::error::{CliError, exit};
 use crate::output;
@@ -62,11 +62,10 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
         Gateway::Stop(which) => batch(app, &which, "down", |services, names| {
             services.stop_many(&names).into_iter().map(|outcome| outcome.map(Some)).collect()
         }),
-        Gateway::Restart(which) => {
-            each(app, &which, JOBS, "up again", |services, name| match which.all {
-                // The gateway of `default`, which serves it, was restarted first.
-                true if services.is_served(name)? => services.start(name).map(Some),
-                _ => services.restart(name).map(Some),
+        Gateway::Restart(Restart { which, pace }) => {
+            batch(app, &which, "up again", |services, names| {
+                let outcomes = services.restart_many(&names, pace.into());
+                outcomes.into_iter().map(|outcome| outcome.map(Some)).collect()
             })
         }
         Gateway::Register { which, env, start, refresh } => {
@@ -79,11 +78,13 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
 }
 
 fn start(app: &App, args: Start) -> Result<u8, CliError> {
-    let Start { which, foreground, launchd } = args;
+    let Start { which, pace, foreground, launchd } = args;
     match launchd {
         Some(label) => launchd::run(app, &app.single_profile(which.names)?, &label),
         None if foreground => self::foreground(app, which.names),
-        None => each(app, &which, JOBS, "up", |services, name| services.start(name).map(Some)),
+        None => batch(app, &which, "up", |services, names| {
+            services.start_many(&names, pace.into()).into_iter().map(|it| it.map(Some)).collect()
+        }),
     }
 }
 
