@@ -168,6 +168,15 @@ fn permission_denied_is_exit_5_and_changes_nothing() {
         }
     }
     assert_eq!(pid(&tree.status("a")), before);
+    // Nor is one ended among others that can be stopped.
+    env.profile_serving("b");
+    env.hermes(["gateway", "start", "b"]).ok();
+    let control = env.slot("a").join("supervise/control");
+    chmod(&control, 0o000);
+    env.hermes(["gateway", "stop", "a", "b"]).fails_with(5);
+    chmod(&control, 0o600);
+    assert_eq!(pid(&tree.status("a")), before);
+    assert_eq!(tree.status("b")["state"], "down");
     let place = env.path().join("closed");
     env.make_directory(&place);
     chmod(&place, 0o500);

@@ -37,7 +37,7 @@ fn checks(report: &Value) -> Vec<(&str, &Value)> {
 const ALL: &str = "backend s6-programs svscan control privilege tree-home owner capacity descriptors pids \
     home profiles writers ownership dotenv active-profile boot-log obstacles config command intent resources ports port-holders topology disk \
     stop-budget container-stop strays loggers processes suspended slots stale-slots orphans foreign parked backoff starting unresponsive wanted renames \
-    leftovers stale-files";
+    adoptions leftovers stale-files";
 
 #[test]
 fn every_check_has_evidence_and_changes_nothing() {

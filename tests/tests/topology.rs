@@ -159,7 +159,8 @@ fn an_isolated_gateway_that_serves_another_is_an_error_until_its_cause_is_gone()
     env.write(&state, &state_of.to_string());
     let health = env.hermes(["doctor", "--health"]).fails_with(1).stdout;
     assert!(health.contains("GET /p/coder/v1/models names `coder`"), "{health}");
-    assert_eq!(tree.status("coder")["state"], "down", "it is not `shared`");
+    // It is not `shared`: the reconciler creates its service.
+    await_state(&tree, "coder", "down");
 
     // The agent itself would keep the list of its former gateway.
     env.write(&state, &recorded);

@@ -34,13 +34,17 @@ fn bring_down_alike(
     let names: Vec<_> = gateways.iter().map(|(_, gateway)| gateway.name().clone()).collect();
     let kill_at =
         gateways.first().map_or(started, |(_, it)| started + it.stop_timeout().kill_after());
-    let tracker = ProcessTracker::of(tree, &names);
+    let mut tracker = ProcessTracker::of(tree, &names);
     // Each waits for its own events.
     let jobs = gateways.len();
     let down = parallel::map(gateways, jobs, |(place, gateway)| {
         let name = gateway.name();
         (place, gateway, bring_service_down(tree, name, gateway.stop_timeout(), started))
     });
+    // A supervisor would start a gateway again that is ended here, and one that could not be stopped is left alone.
+    for (_, gateway, _) in down.iter().filter(|(_, _, down)| down.is_err()) {
+        tracker.spare(tree, gateway.name());
+    }
     let ended = tracker.end(tree, kill_at);
     let conclude = |(place, gateway, down): (usize, &Gateway, Result<(), DriverError>)| {
         let outcome = down.and_then(|()| match &ended {

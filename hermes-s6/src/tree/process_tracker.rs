@@ -155,6 +155,15 @@ impl ProcessTracker {
         tracker
     }
 
+    /// Without the gateway of `profile`, whose service is not down.
+    pub(crate) fn spare(&mut self, tree: &Tree, profile: &ProfileName) {
+        let spared = Self::of(tree, std::slice::from_ref(profile));
+        self.profiles.retain(|(name, _)| name != profile);
+        self.groups.retain(|leader, _| !spared.groups.contains_key(leader));
+        self.descendants.retain(|pid, _| !spared.descendants.contains_key(pid));
+        self.control_groups.retain(|group| !spared.control_groups.contains(group));
+    }
+
     /// The tracker of a gateway that has died under the supervisor that is the parent of this process. If another
     /// process has the profile's lock, the dead one never was the gateway, and only its group counts.
     fn of_dead(tree: &Tree, profile: &ProfileName, group: Option<u32>) -> Self {

@@ -133,10 +133,13 @@ fn serves(gateway: &Container) -> Value {
 /// `docker compose exec gateway hermes …`, as root, runs the agent's commands as the owner of the home.
 #[track_caller]
 fn runs_the_agents_commands(compose: &Compose) {
-    let status = compose.hermes(["status"]).ok();
+    let status = compose.hermes(["agent", "status"]).ok();
     assert!(status.stdout.contains("Hermes Agent Status"), "{status}");
-    let logs = compose.hermes(["logs", "-n", "200"]).ok();
+    let logs = compose.hermes(["agent", "logs", "-n", "200"]).ok();
     assert!(logs.stdout.contains("gateway.run"), "{logs}");
+    // Both have these: the supervised gateway's status and log.
+    let ours = compose.hermes(["status"]).ok();
+    assert!(ours.stdout.contains("hermes-agent"), "{ours}");
     let chat = compose.hermes(["chat", "-q", "hello"]).run();
     assert!(chat.to_string().contains("hermes config set model.provider"), "{chat}");
     let of_root = compose.gateway().shell("find /opt/data -user 0").ok();
