@@ -267,10 +267,12 @@ impl Proc {
         Ok(environment.unwrap_or_default())
     }
 
-    /// Whether `pid` has no variables, or no memory for them: a zombie or a kernel thread.
+    /// Whether `pid` has no variables, or no memory for them: a zombie or a kernel thread. During an exec the
+    /// place of the variables has no end yet, or its end is still its start (`create_elf_tables`); the place
+    /// of the code is known only afterwards (`load_elf_binary` in `fs/binfmt_elf.c`).
     fn has_no_environment(&self, pid: u32) -> io::Result<bool> {
-        let [memory, start, end]: [u64; 3] = self.stat(pid, [20, 47, 48])?;
-        Ok(memory == 0 || end != 0 && start == end)
+        let [memory, code_end, start, end]: [u64; 4] = self.stat(pid, [20, 24, 47, 48])?;
+        Ok(memory == 0 || code_end != 0 && end != 0 && start == end)
     }
 
     /// The soft limit of `pid` on open descriptors.
