@@ -75,7 +75,7 @@ pub(crate) enum Command {
     /// Start, stop and inspect gateways
     #[command(subcommand)]
     Gateway(Gateway),
-    /// Show and check the configuration of gateways
+    /// Show, check and edit the configuration of gateways
     #[command(subcommand)]
     Config(Config),
     /// Print what happened to gateways, and why: starts, deaths, parkings, mends and more
@@ -304,6 +304,13 @@ pub(crate) enum Config {
     /// Exits with 1 if a gateway could not start with its configuration.
     Check {
         /// The profile [default: all]
+        name: Option<ProfileName>,
+    },
+    /// Edit a profile's config.yaml, which is replaced once the text can be used
+    ///
+    /// The editor is that of VISUAL or EDITOR, else vi. The root home's file is that of `default`.
+    Edit {
+        /// The profile
         name: Option<ProfileName>,
     },
 }

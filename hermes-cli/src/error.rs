@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use hermes::view::{ErrorView, code};
+use hermes_core::config::Quote;
 use hermes_core::driver::{Cause, DriverError};
 use hermes_core::error_chain::{chain, in_one_line, is_denied};
 use hermes_core::manager::ManagerError;
@@ -13,6 +14,7 @@ use hermes_dashboard::DashboardError;
 use hermes_gateway::GatewayError;
 
 use crate::called;
+use crate::output::quotes;
 
 /// Exit codes. To stop a stopped gateway is a `SUCCESS`.
 pub(crate) mod exit {
@@ -41,12 +43,19 @@ pub(crate) struct CliError {
     message: String,
     cause: Option<Cause>,
     hint: Option<String>,
+    quotes: Vec<Quote>,
 }
 
 impl CliError {
     /// An error with the exit code 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { code: exit::FAILURE, message: message.into(), cause: None, hint: None }
+        Self {
+            code: exit::FAILURE,
+            message: message.into(),
+            cause: None,
+            hint: None,
+            quotes: Vec::new(),
+        }
     }
 
     /// Adds the cause. If that is a denied permission, the exit code becomes 5.
@@ -55,6 +64,7 @@ impl CliError {
         if is_denied(&*cause) {
             self.code = exit::OUT_OF_REACH;
         }
+        self.quotes = quotes(&*cause);
         self.cause = Some(cause);
         self
     }
@@ -89,6 +99,11 @@ impl CliError {
             hint: self.hint.clone().map(named),
             code: self.code,
         }
+    }
+
+    /// The lines of a configuration that it is about.
+    pub(crate) fn quotes(&self) -> &[Quote] {
+        &self.quotes
     }
 
     /// The causes, outermost first, without those that only repeat the one before.
@@ -160,7 +175,8 @@ impl CliError {
     pub(crate) fn of(error: impl StdError + Send + Sync + 'static) -> Self {
         let message = error.to_string();
         let cause = error.source().map(|cause| Cause::from(in_one_line(cause)));
-        Self { code: exit::FAILURE, message, cause, hint: None }
+        let quotes = quotes(&error);
+        Self { code: exit::FAILURE, message, cause, hint: None, quotes }
     }
 }
 

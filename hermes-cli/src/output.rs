@@ -3,6 +3,7 @@
 //! `anstream` removes styles if the stream is not a terminal or `NO_COLOR` is set. A pipe that its reader has
 //! closed is not an error.
 
+mod quote;
 mod table;
 
 use std::fmt::{self, Display};
@@ -14,6 +15,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+pub(crate) use self::quote::{quoted, quotes};
 pub(crate) use self::table::{Cell, Column, picture, table};
 use crate::called;
 pub(crate) use crate::called::named;
@@ -50,6 +52,16 @@ pub(crate) fn judged(severity: Severity, text: &str) -> Result<(), CliError> {
     let line = format!("{style}{word}{style:#}{}\n", escaped(&called::named(text)));
     let mut stdout = anstream::stdout();
     has_reader(stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush())).map(drop)
+}
+
+/// Prints lines of data that have styles of their own; none for an empty text.
+pub(crate) fn styled(text: &str) -> Result<(), CliError> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let mut stdout = anstream::stdout();
+    let printed = stdout.write_all(format!("{text}\n").as_bytes());
+    has_reader(printed.and_then(|()| stdout.flush())).map(drop)
 }
 
 /// Prints one line of data that ends with `text` in this style.
@@ -168,6 +180,9 @@ pub(crate) fn error(error: &CliError, json: bool) {
     print_to_stderr(format_args!("{ERROR}error:{ERROR:#} {}", escaped(&view.error)));
     for cause in &view.causes {
         print_to_stderr(format_args!("  {}", escaped(cause)));
+    }
+    if !error.quotes().is_empty() {
+        print_to_stderr(format_args!("{}", quoted(error.quotes())));
     }
     if let Some(hint) = &view.hint {
         print_to_stderr(format_args!("{HINT}hint:{HINT:#} {}", escaped(hint)));

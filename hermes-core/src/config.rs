@@ -27,6 +27,7 @@
 //! | `notify` | [`Notify`], in the root home's file |
 //! | `resources` | [`Resources`] |
 //! | `error` | [`ConfigError`] |
+//! | `quote` | [`Quote`] |
 
 mod agent_keys;
 mod defaults;
@@ -38,6 +39,7 @@ mod keys;
 mod liveness;
 mod notify;
 mod pyyaml;
+mod quote;
 mod read;
 mod ready_url;
 mod resources;
@@ -66,7 +68,8 @@ pub use error::{ConfigError, Place, PortPlace};
 pub use fill::{Placeholders, Unfilled};
 pub(crate) use keys::agent::PORT as AGENTS_PORT;
 pub use liveness::{Liveness, OnHang};
-pub use notify::{Notify, load_notify};
+pub use notify::{Notify, load_notify, parse_notify};
+pub use quote::Quote;
 pub use ready_url::{InvalidReadyUrl, ReadyUrl};
 pub use resources::{Resource, Resources};
 pub use secrets::{SecretKey, is_secret, is_secret_value, secret_keys};
@@ -295,13 +298,17 @@ impl fmt::Display for Warning {
 }
 
 /// The text of a profile's file, empty if it is missing. Does not block on a FIFO.
-pub(crate) fn read(path: &Path) -> Result<String, ConfigError> {
+pub fn read(path: &Path) -> Result<String, ConfigError> {
     let bytes = read_file(path)?.unwrap_or_default();
     error::utf8(&bytes, path).map(str::to_owned)
 }
 
-/// The keys in `text`, the content of a profile's file, over those for every profile in `root`, the root home's file.
+/// The keys in `text`, the content of a profile's file, over those for every profile in `root`, the root home's file. For
+/// the root home's own profile, `text` has both.
 pub(crate) fn draft(text: &str, path: &Path, root: &Path) -> Result<Draft, ConfigError> {
+    if path == root {
+        return draft_of(text, path, &defaults::Defaults::parse(text, path)?);
+    }
     draft_of(text, path, &*defaults::Defaults::load(root)?)
 }
 

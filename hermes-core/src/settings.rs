@@ -14,8 +14,12 @@ use crate::home::ProfileHome;
 
 /// Reads the settings of the profile at `home`. A missing file sets nothing. Does not block on a FIFO.
 pub fn load(home: &ProfileHome) -> Result<Loaded, ConfigError> {
-    let text = config::read(&home.config())?;
-    let (mut draft, keys) = draft(home, &text)?;
+    load_from(home, &config::read(&home.config())?)
+}
+
+/// The same, if `text` were the content of `config.yaml`.
+pub fn load_from(home: &ProfileHome, text: &str) -> Result<Loaded, ConfigError> {
+    let (mut draft, keys) = draft(home, text)?;
     if let Some(keys) = keys {
         let address = Address::of_agents(home, &keys, &draft, &dotenv_of(home));
         agent::apply(home, address, &mut draft)?;

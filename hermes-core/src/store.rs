@@ -5,6 +5,7 @@
 //! Leftovers of a crash have a dot name; [`Store::remove_leftovers`] removes them.
 
 mod delete;
+mod edit;
 mod error;
 mod graves;
 mod leftovers;

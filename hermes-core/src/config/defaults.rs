@@ -50,7 +50,8 @@ impl Defaults {
         Ok(defaults)
     }
 
-    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+    /// The defaults in `text`, the content of the file at `path`.
+    pub(super) fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         if !mentions(text.as_bytes()) {
             return Ok(Self::default());
         }

@@ -32,10 +32,11 @@ impl Notify {
 /// Reads `notify` in the file at `path`; `None` if it or the file is missing. Does not block on a FIFO.
 pub fn load_notify(path: &Path) -> Result<Option<Notify>, ConfigError> {
     let Some(bytes) = super::read_file(path)? else { return Ok(None) };
-    parse(error::utf8(&bytes, path)?, path)
+    parse_notify(error::utf8(&bytes, path)?, path)
 }
 
-fn parse(text: &str, path: &Path) -> Result<Option<Notify>, ConfigError> {
+/// Reads `notify` in `text`; `path` is only used in messages.
+pub fn parse_notify(text: &str, path: &Path) -> Result<Option<Notify>, ConfigError> {
     let root = yaml::read(text, Scope::Notify, path)?;
     let reader = Reader { text, path };
     let Some((notify, entries)) = reader.section(&root, NOTIFY, "command: [program]")? else {
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Option<Notify>, String> {
-        parse(text, Path::new("/x")).map_err(|error| error.to_string())
+        parse_notify(text, Path::new("/x")).map_err(|error| error.to_string())
     }
 
     #[test]

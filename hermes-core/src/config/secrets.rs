@@ -87,7 +87,7 @@ fn is_secret_text(text: &str) -> bool {
 }
 
 /// Whether a text has a URL with a password: `https://user:password@host`.
-fn has_password(text: &str) -> bool {
+pub(super) fn has_password(text: &str) -> bool {
     text.split("://").skip(1).any(|rest| {
         let authority = rest.split(['/', '?', '#', ' ', '"', '\'']).next().unwrap_or_default();
         let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));

@@ -197,6 +197,20 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// An edited file can't be written.
+    #[error("failed to write `{}`", path.display())]
+    Edited {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is not the one that was edited any more. Nothing was changed.
+    #[error("`{}` was changed while it was edited", path.display())]
+    ChangedMeanwhile {
+        /// The file.
+        path: PathBuf,
+    },
     /// A `config.yaml` can't be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -254,7 +268,9 @@ impl StoreError {
             Self::Obstructed { obstacles, .. } => obstacles.hint()?,
             Self::Leftover { path, .. } => obstacles(path, false).ok()??.hint()?,
             Self::Lock(error) if error.hint().is_some() => error.hint()?,
-            Self::Port { path, .. } | Self::Active { path, .. } if file_hint(path).is_some() => {
+            Self::Port { path, .. } | Self::Active { path, .. } | Self::Edited { path, .. }
+                if file_hint(path).is_some() =>
+            {
                 file_hint(path)?
             }
             error if is_denied(error) => denied_hint(error),
