@@ -203,6 +203,9 @@ pub(crate) enum Profile {
         /// Start its gateway
         #[arg(long)]
         start: bool,
+        /// Copy configuration, secrets, SOUL.md, skills and memories of this profile
+        #[arg(long, value_name = "OTHER")]
+        clone_from: Option<ProfileName>,
     },
     /// Stop and unregister a profile's gateway, and remove its home and logs
     Delete {

@@ -73,7 +73,9 @@ fn with_names(command: Command) -> Command {
         |argument: &clap::Arg| argument.get_value_parser().type_id() == TypeId::of::<ProfileName>();
     let is_new = NEW_NAMES.contains(&command.get_name());
     let with_names = |argument: clap::Arg| match takes_profile(&argument) {
-        true if argument.is_global_set() || !is_new => argument.add(ArgValueCompleter::new(names)),
+        true if argument.is_global_set() || argument.get_id() == "clone_from" || !is_new => {
+            argument.add(ArgValueCompleter::new(names))
+        }
         _ => argument,
     };
     command.mut_args(with_names).mut_subcommands(with_names_of)

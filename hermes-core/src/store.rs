@@ -4,6 +4,7 @@
 //! exception.
 //! Leftovers of a crash have a dot name; [`Store::remove_leftovers`] removes them.
 
+mod clone;
 mod delete;
 mod edit;
 mod error;
@@ -125,6 +126,28 @@ impl Store {
         port: Option<u16>,
         intent: Intent,
     ) -> Result<Profile, StoreError> {
+        self.create_with(None, name, port, intent)
+    }
+
+    /// Like [`create`](Self::create), with the configuration, secrets, character, skills and memories of `other`. Every
+    /// place that names a port names that of the new profile.
+    pub fn create_like(
+        &self,
+        other: &Profile,
+        name: &ProfileName,
+        port: Option<u16>,
+        intent: Intent,
+    ) -> Result<Profile, StoreError> {
+        self.create_with(Some(other), name, port, intent)
+    }
+
+    fn create_with(
+        &self,
+        like: Option<&Profile>,
+        name: &ProfileName,
+        port: Option<u16>,
+        intent: Intent,
+    ) -> Result<Profile, StoreError> {
         if name.is_reserved() {
             return Err(StoreError::Reserved { name: name.clone() });
         }
@@ -140,7 +163,14 @@ impl Store {
             None => self.free_port(name)?,
         };
         let staged = self.stage(name).map_err(failed)?;
+        if let Some(other) = like {
+            clone::copy(other.home.path(), staged.path()).map_err(failed)?;
+        }
         populate_home(staged.path(), name, port, intent).map_err(failed)?;
+        if like.is_some() {
+            port_writer::write(&self.root.staged(name, staged.path()), port)?;
+            fsutil::sync_all_below(staged.path()).map_err(failed)?;
+        }
         // tempfile creates the directory with mode 0700; a profile is as open as its root home.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(staged.path(), mode).map_err(failed)?;

@@ -227,7 +227,7 @@ pub(crate) async fn create(State(shared): SharedState, bytes: Bytes) -> Answer {
     }
     act(&shared, &name.clone(), StatusCode::CREATED, move |hermes| {
         let supervisor = hermes.supervisor()?;
-        let (profile, service) = supervisor.create_profile(&name, port, start)?;
+        let (profile, service) = supervisor.create_profile(&name, port, start, None)?;
         if start && service == NewService::Registered {
             supervisor.start(&name)?;
         }

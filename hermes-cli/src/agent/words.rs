@@ -41,7 +41,7 @@ const OPTIONS: &str = "-c -m -r -s -t -w -z --accept-hooks --cli --continue --de
 
 /// The agent's options of a command that both have.
 const CREATE_OPTIONS: (&str, &str) =
-    ("create", "--clone --clone-all --clone-from --description --no-alias --no-skills");
+    ("create", "--clone --clone-all --description --no-alias --no-skills");
 
 /// Whose a command line is.
 #[derive(Debug, PartialEq, Eq)]
@@ -167,7 +167,7 @@ mod tests {
             "gateway setup",
             "gateway -p coder enroll --help",
             "profile describe coder",
-            "profile create coder --clone-from=other",
+            "profile create coder --clone-all --clone-from=other",
             "profile create coder --no-skills --description x",
         ] {
             assert_eq!(of(line, false), Line::Agents(line.split(' ').map(Into::into).collect()));
@@ -185,6 +185,7 @@ mod tests {
             "profile list chat",
             "profile nope",
             "profile create coder --port 1",
+            "profile create coder --clone-from=other",
             "profile delete coder --clone",
             "nope",
             "nope chat",

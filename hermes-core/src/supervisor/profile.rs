@@ -35,7 +35,8 @@ pub enum ProfileError {
 }
 
 impl Supervisor {
-    /// Creates a profile with this port (or a free one) and registers its gateway, which is not started.
+    /// Creates a profile with this port (or a free one) and registers its gateway, which is not started. `like` names a
+    /// profile that it is like ([`Store::create_like`](crate::Store::create_like)).
     /// `start` announces that the caller starts the gateway next: if only a later start of the service manager can
     /// do that, the intent of the profile is `running` at once. A failure deletes the profile again.
     /// Not idempotent. Blocks until the service is supervised.
@@ -44,13 +45,19 @@ impl Supervisor {
         name: &ProfileName,
         port: Option<u16>,
         start: bool,
+        like: Option<&ProfileName>,
     ) -> Result<(Profile, NewService), ProfileError> {
         self.check_name(name)?;
+        let like = like.map(|other| self.store.get(other)).transpose()?;
         self.store.settle_renames_of(name, self.store.timeout())?;
         // Until the profile is registered or gone, no other command may take it for a complete one.
         let lock = self.store.lock_profile(name);
         let _lock = lock.during(&format!("create profile `{name}`"))?;
-        let profile = self.store.create(name, port, self.first_intent(start))?;
+        let intent = self.first_intent(start);
+        let profile = match &like {
+            Some(other) => self.store.create_like(other, name, port, intent)?,
+            None => self.store.create(name, port, intent)?,
+        };
         let service = match self.supports_runtime_registration() {
             true => self.register_created(name)?,
             false => self.next_step(name),

@@ -18,7 +18,9 @@ use crate::output::{self, Column};
 
 pub(crate) fn run(app: &App, command: Command) -> Result<u8, CliError> {
     match command {
-        Command::Create { name, port, start } => create(app, &name, port, start),
+        Command::Create { name, port, start, clone_from } => {
+            create(app, &name, port, start, clone_from.as_ref())
+        }
         Command::Delete { name, yes, keep_logs } => delete(app, &name, yes, keep_logs),
         Command::Rename { from, to } => rename(app, &from, &to),
         Command::List => list(app),
@@ -36,9 +38,15 @@ pub(crate) fn run(app: &App, command: Command) -> Result<u8, CliError> {
     }
 }
 
-fn create(app: &App, name: &ProfileName, port: Option<u16>, start: bool) -> Result<u8, CliError> {
+fn create(
+    app: &App,
+    name: &ProfileName,
+    port: Option<u16>,
+    start: bool,
+    like: Option<&ProfileName>,
+) -> Result<u8, CliError> {
     let supervisor = app.supervisor()?;
-    let (profile, service) = supervisor.create_profile(name, port, start)?;
+    let (profile, service) = supervisor.create_profile(name, port, start, like)?;
     if let Some(port) = port {
         warn_of_listener(port);
     }
@@ -47,6 +55,11 @@ fn create(app: &App, name: &ProfileName, port: Option<u16>, start: bool) -> Resu
     let port = gateway.port().ok().flatten();
     let port = port.map_or_else(String::new, |port| format!(", port {port}"));
     output::message(format_args!("created profile `{name}`{port}"));
+    if let Some(other) = like {
+        output::message(format_args!(
+            "it has what makes `{other}`, secrets included: two gateways with one bot's token take each other's messages"
+        ));
+    }
     new::finish(app, &supervisor, &gateway, service, start)
 }
 
