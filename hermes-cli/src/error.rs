@@ -5,13 +5,14 @@ use std::fmt;
 
 use hermes::view::{ErrorView, code};
 use hermes_core::config::Quote;
-use hermes_core::driver::{Cause, DriverError};
+use hermes_core::driver::{Cause, DriverError, LastLine};
 use hermes_core::error_chain::{chain, in_one_line, is_denied};
 use hermes_core::manager::ManagerError;
 use hermes_core::store::StoreError;
 use hermes_core::supervisor::ProfileError;
 use hermes_dashboard::DashboardError;
 use hermes_gateway::GatewayError;
+use thiserror::Error;
 
 use crate::called;
 use crate::output::quotes;
@@ -174,9 +175,32 @@ impl CliError {
     /// An error with its own line and its causes, with the exit code 1.
     pub(crate) fn of(error: impl StdError + Send + Sync + 'static) -> Self {
         let message = error.to_string();
-        let cause = error.source().map(|cause| Cause::from(in_one_line(cause)));
+        let cause = error.source().map(|cause| Cause::from(Joined::of(cause)));
         let quotes = quotes(&error);
         Self { code: exit::FAILURE, message, cause, hint: None, quotes }
+    }
+}
+
+/// Causes in one line, and the last line that a gateway printed in a line of its own.
+#[derive(Debug, Error)]
+#[error("{causes}")]
+struct Joined {
+    causes: String,
+    #[source]
+    last_line: Option<LastLine>,
+}
+
+impl Joined {
+    fn of(cause: &(dyn StdError + 'static)) -> Self {
+        let last_line = chain(cause).find_map(|cause| cause.downcast_ref::<LastLine>());
+        let causes = in_one_line(cause);
+        match last_line {
+            None => Self { causes, last_line: None },
+            Some(line) => {
+                let above = causes.strip_suffix(&format!(": {line}")).unwrap_or(&causes);
+                Self { causes: above.to_owned(), last_line: Some(line.clone()) }
+            }
+        }
     }
 }
 

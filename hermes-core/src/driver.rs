@@ -33,7 +33,7 @@ use crate::status::Status;
 use crate::store::Store;
 
 pub use environment::{Backend, Environment};
-pub use error::{Cause, DriverError, UP};
+pub use error::{Cause, DriverError, LastLine, UP};
 pub use none::NoDriver;
 
 pub use crate::error_class::Class;

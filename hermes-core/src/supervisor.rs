@@ -12,6 +12,7 @@
 //! | `interrupted` | complete or undo renames that a crash interrupted |
 //! | `announcer` | announce the gateways that change |
 //! | `reconciler` | mend, while the tree runs, what differs from the intents |
+//! | `last_line` | name the last line of a gateway that does not start |
 //! | `open_home` | refuse homes that other users may write to |
 //! | `prior` | put back a service that was removed |
 //! | `snapshot` | all profiles and their services, read once |
@@ -24,6 +25,7 @@ mod batch;
 mod boot;
 mod foreign;
 mod interrupted;
+mod last_line;
 mod lifecycle;
 mod open_home;
 mod port_clash;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::error_chain::is_denied;
+use crate::error_chain::{in_one_line, is_denied};
 use crate::error_class::Class;
 use crate::fsutil::denied_hint;
 use crate::intent::IntentError;
@@ -73,6 +73,13 @@ impl DriverError {
         Self { cause: Box::new(cause), ..self }
     }
 
+    /// Adds the last line that the gateway printed, below the cause.
+    #[must_use]
+    pub fn with_last_line(self, line: LastLine) -> Self {
+        let cause = Printed { cause: in_one_line(&*self.cause), line };
+        Self { cause: Box::new(cause), ..self }
+    }
+
     /// Its class.
     pub fn class(&self) -> &Class {
         &self.class
@@ -94,6 +101,20 @@ impl DriverError {
 struct FailedStep {
     step: String,
     source: Cause,
+}
+
+/// The last line that a gateway printed before it failed to start. A cause of its own, below the others.
+#[derive(Debug, Clone, Error)]
+#[error("its last line: `{0}`")]
+pub struct LastLine(pub String);
+
+/// A cause, and the last line that the gateway printed.
+#[derive(Debug, Error)]
+#[error("{cause}")]
+struct Printed {
+    cause: String,
+    #[source]
+    line: LastLine,
 }
 
 impl fmt::Display for DriverError {

@@ -30,14 +30,14 @@ pub fn stamped(time: Timestamp, zone: &TimeZone, text: &[u8]) -> Vec<u8> {
 /// The object that stands for a line in JSON: `profile`, `time` (null without a stamp) and `line`.
 /// `zone` is the zone of the stamp.
 pub fn to_json(profile: &ProfileName, line: &[u8], zone: &TimeZone) -> Value {
-    let (time, text) = match split(line) {
-        Some((stamp, text)) => match time(&stamp, zone) {
-            Some(time) => (Some(time), text),
-            None => (None, line),
-        },
-        None => (None, line),
-    };
+    let (time, text) = parted(line, zone);
     json!({ "profile": profile, "time": time, "line": String::from_utf8_lossy(text) })
+}
+
+/// The time of a line, if it has a stamp, and its text. `zone` is the zone of the stamp.
+pub(crate) fn parted<'a>(line: &'a [u8], zone: &TimeZone) -> (Option<Timestamp>, &'a [u8]) {
+    let parts = split(line).and_then(|(stamp, text)| Some((Some(time(&stamp, zone)?), text)));
+    parts.unwrap_or((None, line))
 }
 
 /// The stamp of a line, if it has one.

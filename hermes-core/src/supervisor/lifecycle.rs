@@ -129,7 +129,7 @@ impl Supervisor {
         self.driver.down(&gateway)?;
         startup::require_ended(&gateway)?;
         self.record(name, What::Stopped, "");
-        self.driver.up(&gateway)?;
+        self.with_last_line(&gateway, || self.driver.up(&gateway))?;
         self.observe(&gateway)
     }
 
@@ -146,8 +146,11 @@ impl Supervisor {
             self.driver.down(gateway)?;
             startup::require_ended(gateway)?;
         }
-        self.driver.create(gateway, &CreateOptions { up: true, ..CreateOptions::default() })?;
-        self.driver.up(gateway)
+        // A new service starts its gateway as soon as it is supervised.
+        self.with_last_line(gateway, || {
+            self.driver.create(gateway, &CreateOptions { up: true, ..CreateOptions::default() })?;
+            self.driver.up(gateway)
+        })
     }
 
     /// The process of a gateway that is an orphan; within, `None` for one that runs elsewhere.

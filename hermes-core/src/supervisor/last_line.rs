@@ -1,0 +1,94 @@
+//! The last line that a gateway printed before it failed to start, as a line of the error.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::Supervisor;
+use crate::driver::{DriverError, LastLine};
+use crate::gateway::Gateway;
+#[cfg(target_os = "linux")]
+use crate::log::LogFiles;
+use crate::log::Logs;
+use crate::log::line::{self, NO_NEWLINE};
+use crate::restart;
+use crate::wait::{self, Poll, idle};
+
+/// How many lines are searched for one that is not empty.
+const LINES: usize = 20;
+/// The maximum number of characters of the line in the error.
+const LONGEST: usize = 300;
+/// How long a logger may take to write what the gateway printed before its death.
+const ARRIVES: Duration = Duration::from_millis(500);
+/// How long no other line arrives after the last one.
+const QUIET: Duration = Duration::from_millis(50);
+
+impl Supervisor {
+    /// Calls `start`. If that fails, adds the last line to the error that the gateway has printed since. A log without
+    /// times, such as launchd's, adds none: its last line may be an older one.
+    pub(super) fn with_last_line(
+        &self,
+        gateway: &Gateway,
+        start: impl FnOnce() -> Result<(), DriverError>,
+    ) -> Result<(), DriverError> {
+        let begun = Timestamp::now();
+        start().map_err(|error| {
+            // The error has what the launcher printed already.
+            if restart::fault(&gateway.home().fault()).is_some() {
+                return error;
+            }
+            match self.last_line(gateway, begun) {
+                Some(line) => error.with_last_line(LastLine(line)),
+                None => error,
+            }
+        })
+    }
+
+    /// The last line that is not empty and that the gateway has printed since `begun`. Blocks until a line has been the
+    /// last for [`QUIET`], at most for [`ARRIVES`]. A log that can't be read has none.
+    fn last_line(&self, gateway: &Gateway, begun: Timestamp) -> Option<String> {
+        let mut last = None;
+        let _ = wait::until(Instant::now() + ARRIVES, || -> Result<_, Infallible> {
+            let line = self.with_logs(|logs| last_since(logs, gateway, begun)).flatten();
+            let same = line.is_some() && line == last;
+            last = line;
+            if !same && last.is_some() {
+                idle(QUIET);
+            }
+            Ok(if same { Poll::Done(()) } else { Poll::Wait })
+        });
+        last
+    }
+
+    /// Calls `read` with the gateways' logs, if the backend keeps them or they are files.
+    fn with_logs<T>(&self, read: impl FnOnce(&dyn Logs) -> T) -> Option<T> {
+        match self.driver.logs() {
+            Some(logs) => Some(read(logs)),
+            #[cfg(target_os = "linux")]
+            None => Some(read(&LogFiles::new(self.store.root().clone()))),
+            #[cfg(not(target_os = "linux"))]
+            None => None,
+        }
+    }
+}
+
+fn last_since(logs: &dyn Logs, gateway: &Gateway, begun: Timestamp) -> Option<String> {
+    let zone = TimeZone::system();
+    let lines = logs.read(std::slice::from_ref(gateway.name()), Some(LINES)).ok()?;
+    let printed = lines.map_while(Result::ok).filter_map(|(_, line)| {
+        let (time, text) = line::parted(&line, &zone);
+        let text = String::from_utf8_lossy(text);
+        let text = text.strip_suffix(NO_NEWLINE).unwrap_or(&text).trim();
+        (time? >= begun && !text.is_empty()).then(|| shortened(text))
+    });
+    printed.last()
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
