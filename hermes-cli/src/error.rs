@@ -33,6 +33,10 @@ pub(crate) mod exit {
     pub(crate) const OUT_OF_REACH: u8 = 5;
     /// A timeout.
     pub(crate) const OUT_OF_TIME: u8 = 6;
+    /// SIGINT has cut off a wait.
+    pub(crate) const INTERRUPTED: u8 = 130;
+    /// SIGTERM has cut off a wait.
+    pub(crate) const TERMINATED: u8 = 143;
     /// `gateway start --foreground`: the configuration is wrong, so a restart can't help.
     pub(crate) const CONFIG: u8 = 78;
 }
@@ -82,6 +86,11 @@ impl CliError {
 
     pub(crate) fn code(&self) -> u8 {
         self.code
+    }
+
+    /// Whether it is the end of an interrupted command, and no failure.
+    pub(crate) fn is_interruption(&self) -> bool {
+        [exit::INTERRUPTED, exit::TERMINATED].contains(&self.code)
     }
 
     /// The error and its causes in one line.

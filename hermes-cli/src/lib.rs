@@ -20,6 +20,7 @@ mod completion;
 mod error;
 mod escape;
 mod hints;
+mod interrupted;
 mod output;
 mod privilege;
 mod reference;
@@ -72,6 +73,7 @@ impl Cli {
         match commands::run(arguments, &self.backends, held) {
             Ok(code) => ExitCode::from(code),
             Err(error) => {
+                let error = interrupted::instead_of(&error).unwrap_or(error);
                 output::error(&error, json);
                 ExitCode::from(error.code())
             }

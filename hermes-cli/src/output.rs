@@ -3,6 +3,7 @@
 //! `anstream` removes styles if the stream is not a terminal or `NO_COLOR` is set. A pipe that its reader has
 //! closed is not an error.
 
+mod progress;
 mod quote;
 mod table;
 
@@ -15,6 +16,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+pub(crate) use self::progress::observer;
 pub(crate) use self::quote::{quoted, quotes};
 pub(crate) use self::table::{Cell, Column, picture, table};
 use crate::called;
@@ -177,7 +179,10 @@ pub(crate) fn print_records_of_libraries() {
 /// Prints an error, its causes and its hint; with `json` also as an object on stdout.
 pub(crate) fn error(error: &CliError, json: bool) {
     let view = error.view();
-    print_to_stderr(format_args!("{ERROR}error:{ERROR:#} {}", escaped(&view.error)));
+    match error.is_interruption() {
+        true => print_to_stderr(format_args!("{}", escaped(&view.error))),
+        false => print_to_stderr(format_args!("{ERROR}error:{ERROR:#} {}", escaped(&view.error))),
+    }
     for cause in &view.causes {
         print_to_stderr(format_args!("  {}", escaped(cause)));
     }
@@ -204,7 +209,9 @@ pub(crate) fn usage_error(error: &clap::Error) {
 /// Prints one line to stderr. A failure is ignored, since there is no place to report it.
 fn print_to_stderr(line: fmt::Arguments<'_>) {
     // In one write: stderr is unbuffered, and other processes may write to it too.
-    let _ = anstream::stderr().write_all(format!("{line}\n").as_bytes());
+    progress::write_above(|| {
+        let _ = anstream::stderr().write_all(format!("{line}\n").as_bytes());
+    });
 }
 
 /// Prints a question and blocks until a line is read; `None` if stdin is not a terminal or can't be read.

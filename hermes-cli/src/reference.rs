@@ -21,6 +21,8 @@ Exit codes:
   5   the supervisor does not answer, or permission denied
   6   the deadline passed; the operation continues
   78  the configuration is wrong, and a restart can't help
+  130 Ctrl-C ended a wait; what was begun continues, or was undone
+  143 SIGTERM ended a wait; likewise
 
 Environment:
   HERMES_HOME                 the root home, or a profile's home below it

@@ -57,12 +57,13 @@ impl Drop for Held {
 
 /// Whether this process ignores `signal`.
 #[cfg(target_os = "linux")]
-fn is_ignored(signal: i32) -> bool {
+pub fn is_ignored(signal: i32) -> bool {
     crate::Proc::default().ignores(std::process::id(), signal).unwrap_or(false)
 }
 
+/// Whether this process ignores `signal`, where the system reports it.
 #[cfg(not(target_os = "linux"))]
-fn is_ignored(_: i32) -> bool {
+pub fn is_ignored(_: i32) -> bool {
     false
 }
 

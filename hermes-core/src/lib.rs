@@ -51,6 +51,7 @@ pub mod gateway;
 pub mod health;
 pub mod home;
 pub mod intent;
+pub mod interruption;
 pub mod kind;
 #[cfg(target_os = "linux")]
 pub mod listeners;
@@ -79,6 +80,7 @@ pub mod trusted_path;
 #[cfg(target_os = "linux")]
 pub mod usage;
 pub mod wait;
+pub mod waiting;
 pub mod writers;
 
 pub use driver::{Driver, DriverError};

@@ -20,6 +20,7 @@ use crate::fsutil::is_at;
 use crate::proc::Proc;
 use crate::shell::quote_path;
 use crate::wait::idle;
+use crate::waiting::{self, Goal, Waiting};
 use crate::writers;
 
 /// A held lock; dropping it releases it and removes its file.
@@ -37,6 +38,7 @@ impl Lock {
         let failed = |source| LockError::Io { path: path.to_owned(), source };
         let deadline = Instant::now() + timeout;
         let mut pause = Duration::from_millis(1);
+        let mut waiting = None;
         if let Some(directory) = path.parent() {
             writers::create_directory(directory).map_err(failed)?;
         }
@@ -55,10 +57,17 @@ impl Lock {
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
             let remaining = deadline.saturating_duration_since(Instant::now());
-            if remaining.is_zero() {
+            let shown = || Waiting::begin(Goal::Lock(path.to_owned()), deadline);
+            if remaining.is_zero() || waiting.as_ref().is_some_and(|_| waiting::is_cut_off()) {
                 let holder = if timeout.is_zero() { None } else { holder(&file) };
                 return Err(LockError::Busy { path: path.to_owned(), waited: timeout, holder });
             }
+            let waiting = waiting.get_or_insert_with(shown);
+            waiting.saw(|| match holder(&file) {
+                Some(holder) => format!("{holder} has it"),
+                None => String::new(),
+            });
+            waiting::tick();
             // flock(2) has no timeout, so poll with growing pauses.
             idle(pause.min(remaining));
             pause = (pause * 2).min(Duration::from_millis(50));

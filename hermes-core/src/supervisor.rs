@@ -43,6 +43,7 @@ use std::time::Duration;
 use crate::driver::{Driver, DriverError};
 use crate::events::{Journal, What};
 use crate::gateway::Gateway;
+use crate::interruption;
 use crate::lock::Lock;
 use crate::name::ProfileName;
 use crate::store::{Profile, Store, StoreError};
@@ -106,6 +107,9 @@ impl Supervisor {
         name: &ProfileName,
         command: &str,
     ) -> Result<(Gateway, Lock), DriverError> {
+        if interruption::signal().is_some() {
+            return Err(DriverError::new("the command was interrupted before this step"));
+        }
         self.store.get(name)?;
         self.driver.check(name, command)?;
         self.store.settle_renames_of(name, timeout)?;

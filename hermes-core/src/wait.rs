@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use crate::waiting;
+
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -40,7 +42,8 @@ pub(crate) fn idle(pause: Duration) {
 }
 
 /// Calls `poll` until it is done, with pauses that grow from 2 ms to 100 ms. Blocks at most until
-/// `deadline`, polls a last time then, and returns `None` if it is still not done.
+/// `deadline`, polls a last time then, and returns `None` if it is still not done. So does a signal that ends the
+/// [`Waiting`](waiting::Waiting) of this thread.
 pub fn until<T, E>(
     deadline: Instant,
     poll: impl FnMut() -> Result<Poll<T>, E>,
@@ -70,9 +73,10 @@ pub fn until_idling<T, E>(
             Poll::WaitUntil(at) if at > now => next = next.min(at),
             Poll::WaitUntil(_) => {}
         }
-        if now >= deadline {
+        if now >= deadline || waiting::is_cut_off() {
             return Ok(None);
         }
+        waiting::tick();
         let event = idle(next.min(deadline).saturating_duration_since(now));
         pause = if event { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use hermes_core::DriverError;
 use hermes_core::wait::{self, Poll};
+use hermes_core::waiting;
 
 use crate::privilege::as_root;
 
@@ -147,13 +148,13 @@ fn read_output(child: &mut Child, deadline: Instant) -> io::Result<(String, Stri
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let (mut data, mut messages) = (Vec::new(), Vec::new());
     while stdout.is_some() || stderr.is_some() {
-        if Instant::now() >= deadline {
+        if Instant::now() >= deadline || waiting::is_cut_off() {
             break;
         }
         let (out, err) = (stdout.as_ref().map(AsFd::as_fd), stderr.as_ref().map(AsFd::as_fd));
         let has_out = out.is_some();
         let fds: Vec<_> = out.into_iter().chain(err).collect();
-        let readable = wait::readable(&fds, Some(deadline))?;
+        let readable = wait::readable(&fds, Some(waiting::next_look(deadline)))?;
         let err_readable = readable.get(usize::from(has_out)).copied().unwrap_or_default();
         if has_out && readable[0] && !read_chunk(&mut stdout, &mut data)? {
             stdout = None;

@@ -115,6 +115,11 @@ impl Hermes {
         Stream::on_terminal(self.command, columns)
     }
 
+    /// Starts it with a terminal of so many columns as stderr.
+    pub fn messages_on_terminal_of(self, columns: u16) -> Stream {
+        Stream::messages_on_terminal(self.command, columns)
+    }
+
     /// Runs it; it must exit with 0.
     #[track_caller]
     pub fn ok(self) -> Outcome {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -31,37 +32,35 @@ struct Captured {
 
 impl Stream {
     pub(crate) fn start(mut command: Command) -> Self {
-        command.stdout(Stdio::piped());
-        Self::launch(command, |child| Box::new(child.stdout.take().expect("a pipe")))
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::launch(command, None, None)
     }
 
     /// Starts the command with a new terminal as its stdout, of so many columns; 0 for an unknown number.
     pub(crate) fn on_terminal(mut command: Command, columns: u16) -> Self {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let master = rustix::pty::openpt(flags).expect("a pty");
-        rustix::pty::grantpt(&master).expect("we own it");
-        rustix::pty::unlockpt(&master).expect("we own it");
-        let name = rustix::pty::ptsname(&master, Vec::new()).expect("a name");
-        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
-        let slave = File::options().read(true).write(true).open(path).expect("its other end");
-        let rows = if columns > 0 { 24 } else { 0 };
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        rustix::termios::tcsetwinsize(&slave, size).expect("it is a terminal");
-        command.stdout(slave);
-        Self::launch(command, |_| Box::new(File::from(master)))
+        let (master, slave) = terminal(columns);
+        command.stdout(slave).stderr(Stdio::piped());
+        Self::launch(command, Some(master), None)
     }
 
-    fn launch(
-        mut command: Command,
-        stdout: impl FnOnce(&mut Child) -> Box<dyn Read + Send>,
-    ) -> Self {
+    /// Starts the command with a new terminal as its stderr.
+    pub(crate) fn messages_on_terminal(mut command: Command, columns: u16) -> Self {
+        let (master, slave) = terminal(columns);
+        command.stdout(Stdio::piped()).stderr(slave);
+        Self::launch(command, None, Some(master))
+    }
+
+    /// Starts the command. Its stdout and its stderr are pipes, or the terminals with these masters.
+    fn launch(mut command: Command, out: Option<File>, err: Option<File>) -> Self {
         let line = format!("{command:?}");
-        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        command.stdin(Stdio::null());
         let mut child = command.spawn().expect("hermes runs");
         // The terminal's master reads an end only when no process has the slave open.
         drop(command);
-        let out = Captured::listen(stdout(&mut child));
-        let err = Captured::listen(Box::new(child.stderr.take().expect("a pipe")));
+        let out = out.or_else(|| child.stdout.take().map(|pipe| OwnedFd::from(pipe).into()));
+        let err = err.or_else(|| child.stderr.take().map(|pipe| OwnedFd::from(pipe).into()));
+        let out = Captured::listen(out.expect("a pipe"));
+        let err = Captured::listen(err.expect("a pipe"));
         Self { line, child, out, err }
     }
 
@@ -134,8 +133,23 @@ impl Stream {
     }
 }
 
+/// A new terminal of so many columns, 0 for an unknown number: its two ends, of which the second is the terminal.
+fn terminal(columns: u16) -> (File, File) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = rustix::pty::openpt(flags).expect("a pty");
+    rustix::pty::grantpt(&master).expect("we own it");
+    rustix::pty::unlockpt(&master).expect("we own it");
+    let name = rustix::pty::ptsname(&master, Vec::new()).expect("a name");
+    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
+    let slave = File::options().read(true).write(true).open(path).expect("its other end");
+    let rows = if columns > 0 { 24 } else { 0 };
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(&slave, size).expect("it is a terminal");
+    (File::from(master), slave)
+}
+
 impl Captured {
-    fn listen(mut from: Box<dyn Read + Send>) -> Self {
+    fn listen(mut from: File) -> Self {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let captured = bytes.clone();
         let listener = std::thread::spawn(move || {

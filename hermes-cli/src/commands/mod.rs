@@ -15,13 +15,15 @@ pub(crate) mod status;
 mod up;
 
 use hermes_core::driver::Backend;
-use hermes_core::end_signals::Held;
+use hermes_core::end_signals::{self, Held};
+use hermes_core::{interruption, waiting};
 use hermes_dashboard::Place;
 
 use crate::agent;
 use crate::app::App;
 use crate::args::{Arguments, Command, Gateway};
 use crate::error::{CliError, exit};
+use crate::interrupted;
 use crate::output;
 use crate::privilege;
 
@@ -36,6 +38,12 @@ pub(crate) fn run(
     let runs_tree =
         matches!(command, Command::Up { stop: false, detach: false, become_svscan: None, .. });
     let held = held.filter(|_| runs_tree);
+    if interrupted::shows_waits_of(&command) {
+        waiting::observe(output::observer(global.json));
+    }
+    if interrupted::ends_waits_of(&command) {
+        interruption::enable(end_signals::is_ignored);
+    }
     // Only root may change the owner of files.
     let keep_root = matches!(command, Command::Boot { delegate: true, .. });
     let system = global.system;

@@ -159,7 +159,7 @@ fn line<'a>(cells: impl Iterator<Item = (&'a Cell, usize)>) -> String {
 }
 
 /// `text`, not wider than `width`: its end is replaced by an ellipsis.
-fn cut(text: &str, width: usize) -> String {
+pub(super) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

@@ -17,6 +17,7 @@ use crate::process_lock::{Holder, holder, other_holder};
 use crate::restart;
 use crate::status::{Exit, Parked, State, Status};
 use crate::wait::{self, Poll};
+use crate::waiting::{Goal, Waiting};
 
 /// How long a gateway that never reports readiness must stay up to count as started.
 pub const SETTLED: Duration = Duration::from_secs(1);
@@ -61,6 +62,7 @@ pub fn await_up(
     let mut settling = Settling::default();
     let mut last_seen = "";
     let deadline = Instant::now() + timeout.max(SETTLED);
+    let waiting = Waiting::begin(Goal::Ready(gateway.name().clone()), deadline);
     let up = wait::until(deadline, || {
         let status = observe()?;
         let died =
@@ -74,6 +76,7 @@ pub fn await_up(
             (State::Up, _) => Ok(Poll::Done(())),
             (State::Starting, Some(_)) => {
                 last_seen = NOT_READY;
+                waiting.saw(|| readiness(gateway));
                 Ok(Poll::Wait)
             }
             (State::Starting | State::Backoff, _) => {
@@ -86,17 +89,24 @@ pub fn await_up(
     up.ok_or_else(|| not_ready(gateway, timeout, last_seen))
 }
 
-/// The error of a gateway that was not ready in time; `last_seen` is its last state.
-pub fn not_ready(gateway: &Gateway, waited: Duration, last_seen: &str) -> DriverError {
-    let name = gateway.name();
+/// How far a gateway is that runs and has not reported readiness: what was asked last, and what it answered.
+pub fn readiness(gateway: &Gateway) -> String {
     let asked = match holder(&gateway.home().gateway_lock()) {
-        Ok(Some(Holder { pid: Some(pid) })) if last_seen == NOT_READY => {
-            health::reason(gateway.home(), pid)
-        }
+        Ok(Some(Holder { pid: Some(pid) })) => health::reason(gateway.home(), pid),
         _ => None,
     };
     let asked = asked.map_or_else(String::new, |reason| format!(": {}", reason.text));
-    DriverError::timed_out(waited, format!("{last_seen}{asked}"))
+    format!("{NOT_READY}{asked}")
+}
+
+/// The error of a gateway that was not ready in time; `last_seen` is its last state.
+pub fn not_ready(gateway: &Gateway, waited: Duration, last_seen: &str) -> DriverError {
+    let name = gateway.name();
+    let last_seen = match last_seen {
+        NOT_READY => readiness(gateway),
+        other => other.to_owned(),
+    };
+    DriverError::timed_out(waited, last_seen)
         .with_hint(format!("it is still starting; `hermes gateway logs {name}` shows its output"))
 }
 

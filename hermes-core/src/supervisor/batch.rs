@@ -18,6 +18,7 @@ use crate::name::ProfileName;
 use crate::parallel;
 use crate::status::Status;
 use crate::wait::idle;
+use crate::waiting::Many;
 
 /// How many gateways are stopped at the same time. Meanwhile each takes a lock, a thread and some descriptors, of which
 /// a process often has 1,024.
@@ -55,7 +56,7 @@ impl Supervisor {
         names: &[ProfileName],
         pace: Pace,
     ) -> Vec<Result<Status, ManagerError>> {
-        self.paced(names, pace, |name, named| {
+        self.paced("starting", names, pace, |name, named| {
             self.start_gateway(name, named).during(&starting(name))
         })
     }
@@ -67,7 +68,7 @@ impl Supervisor {
         names: &[ProfileName],
         pace: Pace,
     ) -> Vec<Result<Status, ManagerError>> {
-        self.paced(names, pace, |name, named| match named {
+        self.paced("restarting", names, pace, |name, named| match named {
             Some(_) if self.is_served(name)? => self.start(name),
             _ => self.restart_gateway(name, named).during(&restarting(name)),
         })
@@ -77,6 +78,7 @@ impl Supervisor {
     /// are of interest, for which it looks by itself.
     fn paced(
         &self,
+        verb: &'static str,
         names: &[ProfileName],
         pace: Pace,
         act: impl Fn(&ProfileName, Option<&NamedPorts>) -> Result<Status, ManagerError> + Sync,
@@ -84,6 +86,7 @@ impl Supervisor {
         // If the profiles can't be listed, each start reports that.
         let named = if names.len() > 1 { self.named_ports().ok() } else { None };
         let next = Mutex::new(Instant::now());
+        let many = Many::begin(verb, names.len());
         parallel::map(names.iter().collect(), pace.jobs, |name| {
             if !pace.stagger.is_zero() {
                 // Those that wait for their turn hold the lock of it.
@@ -93,13 +96,16 @@ impl Supervisor {
                 }
                 *next = Instant::now() + pace.stagger;
             }
-            act(name, named.as_ref())
+            let outcome = act(name, named.as_ref());
+            many.one_done();
+            outcome
         })
     }
 
     /// As [`ServiceManager::stop`] of each, with the outcomes in their order. All of them end at the same time, so this
     /// blocks as long as the slowest takes. Idempotent.
     pub fn stop_many(&self, names: &[ProfileName]) -> Vec<Result<Status, ManagerError>> {
+        let _many = Many::begin("stopping", names.len());
         names.chunks(AT_ONCE).flat_map(|names| self.stop_batch(names)).collect()
     }
 

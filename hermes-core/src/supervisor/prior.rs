@@ -7,6 +7,7 @@ use crate::driver::{CreateOptions, DriverError};
 use crate::error_class::Class;
 use crate::gateway::Gateway;
 use crate::intent::Intent;
+use crate::interruption;
 use crate::status::State;
 
 /// The service before a rename or a deletion.
@@ -37,6 +38,10 @@ impl Supervisor {
 
     /// Creates a service that was removed again, as it was.
     pub(super) fn restore(&self, gateway: &Gateway, prior: &PriorState) -> Result<(), DriverError> {
+        interruption::shielded(|| self.restore_at_leisure(gateway, prior))
+    }
+
+    fn restore_at_leisure(&self, gateway: &Gateway, prior: &PriorState) -> Result<(), DriverError> {
         if !prior.existed {
             return Ok(());
         }
@@ -58,7 +63,8 @@ impl Supervisor {
     ) -> Result<(), DriverError> {
         self.driver.remove(gateway).inspect_err(|error| {
             // A supervisor that does not answer would not start it either.
-            if matches!(error.class(), Class::Failed | Class::Denied) {
+            let is_interrupted = interruption::signal().is_some();
+            if is_interrupted || matches!(error.class(), Class::Failed | Class::Denied) {
                 let _ = self.restore(gateway, prior);
             }
         })

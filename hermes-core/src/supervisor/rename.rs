@@ -11,6 +11,7 @@ use crate::error_chain::in_one_line;
 use crate::events::What;
 use crate::gateway::Gateway;
 use crate::intent::Intent;
+use crate::interruption;
 use crate::lock::Lock;
 use crate::manager::ManagerError;
 use crate::name::ProfileName;
@@ -131,8 +132,10 @@ impl Supervisor {
     }
 
     fn undo(&self, target: &RenameTarget<'_>, prior: &PriorState) -> Result<(), DriverError> {
-        self.driver.remove(&target.new)?;
-        target.renaming.move_back()?;
-        self.restore(&target.old, prior)
+        interruption::shielded(|| {
+            self.driver.remove(&target.new)?;
+            target.renaming.move_back()?;
+            self.restore(&target.old, prior)
+        })
     }
 }

@@ -18,6 +18,7 @@ use crate::name::ProfileName;
 use crate::reconcile::ByDefault;
 use crate::status::{Reason, ReasonKind, State, Status};
 use crate::wait::{self, Poll};
+use crate::waiting::{Goal, Waiting};
 
 /// What `default`'s gateway serves besides its own profile.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -148,7 +149,9 @@ impl Supervisor {
         gateway: &Gateway,
     ) -> Result<Option<ByDefault>, DriverError> {
         let timeout = self.store.timeout();
-        let known = wait::until(Instant::now() + timeout, || {
+        let deadline = Instant::now() + timeout;
+        let _waiting = Waiting::begin(Goal::Default(gateway.name().clone()), deadline);
+        let known = wait::until(deadline, || {
             Ok::<_, DriverError>(match self.by_default(gateway) {
                 Some(ByDefault::MayServe) => Poll::Wait,
                 by_default => Poll::Done(by_default),

@@ -17,6 +17,7 @@ use hermes_core::home::ProfileHome;
 use hermes_core::process_lock::{locker, other_holder};
 use hermes_core::status::Parked;
 use hermes_core::wait::{self, Poll, Timeouts};
+use hermes_core::waiting::{Goal, Waiting};
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal};
 
@@ -126,7 +127,9 @@ impl ManagedJob<'_> {
             Some(pid) if *first.get_or_insert(pid) == pid => Some(self.is_up(pid, &mut settling)),
             _ => None,
         };
-        let done = wait::until(Instant::now() + self.timeouts.start, || {
+        let deadline = Instant::now() + self.timeouts.start;
+        let _waiting = Waiting::begin(Goal::Ready(self.gateway.name().clone()), deadline);
+        let done = wait::until(deadline, || {
             let up = up_if_first(&mut first, self.locker()?);
             if let Some(later @ (Poll::Wait | Poll::WaitUntil(_))) = up {
                 last_seen = match self.gateway.notifies_readiness() {
@@ -191,6 +194,7 @@ impl ManagedJob<'_> {
         let mut booted_out: Vec<Job> = Vec::new();
         let mut signaled = None;
         let mut last_seen = String::new();
+        let _waiting = Waiting::begin(Goal::End(self.gateway.name().clone()), started + timeout);
         let done = wait::until(started + timeout, || {
             let jobs = self.jobs()?;
             for job in &jobs {

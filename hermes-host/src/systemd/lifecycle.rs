@@ -12,6 +12,7 @@ use hermes_core::process_lock::holder;
 use hermes_core::restart;
 use hermes_core::status::{State, Status};
 use hermes_core::wait::{self, Poll};
+use hermes_core::waiting::{self, Goal, Waiting};
 use hermes_core::{Gateway, Intent, ProfileName, detect};
 
 use super::show::{self, PROPERTIES, Properties};
@@ -127,6 +128,7 @@ impl Systemd {
         let (name, unit) = (gateway.name(), self.names.unit(gateway.name()));
         let timeout = self.setup.timeouts.start;
         let deadline = Instant::now() + timeout;
+        let waiting = Waiting::begin(Goal::Ready(name.clone()), deadline);
         // Clears the count of earlier deaths. It fails if the unit is not loaded, which has no count.
         self.systemctl(&["reset-failed", &unit], ANSWER)?;
         let start = self.systemctl(&["start", &unit], timeout)?;
@@ -141,6 +143,7 @@ impl Systemd {
             }
             if properties.active != "active" {
                 last_seen = NOT_READY;
+                waiting.saw(|| startup::readiness(gateway));
                 return Ok(match start.status {
                     None => Poll::Done(false),
                     Some(_) => Poll::Wait,
@@ -188,8 +191,17 @@ impl Systemd {
         let started = Instant::now();
         let unit = self.names.unit(name);
         let properties = self.properties(name)?;
+        let timeout = stop.budget() + self.setup.timeouts.stop_beyond_budget;
+        let _waiting = Waiting::begin(Goal::End(name.clone()), started + timeout);
         if !properties.is_down() || properties.has_group {
             let output = self.systemctl(&["stop", &unit], stop.kill_after())?;
+            if waiting::is_cut_off() {
+                // systemd goes on.
+                return Err(startup::not_ended(
+                    timeout,
+                    format!("its unit is {}", properties.active),
+                ));
+            }
             if output.status.is_none() {
                 // The template has the longest stop budget of all profiles.
                 self.systemctl(&["kill", "--signal=KILL", &unit], ANSWER)?;
@@ -202,7 +214,6 @@ impl Systemd {
         }
         // Any process left now does not belong to the unit.
         let lock = gateway.home().gateway_lock();
-        let timeout = stop.budget() + self.setup.timeouts.stop_beyond_budget;
         startup::end_holders(&lock, started, started + stop.kill_after(), timeout)
     }
 

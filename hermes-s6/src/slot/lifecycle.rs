@@ -18,6 +18,7 @@ use hermes_core::proc::Life;
 use hermes_core::process_lock::{Holder, holder, other_holder};
 use hermes_core::restart::EXIT_CONFIG;
 use hermes_core::status::Exit;
+use hermes_core::waiting::{Goal, Waiting};
 use hermes_core::{DriverError, Gateway, ProfileName};
 
 use crate::protocol::control::{Sent, service};
@@ -116,6 +117,7 @@ fn bring_up_once(
     let mut waited_for_lock = false;
     let mut wanted_up = false;
     let mut last_seen = "";
+    let waiting = Waiting::begin(Goal::Ready(gateway.name().clone()), deadline);
     let done = events::until(&mut watch.events, &watch.supervisor, deadline, || {
         if watch.supervisor.iter().any(Process::has_ended) {
             return Ok(Poll::Done(CommandOutcome::SupervisorEnded));
@@ -146,6 +148,7 @@ fn bring_up_once(
         };
         if gateway.notifies_readiness() {
             last_seen = NOT_READY;
+            waiting.saw(|| startup::readiness(gateway));
             return Ok(if record.ready { Poll::Done(CommandOutcome::Done) } else { Poll::Wait });
         }
         // Before the process takes the lock, it has not become the gateway yet. It may have lost the lock since, or
@@ -199,7 +202,7 @@ pub(super) fn bring_service_down(
     if slot.path().is_dir() {
         prepare(&slot, stop_timeout)?;
         while slot.supervisor()?.is_some() || keep_down(&slot)? {
-            if let CommandOutcome::Done = bring_down_once(tree, &slot, stop_timeout, started)? {
+            if let CommandOutcome::Done = bring_down_once(tree, profile, stop_timeout, started)? {
                 break;
             }
             let timeout = stop_timeout.budget() + tree.timeouts.stop_beyond_budget;
@@ -225,10 +228,11 @@ pub(crate) fn keep_down(slot: &ServiceDir) -> io::Result<bool> {
 
 fn bring_down_once(
     tree: &Tree,
-    slot: &ServiceDir,
+    profile: &ProfileName,
     stop_timeout: StopTimeout,
     started: Instant,
 ) -> Result<CommandOutcome, DriverError> {
+    let slot = &tree.scandir.slot(profile);
     let Some(mut watch) = Watch::begin(slot)? else { return Ok(CommandOutcome::SupervisorEnded) };
     if send_command(tree, slot, service::DOWN_FOR_GOOD)? == Sent::NoReader {
         return Ok(CommandOutcome::SupervisorEnded);
@@ -238,6 +242,7 @@ fn bring_down_once(
     let mut killed = false;
     let mut gone_since = None;
     let mut last_seen = String::new();
+    let waiting = Waiting::begin(Goal::End(profile.clone()), started + timeout);
     let done = events::until(&mut watch.events, &watch.supervisor, started + timeout, || {
         if watch.supervisor.iter().any(Process::has_ended) {
             return Ok(Poll::Done(CommandOutcome::SupervisorEnded));
@@ -268,6 +273,7 @@ fn bring_down_once(
             Some(pid) => format!("it still runs as {pid}"),
             None => "it is down, but its supervisor still wants it up".to_owned(),
         };
+        waiting.saw(|| last_seen.clone());
         // s6-supervise has done this after `timeout-kill`, unless it started before that file existed.
         if !killed && started.elapsed() >= budget {
             slot.send(&[service::KILL])?;

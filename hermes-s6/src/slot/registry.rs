@@ -16,8 +16,10 @@ use hermes_core::driver::{DriverError, UP};
 use hermes_core::error_chain::in_one_line;
 use hermes_core::error_class::Class;
 use hermes_core::fsutil;
+use hermes_core::interruption;
 use hermes_core::process_lock::Holder;
 use hermes_core::shell::quote_path;
+use hermes_core::waiting::{Goal, Waiting};
 
 use crate::protocol::control::{Sent, scan, service};
 use crate::protocol::events::{self, Events, Poll, Process};
@@ -65,7 +67,7 @@ pub fn register(
     };
     let published = publish(tree, &slot, &spec, svscan)?;
     published.and_then(|events| await_supervisors(tree, &slot, svscan, events)).map_err(|error| {
-        match retire(tree, &slot) {
+        match interruption::shielded(|| retire(tree, &slot)) {
             Ok(()) => error,
             Err(rollback) => error.with_hint(format!(
                 "failed to remove the new slot: {}; `hermes boot` removes it",
@@ -122,11 +124,13 @@ pub(crate) fn await_supervisors(
     let timeout = tree.timeouts.supervise;
     let mut rescan = started + RESCAN_AFTER;
     let mut missing = String::new();
+    let waiting = Waiting::begin(Goal::Supervised(named(slot)), started + timeout);
     let done = events::until(&mut events, &[], started + timeout, || {
         match unsupervised_part(tree, slot, svscan)? {
             None => return Ok(Poll::Done(())),
             Some(part) => missing = part,
         }
+        waiting.saw(|| missing.clone());
         if Instant::now() >= rescan {
             trigger(tree, &[scan::ALARM])?;
             rescan = Instant::now() + RESCAN_AFTER;
@@ -137,6 +141,12 @@ pub(crate) fn await_supervisors(
         let hint = "see the output of s6-svscan; `hermes doctor` examines the tree";
         DriverError::timed_out(timeout, missing).with_hint(hint)
     })
+}
+
+/// The name of a slot, for people.
+fn named(slot: &ServiceDir) -> String {
+    let name = slot.path().file_name().unwrap_or_default();
+    name.to_string_lossy().trim_start_matches('.').to_owned()
 }
 
 /// Describes the part of `slot` that `svscan` does not supervise yet; `None` if it supervises both.
@@ -217,15 +227,18 @@ fn await_release(
     let timeout = tree.timeouts.supervise;
     let (mut logger_since, mut logger_told) = (None, false);
     let mut last_seen = String::new();
+    let waiting = Waiting::begin(Goal::Released(named(hidden)), started + timeout);
     let done = events::until(&mut [], supervisors, started + timeout, || {
         if hidden.supervisor()?.is_some() {
             last_seen = format!("s6-supervise still holds `{}`", hidden.path().display());
+            waiting.saw(|| last_seen.clone());
             return Ok(Poll::Wait);
         }
         if hidden.log().supervisor()?.is_none() {
             return Ok(Poll::Done(()));
         }
         last_seen = format!("the logger of `{}` still runs", hidden.path().display());
+        waiting.saw(|| last_seen.clone());
         let end_at = *logger_since.get_or_insert_with(Instant::now) + LOGGER_GRACE.min(timeout / 2);
         if Instant::now() >= end_at {
             // A logger that has not ended by then is blocked by its output.

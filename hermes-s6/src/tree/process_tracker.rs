@@ -21,6 +21,7 @@ use hermes_core::driver::{DriverError, startup};
 use hermes_core::home::{ProfileHome, env};
 use hermes_core::parallel;
 use hermes_core::process_lock::{self, Taker, locker};
+use hermes_core::waiting::{Goal, Waiting};
 use rustix::process::Signal;
 
 use crate::protocol::events::{self, Poll, Process};
@@ -230,6 +231,7 @@ impl ProcessTracker {
         // This process and its ancestors are not ended.
         let mut spared = tree.proc.ancestry(std::process::id());
         let mut living = String::new();
+        let waiting = Waiting::begin(Goal::Leftovers, started + timeout);
         let done = events::until(&mut [], &[], started + timeout, || {
             let mut left = self.find(tree, &spared)?;
             if let Some(lock) = &self.spared_commands {
@@ -263,6 +265,7 @@ impl ProcessTracker {
             }
             let titles = left.iter().map(|(process, _)| tree.proc.title(process.pid));
             living = titles.collect::<Vec<_>>().join(", ");
+            waiting.saw(|| living.clone());
             Ok(Poll::WaitUntil(deadline))
         })?;
         done.ok_or_else(|| startup::not_ended(timeout, format!("{living} still runs")))?;

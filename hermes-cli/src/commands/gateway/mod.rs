@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::args::gateway::{Restart, Start};
 use crate::args::{Gateway, ProfileSelector};
 use crate::error::{CliError, exit};
+use crate::interrupted;
 use crate::output;
 
 /// What a profile is whose own gateway stays down.
@@ -154,6 +155,11 @@ fn batch(
     let server: Vec<_> = names.extract_if(.., is_server).collect();
     let batches = [server, names].into_iter().filter(|names| !names.is_empty());
     let outcomes = batches.flat_map(|names| names.clone().into_iter().zip(act(&services, names)));
+    let outcomes: Vec<_> = outcomes.collect();
+    let done_or_not: Vec<_> = outcomes.iter().map(|(name, it)| (name, it.is_ok())).collect();
+    if let Some(interrupted) = interrupted::of_gateways(app.root(), done, &done_or_not) {
+        return Err(interrupted);
+    }
     let mut code = exit::SUCCESS;
     let mut reports = Vec::new();
     for (name, result) in outcomes {
