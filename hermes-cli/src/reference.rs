@@ -139,6 +139,8 @@ mod tests {
             exit::OUT_OF_REACH,
             exit::OUT_OF_TIME,
             exit::CONFIG,
+            exit::INTERRUPTED,
+            exit::TERMINATED,
         ]
         .map(|code| code.to_string());
         assert_eq!(entries("Exit codes:"), codes.iter().map(String::as_str).collect());
