@@ -148,10 +148,10 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PORT", allow_negative_numbers = true)]
         #[arg(value_parser = |text: &str| number::<u16>(text, 0..=65_535))]
         port: Option<u16>,
-        /// The origin that browsers use behind a proxy, like `https://hermes.example` [default:
-        /// HERMES_DASHBOARD_ORIGIN]
-        #[arg(long, value_name = "URL")]
-        origin: Option<String>,
+        /// The URL of the page behind a reverse proxy, like `https://hermes.example/hermes`; may be given
+        /// several times [default: HERMES_DASHBOARD_ORIGIN]
+        #[arg(long = "origin", value_name = "URL")]
+        origins: Vec<String>,
         /// Has no effect: the page is never opened. Compose files of the Python agent pass it
         #[arg(long, hide = true)]
         no_open: bool,

@@ -37,7 +37,7 @@ Environment:
   HERMES_DASHBOARD            `1` or `true` to run the dashboard as a service of the image
   HERMES_DASHBOARD_HOST       the address that the dashboard listens on
   HERMES_DASHBOARD_PORT       the port that it listens on
-  HERMES_DASHBOARD_ORIGIN     its origin behind a proxy
+  HERMES_DASHBOARD_ORIGIN     its URLs behind reverse proxies, separated by commas
   HERMES_PROFILE              set for a gateway: its profile
   HERMES_BIN                  set for the Python agent: its program
   HERMES_AGENT_DEPTH          set for the Python agent in a shell: how deep it is nested

@@ -57,7 +57,7 @@ pub mod env {
     pub const DASHBOARD_PORT: &str = "HERMES_DASHBOARD_PORT";
     /// The address that the dashboard listens on.
     pub const DASHBOARD_HOST: &str = "HERMES_DASHBOARD_HOST";
-    /// The dashboard's public origin behind a proxy.
+    /// The dashboard's URLs behind reverse proxies, separated by commas.
     pub const DASHBOARD_ORIGIN: &str = "HERMES_DASHBOARD_ORIGIN";
 
     /// For the program of `notify.command`: the event.

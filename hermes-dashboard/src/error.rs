@@ -17,7 +17,7 @@ pub enum DashboardError {
         /// The value.
         value: String,
     },
-    /// The origin is not a scheme and an authority.
+    /// The origin is not a scheme, an authority and a plain path.
     #[error("invalid origin `{value}`")]
     Origin {
         /// The value.
@@ -124,9 +124,9 @@ impl DashboardError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Port { .. } => Some("use a port number"),
-            Self::Origin { .. } => {
-                Some("use an origin like https://hermes.example or http://box:8080")
-            }
+            Self::Origin { .. } => Some(
+                "use the URL in the browser, like https://hermes.example or http://box:8080/hermes",
+            ),
             Self::Token { .. } => Some("remove the file; the next start creates another"),
             Self::Listen { .. } => Some(
                 "--host and --port, or HERMES_DASHBOARD_HOST and HERMES_DASHBOARD_PORT, set another address",

@@ -1,7 +1,8 @@
 //! The checks of every request, and the security headers of every response.
 //!
-//! - **Host**: must be an IP address, `localhost`, the name that the server listens on, or the host of the
-//!   configured origin. Any other name could be an attacker's that resolves to this host (DNS rebinding).
+//! - **Host**: must be an IP address, `localhost`, the name that the server listens on, or the host of a
+//!   configured origin. Any other name could be an attacker's that resolves to this host (DNS rebinding). The same
+//!   holds for `X-Forwarded-Host`, the name that a reverse proxy was asked for: it can't allow what `Host` forbids.
 //! - **Origin**: requests from pages of another origin are refused, and no response allows such a page to
 //!   read it.
 //! - **Token**: in `Authorization: Bearer`, for every path except the page itself. A cookie would not do:
@@ -21,6 +22,7 @@ use hermes_gateway::connections::Connection;
 use tokio::time::timeout;
 
 use crate::answer::Refusal;
+use crate::origin::Origin;
 use crate::place::Place;
 use crate::{page, token};
 
@@ -41,45 +43,55 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
 /// The checks of every request.
 pub(crate) struct Guard {
     token: String,
     host: String,
-    origin: Option<String>,
+    origins: Vec<Origin>,
 }
 
 impl Guard {
     /// The checks for a server that listens at `place` and accepts `token`.
     pub(crate) fn new(token: String, place: &Place) -> Self {
-        Self { token, host: place.host.clone(), origin: place.origin.clone() }
+        Self { token, host: place.host.clone(), origins: place.origins.clone() }
     }
 
     /// The refusal of a request; `None` if it is allowed.
     fn refusal(&self, headers: &HeaderMap, needs_token: bool) -> Option<Refusal> {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let Some(host) = text(header::HOST).filter(|host| self.is_ours(host)) else {
+        let host = text(header::HOST).filter(|host| self.is_ours(host));
+        // Several proxies append to one list.
+        let mut forwarded = headers.get_all(FORWARDED_HOST).iter();
+        let is_ours = forwarded.all(|value| {
+            value.to_str().is_ok_and(|hosts| hosts.split(',').all(|host| self.is_ours(host.trim())))
+        });
+        let Some(host) = host.filter(|_| is_ours) else {
             let refusal = Refusal::new(
                 StatusCode::MISDIRECTED_REQUEST,
-                "this server does not serve the host in the Host header",
+                "this server does not serve the host in the Host or X-Forwarded-Host header",
             );
-            let hint = "use the server's IP address, or set its origin with --origin";
+            let hint =
+                "use the server's IP address, or start it with --origin and the URL in the browser";
             return Some(refusal.with_hint(hint));
         };
         if !needs_token {
             return None;
         }
         let is_own = |origin: &str| {
-            origin == format!("http://{host}") || self.origin.as_deref() == Some(origin)
+            origin == format!("http://{host}")
+                || self.origins.iter().any(|ours| ours.is_in_header(origin))
         };
         let from_elsewhere = headers.contains_key(header::ORIGIN)
             && !text(header::ORIGIN).is_some_and(is_own)
             || text(HeaderName::from_static("sec-fetch-site"))
                 .is_some_and(|site| !["same-origin", "none"].contains(&site));
         if from_elsewhere {
-            return Some(Refusal::new(
-                StatusCode::FORBIDDEN,
-                "requests from other origins are refused",
-            ));
+            let refusal =
+                Refusal::new(StatusCode::FORBIDDEN, "requests from other origins are refused");
+            let hint = "behind a reverse proxy, start the dashboard with --origin and the URL in the browser";
+            return Some(refusal.with_hint(hint));
         }
         let bearer = text(header::AUTHORIZATION).and_then(|given| given.strip_prefix("Bearer "));
         if !bearer.is_some_and(|given| token::is_same(given, &self.token)) {
@@ -97,11 +109,10 @@ impl Guard {
         let name = authority.host().to_ascii_lowercase();
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         let is_address = bare.parse::<Ipv4Addr>().is_ok() || bare.parse::<Ipv6Addr>().is_ok();
-        let host_of_origin = self.origin.as_deref().and_then(|origin| origin.split_once("://"));
         is_address
             || name == "localhost"
             || name == self.host.to_ascii_lowercase()
-            || host_of_origin.is_some_and(|(_, ours)| text.eq_ignore_ascii_case(ours))
+            || self.origins.iter().any(|origin| origin.has_host_of(&authority))
     }
 }
 
@@ -130,7 +141,7 @@ pub(crate) async fn check(
     next: Next,
 ) -> Response {
     let needs_token = !page::is_open(request.uri().path());
-    let mut response = match guard.refusal(request.headers(), needs_token) {
+    let response = match guard.refusal(request.headers(), needs_token) {
         Some(refusal) => refusal.into_response(),
         None => {
             if let Some(connection) =
@@ -144,6 +155,11 @@ pub(crate) async fn check(
             }
         }
     };
+    secured(response)
+}
+
+/// The same response with the security headers.
+pub(crate) fn secured(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
@@ -154,9 +170,9 @@ pub(crate) async fn check(
 mod tests {
     use super::*;
 
-    fn guard(token: &str, host: &str, origin: Option<&str>) -> Guard {
-        let (host, origin) = (host.to_owned(), origin.map(str::to_owned));
-        Guard::new(token.to_owned(), &Place { host, port: 0, origin })
+    fn guard(token: &str, host: &str, origins: &[&str]) -> Guard {
+        let origins = origins.iter().map(|origin| Origin::parse(origin).unwrap()).collect();
+        Guard::new(token.to_owned(), &Place { host: host.to_owned(), port: 0, origins })
     }
 
     fn status(guard: &Guard, headers: &[(&'static str, &str)]) -> u16 {
@@ -169,7 +185,8 @@ mod tests {
 
     #[test]
     fn foreign_host_names_are_refused() {
-        let guard = guard("t", "box", Some("https://hermes.example:444"));
+        let guard =
+            guard("t", "box", &["https://hermes.example:444", "http://other.example/hermes"]);
         for host in [
             "127.0.0.1:9119",
             "[::1]:9119",
@@ -177,6 +194,8 @@ mod tests {
             "192.168.1.2",
             "BOX:9119",
             "hermes.example:444",
+            "hermes.example",
+            "other.example:9119",
         ] {
             assert_eq!(
                 status(&guard, &[("host", host), ("authorization", "Bearer t")]),
@@ -188,7 +207,7 @@ mod tests {
             "evil.example",
             "localhost.evil.example",
             "127.0.0.1.evil.example",
-            "hermes.example",
+            "hermes.example.evil.example:444",
             "",
             "a b",
         ] {
@@ -202,18 +221,40 @@ mod tests {
     }
 
     #[test]
+    fn a_forwarded_host_allows_nothing_and_may_forbid() {
+        let guard = guard("t", "127.0.0.1", &["https://hermes.example:8443/hermes"]);
+        for (host, forwarded, expected) in [
+            ("127.0.0.1:9119", "hermes.example:8443", 200),
+            ("127.0.0.1:9119", "hermes.example, 127.0.0.1", 200),
+            ("127.0.0.1:9119", "evil.example", 421),
+            ("127.0.0.1:9119", "hermes.example, evil.example", 421),
+            ("127.0.0.1:9119", "", 421),
+            ("evil.example", "hermes.example", 421),
+        ] {
+            let headers =
+                [("host", host), ("x-forwarded-host", forwarded), ("authorization", "Bearer t")];
+            assert_eq!(status(&guard, &headers), expected, "{host} {forwarded}");
+        }
+    }
+
+    #[test]
     fn only_its_own_origins_are_allowed() {
-        let guard = guard("t", "127.0.0.1", Some("https://hermes.example"));
+        let guard = guard("t", "127.0.0.1", &["https://hermes.example", "https://box:8443/hermes"]);
         let status_with = |name, value| {
             let own = [("host", "127.0.0.1:9119"), ("authorization", "Bearer t"), (name, value)];
             status(&guard, &own)
         };
         assert_eq!(status_with("origin", "http://127.0.0.1:9119"), 200);
         assert_eq!(status_with("origin", "https://hermes.example"), 200);
+        assert_eq!(status_with("origin", "https://box:8443"), 200);
         assert_eq!(status_with("sec-fetch-site", "same-origin"), 200);
-        for origin in
-            ["http://127.0.0.1:8642", "http://localhost:9119", "null", "http://evil.example"]
-        {
+        for origin in [
+            "http://127.0.0.1:8642",
+            "http://localhost:9119",
+            "null",
+            "http://evil.example",
+            "https://box",
+        ] {
             assert_eq!(status_with("origin", origin), 403, "{origin}");
         }
         // Another port of the same host is the same site, but may be a gateway.
@@ -224,7 +265,7 @@ mod tests {
 
     #[test]
     fn only_the_exact_token_is_accepted() {
-        let guard = guard("secret", "127.0.0.1", None);
+        let guard = guard("secret", "127.0.0.1", &[]);
         let status_with = |given: Option<&str>| {
             let given = given.map(|given| ("authorization", given));
             status(&guard, &[("host", "localhost")].into_iter().chain(given).collect::<Vec<_>>())

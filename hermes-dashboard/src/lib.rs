@@ -16,6 +16,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `place` | the address to listen on, from options and environment variables |
+//! | `origin`, `base_path` | the URLs of reverse proxies in front of the dashboard |
 //! | `error` | why the dashboard can't be served |
 //! | `token` | creates and reads the token |
 //! | `server` | the routes, listening and shutting down |
@@ -35,12 +36,14 @@
 
 mod answer;
 mod api;
+mod base_path;
 mod error;
 mod follow;
 mod gateway_view;
 mod guard;
 mod limits;
 mod metrics;
+mod origin;
 mod page;
 mod place;
 mod server;

@@ -1,21 +1,20 @@
-//! The address that the dashboard listens on, and its public origin.
+//! The address that the dashboard listens on, and its origins behind reverse proxies.
 
-use axum::http::Uri;
 use hermes_core::home::env;
 
 use crate::error::DashboardError;
+use crate::origin::Origin;
 
 /// The default address.
 const HOST: &str = "127.0.0.1";
 const PORT: u16 = 9119;
 
-/// The address that the dashboard listens on, and its public origin.
+/// The address that the dashboard listens on, and its origins behind reverse proxies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// The origin of a reverse proxy.
-    pub(crate) origin: Option<String>,
+    pub(crate) origins: Vec<Origin>,
 }
 
 impl Place {
@@ -24,7 +23,7 @@ impl Place {
     pub fn new(
         host: Option<String>,
         port: Option<u16>,
-        origin: Option<String>,
+        origins: &[String],
     ) -> Result<Self, DashboardError> {
         let port = match (port, hermes::text(env::DASHBOARD_PORT)) {
             (Some(port), _) => port,
@@ -32,38 +31,17 @@ impl Place {
             (None, None) => PORT,
         };
         let host = host.or_else(|| hermes::text(env::DASHBOARD_HOST));
-        let origin = origin.or_else(|| hermes::text(env::DASHBOARD_ORIGIN));
-        let origin = origin.map(normalized).transpose()?;
-        Ok(Self { host: host.unwrap_or_else(|| HOST.to_owned()), port, origin })
+        let origins = match (origins, hermes::text(env::DASHBOARD_ORIGIN)) {
+            ([], Some(list)) => Origin::parse_list(&list)?,
+            (origins, _) => {
+                origins.iter().map(|origin| Origin::parse(origin)).collect::<Result<_, _>>()?
+            }
+        };
+        Ok(Self { host: host.unwrap_or_else(|| HOST.to_owned()), port, origins })
     }
-}
 
-/// The origin in the form that browsers send.
-fn normalized(text: String) -> Result<String, DashboardError> {
-    let uri = text.parse::<Uri>().ok();
-    let parts = uri.as_ref().and_then(|uri| {
-        let bare = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
-        let scheme = uri.scheme_str().filter(|scheme| bare && ["http", "https"].contains(scheme));
-        Some((scheme?, uri.authority()?))
-    });
-    match parts {
-        Some((scheme, authority)) => Ok(format!("{scheme}://{authority}").to_ascii_lowercase()),
-        None => Err(DashboardError::Origin { value: text }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_origin_is_a_scheme_and_an_authority() {
-        let origin = |text: &str| normalized(text.to_owned()).ok();
-        assert_eq!(origin("https://Hermes.example/").as_deref(), Some("https://hermes.example"));
-        assert_eq!(origin("http://box:8080").as_deref(), Some("http://box:8080"));
-        for wrong in ["", "hermes.example", "https://", "ftp://a", "https://a/b", "https://a/?b"] {
-            let error = normalized(wrong.to_owned()).unwrap_err();
-            assert!(error.is_permanent(), "{error}");
-        }
+    /// The paths that proxies put before those of the dashboard.
+    pub(crate) fn bases(&self) -> Vec<String> {
+        self.origins.iter().filter_map(Origin::base).map(str::to_owned).collect()
     }
 }

@@ -16,7 +16,7 @@ use crate::error::DashboardError;
 use crate::guard::{self, Guard};
 use crate::place::Place;
 use crate::shared::Shared;
-use crate::{api, metrics, page, watcher};
+use crate::{api, base_path, metrics, page, watcher};
 
 /// How long requests may continue after SIGTERM or SIGINT. Streams never end by themselves.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -44,12 +44,14 @@ fn routes() -> Vec<Route> {
     ]
 }
 
-fn router(shared: &Arc<Shared>, guard: Guard) -> Router {
+fn router(shared: &Arc<Shared>, guard: Guard, place: &Place) -> Router {
     let api = routes().into_iter().fold(Router::new(), |all, (_, path, of)| all.route(path, of));
-    api.merge(page::router())
+    let routes = api
+        .merge(page::router())
         .fallback(api::not_found)
         .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check))
-        .with_state(shared.clone())
+        .with_state(shared.clone());
+    base_path::below(place.bases(), routes)
 }
 
 /// Serves at `place` until SIGTERM or SIGINT. Logs the address and `token_path` once it listens.
@@ -89,7 +91,7 @@ pub(crate) fn serve(
             let _ = rustix::io::write(&shared.shutdown, &1_u64.to_ne_bytes());
         };
         // Requests that are still open then are closed.
-        connections::serve(listener, router(shared, guard), ended, DRAIN).await;
+        connections::serve(listener, router(shared, guard, place), ended, DRAIN).await;
         shared.threads.await_end(LAST).await;
         Ok(())
     })

@@ -8,7 +8,7 @@ use serde_json::Value;
 use ureq::BodyReader;
 
 use crate::http::{self, Answer};
-use crate::{Stream, TestEnv, free_port};
+use crate::{Hermes, Stream, TestEnv, free_port};
 
 /// `hermes dashboard` in a test environment. Dropping this value ends it.
 #[derive(Debug)]
@@ -30,7 +30,19 @@ impl Dashboard {
     /// A dashboard that listens on this port.
     #[track_caller]
     pub fn start_on(env: &TestEnv, port: u16) -> Self {
-        let stream = env.hermes(["dashboard", "--port", &port.to_string()]).stream();
+        Self::start_with(env, port, &[])
+    }
+
+    /// A dashboard that listens on this port, with more options.
+    #[track_caller]
+    pub fn start_with(env: &TestEnv, port: u16, options: &[&str]) -> Self {
+        Self::start_in(env.hermes(["dashboard"].iter().chain(options).copied()), env, port)
+    }
+
+    /// Likewise, of a command without a port.
+    #[track_caller]
+    pub fn start_in(command: Hermes, env: &TestEnv, port: u16) -> Self {
+        let stream = command.args(["--port", &port.to_string()]).stream();
         stream.await_message("the dashboard is at http://127.0.0.1:");
         let token = fs::read_to_string(env.home().join("dashboard.token")).expect("a token");
         Self { port, token: token.trim().to_owned(), stream }

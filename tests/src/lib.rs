@@ -23,6 +23,7 @@ pub mod model;
 pub mod mounts;
 pub mod multiplexer;
 mod programs;
+mod proxy;
 #[cfg(target_os = "linux")]
 pub mod seccomp;
 mod seeded_rng;
@@ -41,6 +42,7 @@ pub use dashboard::{Dashboard, Events};
 pub use http::{Answer, request};
 pub use logger::Logger;
 pub use programs::{custom_backend_program, hermes_program, libfaketime};
+pub use proxy::Proxy;
 pub use seeded_rng::SeededRng;
 pub use snapshot::Snapshot;
 pub use stream::Stream;

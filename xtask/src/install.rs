@@ -41,6 +41,9 @@ const BROWSER: Tool = Tool {
     packages: &["chromium", "chromium-driver"],
 };
 
+/// A reverse proxy for the dashboard's tests.
+const HAPROXY: Tool = Tool { programs: &["haproxy"], modules: &[], packages: &["haproxy"] };
+
 const MMDEBSTRAP: Tool =
     Tool { programs: &["mmdebstrap"], modules: &[], packages: &["mmdebstrap"] };
 
@@ -55,7 +58,8 @@ pub(crate) const FOR_COMPOSE: &[Tool] = &[COMPOSE];
 /// Tools of `cargo xtask demo`.
 pub(crate) const FOR_DEMO: &[Tool] = &[S6];
 /// Tools of `cargo xtask test`.
-pub(crate) const FOR_TEST: &[Tool] = &[S6, SHELLCHECK, STRACE, FAKETIME, VENV, PLISTUTIL, BROWSER];
+pub(crate) const FOR_TEST: &[Tool] =
+    &[S6, SHELLCHECK, STRACE, FAKETIME, VENV, PLISTUTIL, BROWSER, HAPROXY];
 
 /// Installs each missing one of `tools`; with `no_install` a missing one is an error.
 pub(crate) fn ensure(tools: &[Tool], no_install: bool) -> Result<()> {

@@ -82,8 +82,8 @@ pub(crate) fn run(
         Command::Boot { dry_run, jobs, .. } => boot::run(&app()?, dry_run, jobs),
         Command::Doctor { health: true, .. } => doctor::health(&app()?),
         Command::Doctor { fix, .. } => doctor::run(&app()?, fix),
-        Command::Dashboard { host, port, origin, .. } => {
-            let place = Place::new(host, port, origin)?;
+        Command::Dashboard { host, port, origins, .. } => {
+            let place = Place::new(host, port, &origins)?;
             dashboard::run(&app()?, place)
         }
         Command::Agent { arguments } => agent::run(&app()?, &arguments),

@@ -214,7 +214,7 @@ function signedOut() {
 async function signIn() {
   at("sign-in").hidden = true;
   at("app").hidden = false;
-  setText(at("where"), location.host);
+  setText(at("where"), location.host + location.pathname.replace(/\/$/, ""));
   listen();
 }
 

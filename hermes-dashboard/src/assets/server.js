@@ -1,6 +1,7 @@
 // Requests to the server. The page stores the token itself: a cookie would be sent to every port of the host.
 
-const KEY = "hermes.token";
+// Two dashboards may share an origin, each below a path of its own.
+const KEY = `hermes.token ${location.pathname}`;
 
 /** An error response of the server. */
 export class Refused extends Error {
@@ -26,7 +27,7 @@ export const token = {
 async function request(method, path, body, signal) {
   const headers = { Authorization: `Bearer ${token.get() ?? ""}` };
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const response = await fetch(`/api/v1/${path}`, {
+  const response = await fetch(`api/v1/${path}`, {
     method, headers, signal,
     body: body === undefined ? undefined : JSON.stringify(body),
     cache: "no-store", credentials: "omit", redirect: "error",

@@ -1,6 +1,7 @@
 //! The dashboard's page in a real browser, over a live tree.
 
 mod behaves;
+mod behind_proxy;
 mod looks;
 
 use hermes_tests::{Browser, Dashboard, Svscan, Theme};
