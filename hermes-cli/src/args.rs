@@ -152,10 +152,13 @@ pub(crate) enum Command {
         /// several times [default: HERMES_DASHBOARD_ORIGIN]
         #[arg(long = "origin", value_name = "URL")]
         origins: Vec<String>,
-        /// Has no effect: the page is never opened. Compose files of the Python agent pass it
-        #[arg(long, hide = true)]
+        /// Open the page in the browser, signed in: the program in BROWSER, else the desktop's
+        #[arg(long)]
+        open: bool,
+        /// Overrides `--open`. Compose files of the Python agent pass it
+        #[arg(long, hide = true, overrides_with = "open")]
         no_open: bool,
-        /// Likewise: the token is always required
+        /// Has no effect: the token is always required
         #[arg(long, hide = true)]
         insecure: bool,
         /// Likewise: there is nothing to build

@@ -14,6 +14,7 @@
 mod agent;
 mod app;
 mod args;
+mod browser;
 mod called;
 mod commands;
 mod completion;

@@ -1,9 +1,8 @@
-//! What the states of gateways mean, and what an operator does about each: for `hermes gateway status` and `hermes help
-//! states`.
+//! What the states of gateways mean, for `hermes help states`, and their colours.
 
 use anstyle::{AnsiColor, Style};
 use hermes_core::State;
-use hermes_core::status::{ReasonKind, Status};
+use hermes_core::status::Status;
 
 /// What a state means.
 pub(crate) fn meaning(state: State) -> &'static str {
@@ -24,39 +23,6 @@ pub(crate) fn meaning(state: State) -> &'static str {
     }
 }
 
-/// The command that changes what is wrong, or where its cause is printed; `None` if nothing is wrong, or if waiting is all
-/// that helps.
-pub(crate) fn advice(status: &Status) -> Option<String> {
-    let name = &status.profile;
-    let logs = format!("`hermes logs {name}` prints its output");
-    let start = format!("`hermes start {name}`");
-    match status.state {
-        State::Up if status.is_unresponsive() => {
-            Some(format!("{logs}; `hermes restart {name}` starts it anew"))
-        }
-        State::Served if status.needs_attention() => {
-            Some("`hermes status default` shows the gateway that serves it".to_owned())
-        }
-        State::Up | State::Stopping | State::Served => None,
-        State::Starting => Some(logs),
-        State::Backoff => Some(format!("{logs}; {start} ends the wait")),
-        State::Down if matches!(&status.reason, Some(it) if it.kind == ReasonKind::Suspended) => {
-            Some(format!("{start} resumes its supervisor"))
-        }
-        State::Down => Some(format!("{start} starts it")),
-        State::Parked => Some(format!("{logs}; once the cause is mended, {start}")),
-        State::Orphan if status.pid.is_none() => {
-            Some("stop it where it runs: on that host, or in that container".to_owned())
-        }
-        State::Orphan | State::Stray => {
-            Some(format!("`hermes restart {name}` has it supervised; `hermes stop {name}` ends it"))
-        }
-        State::Foreign => Some(format!("`hermes adopt {name}` has it supervised")),
-        State::Unsupervised => Some(format!("{start} creates its service and starts it")),
-        _ => None,
-    }
-}
-
 /// The colour of a state: green runs, yellow changes, red needs an operator, grey is down as it should be.
 pub(crate) fn style(status: &Status) -> Style {
     let colour = match status.state {
@@ -73,12 +39,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_needs_attention_has_advice() {
-        let name = "coder".parse().expect("it is valid");
+    fn every_state_has_a_meaning() {
         for state in State::ALL {
-            let status = Status { state, ..Status::unsupervised(&name) };
-            let advice = advice(&status);
-            assert!(!status.needs_attention() || advice.is_some(), "{state}");
             assert!(!meaning(state).contains("does not know"), "{state}");
         }
     }

@@ -138,6 +138,11 @@ impl RootHome {
         self.0.join("dashboard.token")
     }
 
+    /// The file that opens the dashboard with a one-time code, mode 0600. By its name an archive omits it, too.
+    pub fn dashboard_sign_in(&self) -> PathBuf {
+        self.0.join("dashboard.token.html")
+    }
+
     /// The directory of the locks. Its dot name can't be a profile's.
     pub fn locks(&self) -> PathBuf {
         self.profiles().join(".locks")

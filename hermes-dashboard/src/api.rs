@@ -76,7 +76,8 @@ pub(crate) async fn list(
     let _place = shared.limits.to_read().await;
     let read =
         if query.contains_key(WIDE) { gateway_view::all_measured } else { gateway_view::all };
-    let all = shared.blocking(move |hermes| read(&hermes.reachable()?)).await?;
+    let this = shared.clone();
+    let all = shared.blocking(move |hermes| read(&hermes.reachable()?, &this.deaths)).await?;
     let all: Vec<_> = all.into_iter().map(|(_, gateway_view)| gateway_view).collect();
     Ok(json(StatusCode::OK, &all))
 }
@@ -90,9 +91,10 @@ pub(crate) async fn show(
     let name = parse_name(&name)?;
     let _place = shared.limits.to_read().await;
     let wide = query.contains_key(WIDE);
+    let this = shared.clone();
     let gateway_view = shared.blocking(move |hermes| {
         hermes.store().get(&name)?;
-        let gateway_view = GatewayView::of(&hermes.reachable()?, &name);
+        let gateway_view = GatewayView::of(&hermes.reachable()?, &this.deaths, &name);
         Ok(if wide { gateway_view.map(GatewayView::measured) } else { gateway_view })
     });
     Ok(json(StatusCode::OK, &gateway_view.await?))
@@ -207,6 +209,22 @@ async fn change(
         Ok(StatusView::from(status))
     })
     .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Code {
+    code: String,
+}
+
+/// Answers with the token, if the code is the one of `hermes dashboard --open`.
+pub(crate) async fn sign_in(State(shared): SharedState, bytes: Bytes) -> Answer {
+    let Code { code } = parse_body(&bytes)?;
+    let token = shared.sign_in.redeem(&code).ok_or_else(|| {
+        Refusal::new(StatusCode::UNAUTHORIZED, "the code was used before, or is too old")
+            .with_hint("enter the token, or start `hermes dashboard --open` again")
+    })?;
+    Ok(json(StatusCode::OK, &serde_json::json!({ "token": token })))
 }
 
 #[derive(Deserialize)]

@@ -45,6 +45,12 @@ pub enum DashboardError {
         /// Why.
         source: io::Error,
     },
+    /// The file that opens the page signed in can't be written.
+    #[error("failed to write the file that signs the browser in")]
+    SignIn {
+        /// Why.
+        source: io::Error,
+    },
     /// The address can't be listened on.
     #[error("failed to listen on {host} port {port}{}", held_by(.holder.as_deref()))]
     Listen {
@@ -115,6 +121,7 @@ impl DashboardError {
             Self::Listen { source, .. } => listeners::is_permanent(source),
             Self::MakeToken { .. }
             | Self::Prepare { .. }
+            | Self::SignIn { .. }
             | Self::Watch { .. }
             | Self::Serve { .. } => false,
         }
@@ -133,6 +140,7 @@ impl DashboardError {
             ),
             Self::MakeToken { .. }
             | Self::Prepare { .. }
+            | Self::SignIn { .. }
             | Self::Watch { .. }
             | Self::Serve { .. } => None,
         }

@@ -1,10 +1,13 @@
-//! A gateway in the API: the JSON of `hermes gateway status --json`, and the times of its deaths.
+//! A gateway in the API: the JSON of `hermes gateway status --json`, and the times of its deaths. They are the service
+//! manager's if it keeps them, else those in the journal of events.
 
 use hermes::view::{ErrorView, StatusView};
 use hermes_core::manager::ManagerError;
 use hermes_core::{ProfileName, ServiceManager, Status, Supervisor};
 use jiff::Timestamp;
 use serde::Serialize;
+
+use crate::deaths::{Deaths, Recent};
 
 /// A gateway, or the error of reading its status.
 #[derive(Debug, Clone, Serialize)]
@@ -24,19 +27,24 @@ pub(crate) struct Readable {
 
 impl GatewayView {
     /// The current view of the gateway; `None` if there is no such profile.
-    pub(crate) fn of(services: &Supervisor, name: &ProfileName) -> Option<Self> {
-        Self::new(services, name, services.status(name))
+    pub(crate) fn of(services: &Supervisor, deaths: &Deaths, name: &ProfileName) -> Option<Self> {
+        Self::new(services, &deaths.read(), name, services.status(name))
     }
 
     fn new(
         services: &Supervisor,
+        recent: &Recent,
         name: &ProfileName,
         status: Result<Status, ManagerError>,
     ) -> Option<Self> {
+        let died = || match services.recent_deaths(name) {
+            Ok(died) if !died.is_empty() => died,
+            _ => recent.of(name).to_vec(),
+        };
         match status {
             Ok(status) => Some(Self::Readable(Box::new(Readable {
                 view: StatusView::from(status),
-                died: services.recent_deaths(name).unwrap_or_default(),
+                died: died(),
             }))),
             Err(ManagerError::NoSuchProfile { .. }) => None,
             Err(error) => {
@@ -85,11 +93,15 @@ impl GatewayView {
 }
 
 /// The gateways of all profiles, `default` first.
-pub(crate) fn all(services: &Supervisor) -> Result<Vec<(ProfileName, GatewayView)>, hermes::Error> {
+pub(crate) fn all(
+    services: &Supervisor,
+    deaths: &Deaths,
+) -> Result<Vec<(ProfileName, GatewayView)>, hermes::Error> {
     let names = services.store().possible_names()?;
     let statuses = services.statuses(&names)?;
+    let recent = deaths.read();
     let gateway_view = |(name, status): (ProfileName, _)| {
-        Some((name.clone(), GatewayView::new(services, &name, status)?))
+        Some((name.clone(), GatewayView::new(services, &recent, &name, status)?))
     };
     Ok(names.into_iter().zip(statuses).filter_map(gateway_view).collect())
 }
@@ -97,8 +109,9 @@ pub(crate) fn all(services: &Supervisor) -> Result<Vec<(ProfileName, GatewayView
 /// As [`all`], with what each gateway uses.
 pub(crate) fn all_measured(
     services: &Supervisor,
+    deaths: &Deaths,
 ) -> Result<Vec<(ProfileName, GatewayView)>, hermes::Error> {
-    let mut all = all(services)?;
+    let mut all = all(services, deaths)?;
     StatusView::measure(all.iter_mut().filter_map(|(_, gateway_view)| gateway_view.view_mut()));
     Ok(all)
 }

@@ -5,7 +5,8 @@
 //!   holds for `X-Forwarded-Host`, the name that a reverse proxy was asked for: it can't allow what `Host` forbids.
 //! - **Origin**: requests from pages of another origin are refused, and no response allows such a page to
 //!   read it.
-//! - **Token**: in `Authorization: Bearer`, for every path except the page itself. A cookie would not do:
+//! - **Token**: in `Authorization: Bearer`, for every path except the page itself and the exchange of a one-time code
+//!   (see `sign_in`). A cookie would not do:
 //!   browsers send it to all ports of a host, and other ports belong to the gateways.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -43,7 +44,30 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
+/// The path that exchanges a one-time code for the token.
+pub(crate) const SIGN_IN: &str = "/api/v1/sign-in";
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// What a path needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// Nothing: the page, which has no data.
+    Page,
+    /// A code in the body, which the handler checks.
+    Code,
+    /// The token.
+    Token,
+}
+
+impl Access {
+    fn to(path: &str) -> Self {
+        match path {
+            SIGN_IN => Self::Code,
+            path if page::is_open(path) => Self::Page,
+            _ => Self::Token,
+        }
+    }
+}
 
 /// The checks of every request.
 pub(crate) struct Guard {
@@ -58,8 +82,8 @@ impl Guard {
         Self { token, host: place.host.clone(), origins: place.origins.clone() }
     }
 
-    /// The refusal of a request; `None` if it is allowed.
-    fn refusal(&self, headers: &HeaderMap, needs_token: bool) -> Option<Refusal> {
+    /// The refusal of a request that needs `access`; `None` if it is allowed.
+    fn refusal(&self, headers: &HeaderMap, access: Access) -> Option<Refusal> {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let host = text(header::HOST).filter(|host| self.is_ours(host));
         // Several proxies append to one list.
@@ -76,7 +100,7 @@ impl Guard {
                 "use the server's IP address, or start it with --origin and the URL in the browser";
             return Some(refusal.with_hint(hint));
         };
-        if !needs_token {
+        if access == Access::Page {
             return None;
         }
         let is_own = |origin: &str| {
@@ -92,6 +116,9 @@ impl Guard {
                 Refusal::new(StatusCode::FORBIDDEN, "requests from other origins are refused");
             let hint = "behind a reverse proxy, start the dashboard with --origin and the URL in the browser";
             return Some(refusal.with_hint(hint));
+        }
+        if access == Access::Code {
+            return None;
         }
         let bearer = text(header::AUTHORIZATION).and_then(|given| given.strip_prefix("Bearer "));
         if !bearer.is_some_and(|given| token::is_same(given, &self.token)) {
@@ -140,13 +167,12 @@ pub(crate) async fn check(
     request: Request,
     next: Next,
 ) -> Response {
-    let needs_token = !page::is_open(request.uri().path());
-    let response = match guard.refusal(request.headers(), needs_token) {
+    let access = Access::to(request.uri().path());
+    let response = match guard.refusal(request.headers(), access) {
         Some(refusal) => refusal.into_response(),
         None => {
-            if let Some(connection) =
-                request.extensions().get::<Connection>().filter(|_| needs_token)
-            {
+            let connection = request.extensions().get::<Connection>();
+            if let Some(connection) = connection.filter(|_| access == Access::Token) {
                 connection.trust();
             }
             match with_body(request).await {
@@ -179,7 +205,7 @@ mod tests {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
-        let refusal = guard.refusal(&headers.collect(), true);
+        let refusal = guard.refusal(&headers.collect(), Access::Token);
         refusal.map_or(200, |refusal| refusal.status().as_u16())
     }
 

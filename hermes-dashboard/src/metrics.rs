@@ -35,11 +35,12 @@ struct MemoryLabel {
 /// Answers with the metrics of all gateways.
 pub(crate) async fn answer(State(shared): State<Arc<Shared>>) -> Answer {
     let _place = shared.limits.to_read().await;
-    let observed = shared.blocking(|hermes| {
+    let this = shared.clone();
+    let observed = shared.blocking(move |hermes| {
         let services = hermes.reachable()?;
         // Only the s6 backend has a boot duration.
         let boot = services.boot_duration().ok().flatten();
-        Ok((gateway_view::all_measured(&services)?, boot))
+        Ok((gateway_view::all_measured(&services, &this.deaths)?, boot))
     });
     let (all, boot) = observed.await?;
     let all = all.iter().map(|(_, gateway_view)| gateway_view);

@@ -9,7 +9,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// The path of an asset, its media type and its text.
 type Asset = (&'static str, &'static str, &'static str);
 
-const ASSETS: [Asset; 10] = [
+const ASSETS: [Asset; 12] = [
     ("/", "text/html; charset=utf-8", include_str!("assets/index.html")),
     ("/style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
     ("/icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
@@ -18,6 +18,8 @@ const ASSETS: [Asset; 10] = [
     ("/server.js", SCRIPT, include_str!("assets/server.js")),
     ("/table.js", SCRIPT, include_str!("assets/table.js")),
     ("/log.js", SCRIPT, include_str!("assets/log.js")),
+    ("/usage.js", SCRIPT, include_str!("assets/usage.js")),
+    ("/history.js", SCRIPT, include_str!("assets/history.js")),
     ("/dialogs.js", SCRIPT, include_str!("assets/dialogs.js")),
     ("/words.js", SCRIPT, include_str!("assets/words.js")),
 ];

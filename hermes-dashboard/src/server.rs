@@ -1,6 +1,7 @@
 //! The routes of the server, listening and shutting down.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ type Route = (&'static str, &'static str, MethodRouter<Arc<Shared>>);
 fn routes() -> Vec<Route> {
     vec![
         ("get", "/api/v1/openapi.json", get(api::openapi)),
+        ("post", guard::SIGN_IN, post(api::sign_in)),
         ("get", "/api/v1/events", get(api::events)),
         ("get", "/api/v1/gateways", get(api::list)),
         ("get", "/api/v1/gateways/{name}", get(api::show)),
@@ -54,12 +56,24 @@ fn router(shared: &Arc<Shared>, guard: Guard, place: &Place) -> Router {
     base_path::below(place.bases(), routes)
 }
 
-/// Serves at `place` until SIGTERM or SIGINT. Logs the address and `token_path` once it listens.
+/// An address of this machine, at which a listener on `at` is reached.
+fn local(mut at: SocketAddr) -> SocketAddr {
+    match at.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => at.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => at.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    at
+}
+
+/// Serves at `place` until SIGTERM or SIGINT. Once it listens, logs the address and `token_path`, and calls `listening`
+/// with the URL of the page for browsers of this machine.
 pub(crate) fn serve(
     shared: &Arc<Shared>,
     guard: Guard,
     place: &Place,
     token_path: &Path,
+    listening: impl FnOnce(String),
 ) -> Result<(), DashboardError> {
     let failed = |source: io::Error| DashboardError::Serve { source };
     let runtime =
@@ -85,6 +99,7 @@ pub(crate) fn serve(
         if !at.ip().is_loopback() {
             log::warn!("the dashboard can be reached from other machines, without encryption");
         }
+        listening(format!("http://{}/", local(at)));
         let ended = async {
             let _ = end.readable().await;
             // Fails only if the eventfd is already readable.

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use hermes::Hermes;
+use hermes_core::events::Journal;
 use rustix::event::EventfdFlags;
 
 use crate::answer::Refusal;
+use crate::deaths::Deaths;
 use crate::limits::Limits;
+use crate::sign_in::SignIn;
 use crate::state_hub::StateHub;
 use crate::threads::Threads;
 
@@ -19,15 +22,21 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) state_hub: StateHub,
     pub(crate) threads: Threads,
+    pub(crate) deaths: Deaths,
+    pub(crate) sign_in: SignIn,
     /// Readable once the server shuts down; wakes threads that block.
     pub(crate) shutdown: OwnedFd,
 }
 
 impl Shared {
-    pub(crate) fn new(hermes: Hermes) -> io::Result<Self> {
+    pub(crate) fn new(hermes: Hermes, token: String) -> io::Result<Self> {
         let shutdown = rustix::event::eventfd(0, EventfdFlags::CLOEXEC)?;
+        let sign_in = SignIn::new(token, hermes.root().dashboard_sign_in());
+        let deaths = Deaths::new(Journal::new(hermes.root()));
         Ok(Self {
             hermes,
+            deaths,
+            sign_in,
             limits: Limits::default(),
             state_hub: StateHub::new()?,
             threads: Threads::new(),

@@ -25,7 +25,7 @@ pub(crate) fn read_or_make(path: &Path) -> Result<(String, bool), DashboardError
     if let Some(home) = path.parent() {
         writers::create_directory(home).map_err(failed)?;
     }
-    let new_token = random_token().map_err(failed)?;
+    let new_token = random().map_err(failed)?;
     let made =
         fsutil::create_durably(path, format!("{new_token}\n").as_bytes(), MODE).map_err(failed)?;
     if made {
@@ -35,7 +35,8 @@ pub(crate) fn read_or_make(path: &Path) -> Result<(String, bool), DashboardError
     Ok((read(path).map_err(unusable)?, false))
 }
 
-fn random_token() -> io::Result<String> {
+/// A new token.
+pub(crate) fn random() -> io::Result<String> {
     let mut bytes = [0_u8; BYTES];
     fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -73,7 +73,7 @@ impl Watcher {
         let observed = self.shared.hermes().and_then(|hermes| {
             let services = hermes.reachable()?;
             self.watch(&services);
-            gateway_view::all(&services)
+            gateway_view::all(&services, &self.shared.deaths)
         });
         if observed.is_err() {
             // Another supervision tree may start, with another scan directory.
@@ -90,7 +90,7 @@ impl Watcher {
             return self.observe_all();
         }
         for name in &changed.profiles {
-            let gateway_view = GatewayView::of(&services, name);
+            let gateway_view = GatewayView::of(&services, &self.shared.deaths, name);
             self.shared.state_hub.record(name.clone(), gateway_view);
         }
     }

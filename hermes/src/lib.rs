@@ -24,6 +24,7 @@
 //! | [`view`] | gateways, profiles and errors as JSON |
 //! | `role` | whether another machine or container runs the gateways |
 
+mod advice;
 pub mod backends;
 pub mod doctor;
 mod environment;

@@ -9,6 +9,7 @@ use hermes_core::{Gateway, Intent, Proc, ProfileName, State, Status};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::advice::advice;
 use crate::error::Error;
 
 /// A gateway's status, its assessment and its uptime.
@@ -23,6 +24,8 @@ pub struct StatusView {
     pub healthy: bool,
     /// [`Status::needs_attention`].
     pub attention: bool,
+    /// What an operator does about it; none if nothing is wrong, or if waiting is all that helps.
+    pub advice: Option<String>,
     /// The time since the start of the process, in seconds.
     pub uptime_seconds: Option<i64>,
     /// What the gateway uses, if it was measured: see [`StatusView::measure`].
@@ -46,8 +49,8 @@ impl From<Status> for StatusView {
         let since = status.since.filter(|_| status.pid.is_some());
         let uptime_seconds = since.map(|since| Timestamp::now().duration_since(since).as_secs());
         let (wanted, healthy) = (status.is_wanted(), status.is_healthy());
-        let attention = status.needs_attention();
-        Self { status, wanted, healthy, attention, uptime_seconds, usage: None }
+        let (attention, advice) = (status.needs_attention(), advice(&status));
+        Self { status, wanted, healthy, attention, advice, uptime_seconds, usage: None }
     }
 }
 

@@ -5,6 +5,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
+use hermes_core::RootHome;
+use hermes_core::events::{Journal, What};
 use hermes_tests::{
     Dashboard, Hermes, Svscan, TestEnv, Up, alone, chmod, eventually, free_port, kill, pid, request,
 };
@@ -189,6 +191,20 @@ fn events_reach_every_listener() {
     }
     assert!(metrics.contains("hermes_gateway_uptime_seconds{profile=\"coder\"} "), "{metrics}");
     assert!(!metrics.contains("profile=\"late\""), "{metrics}");
+}
+
+#[test]
+fn deaths_that_the_journal_alone_has_are_shown() {
+    let (tree, dashboard) = scene();
+    tree.env.hermes(["gateway", "start", "coder"]).ok();
+    let coder = "coder".parse().expect("a name");
+    // As of a service manager that keeps no times.
+    Journal::new(&RootHome::new(tree.env.home())).record(&coder, What::Died, "exit 3");
+    let shown = dashboard.ask("GET", "/api/v1/gateways/coder", None).json();
+    assert_eq!(shown["deaths"], 0);
+    assert_eq!(shown["died"].as_array().map(Vec::len), Some(1), "{shown}");
+    let event = dashboard.ask("GET", "/api/v1/journal?profile=coder&lines=1", None).json();
+    assert_eq!(event[0]["time"], shown["died"][0]);
 }
 
 #[test]

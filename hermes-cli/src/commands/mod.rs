@@ -82,9 +82,9 @@ pub(crate) fn run(
         Command::Boot { dry_run, jobs, .. } => boot::run(&app()?, dry_run, jobs),
         Command::Doctor { health: true, .. } => doctor::health(&app()?),
         Command::Doctor { fix, .. } => doctor::run(&app()?, fix),
-        Command::Dashboard { host, port, origins, .. } => {
+        Command::Dashboard { host, port, origins, open, .. } => {
             let place = Place::new(host, port, &origins)?;
-            dashboard::run(&app()?, place)
+            dashboard::run(&app()?, place, open)
         }
         Command::Agent { arguments } => agent::run(&app()?, &arguments),
         Command::Completions { shell } => docs::completions(shell),

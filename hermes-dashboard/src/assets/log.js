@@ -1,13 +1,12 @@
 // The panel of one gateway: its details, and its log, which is followed.
 
-import { ask, stream, Refused } from "./server.js";
+import { History } from "./history.js";
+import { stream, Refused } from "./server.js";
 import { offer } from "./table.js";
-import { bytes, duration, element, exit, moment, next, reasonOf, setText, stateOf, visible } from "./words.js";
+import { bytes, duration, element, exit, moment, next, percent, quoting, reasonOf, setText, stateOf, visible } from "./words.js";
 
 /** The lines that are kept; `hermes gateway logs` prints older ones. */
 const KEEP = 3000;
-/** The interval between two measurements of the gateway, in milliseconds. */
-const MEASURE = 5000;
 
 export class Panel {
   constructor(node, on) {
@@ -15,7 +14,6 @@ export class Panel {
     this.on = on;
     this.name = null;
     setInterval(() => document.hidden || this.name === null || this.paint(), 1000);
-    setInterval(() => document.hidden || this.name === null || this.measure(), MEASURE);
   }
 
   open(gateway, verb) {
@@ -23,11 +21,10 @@ export class Panel {
     this.name = gateway.profile;
     this.verb = verb;
     this.gateway = gateway;
-    this.usage = null;
-    this.share = null;
+    this.history = new History(this.name);
     this.build();
     this.paint();
-    this.measure();
+    this.history.refresh();
     this.node.hidden = false;
     document.body.classList.add("split");
     this.follow();
@@ -46,6 +43,14 @@ export class Panel {
     if (gateway.profile !== this.name) return;
     this.gateway = gateway;
     this.paint();
+    this.history.refresh();
+  }
+
+  /** The gateways were measured. */
+  measured() {
+    if (this.name === null) return;
+    this.paint();
+    this.history.refresh();
   }
 
   /** An action on a gateway has begun (`verb`) or ended (null). */
@@ -55,19 +60,8 @@ export class Panel {
     this.paint();
   }
 
-  /** Asks what the gateway uses. Its share of a processor is known from the second answer on. */
-  async measure() {
-    const name = this.name;
-    const answer = await ask("GET", `gateways/${encodeURIComponent(name)}?wide`).catch(() => null);
-    if (name !== this.name) return;
-    const [before, at] = [this.usage, performance.now()];
-    this.usage = answer?.usage ? { ...answer.usage, pid: answer.pid, at } : null;
-    const used = this.usage?.pid === before?.pid ? this.usage?.cpu_seconds - before?.cpu_seconds : NaN;
-    this.share = Number.isNaN(used) ? null : Math.max(0, used * 1000 / (at - before.at));
-    this.paint();
-  }
-
   build() {
+    this.advised = null;
     const head = element("header");
     const name = element("h2", "", this.name);
     name.id = "panel-name";
@@ -84,6 +78,7 @@ export class Panel {
     head.append(name, this.toggle, this.restart, close);
     this.facts = element("dl");
     this.reason = element("p", "reason");
+    this.advice = element("p", "advice");
     const tools = element("div", "log-tools");
     this.search = element("input");
     this.search.type = "search";
@@ -106,7 +101,7 @@ export class Panel {
     const remove = button("danger quiet", "Delete profile…", () => this.on.remove(this.name));
     remove.hidden = this.name === "default";
     foot.append(this.latest, remove);
-    this.node.replaceChildren(head, this.facts, this.reason, tools, this.lines, foot);
+    this.node.replaceChildren(head, this.reason, this.advice, this.facts, this.history.node, tools, this.lines, foot);
     this.held = false;
     this.waiting = [];
     this.atEnd = true;
@@ -127,10 +122,11 @@ export class Panel {
       ["Deaths", `${deaths ?? 0} in the last hour`],
       ["Last exit", exit(last)],
     ];
-    if (this.usage) {
-      const { memory_bytes: memory, memory_kind: kind, cpu_seconds: cpu, processes } = this.usage;
-      const share = this.share === null ? "" : `${Math.round(this.share * 100)} %, `;
-      facts.push(["Memory", `${bytes(memory)} ${kind.toUpperCase()}`], ["CPU", `${share}${duration(cpu)} so far`]);
+    const usage = this.on.usage(this.name);
+    if (usage) {
+      const { memory_bytes: memory, memory_kind: kind, cpu_seconds: cpu, processes, share } = usage;
+      facts.push(["Memory", `${bytes(memory)} ${kind.toUpperCase()}`]);
+      facts.push(["CPU", `${share === null ? "" : `${percent(share)}, `}${duration(cpu)} so far`]);
       facts.push(["Processes", String(processes)]);
     }
     if (parked?.since) facts.push(["Parked", moment(parked.since)]);
@@ -145,6 +141,10 @@ export class Panel {
     const reason = reasonOf(this.gateway);
     setText(this.reason, reason);
     this.reason.hidden = !reason;
+    const advice = this.gateway.advice ?? this.gateway.hint ?? "";
+    if (this.advised !== advice) this.advice.replaceChildren(...quoting("p", "", advice).childNodes);
+    this.advised = advice;
+    this.advice.hidden = !advice;
   }
 
   async follow() {

@@ -4,13 +4,16 @@ import { creation, removal, toast } from "./dialogs.js";
 import { Panel } from "./log.js";
 import { ask, Refused, stream, token } from "./server.js";
 import { Table } from "./table.js";
+import { Usage } from "./usage.js";
 import { duration, element, group, setText } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 const DONE = { start: "is up", stop: "is down", restart: "is up again" };
 
-const table = new Table(at("grid"), { open, act, painted, busy: (name, verb) => panel.busy(name, verb) });
-const panel = new Panel(at("panel"), { close, act, remove: removal(removed), signedOut });
+const usage = new Usage(measured);
+const used = (name) => usage.of(name);
+const table = new Table(at("grid"), { open, act, painted, usage: used, busy: (name, verb) => panel.busy(name, verb) });
+const panel = new Panel(at("panel"), { close, act, usage: used, remove: removal(removed), signedOut });
 const create = creation(({ profile, port, state }) => {
   toast(`${profile} was created, on port ${port ?? "–"}${state ? `, and is ${state}` : ""}`);
 });
@@ -98,6 +101,11 @@ function notice(retrying) {
     setText(hint, problem.hint ?? "");
   }
   painted();
+}
+
+function measured() {
+  table.measured();
+  panel.measured();
 }
 
 // --- actions of the user
@@ -216,6 +224,7 @@ async function signIn() {
   at("app").hidden = false;
   setText(at("where"), location.host + location.pathname.replace(/\/$/, ""));
   listen();
+  usage.run();
 }
 
 at("sign-in-form").addEventListener("submit", async (event) => {
@@ -231,6 +240,18 @@ at("sign-in-form").addEventListener("submit", async (event) => {
   }
 });
 
+/** Exchanges the code of `hermes dashboard --open`, which must not stay in the history, for the token. */
+async function redeem(code) {
+  history.replaceState(null, "", location.pathname);
+  try {
+    token.keep((await ask("POST", "sign-in", { code })).token, false);
+  } catch (error) {
+    setText(at("sign-in-error"), error instanceof Refused ? `${error.message}.` : "The server does not answer.");
+  }
+}
+
+const code = location.hash.match(/^#sign-in=(.+)$/)?.[1];
+if (code) await redeem(code);
 if (token.get()) signIn();
 else {
   at("sign-in").hidden = false;

@@ -1,6 +1,6 @@
 // The gateways as rows, which are updated and moved in place.
 
-import { duration, element, exit, group, next, reasonOf, setText, stateOf, urgency } from "./words.js";
+import { bytes, duration, element, exit, group, next, percent, reasonOf, setText, stateOf, urgency } from "./words.js";
 
 const GROUPS = [["attention", "Needs attention"], ["running", "Running"], ["down", "Down"]];
 const SVG = "http://www.w3.org/2000/svg";
@@ -123,9 +123,13 @@ export class Table {
     const profile = cell("profile");
     const open = button(profile, "name", name, () => this.on.open(name));
     open.title = "Log and details";
+    const built = element("small", "badge", "built-in");
+    built.title = "Hermes’ own gateway runs here, not an agent";
     const reason = element("small", "why");
-    profile.append(reason);
+    profile.append(built, reason);
     const uptime = cell("num uptime");
+    const memory = cell("num memory");
+    const cpu = cell("num cpu");
     const deaths = cell("deaths");
     const chart = bars();
     const count = element("span", "num");
@@ -139,7 +143,7 @@ export class Table {
     const intent = cell("intent");
     const last = cell("last");
     const actions = cell("actions");
-    const row = { name, node, dot, word, ready, open, reason, uptime, deaths, chart, count, link, intent, last };
+    const row = { name, node, dot, word, ready, open, built, reason, uptime, memory, cpu, deaths, chart, count, link, intent, last };
     row.toggle = button(actions, "", "", () => this.on.act(name, row.toggle.dataset.verb));
     row.restart = button(actions, "", "Restart", () => this.on.act(name, "restart"));
     this.rows.set(name, row);
@@ -148,7 +152,7 @@ export class Table {
 
   paint(row) {
     const { gateway, node, verb } = row;
-    const { intent, ready, port, last_exit: last } = gateway;
+    const { intent, kind, ready, port, last_exit: last } = gateway;
     const key = group(gateway);
     const place = `${key} ${key === "attention" ? urgency(gateway) : 0}`;
     this.moved ||= row.place !== place;
@@ -167,10 +171,26 @@ export class Table {
       else row.link.removeAttribute("href");
       setText(row.link, port ? String(port) : "–");
     }
+    row.built.hidden = kind !== "built-in";
     setText(row.intent, intent ?? "unknown");
     setText(row.last, exit(last));
     offer(row, row.name, next(gateway, verb), Boolean(verb));
     this.time(row);
+    this.use(row);
+  }
+
+  /** Updates what a gateway uses. */
+  use(row) {
+    const usage = row.gateway.pid ? this.on.usage(row.name) : null;
+    setText(row.memory, usage ? bytes(usage.memory_bytes) : "–");
+    const title = usage ? `${usage.memory_kind.toUpperCase()} of ${usage.processes} processes` : "";
+    if (row.memory.title !== title) row.memory.title = title;
+    setText(row.cpu, usage && usage.share !== null ? percent(usage.share) : "–");
+  }
+
+  /** The gateways were measured. */
+  measured() {
+    for (const row of this.rows.values()) if (row.gateway) this.use(row);
   }
 
   /** Updates the texts that change with time. */
@@ -180,7 +200,8 @@ export class Table {
     setText(row.uptime, since === null ? "–" : duration(since));
     const reason = reasonOf(gateway);
     setText(row.reason, reason);
-    if (row.reason.title !== reason) row.reason.title = reason;
+    const title = [reason, gateway.advice].filter(Boolean).join("\n");
+    if (row.reason.title !== title) row.reason.title = title;
     const died = gateway.died ?? [];
     if (died.length || row.counted) {
       const counts = new Array(BARS).fill(0);
@@ -194,8 +215,8 @@ export class Table {
     const deaths = row.counted || gateway.deaths || 0;
     setText(row.count, String(deaths));
     row.deaths.classList.toggle("none", deaths === 0);
-    const title = deaths === 1 ? "died once in the last hour" : `died ${deaths} times in the last hour`;
-    if (row.deaths.title !== title) row.deaths.title = title;
+    const times = deaths === 1 ? "died once in the last hour" : `died ${deaths} times in the last hour`;
+    if (row.deaths.title !== times) row.deaths.title = times;
   }
 
   tick() {
@@ -267,11 +288,12 @@ export class Table {
 }
 
 /** Updates the two buttons of a gateway. */
-export function offer({ toggle, restart }, name, { runs, verb, word, restart: again }, busy) {
+export function offer({ toggle, restart }, name, { runs, none, verb, word, restart: again }, busy) {
   toggle.dataset.verb = verb;
   setText(toggle, word);
   setText(restart, again);
   toggle.classList.toggle("go", !runs);
+  toggle.classList.toggle("unseen", none);
   restart.classList.toggle("unseen", !runs);
   toggle.setAttribute("aria-label", `${word} ${name}`);
   restart.setAttribute("aria-label", `${again} ${name}`);

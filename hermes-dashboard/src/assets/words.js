@@ -38,6 +38,11 @@ export function bytes(number) {
   return `${value.toFixed(unit ? 1 : 0)} ${units[unit]}`;
 }
 
+/** A share of a processor as text. */
+export function percent(share) {
+  return `${(share * 100).toFixed(share < 0.1 ? 1 : 0)} %`;
+}
+
 /** A time, in the browser's time zone. */
 export function moment(text) {
   const date = new Date(text);
@@ -76,9 +81,12 @@ export function urgency({ state }) {
 /** The actions that a gateway allows, and the labels of their buttons. */
 export function next({ state }, verb) {
   const runs = ["up", "starting", "stopping", "backoff", "orphan", "stray"].includes(state);
+  // Nothing is started beside a gateway that runs outside of any supervisor, and only `hermes adopt` ends it.
+  const none = state === "foreign";
   const doing = { start: "Starting…", stop: "Stopping…" };
   return {
     runs,
+    none,
     verb: runs ? "stop" : "start",
     word: doing[verb] ?? (runs ? "Stop" : "Start"),
     restart: verb === "restart" ? "Restarting…" : "Restart",
@@ -99,6 +107,7 @@ export function reasonOf(gateway) {
   if (state === "backoff") return "died, starts again";
   if (state === "orphan") return "runs outside its supervisor: restart or stop it";
   if (state === "stray") return "its supervisor outlived its tree: restart or stop it";
+  if (state === "foreign") return "runs outside of any supervisor";
   if (wanted && !intent && ["down", "unsupervised"].includes(state)) return "down, and its intent can’t be read: start or stop it";
   if (state === "unsupervised") return wanted ? "its intent is running, but it has no service: start it" : "has no service yet";
   if (state === "down" && wanted) return "its intent is running, but it is down: start it";

@@ -2,7 +2,9 @@
 
 mod behaves;
 mod behind_proxy;
+mod facts;
 mod looks;
+mod opens;
 
 use hermes_tests::{Browser, Dashboard, Svscan, Theme};
 

@@ -47,8 +47,8 @@ pub(super) fn print(app: &App, view: &StatusView) -> Result<(), CliError> {
     if let Some(parked) = &status.parked {
         line("parked", parked.reason.clone())?;
     }
-    if let Some(advice) = states::advice(status) {
-        line("hint", output::named(&advice).into_owned())?;
+    if let Some(advice) = &view.advice {
+        line("hint", output::named(advice).into_owned())?;
     }
     logs::print_last(app, &status.profile, LINES)
 }
