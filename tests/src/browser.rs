@@ -201,9 +201,14 @@ pub fn colours(picture: &[u8]) -> (usize, u32) {
     (each.collect::<std::collections::HashSet<_>>().len(), info.width)
 }
 
-/// Writes a picture if `HERMES_TEST_PICTURES` is set. Otherwise tests change no file of the repository.
+/// Whether `HERMES_TEST_PICTURES` is set.
+pub fn keeps_pictures() -> bool {
+    std::env::var_os("HERMES_TEST_PICTURES").is_some()
+}
+
+/// Writes a picture if the tests keep them. Otherwise tests change no file of the repository.
 pub fn keep(picture: &[u8], path: &Path) {
-    if std::env::var_os("HERMES_TEST_PICTURES").is_some() {
+    if keeps_pictures() {
         std::fs::write(path, picture).expect("a place for pictures");
     }
 }

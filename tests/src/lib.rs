@@ -33,7 +33,7 @@ pub mod suite;
 mod test_env;
 mod tree;
 
-pub use browser::{Browser, Theme, colours, keep};
+pub use browser::{Browser, Theme, colours, keep, keeps_pictures};
 pub use clock::Clock;
 pub use command::{Hermes, Outcome, Running};
 #[cfg(target_os = "linux")]

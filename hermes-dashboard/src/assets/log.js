@@ -237,7 +237,7 @@ export class Panel {
   counted() {
     const all = this.lines.children.length;
     const shown = this.search.value ? this.lines.querySelectorAll(".line:not([hidden])").length : all;
-    setText(this.count, this.search.value ? `${shown} of ${all} lines` : `${all} lines`);
+    setText(this.count, this.search.value ? `${shown} of ${all} lines` : all === 1 ? "1 line" : `${all} lines`);
   }
 
   hold(held) {

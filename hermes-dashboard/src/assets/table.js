@@ -183,7 +183,7 @@ export class Table {
   use(row) {
     const usage = row.gateway.pid ? this.on.usage(row.name) : null;
     setText(row.memory, usage ? bytes(usage.memory_bytes) : "–");
-    const title = usage ? `${usage.memory_kind.toUpperCase()} of ${usage.processes} processes` : "";
+    const title = usage ? `${usage.memory_kind.toUpperCase()}, processes: ${usage.processes}` : "";
     if (row.memory.title !== title) row.memory.title = title;
     setText(row.cpu, usage && usage.share !== null ? percent(usage.share) : "–");
   }

@@ -4,13 +4,12 @@ use hermes_tests::{Browser, Dashboard, Svscan, TestEnv, eventually, free_port, k
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::Scene;
+use crate::{ESCAPE, Scene};
 
 const DOWN: char = '\u{e015}';
 const LEFT: char = '\u{e012}';
 const RIGHT: char = '\u{e014}';
 const ENTER: char = '\u{e007}';
-const ESCAPE: char = '\u{e00c}';
 
 #[test]
 fn without_the_token_nothing_is_shown() {

@@ -22,6 +22,9 @@ fn a_gateway_that_does_not_run_has_its_reason_advice_and_events() {
     browser.click("[data-profile=broken] .name");
     browser.await_text("#panel .reason", &reason);
     browser.await_text("#panel .advice", &advice);
+    for part in ["reason", "advice", "history"] {
+        browser.await_true(&format!("document.querySelector('#panel .{part}').checkVisibility()"));
+    }
     for (event, why) in &events {
         browser.await_text("#panel .history", event);
         browser.await_text("#panel .history", why);

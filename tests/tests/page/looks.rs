@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use hermes_tests::{Dashboard, Svscan, TestEnv, Theme, colours, eventually, free_port, keep};
+use hermes_tests::{
+    Dashboard, Svscan, TestEnv, Theme, colours, eventually, free_port, keep, keeps_pictures,
+};
 
-use crate::Scene;
+use crate::{ESCAPE, Scene};
 
 /// Creates `count` unsupervised profiles quickly.
 fn crowd(env: &TestEnv, count: usize) {
@@ -49,19 +51,22 @@ fn pictures_are_taken_in_both_themes_and_widths() {
     let tree = Svscan::start();
     let ticks = "echo listening on two channels; i=0; while [ $i -lt 12 ]; do i=$((i+1)); \
                  echo \"message $i: answered in 0.$((i*7%9))s\"; done; exec sleep 600";
-    for name in ["coder", "writer"] {
-        tree.env.profile_serving(name);
+    // In the kept pictures the ports are those that a user has.
+    let port = |usual: u16| if keeps_pictures() { usual } else { free_port() };
+    for (name, usual) in [("coder", 8643), ("writer", 8644)] {
+        let port = port(usual).to_string();
+        tree.env.hermes(["profile", "create", name, "--port", &port]).ok();
         tree.env.hermes(["gateway", "start", name]).ok();
     }
-    for (name, command) in [
-        ("research", ticks),
-        ("support", ticks),
-        ("nightly", ticks),
-        ("scout", "exit 3"),
-        ("billing", "exit 78"),
+    for (name, command, usual) in [
+        ("research", ticks, 8650),
+        ("support", ticks, 8651),
+        ("nightly", ticks, 8652),
+        ("scout", "exit 3", 8653),
+        ("billing", "exit 78", 8654),
     ] {
         tree.env.profile_running(name, command);
-        tree.env.hermes(["profile", "port", name, &free_port().to_string()]).ok();
+        tree.env.hermes(["profile", "port", name, &port(usual).to_string()]).ok();
     }
     for name in ["research", "support"] {
         tree.env.hermes(["gateway", "start", name]).ok();
@@ -69,9 +74,11 @@ fn pictures_are_taken_in_both_themes_and_widths() {
     tree.env.hermes(["gateway", "register", "default"]).ok();
     tree.env.hermes(["gateway", "start", "scout"]).fails_with(1);
     tree.env.hermes(["gateway", "start", "billing"]).fails_with(1);
-    let scene = Scene::of(tree);
+    let scene = Scene::on(tree, port(9119));
     let browser = &scene.browser;
     scene.await_state("billing", "parked");
+    // From the second measurement on.
+    browser.await_text("[data-profile=coder] .cpu", "%");
     let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/dashboard");
     for (width, height, size) in [(1280, 720, "wide"), (390, 760, "phone")] {
         for (theme, called) in [(Theme::Light, "light"), (Theme::Dark, "dark")] {
@@ -89,6 +96,22 @@ fn pictures_are_taken_in_both_themes_and_widths() {
             assert!(colours > 50 && is == width, "{size} {called}: {colours} colours, {is} wide");
             keep(&picture, &pictures.join(format!("{size}-{called}.png")));
         }
+    }
+    // The panel of one that does not run, and of one that does.
+    for (name, (width, height, size)) in
+        [("billing", (390, 760, "phone")), ("coder", (1280, 720, "wide"))]
+    {
+        browser.show(width, height, Theme::Light);
+        browser.click(&format!("[data-profile={name}] .name"));
+        browser.await_true("document.querySelector('.history li')");
+        let wider = "return document.documentElement.scrollWidth > innerWidth";
+        assert_eq!(browser.run(wider, &[]), false, "{size}: the panel is cut off");
+        let higher = "const reason = document.querySelector('.reason'); \
+                      return reason.scrollHeight > reason.clientHeight";
+        assert_eq!(browser.run(higher, &[]), false, "{size}: the reason is cut off");
+        keep(&browser.picture(), &pictures.join(format!("{size}-panel.png")));
+        browser.press(ESCAPE);
+        browser.await_true("document.getElementById('panel').hidden");
     }
     // The user's choice overrides the system's theme, and persists.
     browser.click("#theme");

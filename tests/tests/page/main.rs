@@ -6,7 +6,10 @@ mod facts;
 mod looks;
 mod opens;
 
-use hermes_tests::{Browser, Dashboard, Svscan, Theme};
+use hermes_tests::{Browser, Dashboard, Svscan, Theme, free_port};
+
+/// The key, as WebDriver names it.
+const ESCAPE: char = '\u{e00c}';
 
 /// A tree, its dashboard, and a signed-in browser.
 struct Scene {
@@ -18,7 +21,13 @@ struct Scene {
 impl Scene {
     #[track_caller]
     fn of(tree: Svscan) -> Self {
-        let dashboard = Dashboard::start(&tree.env);
+        Self::on(tree, free_port())
+    }
+
+    /// The dashboard listens on this port.
+    #[track_caller]
+    fn on(tree: Svscan, port: u16) -> Self {
+        let dashboard = Dashboard::start_on(&tree.env, port);
         let browser = Browser::start(&tree.env);
         browser.show(1280, 800, Theme::Light);
         browser.open(&dashboard.url("/"));
