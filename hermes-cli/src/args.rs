@@ -3,6 +3,7 @@
 mod adopt;
 mod events;
 pub(crate) mod gateway;
+mod time;
 mod values;
 
 use std::ffi::OsString;

@@ -57,7 +57,7 @@ pub(crate) fn judged(severity: Severity, text: &str) -> Result<(), CliError> {
 }
 
 /// Prints lines of data that have styles of their own; none for an empty text.
-pub(crate) fn styled(text: &str) -> Result<(), CliError> {
+pub(crate) fn styled_lines(text: &str) -> Result<(), CliError> {
     if text.is_empty() {
         return Ok(());
     }
@@ -123,13 +123,19 @@ pub(crate) fn is_on_terminal() -> bool {
 
 /// The prefix of the lines of the `index`th of several profiles, coloured if stdout has colours.
 pub(crate) fn prefix(name: &str, width: usize, index: usize) -> String {
-    let text = format!("{name:width$} | ");
+    styled(&format!("{name:width$} | "), NAMES[index % NAMES.len()].on_default())
+}
+
+/// A line that is not a gateway's, between those that are. Bold if stdout has colours.
+pub(crate) fn between_lines(text: &str) -> String {
+    styled(&format!("-- {text} --"), Style::new().bold())
+}
+
+/// `text` in this style if stdout has colours.
+fn styled(text: &str, style: Style) -> String {
     match anstream::AutoStream::choice(&io::stdout()) {
-        anstream::ColorChoice::Never => text,
-        _ => {
-            let style = NAMES[index % NAMES.len()].on_default();
-            format!("{style}{text}{style:#}")
-        }
+        anstream::ColorChoice::Never => text.to_owned(),
+        _ => format!("{style}{text}{style:#}"),
     }
 }
 
@@ -230,9 +236,9 @@ pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-/// The time in this machine's zone, for people: `2026-11-29 02:15:07 +01:00`.
-pub(crate) fn local(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::system()).strftime("%F %T %:z").to_string()
+/// The time in `zone` with its offset, for people: `2026-11-29 02:15:07.123 +01:00`.
+pub(crate) fn local(time: Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned(zone.clone()).strftime("%F %T%.3f %:z").to_string()
 }
 
 /// How long ago `since` was, for people ("2h 3m").

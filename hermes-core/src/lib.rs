@@ -27,6 +27,7 @@
 //! | [`restart`], [`clock`] | the restart rules of every backend; moments that the wall clock does not change |
 //! | [`lock`], [`wait`], [`parallel`] | locks and waits with a deadline; the same work on many items |
 //! | [`fsutil`], [`trusted_path`], [`shell`], [`size`] | durable file changes, owners of paths, quoting, sizes |
+//! | [`tai64n`] | the time format of s6 |
 //! | [`writers`] | directories that only their owner may write |
 //! | [`error_chain`], [`error_class`] | the causes of an error, and its class |
 
@@ -76,6 +77,7 @@ pub mod size;
 pub mod status;
 pub mod store;
 pub mod supervisor;
+pub mod tai64n;
 pub mod trusted_path;
 #[cfg(target_os = "linux")]
 pub mod usage;

@@ -12,12 +12,11 @@ use futures_util::stream;
 use hermes::Hermes;
 use hermes::view::{ProfileView, StatusView};
 use hermes_core::events::{Follow, Journal};
-use hermes_core::log::line;
+use hermes_core::log::Selection;
 use hermes_core::manager::ManagerError;
 use hermes_core::status::Status;
 use hermes_core::supervisor::NewService;
 use hermes_core::{Gateway, ProfileName, ServiceManager, Supervisor};
-use jiff::tz::TimeZone;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
@@ -142,15 +141,16 @@ pub(crate) async fn log(
     if query.contains_key("follow") {
         let place = shared.limits.to_follow().ok_or_else(too_many_listeners)?;
         let log = shared
-            .blocking(move |hermes| Ok(hermes.with_logs(|logs| logs.follow(&profiles, last))?))
+            .blocking(move |hermes| {
+                Ok(hermes.with_logs(|logs| logs.follow(&profiles, &Selection::last(last)))?)
+            })
             .await?;
         return Ok(sse::response(follow::body(follow::Log { name, log }, shared, place)));
     }
     let _place = shared.limits.to_read().await;
     let lines = shared.blocking(move |hermes| {
-        let zone = TimeZone::system();
-        let lines = hermes.with_logs(|logs| logs.read(&profiles, Some(last)))?;
-        let lines = lines.map(|line| line.map(|(_, line)| line::to_json(&name, &line, &zone)));
+        let lines = hermes.with_logs(|logs| logs.read(&profiles, &Selection::last(last)))?;
+        let lines = lines.map(|line| line.map(|(_, line)| line.to_json(&name)));
         Ok(lines.collect::<Result<Vec<_>, _>>()?)
     });
     Ok(json(StatusCode::OK, &lines.await?))

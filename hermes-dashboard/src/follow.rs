@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
-use hermes_core::log::{Event, Follow, line};
+use hermes_core::log::{Event, Follow};
 use hermes_core::{ProfileName, events};
-use jiff::tz::TimeZone;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use serde_json::{Value, json};
@@ -58,9 +57,7 @@ impl Source for Log {
     fn take(&mut self) -> io::Result<Next> {
         Ok(match self.log.next().map_err(io::Error::other)? {
             None => Next::Later,
-            Some((_, Event::Line(line))) => {
-                Next::Item(line::to_json(&self.name, &line, &TimeZone::system()))
-            }
+            Some((_, Event::Line(line))) => Next::Item(line.to_json(&self.name)),
             Some((_, Event::Removed(removed))) => {
                 let missing = removed.warning(&self.name);
                 Next::Item(json!({ "profile": self.name, "missing": missing }))

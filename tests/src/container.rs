@@ -326,8 +326,7 @@ impl Container {
     pub fn logged(&self, profile: &str) -> Vec<String> {
         let path = format!("/opt/data/logs/gateways/{profile}/current");
         let text = self.exec(["cat", &path]).run().stdout;
-        let content = |line: &str| line.split_once("  ").map_or(line, |(_, rest)| rest).to_owned();
-        text.lines().map(content).collect()
+        text.lines().map(crate::log_line::text_of).collect()
     }
 }
 

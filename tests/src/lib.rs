@@ -17,6 +17,7 @@ pub mod doctor;
 #[cfg(target_os = "linux")]
 pub mod foreign_lock;
 mod http;
+mod log_line;
 mod logger;
 pub mod model;
 #[cfg(target_os = "linux")]

@@ -39,7 +39,7 @@ impl Logger {
         let directory = env.home().join("logs/gateways").join(profile);
         env.make_directory(&env.home().join("logs"));
         env.make_directory(&env.home().join("logs/gateways"));
-        command.args(["--", "T", &format!("n{keeps}"), "s4096"]).arg(&directory);
+        command.args(["--", "t", &format!("n{keeps}"), "s4096"]).arg(&directory);
         let mut child = command.stdin(Stdio::piped()).spawn().expect("s6-log runs");
         let stdin = child.stdin.take();
         let archives = BTreeSet::new();

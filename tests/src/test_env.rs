@@ -237,8 +237,7 @@ impl TestEnv {
     pub fn logged(&self, name: &str) -> Vec<String> {
         let current = self.home().join("logs/gateways").join(name).join("current");
         let text = fs::read_to_string(current).unwrap_or_default();
-        let content = |line: &str| line.split_once("  ").map_or(line, |(_, rest)| rest).to_owned();
-        text.lines().map(content).collect()
+        text.lines().map(crate::log_line::text_of).collect()
     }
 
     /// The `hermes` program in this environment.

@@ -22,7 +22,7 @@ fn env(logs: &[(&str, &[u8])]) -> TestEnv {
 
 fn logs(env: &TestEnv, args: &[&str]) -> Hermes {
     let line = ["gateway", "logs"].iter().chain(args).copied();
-    env.hermes(line).env_remove("HERMES_SCANDIR")
+    env.hermes(line).env_remove("HERMES_SCANDIR").env("TZ", "UTC")
 }
 
 /// The output on a terminal, without the carriage returns that the terminal adds.
@@ -45,18 +45,18 @@ const LONG: &[u8] = b"\
 fn several_logs_are_merged_by_time() {
     let env = env(&[("a", A), ("longer", LONG)]);
     let expected = "\
-        a      | 2026-01-02 03:04:05.000000000  one\n\
-        longer | 2026-01-02 03:04:06.000000000  two\n\
+        a      | 2026-01-02 03:04:05.000 +00:00  one\n\
+        longer | 2026-01-02 03:04:06.000 +00:00  two\n\
         longer | continued\n\
-        longer | 2026-01-02 03:04:06.000000001  three\n\
-        a      | 2026-01-02 03:04:07.000000000  four\n\
-        a      | 2026-01-02 03:04:08.000000000  five\n";
+        longer | 2026-01-02 03:04:06.000 +00:00  three\n\
+        a      | 2026-01-02 03:04:07.000 +00:00  four\n\
+        a      | 2026-01-02 03:04:08.000 +00:00  five\n";
     let outcome = logs(&env, &["a", "longer", "a"]).ok();
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), (expected, ""));
     let outcome = logs(&env, &["a", "longer", "-n", "1"]).ok();
     let last = "\
-        longer | 2026-01-02 03:04:06.000000001  three\n\
-        a      | 2026-01-02 03:04:08.000000000  five\n";
+        longer | 2026-01-02 03:04:06.000 +00:00  three\n\
+        a      | 2026-01-02 03:04:08.000 +00:00  five\n";
     assert_eq!(outcome.stdout, last);
     assert!(logs(&env, &["a"]).ok().stdout.starts_with("2026-"));
     // A profile without lines does not appear.
@@ -75,7 +75,7 @@ fn several_logs_are_merged_by_time() {
 fn profiles_have_colours_on_a_terminal() {
     let env = env(&[("a", A), ("longer", LONG)]);
     let coloured = on_terminal(logs(&env, &["a", "longer"]).env("TERM", "xterm"));
-    let first = "\u{1b}[36ma      | \u{1b}[0m2026-01-02 03:04:05.000000000  one\n";
+    let first = "\u{1b}[36ma      | \u{1b}[0m2026-01-02 03:04:05.000 +00:00  one\n";
     assert!(coloured.starts_with(first), "{coloured:?}");
     assert!(coloured.contains("\u{1b}[33mlonger | \u{1b}[0m"), "{coloured:?}");
     let plain = logs(&env, &["a", "longer"]).ok().stdout;
@@ -126,7 +126,7 @@ fn control_characters_are_escaped_on_a_terminal() {
 fn json_is_an_object_for_each_line_with_its_time() {
     let env = env(&[("a", A), ("b", b"no time\n2026-01-02 03:04:05.000000001  time\nhalf")]);
     let objects = |args: &[&str]| -> Vec<Value> {
-        let outcome = logs(&env, args).env("TZ", "UTC").ok();
+        let outcome = logs(&env, args).ok();
         outcome.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
     assert_eq!(
@@ -134,7 +134,7 @@ fn json_is_an_object_for_each_line_with_its_time() {
         [
             json!({ "profile": "b", "time": null, "line": "no time" }),
             json!({ "profile": "b", "time": "2026-01-02T03:04:05.000000001Z", "line": "time" }),
-            json!({ "profile": "b", "time": null, "line": "half" }),
+            json!({ "profile": "b", "time": null, "line": "half", "cut": true }),
         ]
     );
     let profiles: Vec<_> = objects(&["--all", "--json", "-n", "2"]);
@@ -143,4 +143,24 @@ fn json_is_an_object_for_each_line_with_its_time() {
     assert_eq!(profiles, ["b", "b", "a", "a"]);
     let outcome = logs(&env, &["a", "--json", "-n", "1"]).env("TZ", "Asia/Tokyo").json();
     assert_eq!(outcome["time"], "2026-01-01T18:04:08Z");
+}
+
+#[test]
+fn people_get_the_time_of_their_zone_with_its_offset() {
+    let stamped = b"@400000006b0bd69a144f75e5 s6\n2026-07-01 12:00:00.999999999  the agent's\n";
+    let env = env(&[("a", stamped)]);
+    for (zone, times) in [
+        ("UTC", ["2026-11-29 07:38:29.340 +00:00", "2026-07-01 12:00:00.999 +00:00"]),
+        ("Europe/Berlin", ["2026-11-29 08:38:29.340 +01:00", "2026-07-01 12:00:00.999 +02:00"]),
+        ("America/St_Johns", ["2026-11-29 04:08:29.340 -03:30", "2026-07-01 12:00:00.999 -02:30"]),
+    ] {
+        let [s6, agent] = times;
+        let expected = format!("{s6}  s6\n{agent}  the agent's\n");
+        assert_eq!(logs(&env, &["a"]).env("TZ", zone).ok().stdout, expected);
+        // What is printed is accepted.
+        let since = logs(&env, &["a", "--since", s6, "--grep", "^s6$", "-n", "1"]).env("TZ", zone);
+        assert_eq!(since.ok().stdout, format!("{s6}  s6\n"));
+        let json = logs(&env, &["a", "--json", "--grep", "s6"]).env("TZ", zone).json();
+        assert_eq!(json["time"], "2026-11-29T07:38:29.340751845Z");
+    }
 }

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use hermes_core::log::Regex;
+use jiff::Timestamp;
 
 use super::ProfileSelector;
+use super::time::time;
 use super::values::{number, variable};
 
 #[derive(Debug, Subcommand)]
@@ -29,7 +32,11 @@ pub(crate) enum Gateway {
     /// Print the logs of gateways; several are merged by time, each line with its profile
     ///
     /// On a terminal, control characters and escape sequences are escaped. With --json each line is an
-    /// object with `profile`, `time` and `line`; bytes that are not valid UTF-8 are replaced.
+    /// object with `profile`, `time` (in UTC), `line`, and `cut` if the line was cut; bytes that are not valid
+    /// UTF-8 are replaced.
+    ///
+    /// A TIME is `2026-11-29`, `2026-11-29 14:00:05`, `14:00`, either with an offset like `+01:00`, `now`, `today`,
+    /// `yesterday`, or how long ago, like `90s`, `10m`, `2h`, `3d`.
     Logs(Logs),
     /// Create the services of profiles; the intent decides whether a gateway starts
     Register {
@@ -158,13 +165,25 @@ pub(crate) struct Status {
 pub(crate) struct Logs {
     #[command(flatten)]
     pub(crate) which: ProfileSelector,
-    /// Print only the last N lines of each log [default: all, with --follow 10]
+    /// Print only the last N lines of each log [default: all, with --follow and without --since 10]
     #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true)]
     #[arg(value_parser = |text: &str| number::<usize>(text, 0..=u64::MAX))]
     pub(crate) lines: Option<usize>,
-    /// Keep printing new lines, until interrupted or until --timeout
+    /// Keep printing new lines, until interrupted, --until or --timeout
     #[arg(short, long)]
     pub(crate) follow: bool,
+    /// Print only lines from this time on
+    #[arg(long, value_name = "TIME", value_parser = time, allow_hyphen_values = true)]
+    pub(crate) since: Option<Timestamp>,
+    /// Print only lines up to this time
+    #[arg(long, value_name = "TIME", value_parser = time, allow_hyphen_values = true)]
+    pub(crate) until: Option<Timestamp>,
+    /// Print only lines that match this regular expression; `(?i)` in front of it ignores case
+    #[arg(long, value_name = "PATTERN", value_parser = Regex::new, allow_hyphen_values = true)]
+    pub(crate) grep: Option<Regex>,
+    /// Print what happened to the gateways between their lines: starts, deaths and more
+    #[arg(long)]
+    pub(crate) events: bool,
     /// Print control characters and escape sequences as they are
     #[arg(long)]
     pub(crate) raw: bool,

@@ -3,10 +3,9 @@
 use std::io;
 
 use hermes_core::events::{Event, Follow, Journal};
-use hermes_core::log::line::stamped;
 use jiff::tz::TimeZone;
 
-use super::logs::{LAST, Signals, TimeLimit};
+use super::following::{LAST, Signals, TimeLimit};
 use crate::app::App;
 use crate::args;
 use crate::error::{CliError, exit};
@@ -39,7 +38,7 @@ pub(crate) fn run(app: &App, arguments: args::Events) -> Result<u8, CliError> {
     Ok(exit::SUCCESS)
 }
 
-fn unreadable(error: io::Error) -> CliError {
+pub(super) fn unreadable(error: io::Error) -> CliError {
     CliError::new("failed to read the journal of events").because(error)
 }
 
@@ -87,7 +86,8 @@ impl Printer {
         }
         let Event { time, profile, event, why } = event;
         // A reason may quote a gateway, and is one line.
-        let text = format!("{:2$}  {event:12}  {}", profile.as_str(), escaped(why), self.width);
-        self.out.line(&[&stamped(*time, &self.zone, text.trim_end().as_bytes())])
+        let (time, width) = (output::local(*time, &self.zone), self.width);
+        let text = format!("{time}  {:width$}  {event:12}  {}", profile.as_str(), escaped(why));
+        self.out.line(&[text.trim_end().as_bytes()])
     }
 }

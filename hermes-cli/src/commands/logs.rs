@@ -3,65 +3,84 @@
 //! The backend reads the logs ([`Logs`]). This module selects the profiles, prints the lines, and decides
 //! when `--follow` ends.
 
+mod events;
 mod follow;
 mod print;
 
 use hermes_core::ProfileName;
+use hermes_core::log::Selection;
 
-pub(super) use self::follow::{LAST, Signals, TimeLimit};
+use self::events::Events;
 use self::print::Printer;
 use crate::app::App;
 use crate::args::ProfileSelector;
 use crate::args::gateway::Logs;
+use crate::commands::following::LAST;
 use crate::error::{CliError, exit};
 use crate::output;
 
-/// The options for printing.
+/// What is printed, and how.
 struct Print {
-    /// How many of the last lines of each log to print.
-    last: Option<usize>,
+    /// Which lines.
+    selection: Selection,
+    /// Whether events are printed between the lines.
+    events: bool,
     /// Whether lines are printed unescaped, also on a terminal.
     raw: bool,
 }
 
 /// Prints the lines in the logs, and with `--follow` new ones.
-pub(crate) fn run(app: &App, args: &Logs) -> Result<u8, CliError> {
-    let Logs { which, lines: last, follow, raw } = args;
-    let print = Print { last: *last, raw: *raw };
-    if *follow { self::follow(app, which, print) } else { read(app, which, print) }
+pub(crate) fn run(app: &App, args: Logs) -> Result<u8, CliError> {
+    let Logs { which, lines, follow, since, until, grep, events, raw } = args;
+    if since.zip(until).is_some_and(|(since, until)| since > until) {
+        let error = CliError::new("the time of --since is after that of --until");
+        return Err(error.with_code(exit::USAGE));
+    }
+    // With a beginning, everything since then is wanted.
+    let first = if follow && since.is_none() { Some(LAST) } else { None };
+    let selection = Selection { since, until, pattern: grep, last: lines.or(first) };
+    let print = Print { selection, events, raw };
+    if follow { self::follow(app, &which, &print) } else { read(app, &which, &print) }
 }
 
 /// Prints the lines in the logs.
-fn read(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
+fn read(app: &App, which: &ProfileSelector, print: &Print) -> Result<u8, CliError> {
     let names = existing(app, which)?;
     let apart = is_apart(&names, which);
+    let mut events = print.events.then(|| Events::new(app, names.clone(), &print.selection));
+    events.as_mut().map(Events::read).transpose()?;
     app.hermes.with_logs(|logs| {
         let mut found = Vec::new();
-        for name in names {
-            match logs.exists(&name)? {
-                true => found.push(name),
-                false => report_nothing(&name, apart)?,
+        for name in &names {
+            match logs.exists(name)? {
+                true => found.push(name.clone()),
+                // What happened to it may say why.
+                false if print.events => output::message(nothing_yet(name)),
+                false => report_nothing(name, apart, &print.selection)?,
             }
         }
-        let mut silent = vec![print.last != Some(0); found.len()];
+        let mut silent = vec![print.selection.last != Some(0); found.len()];
         let mut printer = Printer::new(app, found.clone(), apart, print.raw);
-        for line in logs.read(&found, print.last)? {
+        for line in logs.read(&found, &print.selection)? {
             let (place, line) = line?;
             silent[place] = false;
-            if !printer.line(place, &line)? {
+            if !printer.events_before(&line, events.as_mut())? || !printer.line(place, &line)? {
                 return Ok(exit::SUCCESS);
             }
         }
-        if printer.flush()? {
+        let is_read = printer.other_events(events.as_mut())?;
+        if printer.flush()? && is_read && !print.events {
             let silent = found.iter().zip(silent).filter(|(_, silent)| *silent);
-            silent.into_iter().try_for_each(|(name, _)| report_nothing(name, apart))?;
+            silent
+                .into_iter()
+                .try_for_each(|(name, _)| report_nothing(name, apart, &print.selection))?;
         }
         Ok(exit::SUCCESS)
     })
 }
 
 /// Prints the last lines in the logs, and new ones as they come.
-fn follow(app: &App, which: &ProfileSelector, print: Print) -> Result<u8, CliError> {
+fn follow(app: &App, which: &ProfileSelector, print: &Print) -> Result<u8, CliError> {
     let names = existing(app, which)?;
     let apart = is_apart(&names, which);
     app.hermes.with_logs(|logs| follow::follow(app, logs, names, apart, print))
@@ -74,7 +93,7 @@ pub(super) fn print_last(app: &App, name: &ProfileName, lines: usize) -> Result<
             return Ok(());
         }
         let mut printer = Printer::new(app, vec![name.clone()], false, false);
-        let mut lines = logs.read(std::slice::from_ref(name), Some(lines))?.peekable();
+        let mut lines = logs.read(std::slice::from_ref(name), &Selection::last(lines))?.peekable();
         if lines.peek().is_some() {
             output::line(format_args!("\nlast lines of its log:"))?;
         }
@@ -104,14 +123,25 @@ fn is_apart(names: &[ProfileName], which: &ProfileSelector) -> bool {
     names.len() > 1 || which.all
 }
 
-/// Reports that a profile's log has no lines: an error if the command names only that profile.
-fn report_nothing(name: &ProfileName, apart: bool) -> Result<(), CliError> {
-    if apart {
-        output::message(nothing_yet(name));
-        return Ok(());
+/// Reports that a profile's log has no selected lines: an error if the command names only that profile.
+fn report_nothing(name: &ProfileName, apart: bool, selection: &Selection) -> Result<(), CliError> {
+    let Selection { since, until, pattern, .. } = selection;
+    let is_part = since.is_some() || until.is_some() || pattern.is_some();
+    match (apart, is_part) {
+        (true, true) => {}
+        (true, false) => output::message(nothing_yet(name)),
+        (false, true) => {
+            let error = format!("the log of `{name}` has no such line");
+            return Err(
+                CliError::new(error).with_hint(format!("`hermes gateway logs {name}` prints all"))
+            );
+        }
+        (false, false) => {
+            let error = CliError::new(format!("the gateway of `{name}` has not logged anything"));
+            return Err(error.with_hint(format!("`hermes gateway start {name}` starts it")));
+        }
     }
-    let error = CliError::new(format!("the gateway of `{name}` has not logged anything"));
-    Err(error.with_hint(format!("`hermes gateway start {name}` starts it")))
+    Ok(())
 }
 
 fn nothing_yet(name: &ProfileName) -> String {

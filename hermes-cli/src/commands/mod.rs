@@ -1,4 +1,4 @@
-//! One file per command.
+//! One file per command, and `following` for those that follow something.
 
 mod adopt;
 mod boot;
@@ -7,6 +7,7 @@ mod dashboard;
 mod docs;
 mod doctor;
 mod events;
+mod following;
 mod gateway;
 pub(crate) mod logs;
 mod models;

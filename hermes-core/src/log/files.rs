@@ -18,20 +18,24 @@
 //! Files are identified by inode, and kept open while that matters: the inode number of a
 //! removed file may be used again once no process has the file open.
 //!
-//! Lines over 8,192 bytes (`-l`) were split by s6-log when it wrote them; nothing here joins them.
+//! s6-log splits lines over 8,192 bytes (`-l`), and a logger that was killed leaves half a line. Nothing here joins
+//! the parts: each is a line that is marked as cut.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `directory` | the files of one log directory at one moment |
-//! | `tail` | where the last lines begin |
+//! | `begin`, `tail` | which files are read, and where the last lines begin |
+//! | `reader` | the lines of one file |
 //! | `lines` | the lines that one directory holds |
 //! | `follow` | the lines that one directory gets, across rotations |
 //! | `merge` | several logs in the order of time |
 
+mod begin;
 mod directory;
 mod follow;
 mod lines;
 mod merge;
+mod reader;
 mod tail;
 
 use std::collections::VecDeque;
@@ -41,12 +45,15 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 use self::follow::Follower;
 use self::lines::DirectoryLines;
 use self::merge::Merge;
-use super::line::{Stamp, stamp};
 use super::logs::{Event, Follow, Lines, Logs};
 use super::profiles::Profiles;
+use super::selection::Selection;
 use super::watch::Watch;
 use crate::home::RootHome;
 use crate::manager::ManagerError;
@@ -57,12 +64,14 @@ use crate::store::Store;
 #[derive(Debug)]
 pub struct LogFiles {
     root: RootHome,
+    zone: TimeZone,
 }
 
 impl LogFiles {
-    /// The logs of the gateways of `root`. Nothing is read yet.
-    pub fn new(root: RootHome) -> Self {
-        Self { root }
+    /// The logs of the gateways of `root`. `zone` is that of stamps in local time, which has to be guessed: a logger of
+    /// the Python agent's writes its own. Nothing is read yet.
+    pub fn new(root: RootHome, zone: TimeZone) -> Self {
+        Self { root, zone }
     }
 
     fn directory(&self, profile: &ProfileName) -> PathBuf {
@@ -76,10 +85,10 @@ impl Logs for LogFiles {
     }
 
     /// All files are open from the beginning, so that a slow reader misses none.
-    fn read(&self, profiles: &[ProfileName], last: Option<usize>) -> Result<Lines, ManagerError> {
+    fn read(&self, profiles: &[ProfileName], selection: &Selection) -> Result<Lines, ManagerError> {
         let mut logs = Vec::new();
         for profile in profiles {
-            let lines = DirectoryLines::read(&self.directory(profile), last)
+            let lines = DirectoryLines::read(&self.directory(profile), selection, &self.zone)
                 .map_err(|error| failed_to_read(profile, error))?;
             logs.push((profile.clone(), lines));
         }
@@ -88,7 +97,7 @@ impl Logs for LogFiles {
             let next = |place: usize| {
                 let (profile, lines) = &mut logs[place];
                 let line = lines.next_line().map_err(|error| failed_to_read(profile, error))?;
-                Ok(line.map(|line| (stamp(&line), line)))
+                Ok(line.map(|line| (line.time, line)))
             };
             merge.next(next).transpose()
         })))
@@ -97,12 +106,13 @@ impl Logs for LogFiles {
     fn follow(
         &self,
         profiles: &[ProfileName],
-        last: usize,
+        selection: &Selection,
     ) -> Result<Box<dyn Follow>, ManagerError> {
         let mut watch = Watch::new();
         let mut logs = Vec::new();
         for profile in profiles {
-            let follower = Follower::begin(&self.directory(profile), last, &mut watch)
+            let directory = self.directory(profile);
+            let follower = Follower::begin(&directory, selection, &self.zone, &mut watch)
                 .map_err(|error| failed_to_read(profile, error))?;
             logs.push(Followed { profile: profile.clone(), follower: Some(follower) });
         }
@@ -112,9 +122,9 @@ impl Logs for LogFiles {
     }
 }
 
-fn time(event: &Event) -> Option<Stamp> {
+fn time(event: &Event) -> Option<Timestamp> {
     match event {
-        Event::Line(line) => stamp(line),
+        Event::Line(line) => line.time,
         Event::Removed(_) | Event::Ended => None,
     }
 }

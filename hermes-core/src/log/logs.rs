@@ -5,34 +5,34 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use super::line::Line;
+use super::selection::Selection;
 use crate::manager::ManagerError;
 use crate::name::ProfileName;
 
 /// The logs of the gateways of one root home, wherever the backend keeps them.
 ///
-/// A line is what the gateway wrote, without its newline, behind a stamp of the time
-/// ([`line::stamped`](super::line::stamped)) if the source knows the time: launchd's files have none.
 pub trait Logs {
     /// Whether the profile has a log. A source that can't know without reading returns `true`. Does not
     /// wait.
     fn exists(&self, profile: &ProfileName) -> Result<bool, ManagerError>;
 
-    /// The lines in the logs of `profiles` at the time of the call, in the order of time; of each log
-    /// only the `last` lines, if given. A profile without a log has no lines. May block until the source
-    /// has been read.
-    fn read(&self, profiles: &[ProfileName], last: Option<usize>) -> Result<Lines, ManagerError>;
+    /// The selected lines in the logs of `profiles` at the time of the call, in the order of time. A profile
+    /// without a log has no lines. May block until the source has been read.
+    fn read(&self, profiles: &[ProfileName], selection: &Selection) -> Result<Lines, ManagerError>;
 
-    /// Follows the logs of `profiles`, from the `last` lines of each on. A log need not exist yet, its
-    /// profile must. May block until the last lines have been read.
+    /// Follows the logs of `profiles`, beginning with the selected lines of each. The lines to come are
+    /// selected by time and pattern. A log need not exist yet, its profile must. May block until the
+    /// first lines have been read.
     fn follow(
         &self,
         profiles: &[ProfileName],
-        last: usize,
+        selection: &Selection,
     ) -> Result<Box<dyn Follow>, ManagerError>;
 }
 
 /// Lines, each with the place of its profile.
-pub type Lines = Box<dyn Iterator<Item = Result<(usize, Vec<u8>), ManagerError>>>;
+pub type Lines = Box<dyn Iterator<Item = Result<(usize, Line), ManagerError>>>;
 
 /// Logs that are being followed. Dropping it ends that.
 pub trait Follow: Send {
@@ -52,7 +52,7 @@ pub trait Follow: Send {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// The gateway wrote a line.
-    Line(Vec<u8>),
+    Line(Line),
     /// Lines are missing here.
     Removed(Removed),
     /// The profile was deleted or renamed. Its log has no further events.

@@ -11,8 +11,8 @@ use crate::driver::{DriverError, LastLine};
 use crate::gateway::Gateway;
 #[cfg(target_os = "linux")]
 use crate::log::LogFiles;
-use crate::log::Logs;
-use crate::log::line::{self, NO_NEWLINE};
+use crate::log::line::NO_NEWLINE;
+use crate::log::{Logs, Selection};
 use crate::restart;
 use crate::wait::{self, Poll, idle};
 
@@ -67,7 +67,7 @@ impl Supervisor {
         match self.driver.logs() {
             Some(logs) => Some(read(logs)),
             #[cfg(target_os = "linux")]
-            None => Some(read(&LogFiles::new(self.store.root().clone()))),
+            None => Some(read(&LogFiles::new(self.store.root().clone(), TimeZone::system()))),
             #[cfg(not(target_os = "linux"))]
             None => None,
         }
@@ -75,13 +75,14 @@ impl Supervisor {
 }
 
 fn last_since(logs: &dyn Logs, gateway: &Gateway, begun: Timestamp) -> Option<String> {
-    let zone = TimeZone::system();
-    let lines = logs.read(std::slice::from_ref(gateway.name()), Some(LINES)).ok()?;
-    let printed = lines.map_while(Result::ok).filter_map(|(_, line)| {
-        let (time, text) = line::parted(&line, &zone);
-        let text = String::from_utf8_lossy(text);
+    let selection = Selection { since: Some(begun), ..Selection::last(LINES) };
+    let lines = logs.read(std::slice::from_ref(gateway.name()), &selection).ok()?;
+    // A line without a time may be an older one.
+    let timed = lines.map_while(Result::ok).filter(|(_, line)| line.time.is_some());
+    let printed = timed.filter_map(|(_, line)| {
+        let text = String::from_utf8_lossy(&line.text);
         let text = text.strip_suffix(NO_NEWLINE).unwrap_or(&text).trim();
-        (time? >= begun && !text.is_empty()).then(|| shortened(text))
+        (!text.is_empty()).then(|| shortened(text))
     });
     printed.last()
 }

@@ -196,12 +196,12 @@ export class Panel {
     this.counted();
   }
 
-  line({ time, line, missing }) {
+  line({ time, line, cut, missing }) {
     const made = element("div", missing ? "line missing" : "line");
     const at = element("time", "", time ? new Date(time).toLocaleTimeString([], { hour12: false }) : "");
     if (time) at.dateTime = time;
     if (time) at.title = moment(time);
-    const text = element("span", "", visible(missing ?? line));
+    const text = element("span", "", visible(missing ?? line) + (cut ? "…" : ""));
     made.append(at, text);
     made.content = text.textContent;
     this.mark(made, this.search.value.toLowerCase());

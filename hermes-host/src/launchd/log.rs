@@ -8,7 +8,7 @@ use std::path::Path;
 
 use fs_err as fs;
 use hermes_core::log::line::NO_NEWLINE;
-use hermes_core::{fsutil, writers};
+use hermes_core::{fsutil, tai64n, writers};
 use jiff::Timestamp;
 
 /// The file's name.
@@ -58,8 +58,7 @@ pub(super) fn end_last_line(directory: &Path) -> io::Result<()> {
 
 /// The name that s6-log gives a rotated file (`s6-log.html`): `@`, a TAI64N label, `.s`.
 fn archive_name(now: Timestamp) -> String {
-    let seconds = (1_u64 << 62) + 37 + now.as_second().cast_unsigned();
-    format!("@{seconds:016x}{:08x}.s", now.subsec_nanosecond())
+    format!("@{}.s", tai64n::to_hex(now))
 }
 
 #[cfg(test)]

@@ -18,10 +18,9 @@ use std::process::{Child, ChildStdout};
 use std::time::Duration;
 
 use hermes_core::ProfileName;
-use hermes_core::log::{Event, Follow, Lines, Logs, Profiles, Watch, line};
+use hermes_core::log::{Event, Follow, Line, Lines, Logs, Profiles, Selection, Watch};
 use hermes_core::manager::{During, ManagerError};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::{Scope, Systemd};
@@ -31,6 +30,9 @@ const FOLLOW: &str = "follow the journal";
 
 /// The field with the identifier of a unit's lines (systemd.exec(5), `SyslogIdentifier=`).
 const IDENTIFIER: &str = "SYSLOG_IDENTIFIER";
+
+/// The field that says how a line ended, if not with a newline (systemd.journal-fields(7)).
+const LINE_BREAK: &str = "_LINE_BREAK";
 
 /// The timeout for reading stored entries.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -46,21 +48,21 @@ struct Entry {
     since_boot: u64,
     cursor: String,
     text: Vec<u8>,
+    cut: bool,
 }
 
 impl Systemd {
     /// The arguments of journalctl for the gateways' own lines.
-    fn journal_args(&self, more: &[&str], profiles: &[ProfileName]) -> Vec<String> {
+    fn journal_args(&self, more: &[String], profiles: &[ProfileName]) -> Vec<String> {
         let field = self.scope.journal_field();
-        let fields = format!("--output-fields=MESSAGE,{field},{IDENTIFIER}");
+        let fields = format!("--output-fields=MESSAGE,{field},{IDENTIFIER},{LINE_BREAK}");
         let fixed =
             [self.scope.option(), "--no-pager", "--quiet", "--all", "--output=json", &fields];
         let names = |field: &str| {
             let match_of = |profile| format!("{field}={}", self.names.unit(profile));
             profiles.iter().map(match_of).collect::<Vec<_>>()
         };
-        let mut args: Vec<_> =
-            fixed.iter().chain(more).map(|argument| (*argument).to_owned()).collect();
+        let mut args: Vec<_> = fixed.map(str::to_owned).into_iter().chain(more.to_vec()).collect();
         args.extend(names(field));
         if self.scope == Scope::User {
             args.extend(["+".to_owned(), format!("_UID={}", self.setup.account.uid)]);
@@ -69,7 +71,11 @@ impl Systemd {
         args
     }
 
-    fn entries(&self, more: &[&str], profiles: &[ProfileName]) -> Result<Vec<Entry>, ManagerError> {
+    fn entries(
+        &self,
+        more: &[String],
+        profiles: &[ProfileName],
+    ) -> Result<Vec<Entry>, ManagerError> {
         let args = self.journal_args(more, profiles);
         let args: Vec<_> = args.iter().map(String::as_str).collect();
         let text = self.journalctl.data(&args, TIMEOUT).during(READ)?;
@@ -77,20 +83,25 @@ impl Systemd {
         Ok(text.lines().filter_map(|line| Entry::read(line.as_bytes(), field)).collect())
     }
 
-    /// The last `last` stored entries of each profile up to the cursor `end`, merged by time, each with the index of
+    /// The last `last` selected entries of each profile up to the cursor `end`, merged by time, each with the index of
     /// its profile.
     fn last_entries(
         &self,
         profiles: &[ProfileName],
         last: usize,
+        selection: &Selection,
         end: Option<&str>,
     ) -> Result<Vec<(usize, Entry)>, ManagerError> {
-        let lines = format!("--lines={last}");
-        let end = end.map(|cursor| format!("--cursor={cursor}"));
-        let more: Vec<_> =
-            end.iter().chain([&lines]).map(String::as_str).chain(["--reverse"]).collect();
+        // journalctl refuses a cursor together with --since.
+        let mut more = vec![format!("--lines={last}"), "--reverse".to_owned()];
+        more.extend(
+            end.map_or_else(|| selection.since.map(since), |at| Some(format!("--cursor={at}"))),
+        );
+        more.extend(selection.until.map(until));
+        more.extend(matching(selection));
         let of = |profile| {
-            let entries = self.entries(&more, std::slice::from_ref(profile))?;
+            let mut entries = self.entries(&more, std::slice::from_ref(profile))?;
+            entries.retain(|entry| selection.includes(entry.time()));
             Ok(entries.into_iter().rev().collect())
         };
         Ok(merged(profiles.iter().map(of).collect::<Result<_, ManagerError>>()?))
@@ -98,8 +109,30 @@ impl Systemd {
 
     /// The cursor of the last stored entry of any of `profiles`.
     fn last_cursor(&self, profiles: &[ProfileName]) -> Result<Option<String>, ManagerError> {
-        Ok(self.entries(&["--lines=1"], profiles)?.pop().map(|entry| entry.cursor))
+        Ok(self.entries(&["--lines=1".to_owned()], profiles)?.pop().map(|entry| entry.cursor))
     }
+}
+
+/// The option for entries from `time` on.
+fn since(time: Timestamp) -> String {
+    format!("--since={}", at(time))
+}
+
+/// The option for entries up to `time`.
+fn until(time: Timestamp) -> String {
+    format!("--until={}", at(time))
+}
+
+/// A time as systemd.time(7) has it, to the microsecond: it has none before 1970.
+fn at(time: Timestamp) -> String {
+    let microseconds = time.as_microsecond().max(0);
+    format!("@{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000)
+}
+
+/// The options for entries whose text matches. A pattern in lower case would match capital letters, too.
+fn matching(selection: &Selection) -> Vec<String> {
+    let options = |pattern| [format!("--grep={pattern}"), "--case-sensitive=yes".to_owned()];
+    selection.pattern.iter().flat_map(options).collect()
 }
 
 /// Merges the entries of several profiles, each with the index of its profile. Those of each profile keep their order.
@@ -124,15 +157,18 @@ impl Logs for Systemd {
         Ok(true)
     }
 
-    fn read(&self, profiles: &[ProfileName], last: Option<usize>) -> Result<Lines, ManagerError> {
-        let entries = match last {
+    fn read(&self, profiles: &[ProfileName], selection: &Selection) -> Result<Lines, ManagerError> {
+        let entries = match selection.last {
             // Without a unit journalctl would print the lines of all units.
             _ if profiles.is_empty() => Vec::new(),
-            Some(last) => self.last_entries(profiles, last, None)?,
+            Some(last) => self.last_entries(profiles, last, selection, None)?,
             None => {
                 let units: Vec<_> = profiles.iter().map(|name| self.names.unit(name)).collect();
                 let indexed = |entry: Entry| Some((index_of(&units, &entry)?, entry));
-                self.entries(&[], profiles)?.into_iter().filter_map(indexed).collect()
+                let bounds =
+                    selection.since.map(since).into_iter().chain(selection.until.map(until));
+                let more: Vec<_> = bounds.chain(matching(selection)).collect();
+                self.entries(&more, profiles)?.into_iter().filter_map(indexed).collect()
             }
         };
         Ok(Box::new(entries.into_iter().map(|(index, entry)| Ok((index, entry.line())))))
@@ -141,21 +177,23 @@ impl Logs for Systemd {
     fn follow(
         &self,
         profiles: &[ProfileName],
-        last: usize,
+        selection: &Selection,
     ) -> Result<Box<dyn Follow>, ManagerError> {
-        // Stored entries up to this one are read at once, and all later ones are followed.
-        let begin = self.last_cursor(profiles)?;
-        let stored = match &begin {
-            Some(begin) => self.last_entries(profiles, last, Some(begin))?,
-            None => Vec::new(),
+        let mut stored = Vec::new();
+        let begin = match selection.last {
+            // Stored entries up to this one are read at once, and all later ones are followed.
+            Some(last) => self.last_cursor(profiles)?.map(|begin| {
+                stored = self.last_entries(profiles, last, selection, Some(&begin))?;
+                Ok::<_, ManagerError>(format!("--after-cursor={begin}"))
+            }),
+            None => selection.since.map(|time| Ok(since(time))),
         };
-        let after = begin.map(|cursor| format!("--after-cursor={cursor}"));
-        let more: Vec<_> =
-            ["--follow", "--lines=all"].into_iter().chain(after.as_deref()).collect();
+        let more = ["--follow", "--lines=all"].map(str::to_owned).into_iter();
+        let more: Vec<_> = more.chain(begin.transpose()?).chain(matching(selection)).collect();
         let args = self.journal_args(&more, profiles);
         let args: Vec<_> = args.iter().map(String::as_str).collect();
         let child = self.journalctl.start(&args).during(FOLLOW)?;
-        let followed = FollowedJournal::new(self, profiles, stored, child);
+        let followed = FollowedJournal::new(self, profiles, selection, stored, child);
         Ok(Box::new(followed.during(FOLLOW)?))
     }
 }
@@ -164,9 +202,10 @@ impl Logs for Systemd {
 #[derive(Debug)]
 struct FollowedJournal {
     /// Lines to return, with the indexes of their profiles.
-    lines: VecDeque<(usize, Vec<u8>)>,
+    lines: VecDeque<(usize, Line)>,
     /// An incomplete line.
     rest: Vec<u8>,
+    selection: Selection,
     field: &'static str,
     /// By profile index; an empty string after the end of a log.
     units: Vec<String>,
@@ -184,6 +223,7 @@ impl FollowedJournal {
     fn new(
         systemd: &Systemd,
         profiles: &[ProfileName],
+        selection: &Selection,
         stored: Vec<(usize, Entry)>,
         mut child: Child,
     ) -> io::Result<Self> {
@@ -192,6 +232,7 @@ impl FollowedJournal {
         let followed = Self {
             lines: stored.collect(),
             rest: Vec::new(),
+            selection: selection.clone(),
             field: systemd.scope.journal_field(),
             units: profiles.iter().map(|profile| systemd.names.unit(profile)).collect(),
             profiles: Profiles::new(systemd.store.clone(), profiles),
@@ -211,12 +252,14 @@ impl FollowedJournal {
         for line in std::mem::replace(&mut self.rest, rest).split(|byte| *byte == b'\n') {
             let Some(entry) = Entry::read(line, self.field) else { continue };
             let Some(index) = index_of(&self.units, &entry) else { continue };
-            self.lines.push_back((index, entry.line()));
+            if self.selection.includes(entry.time()) {
+                self.lines.push_back((index, entry.line()));
+            }
         }
     }
 
     /// The next line that journalctl has already printed.
-    fn next_line(&mut self) -> io::Result<Option<(usize, Vec<u8>)>> {
+    fn next_line(&mut self) -> io::Result<Option<(usize, Line)>> {
         let mut buffer = [0; 64 * 1024];
         while self.lines.is_empty() {
             match self.pipe.read(&mut buffer) {
@@ -287,6 +330,7 @@ impl Entry {
             since_boot: value("__MONOTONIC_TIMESTAMP")?.parse().ok()?,
             cursor: value("__CURSOR")?.to_owned(),
             text,
+            cut: value(LINE_BREAK).is_some_and(|end| end != "nul"),
         })
     }
 
@@ -298,10 +342,13 @@ impl Entry {
         }
     }
 
+    fn time(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.time).unwrap_or_default()
+    }
+
     /// The entry as a line of a log.
-    fn line(&self) -> Vec<u8> {
-        let time = Timestamp::from_microsecond(self.time).unwrap_or_default();
-        line::stamped(time, &TimeZone::system(), &self.text)
+    fn line(self) -> Line {
+        Line { time: Some(self.time()), text: self.text, cut: self.cut }
     }
 }
 

@@ -8,6 +8,7 @@
 use std::io;
 
 use hermes_core::status::Exit;
+use hermes_core::tai64n;
 use jiff::Timestamp;
 
 /// The two sizes of the status record.
@@ -100,16 +101,11 @@ pub fn parse_deaths(bytes: &[u8]) -> io::Result<Vec<Death>> {
         .collect()
 }
 
-/// Parses a TAI64N stamp as skalibs writes it: 2^62 + 37 s (TAI is ahead of UTC) + Unix seconds.
+/// Parses a TAI64N stamp as skalibs writes it.
 fn timestamp(stamp: &[u8]) -> io::Result<Timestamp> {
-    const UNIX_EPOCH_IN_TAI: u64 = (1 << 62) + 37;
     let nanoseconds = u32::from_be_bytes([stamp[8], stamp[9], stamp[10], stamp[11]]);
-    let seconds = i64::try_from(u64_at(stamp, 0))
-        .ok()
-        .and_then(|tai| tai.checked_sub(UNIX_EPOCH_IN_TAI.cast_signed()))
-        .ok_or_else(|| corrupt("timestamp out of range"))?;
-    let nanoseconds = i32::try_from(nanoseconds).unwrap_or(i32::MAX);
-    Timestamp::new(seconds, nanoseconds).map_err(|_| corrupt("timestamp out of range"))
+    let time = tai64n::time(u64_at(stamp, 0), nanoseconds);
+    time.ok_or_else(|| corrupt("timestamp out of range"))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {

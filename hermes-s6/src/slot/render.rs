@@ -92,7 +92,7 @@ exec "$@" {hermes} -p {profile} gateway after-death "$4"
 {begin}
 umask 027
 "$@" mkdir -p -- "${{{home}}}/logs/gateways/{profile}" || exit 111
-exec "$@" {s6_log} -bp -- '-^{NO_NEWLINE}$' 'p[{profile}]' 1 p T n10 s1000000 "${{{home}}}/logs/gateways/{profile}"
+exec "$@" {s6_log} -bp -- '-^{NO_NEWLINE}$' 'p[{profile}]' 1 p t n10 s1000000 "${{{home}}}/logs/gateways/{profile}"
 "#
     );
     Ok(Scripts { run, finish, log_run })

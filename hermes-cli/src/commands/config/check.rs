@@ -66,7 +66,7 @@ pub(super) fn report(
     quotes: &[Quote],
 ) -> Result<(), CliError> {
     output::judged(Severity::Error, &format!(" `{name}`: {error}"))?;
-    output::styled(&output::quoted(quotes))?;
+    output::styled_lines(&output::quoted(quotes))?;
     match error.hint() {
         Some(hint) => output::line(format_args!("  fix: {hint}")),
         None => Ok(()),

@@ -35,7 +35,7 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
         Gateway::Run => foreground(app, Vec::new()),
         Gateway::Status(args) => status::status(app, args),
         Gateway::List => status::list(app),
-        Gateway::Logs(args) => logs::run(app, &args),
+        Gateway::Logs(args) => logs::run(app, args),
         Gateway::Install { which, start } => {
             let code = each(app, &which, JOBS, "installed", |services, name| {
                 services.install(name)?;

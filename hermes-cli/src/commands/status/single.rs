@@ -3,6 +3,7 @@
 use hermes::view::StatusView;
 use hermes_core::status::ReasonKind;
 use hermes_core::{ProfileName, State};
+use jiff::tz::TimeZone;
 
 use super::columns::{cpu, memory, yes_or_no};
 use crate::app::App;
@@ -20,8 +21,9 @@ pub(super) fn print(app: &App, view: &StatusView) -> Result<(), CliError> {
     line("profile", status.profile.to_string())?;
     output::styled_line("state      ", &status.word(), states::style(status))?;
     line("pid", output::or_dash(status.pid))?;
-    let since =
-        status.since.map(|since| format!("{} ({} ago)", output::local(since), output::age(since)));
+    let zone = TimeZone::system();
+    let since = |since| format!("{} ({} ago)", output::local(since, &zone), output::age(since));
+    let since = status.since.map(since);
     line("since", output::or_dash(since))?;
     line("intent", output::or_dash(status.intent))?;
     line("ready", yes_or_no(status.ready).to_owned())?;

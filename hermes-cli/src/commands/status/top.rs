@@ -13,7 +13,7 @@ use super::columns::memory;
 use super::{chosen, views_of};
 use crate::app::App;
 use crate::args::Top;
-use crate::commands::logs::{Signals, TimeLimit};
+use crate::commands::following::{Signals, TimeLimit};
 use crate::error::{CliError, exit};
 use crate::output::{self, Cell, Column};
 use crate::states;

@@ -14,10 +14,15 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
+
+use super::begin::begin;
 use super::directory::{Identity, Snapshot, is_archive, open};
-use super::lines::LineReader;
-use super::tail;
+use super::reader::LineReader;
+use super::tail::Rest;
+use crate::log::line::Line;
 use crate::log::logs::{Event, Removed};
+use crate::log::selection::{Filter, Selection};
 use crate::log::watch::Watch;
 
 /// Follows one log directory, which need not exist yet.
@@ -33,37 +38,39 @@ pub(super) struct Follower {
     /// The archives that were announced since, in the order in which they were made. That of their names is the wall
     /// clock's, which may have been set back.
     announced: Vec<OsString>,
+    filter: Filter,
+    zone: TimeZone,
     watch: Option<i32>,
     overflows: Option<u64>,
     removed: Option<Removed>,
 }
 
 impl Follower {
-    /// Follows the log directory at `path`, beginning with the last `last` lines that are in it.
-    pub(super) fn begin(path: &Path, last: usize, watch: &mut Watch) -> io::Result<Self> {
+    /// Follows the log directory at `path`, beginning with the selected lines that are in it. `zone` is the zone of local
+    /// stamps.
+    pub(super) fn begin(
+        path: &Path,
+        selection: &Selection,
+        zone: &TimeZone,
+        watch: &mut Watch,
+    ) -> io::Result<Self> {
         let mut follower = Self {
             path: path.to_owned(),
             files: VecDeque::new(),
             unnamed: Vec::new(),
             older: BTreeSet::new(),
             announced: Vec::new(),
+            filter: selection.filter(),
+            zone: zone.clone(),
             watch: None,
             overflows: watch.overflows(),
             removed: None,
         };
         follower.listen(watch)?;
         let Some(now) = Snapshot::take(path)? else { return Ok(follower) };
-        let mut files = Vec::new();
-        for name in &now.archives {
-            files.extend(open(&path.join(name))?);
-        }
-        let unnamed = [now.previous, now.current].into_iter().flatten();
-        for file in unnamed {
-            follower.unnamed.push(file.try_clone()?);
-            files.push(file);
-        }
-        let (skipped, mut offset) = tail::start(&files, last, tail::Rest::Incomplete)?;
-        for file in files.into_iter().skip(skipped) {
+        let (files, mut offset) = begin(path, &now, selection, zone, Rest::Incomplete)?;
+        follower.unnamed.extend([now.previous, now.current].into_iter().flatten());
+        for file in files {
             follower.files.push_back(LineReader::new(file, offset)?);
             offset = 0;
         }
@@ -71,9 +78,19 @@ impl Follower {
         Ok(follower)
     }
 
-    /// The next line, or that lines are missing; `None` until something changes in the directory, which
-    /// [`Watch::max_wait`] may know already. Does not block.
+    /// The next selected line, or that lines are missing; `None` until something changes in the directory,
+    /// which [`Watch::max_wait`] may know already. Does not block.
     pub(super) fn next(&mut self, watch: &mut Watch) -> io::Result<Option<Event>> {
+        loop {
+            match self.next_of_all(watch)? {
+                Some(Event::Line(line)) if !self.filter.selects(&line) => {}
+                event => return Ok(event),
+            }
+        }
+    }
+
+    /// The same, selected or not.
+    fn next_of_all(&mut self, watch: &mut Watch) -> io::Result<Option<Event>> {
         loop {
             if let Some(removed) = self.removed.take() {
                 return Ok(Some(Event::Removed(removed)));
@@ -85,7 +102,7 @@ impl Follower {
                 }
             };
             if let Some(line) = file.line()? {
-                return Ok(Some(Event::Line(line)));
+                return Ok(Some(self.line(line)));
             }
             if self.files.len() == 1 {
                 if !self.has_moved_on(watch)? {
@@ -93,7 +110,7 @@ impl Follower {
                 }
                 // s6-log no longer writes to the file, so its end is final now.
                 if let Some(line) = self.files[0].line()? {
-                    return Ok(Some(Event::Line(line)));
+                    return Ok(Some(self.line(line)));
                 }
                 if !self.advance(watch)? {
                     return Ok(None);
@@ -102,9 +119,13 @@ impl Follower {
             // A logger that was killed may have left half a line.
             let rest = self.files.pop_front().and_then(|mut file| file.rest());
             if let Some(rest) = rest {
-                return Ok(Some(Event::Line(rest)));
+                return Ok(Some(self.line(rest)));
             }
         }
+    }
+
+    fn line(&self, bytes: Vec<u8>) -> Event {
+        Event::Line(Line::parse(bytes, &self.zone))
     }
 
     /// The files that went unread with a directory that is gone, as far as they were announced.

@@ -1,6 +1,6 @@
 //! Several logs as one, in the order of time.
 
-use crate::log::line::Stamp;
+use jiff::Timestamp;
 
 /// Takes the items of several logs in the order of time. An item without a time comes right behind the
 /// item that stands before it in its log.
@@ -8,7 +8,7 @@ use crate::log::line::Stamp;
 pub(super) struct Merge<T> {
     logs: usize,
     /// The next item of each log, while all logs are read to the end once.
-    heads: Vec<Option<(Stamp, T)>>,
+    heads: Vec<Option<(Timestamp, T)>>,
 }
 
 impl<T> Merge<T> {
@@ -21,10 +21,10 @@ impl<T> Merge<T> {
     /// `None` if every log was read to its end; the call after that reads them all again.
     pub(super) fn next<E>(
         &mut self,
-        mut next: impl FnMut(usize) -> Result<Option<(Option<Stamp>, T)>, E>,
+        mut next: impl FnMut(usize) -> Result<Option<(Option<Timestamp>, T)>, E>,
     ) -> Result<Option<(usize, T)>, E> {
-        // The default goes before all times.
-        let mut head = |log| Ok(next(log)?.map(|(time, item)| (time.unwrap_or_default(), item)));
+        let mut head =
+            |log| Ok(next(log)?.map(|(time, item)| (time.unwrap_or(Timestamp::MIN), item)));
         if self.heads.is_empty() {
             self.heads = (0..self.logs).map(&mut head).collect::<Result<_, E>>()?;
         }
@@ -56,10 +56,7 @@ mod tests {
             let item = merge.next(|log| {
                 let item = logs[log].pop_front();
                 Ok::<_, Infallible>(item.map(|item| match item.split_once('@') {
-                    Some((item, second)) => {
-                        let stamp = format!("2026-01-02 03:04:{second}.000000000");
-                        (stamp.as_bytes().try_into().ok(), item)
-                    }
+                    Some((item, second)) => (Timestamp::new(second.parse().unwrap(), 0).ok(), item),
                     None => (None, item),
                 }))
             });

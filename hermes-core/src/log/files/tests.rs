@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::Intent;
+use crate::log::line::Line;
 
 /// A home with the profiles `a` and `b`.
 struct Home {
@@ -23,7 +24,7 @@ impl Home {
     }
 
     fn logs(&self) -> LogFiles {
-        LogFiles::new(self.store.root().clone())
+        LogFiles::new(self.store.root().clone(), TimeZone::UTC)
     }
 
     /// Writes the log of a profile; a line `x@05` gets a stamp.
@@ -38,14 +39,14 @@ impl Home {
     }
 
     fn read(&self, last: Option<usize>) -> Vec<String> {
-        let lines = self.logs().read(&self.names, last).unwrap();
+        let lines =
+            self.logs().read(&self.names, &Selection { last, ..Selection::default() }).unwrap();
         lines.map(Result::unwrap).map(|(place, line)| shown(place, &line)).collect()
     }
 }
 
-fn shown(place: usize, line: &[u8]) -> String {
-    let line = str::from_utf8(line).unwrap();
-    format!("{place}{}", line.rsplit_once("  ").map_or(line, |(_, text)| text))
+fn shown(place: usize, line: &Line) -> String {
+    format!("{place}{}", str::from_utf8(&line.text).unwrap())
 }
 
 fn events(followed: &mut dyn Follow) -> Vec<String> {
@@ -78,7 +79,7 @@ fn lines_of_several_logs_are_read_in_the_order_of_time() {
 fn a_log_ends_with_its_profile_and_the_others_go_on() {
     let home = Home::new();
     home.write(1, &["x@01", "y@02"]);
-    let mut followed = home.logs().follow(&home.names, 1).unwrap();
+    let mut followed = home.logs().follow(&home.names, &Selection::last(1)).unwrap();
     assert_eq!(events(&mut *followed), ["1y"]);
     home.write(0, &["m@03"]);
     home.write(1, &["x@01", "y@02", "z@04"]);
@@ -97,7 +98,7 @@ fn a_log_ends_with_its_profile_and_the_others_go_on() {
 fn the_archives_that_went_with_a_profile_are_reported_before_the_end() {
     let home = Home::new();
     home.write(1, &["x"]);
-    let mut followed = home.logs().follow(&home.names, 1).unwrap();
+    let mut followed = home.logs().follow(&home.names, &Selection::last(1)).unwrap();
     assert_eq!(events(&mut *followed), ["1x"]);
     let directory = home.logs().directory(&home.names[1]);
     for number in 0..2 {

@@ -53,8 +53,16 @@ fn entries_with_any_bytes_are_read() {
     };
     let text = entry(r#""said  so""#).unwrap();
     assert_eq!((text.unit.as_str(), text.cursor.as_str()), ("a@x.service", "s=1"));
-    let line = String::from_utf8(text.line()).unwrap();
-    assert!(line.ends_with(":02.123456000  said  so"), "{line}");
+    let expected = Line {
+        time: Timestamp::from_microsecond(1_795_535_042_123_456).ok(),
+        text: b"said  so".to_vec(),
+        cut: false,
+    };
+    assert_eq!(text.line(), expected);
+    for (end, cut) in [("nul", false), ("line-max", true), ("eof", true), ("pid-change", true)] {
+        let message = format!(r#""text","_LINE_BREAK":"{end}""#);
+        assert_eq!(entry(&message).unwrap().line().cut, cut, "{end}");
+    }
     assert_eq!(entry("[255,10,7]").unwrap().text, [255, 10, 7]);
     assert_eq!(entry("null"), None);
     assert_eq!(Entry::read(b"no JSON", field), None);
@@ -75,8 +83,7 @@ fn events(followed: &mut FollowedJournal) -> Vec<String> {
     while let Some((index, event)) = followed.next().unwrap() {
         events.push(match event {
             Event::Line(line) => {
-                let line = String::from_utf8(line).unwrap();
-                format!("{index}{}", line.rsplit_once("  ").unwrap().1)
+                format!("{index}{}", str::from_utf8(&line.text).unwrap())
             }
             other => format!("{index}{other:?}"),
         });
@@ -105,14 +112,17 @@ fn a_followed_journal_starts_with_stored_lines_and_ends_with_its_profile() {
     let mut child = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     let stored = vec![(1, entry(5, "s1"))];
-    let mut followed = FollowedJournal::new(&systemd, &names, stored, child).unwrap();
+    let selection =
+        Selection { since: Timestamp::from_microsecond(5).ok(), ..Selection::default() };
+    let mut followed = FollowedJournal::new(&systemd, &names, &selection, stored, child).unwrap();
     assert_eq!(events(&mut followed), ["1text"]);
 
     let unit = |name: usize| systemd.names.unit(&names[name]);
     let lines = [
         printed(&unit(1), 6, "s2", r#""one""#),
         printed("other.service", 6, "s3", r#""of another unit""#),
-        printed(&unit(0), 7, "s4", r#""two""#),
+        printed(&unit(0), 4, "s4", r#""too early""#),
+        printed(&unit(0), 7, "s5", r#""two""#),
     ];
     let await_pipe = |followed: &FollowedJournal| {
         let mut fds = [PollFd::new(&followed.pipe, PollFlags::IN)];
@@ -136,4 +146,15 @@ fn a_followed_journal_starts_with_stored_lines_and_ends_with_its_profile() {
     let error = followed.next().unwrap_err();
     let error = hermes_core::error_chain::in_one_line(&error);
     assert_eq!(error, "failed to follow the journal: journalctl has ended");
+}
+
+#[test]
+fn a_selection_is_passed_to_journalctl() {
+    let time = |microsecond| Timestamp::from_microsecond(microsecond).unwrap();
+    assert_eq!(since(time(1_795_535_042_000_456)), "--since=@1795535042.000456");
+    assert_eq!(until(time(-1)), "--until=@0.000000");
+    let pattern = hermes_core::log::Regex::new("a b|c").ok();
+    let selection = Selection { pattern, ..Selection::default() };
+    assert_eq!(matching(&selection), ["--grep=a b|c", "--case-sensitive=yes"]);
+    assert_eq!(matching(&Selection::default()), [""; 0]);
 }

@@ -75,7 +75,7 @@ fn log_run_under_s6_overlay() {
     fi
     umask 027
     "$@" mkdir -p -- "${HERMES_HOME}/logs/gateways/coder" || exit 111
-    exec "$@" /command/s6-log -bp -- '-^ -- no newline at the end$' 'p[coder]' 1 p T n10 s1000000 "${HERMES_HOME}/logs/gateways/coder"
+    exec "$@" /command/s6-log -bp -- '-^ -- no newline at the end$' 'p[coder]' 1 p t n10 s1000000 "${HERMES_HOME}/logs/gateways/coder"
     "#);
 }
 
@@ -131,7 +131,7 @@ fn log_run_of_default_in_a_plain_layout() {
     fi
     umask 027
     "$@" mkdir -p -- "${HERMES_HOME}/logs/gateways/default" || exit 111
-    exec "$@" /usr/bin/s6-log -bp -- '-^ -- no newline at the end$' 'p[default]' 1 p T n10 s1000000 "${HERMES_HOME}/logs/gateways/default"
+    exec "$@" /usr/bin/s6-log -bp -- '-^ -- no newline at the end$' 'p[default]' 1 p t n10 s1000000 "${HERMES_HOME}/logs/gateways/default"
     "#);
 }
 
@@ -142,7 +142,7 @@ fn the_home_stays_an_expansion() {
     settings.bind(|| {
         let log_run = render(&layouts()[0], "coder", &[]).log_run;
         let line = log_run.lines().last().unwrap().to_owned();
-        insta::assert_snapshot!(line, @r#"exec "$@" /command/s6-log -bp -- '-^ -- no newline at the end$' 'p[coder]' 1 p T n10 s1000000 "$<HERMES_HOME>/logs/gateways/coder""#);
+        insta::assert_snapshot!(line, @r#"exec "$@" /command/s6-log -bp -- '-^ -- no newline at the end$' 'p[coder]' 1 p t n10 s1000000 "$<HERMES_HOME>/logs/gateways/coder""#);
     });
 }
 

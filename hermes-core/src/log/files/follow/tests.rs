@@ -64,9 +64,13 @@ impl Logger {
     }
 
     fn follow_with(&self, last: usize, mut watch: Watch) -> Following {
-        let follower = Follower::begin(self.dir.path(), last, &mut watch).unwrap();
+        let follower = begin(self.dir.path(), last, &mut watch);
         Following { follower, watch }
     }
+}
+
+fn begin(path: &Path, last: usize, watch: &mut Watch) -> Follower {
+    Follower::begin(path, &Selection::last(last), &TimeZone::UTC, watch).unwrap()
 }
 
 struct Following {
@@ -80,7 +84,7 @@ impl Following {
         let mut told = Vec::new();
         loop {
             match self.follower.next(&mut self.watch).unwrap() {
-                Some(Event::Line(line)) => told.push(String::from_utf8(line).unwrap()),
+                Some(Event::Line(line)) => told.push(String::from_utf8(line.text).unwrap()),
                 Some(Event::Removed(Removed { archives, exact: true })) => {
                     told.push(format!("[{archives}]"));
                 }
@@ -233,7 +237,7 @@ fn a_directory_may_come_later_and_go() {
     logger.say("a\n");
     let (path, away) = (logger.dir.path().join("x/y"), logger.dir.path().join("away"));
     let mut watch = Watch::new();
-    let follower = Follower::begin(&path, 10, &mut watch).unwrap();
+    let follower = begin(&path, 10, &mut watch);
     let mut following = Following { follower, watch };
     assert_eq!(following.told(), "");
     fs::create_dir_all(&path).unwrap();
@@ -254,7 +258,7 @@ fn every_change_wakes_who_waits() {
     let mut following = logger.follow(10);
     let path = logger.path("none/log");
     let mut watch = Watch::new();
-    let follower = Follower::begin(&path, 10, &mut watch).unwrap();
+    let follower = begin(&path, 10, &mut watch);
     let mut later = Following { follower, watch };
     let wakes = |following: &mut Following, told: &str| {
         let fd = following.watch.fd().unwrap();
@@ -315,7 +319,7 @@ fn what_is_told_does_not_depend_on_when_it_is_looked_at() {
             let is_all = done.load(Ordering::Acquire);
             match following.follower.next(&mut following.watch).unwrap() {
                 Some(Event::Line(line)) => {
-                    let line = String::from_utf8(line).unwrap().parse().unwrap();
+                    let line = String::from_utf8(line.text).unwrap().parse().unwrap();
                     last.store(line, Ordering::Relaxed);
                     told.push(line);
                 }
