@@ -126,7 +126,7 @@ fn with_hint(mut error: clap::Error) -> clap::Error {
     let group = words.find(|word| hints::GROUPS.contains(&word.as_str()) || *word == unknown);
     let group = group.filter(|group| *group != unknown).unwrap_or_default();
     if let Some(instead) = hints::instead_of(&group, &unknown) {
-        let tip = StyledStr::from(called::named(&format!("type `{instead}`")).into_owned());
+        let tip = StyledStr::from(called::named(&format!("type {instead}")).into_owned());
         error.remove(ContextKind::SuggestedSubcommand);
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
     }

@@ -72,7 +72,10 @@ pub use notify::{Notify, load_notify, parse_notify};
 pub use quote::Quote;
 pub use ready_url::{InvalidReadyUrl, ReadyUrl};
 pub use resources::{Resource, Resources};
-pub use secrets::{SecretKey, is_secret, is_secret_value, secret_keys};
+pub use secrets::{
+    MASK, SecretKey, is_secret, is_secret_value, looks_like_secret, masked, masked_arguments,
+    secret_keys,
+};
 pub(crate) use write::check_writable;
 pub use write::write;
 

@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::fsutil;
 use crate::status::Exit;
 
+/// The beginning of the line that Hermes adds to the log of a gateway that it parks.
+pub const PARKED: &str = "parked: ";
+
 /// The exit code of a gateway whose configuration is invalid (`EX_CONFIG` of `sysexits.h`).
 pub const EXIT_CONFIG: i32 = 78;
 /// The exit code of a gateway that requests an immediate restart (`EX_TEMPFAIL`).

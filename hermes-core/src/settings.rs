@@ -133,7 +133,7 @@ mod tests {
         for (defaults, problem) in [
             (
                 "gateway: {defaults: {port: 5}}",
-                "invalid `gateway.defaults` in `ROOT/config.yaml` line 1 column 11: has an unknown key; the keys are",
+                "invalid `gateway.defaults` in `ROOT/config.yaml` line 1 column 22: has an unknown key `port`; the keys are",
             ),
             ("gateway: {defaults: x}", "must be a mapping, with lines like `kind: hermes-agent`"),
             (

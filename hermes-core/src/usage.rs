@@ -109,9 +109,12 @@ impl Proc {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::process::{Command, Stdio};
+    use std::time::Instant;
 
     use super::*;
+    use crate::wait::{self, Poll};
 
     #[test]
     fn a_process_is_measured_with_its_descendants() {
@@ -120,10 +123,14 @@ mod tests {
         assert_eq!(alone.memory_kind, MemoryKind::Pss);
         assert!(alone.memory_bytes > 1 << 20, "{alone:?}");
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-        let with_child = of(&proc, vec![me, u32::MAX]);
-        assert_eq!(with_child[1], None, "a process that does not exist");
-        let with_child = with_child[0].unwrap();
-        assert!(with_child.processes > 1, "{with_child:?}");
+        // The kernel's list of children may lack one while another one ends (proc_pid_task(5)), as those of other tests.
+        let with_child = wait::until(Instant::now() + Duration::from_secs(60), || {
+            let with_child = of(&proc, vec![me, u32::MAX]);
+            assert_eq!(with_child[1], None, "a process that does not exist");
+            let is_seen = with_child[0].is_some_and(|usage| usage.processes > 1);
+            Ok::<_, Infallible>(if is_seen { Poll::Done(()) } else { Poll::Wait })
+        });
+        assert_eq!(with_child, Ok(Some(())));
         drop(child.stdin.take());
         child.wait().unwrap();
     }

@@ -195,16 +195,22 @@ pub fn alone<'a>(env: &TestEnv, args: impl IntoIterator<Item = &'a str>) -> Herm
         .env("XDG_RUNTIME_DIR", runtime.to_str().expect("a UTF-8 path"))
 }
 
-/// Checks stderr: one line `error: …`, indented causes below it, at most one hint.
+/// Checks stderr: one line `error: …`, indented causes below it, quoted lines of a configuration, at most one hint.
 #[track_caller]
 pub fn is_one_clear_error(outcome: &Outcome) {
     let lines: Vec<_> = outcome.stderr.lines().collect();
     assert!(lines[0].starts_with("error: "), "{outcome}");
-    let rest = &lines[1..];
+    let rest: Vec<_> = lines[1..].iter().filter(|line| !is_quote(line)).collect();
     let hints = rest.iter().filter(|line| line.starts_with("hint: ")).count();
     let causes = rest.iter().filter(|line| line.starts_with("  ")).count();
     assert!(hints <= 1 && hints + causes == rest.len(), "{outcome}");
     assert_eq!(outcome.stdout, "", "{outcome}");
+}
+
+/// Whether it is a line of a quoted configuration: the place, the line with its number, the caret.
+fn is_quote(line: &str) -> bool {
+    let line = line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit());
+    ["-->", ":::", "|"].iter().any(|begin| line.starts_with(begin))
 }
 
 /// The text with the environment's path replaced by `W`.

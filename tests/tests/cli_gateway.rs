@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 /// Replaces pids, times and ports, for snapshots.
 fn settings() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?", "<time>");
+    settings.add_filter(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| [+-]\d\d:\d\d)?", "<time>");
     settings.add_filter(r"\(\d+s ago\)", "(<age> ago)");
     settings.add_filter(r"(?m)^(pid +)\d+", "$1<pid>");
     settings.add_filter(r"(?m)^(port +|.* port )\d+", "$1<port>");
@@ -104,7 +104,7 @@ fn messages_go_to_stderr_and_status_to_stdout() {
         profile    a
         state      up
         pid        <pid>
-        since      <time> +00:00 (<age> ago)
+        since      <time> (<age> ago)
         intent     running
         ready      yes
         deaths     0 in the last hour

@@ -124,7 +124,7 @@ fn a_terminal_is_asked() {
     let typed = typed.wait_with_output().expect("its output");
     let shown = String::from_utf8_lossy(&typed.stdout);
     assert!(typed.status.success(), "{shown}");
-    assert!(shown.contains("edit it again, or keep the old one? [E/k]"), "{shown}");
+    assert!(shown.contains("(e)dit it again, or (k)eep the old file?"), "{shown}");
     assert!(shown.contains("restart it now? [y/N]"), "{shown}");
     assert_eq!(written(env), format!("{RIGHT}\n"));
     assert_ne!(pid(&up.status("coder")), before);

@@ -71,7 +71,10 @@ fn time_and_pattern_select_lines_of_rotated_files() {
     for args in [&["--since", "now"][..], &["--until", "yesterday"], &["--grep", "none"]] {
         let outcome = logs(&env, args).fails_with(1);
         is_one_clear_error(&outcome);
-        assert!(outcome.stderr.contains("the log of `coder` has no such line"), "{outcome}");
+        assert!(
+            outcome.stderr.contains("the log of `coder` has no line that matches"),
+            "{outcome}"
+        );
     }
 
     let following = logs(&env, &["-f", "--since", since, "--grep", "5$"]).stream();

@@ -74,6 +74,7 @@ fn the_words_of_other_programs_get_the_command() {
         ("profile rm coder", "type `hermes profile delete NAME`"),
         ("-p coder gateway ls", "type `hermes gateway list`"),
         ("monit", "type `hermes top`"),
+        ("enable", "`hermes stop NAME` ends that\n"),
     ] {
         let refused = env.hermes(line.split(' ')).fails_with(2);
         assert!(refused.stderr.contains(expected), "{refused}");

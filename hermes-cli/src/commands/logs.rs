@@ -131,14 +131,16 @@ fn report_nothing(name: &ProfileName, apart: bool, selection: &Selection) -> Res
         (true, true) => {}
         (true, false) => output::message(nothing_yet(name)),
         (false, true) => {
-            let error = format!("the log of `{name}` has no such line");
+            let error = format!("the log of `{name}` has no line that matches");
             return Err(
                 CliError::new(error).with_hint(format!("`hermes gateway logs {name}` prints all"))
             );
         }
         (false, false) => {
             let error = CliError::new(format!("the gateway of `{name}` has not logged anything"));
-            return Err(error.with_hint(format!("`hermes gateway start {name}` starts it")));
+            return Err(
+                error.with_hint(format!("`hermes gateway status {name}` shows whether it runs"))
+            );
         }
     }
     Ok(())

@@ -92,7 +92,10 @@ mod tests {
             ("liveness: {interval: 0}", "must be between 1 and 3600"),
             ("liveness: {timeout: 3601}", "must be between 1 and 3600"),
             ("liveness: {failures: '3'}", "must be a plain decimal number without quotes"),
-            ("liveness: {intervall: 3}", "has an unknown key; the keys are `interval`,"),
+            (
+                "liveness: {intervall: 3}",
+                "has an unknown key `intervall`; the keys are `interval`,",
+            ),
             ("liveness: true", "must be `false`, or a mapping"),
             ("liveness: no", "must be `false`, or a mapping"),
             ("liveness: [1]", "must be `false`, or a mapping"),

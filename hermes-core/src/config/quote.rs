@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use super::secrets::{has_password, is_secret};
+use super::secrets::{has_password, is_secret, looks_like_secret};
 use super::{ConfigError, MAX_SIZE, Place};
 use crate::fsutil;
 
@@ -55,7 +55,8 @@ fn quote_in(place: &Place, text: &str) -> Option<Quote> {
     // As places are counted.
     let lines: Vec<_> = text.split('\n').map(|line| line.trim_end_matches('\r')).collect();
     let index = line.checked_sub(1)?;
-    let text = shown(&lines, index)?;
+    // An error at the end of the text is in no line of it.
+    let text = shown(&lines, index).filter(|text| !text.trim().is_empty())?;
     let last = text.find(LEFT_OUT).unwrap_or(text.trim_end().len());
     let start = text.char_indices().nth(column.saturating_sub(1)).map_or(last, |(at, _)| at);
     let start = start.min(last);
@@ -88,7 +89,11 @@ fn may_be_secret(line: &str) -> bool {
         let value = line.split_once(key).map(|(_, value)| value.trim());
         value.is_some_and(|value| !value.is_empty() && !value.starts_with('#'))
     };
-    words.any(is_secret) || has_password(line) || has_values("env:") || has_values("command:")
+    words.any(is_secret)
+        || looks_like_secret(line)
+        || has_password(line)
+        || has_values("env:")
+        || has_values("command:")
 }
 
 /// Whether the lines below a line, further to the right, may have secrets in them.
@@ -118,7 +123,9 @@ fn above<'a>(lines: &'a [&'a str], index: usize) -> impl Iterator<Item = &'a str
 
 fn is_one_key(text: &str) -> bool {
     let key = text.trim_start_matches(|c: char| c.is_whitespace() || c == '-');
-    !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+    !key.is_empty()
+        && !looks_like_secret(key)
+        && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
 #[cfg(test)]
@@ -143,7 +150,6 @@ mod tests {
             ("gateway:\n  port: \"17\"  \n", "2:   port: [\"17\"]  "),
             ("gateway:\r\n  pört: 1\r\n  port: x\r\n", "3:   port: [x]"),
             ("\u{feff}gateway: {port: 0}", "1: gateway: {port: [0]}"),
-            ("gateway: [\n", "2: []"),
             ("model:\n  token: abc\ngateway: 5\n", "3: gateway: [5]"),
             ("gateway:\n  env:\n    A: b\n  port: x\n", "4:   port: [x]"),
             ("gateway:\n  env:  # none\n  port: x\n", "3:   port: [x]"),
@@ -163,6 +169,10 @@ mod tests {
             ("gateway: {port: x, ready_url: 'http://u:w@h'}\n", Some("1: gateway: […]")),
             ("model:\n  api_key: \"a\n  b: c\ngateway: [", None),
             ("token:\n  - a: [sk\ngateway: 1\n", None),
+            ("gateway:\n  port: sk-1234567890abcdef\n", Some("2:   port: […]")),
+            ("- sk-1234567890abcdef\n", None),
+            ("telegram: 12345678:sk1234567890abcdef: 3\n", None),
+            ("gateway:\n\tport: sk-1234567890abcdef\n", None),
         ] {
             let quoted = quoted(text);
             if expected.is_some() {

@@ -10,6 +10,7 @@ use super::error::{ConfigError, Place};
 use super::fill;
 use super::keys::KEYS;
 use super::pyyaml::not_a_string;
+use super::secrets::masked;
 use super::spelling::looks_like;
 use super::yaml::{Kind, Node, Scalar};
 use super::{GatewayKind, StopTimeout, Topology, Warning};
@@ -114,8 +115,14 @@ impl Reader<'_> {
         let found = self.ours(entries, names, &format!("{}.", field.name))?;
         if found.len() < entries.len() {
             let known: Vec<_> = names.iter().map(|key| format!("`{key}`")).collect();
-            let problem = format!("has an unknown key; the keys are {}", known.join(", "));
-            return Err(self.invalid(field, &problem));
+            let mut words = entries.iter().filter_map(|(key, _)| Some((key, string(key)?)));
+            let unknown = words.find(|(_, word)| !names.contains(word));
+            let word = unknown.map_or_else(String::new, |(_, word)| {
+                format!(" `{}`", masked(&word.escape_debug().to_string()))
+            });
+            let problem = format!("has an unknown key{word}; the keys are {}", known.join(", "));
+            let key = unknown.map_or(field.value, |(key, _)| key);
+            return Err(self.invalid(&field.part(key), &problem));
         }
         let named = |(name, key, value)| {
             (name, Field { name: format!("{}.{name}", field.name), key, value })

@@ -209,7 +209,10 @@ mod tests {
         for (text, problem) in [
             ("512M", "must be a mapping, with lines like `memory: 512M`"),
             ("[1]", "must be a mapping"),
-            ("{ram: 1G}", "has an unknown key; the keys are `memory`, `cpu`, `tasks`, `files`"),
+            (
+                "{ram: 1G}",
+                "has an unknown key `ram`; the keys are `memory`, `cpu`, `tasks`, `files`",
+            ),
             ("{memory: 1G, memory: 2G}", "is set twice"),
             ("{memory: 15M}", "must be between 16M and 1024T"),
             ("{memory: 1025T}", "must be between 16M and 1024T"),

@@ -41,6 +41,51 @@ pub fn secret_keys(text: &str, path: &Path) -> Result<Vec<SecretKey>, ConfigErro
     Ok(found)
 }
 
+/// In the place of a secret that is not shown.
+pub const MASK: &str = "********";
+
+/// How long a run of letters and digits is in a key at least.
+const LONG: usize = 16;
+
+/// Whether a text has a word that looks like a key, whatever its name: a long run of letters and digits, with both.
+pub fn looks_like_secret(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric()).any(is_key)
+}
+
+fn is_key(run: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| run.bytes().any(|byte| is(&byte));
+    run.len() >= LONG && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)
+}
+
+/// `text`, with [`MASK`] for each word that looks like a key, and for URLs with a password.
+pub fn masked(text: &str) -> String {
+    let hides = |word: &str| looks_like_secret(word) || has_password(word);
+    let word = |word: &str| if hides(word) { MASK.to_owned() } else { word.to_owned() };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// The arguments of a command, with [`MASK`] for each that may be a secret: the value of an option with the name of one
+/// (`--token x`, `--token=x`), and what looks like a key.
+pub fn masked_arguments(arguments: &[String]) -> Vec<String> {
+    let mut names_next = false;
+    let mask = |argument: &String| {
+        let is_named = std::mem::take(&mut names_next);
+        if let Some((option, value)) = argument.split_once('=')
+            && is_secret(option)
+            && is_secret_text(value)
+        {
+            return format!("{option}={MASK}");
+        }
+        names_next = argument.starts_with('-') && is_secret(argument);
+        let hidden = is_named && !argument.starts_with('-') && !argument.starts_with('{');
+        if hidden || looks_like_secret(argument) || has_password(argument) {
+            return MASK.to_owned();
+        }
+        argument.clone()
+    };
+    arguments.iter().map(mask).collect()
+}
+
 /// Whether the value of a variable is not to be shown: its name is that of a secret, or it has a URL with a password.
 /// One that only refers to a variable is shown.
 pub fn is_secret_value(name: &str, value: &str) -> bool {
@@ -86,12 +131,15 @@ fn is_secret_text(text: &str) -> bool {
     !text.is_empty() && !is_reference
 }
 
-/// Whether a text has a URL with a password: `https://user:password@host`.
+/// Whether a text has a URL with a password, `https://user:password@host`, or with a secret in its query, `?token=x`.
 pub(super) fn has_password(text: &str) -> bool {
     text.split("://").skip(1).any(|rest| {
         let authority = rest.split(['/', '?', '#', ' ', '"', '\'']).next().unwrap_or_default();
         let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
-        password.is_some_and(|(_, password)| !password.is_empty() && !password.starts_with('$'))
+        let mut query = rest.split(['?', '&']).skip(1).filter_map(|part| part.split_once('='));
+        query.any(|(name, value)| is_secret(name) && !value.starts_with('$'))
+            || password
+                .is_some_and(|(_, password)| !password.is_empty() && !password.starts_with('$'))
     })
 }
 
@@ -139,6 +187,32 @@ mod tests {
         ] {
             assert_eq!(is_secret_value(name, value), secret, "{name}={value}");
         }
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_masked() {
+        for (text, expected) in [
+            ("401: key sk-abcDEF123abcDEF123 is wrong", "401: key ******** is wrong"),
+            ("bot 123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw:", "bot ********"),
+            (
+                "No module named site-packages in python3.11",
+                "No module named site-packages in python3.11",
+            ),
+            (
+                "model claude-3-5-sonnet-20241022 at http://h:1/x?a=b",
+                "model claude-3-5-sonnet-20241022 at http://h:1/x?a=b",
+            ),
+            ("GET http://h:1/x?token=a", "GET ********"),
+        ] {
+            assert_eq!(masked(text), expected);
+        }
+        let command =
+            ["run", "--api-key=x", "--token", "y", "--port", "{port}", "--token", "{token}", "-v"];
+        let shown = masked_arguments(&command.map(str::to_owned)).join(" ");
+        assert_eq!(
+            shown,
+            "run --api-key=******** --token ******** --port {port} --token {token} -v"
+        );
     }
 
     #[test]

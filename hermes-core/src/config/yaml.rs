@@ -124,7 +124,11 @@ pub(super) fn read(text: &str, scope: Scope, path: &Path) -> Result<Node, Config
             let place = format!(" at line {} column {}", location.line(), location.column());
             problem = problem.replacen(&place, "", 1);
         }
-        if problem.contains("more than one document") {
+        let is_at =
+            |c| offset.and_then(|at| text.get(at..)).is_some_and(|rest| rest.starts_with(c));
+        if problem.contains("cannot start any token") && is_at('\t') {
+            problem = "a tab can't indent a line: use spaces".to_owned();
+        } else if problem.contains("more than one document") {
             problem = "more than one document (a second `---`)".to_owned();
         } else if problem.contains("repetition limit") {
             problem = TOO_MANY.to_owned();

@@ -49,7 +49,9 @@ impl Target {
 }
 
 impl fmt::Display for Target {
+    /// Without the values in its query, which may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.0.authority(), self.0.target)
+        let path = self.0.target.split_once('?').map(|(path, _)| format!("{path}?…"));
+        write!(f, "http://{}{}", self.0.authority(), path.as_ref().unwrap_or(&self.0.target))
     }
 }

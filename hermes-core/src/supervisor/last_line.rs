@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::Supervisor;
+use crate::config::masked;
 use crate::driver::{DriverError, LastLine};
 use crate::gateway::Gateway;
 #[cfg(target_os = "linux")]
 use crate::log::LogFiles;
 use crate::log::line::NO_NEWLINE;
 use crate::log::{Logs, Selection};
-use crate::restart;
+use crate::restart::{self, PARKED};
 use crate::wait::{self, Poll, idle};
 
 /// How many lines are searched for one that is not empty.
@@ -82,7 +83,7 @@ fn last_since(logs: &dyn Logs, gateway: &Gateway, begun: Timestamp) -> Option<St
     let printed = timed.filter_map(|(_, line)| {
         let text = String::from_utf8_lossy(&line.text);
         let text = text.strip_suffix(NO_NEWLINE).unwrap_or(&text).trim();
-        (!text.is_empty()).then(|| shortened(text))
+        (!text.is_empty() && !text.starts_with(PARKED)).then(|| shortened(&masked(text)))
     });
     printed.last()
 }

@@ -17,6 +17,7 @@ pub(super) fn run(app: &App, name: Option<ProfileName>) -> Result<u8, CliError> 
         None => app.store().list()?.profiles,
     };
     let mut views = Vec::new();
+    let mut reported: Vec<(String, ProfileName)> = Vec::new();
     let mut code = exit::SUCCESS;
     for profile in profiles {
         let name = &profile.name;
@@ -40,7 +41,16 @@ pub(super) fn run(app: &App, name: Option<ProfileName>) -> Result<u8, CliError> 
                 warn(name, &warnings)?;
                 output::judged(Severity::Ok, &format!(" `{name}`"))?;
             }
-            Err(error) => report(name, &error, &error.quotes())?,
+            // Wrong defaults are an error of every profile.
+            Err(error) => match reported.iter().find(|(former, _)| *former == error.to_string()) {
+                Some((_, other)) => {
+                    output::judged(Severity::Error, &format!(" `{name}`: the one of `{other}`"))?;
+                }
+                None => {
+                    report(name, &error, &error.quotes())?;
+                    reported.push((error.to_string(), name.clone()));
+                }
+            },
         }
     }
     if app.json {

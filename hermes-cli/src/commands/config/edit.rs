@@ -40,8 +40,7 @@ pub(super) fn run(app: &App, name: Option<ProfileName>) -> Result<u8, CliError> 
             Err(error) => error,
         };
         check::report(&name, &error, &error.quotes_in(&new))?;
-        let answer = output::ask("edit it again, or keep the old one? [E/k]");
-        if answer.is_none_or(|answer| answer.trim().eq_ignore_ascii_case("k")) {
+        if !is_edited_again() {
             let what = format!("`{}` is as it was: the edited text can't be used", path.display());
             return Err(copy.keep(CliError::new(what)));
         }
@@ -51,6 +50,20 @@ pub(super) fn run(app: &App, name: Option<ProfileName>) -> Result<u8, CliError> 
     }
     output::message(format_args!("wrote `{}`", path.display()));
     finish(app, &name, true)
+}
+
+/// Asks what becomes of a text that can't be used.
+fn is_edited_again() -> bool {
+    loop {
+        let Some(answer) = output::ask("(e)dit it again, or (k)eep the old file?") else {
+            return false;
+        };
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "e" | "edit" => return true,
+            "k" | "keep" => return false,
+            _ => {}
+        }
+    }
 }
 
 /// Offers a restart to a gateway that runs with the old configuration.
@@ -64,13 +77,16 @@ fn finish(app: &App, name: &ProfileName, is_changed: bool) -> Result<u8, CliErro
     let Some(services) = supervisor.filter(|supervisor| runs(supervisor)) else {
         return Ok(exit::SUCCESS);
     };
-    let question = format!("the gateway of `{name}` runs with the old one; restart it now? [y/N]");
+    let question =
+        format!("the gateway of `{name}` runs with the old configuration; restart it now? [y/N]");
     let answer = output::ask(&question).unwrap_or_default();
     if answer.trim().eq_ignore_ascii_case("y") {
         services.restart(name)?;
         output::message(format_args!("the gateway of `{name}` is up again"));
     } else {
-        output::message(format_args!("`hermes gateway restart {name}` has its gateway use it"));
+        output::message(format_args!(
+            "`hermes gateway restart {name}` has the running gateway use it"
+        ));
     }
     Ok(exit::SUCCESS)
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use hermes_core::agent::{self, NoProgram, Program};
 use hermes_core::config::{
-    GatewayConfig, GatewayKind, Liveness, Loaded, OnHang, Origin, Place, Placeholders, Resources,
-    Topology, is_secret_value,
+    GatewayConfig, GatewayKind, Liveness, Loaded, MASK, OnHang, Origin, Place, Placeholders,
+    Resources, Topology, is_secret_value, masked_arguments,
 };
 use hermes_core::store::{Profile, StoreError};
 use hermes_core::{ProfileName, settings, shell};
@@ -15,9 +15,6 @@ use serde_json::{Map, Value, json};
 use crate::app::App;
 use crate::error::{CliError, exit};
 use crate::output;
-
-/// In the place of a secret.
-const MASK: &str = "********";
 
 /// A key with its value.
 struct Entry {
@@ -83,6 +80,7 @@ fn entries(profile: &Profile, loaded: &Loaded) -> Vec<Entry> {
     };
     let shown =
         |name: &str, value: &str| json!(if is_secret_value(name, value) { MASK } else { value });
+    let command = config.command.as_ref().map(|command| masked_arguments(command));
     let ready_url = config.ready_url.as_ref().map(|url| shown("", url));
     let mut all = vec![
         entry("kind", json!(config.kind)),
@@ -90,7 +88,7 @@ fn entries(profile: &Profile, loaded: &Loaded) -> Vec<Entry> {
         entry("topology", json!(topology)),
         entry("host", json!(config.host)),
         entry("port", json!(profile.port(config))),
-        entry("command", json!(config.command)),
+        entry("command", json!(command)),
     ];
     all.extend(config.env.iter().map(|(name, value)| Entry {
         key: "env",
@@ -165,7 +163,7 @@ impl Runs {
             program: path.as_deref(),
         });
         let (command, missing) = match filled {
-            Ok(command) => (command, None),
+            Ok(command) => (command.map(|command| masked_arguments(&command)), None),
             Err(missing) => (None, Some(missing.to_string())),
         };
         Self { program, command, missing }

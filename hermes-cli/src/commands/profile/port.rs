@@ -46,6 +46,11 @@ pub(super) fn set(app: &App, name: &ProfileName, port: Option<u16>) -> Result<u8
     if changes.is_empty() {
         output::message("every place names it already");
     }
+    for (other, _) in app.store().others_with(port, name)? {
+        output::warning(format_args!(
+            "port {port} is that of `{other}`, too: only one of the two gateways can be up"
+        ));
+    }
     output::message(format_args!(
         "a running gateway keeps its port until `hermes gateway restart {name}`"
     ));

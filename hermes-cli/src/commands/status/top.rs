@@ -37,6 +37,9 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 pub(crate) fn top(app: &App, args: Top) -> Result<u8, CliError> {
     let Top { which, interval, count } = args;
     let interval = Duration::from_secs(interval);
+    for name in &which {
+        app.store().get(name)?;
+    }
     let signals = Signals::listen()?;
     let limit = TimeLimit::of(app, "the gateways");
     let on_screen = output::is_on_terminal() && count.is_none();

@@ -14,6 +14,7 @@ use hermes_core::error_chain::in_one_line;
 use hermes_core::events::Journal;
 use hermes_core::lock::Lock;
 use hermes_core::process_lock::{self, Taker};
+use hermes_core::restart::PARKED;
 use hermes_core::status::Exit;
 use hermes_core::{Intent, Proc, ProfileName, restart, settings};
 use hermes_s6::Tree;
@@ -55,7 +56,7 @@ pub(crate) fn after_death(app: &App, group: Option<&str>, faster: u32) -> Result
     let code = policy::after_death(&slot, &policy, fault, &events, by_agent, end_leftovers)
         .map_err(|error| CliError::new("failed to apply the restart policy").because(error))?;
     if let Ok(Some(parked)) = policy::parked(&slot) {
-        output::message(format_args!("parked: {}", parked.reason));
+        output::message(format_args!("{PARKED}{}", parked.reason));
     }
     Ok(code)
 }
