@@ -47,6 +47,9 @@ pub(crate) fn instead_of(error: &CliError) -> Option<CliError> {
     Some(interrupted(
         code,
         &match goal {
+            Some(Goal::Ready(name)) => {
+                format!("`{name}` goes on starting; `hermes gateway status {name}` shows it")
+            }
             Some(goal) => format!(
                 "stopped waiting for {goal}; `hermes gateway status` shows what was done, and what goes on"
             ),
@@ -77,7 +80,7 @@ fn of_one(root: &RootHome, done: &str, name: &ProfileName, goal: Option<&Goal>) 
     match goal {
         Some(Goal::Ready(_)) => format!("`{name}` goes on starting; {shows}"),
         Some(Goal::End(_) | Goal::Leftovers) if done == "up again" => {
-            format!("`{name}` goes on ending; `hermes gateway start {name}` starts it again")
+            format!("`{name}` goes on ending, and is then started again; {shows}")
         }
         Some(Goal::End(_) | Goal::Leftovers) => format!("`{name}` goes on ending; {shows}"),
         // The locks of profiles and ports are taken before anything is changed.

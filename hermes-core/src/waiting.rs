@@ -56,13 +56,13 @@ pub enum Goal {
 impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ready(name) => write!(f, "{name} to be ready"),
-            Self::End(name) => write!(f, "{name} to end"),
+            Self::Ready(name) => write!(f, "`{name}` to be ready"),
+            Self::End(name) => write!(f, "`{name}` to end"),
             Self::Leftovers => write!(f, "the processes to end that gateways left"),
             Self::Supervised(service) => write!(f, "the supervisors of {service} to start"),
             Self::Released(service) => write!(f, "the supervisors of {service} to end"),
             Self::Lock(path) => write!(f, "the lock `{}`", path.display()),
-            Self::Default(name) => write!(f, "the gateway of `default`, which may serve {name}"),
+            Self::Default(name) => write!(f, "the gateway of `default`, which may serve `{name}`"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Guarantees at the end of a gateway: one SIGTERM, all later lines in its log, its stop budget, and an
 //! unchanged intent.
 
-use hermes_tests::{Svscan, TestEnv, Up, eventually, pid};
+use hermes_tests::{Svscan, TestEnv, Up, eventually, kill, pid};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -196,4 +196,32 @@ fn a_signal_during_startup_starts_no_more() {
         let whole = matches!(said.as_slice(), [] | ["begun", "told"] | ["told"]);
         assert!(whole, "{name} said {said:?}");
     }
+}
+
+/// A restart that is killed once the gateway was told to stop, and a start: the end is none of its own.
+#[test]
+fn the_end_that_an_interrupted_restart_asked_for_is_no_death() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    let told = "trap 'echo told; until [ -e may-end ]; do sleep 0.1; done; exit 1' TERM
+        while :; do sleep 0.1; done";
+    env.profile_running("coder", told);
+    give_time(env, "coder");
+    env.hermes(["gateway", "start", "coder"]).ok();
+    let first = pid(&tree.status("coder"));
+    let restart = env.hermes(["gateway", "restart", "coder"]).spawn();
+    eventually("it is told", || {
+        env.logged("coder").iter().any(|line| line == "told").then_some(())
+    });
+    kill(restart.pid());
+    restart.ends();
+    let start = env.hermes(["gateway", "start", "coder"]).spawn();
+    let seen = || tree.status("coder")["state"] == "stopping";
+    assert!(seen(), "the start waits for the end");
+    env.write(&env.home().join("may-end"), "");
+    let started = start.ends();
+    assert_eq!(started.code(), Some(0), "{started}");
+    let status = tree.status("coder");
+    assert_ne!(pid(&status), first);
+    assert_eq!(status["deaths"], 0, "{status}");
 }

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use hermes_tests::{Hermes, Stream, Svscan, TestEnv, eventually, within};
+use hermes_tests::{Hermes, Stream, Svscan, TestEnv, eventually, pid, within};
 use rustix::process::Signal;
+use serde_json::Value;
 
 /// What erases the line that shows a wait.
 const ERASE: &str = "\r\x1b[K";
@@ -46,7 +47,7 @@ fn a_wait_is_shown_on_a_terminal_and_erased() {
     slow(env, "coder");
     let start = hermes(env, "--timeout 3 start coder").messages_on_terminal_of(200);
     let line = shown(&start, "/health");
-    assert!(line.starts_with("waiting for coder to be ready: running, not ready: "), "{line}");
+    assert!(line.starts_with("waiting for `coder` to be ready: running, not ready: "), "{line}");
     let (stdout, stderr, code) = start.ended();
     assert_eq!((stdout.as_str(), code), ("", Some(6)), "{stderr}");
     let (_, last) = stderr.rsplit_once(ERASE).expect("it is erased");
@@ -55,7 +56,7 @@ fn a_wait_is_shown_on_a_terminal_and_erased() {
     let (_, stderr, _) = narrow.ended();
     let drawn = stderr.split(ERASE).filter(|line| line.ends_with(" s left)"));
     let widths: Vec<_> = drawn.map(|line| line.chars().count()).collect();
-    assert!(!widths.is_empty() && widths.iter().all(|width| *width == 29), "{stderr:?}");
+    assert!(!widths.is_empty() && widths.iter().all(|width| *width == 27), "{stderr:?}");
 }
 
 #[test]
@@ -87,7 +88,7 @@ fn an_interrupted_start_goes_on() {
     slow(env, "coder");
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
         let start = hermes(env, "start coder").messages_on_terminal_of(200);
-        shown(&start, "waiting for coder to be ready");
+        shown(&start, "waiting for `coder` to be ready");
         start.signal(signal);
         let (_, stderr, ended) = start.ended();
         let (_, last) = stderr.rsplit_once(ERASE).expect("it is erased");
@@ -153,7 +154,7 @@ fn an_ignored_signal_stays_ignored() {
     slow(env, "coder");
     let nohup = env.shell("exec env --ignore-signal=INT hermes --timeout 4 start coder");
     let ignores = nohup.messages_on_terminal_of(200);
-    shown(&ignores, "waiting for coder");
+    shown(&ignores, "waiting for `coder`");
     ignores.signal(Signal::INT);
     assert_eq!(ignores.ended().2, Some(6), "it waits to its end");
     env.hermes(["stop", "coder"]).ok();
@@ -165,14 +166,17 @@ fn an_interrupted_rename_is_undone() {
     let env = &tree.env;
     deaf(env, "deaf", 5);
     env.hermes(["start", "deaf"]).ok();
+    let before = pid(&tree.status("deaf"));
     let rename = hermes(env, "profile rename deaf other").messages_on_terminal_of(200);
-    shown(&rename, "waiting for deaf to end");
+    shown(&rename, "waiting for `deaf` to end");
     rename.signal(Signal::INT);
     let (_, stderr, code) = rename.ended();
     assert_eq!(code, Some(130), "{stderr}");
-    assert!(stderr.contains("interrupted: stopped waiting for deaf to end; "), "{stderr:?}");
+    assert!(stderr.contains("interrupted: stopped waiting for `deaf` to end; "), "{stderr:?}");
     assert!(!env.profile("other").exists());
-    eventually("it is up again", || (tree.status("deaf")["deaths"] != 0).then_some(()));
-    let status = tree.status("deaf");
+    let is_up =
+        |status: Value| (status["state"] == "up" && pid(&status) != before).then_some(status);
+    let status = eventually("it is up again", || is_up(tree.status("deaf")));
     assert_eq!((&status["intent"], &status["registered"]), (&"running".into(), &true.into()));
+    assert_eq!(status["deaths"], 0, "its end was asked for");
 }

@@ -63,10 +63,10 @@ fn width() -> usize {
     size.map_or(WIDTH, |size| size.ws_col.into())
 }
 
-/// `text` and how long is `left` in one line, of which the text is cut. Leaves the last column free, where some
-/// terminals wrap.
+/// `text` and how long is `left` in one line, of which the text is cut. Leaves three columns free: for the `^C` that the
+/// terminal adds, and the last one, where some terminals wrap.
 fn fitting(text: &str, left: &str, columns: usize) -> String {
-    let limit = columns.saturating_sub(1);
+    let limit = columns.saturating_sub(3);
     let text = cut(&escaped(text), limit.saturating_sub(left.width()));
     cut(&format!("{text}{left}"), limit)
 }
@@ -124,9 +124,9 @@ mod tests {
     #[test]
     fn a_line_fits_the_terminal() {
         let fitting = |text, columns| fitting(text, " (7 s left)", columns);
-        assert_eq!(fitting("waiting for coder", 29), "waiting for coder (7 s left)");
-        assert_eq!(fitting("waiting for coder", 28), "waiting for cod… (7 s left)");
+        assert_eq!(fitting("waiting for coder", 31), "waiting for coder (7 s left)");
+        assert_eq!(fitting("waiting for coder", 30), "waiting for cod… (7 s left)");
         assert_eq!(fitting("waiting\nfor", 80).lines().count(), 1);
-        assert_eq!(fitting("waiting", 5), "… (…");
+        assert_eq!(fitting("waiting", 7), "… (…");
     }
 }

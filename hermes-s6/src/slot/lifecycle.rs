@@ -22,14 +22,14 @@ use hermes_core::waiting::{Goal, Waiting};
 use hermes_core::{DriverError, Gateway, ProfileName};
 
 use crate::protocol::control::{Sent, service};
-use crate::protocol::events::{self, Events, Poll, Process};
+use crate::protocol::events::{self, Poll, Process};
 use crate::protocol::record::{Death, Record, parse_deaths};
-use crate::protocol::resume::resume_reader;
 use crate::slot::displaced;
 use crate::slot::layout::ServiceDir;
 use crate::slot::logger;
 use crate::slot::policy;
 use crate::slot::registry;
+use crate::slot::watch::Watch;
 use crate::tree::Tree;
 use crate::tree::process_tracker::ProcessTracker;
 use crate::tree::stray;
@@ -69,6 +69,7 @@ pub fn bring_up(tree: &Tree, gateway: &Gateway) -> Result<(), DriverError> {
     let slot = &tree.scandir.slot(profile);
     prepare(slot, gateway.stop_timeout())?;
     logger::end_former_logger(tree, profile)?;
+    await_requested_end(tree, gateway)?;
     let deadline = Instant::now() + tree.timeouts.start;
     loop {
         let svscan = tree.require_svscan()?;
@@ -78,6 +79,25 @@ pub fn bring_up(tree: &Tree, gateway: &Gateway) -> Result<(), DriverError> {
         }
         check_deadline(tree.timeouts.start, deadline)?;
     }
+}
+
+/// Blocks until a gateway that was told to stop has ended, at most for its stop budget. If its service were wanted up
+/// again before, this end would count as a death.
+fn await_requested_end(tree: &Tree, gateway: &Gateway) -> Result<(), DriverError> {
+    let slot = &tree.scandir.slot(gateway.name());
+    let is_ending = |record: Option<Record>| record.is_some_and(|it| !it.want_up && !it.is_down());
+    if !is_ending(slot.record_if_present()?) {
+        return Ok(());
+    }
+    let Some(mut watch) = Watch::begin(slot)? else { return Ok(()) };
+    let deadline = Instant::now() + gateway.stop_timeout().budget();
+    let _waiting = Waiting::begin(Goal::End(gateway.name().clone()), deadline);
+    events::until(&mut watch.events, &watch.supervisor, deadline, || {
+        let has_supervisor = !watch.supervisor.iter().any(Process::has_ended);
+        let waits = has_supervisor && is_ending(slot.record_if_present()?);
+        Ok(if waits { Poll::Wait } else { Poll::Done(()) })
+    })?;
+    Ok(())
 }
 
 /// An error once `deadline` has passed, after which no further supervisor gets the command.
@@ -315,46 +335,6 @@ fn is_full(slot: &ServiceDir) -> bool {
         matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     };
     probe().is_err_and(full)
-}
-
-/// The events and the supervisor of a service that a command waits for.
-struct Watch {
-    events: [Events; 1],
-    supervisor: Vec<Process>,
-}
-
-impl Watch {
-    /// Watches the service in `slot`; `None` if it has no supervisor.
-    fn begin(slot: &ServiceDir) -> Result<Option<Self>, DriverError> {
-        let events = [Events::subscribe(&slot.event())?];
-        let Some(holder) = slot.supervisor()? else { return Ok(None) };
-        let process = holder.pid.map(Process::open).transpose()?.flatten();
-        Ok(Some(Self { events, supervisor: process.into_iter().collect() }))
-    }
-
-    /// Blocks until the supervisor has noticed that the process in its record has ended, which it does not while it is
-    /// suspended. A death before a start is none of that start's.
-    fn await_notice(
-        &mut self,
-        tree: &Tree,
-        slot: &ServiceDir,
-        deadline: Instant,
-    ) -> Result<(), DriverError> {
-        let Some(supervisor) = self.supervisor.first() else { return Ok(()) };
-        let has_died = |pid| tree.proc.is_child(pid, supervisor.pid) && tree.proc.is_zombie(pid);
-        let mut resumed = false;
-        events::until(&mut self.events, &self.supervisor, deadline, || {
-            let recorded = slot.record_if_present()?.and_then(|record| record.pid);
-            if supervisor.has_ended() || !recorded.is_some_and(has_died) {
-                return Ok(Poll::Done(()));
-            }
-            if !std::mem::replace(&mut resumed, true) {
-                resume_reader(&slot.lock());
-            }
-            Ok(Poll::Wait)
-        })?;
-        Ok(())
-    }
 }
 
 /// Sends a command to the service's supervisor. A supervisor that holds its lock but doesn't read its FIFO is

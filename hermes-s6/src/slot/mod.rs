@@ -10,5 +10,6 @@ pub mod policy;
 pub mod registry;
 pub mod render;
 pub mod stage;
+mod watch;
 
 pub use displaced::SUPERVISE;
