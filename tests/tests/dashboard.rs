@@ -129,7 +129,9 @@ fn answers_match_the_commands_and_the_schema() {
     let log = dashboard.ask("GET", "/api/v1/gateways/coder/log?lines=1", None).json();
     let printed = tree.env.hermes(["gateway", "logs", "coder", "-n1", "--json"]).ok().json();
     assert_eq!(log, json!([printed]));
-    assert_eq!(keys(&log[0]), keys(&schema("Line")["properties"]));
+    let required = schema("Line")["required"].clone();
+    let required = required.as_array().expect("a list").iter().filter_map(Value::as_str);
+    assert_eq!(keys(&log[0]), required.collect(), "it is not cut");
 
     let new = json!({ "name": "writer", "port": 9301 });
     let made = dashboard.ask("POST", "/api/v1/profiles", Some(new));
