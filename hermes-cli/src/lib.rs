@@ -27,13 +27,16 @@ mod privilege;
 mod reference;
 mod states;
 
+use std::io;
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches};
 use hermes_core::driver::Backend;
-use hermes_core::end_signals;
+use hermes_core::{end_signals, hosts};
+use hermes_host::getent::Getent;
 
 use crate::agent::Line;
 use crate::args::{Arguments, Command, Global};
@@ -60,6 +63,9 @@ impl Cli {
     /// Runs the command on this process's command line, prints its outcome, and returns the exit code. Blocks
     /// until the command is done.
     pub fn run(&self) -> ExitCode {
+        if cfg!(target_feature = "crt-static") {
+            hosts::set_ask(ask_getent);
+        }
         match completion::answer() {
             Ok(true) => return ExitCode::SUCCESS,
             Ok(false) => {}
@@ -80,6 +86,12 @@ impl Cli {
             }
         }
     }
+}
+
+/// The addresses that the machine's name services know for `host`.
+fn ask_getent(host: &str) -> io::Result<Option<Vec<IpAddr>>> {
+    let getent = Getent::find(&hermes::variable("PATH").unwrap_or_default());
+    getent.map(|getent| getent.addresses(host)).transpose()
 }
 
 /// Parses the command line. For `--help`, `--version` and usage errors, clap ends the process here.

@@ -1,7 +1,7 @@
 //! Profiles, their configuration, the operator's intent, and the two service traits that every
 //! backend provides.
 //!
-//! This crate starts no process, reads no environment variable and prints nothing: its caller passes
+//! This crate starts no process, reads no environment variable but `HOME` and prints nothing: its caller passes
 //! in the root home and the facts ([`detect::Facts`]) for its decisions.
 //!
 //! | module | contents |
@@ -28,6 +28,7 @@
 //! | [`lock`], [`wait`], [`parallel`] | locks and waits with a deadline; the same work on many items |
 //! | [`fsutil`], [`trusted_path`], [`shell`], [`size`] | durable file changes, owners of paths, quoting, sizes |
 //! | [`tai64n`] | the time format of s6 |
+//! | [`passwd`], [`hosts`] | accounts and host names, without the C library's name services |
 //! | [`writers`] | directories that only their owner may write |
 //! | [`error_chain`], [`error_class`] | the causes of an error, and its class |
 
@@ -51,6 +52,7 @@ pub mod fsutil;
 pub mod gateway;
 pub mod health;
 pub mod home;
+pub mod hosts;
 pub mod intent;
 pub mod interruption;
 pub mod kind;
@@ -63,6 +65,7 @@ pub mod log;
 pub mod manager;
 pub mod name;
 pub mod parallel;
+pub mod passwd;
 pub mod probe;
 #[cfg(target_os = "linux")]
 pub mod proc;

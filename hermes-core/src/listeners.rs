@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use fs_err as fs;
 
+use crate::hosts;
 use crate::proc::Proc;
 
 /// The state of a listening socket in `/proc/net/tcp`.
@@ -167,8 +168,8 @@ pub fn clashing(proc: &Proc, host: &str, port: u16) -> Vec<Listener> {
 /// Whether a listener at `address` prevents one at `host`.
 fn clash(host: &str, address: IpAddr) -> bool {
     let wildcard = |address: &IpAddr| address.is_unspecified();
-    let Ok(hosts) = (host, 0).to_socket_addrs() else { return true };
-    let mut hosts = hosts.map(|host| host.ip().to_canonical());
+    let Ok(hosts) = hosts::addresses(host, 0) else { return true };
+    let mut hosts = hosts.into_iter().map(|host| host.ip().to_canonical());
     wildcard(&address) || hosts.any(|host| wildcard(&host) || host == address)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Router, middleware};
-use hermes_core::{end_signals, listeners};
+use hermes_core::{end_signals, hosts, listeners};
 use hermes_gateway::connections;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
@@ -83,7 +83,8 @@ pub(crate) fn serve(
         let end = end_signals::register(&end_signals::SERVER).map_err(failed)?;
         let end = pipe::Receiver::from_owned_fd(end).map_err(failed)?;
         // tokio would look up a name in another thread, and panic if there is none.
-        let listener = std::net::TcpListener::bind((place.host.as_str(), place.port))
+        let listener = hosts::addresses(&place.host, place.port)
+            .and_then(|addresses| std::net::TcpListener::bind(addresses.as_slice()))
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .and_then(TcpListener::from_std)
             .map_err(|source| {

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use hermes_core::agent::Places;
 use hermes_core::config::GatewayConfig;
 use hermes_core::home::env as names;
+use hermes_core::passwd;
 use hermes_core::store::Profile;
 
 /// The variable that names systemd's socket (sd_notify(3)).
@@ -34,7 +35,7 @@ pub(crate) fn has_systemd_socket() -> bool {
 /// Where to look for the Python agent's program of `profile`, in the environment of this process.
 pub fn places_of_agent<'a>(profile: &'a Profile, config: &'a GatewayConfig) -> Places<'a> {
     let variable = |name: &str| env::var_os(name);
-    Places::of(&profile.home, config.program.as_deref(), env::home_dir(), variable)
+    Places::of(&profile.home, config.program.as_deref(), passwd::home_dir(), variable)
 }
 
 /// The soft limit on descriptors before `hermes up` raised it; `None` outside of its tree.

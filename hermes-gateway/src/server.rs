@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use hermes_core::config::GatewayConfig;
-use hermes_core::{ProfileName, end_signals, listeners};
+use hermes_core::{ProfileName, end_signals, hosts, listeners};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
@@ -50,7 +50,8 @@ pub(crate) fn serve(
         let end = pipe::Receiver::from_owned_fd(end).map_err(failed)?;
         let host = config.host.as_str();
         // tokio would look up a name in another thread, and panic if there is none.
-        let listener = std::net::TcpListener::bind((host, port))
+        let listener = hosts::addresses(host, port)
+            .and_then(|addresses| std::net::TcpListener::bind(addresses.as_slice()))
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .and_then(TcpListener::from_std)
             .map_err(|error| listen_error(profile, host, port, error))?;

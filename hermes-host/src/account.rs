@@ -2,13 +2,13 @@
 //!
 //! `HOME` and `USER` survive `su` and `sudo`; service managers take a user's home from passwd, too.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use flate2::Crc;
 use fs_err as fs;
 use hermes_core::RootHome;
-use nix::unistd::{Uid, User};
 
 /// An account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,18 +22,38 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account of this user id; `NotFound` if there is none.
-    pub fn of(uid: u32) -> io::Result<Self> {
-        let user = User::from_uid(Uid::from_raw(uid))?.ok_or_else(|| {
+    /// The account of this user id; `NotFound` if there is none. One that is not in `/etc/passwd` is asked of getent(1) in
+    /// the system's directories or on `path`. Blocks until that ends.
+    pub fn of(uid: u32, path: &OsStr) -> io::Result<Self> {
+        find(uid, path)?.ok_or_else(|| {
             io::Error::new(io::ErrorKind::NotFound, format!("no account has the uid {uid}"))
-        })?;
-        Ok(Self { name: user.name, uid, home: user.dir })
+        })
     }
 
     /// Whether `root` is this account's default root home, `~/.hermes`.
     pub fn is_default(&self, root: &RootHome) -> bool {
         resolved(root.path()) == resolved(&self.home.join(".hermes"))
     }
+}
+
+#[cfg(target_os = "linux")]
+fn find(uid: u32, path: &OsStr) -> io::Result<Option<Account>> {
+    use crate::getent::Getent;
+    use hermes_core::passwd::{self, Entry};
+
+    let of = |Entry { name, uid, home }| Account { name, uid, home };
+    if let Some(entry) = passwd::read(passwd::FILE.as_ref(), uid)? {
+        return Ok(Some(of(entry)));
+    }
+    let Some(getent) = Getent::find(path) else { return Ok(None) };
+    Ok(getent.account(uid)?.map(of))
+}
+
+/// macOS keeps its accounts in a directory service, which its C library asks.
+#[cfg(not(target_os = "linux"))]
+fn find(uid: u32, _: &OsStr) -> io::Result<Option<Account>> {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid))?;
+    Ok(user.map(|user| Account { name: user.name, uid, home: user.dir }))
 }
 
 /// Eight hexadecimal digits, from the path of a root home, for the names of its services. Two homes may
@@ -55,9 +75,10 @@ mod tests {
 
     #[test]
     fn accounts_are_found_by_uid() {
-        let me = Account::of(rustix::process::getuid().as_raw()).unwrap();
+        let me = Account::of(rustix::process::getuid().as_raw(), OsStr::new("")).unwrap();
         assert!(!me.name.is_empty() && me.home.is_absolute());
-        assert_eq!(Account::of(u32::MAX - 7).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let missing = Account::of(u32::MAX - 7, OsStr::new("")).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -118,6 +118,25 @@ impl Tool {
         Ok(output?)
     }
 
+    /// The program's stdout, however it ends, since the reaper of a process 1 may take its exit status. Blocks until it
+    /// ends; kills it after `timeout`, and returns `None`.
+    pub(crate) fn answer(
+        &self,
+        args: &[&str],
+        timeout: Duration,
+    ) -> Result<Option<String>, DriverError> {
+        let deadline = Instant::now() + timeout;
+        let mut child = self.start(args)?;
+        let output = read_output(&mut child, deadline);
+        let is_complete = output.is_ok() && Instant::now() < deadline && !waiting::is_cut_off();
+        if !is_complete {
+            let _ = child.kill();
+        }
+        let _ = child.wait();
+        let (stdout, _) = output?;
+        Ok(is_complete.then_some(stdout))
+    }
+
     /// [`run`](Self::run), and its stdout; a failure of the program is an error.
     pub fn data(&self, args: &[&str], timeout: Duration) -> Result<String, DriverError> {
         let output = self.run(args, timeout)?;

@@ -212,7 +212,7 @@ impl Driver for Launchd {
                 let path = (environment.variable)("PATH").unwrap_or_default();
                 let launchctl = Tool::find("launchctl", &path);
                 launchctl.path()?;
-                (launchctl, Account::of(uid)?)
+                (launchctl, Account::of(uid, &path)?)
             }
         };
         let (program, timeouts) = (environment.program.clone(), environment.timeouts);

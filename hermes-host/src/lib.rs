@@ -13,7 +13,7 @@
 //! use hermes_host::{Account, Scope, Systemd, systemd::Setup};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let account = Account::of(1000)?;
+//! let account = Account::of(1000, "/usr/bin".as_ref())?;
 //! let home = RootHome::new(account.home.join(".hermes"));
 //! let setup = Setup {
 //!     account,
@@ -35,6 +35,7 @@
 pub mod account;
 pub mod agent_services;
 pub mod command;
+pub mod getent;
 pub mod launchd;
 pub mod privilege;
 #[cfg(target_os = "linux")]

@@ -154,11 +154,12 @@ impl Driver for Systemd {
         // Gateways run as the owner of their home. This user creates a home that does not exist yet.
         let owner = fs::metadata(environment.root.path()).map_or(me, |metadata| metadata.uid());
         let is_root = rustix::process::getuid().is_root();
+        let path = (environment.variable)("PATH").unwrap_or_default();
         let setup = |scope| {
             let uid = if scope == Scope::System { owner } else { me };
             let runtime = environment.runtime_dir();
             Ok::<_, DriverError>(Setup {
-                account: Account::of(uid)?,
+                account: Account::of(uid, &path)?,
                 runtime: runtime.unwrap_or_else(|| format!("/run/user/{uid}").into()),
                 program: environment.program.clone(),
                 root: "/".into(),
@@ -171,7 +172,6 @@ impl Driver for Systemd {
             true => Scope::System,
             false => Self::scope_of(&environment.root, &setup(Scope::User)?),
         };
-        let path = (environment.variable)("PATH").unwrap_or_default();
         Ok(Self::new(environment.root.clone(), scope, setup(scope)?, &path))
     }
 

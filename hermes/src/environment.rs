@@ -9,7 +9,8 @@ use hermes_core::detect::{self, Facts};
 use hermes_core::driver::Environment;
 use hermes_core::home::{self, CONTAINER_ROOT, HomeFacts, ProfileHome};
 use hermes_core::wait::Timeouts;
-use hermes_core::{ProfileName, RootHome};
+use hermes_core::{ProfileName, RootHome, passwd};
+use hermes_host::Account;
 use hermes_s6::tree::connect;
 
 use crate::Settings;
@@ -30,13 +31,20 @@ pub(crate) fn places_of_agent<'a>(
     home: &'a ProfileHome,
     configured: Option<&'a Path>,
 ) -> Places<'a> {
-    Places::of(home, configured, env::home_dir(), variable)
+    Places::of(home, configured, passwd::home_dir(), variable)
 }
 
 /// Whether homes that other users may write to are used. Root, if it trusts the home, does so, too.
 pub(crate) fn allows_open_homes(environment: &Environment) -> bool {
     let trusts = hermes_core::diagnostics::me() == 0 && variable(home::env::AS_ROOT).is_some();
     trusts || environment.allows_open_homes()
+}
+
+/// The home directory of an account that is not in `/etc/passwd`, unless the root home needs none.
+fn home_of_name_service() -> Option<PathBuf> {
+    let path = variable("PATH").unwrap_or_default();
+    let account = || Account::of(hermes_core::diagnostics::me(), &path).ok();
+    Some(variable(home::env::HOME).is_none().then(account)??.home)
 }
 
 /// The environment for drivers, and the profile whose home `HERMES_HOME` is, if it lies below `profiles/`.
@@ -53,7 +61,7 @@ pub(crate) fn gather(settings: &Settings) -> Result<(Environment, Option<Profile
     facts.launchd |= variable(home::env::TEST_LAUNCHCTL).is_some();
     let home_facts = HomeFacts {
         hermes_home: variable(home::env::HOME).map(PathBuf::from),
-        user_home: env::home_dir(),
+        user_home: passwd::home_dir().or_else(home_of_name_service),
         s6_in_charge: facts.s6_in_charge(),
         container_root: Path::new(CONTAINER_ROOT).is_dir(),
     };

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use hermes_core::agent::{Locks, Served};
 use hermes_core::config::{GatewayKind, Topology};
 use hermes_core::home::ProfileHome;
-use hermes_core::{Gateway, ProfileName, dotenv};
+use hermes_core::{Gateway, ProfileName, dotenv, hosts};
 use serde_json::Value;
 
 use crate::error::CliError;
@@ -78,7 +78,7 @@ fn named_at(
     };
     let failed = |error: io::Error| format!("GET {path} at {host} port {port}: {error}");
     let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in (host, port).to_socket_addrs().map_err(failed)? {
+    for address in hosts::addresses(host, port).map_err(failed)? {
         match ask(address, path, key, timeout) {
             Ok(name) => return Ok(Some((address, name))),
             Err(error) => last = error,

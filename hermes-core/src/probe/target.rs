@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{InvalidReadyUrl, ReadyUrl};
+use crate::hosts;
 
 /// An `http://` address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +34,7 @@ impl Target {
             let both: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
             return Ok(both.map(|address| (address, *port).into()).into());
         }
-        (host.as_str(), *port).to_socket_addrs().map(Iterator::collect)
+        hosts::addresses(host, *port)
     }
 
     /// Its port.

@@ -17,6 +17,7 @@ use super::{Profile, Store, StoreError};
 use crate::fsutil;
 use crate::home::PROFILES;
 use crate::name::ProfileName;
+use crate::passwd;
 
 /// The files that have the intent. They go first: what is left of a home is not brought up.
 const INTENT: [&str; 2] = ["gateway.intent", "gateway_state.json"];
@@ -119,7 +120,7 @@ impl Store {
 fn is_in_use(target: &Path) -> bool {
     let of_a_root = target.parent().is_some_and(|parent| parent.ends_with(PROFILES))
         || target.join(PROFILES).is_dir();
-    let places = [std::env::home_dir(), std::env::current_dir().ok()];
+    let places = [passwd::home_dir(), std::env::current_dir().ok()];
     let mut places = places.into_iter().flatten().filter_map(|place| fs::canonicalize(place).ok());
     of_a_root || places.any(|place| place.starts_with(target))
 }
