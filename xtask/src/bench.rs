@@ -30,10 +30,10 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use xshell::{Shell, cmd};
+use xshell::Shell;
 
-use crate::install;
 use crate::plain_user::PlainUser;
+use crate::{install, statically};
 use jobs::{Bench, Job, Rule};
 use peer::Peer;
 use report::About;
@@ -68,9 +68,7 @@ pub(crate) fn run(options: &BenchOptions, no_install: bool) -> Result<()> {
     let peer = options.peer.then(|| Peer::install(no_install)).transpose()?;
     let shell = Shell::new()?;
     shell.change_dir(crate::root());
-    let cargo = crate::cargo();
-    cmd!(shell, "{cargo} build --release --locked --package hermes-cli --package hermes-floor")
-        .run()?;
+    let built = statically::build(&shell, &["hermes-cli", "hermes-floor"])?;
     let interrupted = Arc::default();
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
@@ -78,7 +76,7 @@ pub(crate) fn run(options: &BenchOptions, no_install: bool) -> Result<()> {
     let mut facts = about::facts(&shell, options.runs, peer.is_some())?;
     let jobs = {
         let _user = PlainUser::switch()?;
-        measure(options, peer.as_ref(), &crate::root().join("target/release"), &interrupted)?
+        measure(options, peer.as_ref(), &built, &interrupted)?
     };
     facts.insert("load afterwards", about::load());
     write(&About { facts, jobs })

@@ -1,18 +1,17 @@
 //! `cargo xtask image`: builds the program for release and the container image with it.
 //!
 //! The base is the image of `--base`, else the distribution's own image, else, if that can't be pulled, one made from the
-//! distribution's packages. It must be of this machine's distribution, since the program is linked to its C library.
+//! distribution's packages. It may be of any other distribution, since the program is linked statically.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use cargo_metadata::MetadataCommand;
 use clap::Args;
 use xshell::Shell;
 
-use crate::{docker, install};
+use crate::{docker, install, statically};
 
 /// Options of `cargo xtask image`.
 #[derive(Args)]
@@ -30,7 +29,7 @@ pub(crate) fn run(image: &ImageOptions, no_install: bool) -> Result<()> {
     let shell = Shell::new()?;
     shell.change_dir(crate::root());
     docker::require(&shell)?;
-    let program = release_build(&shell)?;
+    let program = statically::built(&shell)?;
     let base = base(&shell, image.base.as_deref(), no_install)?;
     let context = context(&program)?;
     println!("image: `{}` from `{base}`", image.tag);
@@ -41,18 +40,6 @@ pub(crate) fn run(image: &ImageOptions, no_install: bool) -> Result<()> {
         .context("failed to build the image")?;
     println!("image: `{}` is built", image.tag);
     Ok(())
-}
-
-pub(crate) fn release_build(shell: &Shell) -> Result<PathBuf> {
-    println!("image: building `hermes` for release; the first build takes minutes");
-    let args = ["build", "--release", "--locked", "--package", "hermes-cli"];
-    shell.cmd(crate::cargo()).args(args).quiet().run().context("failed to build `hermes`")?;
-    let metadata = MetadataCommand::new()
-        .manifest_path(crate::root().join("Cargo.toml"))
-        .no_deps()
-        .exec()
-        .context("failed to run `cargo metadata`")?;
-    Ok(metadata.target_directory.join("release/hermes").into_std_path_buf())
 }
 
 /// `chosen`, else the name of a base image of this machine's distribution, which is pulled or made if it is missing.

@@ -22,6 +22,7 @@ mod plain_user;
 mod processes;
 mod program;
 mod soak;
+mod statically;
 mod systemd_image;
 mod test;
 mod tidy;

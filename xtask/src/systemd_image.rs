@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use xshell::Shell;
 
 use crate::image::{self, Distribution};
-use crate::{docker, install};
+use crate::{docker, install, statically};
 
 /// The packages of a system with logins, beside the essential ones, and the Python agent's interpreter.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3";
@@ -46,7 +46,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 pub(crate) fn build(shell: &Shell, tag: &str, no_install: bool) -> Result<()> {
     let base = base(shell, no_install)?;
     let context = shell.create_temp_dir()?;
-    image::copy(&image::release_build(shell)?, &context.path().join("hermes"))
+    image::copy(&statically::built(shell)?, &context.path().join("hermes"))
         .and_then(|()| fs::write(context.path().join("Dockerfile"), DOCKERFILE))
         .context("failed to prepare the build context")?;
     let library = context.path().join("set-clock.so");

@@ -5,6 +5,7 @@ mod command;
 mod compose;
 mod dashboard;
 mod lifecycle;
+mod linked_statically;
 mod owner;
 mod restart;
 mod stop;
