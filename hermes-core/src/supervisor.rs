@@ -122,16 +122,18 @@ impl Supervisor {
     /// the lock until it has observed its gateway, so that of two gateways that start at the same time the second
     /// sees the first. Blocks while another gateway with this port starts. `None` for a profile without a port.
     fn claim_port(&self, gateway: &Gateway) -> Result<Option<Lock>, DriverError> {
-        self.claim_port_of(gateway, None)
+        self.claim_port_of(gateway, None, self.store.timeout())
     }
 
-    /// As [`claim_port`](Self::claim_port); `named` are the ports that profiles name, if they were read before.
+    /// As [`claim_port`](Self::claim_port); `named` are the ports that profiles name, if they were read before. Waits at
+    /// most `timeout` for the lock.
     fn claim_port_of(
         &self,
         gateway: &Gateway,
         named: Option<&NamedPorts>,
+        timeout: Duration,
     ) -> Result<Option<Lock>, DriverError> {
-        self.claim_port_among(gateway, |port| match named {
+        self.claim_port_among(gateway, timeout, |port| match named {
             Some(named) => Ok(named.profiles_with(port)),
             None => Ok(self.store.list()?.profiles),
         })
@@ -141,10 +143,11 @@ impl Supervisor {
     fn claim_port_among(
         &self,
         gateway: &Gateway,
+        timeout: Duration,
         rivals: impl Fn(u16) -> Result<Vec<Profile>, DriverError>,
     ) -> Result<Option<Lock>, DriverError> {
         let Some(port) = gateway.port().ok().flatten() else { return Ok(None) };
-        let lock = Lock::acquire(&self.store.root().port_lock(port), self.store.timeout())?;
+        let lock = Lock::acquire(&self.store.root().port_lock(port), timeout)?;
         let others = rivals(port)?.into_iter().filter(|other| other.name != *gateway.name());
         if let Some(name) = self.ports_in_use(others)?.get(&port) {
             let hint = format!("`hermes profile port {} NUMBER` assigns another", gateway.name());

@@ -171,23 +171,31 @@ fn each_process_is_read_once() {
 }
 
 #[test]
-fn a_stop_of_many_looks_at_the_processes_once_for_all() {
+fn many_are_stopped_and_restarted_with_one_look_at_the_processes() {
     let tree = Svscan::start();
     let env = &tree.env;
-    grow(&tree, 0..SIZES[1]);
-    let bystander = supervisors(&env.slot("idle-0"))[0];
-    let looks = || {
-        let trace = trace(env, &["gateway", "stop", "--all"]);
-        let look = format!("\"/proc/{bystander}/environ\"");
-        trace.lines().filter(|line| line.contains(&look)).count()
-    };
-    let many = looks();
-    // Until nothing is left, it looks again.
-    assert!((1..=3).contains(&many), "{many} looks for {} gateways", SIZES[1]);
-    for i in 0..SIZES[1] {
-        assert_eq!(tree.status(&format!("runs-{i}"))["state"], "down");
+    let mut grown = 0;
+    for size in SIZES {
+        grow(&tree, grown..size);
+        grown = size;
+        let bystander = supervisors(&env.slot("idle-0"))[0];
+        let names: Vec<_> = (0..size).map(|i| format!("runs-{i}")).collect();
+        let looks = |verb| {
+            let names = names.iter().map(String::as_str);
+            let trace = trace(env, &["gateway", verb].into_iter().chain(names).collect::<Vec<_>>());
+            let look = format!("\"/proc/{bystander}/environ\"");
+            trace.lines().filter(|line| line.contains(&look)).count()
+        };
+        for (verb, state) in [("restart", "up"), ("stop", "down")] {
+            let times = looks(verb);
+            // Until nothing is left, it looks again.
+            assert!((1..=3).contains(&times), "{verb}: {times} looks for {size} gateways");
+            for name in &names {
+                assert_eq!(tree.status(name)["state"], state, "{verb}: {name}");
+            }
+        }
+        assert_eq!(looks("stop"), 0, "none has run since");
     }
-    assert_eq!(looks(), 0, "none has run since");
 }
 
 #[test]

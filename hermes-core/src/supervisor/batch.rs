@@ -1,5 +1,5 @@
 //! Starts, stops and restarts of many gateways, in which what concerns all of them is read once: the machine's processes
-//! for a stop, the ports that profiles name for a start.
+//! for a stop, the ports that profiles name for a start, both for a restart.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::Supervisor;
 use super::boot::DEFAULT_JOBS;
 use super::lifecycle::{restarting, starting};
-use super::port_clash::NamedPorts;
 use crate::driver::{DriverError, During};
 use crate::error_chain::in_one_line;
 use crate::gateway::Gateway;
@@ -49,6 +48,34 @@ impl Default for Pace {
     }
 }
 
+/// The turns of many gateways that start.
+struct Turns {
+    many: Many,
+    pace: Pace,
+    next: Mutex<Instant>,
+}
+
+impl Turns {
+    fn begin(verb: &'static str, total: usize, pace: Pace) -> Self {
+        Self { many: Many::begin(verb, total), pace, next: Mutex::new(Instant::now()) }
+    }
+
+    /// Calls `start` once it is the turn of another one.
+    fn take<T>(&self, start: impl FnOnce() -> T) -> T {
+        if !self.pace.stagger.is_zero() {
+            // Those that wait for their turn hold the lock of it.
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            while let wait @ 1.. = next.saturating_duration_since(Instant::now()).as_micros() {
+                idle(Duration::from_micros(wait.try_into().unwrap_or(u64::MAX)));
+            }
+            *next = Instant::now() + self.pace.stagger;
+        }
+        let outcome = start();
+        self.many.one_done();
+        outcome
+    }
+}
+
 impl Supervisor {
     /// As [`ServiceManager::start`] of each, with the outcomes in their order.
     pub fn start_many(
@@ -56,49 +83,66 @@ impl Supervisor {
         names: &[ProfileName],
         pace: Pace,
     ) -> Vec<Result<Status, ManagerError>> {
-        self.paced("starting", names, pace, |name, named| {
-            self.start_gateway(name, named).during(&starting(name))
+        // Of a single one, only its rivals are of interest, for which it looks by itself. If the profiles can't be
+        // listed, each start reports that.
+        let named = if names.len() > 1 { self.named_ports().ok() } else { None };
+        let turns = Turns::begin("starting", names.len(), pace);
+        parallel::map(names.iter().collect(), pace.jobs, |name| {
+            turns.take(|| self.start_gateway(name, named.as_ref())).during(&starting(name))
         })
     }
 
-    /// As [`ServiceManager::restart`] of each, with the outcomes in their order. One among others that `default`'s gateway
-    /// serves is only observed: it is restarted with that one.
+    /// As [`ServiceManager::restart`] of each, with the outcomes in their order. All of them end at the same time, and
+    /// come up again at this pace. One among others that `default`'s gateway serves is only observed: it is restarted
+    /// with that one.
     pub fn restart_many(
         &self,
         names: &[ProfileName],
         pace: Pace,
     ) -> Vec<Result<Status, ManagerError>> {
-        self.paced("restarting", names, pace, |name, named| match named {
-            Some(_) if self.is_served(name)? => self.start(name),
-            _ => self.restart_gateway(name, named).during(&restarting(name)),
-        })
+        let turns = Turns::begin("restarting", names.len(), pace);
+        match names {
+            [name] => vec![turns.take(|| self.restart(name))],
+            _ => {
+                let batches = names.chunks(AT_ONCE);
+                batches.flat_map(|names| self.restart_batch(names, &turns)).collect()
+            }
+        }
     }
 
-    /// Calls `act` for each of `names` at this pace, with the ports that profiles name. Of a single one, only its rivals
-    /// are of interest, for which it looks by itself.
-    fn paced(
+    fn restart_batch(
         &self,
-        verb: &'static str,
         names: &[ProfileName],
-        pace: Pace,
-        act: impl Fn(&ProfileName, Option<&NamedPorts>) -> Result<Status, ManagerError> + Sync,
+        turns: &Turns,
     ) -> Vec<Result<Status, ManagerError>> {
-        // If the profiles can't be listed, each start reports that.
-        let named = if names.len() > 1 { self.named_ports().ok() } else { None };
-        let next = Mutex::new(Instant::now());
-        let many = Many::begin(verb, names.len());
-        parallel::map(names.iter().collect(), pace.jobs, |name| {
-            if !pace.stagger.is_zero() {
-                // Those that wait for their turn hold the lock of it.
-                let mut next = next.lock().unwrap_or_else(PoisonError::into_inner);
-                while let wait @ 1.. = next.saturating_duration_since(Instant::now()).as_micros() {
-                    idle(Duration::from_micros(wait.try_into().unwrap_or(u64::MAX)));
-                }
-                *next = Instant::now() + pace.stagger;
+        let named = self.named_ports().ok();
+        let begin = |name| self.begin_restart(name, named.as_ref(), Duration::ZERO).ok();
+        let begun = parallel::map(names.iter().collect(), WRITERS, begin);
+        let mut gateways = Vec::new();
+        let mut apart = |(gateway, held)| {
+            gateways.push(gateway);
+            held
+        };
+        let begun: Vec<_> = begun.into_iter().map(|begun| begun.map(&mut apart)).collect();
+        let mut ended = self.driver.down_many(&gateways).into_iter().zip(&gateways);
+        let begun = begun.into_iter().zip(names);
+        let ended =
+            begun.map(|(held, name)| (held.and_then(|held| Some((held, ended.next()?))), name));
+        let outcomes = parallel::map(ended.collect(), turns.pace.jobs, |(ended, name)| {
+            let (_held, (ended, gateway)) = ended?;
+            let outcome = turns.take(|| ended.and_then(|()| self.conclude_restart(gateway)));
+            Some(outcome.during(&restarting(name)))
+        });
+        // Another command works on it, or another one of these has its port, or it can't be restarted: the restart of it
+        // alone waits, and reports that.
+        let outcomes = outcomes.into_iter().zip(names).collect();
+        parallel::map(outcomes, turns.pace.jobs, |(outcome, name)| match outcome {
+            Some(outcome) => outcome,
+            None if self.is_served(name)? => turns.take(|| self.start(name)),
+            None => {
+                let restart = || self.restart_gateway(name, named.as_ref());
+                turns.take(restart).during(&restarting(name))
             }
-            let outcome = act(name, named.as_ref());
-            many.one_done();
-            outcome
         })
     }
 

@@ -294,7 +294,8 @@ impl Supervisor {
                 self.stand_down(&gateway)
             }
             Action::Start { .. } if known && intent == Some(Intent::Running) => {
-                match self.claim_port_among(&gateway, |port| self.rivals(facts, port)) {
+                let rivals = |port| self.rivals(facts, port);
+                match self.claim_port_among(&gateway, self.store.timeout(), rivals) {
                     Ok(_port) => self.create_and_bring_up(&gateway),
                     // As the plan does, if it knows that the port is another one's.
                     Err(error) => {

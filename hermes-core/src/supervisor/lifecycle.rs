@@ -1,5 +1,7 @@
 //! Start, stop, restart, status.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::port_clash::NamedPorts;
@@ -14,6 +16,7 @@ use crate::gateway::Gateway;
 use crate::health;
 use crate::intent::{Intent, IntentError};
 use crate::kind::Kind;
+use crate::lock::Lock;
 use crate::manager::{ManagerError, ServiceManager};
 use crate::name::ProfileName;
 use crate::parallel;
@@ -34,7 +37,7 @@ impl Supervisor {
         if self.await_default(&gateway)? == Some(ByDefault::Serves) {
             return self.start_served(&gateway);
         }
-        let _port = self.claim_port_of(&gateway, named)?;
+        let _port = self.claim_port_of(&gateway, named, self.store.timeout())?;
         // A start that is refused changes no intent.
         self.replaceable_orphan(&gateway)?;
         Intent::Running.write(gateway.home())?;
@@ -110,7 +113,22 @@ impl Supervisor {
         name: &ProfileName,
         named: Option<&NamedPorts>,
     ) -> Result<Status, DriverError> {
-        let (gateway, _lock) = self.begin(name, &format!("gateway restart {name}"))?;
+        let (gateway, _held) = self.begin_restart(name, named, self.store.timeout())?;
+        self.driver.down(&gateway)?;
+        self.conclude_restart(&gateway)
+    }
+
+    /// The first half of a restart: refuses one that would not come up again, and records the intent. Whatever becomes of
+    /// this process after that, the tree brings the gateway up. Waits at most `timeout` for each lock of another command.
+    /// The locks of the profile and of its port are to be held until the outcome was observed.
+    pub(super) fn begin_restart(
+        &self,
+        name: &ProfileName,
+        named: Option<&NamedPorts>,
+        timeout: Duration,
+    ) -> Result<(Gateway, (Lock, Option<Lock>)), DriverError> {
+        let (gateway, lock) =
+            self.begin_within(timeout, name, &format!("gateway restart {name}"))?;
         self.refuse_open(&gateway)?;
         // A gateway that runs is left alone if the next one would refuse its configuration.
         gateway.loaded().map_err(refused)?;
@@ -120,17 +138,21 @@ impl Supervisor {
                 "`hermes gateway restart default` restarts it for every profile that it serves";
             return Err(DriverError::new(ByDefault::Serves.why()).with_hint(hint));
         }
-        let _port = self.claim_port_of(&gateway, named)?;
+        let port = self.claim_port_of(&gateway, named, timeout)?;
         self.require_here(&gateway)?;
         Intent::Running.write(gateway.home())?;
         self.record(name, What::Requested, "restart");
         // A service that can't be created is an error before the gateway is stopped.
         self.driver.create(&gateway, &CreateOptions::default())?;
-        self.driver.down(&gateway)?;
-        startup::require_ended(&gateway)?;
-        self.record(name, What::Stopped, "");
-        self.with_last_line(&gateway, || self.driver.up(&gateway))?;
-        self.observe(&gateway)
+        Ok((gateway, (lock, port)))
+    }
+
+    /// The second half of a restart, of a gateway that was brought down.
+    pub(super) fn conclude_restart(&self, gateway: &Gateway) -> Result<Status, DriverError> {
+        startup::require_ended(gateway)?;
+        self.record(gateway.name(), What::Stopped, "");
+        self.with_last_line(gateway, || self.driver.up(gateway))?;
+        self.observe(gateway)
     }
 
     /// Starts a gateway whose profile is locked, with its service if it has none. An orphan is ended first: it would
