@@ -40,7 +40,7 @@ pub use crate::error_class::Class;
 pub use crate::manager::During;
 
 /// How many gateways are brought down at the same time by a backend that brings each down by itself.
-const DOWN_AT_ONCE: usize = 8;
+const AT_ONCE: usize = 8;
 
 /// How long a service exists, and which command creates it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,9 +153,22 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// Idempotent. Blocks until the supervisor has it. A failure leaves no new service behind.
     fn create(&self, gateway: &Gateway, options: &CreateOptions) -> Result<(), DriverError>;
 
+    /// [`create`](Self::create) of many services at the same time, with the outcome of each in their order. A backend that
+    /// has to notify its supervisor does so once for all of them. Uses a few descriptors and a thread for each.
+    fn create_many(&self, services: &[(&Gateway, &CreateOptions)]) -> Vec<Result<(), DriverError>> {
+        let create =
+            |(gateway, options): &(&Gateway, &CreateOptions)| self.create(gateway, options);
+        parallel::map(services.iter().collect(), AT_ONCE, create)
+    }
+
     /// Stops the gateway, removes its service and blocks until no process of either is left. Idempotent:
     /// success without a service, whether the profile exists or not.
     fn remove(&self, gateway: &Gateway) -> Result<(), DriverError>;
+
+    /// [`remove`](Self::remove) of many services at the same time, as [`down_many`](Self::down_many).
+    fn remove_many(&self, gateways: &[Gateway]) -> Vec<Result<(), DriverError>> {
+        parallel::map(gateways.iter().collect(), AT_ONCE, |gateway| self.remove(gateway))
+    }
 
     /// Brings the gateway up, whose service exists, and blocks until it is ready, or has stayed up for a
     /// second if it never reports readiness. A gateway that is parked or waits after a death is started
@@ -176,7 +189,7 @@ pub trait Driver: fmt::Debug + Send + Sync {
     /// [`down`](Self::down) of many gateways at the same time, with the outcome of each in their order. A backend that looks
     /// at the machine's processes does so once for all of them. Uses a few descriptors and a thread for each.
     fn down_many(&self, gateways: &[Gateway]) -> Vec<Result<(), DriverError>> {
-        parallel::map(gateways.iter().collect(), DOWN_AT_ONCE, |gateway| self.down(gateway))
+        parallel::map(gateways.iter().collect(), AT_ONCE, |gateway| self.down(gateway))
     }
 
     /// Kills the process of a gateway that is up and does not answer, without waiting. This is no stop: it counts

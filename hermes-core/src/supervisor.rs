@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `lifecycle` | start, stop, restart, status: [`ServiceManager`](crate::ServiceManager) |
 //! | `service` | register, unregister, install, uninstall: [`ProfileRegistrar`](crate::ProfileRegistrar) |
+//! | `service_batch` | register and unregister many at the same time |
 //! | `profile` | create and delete a profile with its service |
 //! | `rename` | rename a profile with its service |
 //! | `boot` | bring the services in line with the profiles, and repair what stops no gateway |
@@ -34,6 +35,7 @@ mod profile;
 mod reconciler;
 mod rename;
 mod service;
+mod service_batch;
 mod shared;
 mod snapshot;
 

@@ -19,12 +19,12 @@ use jiff::Timestamp;
 
 use crate::doctor;
 use crate::protocol::control::service;
-use crate::slot::batch::bring_down_many;
+use crate::slot::batch::{Stop, bring_down_many, remove_many};
 use crate::slot::layout::ServiceDir;
 use crate::slot::lifecycle::{bring_down, bring_up, require_room};
 use crate::slot::logger;
 use crate::slot::policy;
-use crate::slot::registry::{self, Registration};
+use crate::slot::registry::{Registration, register_many};
 use crate::status::{recent_crashes, status};
 use crate::tree::Tree;
 use crate::tree::bootlog;
@@ -57,6 +57,40 @@ impl S6Driver {
     fn slot(&self, name: &ProfileName) -> ServiceDir {
         self.tree.scandir.slot(name)
     }
+
+    /// What a new slot of `gateway` is made from; `None` if a whole one exists.
+    fn prepare_registration(
+        &self,
+        gateway: &Gateway,
+        options: &CreateOptions,
+    ) -> Result<Option<New>, DriverError> {
+        if self.exists(gateway.name())? {
+            let slot = self.slot(gateway.name());
+            if slot.is_whole() {
+                return require_room(&slot).map(|()| None);
+            }
+            self.remove(gateway)?;
+        }
+        let registration = Registration {
+            extra_env: options.extra_env.clone(),
+            up: options.up,
+            stop_timeout: gateway.stop_timeout(),
+        };
+        let was_marked = unregistered::unmark(&self.tree, gateway.name())?;
+        Ok(Some(New { registration, was_marked }))
+    }
+}
+
+/// A slot that does not exist.
+struct New {
+    registration: Registration,
+    /// Whether an operator had its predecessor removed.
+    was_marked: bool,
+}
+
+/// The gateways as a stop needs them.
+fn stops(gateways: &[Gateway]) -> Vec<Stop<'_>> {
+    gateways.iter().map(|gateway| (gateway.name(), gateway.stop_timeout())).collect()
 }
 
 impl Driver for S6Driver {
@@ -117,34 +151,39 @@ impl Driver for S6Driver {
     /// An existing slot stays as it is, unless it lacks a part: `gateway register --refresh` replaces
     /// outdated ones.
     fn create(&self, gateway: &Gateway, options: &CreateOptions) -> Result<(), DriverError> {
-        if self.exists(gateway.name())? {
-            let slot = self.slot(gateway.name());
-            if slot.is_whole() {
-                return require_room(&slot);
-            }
-            self.remove(gateway)?;
-        }
-        let registration = Registration {
-            extra_env: options.extra_env.clone(),
-            up: options.up,
-            stop_timeout: gateway.stop_timeout(),
+        self.create_many(&[(gateway, options)]).into_iter().collect()
+    }
+
+    fn create_many(&self, services: &[(&Gateway, &CreateOptions)]) -> Vec<Result<(), DriverError>> {
+        let prepare = |(gateway, options): &(&Gateway, &CreateOptions)| {
+            self.prepare_registration(gateway, options)
         };
-        let was_marked = unregistered::unmark(&self.tree, gateway.name())?;
-        registry::register(&self.tree, gateway.name(), &registration).inspect_err(|_| {
-            if was_marked && let Err(error) = self.keep_removed(gateway.name()) {
-                log::warn!("`hermes up` may create the service by itself: {error}");
-            }
-        })
+        let prepared: Vec<_> = services.iter().map(prepare).collect();
+        let new = prepared.iter().zip(services).filter_map(|(prepared, (gateway, _))| {
+            Some((gateway.name(), &prepared.as_ref().ok()?.as_ref()?.registration))
+        });
+        let mut registered = register_many(&self.tree, &new.collect::<Vec<_>>()).into_iter();
+        let conclude = |(prepared, (gateway, _)): (&Result<_, DriverError>, &(&Gateway, _))| {
+            let Some(New { was_marked, .. }) = prepared.as_ref().map_err(Clone::clone)? else {
+                return Ok(());
+            };
+            registered.next().unwrap_or(Ok(())).inspect_err(|_| {
+                if *was_marked && let Err(error) = self.keep_removed(gateway.name()) {
+                    log::warn!("`hermes up` may create the service by itself: {error}");
+                }
+            })
+        };
+        prepared.iter().zip(services).map(conclude).collect()
     }
 
     fn remove(&self, gateway: &Gateway) -> Result<(), DriverError> {
-        bring_down(&self.tree, gateway.name(), gateway.stop_timeout())?;
-        let slot = self.slot(gateway.name());
-        if fsutil::exists(slot.path())? {
-            registry::retire(&self.tree, &slot)?;
-        }
-        unregistered::unmark(&self.tree, gateway.name())?;
-        Ok(())
+        self.remove_many(std::slice::from_ref(gateway)).into_iter().collect()
+    }
+
+    fn remove_many(&self, gateways: &[Gateway]) -> Vec<Result<(), DriverError>> {
+        let removed = remove_many(&self.tree, &stops(gateways)).into_iter().zip(gateways);
+        let unmark = |gateway: &Gateway| Ok(unregistered::unmark(&self.tree, gateway.name())?);
+        removed.map(|(removed, it)| removed.and_then(|()| unmark(it)).map(drop)).collect()
     }
 
     fn up(&self, gateway: &Gateway) -> Result<(), DriverError> {
@@ -161,7 +200,7 @@ impl Driver for S6Driver {
     }
 
     fn down_many(&self, gateways: &[Gateway]) -> Vec<Result<(), DriverError>> {
-        let outcomes = bring_down_many(&self.tree, gateways).into_iter().zip(gateways);
+        let outcomes = bring_down_many(&self.tree, &stops(gateways)).into_iter().zip(gateways);
         let release = |gateway: &Gateway| Ok(policy::release(&self.slot(gateway.name()))?);
         outcomes.map(|(down, gateway)| down.and_then(|()| release(gateway))).collect()
     }

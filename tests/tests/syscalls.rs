@@ -199,6 +199,34 @@ fn many_are_stopped_and_restarted_with_one_look_at_the_processes() {
 }
 
 #[test]
+fn many_are_registered_and_unregistered_with_one_scan() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    let mut grown = 0;
+    for size in SIZES {
+        grow(&tree, grown..size);
+        grown = size;
+        let bystander = supervisors(&env.slot("idle-0"))[0];
+        let names: Vec<_> = (0..size).map(|i| format!("runs-{i}")).collect();
+        for (verb, state, looks) in
+            [("unregister", "unsupervised", 1..=3), ("register", "up", 0..=0)]
+        {
+            let arguments = ["gateway", verb].into_iter().chain(names.iter().map(String::as_str));
+            let trace = trace(env, &arguments.collect::<Vec<_>>());
+            let count = |text: &str| trace.lines().filter(|line| line.contains(text)).count();
+            assert_eq!(count(", \"an\", 2"), 1, "{verb}: scans");
+            assert_eq!(count("execve("), 1, "{verb}: its own");
+            let times = count(&format!("\"/proc/{bystander}/environ\""));
+            assert!(looks.contains(&times), "{verb}: {times} looks for {size} gateways");
+            for name in &names {
+                let is_so = || (tree.status(name)["state"] == state).then_some(());
+                eventually(&format!("{name} is {state}"), is_so);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_start_of_many_reads_each_configuration_a_few_times() {
     let tree = Svscan::start();
     let env = &tree.env;

@@ -4,6 +4,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -27,17 +28,18 @@ pub type Cause = Box<dyn StdError + Send + Sync>;
 /// It displays its cause. `?` makes one of an I/O error (permission denied becomes [`Class::Denied`]), of
 /// a lock that was not acquired in time ([`Class::TimedOut`]), of an intent that can't be read and of an
 /// error of the store.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DriverError {
     class: Class,
-    cause: Cause,
+    /// Shared: an error may concern many gateways.
+    cause: Arc<dyn StdError + Send + Sync>,
     hint: Option<String>,
 }
 
 impl DriverError {
     /// An error with this cause: another error, or an observation.
     pub fn new(cause: impl Into<Cause>) -> Self {
-        Self { class: Class::Failed, cause: cause.into(), hint: None }
+        Self { class: Class::Failed, cause: Arc::from(cause.into()), hint: None }
     }
 
     /// The supervisor can't be reached, because of `cause`.
@@ -70,14 +72,14 @@ impl DriverError {
     #[must_use]
     pub fn in_step(self, step: impl Into<String>) -> Self {
         let cause = FailedStep { step: step.into(), source: self.cause };
-        Self { cause: Box::new(cause), ..self }
+        Self { cause: Arc::new(cause), ..self }
     }
 
     /// Adds the last line that the gateway printed, below the cause.
     #[must_use]
     pub fn with_last_line(self, line: LastLine) -> Self {
         let cause = Printed { cause: in_one_line(&*self.cause), line };
-        Self { cause: Box::new(cause), ..self }
+        Self { cause: Arc::new(cause), ..self }
     }
 
     /// Its class.
@@ -100,7 +102,7 @@ impl DriverError {
 #[error("failed to {step}")]
 struct FailedStep {
     step: String,
-    source: Cause,
+    source: Arc<dyn StdError + Send + Sync>,
 }
 
 /// The last line that a gateway printed before it failed to start. A cause of its own, below the others.
@@ -163,7 +165,7 @@ impl From<IntentError> for DriverError {
 impl From<StoreError> for DriverError {
     fn from(error: StoreError) -> Self {
         let (class, hint) = (error.class(), error.hint());
-        Self { class, hint, cause: Box::new(error) }
+        Self { class, hint, cause: Arc::new(error) }
     }
 }
 

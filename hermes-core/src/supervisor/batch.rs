@@ -19,11 +19,13 @@ use crate::status::Status;
 use crate::wait::idle;
 use crate::waiting::Many;
 
-/// How many gateways are stopped at the same time. Meanwhile each takes a lock, a thread and some descriptors, of which
-/// a process often has 1,024.
-const AT_ONCE: usize = 150;
+/// How many gateways are brought down at the same time. Meanwhile each takes a lock, a thread and some descriptors, of
+/// which a process often has 1,024.
+pub(super) const AT_ONCE: usize = 150;
+/// The same for those whose port is locked, too, or whose service is created, for which supervisors are awaited.
+pub(super) const AT_ONCE_WITH_PORT: usize = 75;
 /// How many intents are written at the same time: each waits for its disk.
-const WRITERS: usize = 8;
+pub(super) const WRITERS: usize = 8;
 
 /// A gateway whose stop has begun.
 struct Begun {
@@ -83,9 +85,7 @@ impl Supervisor {
         names: &[ProfileName],
         pace: Pace,
     ) -> Vec<Result<Status, ManagerError>> {
-        // Of a single one, only its rivals are of interest, for which it looks by itself. If the profiles can't be
-        // listed, each start reports that.
-        let named = if names.len() > 1 { self.named_ports().ok() } else { None };
+        let named = self.ports_for(names);
         let turns = Turns::begin("starting", names.len(), pace);
         parallel::map(names.iter().collect(), pace.jobs, |name| {
             turns.take(|| self.start_gateway(name, named.as_ref())).during(&starting(name))
@@ -104,7 +104,7 @@ impl Supervisor {
         match names {
             [name] => vec![turns.take(|| self.restart(name))],
             _ => {
-                let batches = names.chunks(AT_ONCE);
+                let batches = names.chunks(AT_ONCE_WITH_PORT);
                 batches.flat_map(|names| self.restart_batch(names, &turns)).collect()
             }
         }
@@ -115,22 +115,14 @@ impl Supervisor {
         names: &[ProfileName],
         turns: &Turns,
     ) -> Vec<Result<Status, ManagerError>> {
-        let named = self.named_ports().ok();
-        let begin = |name| self.begin_restart(name, named.as_ref(), Duration::ZERO).ok();
-        let begun = parallel::map(names.iter().collect(), WRITERS, begin);
-        let mut gateways = Vec::new();
-        let mut apart = |(gateway, held)| {
-            gateways.push(gateway);
-            held
-        };
-        let begun: Vec<_> = begun.into_iter().map(|begun| begun.map(&mut apart)).collect();
-        let mut ended = self.driver.down_many(&gateways).into_iter().zip(&gateways);
-        let begun = begun.into_iter().zip(names);
-        let ended =
-            begun.map(|(held, name)| (held.and_then(|held| Some((held, ended.next()?))), name));
-        let outcomes = parallel::map(ended.collect(), turns.pace.jobs, |(ended, name)| {
-            let (_held, (ended, gateway)) = ended?;
-            let outcome = turns.take(|| ended.and_then(|()| self.conclude_restart(gateway)));
+        let named = self.ports_for(names);
+        let begin =
+            |name: &ProfileName| self.begin_restart(name, named.as_ref(), Duration::ZERO).ok();
+        let ended = at_once(names, begin, |gateways, _| self.driver.down_many(gateways));
+        let ended = ended.into_iter().zip(names).collect();
+        let outcomes = parallel::map(ended, turns.pace.jobs, |(ended, name)| {
+            let (gateway, _held, ended) = ended?;
+            let outcome = turns.take(|| ended.and_then(|()| self.conclude_restart(&gateway)));
             Some(outcome.during(&restarting(name)))
         });
         // Another command works on it, or another one of these has its port, or it can't be restarted: the restart of it
@@ -193,4 +185,30 @@ impl Supervisor {
         let recorded = self.request_stop(&gateway)?;
         Ok(Begun { gateway, lock, recorded })
     }
+}
+
+/// A gateway of a batch, what keeps other commands away from it, and what became of it.
+pub(super) type Acted<H> = (Gateway, H, Result<(), DriverError>);
+
+/// Calls `begin` for each of `names`, then `act` once for all gateways that it returns, each with what keeps other commands
+/// away. `None` for each other one.
+pub(super) fn at_once<H: Send>(
+    names: &[ProfileName],
+    begin: impl Fn(&ProfileName) -> Option<(Gateway, H)> + Sync,
+    act: impl FnOnce(&[Gateway], &[&H]) -> Vec<Result<(), DriverError>>,
+) -> Vec<Option<Acted<H>>> {
+    let begun = parallel::map(names.iter().collect(), WRITERS, begin);
+    let mut gateways = Vec::new();
+    let mut apart = |(gateway, held)| {
+        gateways.push(gateway);
+        held
+    };
+    let held: Vec<_> = begun.into_iter().map(|begun| begun.map(&mut apart)).collect();
+    let outcomes = act(&gateways, &held.iter().flatten().collect::<Vec<_>>());
+    let mut acted = gateways.into_iter().zip(outcomes);
+    let mut with_outcome = |held| {
+        let (gateway, outcome) = acted.next()?;
+        Some((gateway, held, outcome))
+    };
+    held.into_iter().map(|held| held.and_then(&mut with_outcome)).collect()
 }

@@ -24,7 +24,7 @@ impl NamedPorts {
 
 impl Supervisor {
     /// The ports that the profiles name. A configuration that can't be read names none.
-    pub(super) fn named_ports(&self) -> Result<NamedPorts, DriverError> {
+    fn named_ports(&self) -> Result<NamedPorts, DriverError> {
         let named = parallel::compute(self.store.list()?.profiles, |profile| {
             Some((self.store.port(&profile).ok().flatten()?, profile))
         });
@@ -33,6 +33,12 @@ impl Supervisor {
             ports.entry(port).or_default().push(profile);
         }
         Ok(NamedPorts(ports))
+    }
+
+    /// The ports that the profiles name, to start the gateways of `names`. `None` for a single one, which looks for its own
+    /// rivals alone, and if the profiles can't be listed, which each start reports.
+    pub(super) fn ports_for(&self, names: &[ProfileName]) -> Option<NamedPorts> {
+        if names.len() > 1 { self.named_ports().ok() } else { None }
     }
 
     /// The ports of those gateways of `profiles` that run.

@@ -1,13 +1,18 @@
 //! Creates and removes the service of a gateway: registered until the machine stops, or installed for every
 //! start of the machine.
 
+use std::time::Duration;
+
 use super::Supervisor;
 use super::lifecycle::refused;
+use super::port_clash::NamedPorts;
 use crate::driver::{CreateOptions, DriverError, During, Lifetime};
 use crate::error_chain::in_one_line;
+use crate::error_class::Class;
 use crate::events::What;
 use crate::gateway::Gateway;
 use crate::intent::Intent;
+use crate::lock::Lock;
 use crate::manager::{ManagerError, ProfileRegistrar, RegisterOptions, ServiceManager};
 use crate::name::ProfileName;
 
@@ -64,7 +69,7 @@ impl Supervisor {
         name: &ProfileName,
         options: &RegisterOptions,
     ) -> Result<(), DriverError> {
-        let (gateway, _lock) = self.begin(name, &format!("gateway register {name}"))?;
+        let (gateway, _lock) = self.begin(name, &registering(name))?;
         self.register_locked(&gateway, options)
     }
 
@@ -74,15 +79,32 @@ impl Supervisor {
         gateway: &Gateway,
         options: &RegisterOptions,
     ) -> Result<(), DriverError> {
+        let (options, _port) =
+            self.begin_registration(gateway, options, None, self.store.timeout())?;
+        self.driver.create(gateway, &options)?;
+        self.record(gateway.name(), What::Registered, "");
+        Ok(())
+    }
+
+    /// The first half of a registration, of a gateway whose profile is locked: what its service is to be created with, and
+    /// the lock of its port. `named` are the ports that profiles name, if they were read before. Waits at most `timeout`
+    /// for the lock; without any, another command's lock is an error.
+    pub(super) fn begin_registration(
+        &self,
+        gateway: &Gateway,
+        options: &RegisterOptions,
+        named: Option<&NamedPorts>,
+        timeout: Duration,
+    ) -> Result<(CreateOptions, Option<Lock>), DriverError> {
         let name = gateway.name();
         self.store.refuse_open(Some(gateway.home()))?;
         self.driver.check_name(name)?;
         if self.driver.exists(name)? {
             return Err(DriverError::already_registered(name));
         }
-        let (up, _port) = match options.start_now {
+        let (up, port) = match options.start_now {
             true => {
-                let port = self.claim_port(gateway)?;
+                let port = self.claim_port_of(gateway, named, timeout)?;
                 self.refuse_orphan(gateway)?;
                 self.refuse_foreign(gateway)?;
                 Intent::Running.write(gateway.home())?;
@@ -92,15 +114,18 @@ impl Supervisor {
             // An orphan, or a gateway whose port belongs to another one, stays down; `start` reports that.
             false if Intent::read(gateway.home())? == Intent::Running => {
                 let alone = self.refuse_orphan(gateway).and_then(|()| self.refuse_foreign(gateway));
-                let port = alone.and_then(|()| self.claim_port(gateway));
+                let port = alone.and_then(|()| self.claim_port_of(gateway, named, timeout));
+                if let Err(error) = &port
+                    && timeout.is_zero()
+                    && matches!(error.class(), Class::TimedOut(_))
+                {
+                    return Err(error.clone());
+                }
                 (port.is_ok(), port.ok().flatten())
             }
             false => (false, None),
         };
-        let options = CreateOptions { extra_env: options.extra_env.clone(), up };
-        self.driver.create(gateway, &options)?;
-        self.record(name, What::Registered, "");
-        Ok(())
+        Ok((CreateOptions { extra_env: options.extra_env.clone(), up }, port))
     }
 
     /// Replaces the service of a gateway by one of this version, or registers it if it has none. A gateway that runs is
@@ -145,22 +170,39 @@ impl Supervisor {
         })
     }
 
-    fn require_registration(&self) -> Result<(), ManagerError> {
+    pub(super) fn require_registration(&self) -> Result<(), ManagerError> {
         match self.supports_runtime_registration() {
             true => Ok(()),
             false => Err(ManagerError::RegistrationUnsupported { kind: self.kind() }),
         }
     }
 
-    /// Removes the service of a profile that may be deleted, under its lock. If neither the profile nor a service
-    /// exists, no lock is taken.
+    /// Removes the service of a profile that may be deleted, under its lock.
     fn remove_service(&self, name: &ProfileName, command: &str) -> Result<(), DriverError> {
-        if self.store.find(name)?.is_none() && !self.driver.exists(name)? {
+        let Some(_lock) = self.begin_removal(name, command, self.store.timeout())? else {
             return Ok(());
+        };
+        self.driver.remove(&self.gateway_called(name))?;
+        self.conclude_removal(name)
+    }
+
+    /// The first half of a removal: the profile's lock, for which it waits at most `timeout`. `None` if neither the profile
+    /// nor a service exists.
+    pub(super) fn begin_removal(
+        &self,
+        name: &ProfileName,
+        command: &str,
+        timeout: Duration,
+    ) -> Result<Option<Lock>, DriverError> {
+        if self.store.find(name)?.is_none() && !self.driver.exists(name)? {
+            return Ok(None);
         }
         self.driver.check(name, command)?;
-        let _lock = self.store.lock_profile(name)?;
-        self.driver.remove(&self.gateway_called(name))?;
+        Ok(Some(Lock::acquire(&self.store.root().profile_lock(name), timeout)?))
+    }
+
+    /// The second half of a removal, of a service that was removed.
+    pub(super) fn conclude_removal(&self, name: &ProfileName) -> Result<(), DriverError> {
         self.record(name, What::Removed, "");
         if self.store.find(name)?.is_some()
             && let Err(error) = self.driver.keep_removed(name)
@@ -186,13 +228,12 @@ impl ProfileRegistrar for Supervisor {
         options: &RegisterOptions,
     ) -> Result<(), ManagerError> {
         self.require_registration()?;
-        self.register_gateway(name, options).during(&format!("register the gateway of `{name}`"))
+        self.register_gateway(name, options).during(&to_register(name))
     }
 
     fn unregister_profile_gateway(&self, name: &ProfileName) -> Result<(), ManagerError> {
         self.require_registration()?;
-        self.remove_service(name, &format!("gateway unregister {name}"))
-            .during(&format!("unregister the gateway of `{name}`"))
+        self.remove_service(name, &unregistering(name)).during(&to_unregister(name))
     }
 
     fn list_profile_gateways(&self) -> Result<Vec<ProfileName>, ManagerError> {
@@ -201,4 +242,22 @@ impl ProfileRegistrar for Supervisor {
             false => Ok(Vec::new()),
         }
     }
+}
+
+/// The command line that registers a gateway.
+pub(super) fn registering(name: &ProfileName) -> String {
+    format!("gateway register {name}")
+}
+
+/// The command line that unregisters a gateway.
+pub(super) fn unregistering(name: &ProfileName) -> String {
+    format!("gateway unregister {name}")
+}
+
+pub(super) fn to_register(name: &ProfileName) -> String {
+    format!("register the gateway of `{name}`")
+}
+
+pub(super) fn to_unregister(name: &ProfileName) -> String {
+    format!("unregister the gateway of `{name}`")
 }

@@ -1,21 +1,27 @@
-//! Brings many gateways down at the same time, with one look at the machine's processes for all of them.
+//! Brings many gateways down and removes their slots at the same time, with one look at the machine's processes and one
+//! scan of s6-svscan for all of them.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use hermes_core::config::StopTimeout;
 use hermes_core::parallel;
-use hermes_core::{DriverError, Gateway};
+use hermes_core::{DriverError, ProfileName, fsutil};
 
 use crate::slot::lifecycle::{bring_down, bring_service_down, end_former_logger};
+use crate::slot::registry;
 use crate::tree::Tree;
 use crate::tree::process_tracker::ProcessTracker;
 
+/// The gateway of a profile that is to be stopped, and its stop budget.
+pub(crate) type Stop<'a> = (&'a ProfileName, StopTimeout);
+
 /// [`bring_down`] of many gateways at the same time, with the outcome of each in their order. Looks for the processes that
 /// they leave once for all with the same stop budget, not once for each.
-pub(crate) fn bring_down_many(tree: &Tree, gateways: &[Gateway]) -> Vec<Result<(), DriverError>> {
+pub(crate) fn bring_down_many(tree: &Tree, gateways: &[Stop<'_>]) -> Vec<Result<(), DriverError>> {
     let mut budgets = BTreeMap::<_, Vec<_>>::new();
-    for (place, gateway) in gateways.iter().enumerate() {
-        budgets.entry(gateway.stop_timeout().kill_after()).or_default().push((place, gateway));
+    for (place, gateway) in gateways.iter().copied().enumerate() {
+        budgets.entry(gateway.1.kill_after()).or_default().push((place, gateway));
     }
     let budgets: Vec<_> = budgets.into_values().collect();
     let jobs = budgets.len();
@@ -28,34 +34,52 @@ pub(crate) fn bring_down_many(tree: &Tree, gateways: &[Gateway]) -> Vec<Result<(
 /// [`bring_down_many`] of gateways that have the same stop budget, each with its place.
 fn bring_down_alike(
     tree: &Tree,
-    gateways: Vec<(usize, &Gateway)>,
+    gateways: Vec<(usize, Stop<'_>)>,
 ) -> Vec<(usize, Result<(), DriverError>)> {
     let started = Instant::now();
-    let names: Vec<_> = gateways.iter().map(|(_, gateway)| gateway.name().clone()).collect();
-    let kill_at =
-        gateways.first().map_or(started, |(_, it)| started + it.stop_timeout().kill_after());
+    let names: Vec<_> = gateways.iter().map(|(_, (name, _))| (*name).clone()).collect();
+    let kill_at = gateways.first().map_or(started, |(_, (_, stop))| started + stop.kill_after());
     let mut tracker = ProcessTracker::of(tree, &names);
     // Each waits for its own events.
     let jobs = gateways.len();
     let down = parallel::map(gateways, jobs, |(place, gateway)| {
-        let name = gateway.name();
-        (place, gateway, bring_service_down(tree, name, gateway.stop_timeout(), started))
+        let (name, stop_timeout) = gateway;
+        (place, gateway, bring_service_down(tree, name, stop_timeout, started))
     });
     // A supervisor would start a gateway again that is ended here, and one that could not be stopped is left alone.
-    for (_, gateway, _) in down.iter().filter(|(_, _, down)| down.is_err()) {
-        tracker.spare(tree, gateway.name());
+    for (_, (name, _), _) in down.iter().filter(|(_, _, down)| down.is_err()) {
+        tracker.spare(tree, name);
     }
     let ended = tracker.end(tree, kill_at);
-    let conclude = |(place, gateway, down): (usize, &Gateway, Result<(), DriverError>)| {
+    let conclude = |(place, (name, stop_timeout), down): (_, Stop<'_>, Result<(), DriverError>)| {
         let outcome = down.and_then(|()| match &ended {
             Ok(()) => {
-                end_former_logger(tree, gateway.name());
+                end_former_logger(tree, name);
                 Ok(())
             }
             // The process of one is left: each looks for its own.
-            Err(_) => bring_down(tree, gateway.name(), gateway.stop_timeout()),
+            Err(_) => bring_down(tree, name, stop_timeout),
         });
         (place, outcome)
     };
     parallel::map(down, jobs, conclude)
+}
+
+/// Brings the gateways down as [`bring_down_many`] does, and removes their slots, with the outcome of each in their order.
+pub(crate) fn remove_many(tree: &Tree, gateways: &[Stop<'_>]) -> Vec<Result<(), DriverError>> {
+    let down = bring_down_many(tree, gateways).into_iter().zip(gateways);
+    let down: Vec<Result<_, DriverError>> = down
+        .map(|(down, (name, _))| {
+            down?;
+            let slot = tree.scandir.slot(name);
+            Ok(fsutil::exists(slot.path())?.then_some(slot))
+        })
+        .collect();
+    let slots: Vec<_> = down.iter().flatten().flatten().cloned().collect();
+    let mut retired = registry::retire_many(tree, &slots).into_iter();
+    let conclude = |slot: Result<Option<_>, _>| match slot? {
+        Some(_) => retired.next().unwrap_or(Ok(())),
+        None => Ok(()),
+    };
+    down.into_iter().map(conclude).collect()
 }

@@ -17,6 +17,7 @@ use hermes_core::error_chain::in_one_line;
 use hermes_core::error_class::Class;
 use hermes_core::fsutil;
 use hermes_core::interruption;
+use hermes_core::parallel;
 use hermes_core::process_lock::Holder;
 use hermes_core::shell::quote_path;
 use hermes_core::waiting::{Goal, Waiting};
@@ -52,9 +53,71 @@ pub fn register(
     profile: &ProfileName,
     registration: &Registration,
 ) -> Result<(), DriverError> {
+    register_many(tree, &[(profile, registration)]).into_iter().collect()
+}
+
+/// [`register`] of many at the same time, with the outcome of each in their order. s6-svscan scans once for all of them.
+pub(crate) fn register_many(
+    tree: &Tree,
+    services: &[(&ProfileName, &Registration)],
+) -> Vec<Result<(), DriverError>> {
+    if services.is_empty() {
+        return Vec::new();
+    }
+    let published = tree.require_svscan().and_then(|svscan| {
+        tree.require_same_home(svscan)?;
+        Ok((svscan, publish_many(tree, services, svscan)?))
+    });
+    let (svscan, published) = match published {
+        Ok(published) => published,
+        Err(error) => return services.iter().map(|_| Err(error.clone())).collect(),
+    };
+    parallel::map(published, services.len(), |published| {
+        let (slot, events) = published?;
+        let supervised = events.and_then(|events| await_supervisors(tree, &slot, svscan, events));
+        supervised.map_err(|error| match interruption::shielded(|| retire(tree, &slot)) {
+            Ok(()) => error,
+            Err(rollback) => error.with_hint(format!(
+                "failed to remove the new slot: {}; `hermes boot` removes it",
+                in_one_line(&rollback)
+            )),
+        })
+    })
+}
+
+/// A slot that was published, with the events of its supervisors, or why no scan was requested.
+type Published = (ServiceDir, Result<Vec<Events>, DriverError>);
+
+/// Publishes each and triggers one scan, under the lock on the scan directory. After an error the slot does not exist.
+fn publish_many(
+    tree: &Tree,
+    services: &[(&ProfileName, &Registration)],
+    svscan: Holder,
+) -> Result<Vec<Result<Published, DriverError>>, DriverError> {
+    let _lock = tree.lock_scandir()?;
+    // Fails before any file is written if s6-svscan does not read its FIFO.
+    trigger(tree, &[])?;
+    let publish = |(profile, registration): &(&ProfileName, &Registration)| {
+        publish(tree, profile, registration, svscan)
+    };
+    let published: Vec<_> = services.iter().map(publish).collect();
+    // The supervisors of a former slot that was removed by hand end too.
+    let triggered = match published.iter().any(Result::is_ok) {
+        true => trigger(tree, &[scan::ALARM, scan::NUKE]),
+        false => Ok(()),
+    };
+    let with_scan = |(slot, events)| (slot, triggered.clone().map(|()| events));
+    Ok(published.into_iter().map(|published| published.map(with_scan)).collect())
+}
+
+/// Checks and publishes one slot.
+fn publish(
+    tree: &Tree,
+    profile: &ProfileName,
+    registration: &Registration,
+    svscan: Holder,
+) -> Result<(ServiceDir, Vec<Events>), DriverError> {
     tree.require_short_name(profile)?;
-    let svscan = tree.require_svscan()?;
-    tree.require_same_home(svscan)?;
     let scripts = render::scripts(&tree.programs, profile, &registration.extra_env)
         .map_err(DriverError::new)?;
     let slot = tree.scandir.slot(profile);
@@ -65,28 +128,7 @@ pub fn register(
         kill_after_ms: registration.stop_timeout.kill_after().as_millis(),
         extra_env: &registration.extra_env,
     };
-    let published = publish(tree, &slot, &spec, svscan)?;
-    published.and_then(|events| await_supervisors(tree, &slot, svscan, events)).map_err(|error| {
-        match interruption::shielded(|| retire(tree, &slot)) {
-            Ok(()) => error,
-            Err(rollback) => error.with_hint(format!(
-                "failed to remove the new slot: {}; `hermes boot` removes it",
-                in_one_line(&rollback)
-            )),
-        }
-    })
-}
-
-/// Checks, publishes and triggers a scan, under the lock on the scan directory. After the outer error the
-/// slot does not exist; after the inner one it does.
-fn publish(
-    tree: &Tree,
-    slot: &ServiceDir,
-    spec: &SlotSpec<'_>,
-    svscan: Holder,
-) -> Result<Result<Vec<Events>, DriverError>, DriverError> {
-    let _lock = tree.lock_scandir()?;
-    let already = || DriverError::already_registered(spec.profile);
+    let already = || DriverError::already_registered(profile);
     if slot.path().symlink_metadata().is_ok() {
         return Err(already());
     }
@@ -98,19 +140,16 @@ fn publish(
             "`hermes up` has room for 5,000 services; `hermes doctor` shows this tree's limits";
         return Err(DriverError::new(reason).with_hint(hint));
     }
-    // Fails before any file is written if s6-svscan does not read its FIFO.
-    trigger(tree, &[])?;
-    let staged = Staged::build(&tree.scandir, spec)?;
+    let staged = Staged::build(&tree.scandir, &spec)?;
     let events: io::Result<Vec<_>> =
         staged.service().parts().iter().map(|part| Events::subscribe(&part.event())).collect();
     let events = events?;
-    tree.shutdown.unless_begun(|| match staged.publish(slot) {
+    tree.shutdown.unless_begun(|| match staged.publish(&slot) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(already()),
         Err(error) => Err(DriverError::from(error)),
     })?;
-    // The supervisors of a former slot that was removed by hand end too.
-    Ok(trigger(tree, &[scan::ALARM, scan::NUKE]).map(|()| events))
+    Ok((slot, events))
 }
 
 /// Blocks until `svscan` supervises service and logger of `slot`, and requests a scan now and then.
@@ -174,33 +213,64 @@ fn unsupervised_part(tree: &Tree, slot: &ServiceDir, svscan: Holder) -> io::Resu
 /// Hides a slot, unless it is hidden already, blocks until its supervisors have ended, and removes it. The
 /// service should be down; one that is up is stopped.
 pub fn retire(tree: &Tree, slot: &ServiceDir) -> Result<(), DriverError> {
-    if slot.supervisor().is_err() {
+    retire_many(tree, std::slice::from_ref(slot)).into_iter().collect()
+}
+
+/// [`retire`] of many at the same time, with the outcome of each in their order. s6-svscan scans once for all of them.
+pub(crate) fn retire_many(tree: &Tree, slots: &[ServiceDir]) -> Vec<Result<(), DriverError>> {
+    if slots.is_empty() {
+        return Vec::new();
+    }
+    for slot in slots.iter().filter(|slot| slot.supervisor().is_err()) {
         fsutil::open_directories(slot.path());
     }
-    let (hidden, supervisors) = unpublish(tree, slot)?;
-    remove(tree, &hidden, &supervisors).map_err(|error| match error.class() {
-        Class::Denied => {
-            error.with_hint(format!("as root: `rm -rf {}` removes it", quote_path(hidden.path())))
-        }
-        _ => error,
+    let unpublished = match unpublish(tree, slots) {
+        Ok(unpublished) => unpublished,
+        Err(error) => return slots.iter().map(|_| Err(error.clone())).collect(),
+    };
+    parallel::map(unpublished, slots.len(), |unpublished| {
+        let (hidden, supervisors) = unpublished?;
+        remove(tree, &hidden, &supervisors).map_err(|error| match error.class() {
+            Class::Denied => {
+                let path = quote_path(hidden.path());
+                error.with_hint(format!("as root: `rm -rf {path}` removes it"))
+            }
+            _ => error,
+        })
     })
 }
 
-/// Hides the slot and triggers a scan, under the lock on the scan directory.
-fn unpublish(tree: &Tree, slot: &ServiceDir) -> Result<(ServiceDir, Vec<Process>), DriverError> {
+/// A hidden slot, with its supervisors.
+type Hidden = (ServiceDir, Vec<Process>);
+
+/// Hides the slots and triggers one scan, under the lock on the scan directory.
+fn unpublish(
+    tree: &Tree,
+    slots: &[ServiceDir],
+) -> Result<Vec<Result<Hidden, DriverError>>, DriverError> {
     let _lock = tree.lock_scandir()?;
-    let name = slot.path().file_name().unwrap_or_default().to_string_lossy();
-    let hidden =
-        if name.starts_with('.') { slot.clone() } else { stage::hide(&tree.scandir, slot.path())? };
-    let supervisors = supervisors(&hidden)?;
+    let was_hidden = |slot: &ServiceDir| {
+        slot.path().file_name().unwrap_or_default().as_encoded_bytes().starts_with(b".")
+    };
+    let hide = |slot: &ServiceDir| {
+        let hidden =
+            if was_hidden(slot) { slot.clone() } else { stage::hide(&tree.scandir, slot.path())? };
+        let supervisors = supervisors(&hidden)?;
+        Ok((hidden, supervisors))
+    };
+    let hidden: Vec<Result<Hidden, DriverError>> = slots.iter().map(hide).collect();
     let sent = tree.scandir.send(&[scan::ALARM, scan::NUKE])?;
-    if sent == Sent::NoReader || name.starts_with('.') {
-        // No s6-svscan ends these supervisors: none runs, or they may be children of a former one.
-        for part in hidden.parts() {
-            part.send(&[service::DOWN, service::EXIT])?;
+    let with_end = |(hidden, slot): (Result<Hidden, DriverError>, &ServiceDir)| {
+        let hidden = hidden?;
+        if sent == Sent::NoReader || was_hidden(slot) {
+            // No s6-svscan ends these supervisors: none runs, or they may be children of a former one.
+            for part in hidden.0.parts() {
+                part.send(&[service::DOWN, service::EXIT])?;
+            }
         }
-    }
-    Ok((hidden, supervisors))
+        Ok(hidden)
+    };
+    Ok(hidden.into_iter().zip(slots).map(with_end).collect())
 }
 
 /// Removes a hidden slot once its supervisors have ended. A supervisor that s6-svscan has just started holds no

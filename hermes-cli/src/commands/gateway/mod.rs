@@ -72,8 +72,9 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
         Gateway::Register { which, env, start, refresh } => {
             register(app, &which, env.into_iter().collect(), start, refresh)
         }
-        Gateway::Unregister(which) => each(app, &which, JOBS, "unregistered", |services, name| {
-            services.unregister_profile_gateway(name).map(|()| None)
+        Gateway::Unregister(which) => batch(app, &which, "unregistered", |services, names| {
+            let outcomes = services.unregister_many(&names);
+            outcomes.into_iter().map(|outcome| outcome.map(|()| None)).collect()
         }),
     }
 }
@@ -104,6 +105,12 @@ fn register(
     refresh: bool,
 ) -> Result<u8, CliError> {
     let options = RegisterOptions { extra_env: extra_env.clone(), start_now: start };
+    if !refresh && !start {
+        return batch(app, which, "registered", |services, names| {
+            let outcomes = services.register_many(&names, &options);
+            outcomes.into_iter().map(|outcome| outcome.map(|()| None)).collect()
+        });
+    }
     // With --all, refresh only the slots that another version created, and do not stop the others.
     let outdated = match refresh && which.all {
         true => Some(app.reachable()?.outdated()?),
