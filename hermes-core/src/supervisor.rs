@@ -8,6 +8,8 @@
 //! | `profile` | create and delete a profile with its service |
 //! | `rename` | rename a profile with its service |
 //! | `boot` | bring the services in line with the profiles, and repair what stops no gateway |
+//! | `boot_batch` | the steps of a boot that are taken for many at the same time |
+//! | `renewal` | update the services that another version created |
 //! | `foreign` | leave alone what runs outside of any supervisor |
 //! | `shared` | profiles that `default`'s gateway serves in its process |
 //! | `interrupted` | complete or undo renames that a crash interrupted |
@@ -24,6 +26,7 @@
 mod announcer;
 mod batch;
 mod boot;
+mod boot_batch;
 mod foreign;
 mod interrupted;
 mod last_line;
@@ -34,6 +37,7 @@ mod prior;
 mod profile;
 mod reconciler;
 mod rename;
+mod renewal;
 mod service;
 mod service_batch;
 mod shared;

@@ -227,6 +227,41 @@ fn many_are_registered_and_unregistered_with_one_scan() {
 }
 
 #[test]
+fn a_boot_of_many_takes_one_look_and_one_scan() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    env.profile_for_later("bystander", "exec sleep 600", "stopped");
+    env.hermes(["gateway", "register", "bystander"]).ok();
+    let bystander = supervisors(&env.slot("bystander"))[0];
+    let mut grown = 0;
+    for size in SIZES {
+        for i in grown..size {
+            env.profile_for_later(&format!("runs-{i}"), "exec sleep 600", "stopped");
+        }
+        grown = size;
+        let names: Vec<_> = (0..size).map(|i| format!("runs-{i}")).collect();
+        for (intent, state, looks) in [("running", "up", 0..=0), ("stopped", "down", 1..=3)] {
+            for name in &names {
+                env.write(&env.profile(name).join("gateway.intent"), intent);
+            }
+            if intent == "running" {
+                let unregister = ["gateway", "unregister"].into_iter();
+                env.hermes(unregister.chain(names.iter().map(String::as_str))).ok();
+            }
+            let trace = trace(env, &["boot"]);
+            let count = |text: &str| trace.lines().filter(|line| line.contains(text)).count();
+            assert_eq!(count(", \"an\", 2"), usize::from(intent == "running"), "{intent}: scans");
+            assert_eq!(count("execve("), 1, "{intent}: its own");
+            let times = count(&format!("\"/proc/{bystander}/environ\""));
+            assert!(looks.contains(&times), "{intent}: {times} looks for {size} gateways");
+            for name in &names {
+                assert_eq!(tree.status(name)["state"], state, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_start_of_many_reads_each_configuration_a_few_times() {
     let tree = Svscan::start();
     let env = &tree.env;

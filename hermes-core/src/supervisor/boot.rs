@@ -13,19 +13,18 @@ use crate::events::What;
 use crate::fsutil;
 use crate::gateway::Gateway;
 use crate::intent::Intent;
-use crate::manager::{ManagerError, ServiceManager};
+use crate::manager::ManagerError;
 use crate::name::ProfileName;
 use crate::parallel;
 use crate::process_lock;
 use crate::reconcile::{self, Action, ByDefault, Facts, Outcome, PROFILE_GONE, ProfileFact};
-use crate::status::State;
 use crate::store::{Profile, StoreError};
 
 /// The default number of gateways that a boot starts at the same time.
 pub const DEFAULT_JOBS: usize = 8;
 
 const BOOT: &str = "bring the services in line with the profiles";
-const REPAIR: &str = "repair the services without stopping a gateway";
+pub(super) const REPAIR: &str = "repair the services without stopping a gateway";
 
 /// The outcome of a boot.
 #[derive(Debug)]
@@ -82,6 +81,7 @@ impl Supervisor {
         };
         let (first, then): (Vec<_>, Vec<_>) =
             reconcile::plan(&facts).into_iter().partition(is_first);
+        self.remove_together(&first);
         outcomes.extend(first.into_iter().map(|action| outcome(&facts, action)));
         let of_default = |action: &Action| action.profile().is_some_and(ProfileName::is_default);
         let (server, then): (Vec<_>, Vec<_>) = match self.default_is_shared() {
@@ -100,6 +100,7 @@ impl Supervisor {
                 (facts, then)
             }
         };
+        self.prepare_together(&then, &facts);
         // Starts no thread if there is nothing to do.
         let jobs = jobs.min(then.iter().filter(|action| action.changes_something()).count());
         outcomes.extend(parallel::map(then, jobs, |action| outcome(&facts, action)));
@@ -173,54 +174,6 @@ impl Supervisor {
         };
         outcomes.extend(plan.into_iter().filter(stops_nothing).map(outcome));
         Ok(outcomes)
-    }
-
-    /// Updates the services that another version created, if their gateways are down and their intent is
-    /// `stopped`. Returns the outcome of each. Idempotent.
-    pub fn renew_idle(&self) -> Result<Vec<(ProfileName, Option<String>)>, ManagerError> {
-        self.driver.check_owner().during(REPAIR)?;
-        let services = self.driver.survey().during(REPAIR)?.services;
-        let mut renewed = Vec::new();
-        for service in services {
-            // Only a service to be updated is locked: a check creates no lock file.
-            if service.current || !self.is_idle(&service.profile) {
-                continue;
-            }
-            match self.renew(&service.profile) {
-                Ok(false) => {}
-                Ok(true) => renewed.push((service.profile, None)),
-                Err(error) => renewed.push((service.profile, Some(in_one_line(&error)))),
-            }
-        }
-        Ok(renewed)
-    }
-
-    /// The profiles whose services another version created.
-    pub fn outdated(&self) -> Result<BTreeSet<ProfileName>, ManagerError> {
-        let survey =
-            self.driver.survey().during("find the services that another version created")?;
-        let outdated = survey.services.into_iter().filter(|service| !service.current);
-        Ok(outdated.map(|service| service.profile).collect())
-    }
-
-    fn renew(&self, name: &ProfileName) -> Result<bool, DriverError> {
-        let _lock = self.store.lock_profile(name)?;
-        let Some(profile) = self.store.find(name)? else { return Ok(false) };
-        if !self.is_idle(name) {
-            return Ok(false);
-        }
-        let gateway = Gateway::new(profile);
-        let extra_env = self.driver.extra_env(name)?;
-        self.driver.remove(&gateway)?;
-        self.driver.create(&gateway, &CreateOptions { extra_env, up: false })?;
-        Ok(true)
-    }
-
-    /// Whether the gateway of `name` is down, and its intent is `stopped`.
-    fn is_idle(&self, name: &ProfileName) -> bool {
-        self.status(name).is_ok_and(|status| {
-            status.state == State::Down && status.intent == Some(Intent::Stopped)
-        })
     }
 
     /// Whether a gateway of `name` runs, supervised or not; the profile may be deleted.
@@ -311,7 +264,7 @@ impl Supervisor {
 
     /// The profiles that may have `port`. Those of the plan, as reading all configurations again for each start would take
     /// too long; all, if it is not the port that a profile had then.
-    fn rivals(&self, facts: &Facts, port: u16) -> Result<Vec<Profile>, DriverError> {
+    pub(super) fn rivals(&self, facts: &Facts, port: u16) -> Result<Vec<Profile>, DriverError> {
         let with_port = facts.profiles.iter().filter(|fact| fact.port == Some(port));
         let home = |name: &ProfileName| self.store.root().profile(name);
         let profile =

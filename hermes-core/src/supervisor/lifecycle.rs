@@ -186,7 +186,7 @@ impl Supervisor {
 
     /// The process of an orphan that a start replaces. Refuses one that runs elsewhere, and one whose successor would
     /// refuse its configuration.
-    fn replaceable_orphan(&self, gateway: &Gateway) -> Result<Option<u32>, DriverError> {
+    pub(super) fn replaceable_orphan(&self, gateway: &Gateway) -> Result<Option<u32>, DriverError> {
         match self.orphan(gateway)? {
             Some(Some(pid)) => gateway.loaded().map(|_| Some(pid)).map_err(refused),
             Some(None) => Err(startup::runs_elsewhere(gateway)),
