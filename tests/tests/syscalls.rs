@@ -262,6 +262,25 @@ fn a_boot_of_many_takes_one_look_and_one_scan() {
 }
 
 #[test]
+fn many_slots_of_a_dead_tree_are_cleared_with_one_look() {
+    for size in SIZES {
+        let tree = Svscan::start();
+        grow(&tree, 0..size);
+        let env = tree.kill();
+        let mut command = env.command("strace");
+        command.args(["-f", "-e", "trace=openat", "-o"]).arg(env.strace_log());
+        command.arg(hermes_program()).arg("up");
+        let up = Up::launch(env, command).await_up();
+        let trace = fs::read_to_string(up.env.strace_log()).expect("a trace");
+        let look = format!("\"/proc/{}/environ\"", std::process::id());
+        let times = trace.lines().filter(|line| line.contains(&look)).count();
+        assert!((1..=4).contains(&times), "{times} looks for {size} gateways");
+        up.env.hermes(["down"]).ok();
+        assert_eq!(up.ended().1, Some(0));
+    }
+}
+
+#[test]
 fn a_start_of_many_reads_each_configuration_a_few_times() {
     let tree = Svscan::start();
     let env = &tree.env;

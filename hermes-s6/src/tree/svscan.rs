@@ -17,6 +17,7 @@ use rustix::process::Signal;
 use crate::programs::S6Programs;
 use crate::protocol::control::{self, Sent, service};
 use crate::protocol::events::{self, Poll, Process};
+use crate::slot::batch::remove_many;
 use crate::slot::layout::ServiceDir;
 use crate::slot::lifecycle::{bring_down, keep_down};
 use crate::slot::logger::{self, LOGGER_GRACE};
@@ -26,7 +27,9 @@ use crate::tree::process_tracker::ProcessTracker;
 
 /// The limit of a tree of `hermes up` on services, not counting loggers.
 pub const MAX_SERVICES: u64 = 5000;
-/// How many slots of a former tree are removed in parallel.
+/// How many slots of a former tree are removed at the same time, each with a lock, a thread and some descriptors.
+const AT_ONCE: usize = 150;
+/// How many of those are removed in parallel that commands have locked.
 const JOBS: usize = 32;
 /// The descriptors that s6-svscan needs for these: two per logged service, and some for itself.
 pub const DESCRIPTORS: u64 = 2 * MAX_SERVICES + 64;
@@ -81,23 +84,51 @@ pub fn clear(
                 "another command holds the lock of `{profile}`; its slot is removed all the same"
             );
         }
-        let end = || bring_down(tree, profile, slot.stop_timeout());
-        match end().and_then(|()| registry::retire(tree, slot)) {
-            // A command that has failed to create it has taken it away meanwhile, as a boot of the tree that ends.
-            Err(_) if slot.path().symlink_metadata().is_err() => end(),
-            cleared => cleared,
-        }
+        remove_many(tree, &[(profile, slot.stop_timeout())]).into_iter().collect()
     };
-    let mut results = parallel::map(tree.scandir.profiles()?, JOBS, |profile| {
-        let slot = tree.scandir.slot(&profile);
-        (clear_profile(&profile, &slot), slot)
-    });
+    let mut results = Vec::new();
+    for profiles in tree.scandir.profiles()?.chunks(AT_ONCE) {
+        let slots = profiles.iter().map(|profile| (profile, tree.scandir.slot(profile)));
+        let (free, locked): (Vec<_>, Vec<_>) = slots
+            .map(|(profile, slot)| (lock_if_free(tree, profile), profile, slot))
+            .partition(|(lock, _, _)| lock.is_some());
+        let stops = free.iter().map(|(_, profile, slot)| (*profile, slot.stop_timeout()));
+        let cleared = remove_many(tree, &stops.collect::<Vec<_>>());
+        results.extend(cleared.into_iter().zip(free).map(|(cleared, (_lock, profile, slot))| {
+            (without_slot(tree, profile, &slot, cleared), slot)
+        }));
+        results.extend(parallel::map(locked, JOBS, |(_, profile, slot)| {
+            let cleared = clear_profile(profile, &slot);
+            (without_slot(tree, profile, &slot, cleared), slot)
+        }));
+    }
     results.extend(parallel::map(tree.scandir.hidden()?, JOBS, |path| {
         let slot = ServiceDir::new(path);
         (registry::retire(tree, &slot), slot)
     }));
     let failed = results.into_iter().filter_map(|(cleared, slot)| Some((slot, cleared.err()?)));
     Ok(failed.map(|(slot, error)| (slot.path().to_owned(), error)).collect())
+}
+
+/// The lock of `profile`, unless a command has it.
+fn lock_if_free(tree: &Tree, profile: &ProfileName) -> Option<Lock> {
+    Lock::acquire(&tree.root.profile_lock(profile), Duration::ZERO).ok()
+}
+
+/// The outcome of a removal, where another process may have removed the slot meanwhile: a command that has failed to create
+/// it, as a boot of the tree that ends.
+fn without_slot(
+    tree: &Tree,
+    profile: &ProfileName,
+    slot: &ServiceDir,
+    removed: Result<(), DriverError>,
+) -> Result<(), DriverError> {
+    match removed {
+        Err(_) if slot.path().symlink_metadata().is_err() => {
+            bring_down(tree, profile, slot.stop_timeout())
+        }
+        removed => removed,
+    }
 }
 
 /// Blocks until `process`, a new s6-svscan, holds the scan directory and reads its commands.
