@@ -176,5 +176,5 @@ fn a_last_line_without_a_newline_is_not_joined_to_the_next_life() {
     mac.hermes(["gateway", "start", "stopped"]).ok();
     mac.hermes(["gateway", "restart", "stopped"]).ok();
     let logs = mac.hermes(["gateway", "logs", "stopped"]).ok();
-    assert_eq!(logs.stdout, format!("{marked}\nhalf\n"));
+    assert_eq!(logs.stdout, format!("{marked}\nhalf…\n"));
 }

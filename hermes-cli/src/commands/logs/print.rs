@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use hermes_core::ProfileName;
 use hermes_core::events::Event;
+use hermes_core::log::line::NO_NEWLINE;
 use hermes_core::log::{Line, Removed};
 use jiff::tz::TimeZone;
 
@@ -67,7 +68,9 @@ impl Printer {
         };
         let time = line.time.map(|time| output::local(time, &self.zone) + "  ");
         let time = time.unwrap_or_default();
-        let mark = if line.cut { CUT } else { "" };
+        // A line that its gateway did not end says so in words.
+        let is_marked = !line.cut || line.text.ends_with(NO_NEWLINE.as_bytes());
+        let mark = if is_marked { "" } else { CUT };
         self.out.line(&[prefix.as_bytes(), time.as_bytes(), &text, mark.as_bytes()])
     }
 
