@@ -81,8 +81,8 @@ pub(crate) enum Command {
     Config(Config),
     /// Print what happened to gateways, and why: starts, deaths, parkings, mends and more
     ///
-    /// The journal has the last events, some thousands. Deaths and what follows them are in it under s6 only. With
-    /// --json each event is an object with `time`, `profile`, `event` and `why`.
+    /// The journal has the last events, some thousands. Under systemd and launchd, delays, hangs and mends are not in
+    /// it. With --json each event is an object with `time`, `profile`, `event` and `why`.
     Events(Events),
     /// Run a supervision tree for the current user, in the foreground or with -d in the background
     Up {
