@@ -90,6 +90,19 @@ fn top_shows_what_gateways_use_until_it_ends() {
     let one = env.hermes(["top", "coder", "-n", "1", "--json"]).ok().json();
     assert!(one[0]["usage"]["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{one}");
 
+    let absent = env.hermes(["top", "nope"]).fails_with(4);
+    assert!(absent.stderr.contains("profile `nope` does not exist"), "{absent}");
+
+    let slow = env.hermes(["top", "--interval", "3600"]).on_terminal_of(60);
+    let pictures = || slow.stdout().matches("Ctrl-C ends").count();
+    eventually("a picture is shown", || (pictures() == 1).then_some(()));
+    eventually("a picture of the new size is shown", || {
+        signal(slow.pid(), Signal::WINCH);
+        (pictures() > 1).then_some(())
+    });
+    signal(slow.pid(), Signal::INT);
+    assert_eq!(slow.ended().2, Some(0));
+
     let top = env.hermes(["top"]).on_terminal_of(60);
     let shown = eventually("a picture is shown", || {
         Some(top.stdout()).filter(|text| text.contains("coder") && text.contains("Ctrl-C ends"))

@@ -3,11 +3,14 @@
 //! On a terminal each picture replaces the one before, on the alternate screen; elsewhere they follow one another.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hermes::view::StatusView;
 use hermes_core::ProfileName;
 use hermes_core::status::Status;
+use signal_hook::consts::SIGWINCH;
 
 use super::columns::memory;
 use super::{chosen, views_of};
@@ -43,7 +46,7 @@ pub(crate) fn top(app: &App, args: Top) -> Result<u8, CliError> {
     let signals = Signals::listen()?;
     let limit = TimeLimit::of(app, "the gateways");
     let on_screen = output::is_on_terminal() && count.is_none();
-    let _screen = on_screen.then(Screen::enter).transpose()?;
+    let screen = on_screen.then(Screen::enter).transpose()?;
     let mut former = BTreeMap::new();
     let mut printed = 0;
     loop {
@@ -63,6 +66,8 @@ pub(crate) fn top(app: &App, args: Top) -> Result<u8, CliError> {
         if !is_read || count == Some(printed) {
             return Ok(exit::SUCCESS);
         }
+        let was_resized = screen.as_ref().is_some_and(Screen::was_resized);
+        let interval = if was_resized { Duration::ZERO } else { interval };
         let pause = limit.left()?.into_iter().chain([interval]).min();
         if !signals.await_change(Vec::new(), pause)? {
             return Ok(exit::SUCCESS);
@@ -125,13 +130,23 @@ fn heading(views: &[StatusView]) -> String {
     format!("{all} gateways, {up} running, {attention} need attention; Ctrl-C ends")
 }
 
-/// The alternate screen, until it is dropped.
-struct Screen;
+/// The alternate screen, until it is dropped. A change of its size interrupts the wait for the next picture.
+struct Screen {
+    resized: Arc<AtomicBool>,
+}
 
 impl Screen {
     fn enter() -> Result<Self, CliError> {
+        let resized = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGWINCH, Arc::clone(&resized))
+            .map_err(|error| CliError::new("failed to listen for signals").because(error))?;
         output::raw(ENTER.as_bytes())?;
-        Ok(Self)
+        Ok(Self { resized })
+    }
+
+    /// Whether its size has changed since the last call.
+    fn was_resized(&self) -> bool {
+        self.resized.swap(false, Ordering::Relaxed)
     }
 }
 
