@@ -39,6 +39,11 @@ const DOC: Step = Step {
     rustdocflags: Some("-D warnings"),
 };
 
+/// How many tests of a program run at once, for libtest.
+const THREADS: &str = "RUST_TEST_THREADS";
+/// Most tests wait for processes: with one for each core, cores are idle for four fifths of the time.
+const TESTS_PER_CORE: usize = 2;
+
 /// A step that is one cargo command.
 struct Step {
     name: &'static str,
@@ -78,6 +83,10 @@ pub(crate) fn run(no_install: bool, docker: bool) -> Result<()> {
     let mut not_run = Vec::new();
     report.step(TEST.name, &TEST.alone(), || {
         let mut command = Command::from(TEST.command(&shell));
+        if std::env::var_os(THREADS).is_none() {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            command.env(THREADS, (TESTS_PER_CORE * cores).to_string());
+        }
         let (status, tests) = not_run::collect(command.stdin(Stdio::null()))?;
         not_run = tests;
         ensure!(status.success(), "{status}");
