@@ -19,6 +19,18 @@ fn populated() -> TestEnv {
     env
 }
 
+/// A tree in which a new slot has no supervisor until s6-svscan is told: it has looked at the directory.
+fn past_its_first_look() -> Svscan {
+    let env = populated();
+    let first = env.scandir().join("first");
+    env.make_directory(&first);
+    env.write(&first.join("down"), "");
+    let tree = Svscan::start_with(env, &[]);
+    let is_seen = || first.join("supervise/status").exists().then_some(());
+    eventually("s6-svscan has looked at the directory", is_seen);
+    tree
+}
+
 /// The actions that `boot` prints with these options, each with its object.
 #[track_caller]
 fn boot(env: &TestEnv, options: &[&str]) -> Vec<(String, String)> {
@@ -104,7 +116,7 @@ fn boot_fills_an_empty_scan_directory() {
 
 #[test]
 fn a_dry_run_changes_nothing() {
-    let tree = Svscan::start_with(populated(), &[]);
+    let tree = past_its_first_look();
     let env = &tree.env;
     env.make_directory(&env.scandir().join(".hermes-left"));
     env.make_directory(&env.slot("gone"));
@@ -321,7 +333,7 @@ fn a_stopped_gateway_outlives_its_supervisor() {
 
 #[test]
 fn an_unsupervised_slot_is_replaced() {
-    let tree = Svscan::start_with(populated(), &[]);
+    let tree = past_its_first_look();
     let env = &tree.env;
     // As after a crash between the rename and the trigger: s6-svscan does not know it.
     env.make_directory(&env.slot("wanted"));
