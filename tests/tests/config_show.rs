@@ -65,3 +65,15 @@ fn check_finds_what_a_start_refuses() {
     assert_eq!((&json[0]["profile"], &json[0]["ok"]), (&json!("coder"), &json!(false)));
     env.hermes(["config", "check", "nobody"]).fails_with(4);
 }
+
+#[test]
+fn a_port_that_another_profile_names_is_warned_of() {
+    let env = with_coder();
+    let other = env.profile("other");
+    env.make_directory(&other);
+    env.write(&other.join("config.yaml"), "gateway: {port: 9001}\n");
+    let fine = env.hermes(["profile", "port", "coder", "9002"]).ok();
+    assert!(!fine.stderr.contains("warning:"), "{fine}");
+    let warned = env.hermes(["profile", "port", "coder", "9001"]).ok();
+    assert!(warned.stderr.contains("warning: port 9001 is that of `other`, too"), "{warned}");
+}

@@ -72,6 +72,7 @@ impl Store {
         let named = |profile: Profile| {
             let places = settings::address(&profile.home).ok()?.places;
             let falls_back = places.is_empty()
+                && profile.name.is_default()
                 && self.port(&profile).is_ok_and(|falls_back| falls_back == Some(port));
             let place = places.into_iter().find(|place| place.port == Some(port));
             (place.is_some() || falls_back).then_some((profile.name, place))
