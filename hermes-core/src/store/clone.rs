@@ -1,4 +1,4 @@
-//! What a new profile takes over from another one: what makes the agent, but not what it has lived through.
+//! What a new profile takes over from another one: configuration and character, but no conversations and no state.
 
 use std::fs::Permissions;
 use std::io;
@@ -14,8 +14,8 @@ use crate::fsutil;
 const COPIED: [&str; 6] =
     ["config.yaml", ".env", "SOUL.md", "skills", "memories/MEMORY.md", "memories/USER.md"];
 
-/// Copies [`COPIED`] of the home at `from` into the new one at `to`. A link to a file there becomes a file of its own, and nobody else
-/// can read the secrets.
+/// Copies [`COPIED`] of the home at `from` into the new one at `to`. A link to a file becomes a file of its own. Only the
+/// owner can read the copied `.env`.
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     for path in COPIED {
         let (from, to) = (from.join(path), to.join(path));
