@@ -25,6 +25,7 @@ mod soak;
 mod statically;
 mod systemd_image;
 mod test;
+mod test_programs;
 mod tidy;
 mod venv;
 mod wait;

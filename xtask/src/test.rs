@@ -4,14 +4,13 @@
 //! alone. CI runs `cargo xtask test --docker`, which requires the container tests. Without `--docker` they run if a Docker
 //! engine answers.
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use xshell::{Cmd, Shell};
 
 use crate::docker_test::TestOptions;
-use crate::{agent, deny, docker, docker_test, dotenv, install, not_run, tidy};
+use crate::{agent, deny, docker, docker_test, dotenv, install, not_run, test_programs, tidy};
 
 const FMT: Step = Step { name: "fmt", args: &["fmt", "--all", "--check"], rustdocflags: None };
 const CLIPPY: Step = Step {
@@ -28,21 +27,11 @@ const CLIPPY: Step = Step {
     ],
     rustdocflags: None,
 };
-const TEST: Step = Step {
-    name: "test",
-    args: &["test", "--workspace", "--locked", "--no-fail-fast"],
-    rustdocflags: None,
-};
 const DOC: Step = Step {
     name: "doc",
     args: &["doc", "--workspace", "--no-deps", "--locked"],
     rustdocflags: Some("-D warnings"),
 };
-
-/// How many tests of a program run at once, for libtest.
-const THREADS: &str = "RUST_TEST_THREADS";
-/// Most tests wait for processes: with one for each core, cores are idle for four fifths of the time.
-const TESTS_PER_CORE: usize = 2;
 
 /// A step that is one cargo command.
 struct Step {
@@ -81,15 +70,10 @@ pub(crate) fn run(no_install: bool, docker: bool) -> Result<()> {
     report.step("tidy", "cargo xtask tidy", tidy::run);
     report.step("deny", "cargo xtask deny", || deny::run(no_install));
     let mut not_run = Vec::new();
-    report.step(TEST.name, &TEST.alone(), || {
-        let mut command = Command::from(TEST.command(&shell));
-        if std::env::var_os(THREADS).is_none() {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            command.env(THREADS, (TESTS_PER_CORE * cores).to_string());
-        }
-        let (status, tests) = not_run::collect(command.stdin(Stdio::null()))?;
-        not_run = tests;
-        ensure!(status.success(), "{status}");
+    report.step("test", &format!("cargo {}", test_programs::ARGS.join(" ")), || {
+        let tests = test_programs::run()?;
+        not_run = tests.not_run;
+        ensure!(tests.failed.is_empty(), "failed: {}", tests.failed.join(", "));
         Ok(())
     });
     report.cargo(&DOC, &shell);
