@@ -79,7 +79,8 @@ pub(super) fn adoption(
 fn row(app: &App, journal: &Journal, gateway: &Gateway) -> Result<Row, CliError> {
     let (name, home) = (gateway.name(), gateway.home());
     let supervised = process_lock::holder(&home.gateway_lock()).ok().flatten();
-    let foreign = gateway.foreign(&Locks::default(), None);
+    let former = former(app, gateway)?;
+    let foreign = former.as_ref().map(|former| former.pid);
     let known = journal.profiles.get(name);
     let services = managers(app).services_of(home);
     let interrupted = known.is_some_and(|entry| entry.stage != Stage::Adopted);
@@ -109,16 +110,12 @@ fn row(app: &App, journal: &Journal, gateway: &Gateway) -> Result<Row, CliError>
         return Ok(row);
     }
     row.program = Some(program(app, gateway)?);
-    if let Some(pid) = foreign {
-        refuse_slot(app, gateway, pid)?;
-    }
     let ancestry = Proc::default().ancestry(std::process::id());
     if foreign.is_some_and(|pid| ancestry.contains(&pid)) {
         return Err(CliError::new(format!("failed to adopt the gateway of `{name}`"))
             .because("this command runs inside of it, and would end with it")
             .with_hint("run it in a shell of your own"));
     }
-    let former = foreign.map(|pid| Former::of(gateway, pid)).transpose()?;
     row.now = former.as_ref().map_or(row.now, |former| format!("runs: {}", former.command()));
     if let Some(unit) = hermes_host::agent_services::Managers::system_unit_of(home) {
         let unit = unit.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -158,12 +155,26 @@ fn row(app: &App, journal: &Journal, gateway: &Gateway) -> Result<Row, CliError>
     Ok(row)
 }
 
+/// How the process was started that runs outside of any supervisor, if one does.
+fn former(app: &App, gateway: &Gateway) -> Result<Option<Former>, CliError> {
+    let foreign = || gateway.foreign(&Locks::default(), None);
+    while let Some(pid) = foreign() {
+        let former = refuse_slot(app, gateway, pid).and_then(|()| Former::of(gateway, pid));
+        match former {
+            // It has ended meanwhile, as one does that an interrupted adoption has asked to.
+            Err(_) if foreign() != Some(pid) => {}
+            former => return former.map(Some),
+        }
+    }
+    Ok(None)
+}
+
 /// Fails if the process `pid` runs in a slot that the agent's image made: the slot would start it again.
 fn refuse_slot(app: &App, gateway: &Gateway, pid: u32) -> Result<(), CliError> {
     // Without a supervisor there is no slot.
     let Ok(services) = app.reachable() else { return Ok(()) };
     let supervised = services.driver().observe(gateway)?.pid;
-    if gateway.foreign(&Locks::default(), supervised).is_some() {
+    if supervised.is_none_or(|supervised| !Proc::default().ancestry(pid).contains(&supervised)) {
         return Ok(());
     }
     let name = gateway.name();
