@@ -82,6 +82,16 @@ fn stop_ends_the_wait() {
 }
 
 #[test]
+fn another_programs_command_ends_the_wait() {
+    let tree = Svscan::start();
+    let before = in_a_long_wait(&tree.env, || tree.status("looper"));
+    let down = tree.s6("s6-svc").arg("-d").arg(tree.env.slot("looper")).status();
+    assert!(down.expect("s6-svc runs").success());
+    eventually("it is down", || (tree.status("looper")["state"] == "down").then_some(()));
+    assert!(Timestamp::now() < until(&before), "it waited for the end of the wait");
+}
+
+#[test]
 fn start_ends_the_wait_and_forgets_deaths() {
     let tree = Svscan::start();
     let before = in_a_long_wait(&tree.env, || tree.status("looper"));

@@ -4,4 +4,5 @@ pub mod control;
 pub mod events;
 pub mod record;
 pub(crate) mod resume;
+pub(crate) mod rewritten;
 pub mod scandir;

@@ -11,9 +11,9 @@ use hermes_core::events::{Recorder, What};
 use hermes_core::fsutil;
 use hermes_core::restart::{EXIT_RESTART, WINDOW, reason_to_park};
 use hermes_core::status::{Backoff, Exit, Parked};
-use hermes_core::wait::{self, Poll};
 use jiff::Timestamp;
 
+use crate::protocol::rewritten;
 use crate::slot::deaths::{self, Ending, History, Start};
 use crate::slot::layout::ServiceDir;
 
@@ -180,9 +180,10 @@ fn back_off(
     let until = Timestamp::now() + after;
     let text = format!("{count} {until}\n");
     warn_if_unrecorded(slot.write(&slot.backoff(), text.as_bytes()));
-    wait::until(Instant::now() + after, || {
-        let commanded = !slot.record()?.want_up || deaths::last_start(slot)?.as_ref() != last_start;
-        Ok::<_, io::Error>(if commanded { Poll::Done(()) } else { Poll::Wait })
+    let records = [slot.status(), slot.since()];
+    let directories = records.each_ref().map(|record| record.parent().unwrap_or(slot.path()));
+    rewritten::until(directories, Instant::now() + after, || {
+        Ok(!slot.record()?.want_up || deaths::last_start(slot)?.as_ref() != last_start)
     })?;
     fsutil::remove_file_if_there(&slot.backoff()).map(drop)
 }

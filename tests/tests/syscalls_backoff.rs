@@ -1,0 +1,43 @@
+//! The system calls of the command that follows a death, counted on a live tree. Nothing here measures time.
+
+use std::fs;
+
+use hermes_tests::{Svscan, TestEnv, eventually};
+
+/// Registers a gateway that is to run, whose `finish` will be traced each time.
+fn traced(env: &TestEnv, name: &str, command: &str) {
+    env.profile_for_later(name, command, "stopped");
+    env.hermes(["gateway", "register", name]).ok();
+    let finish = env.slot(name).join("finish");
+    let script = fs::read_to_string(&finish).expect("a script");
+    // The tracer is not its parent: that is the supervisor.
+    let traced = format!("exec strace -D -f -o '{}'.$$ \"$@\" ", env.strace_log().display());
+    env.write_program(&finish, &script.replace("exec \"$@\" ", &traced));
+}
+
+/// The traces of the deaths so far whose command has ended.
+fn traces(env: &TestEnv) -> Vec<String> {
+    let traces = fs::read_dir(env.path()).expect("a directory").filter_map(|entry| {
+        let path = entry.expect("an entry").path();
+        let pid = path.file_name()?.to_str()?.strip_prefix("strace.log.")?;
+        let trace = fs::read_to_string(&path).ok()?;
+        trace.lines().last()?.starts_with(&format!("{pid} +++ exited")).then_some(trace)
+    });
+    traces.collect()
+}
+
+#[test]
+fn a_wait_looks_at_nothing_until_a_record_changes() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    traced(env, "loops", "exit 1");
+    let starting = env.hermes(["gateway", "start", "loops"]).spawn();
+    // They waited for 1, 2 and 4 seconds.
+    let traces = eventually("three deaths", || Some(traces(env)).filter(|all| all.len() == 3));
+    for trace in traces {
+        let looks = trace.lines().filter(|line| line.contains("/supervise/status\"")).count();
+        // Those before the wait, and at its beginning and its end.
+        assert!((3..=6).contains(&looks), "{looks} looks: {trace}");
+    }
+    drop(starting.wait());
+}
