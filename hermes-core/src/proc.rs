@@ -139,6 +139,12 @@ impl Proc {
         self.stat(pid, [19]).map(|[start]| start)
     }
 
+    /// The process group of `pid`, and when it started, as [`start_time`](Self::start_time).
+    pub fn group_and_start(&self, pid: u32) -> io::Result<(u32, u64)> {
+        let [group, start] = self.stat::<u64, 2>(pid, [2, 19])?;
+        Ok((u32::try_from(group).unwrap_or_default(), start))
+    }
+
     /// The ID and name of `pid`, for messages.
     pub fn title(&self, pid: u32) -> String {
         let name = fs::read_to_string(self.file(pid, "comm")).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hermes_tests::{Svscan, TestEnv, eventually};
+use hermes_tests::{Svscan, TestEnv, eventually, kill, pid, supervisors};
 
 /// Registers a gateway that is to run, whose `finish` will be traced each time.
 fn traced(env: &TestEnv, name: &str, command: &str) {
@@ -40,4 +40,25 @@ fn a_wait_looks_at_nothing_until_a_record_changes() {
         assert!((3..=6).contains(&looks), "{looks} looks: {trace}");
     }
     drop(starting.wait());
+}
+
+#[test]
+fn a_death_looks_at_no_process_that_is_older_than_the_gateway() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    env.profile_running("bystander", "exec sleep 600");
+    env.hermes(["gateway", "start", "bystander"]).ok();
+    let mut bystanders = supervisors(&env.slot("bystander")).to_vec();
+    bystanders.push(pid(&tree.status("bystander")));
+    traced(env, "leaves", "setsid sleep 600 & echo $! >kid; exec sleep 600");
+    env.hermes(["gateway", "start", "leaves"]).ok();
+    let read = || fs::read_to_string(env.home().join("kid")).ok()?.trim().parse::<u64>().ok();
+    let kid = eventually("it has a child", read);
+    kill(pid(&tree.status("leaves")));
+    let trace = eventually("its death", || traces(env).into_iter().next());
+    let opened = |pid: u64| trace.lines().find(|line| line.contains(&format!("\"/proc/{pid}/")));
+    assert!(opened(kid).is_some(), "{trace}");
+    for bystander in bystanders {
+        assert_eq!(opened(bystander), None);
+    }
 }

@@ -1,6 +1,6 @@
-//! The descendants of processes.
+//! The descendants of processes, and those that have lost their parent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Proc;
 
@@ -29,6 +29,42 @@ impl Proc {
             }
         }
         found
+    }
+
+    /// The processes that started at `since` or later and whose parent may have ended, and their descendants. The kernel
+    /// gives an orphan to an ancestor (`find_new_reaper` in `kernel/exit.c`): to process 1, or to one that asked for it,
+    /// which `adopts` may rule out. Ancestors are those of this process, which the dead parent must share. `None` if
+    /// this user may not see them, or the kernel does not list children.
+    pub fn orphans(&self, since: u64, adopts: impl Fn(u32) -> bool) -> Option<BTreeSet<u32>> {
+        let init = 1;
+        let mut reapers = BTreeSet::from([init]);
+        let mut next = std::process::id();
+        while next != 0 && next != init {
+            next = self.parent(next).ok()?;
+            if next != 0 && adopts(next) {
+                reapers.insert(next);
+            }
+        }
+        self.start_time(init).ok()?;
+        let mut found = BTreeSet::new();
+        loop {
+            let mut young = Vec::new();
+            for reaper in &reapers {
+                let children = self.children_of_all_threads(*reaper)?.into_iter();
+                young.extend(
+                    children.filter(|child| {
+                        self.start_time(*child).is_ok_and(|started| started >= since)
+                    }),
+                );
+            }
+            let before = found.len();
+            found.extend(self.descendants(young.clone(), |_| false).into_keys());
+            found.extend(young);
+            // A parent among them may have ended before its children were listed.
+            if found.len() == before {
+                return Some(found);
+            }
+        }
     }
 
     /// The children of every process.

@@ -24,7 +24,7 @@ pub struct Taker {
     /// Its process ID.
     pub pid: u32,
     /// When it started, in clock ticks since boot.
-    start: u64,
+    pub start: u64,
     /// The inode of its PID namespace.
     namespace: u64,
     /// Device and inode of the lock's file.

@@ -25,6 +25,7 @@ use hermes_core::waiting::{Goal, Waiting};
 use rustix::process::Signal;
 
 use crate::protocol::events::{self, Poll, Process};
+use crate::slot::SUPERVISE;
 use crate::slot::layout::ServiceDir;
 use crate::tree::Tree;
 use crate::tree::owner;
@@ -92,6 +93,8 @@ pub(crate) struct ProcessTracker {
     control_groups: Vec<ControlGroup>,
     /// The lock of the profile whose commands are spared.
     spared_commands: Option<PathBuf>,
+    /// When the gateway started that has died: it left only orphans that are no older. `None` if unknown.
+    died_since: Option<u64>,
 }
 
 /// Processes that are known by their numbers, at one moment.
@@ -179,11 +182,15 @@ impl ProcessTracker {
         let owner = owner::owner(&tree.root).ok().flatten();
         let is_the_one = matches!(process_lock::holder(&lock), Ok(None));
         let recorded = || {
-            // Before s6 2.12 `finish` does not get the group. A record may be left from another supervisor's time.
+            // A record may be left from another supervisor's time.
             let supervisor = tree.proc.start_time(parent_id()).ok()?;
             Some(Taker::recorded_at(&lock)?).filter(|taker| taker.started_since(supervisor))
         };
-        let group = group.or_else(|| is_the_one.then(recorded).flatten().map(|taker| taker.pid));
+        let dead = is_the_one.then(recorded).flatten();
+        // Before s6 2.12 `finish` does not get the group.
+        let group = group.or_else(|| dead.as_ref().map(|dead| dead.pid));
+        let dead = dead.filter(|dead| group == Some(dead.pid));
+        tracker.died_since = dead.map(|dead| dead.start);
         // The leader has ended: a process with its number is another one.
         tracker.groups.extend(group.map(|group| (group, 0)));
         if is_the_one && owner.is_none_or(|owner| owner.runs(tree)) {
@@ -306,8 +313,7 @@ impl ProcessTracker {
     fn find(&self, tree: &Tree, spared: &BTreeSet<u32>) -> io::Result<Vec<(Process, Tie)>> {
         let known = self.known(tree);
         let mut found = Vec::new();
-        // There may be thousands of processes, few of which belong to a gateway.
-        let ties = parallel::compute(tree.proc.processes()?, |pid| {
+        let ties = parallel::compute(self.candidates(tree, &known)?, |pid| {
             let tie = (!spared.contains(&pid)).then(|| self.tie(tree, pid, &known));
             Some((pid, tie.flatten()?))
         });
@@ -326,6 +332,17 @@ impl ProcessTracker {
         Ok(found)
     }
 
+    /// The processes that may belong to one of the gateways.
+    fn candidates(&self, tree: &Tree, known: &Known) -> io::Result<Vec<u32>> {
+        // s6's supervisors adopt nobody, unless they are process 1.
+        let adopts = |pid| ![SVSCAN, SUPERVISE].iter().any(|name| tree.proc.runs(pid, name));
+        let orphans = self.died_since.and_then(|since| tree.proc.orphans(since, adopts));
+        let Some(mut candidates) = orphans else { return tree.proc.processes() };
+        candidates
+            .extend(known.holders.iter().chain(&known.members).chain(self.descendants.keys()));
+        Ok(candidates.into_iter().collect())
+    }
+
     /// The processes that are known now without a look at each. A lock that can't be read says nothing; a gateway has its
     /// group and its environment, too.
     fn known(&self, tree: &Tree) -> Known {
@@ -341,27 +358,28 @@ impl ProcessTracker {
         Known { holders, members }
     }
 
-    /// Why `pid` belongs to one of the gateways; `None` if it does not, or can't be read (another user's).
+    /// Why `pid` belongs to a gateway; `None` if it does not, or can't be read (another user's).
     fn tie(&self, tree: &Tree, pid: u32, known: &Known) -> Option<Tie> {
         if known.holders.contains(&pid) {
             return Some(Tie::Gateway);
         }
+        let (group, start) = tree.proc.group_and_start(pid).ok()?;
         // The group of an ended leader is still the same group.
-        if !self.groups.is_empty()
-            && let group = tree.proc.group(pid).ok()?
-            && let Some(started) = self.groups.get(&group)
+        if let Some(started) = self.groups.get(&group)
             && tree.proc.start_time(group).map_or(true, |now| now == *started)
         {
             return Some(Tie::Group);
         }
-        if self.has_environment(tree, pid).unwrap_or(false) {
+        // Most processes are older than a gateway that has just died.
+        if self.died_since.is_none_or(|since| start >= since)
+            && self.has_environment(tree, pid).unwrap_or(false)
+        {
             return Some(Tie::Environment);
         }
         if known.members.contains(&pid) {
             return Some(Tie::ControlGroup);
         }
-        let started = self.descendants.get(&pid)?;
-        tree.proc.start_time(pid).is_ok_and(|now| now == *started).then_some(Tie::Descent)
+        (self.descendants.get(&pid) == Some(&start)).then_some(Tie::Descent)
     }
 
     /// Whether `pid` has the environment of one of the gateways; `None` if it can't be read.
