@@ -27,13 +27,8 @@ pub(super) const AT_ONCE_WITH_PORT: usize = 75;
 /// How many intents are written at the same time: each waits for its disk.
 pub(super) const WRITERS: usize = 8;
 
-/// A gateway whose stop has begun.
-struct Begun {
-    gateway: Gateway,
-    /// Keeps other commands away until the outcome was observed.
-    lock: Lock,
-    recorded: Result<(), IntentError>,
-}
+/// The lock of a profile whose gateway stops, and whether its intent was recorded.
+type Stopping = (Lock, Result<(), IntentError>);
 
 /// How many gateways start at the same time, and how far apart.
 #[derive(Debug, Clone, Copy)]
@@ -146,20 +141,16 @@ impl Supervisor {
     }
 
     fn stop_batch(&self, names: &[ProfileName]) -> Vec<Result<Status, ManagerError>> {
-        let begin = |name| self.begin_stop(name).ok();
+        let begin = |name: &ProfileName| self.begin_stop(name).ok();
+        let ended = at_once(names, begin, |gateways, _| self.driver.down_many(gateways));
         let mut gateways = Vec::new();
-        let mut apart = |Begun { gateway, lock, recorded }: Begun| {
+        let mut conclude = |(gateway, (lock, recorded), ended): Acted<Stopping>| {
+            let outcome = ended.and_then(|()| self.conclude_stop(&gateway, recorded));
             gateways.push(gateway);
-            (lock, recorded)
+            // Other commands are kept away until the outcome was observed.
+            (outcome, lock)
         };
-        let begun = parallel::map(names.iter().collect(), WRITERS, begin).into_iter();
-        let begun: Vec<_> = begun.map(|begun| begun.map(&mut apart)).collect();
-        let mut ended = self.driver.down_many(&gateways).into_iter().zip(&gateways);
-        let mut conclude = |(lock, recorded)| {
-            let (ended, gateway) = ended.next()?;
-            Some((ended.and_then(|()| self.conclude_stop(gateway, recorded)), lock))
-        };
-        let concluded: Vec<_> = begun.into_iter().map(|it| it.and_then(&mut conclude)).collect();
+        let concluded: Vec<_> = ended.into_iter().map(|ended| ended.map(&mut conclude)).collect();
         let observed = self.observe_many(&gateways);
         let mut statuses = observed.map(Vec::into_iter);
         let outcomes = concluded.into_iter().zip(names).map(|(concluded, name)| {
@@ -179,11 +170,11 @@ impl Supervisor {
     }
 
     /// Locks the profile, unless another command has its lock, and records the intent.
-    fn begin_stop(&self, name: &ProfileName) -> Result<Begun, DriverError> {
+    fn begin_stop(&self, name: &ProfileName) -> Result<(Gateway, Stopping), DriverError> {
         let command = format!("gateway stop {name}");
         let (gateway, lock) = self.begin_within(Duration::ZERO, name, &command)?;
         let recorded = self.request_stop(&gateway)?;
-        Ok(Begun { gateway, lock, recorded })
+        Ok((gateway, (lock, recorded)))
     }
 }
 
