@@ -5,6 +5,7 @@
 //! | `lifecycle` | start, stop, restart, status: [`ServiceManager`](crate::ServiceManager) |
 //! | `service` | register, unregister, install, uninstall: [`ProfileRegistrar`](crate::ProfileRegistrar) |
 //! | `service_batch` | register and unregister many at the same time |
+//! | `refresh` | replace services by those of this version |
 //! | `profile` | create and delete a profile with its service |
 //! | `rename` | rename a profile with its service |
 //! | `boot` | bring the services in line with the profiles, and repair what stops no gateway |
@@ -36,6 +37,7 @@ mod port_clash;
 mod prior;
 mod profile;
 mod reconciler;
+mod refresh;
 mod rename;
 mod renewal;
 mod service;

@@ -284,6 +284,13 @@ impl TestEnv {
         Hermes::new(command)
     }
 
+    /// The system calls of all threads and child processes of the `hermes` program, as strace logs them. It must succeed.
+    #[track_caller]
+    pub fn trace<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> String {
+        self.hermes_traced(args).ok();
+        fs::read_to_string(self.strace_log()).expect("a trace")
+    }
+
     /// The log of strace.
     pub fn strace_log(&self) -> PathBuf {
         self.path().join("strace.log")

@@ -3,8 +3,10 @@
 #![expect(clippy::print_stderr, reason = "a failed test prints its logs")]
 
 use std::fs;
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 
+use hermes_core::process_lock;
 use hermes_s6::ScanDir;
 use hermes_s6::protocol::events::Process;
 #[cfg(target_os = "linux")]
@@ -48,6 +50,20 @@ impl Svscan {
         env.hermes(["gateway", "start", "a"]).ok();
         env.hermes(["profile", "use", "a"]).ok();
         tree
+    }
+
+    /// Adds pairs of registered profiles with these numbers: the gateway of one runs, that of the other is stopped. A status
+    /// examines the logger, too, so each has started.
+    pub fn grow(&self, pairs: Range<usize>) {
+        for i in pairs.clone() {
+            self.env.profile_for_later(&format!("runs-{i}"), "exec sleep 600", "running");
+            self.env.profile_for_later(&format!("idle-{i}"), "exec sleep 600", "stopped");
+        }
+        self.env.hermes(["boot"]).ok();
+        for i in pairs {
+            let lock = self.env.home().join(format!("logs/gateways/runs-{i}/lock"));
+            eventually("it is logged", || process_lock::holder(&lock).ok().flatten());
+        }
     }
 
     fn launch(env: TestEnv, mut command: Command) -> Self {

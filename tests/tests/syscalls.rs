@@ -4,37 +4,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use hermes_core::process_lock;
-use hermes_tests::{Svscan, TestEnv, Up, eventually, hermes_program, supervisors};
+use hermes_tests::{Svscan, TestEnv, Up, eventually, hermes_program};
 
 /// Pairs of profiles, one with a running and one with a stopped gateway.
 const SIZES: [usize; 2] = [2, 8];
-
-/// Adds pairs of registered profiles to a tree. A status examines the logger, too, so each has started.
-fn grow(tree: &Svscan, pairs: std::ops::Range<usize>) {
-    for i in pairs.clone() {
-        tree.env.profile_for_later(&format!("runs-{i}"), "exec sleep 600", "running");
-        tree.env.profile_for_later(&format!("idle-{i}"), "exec sleep 600", "stopped");
-    }
-    tree.env.hermes(["boot"]).ok();
-    for i in pairs {
-        let lock = tree.env.home().join(format!("logs/gateways/runs-{i}/lock"));
-        eventually("it is logged", || process_lock::holder(&lock).ok().flatten());
-    }
-}
-
-/// The strace log of a command, which must succeed.
-#[track_caller]
-fn trace(env: &TestEnv, args: &[&str]) -> String {
-    env.hermes_traced(args.iter().copied()).ok();
-    fs::read_to_string(env.strace_log()).expect("a trace")
-}
 
 /// The system calls that a command makes, by name, but for those that allocate memory, in steps. It must succeed.
 #[track_caller]
 fn calls(env: &TestEnv, args: &[&str]) -> BTreeMap<String, usize> {
     let mut calls = BTreeMap::new();
-    for line in trace(env, args).lines() {
+    for line in env.trace(args.iter().copied()).lines() {
         // `PID NAME(…`; resumed calls were counted when they began.
         let call = line.split_once(' ').and_then(|(_, call)| call.trim_start().split_once('('));
         let Some((name, arguments)) = call else { continue };
@@ -74,9 +53,9 @@ fn each_profile_costs_a_constant_number_of_calls() {
         (&["boot"], 124),
     ];
     let [few, many] = SIZES;
-    grow(&tree, 0..few);
+    tree.grow(0..few);
     let small = commands.map(|(args, _)| calls(&tree.env, args));
-    grow(&tree, few..many);
+    tree.grow(few..many);
     for ((args, allowed), small) in commands.into_iter().zip(&small) {
         let cost = cost_of_a_pair(small, &calls(&tree.env, args));
         assert!(cost <= allowed, "{args:?}: {cost} calls for a pair of profiles, of {allowed}");
@@ -89,18 +68,18 @@ fn one_profile_costs_the_same_among_many() {
     let env = &tree.env;
     let status = |env: &TestEnv| calls(env, &["gateway", "status", "runs-0"]);
     let [few, many] = SIZES;
-    grow(&tree, 0..few);
+    tree.grow(0..few);
     env.profile_for_later("one", "exec sleep 600", "stopped");
     // The number of checks for a supervisor varies.
     let register = |env: &TestEnv| {
-        let trace = trace(env, &["gateway", "register", "one"]);
+        let trace = env.trace(["gateway", "register", "one"]);
         let look = |line: &&str| line.contains("statx(AT_FDCWD, ") || line.contains("getdents64(");
         let waits = |line: &&str| line.contains("/supervise") || line.contains("\"/proc/");
         trace.lines().filter(look).filter(|line| !waits(line)).count()
     };
     let before = (status(env), register(env));
     env.hermes(["gateway", "unregister", "one"]).ok();
-    grow(&tree, few..many);
+    tree.grow(few..many);
     env.hermes(["gateway", "unregister", "one"]).ok();
     assert_eq!(status(env), before.0);
     assert_eq!(register(env), before.1);
@@ -110,7 +89,7 @@ fn one_profile_costs_the_same_among_many() {
 fn each_configuration_is_read_once() {
     let tree = Svscan::start();
     let env = &tree.env;
-    grow(&tree, 0..SIZES[0]);
+    tree.grow(0..SIZES[0]);
     let notify = env.home().join("config.yaml").display().to_string();
     for args in [
         &["profile", "list"][..],
@@ -130,7 +109,7 @@ fn each_configuration_is_read_once() {
         &["doctor"],
     ] {
         let mut reads = BTreeMap::<_, usize>::new();
-        let trace = trace(env, args);
+        let trace = env.trace(args.iter().copied());
         let opened = trace.lines().filter(|line| line.contains("config.yaml\", O_RDONLY"));
         for path in opened.filter_map(|line| line.split('"').nth(1)) {
             *reads.entry(path).or_default() += 1;
@@ -147,10 +126,10 @@ fn each_configuration_is_read_once() {
 fn each_process_is_read_once() {
     let tree = Svscan::start();
     let env = &tree.env;
-    grow(&tree, 0..SIZES[1]);
+    tree.grow(0..SIZES[1]);
     env.profile_for_later("one", "exec sleep 600", "stopped");
     let looked_at = |verb| {
-        let trace = trace(env, &["gateway", verb, "one"]);
+        let trace = env.trace(["gateway", verb, "one"]);
         trace.lines().filter(|line| line.contains("/environ\"")).count()
     };
     // The tree's owner is read, too.
@@ -170,146 +149,12 @@ fn each_process_is_read_once() {
     assert!(looked_at("unregister") > all);
 }
 
-#[test]
-fn many_are_stopped_and_restarted_with_one_look_at_the_processes() {
-    let tree = Svscan::start();
-    let env = &tree.env;
-    let mut grown = 0;
-    for size in SIZES {
-        grow(&tree, grown..size);
-        grown = size;
-        let bystander = supervisors(&env.slot("idle-0"))[0];
-        let names: Vec<_> = (0..size).map(|i| format!("runs-{i}")).collect();
-        let looks = |verb| {
-            let names = names.iter().map(String::as_str);
-            let trace = trace(env, &["gateway", verb].into_iter().chain(names).collect::<Vec<_>>());
-            let look = format!("\"/proc/{bystander}/environ\"");
-            trace.lines().filter(|line| line.contains(&look)).count()
-        };
-        for (verb, state) in [("restart", "up"), ("stop", "down")] {
-            let times = looks(verb);
-            // Until nothing is left, it looks again.
-            assert!((1..=3).contains(&times), "{verb}: {times} looks for {size} gateways");
-            for name in &names {
-                assert_eq!(tree.status(name)["state"], state, "{verb}: {name}");
-            }
-        }
-        assert_eq!(looks("stop"), 0, "none has run since");
-    }
-}
-
-#[test]
-fn many_are_registered_and_unregistered_with_one_scan() {
-    let tree = Svscan::start();
-    let env = &tree.env;
-    let mut grown = 0;
-    for size in SIZES {
-        grow(&tree, grown..size);
-        grown = size;
-        let bystander = supervisors(&env.slot("idle-0"))[0];
-        let names: Vec<_> = (0..size).map(|i| format!("runs-{i}")).collect();
-        for (verb, state, looks) in
-            [("unregister", "unsupervised", 1..=3), ("register", "up", 0..=0)]
-        {
-            let arguments = ["gateway", verb].into_iter().chain(names.iter().map(String::as_str));
-            let trace = trace(env, &arguments.collect::<Vec<_>>());
-            let count = |text: &str| trace.lines().filter(|line| line.contains(text)).count();
-            assert_eq!(count(", \"an\", 2"), 1, "{verb}: scans");
-            assert_eq!(count("execve("), 1, "{verb}: its own");
-            let times = count(&format!("\"/proc/{bystander}/environ\""));
-            assert!(looks.contains(&times), "{verb}: {times} looks for {size} gateways");
-            for name in &names {
-                let is_so = || (tree.status(name)["state"] == state).then_some(());
-                eventually(&format!("{name} is {state}"), is_so);
-            }
-        }
-    }
-}
-
-#[test]
-fn a_boot_of_many_takes_one_look_and_one_scan() {
-    let tree = Svscan::start();
-    let env = &tree.env;
-    env.profile_for_later("bystander", "exec sleep 600", "stopped");
-    env.hermes(["gateway", "register", "bystander"]).ok();
-    let bystander = supervisors(&env.slot("bystander"))[0];
-    let mut grown = 0;
-    for size in SIZES {
-        for i in grown..size {
-            env.profile_for_later(&format!("runs-{i}"), "exec sleep 600", "stopped");
-        }
-        grown = size;
-        let names: Vec<_> = (0..size).map(|i| format!("runs-{i}")).collect();
-        for (intent, state, looks) in [("running", "up", 0..=0), ("stopped", "down", 1..=3)] {
-            for name in &names {
-                env.write(&env.profile(name).join("gateway.intent"), intent);
-            }
-            if intent == "running" {
-                let unregister = ["gateway", "unregister"].into_iter();
-                env.hermes(unregister.chain(names.iter().map(String::as_str))).ok();
-            }
-            let trace = trace(env, &["boot"]);
-            let count = |text: &str| trace.lines().filter(|line| line.contains(text)).count();
-            assert_eq!(count(", \"an\", 2"), usize::from(intent == "running"), "{intent}: scans");
-            assert_eq!(count("execve("), 1, "{intent}: its own");
-            let times = count(&format!("\"/proc/{bystander}/environ\""));
-            assert!(looks.contains(&times), "{intent}: {times} looks for {size} gateways");
-            for name in &names {
-                assert_eq!(tree.status(name)["state"], state, "{name}");
-            }
-        }
-    }
-}
-
-#[test]
-fn many_slots_of_a_dead_tree_are_cleared_with_one_look() {
-    for size in SIZES {
-        let tree = Svscan::start();
-        grow(&tree, 0..size);
-        let env = tree.kill();
-        let mut command = env.command("strace");
-        command.args(["-f", "-e", "trace=openat", "-o"]).arg(env.strace_log());
-        command.arg(hermes_program()).arg("up");
-        let up = Up::launch(env, command).await_up();
-        let trace = fs::read_to_string(up.env.strace_log()).expect("a trace");
-        let look = format!("\"/proc/{}/environ\"", std::process::id());
-        let times = trace.lines().filter(|line| line.contains(&look)).count();
-        assert!((1..=4).contains(&times), "{times} looks for {size} gateways");
-        up.env.hermes(["down"]).ok();
-        assert_eq!(up.ended().1, Some(0));
-    }
-}
-
-#[test]
-fn a_start_of_many_reads_each_configuration_a_few_times() {
-    let tree = Svscan::start();
-    let env = &tree.env;
-    let names: Vec<_> = (0..SIZES[1]).map(|i| format!("serves-{i}")).collect();
-    for name in &names {
-        env.profile_serving(name);
-    }
-    for verb in ["start", "restart"] {
-        let mut reads = BTreeMap::<_, usize>::new();
-        // Not of all: other tests use the port of `default`.
-        let names = names.iter().map(String::as_str);
-        let trace = trace(env, &["gateway", verb].into_iter().chain(names).collect::<Vec<_>>());
-        let opened = trace.lines().filter(|line| line.contains("config.yaml\", O_RDONLY"));
-        for path in opened.filter_map(|line| line.split('"').nth(1)) {
-            *reads.entry(path).or_default() += 1;
-        }
-        assert!(reads.len() >= SIZES[1], "{reads:?}");
-        // Its own start reads it, and that of all reads which port it names; `default` may serve others.
-        let others: Vec<_> = reads.iter().filter(|(path, _)| path.contains("/profiles/")).collect();
-        assert!(others.iter().all(|(_, times)| **times <= 4), "{verb}: {reads:?}");
-    }
-}
-
 /// The survey of a boot includes the tree's look at what lies beside the slots.
 #[test]
 fn a_survey_reads_the_scan_directory_once() {
     let tree = Svscan::start();
-    grow(&tree, 0..SIZES[0]);
-    let trace = trace(&tree.env, &["boot", "--dry-run"]);
+    tree.grow(0..SIZES[0]);
+    let trace = tree.env.trace(["boot", "--dry-run"]);
     let opens = format!("openat(AT_FDCWD, {:?}, ", tree.env.scandir());
     let times = trace.lines().filter(|line| line.contains(&opens)).count();
     assert_eq!(times, 1, "{trace}");

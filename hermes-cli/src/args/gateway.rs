@@ -49,8 +49,7 @@ pub(crate) enum Gateway {
         /// Start the gateways, too
         #[arg(long)]
         start: bool,
-        /// Replace existing services, one after the other; with --all, only those that another version
-        /// of Hermes rendered
+        /// Replace existing services; with --all, only those that another version of Hermes rendered
         #[arg(long)]
         refresh: bool,
     },

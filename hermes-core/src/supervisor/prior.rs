@@ -61,13 +61,22 @@ impl Supervisor {
         gateway: &Gateway,
         prior: &PriorState,
     ) -> Result<(), DriverError> {
-        self.driver.remove(gateway).inspect_err(|error| {
-            // A supervisor that does not answer would not start it either.
-            let is_interrupted = interruption::signal().is_some();
-            if is_interrupted || matches!(error.class(), Class::Failed | Class::Denied) {
-                let _ = self.restore(gateway, prior);
-            }
-        })
+        let removed = self.driver.remove(gateway);
+        removed.inspect_err(|error| self.restore_unremoved(gateway, prior, error))
+    }
+
+    /// Brings back a service as it was whose removal failed with `error`.
+    pub(super) fn restore_unremoved(
+        &self,
+        gateway: &Gateway,
+        prior: &PriorState,
+        error: &DriverError,
+    ) {
+        // A supervisor that does not answer would not start it either.
+        let is_interrupted = interruption::signal().is_some();
+        if is_interrupted || matches!(error.class(), Class::Failed | Class::Denied) {
+            let _ = self.restore(gateway, prior);
+        }
     }
 
     pub(super) fn create_again(

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::Supervisor;
+use super::batch::AT_ONCE;
 use super::boot::REPAIR;
 use crate::driver::{CreateOptions, DriverError, During};
 use crate::error_chain::in_one_line;
 use crate::gateway::Gateway;
 use crate::intent::Intent;
-use crate::manager::{ManagerError, ServiceManager};
+use crate::manager::{ManagerError, RegisterOptions, ServiceManager};
 use crate::name::ProfileName;
 use crate::status::State;
 
@@ -18,19 +19,27 @@ impl Supervisor {
     pub fn renew_idle(&self) -> Result<Vec<(ProfileName, Option<String>)>, ManagerError> {
         self.driver.check_owner().during(REPAIR)?;
         let services = self.driver.survey().during(REPAIR)?.services;
-        let mut renewed = Vec::new();
-        for service in services {
-            // Only a service to be updated is locked: a check creates no lock file.
-            if service.current || !self.is_idle(&service.profile) {
-                continue;
+        // Only a service to be updated is locked: a check creates no lock file.
+        let outdated = services.into_iter().filter(|service| !service.current);
+        let idle: Vec<_> =
+            outdated.map(|it| it.profile).filter(|name| self.is_idle(name)).collect();
+        let begin = |name: &ProfileName| {
+            let begun = self.begin_replacement(name, &RegisterOptions::default(), None).ok();
+            begun.filter(|_| self.is_idle(name))
+        };
+        let batches = idle.chunks(AT_ONCE);
+        let outcomes: Vec<_> = batches.flat_map(|names| self.replace_batch(names, begin)).collect();
+        let renew = |(name, outcome): (ProfileName, Option<Result<(), DriverError>>)| {
+            // Another command works on it, or it is refused: by itself it waits, and reports that.
+            let outcome =
+                outcome.map_or_else(|| self.renew(&name), |outcome| outcome.map(|()| true));
+            match outcome {
+                Ok(false) => None,
+                Ok(true) => Some((name, None)),
+                Err(error) => Some((name, Some(in_one_line(&error)))),
             }
-            match self.renew(&service.profile) {
-                Ok(false) => {}
-                Ok(true) => renewed.push((service.profile, None)),
-                Err(error) => renewed.push((service.profile, Some(in_one_line(&error)))),
-            }
-        }
-        Ok(renewed)
+        };
+        Ok(idle.into_iter().zip(outcomes).filter_map(renew).collect())
     }
 
     /// The profiles whose services another version created.

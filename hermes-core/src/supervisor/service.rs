@@ -4,10 +4,8 @@
 use std::time::Duration;
 
 use super::Supervisor;
-use super::lifecycle::refused;
 use super::port_clash::NamedPorts;
 use crate::driver::{CreateOptions, DriverError, During, Lifetime};
-use crate::error_chain::in_one_line;
 use crate::error_class::Class;
 use crate::events::What;
 use crate::gateway::Gateway;
@@ -102,6 +100,17 @@ impl Supervisor {
         if self.driver.exists(name)? {
             return Err(DriverError::already_registered(name));
         }
+        self.claim_service(gateway, options, named, timeout)
+    }
+
+    /// The part of [`begin_registration`](Self::begin_registration) that does not depend on the service.
+    pub(super) fn claim_service(
+        &self,
+        gateway: &Gateway,
+        options: &RegisterOptions,
+        named: Option<&NamedPorts>,
+        timeout: Duration,
+    ) -> Result<(CreateOptions, Option<Lock>), DriverError> {
         let (up, port) = match options.start_now {
             true => {
                 let port = self.claim_port_of(gateway, named, timeout)?;
@@ -126,48 +135,6 @@ impl Supervisor {
             false => (false, None),
         };
         Ok((CreateOptions { extra_env: options.extra_env.clone(), up }, port))
-    }
-
-    /// Replaces the service of a gateway by one of this version, or registers it if it has none. A gateway that runs is
-    /// stopped, and comes up again if its intent is `running`. Without variables in `options`, the new service has those
-    /// of the old one. Holds the profile's lock throughout; blocks until the new service is supervised. If that fails,
-    /// the gateway is registered again as it was.
-    pub fn refresh(
-        &self,
-        name: &ProfileName,
-        options: &RegisterOptions,
-    ) -> Result<(), ManagerError> {
-        self.require_registration()?;
-        self.refresh_gateway(name, options).during(&format!("replace the service of `{name}`"))
-    }
-
-    fn refresh_gateway(
-        &self,
-        name: &ProfileName,
-        options: &RegisterOptions,
-    ) -> Result<(), DriverError> {
-        let (gateway, _lock) = self.begin(name, &format!("gateway register --refresh {name}"))?;
-        self.refuse_open(&gateway)?;
-        self.driver.check_name(name)?;
-        self.require_here(&gateway)?;
-        let prior = self.prior_of(&gateway);
-        if prior.up {
-            gateway.loaded().map_err(refused)?;
-        }
-        let mut options = options.clone();
-        if options.extra_env.is_empty() {
-            options.extra_env.clone_from(&prior.extra_env);
-        }
-        self.remove_or_restore(&gateway, &prior)?;
-        self.register_locked(&gateway, &options).map_err(|error| {
-            match self.restore(&gateway, &prior) {
-                Ok(()) => error,
-                Err(left) => error.with_hint(format!(
-                    "its former service could not be registered again ({}); `hermes boot` does it",
-                    in_one_line(&left)
-                )),
-            }
-        })
     }
 
     pub(super) fn require_registration(&self) -> Result<(), ManagerError> {

@@ -74,7 +74,7 @@ impl Supervisor {
 
 /// The outcomes of `names`, with those of `single` for each that was left out of its batch: another command works on it,
 /// or another one of these has its port, or it is refused, which `single` reports.
-fn completed(
+pub(super) fn completed(
     names: &[ProfileName],
     outcomes: Outcomes,
     single: impl Fn(&ProfileName) -> Result<(), ManagerError> + Sync,

@@ -9,9 +9,9 @@ use hermes::view::{ErrorView, StatusView};
 use hermes_core::events::Journal;
 use hermes_core::manager::ManagerError;
 use hermes_core::parallel;
+use hermes_core::supervisor::Pace;
 use hermes_core::{
-    Driver, Intent, ProfileName, ProfileRegistrar, RegisterOptions, ServiceManager, State, Status,
-    Supervisor,
+    Driver, Intent, ProfileName, RegisterOptions, ServiceManager, State, Status, Supervisor,
 };
 use hermes_gateway::Notification;
 use hermes_host::Systemd;
@@ -104,33 +104,28 @@ fn register(
     start: bool,
     refresh: bool,
 ) -> Result<u8, CliError> {
-    let options = RegisterOptions { extra_env: extra_env.clone(), start_now: start };
-    if !refresh && !start {
-        return batch(app, which, "registered", |services, names| {
-            let outcomes = services.register_many(&names, &options);
-            outcomes.into_iter().map(|outcome| outcome.map(|()| None)).collect()
-        });
-    }
+    let options = RegisterOptions { extra_env, start_now: start };
     // With --all, refresh only the slots that another version created, and do not stop the others.
-    let outdated = match refresh && which.all {
+    let outdated = match refresh && which.all && options.extra_env.is_empty() {
         true => Some(app.reachable()?.outdated()?),
         false => None,
     };
-    let is_current =
-        |name: &ProfileName| outdated.as_ref().is_some_and(|outdated| !outdated.contains(name));
-    let register = |services: &Supervisor, name: &ProfileName| {
-        if is_current(name) && extra_env.is_empty() {
-            return if start { services.start(name).map(Some) } else { Ok(None) };
-        }
-        match refresh {
-            true => services.refresh(name, &options)?,
-            false => services.register_profile_gateway(name, &options)?,
-        }
-        if start { services.start(name).map(Some) } else { Ok(None) }
-    };
-    // A refresh stops running gateways, so it handles one after the other.
-    let jobs = if refresh { 1 } else { JOBS };
-    each(app, which, jobs, "registered", register)
+    let is_due = |name: &ProfileName| outdated.as_ref().is_none_or(|it| it.contains(name));
+    batch(app, which, "registered", |services, names| {
+        let due: Vec<_> = names.iter().filter(|name| is_due(name)).cloned().collect();
+        let registered = match refresh {
+            true => services.refresh_many(&due, &options),
+            false => services.register_many(&due, &options),
+        };
+        let mut registered = registered.into_iter();
+        let done = |name| if is_due(name) { registered.next() } else { None }.unwrap_or(Ok(()));
+        let done: Vec<_> = names.iter().map(done).collect();
+        let to_start = names.iter().zip(&done).filter(|(_, done)| start && done.is_ok());
+        let to_start: Vec<_> = to_start.map(|(name, _)| name.clone()).collect();
+        let mut started = services.start_many(&to_start, Pace::default()).into_iter();
+        let with_start = |done: Result<(), _>| done.and_then(|()| started.next().transpose());
+        done.into_iter().map(with_start).collect()
+    })
 }
 
 /// Calls `act`, which returns the status if it is news, for every profile that `which` selects and reports each outcome. The failure of a single

@@ -1,0 +1,184 @@
+//! The system calls of commands on many gateways, counted on a live tree of two sizes: what concerns all of them is read
+//! and requested once. Nothing here measures time.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+
+use hermes_tests::doctor::finds_nothing;
+use hermes_tests::{Svscan, Up, eventually, hermes_program, pid, supervisors};
+
+/// How many gateways there are at first, and then.
+const SIZES: [usize; 2] = [2, 8];
+
+#[test]
+fn many_are_stopped_and_restarted_with_one_look_at_the_processes() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    let mut grown = 0;
+    for size in SIZES {
+        tree.grow(grown..size);
+        grown = size;
+        let bystander = supervisors(&env.slot("idle-0"))[0];
+        let names: Vec<_> = (0..size).map(|i| format!("runs-{i}")).collect();
+        let looks = |verb| {
+            let names = names.iter().map(String::as_str);
+            let trace = env.trace(["gateway", verb].into_iter().chain(names));
+            let look = format!("\"/proc/{bystander}/environ\"");
+            trace.lines().filter(|line| line.contains(&look)).count()
+        };
+        for (verb, state) in [("restart", "up"), ("stop", "down")] {
+            let times = looks(verb);
+            // Until nothing is left, it looks again.
+            assert!((1..=3).contains(&times), "{verb}: {times} looks for {size} gateways");
+            for name in &names {
+                assert_eq!(tree.status(name)["state"], state, "{verb}: {name}");
+            }
+        }
+        assert_eq!(looks("stop"), 0, "none has run since");
+    }
+}
+
+#[test]
+fn many_are_registered_and_unregistered_with_one_scan() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    let mut grown = 0;
+    for size in SIZES {
+        tree.grow(grown..size);
+        grown = size;
+        let bystander = supervisors(&env.slot("idle-0"))[0];
+        let names: Vec<_> = (0..size).map(|i| format!("runs-{i}")).collect();
+        for (verb, state, looks) in
+            [("unregister", "unsupervised", 1..=3), ("register", "up", 0..=0)]
+        {
+            let arguments = ["gateway", verb].into_iter().chain(names.iter().map(String::as_str));
+            let trace = env.trace(arguments);
+            let count = |text: &str| trace.lines().filter(|line| line.contains(text)).count();
+            assert_eq!(count(", \"an\", 2"), 1, "{verb}: scans");
+            assert_eq!(count("execve("), 1, "{verb}: its own");
+            let times = count(&format!("\"/proc/{bystander}/environ\""));
+            assert!(looks.contains(&times), "{verb}: {times} looks for {size} gateways");
+            for name in &names {
+                let is_so = || (tree.status(name)["state"] == state).then_some(());
+                eventually(&format!("{name} is {state}"), is_so);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_boot_of_many_takes_one_look_and_one_scan() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    env.profile_for_later("bystander", "exec sleep 600", "stopped");
+    env.hermes(["gateway", "register", "bystander"]).ok();
+    let bystander = supervisors(&env.slot("bystander"))[0];
+    let mut grown = 0;
+    for size in SIZES {
+        for i in grown..size {
+            env.profile_for_later(&format!("runs-{i}"), "exec sleep 600", "stopped");
+        }
+        grown = size;
+        let names: Vec<_> = (0..size).map(|i| format!("runs-{i}")).collect();
+        for (intent, state, looks) in [("running", "up", 0..=0), ("stopped", "down", 1..=3)] {
+            for name in &names {
+                env.write(&env.profile(name).join("gateway.intent"), intent);
+            }
+            if intent == "running" {
+                let unregister = ["gateway", "unregister"].into_iter();
+                env.hermes(unregister.chain(names.iter().map(String::as_str))).ok();
+            }
+            let trace = env.trace(["boot"]);
+            let count = |text: &str| trace.lines().filter(|line| line.contains(text)).count();
+            assert_eq!(count(", \"an\", 2"), usize::from(intent == "running"), "{intent}: scans");
+            assert_eq!(count("execve("), 1, "{intent}: its own");
+            let times = count(&format!("\"/proc/{bystander}/environ\""));
+            assert!(looks.contains(&times), "{intent}: {times} looks for {size} gateways");
+            for name in &names {
+                assert_eq!(tree.status(name)["state"], state, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn many_slots_of_a_dead_tree_are_cleared_with_one_look() {
+    for size in SIZES {
+        let tree = Svscan::start();
+        tree.grow(0..size);
+        let env = tree.kill();
+        let mut command = env.command("strace");
+        command.args(["-f", "-e", "trace=openat", "-o"]).arg(env.strace_log());
+        command.arg(hermes_program()).arg("up");
+        let up = Up::launch(env, command).await_up();
+        let trace = fs::read_to_string(up.env.strace_log()).expect("a trace");
+        let look = format!("\"/proc/{}/environ\"", std::process::id());
+        let times = trace.lines().filter(|line| line.contains(&look)).count();
+        assert!((1..=4).contains(&times), "{times} looks for {size} gateways");
+        up.env.hermes(["down"]).ok();
+        assert_eq!(up.ended().1, Some(0));
+    }
+}
+
+#[test]
+fn a_start_of_many_reads_each_configuration_a_few_times() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    let names: Vec<_> = (0..SIZES[1]).map(|i| format!("serves-{i}")).collect();
+    for name in &names {
+        env.profile_serving(name);
+    }
+    for verb in ["start", "restart"] {
+        let mut reads = BTreeMap::<_, usize>::new();
+        // Not of all: other tests use the port of `default`.
+        let names = names.iter().map(String::as_str);
+        let trace = env.trace(["gateway", verb].into_iter().chain(names));
+        let opened = trace.lines().filter(|line| line.contains("config.yaml\", O_RDONLY"));
+        for path in opened.filter_map(|line| line.split('"').nth(1)) {
+            *reads.entry(path).or_default() += 1;
+        }
+        assert!(reads.len() >= SIZES[1], "{reads:?}");
+        // Its own start reads it, and that of all reads which port it names; `default` may serve others.
+        let others: Vec<_> = reads.iter().filter(|(path, _)| path.contains("/profiles/")).collect();
+        assert!(others.iter().all(|(_, times)| **times <= 4), "{verb}: {reads:?}");
+    }
+}
+
+#[test]
+fn many_are_replaced_with_one_look_and_two_scans() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    let mut grown = 0;
+    for size in SIZES {
+        tree.grow(grown..size);
+        grown = size;
+        let bystander = supervisors(&env.slot("idle-0"))[0];
+        let former: Vec<_> = (0..size).map(|i| pid(&tree.status(&format!("runs-{i}")))).collect();
+        let age = |kind: &str, numbers: Range<usize>| {
+            for i in numbers {
+                let slot = env.slot(&format!("{kind}-{i}"));
+                env.write(&slot.join("data/generation"), "0\n");
+            }
+        };
+        let counts = |trace: &str| {
+            let count = |text: &str| trace.lines().filter(|line| line.contains(text)).count();
+            (count(", \"an\", 2"), count(&format!("\"/proc/{bystander}/environ\"")))
+        };
+        age("runs", 0..size);
+        let (scans, looks) = counts(&env.trace(["gateway", "register", "--refresh", "--all"]));
+        assert_eq!(scans, 2, "one without the former services, one with the new ones");
+        assert!((1..=3).contains(&looks), "{looks} looks for {size} gateways");
+        for (i, former) in former.into_iter().enumerate() {
+            let again = || {
+                let status = tree.status(&format!("runs-{i}"));
+                (status["state"] == "up" && pid(&status) != former).then_some(())
+            };
+            eventually("it is up again", again);
+        }
+        age("idle", 1..size);
+        let (scans, _) = counts(&env.trace(["doctor", "--fix"]));
+        assert_eq!(scans, 2, "of {size} idle ones");
+        finds_nothing(env, "stale-slots");
+    }
+}
