@@ -32,44 +32,79 @@ impl Listener {
     }
 }
 
+/// The sockets of all users that listen in this process's network namespace, by port, at one moment.
+#[derive(Debug)]
+pub struct Listeners(BTreeMap<u16, Vec<Listener>>);
+
+impl Listeners {
+    /// Reads them. Tables that can't be read count as empty.
+    pub fn read(proc: &Proc) -> Self {
+        let mut by_port = BTreeMap::<_, Vec<_>>::new();
+        for table in ["net/tcp", "net/tcp6"] {
+            let table = fs::read_to_string(proc.root.join(table)).unwrap_or_default();
+            for (port, listener) in listening(&table) {
+                by_port.entry(port).or_default().push(listener);
+            }
+        }
+        Self(by_port)
+    }
+
+    /// Those that listen on `port`.
+    pub fn on_port(&self, port: u16) -> &[Listener] {
+        self.0.get(&port).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Those that prevent another one on `port` of `host`.
+    pub fn clashing(&self, host: &str, port: u16) -> Vec<&Listener> {
+        let on_port = self.on_port(port).iter();
+        on_port.filter(|listener| clash(host, listener.address)).collect()
+    }
+}
+
 /// The sockets of all users that listen on `port` in this process's network namespace. Tables that can't
 /// be read count as empty.
 pub fn on_port(proc: &Proc, port: u16) -> Vec<Listener> {
-    let all = tables(proc).flat_map(|table| listening(&table).collect::<Vec<_>>());
-    all.filter(|(of, _)| *of == port).map(|(_, listener)| listener).collect()
+    Listeners::read(proc).0.remove(&port).unwrap_or_default()
 }
 
 /// All ports that sockets of this process's network namespace listen on. Tables that can't be read count as
 /// empty.
 pub fn ports(proc: &Proc) -> BTreeSet<u16> {
-    tables(proc)
-        .flat_map(|table| listening(&table).map(|(port, _)| port).collect::<Vec<_>>())
-        .collect()
+    Listeners::read(proc).0.into_keys().collect()
 }
 
-fn tables(proc: &Proc) -> impl Iterator<Item = String> {
-    let tables = ["net/tcp", "net/tcp6"];
-    tables.into_iter().filter_map(|table| fs::read_to_string(proc.root.join(table)).ok())
-}
+/// The process that has each of some listeners.
+#[derive(Debug)]
+pub struct Holders(BTreeMap<u64, u32>);
 
-/// Those of `ports` on which a socket listens that is not in the descriptors of any process: this user may not read
-/// them (`/proc/PID/fd` of another user's process), or `/proc` has no such process (another PID namespace, `hidepid`).
-pub fn unseen(proc: &Proc, ports: &BTreeSet<u16>) -> BTreeSet<u16> {
-    let mut sockets = BTreeMap::new();
-    for table in tables(proc) {
-        let ours = listening(&table).filter(|(port, _)| ports.contains(port));
-        sockets.extend(ours.map(|(port, listener)| (listener.descriptor(), port)));
-    }
-    let mut processes = proc.processes().unwrap_or_default().into_iter();
-    while !sockets.is_empty()
-        && let Some(pid) = processes.next()
-    {
-        let Ok(descriptors) = fs::read_dir(proc.file(pid, "fd")) else { continue };
-        for target in descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()) {
-            sockets.remove(target.as_os_str());
+impl Holders {
+    /// Looks for the processes that have `listeners`: among `likely` first, then among all, once, while any is missing.
+    pub fn find<'a>(
+        proc: &Proc,
+        listeners: impl IntoIterator<Item = &'a Listener>,
+        likely: impl IntoIterator<Item = u32>,
+    ) -> Self {
+        let wanted = listeners.into_iter().map(|it| (it.descriptor(), it.inode));
+        let mut wanted: BTreeMap<_, _> = wanted.collect();
+        let mut found = BTreeMap::new();
+        let others = std::iter::once_with(|| proc.processes().unwrap_or_default()).flatten();
+        let mut processes = likely.into_iter().chain(others);
+        while !wanted.is_empty()
+            && let Some(pid) = processes.next()
+        {
+            let Ok(descriptors) = fs::read_dir(proc.file(pid, "fd")) else { continue };
+            for target in descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()) {
+                found.extend(wanted.remove(target.as_os_str()).map(|inode| (inode, pid)));
+            }
         }
+        Self(found)
     }
-    sockets.into_values().collect()
+
+    /// The process that has `listener`; `None` if this user may not read the descriptors of it (another user's), or `/proc`
+    /// has no such process (another PID namespace, `hidepid`).
+    pub fn of(&self, listener: &Listener) -> Option<u32> {
+        self.0.get(&listener.inode).copied()
+    }
 }
 
 /// A process with one of `listeners`; `None` if there is none whose descriptors this user may read.

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::ops::Range;
 
 use hermes_tests::doctor::finds_nothing;
-use hermes_tests::{Svscan, Up, eventually, hermes_program, pid, supervisors};
+use hermes_tests::{Svscan, TestEnv, Up, eventually, free_port, hermes_program, pid, supervisors};
 
 /// How many gateways there are at first, and then.
 const SIZES: [usize; 2] = [2, 8];
@@ -180,5 +181,53 @@ fn many_are_replaced_with_one_look_and_two_scans() {
         let (scans, _) = counts(&env.trace(["doctor", "--fix"]));
         assert_eq!(scans, 2, "of {size} idle ones");
         finds_nothing(env, "stale-slots");
+    }
+}
+
+/// Adds profiles whose gateways are parked, and whose ports this process has; and others whose gateways were not seen to
+/// leave nothing.
+fn neglect(env: &TestEnv, numbers: Range<usize>) -> Vec<TcpListener> {
+    let mut ports = Vec::new();
+    for i in numbers.clone() {
+        let parked = format!("parked-{i}");
+        env.profile_for_later(&parked, "", "running");
+        let port = free_port();
+        let config = format!("gateway: {{command: [/bin/sh, -c, exit 78], port: {port}}}\n");
+        env.write(&env.profile(&parked).join("config.yaml"), &config);
+        env.profile_for_later(&format!("unclean-{i}"), "exec sleep 600", "stopped");
+        ports.push(port);
+    }
+    env.hermes(["boot"]).fails_with(1);
+    for i in numbers {
+        for kind in ["parked", "unclean"] {
+            let lock = env.home().join(format!("profiles/.gateways/{kind}-{i}"));
+            env.write(&lock, "pid 1\n");
+        }
+    }
+    let listen = |port: u16| TcpListener::bind(("127.0.0.1", port)).expect("a free port");
+    ports.into_iter().map(listen).collect()
+}
+
+#[test]
+fn the_checks_of_many_take_one_look() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    tree.grow(0..1);
+    let bystander = supervisors(&env.slot("idle-0"))[0];
+    let (mut grown, mut listeners) = (0, Vec::new());
+    for size in SIZES {
+        listeners.extend(neglect(env, grown..size));
+        grown = size;
+        let report = env.hermes_traced(["doctor", "--json"]).fails_with(1).json();
+        let trace = fs::read_to_string(env.strace_log()).expect("a trace");
+        let count = |text: &str| trace.lines().filter(|line| line.contains(text)).count();
+        assert_eq!(count(&format!("\"/proc/{bystander}/environ\"")), 1, "{size}");
+        assert_eq!(count("\"/proc/net/tcp\""), 1, "{size}");
+        assert!(count(&format!("\"/proc/{bystander}/fd\"")) <= 1, "{size}");
+        for check in ["parked", "port-holders"] {
+            let findings = report["findings"].as_array().expect("findings").iter();
+            let found = findings.filter(|finding| finding["check"] == check).count();
+            assert_eq!(found, size, "{check}");
+        }
     }
 }

@@ -16,6 +16,7 @@ pub(super) const CHECKS: [&str; 3] = ["strays", "loggers", "processes"];
 pub(super) fn checks(view: View<'_>) -> Vec<Check> {
     let View { tree, snapshot, .. } = view;
     let [mut strays, mut loggers, mut processes] = CHECKS.map(Check::new);
+    let mut down = Vec::new();
     for gateway in &snapshot.gateways {
         let name = gateway.name();
         let Some(status) = snapshot.status(name) else { continue };
@@ -48,17 +49,19 @@ pub(super) fn checks(view: View<'_>) -> Vec<Check> {
             }
         }
         if matches!(status.state, State::Down | State::Parked) {
-            match process_tracker::left_of(tree, name) {
-                Ok(left) if left.is_empty() => {}
-                Ok(left) => {
-                    let titles = left.iter().map(|pid| tree.proc.title(*pid));
-                    let titles = titles.collect::<Vec<_>>().join(", ");
-                    let problem = format!("the gateway of `{name}` is down and has left {titles}");
-                    processes.error(problem, snapshot.bring_to_intent(name));
-                }
-                Err(error) => processes.partial(error.to_string()),
+            down.push(name);
+        }
+    }
+    match process_tracker::left_of_each(tree, &down) {
+        Ok(left) => {
+            for (name, left) in down.iter().filter_map(|name| Some((*name, left.get(name)?))) {
+                let titles = left.iter().map(|pid| tree.proc.title(*pid));
+                let titles = titles.collect::<Vec<_>>().join(", ");
+                let problem = format!("the gateway of `{name}` is down and has left {titles}");
+                processes.error(problem, snapshot.bring_to_intent(name));
             }
         }
+        Err(error) => processes.partial(error.to_string()),
     }
     vec![
         strays.with_evidence("checked the parent of each supervisor"),

@@ -9,6 +9,8 @@
 //! control group, where there is one ([`ControlGroup`]); else only as a descendant, and only while the gateway lives:
 //! so a stop notes the descendants first.
 
+mod left;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::process::parent_id;
@@ -30,21 +32,12 @@ use crate::slot::layout::ServiceDir;
 use crate::tree::Tree;
 use crate::tree::owner;
 
+pub(crate) use left::left_of_each;
+
 /// How long the processes that a dead gateway left may take to end before they are killed.
 const GRACE_AFTER_DEATH: Duration = Duration::from_secs(5);
 /// The program whose descendants belong to a tree of their own: an agent may run `hermes up`.
 const SVSCAN: &str = "s6-svscan";
-
-/// The processes that outlive the gateway of `profile`, whose service is down, including those that left its
-/// group. Does not wait.
-pub fn left_of(tree: &Tree, profile: &ProfileName) -> io::Result<Vec<u32>> {
-    let tracker = ProcessTracker::of(tree, std::slice::from_ref(profile));
-    if tracker.are_clean() {
-        return Ok(Vec::new());
-    }
-    let left = tracker.find(tree, &tree.proc.ancestry(std::process::id()))?;
-    Ok(left.into_iter().map(|(process, _)| process.pid).collect())
-}
 
 /// Ends what the gateway of `profile` left behind when it died, and blocks until that has ended. For the service's
 /// `finish`. `group` is its process group, if s6-supervise has passed it on. Commands on the profile and their
