@@ -1,8 +1,13 @@
 //! Reads and writes small files and finds holders of locks, with the fewest possible system calls.
 
-use rustix::fs::{CWD, Mode, OFlags};
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Flock, FlockType, Pid};
+
+/// How long any wait may take; generous, for slow machines.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Reads into `buffer` with one call and returns the number of bytes; 0 if the file does not exist.
 pub(crate) fn read(path: &str, buffer: &mut [u8]) -> Result<usize, Errno> {
@@ -37,4 +42,35 @@ pub(crate) fn send(path: &str, bytes: &[u8]) -> Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fifo = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
     rustix::io::write(&fifo, bytes).map(drop)
+}
+
+/// The names in a directory.
+pub(crate) fn names(path: &str) -> Result<Vec<String>, Errno> {
+    let entries = entries(path)?;
+    Ok(entries.into_iter().map(|(name, _)| name).collect())
+}
+
+/// Removes a directory with everything in it.
+pub(crate) fn remove_all(path: &str) -> Result<(), Errno> {
+    for (name, kind) in entries(path)? {
+        let path = [path, "/", &name].concat();
+        match kind {
+            FileType::Directory => remove_all(&path)?,
+            _ => rustix::fs::unlinkat(CWD, path, AtFlags::empty())?,
+        }
+    }
+    rustix::fs::unlinkat(CWD, path, AtFlags::REMOVEDIR)
+}
+
+fn entries(path: &str) -> Result<Vec<(String, FileType)>, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut entries = Vec::new();
+    for entry in Dir::new(rustix::fs::openat(CWD, path, flags, Mode::empty())?)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name != "." && name != ".." {
+            entries.push((name, entry.file_type()));
+        }
+    }
+    Ok(entries)
 }

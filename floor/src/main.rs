@@ -5,8 +5,13 @@
 //! alternative to `hermes`; its time is the least that any program can take on this machine.
 
 mod files;
+mod many;
+mod process;
+mod record;
 mod slot;
 mod state;
+mod tree;
+mod watch;
 
 use std::env;
 use std::ffi::OsString;
@@ -25,7 +30,13 @@ fn main() -> ExitCode {
         ["plan", home, scandir] => state::all(home, scandir, state::PLAN),
         ["register", scandir, scripts, name] => slot::register(scandir, scripts, &[name]),
         ["unregister", scandir, name] => slot::unregister(scandir, name),
-        ["boot", home, scandir, scripts] => boot(home, scandir, scripts),
+        ["boot", home, scandir, scripts] => boot(home, scandir, scripts, slot::register),
+        ["boot-ready", home, scandir, scripts] => boot(home, scandir, scripts, many::boot),
+        ["start", scandir] => many::change(scandir, many::START),
+        ["stop", scandir] => many::change(scandir, many::STOP),
+        ["restart", scandir] => many::change(scandir, many::RESTART),
+        ["end", scandir] => tree::end(scandir),
+        ["clear", scandir] => tree::clear(scandir),
         _ => Err(Errno::INVAL),
     };
     match done {
@@ -34,9 +45,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Creates a slot for every profile, with one scan for all.
-fn boot(home: &str, scandir: &str, scripts: &str) -> Result<(), Errno> {
+/// Calls `create` with the names of all profiles, of which `default` has no directory among the others.
+fn boot(
+    home: &str,
+    scandir: &str,
+    scripts: &str,
+    create: impl Fn(&str, &str, &[&str]) -> Result<(), Errno>,
+) -> Result<(), Errno> {
     let names = state::profiles(home)?;
-    let names: Vec<_> = names.iter().map(String::as_str).collect();
-    slot::register(scandir, scripts, &names)
+    let names = names.iter().map(String::as_str).chain(["default"]);
+    create(scandir, scripts, &names.collect::<Vec<_>>())
 }

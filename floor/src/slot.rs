@@ -1,41 +1,29 @@
 //! Creates a slot and waits for its supervisors; removes a slot.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::Timespec;
 use rustix::fs::{AtFlags, CWD, Mode, RenameFlags};
 use rustix::io::Errno;
-use rustix::process::PidfdFlags;
 
-use crate::files;
+use crate::files::{self, TIMEOUT};
+use crate::process::{await_end, open};
 
-/// How long any wait may take; generous, for slow machines.
-const TIMEOUT: Duration = Duration::from_secs(300);
+/// The beginning of the name of a gateway's slot.
+const GATEWAY: &str = "gateway-";
 /// The placeholder for the profile's name in the scripts.
 const NAME: &str = "@PROFILE@";
 /// The service and its logger.
-const PARTS: [&str; 2] = ["", "/log"];
+pub(crate) const PARTS: [&str; 2] = ["", "/log"];
 /// The files in `supervise` of each part.
 const SUPERVISE: [&str; 4] = ["lock", "status", "death_tally", "control"];
 
 /// Creates a slot for each of `names` and returns when every supervisor holds its lock and has written its status file.
 /// `scripts` is a directory with `run`, `finish` and `log-run`.
 pub(crate) fn register(scandir: &str, scripts: &str, names: &[&str]) -> Result<(), Errno> {
-    let mut buffer = vec![0; 16 * 1024];
-    let mut read = |name| {
-        let len = files::read(&[scripts, name].concat(), &mut buffer)?;
-        Ok::<_, Errno>(String::from_utf8_lossy(&buffer[..len]).into_owned())
-    };
-    let scripts = [read("/run")?, read("/finish")?, read("/log-run")?];
-    let mut waiting = Vec::new();
-    for name in names {
-        let slot = [scandir, "/gateway-", name].concat();
-        let staged = [scandir, "/.floor-", name].concat();
-        make(&staged, &scripts, name)?;
-        rustix::fs::renameat_with(CWD, &staged, CWD, &slot, RenameFlags::NOREPLACE)?;
-        waiting.extend(PARTS.map(|part| [&slot, part].concat()));
-    }
-    files::send(&[scandir, "/.s6-svscan/control"].concat(), b"a")?;
+    let slots = publish(scandir, scripts, names, true, |_| Ok(()))?;
+    let parts = |slot| PARTS.map(|part| [slot, part].concat());
+    let mut waiting: Vec<_> = slots.iter().flat_map(|slot| parts(slot.as_str())).collect();
     let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
         let mut rest = Vec::new();
@@ -54,12 +42,47 @@ pub(crate) fn register(scandir: &str, scripts: &str, names: &[&str]) -> Result<(
     Err(Errno::TIMEDOUT)
 }
 
+/// Creates a slot for each of `names` and has s6-svscan start their supervisors; returns the slots. `staged` gets the
+/// path of each before s6-svscan sees it.
+pub(crate) fn publish(
+    scandir: &str,
+    scripts: &str,
+    names: &[&str],
+    is_down: bool,
+    mut staged: impl FnMut(&str) -> Result<(), Errno>,
+) -> Result<Vec<String>, Errno> {
+    let mut buffer = vec![0; 16 * 1024];
+    let mut read = |name| {
+        let len = files::read(&[scripts, name].concat(), &mut buffer)?;
+        Ok::<_, Errno>(String::from_utf8_lossy(&buffer[..len]).into_owned())
+    };
+    let scripts = [read("/run")?, read("/finish")?, read("/log-run")?];
+    let mut slots = Vec::new();
+    for name in names {
+        let slot = [scandir, "/", GATEWAY, name].concat();
+        let hidden = [scandir, "/.floor-", name].concat();
+        make(&hidden, &scripts, name, is_down)?;
+        staged(&hidden)?;
+        rustix::fs::renameat_with(CWD, &hidden, CWD, &slot, RenameFlags::NOREPLACE)?;
+        slots.push(slot);
+    }
+    files::send(&[scandir, "/.s6-svscan/control"].concat(), b"a")?;
+    Ok(slots)
+}
+
+/// The slots of a scan directory.
+pub(crate) fn all(scandir: &str) -> Result<Vec<String>, Errno> {
+    let mut names = files::names(scandir)?;
+    names.retain(|name| name.starts_with(GATEWAY));
+    Ok(names.iter().map(|name| [scandir, "/", name].concat()).collect())
+}
+
 fn is_supervised(part: &str) -> Result<bool, Errno> {
     let held = files::holder(&[part, "/supervise/lock"].concat())?.is_some();
     Ok(held && rustix::fs::stat([part, "/supervise/status"].concat()).is_ok())
 }
 
-fn make(slot: &str, scripts: &[String; 3], name: &str) -> Result<(), Errno> {
+fn make(slot: &str, scripts: &[String; 3], name: &str, is_down: bool) -> Result<(), Errno> {
     for part in PARTS {
         let directory = |below: &str, mode| {
             let path = [slot, part, below].concat();
@@ -85,7 +108,9 @@ fn make(slot: &str, scripts: &[String; 3], name: &str) -> Result<(), Errno> {
     file("/notification-fd", "3\n", 0o644)?;
     file("/timeout-kill", "6000\n", 0o644)?;
     file("/timeout-finish", "0\n", 0o644)?;
-    file("/down", "", 0o644)?;
+    if is_down {
+        file("/down", "", 0o644)?;
+    }
     for (path, script) in ["/run", "/finish", "/log/run"].into_iter().zip(scripts) {
         file(path, &script.replace(NAME, name), 0o755)?;
     }
@@ -94,23 +119,17 @@ fn make(slot: &str, scripts: &[String; 3], name: &str) -> Result<(), Errno> {
 
 /// Removes a slot whose gateway ran and was stopped, and returns when its supervisors and files are gone.
 pub(crate) fn unregister(scandir: &str, name: &str) -> Result<(), Errno> {
-    let slot = [scandir, "/gateway-", name].concat();
+    let slot = [scandir, "/", GATEWAY, name].concat();
     let hidden = [scandir, "/.floor-", name].concat();
     rustix::fs::renameat(CWD, &slot, CWD, &hidden)?;
     let mut supervisors = Vec::new();
     for part in PARTS {
         if let Some(pid) = files::holder(&[&hidden, part, "/supervise/lock"].concat())? {
-            supervisors.push(rustix::process::pidfd_open(pid, PidfdFlags::empty())?);
+            supervisors.push(open(pid)?);
         }
     }
     files::send(&[scandir, "/.s6-svscan/control"].concat(), b"an")?;
-    for supervisor in &supervisors {
-        let ended = rustix::event::PollFd::new(supervisor, rustix::event::PollFlags::IN);
-        let timeout = Timespec::try_from(TIMEOUT).map_err(|_| Errno::INVAL)?;
-        if rustix::event::poll(&mut [ended], Some(&timeout))? == 0 {
-            return Err(Errno::TIMEDOUT);
-        }
-    }
+    supervisors.iter().try_for_each(await_end)?;
     remove(&hidden)
 }
 

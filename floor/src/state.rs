@@ -2,7 +2,6 @@
 
 use std::io;
 
-use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::files;
@@ -43,16 +42,8 @@ pub(crate) fn one(home: &str, scandir: &str, name: &str) -> Result<(), Errno> {
 
 /// The names of the profiles' directories.
 pub(crate) fn profiles(home: &str) -> Result<Vec<String>, Errno> {
-    let path = [home, "/profiles"].concat();
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::new(directory)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') {
-            names.push(name);
-        }
-    }
+    let mut names = files::names(&[home, "/profiles"].concat())?;
+    names.retain(|name| !name.starts_with('.'));
     Ok(names)
 }
 
