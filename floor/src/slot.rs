@@ -147,7 +147,7 @@ fn remove(slot: &str) -> Result<(), Errno> {
     own.iter().try_for_each(|name| file(&["/", name].concat()))?;
     let scripts = ["/data/profile", "/data/generation", "/run", "/finish", "/log/run"];
     scripts.into_iter().try_for_each(file)?;
-    // The scripts create these when the gateway runs and stops.
-    ["/data/since", "/data/asked-for"].into_iter().try_for_each(file)?;
+    // These are created when the gateway runs and stops.
+    ["/data/since", "/data/deaths"].into_iter().try_for_each(file)?;
     ["/data", "/log", ""].into_iter().try_for_each(directory)
 }

@@ -49,7 +49,7 @@ pub(crate) fn ensure(no_install: bool) -> Result<PathBuf> {
 
 /// Installs a release as `name` in the build directory, unless it is installed. Most of its packages are those that the
 /// installation `shared` has: pip installs only the others. Returns its directory.
-fn install(
+pub(crate) fn install(
     name: &str,
     packages: &[&str],
     shared: Option<&PathBuf>,
@@ -63,7 +63,7 @@ fn install(
         return Ok(at);
     }
     if no_install {
-        bail!("missing: the Python agent in {}; to install: cargo xtask install", at.display());
+        bail!("missing: {} in {}, which --no-install does not install", packages[0], at.display());
     }
     let start = Instant::now();
     venv::remove(&at)?;

@@ -6,6 +6,8 @@ use std::fs;
 use anyhow::Result;
 use xshell::{Shell, cmd};
 
+use super::supervisord::REQUIREMENT;
+
 /// The facts that are known before the measurement, by name.
 pub(super) fn facts(
     shell: &Shell,
@@ -32,6 +34,7 @@ pub(super) fn facts(
     let s6 = shell.cmd("dpkg-query").args(["-W", "-f", "${Version}", "s6"]).ignore_stderr().read();
     facts.extend(s6.ok().map(|version| ("s6", version)));
     facts.extend(peer.then(|| ("Python", crate::agent::REQUIREMENTS.join(", "))));
+    facts.extend(peer.then(|| ("supervisord", REQUIREMENT.to_owned())));
     Ok(facts)
 }
 

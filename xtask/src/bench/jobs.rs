@@ -1,8 +1,13 @@
 //! The jobs that are measured, the programs that do each, and the limits for Hermes.
 
+mod changes;
+mod ends;
 mod queries;
+mod registered;
 mod registration;
 mod single;
+
+pub(super) use changes::CHANGES;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,7 +19,11 @@ use anyhow::{Context, Result};
 
 use super::peer::{Functions, Peer};
 use super::sample::{Figure, Sampler, Side, take};
+use super::supervisord::Supervisor;
 use super::testbed::{Home, ONE_RUNS_OF, Testbed, run, time};
+
+/// The number of profiles from which on the limits for many count.
+const MANY: usize = 1000;
 
 /// A limit for the median of Hermes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,6 +32,8 @@ pub(super) enum Rule {
     Times(Side, f64),
     /// At most this, in the job's unit.
     AtMost(f64),
+    /// At most this many times the median of another job, with its name.
+    Of(f64, &'static str, f64),
     /// At most this, extrapolated in proportion from the smallest number of profiles.
     Flat(f64),
 }
@@ -42,6 +53,7 @@ pub(super) struct Job {
 pub(super) struct Bench<'a> {
     pub(super) testbed: &'a Testbed,
     pub(super) peer: Option<&'a Peer>,
+    pub(super) supervisor: Option<&'a Supervisor>,
     pub(super) runs: usize,
     pub(super) interrupted: &'a AtomicBool,
 }

@@ -21,12 +21,14 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .quiet { fill: #59636e }
 .title { font-size: 14px; font-weight: 600 }
 line { stroke: #d1d9e0 }
-.hermes { fill: #0969da } .floor { fill: #afb8c1 } .s6 { fill: #1a7f37 } .python { fill: #bc4c00 }
+.hermes { fill: #0969da } .floor { fill: #afb8c1 } .s6 { fill: #1a7f37 }
+.supervisord { fill: #8250df } .python { fill: #bc4c00 }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f6fc }
   .quiet { fill: #9198a1 }
   line { stroke: #3d444d }
-  .hermes { fill: #4493f8 } .floor { fill: #656c76 } .s6 { fill: #3fb950 } .python { fill: #db6d28 }
+  .hermes { fill: #4493f8 } .floor { fill: #656c76 } .s6 { fill: #3fb950 }
+  .supervisord { fill: #ab7df8 } .python { fill: #db6d28 }
 }
 ";
 
@@ -88,7 +90,7 @@ pub(super) fn plot(title: &str, jobs: &[&Job]) -> String {
 
 fn legend() -> String {
     let mut text = String::new();
-    let names = ["Hermes", "floor", "s6 tools", "Python implementation"];
+    let names = ["Hermes", "floor", "s6 tools", "supervisord", "Python implementation"];
     let mut x = LABELS;
     for (side, name) in Side::ALL.into_iter().zip(names) {
         let class = side.name();

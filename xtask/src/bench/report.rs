@@ -35,6 +35,15 @@ impl Job {
         let verdict = |rule: &Rule| {
             let (text, allowed) = match *rule {
                 Rule::AtMost(limit) => (format!("{} {}", short(limit), self.unit), Some(limit)),
+                Rule::Of(times, what, value) => {
+                    let text = format!(
+                        "{} × {what}: {} {}",
+                        short(times),
+                        short(times * value),
+                        self.unit
+                    );
+                    (text, Some(times * value))
+                }
                 Rule::Flat(limit) => (format!("flat: {} {}", short(limit), self.unit), Some(limit)),
                 Rule::Times(side, times) => {
                     let text = match times < 1.0 {
@@ -83,8 +92,8 @@ impl About {
     /// All jobs as a table, with medians and quartiles.
     pub(super) fn table(&self) -> String {
         let mut text = String::from(
-            "| job | profiles | Hermes | floor | s6 tools | Python | limit | kept |\n\
-             |---|--:|--:|--:|--:|--:|---|---|\n",
+            "| job | profiles | Hermes | floor | s6 tools | supervisord | Python | limit | kept |\n\
+             |---|--:|--:|--:|--:|--:|--:|---|---|\n",
         );
         for job in &self.jobs {
             let profiles = job.profiles.map_or_else(String::new, |profiles| profiles.to_string());
@@ -159,6 +168,7 @@ mod tests {
             Rule::AtMost(1.0),
             Rule::Times(Side::Peer, 0.01),
             Rule::Flat(4.0),
+            Rule::Of(2.0, "another", 1.0),
         ];
         let verdicts = job(rules).verdicts();
         let shown: Vec<_> = verdicts.iter().map(|v| format!("{} {}", v.rule, shown(v))).collect();
@@ -168,7 +178,8 @@ mod tests {
                 "≤ 2 × floor yes",
                 "≤ 1 ms no: 3 × the limit",
                 "≤ python / 100 not measured",
-                "≤ flat: 4 ms yes"
+                "≤ flat: 4 ms yes",
+                "≤ 2 × another: 2 ms no: 1.5 × the limit"
             ]
         );
     }
@@ -177,7 +188,7 @@ mod tests {
     fn an_unmeasured_side_has_an_empty_cell() {
         let about = About { facts: BTreeMap::new(), jobs: vec![job(Vec::new())] };
         let row = about.table().lines().last().unwrap().to_owned();
-        assert_eq!(row, "| profile list | 10 | 3 ms (2.7–3.3) | 2 ms (1.8–2.2) |  |  |  |  |");
+        assert_eq!(row, "| profile list | 10 | 3 ms (2.7–3.3) | 2 ms (1.8–2.2) |  |  |  |  |  |");
         assert!(about.json()["jobs"][0]["sides"].get("python").is_none());
     }
 

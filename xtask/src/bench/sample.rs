@@ -1,6 +1,8 @@
 //! Takes samples of several programs in turn, and computes medians and quartiles.
 
+use std::array;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, ensure};
@@ -13,12 +15,15 @@ pub(super) enum Side {
     Floor,
     /// s6's own tools.
     S6,
+    /// supervisord and its `supervisorctl`.
+    Supervisord,
     /// The Python implementation.
     Peer,
 }
 
 impl Side {
-    pub(super) const ALL: [Self; 4] = [Self::Hermes, Self::Floor, Self::S6, Self::Peer];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Hermes, Self::Floor, Self::S6, Self::Supervisord, Self::Peer];
 
     /// Its name in the report.
     pub(super) fn name(self) -> &'static str {
@@ -26,6 +31,7 @@ impl Side {
             Self::Hermes => "hermes",
             Self::Floor => "floor",
             Self::S6 => "s6",
+            Self::Supervisord => "supervisord",
             Self::Peer => "python",
         }
     }
@@ -64,7 +70,7 @@ fn quantile(sorted: &[f64], part: f64) -> Option<f64> {
 }
 
 /// A side, and the function that takes one sample of it.
-pub(super) type Sampler<'a> = (Side, Box<dyn FnMut() -> Result<f64> + 'a>);
+pub(super) type Sampler<'a, S = f64> = (Side, Box<dyn FnMut() -> Result<S> + 'a>);
 
 /// Takes `runs` samples of each side. The sides take turns in changing order, so that noise, and caches that one side
 /// leaves to the next, affect all of them alike. A first round warms up and does not count.
@@ -73,19 +79,42 @@ pub(super) fn take(
     interrupted: &AtomicBool,
     mut sides: Vec<Sampler<'_>>,
 ) -> Result<BTreeMap<Side, Figure>> {
-    let mut samples = BTreeMap::<Side, Vec<f64>>::new();
-    for run in 0..=runs {
-        for i in order(run, sides.len()) {
+    rounds(0..1, interrupted, &mut sides)?;
+    Ok(figures(rounds(1..runs + 1, interrupted, &mut sides)?.into_iter()))
+}
+
+/// As [`take`], of `N` jobs that follow each other in one sample. Each takes seconds, so no round warms up.
+pub(super) fn take_each<const N: usize>(
+    runs: usize,
+    interrupted: &AtomicBool,
+    mut sides: Vec<Sampler<'_, [f64; N]>>,
+) -> Result<[BTreeMap<Side, Figure>; N]> {
+    let samples = rounds(0..runs, interrupted, &mut sides)?;
+    Ok(array::from_fn(|job| figures(samples.iter().map(|(side, times)| (*side, times[job])))))
+}
+
+/// One sample of each side for each of these round numbers.
+fn rounds<S>(
+    numbers: Range<usize>,
+    interrupted: &AtomicBool,
+    sides: &mut [Sampler<'_, S>],
+) -> Result<Vec<(Side, S)>> {
+    let mut samples = Vec::new();
+    for number in numbers {
+        for i in order(number, sides.len()) {
             let (side, take) = &mut sides[i];
             ensure!(!interrupted.load(Ordering::Relaxed), "interrupted");
-            let sample = take()?;
-            if run > 0 {
-                samples.entry(*side).or_default().push(sample);
-            }
+            samples.push((*side, take()?));
         }
     }
-    let figures = samples.into_iter();
-    Ok(figures.filter_map(|(side, samples)| Some((side, Figure::of(samples)?))).collect())
+    Ok(samples)
+}
+
+fn figures(samples: impl Iterator<Item = (Side, f64)>) -> BTreeMap<Side, Figure> {
+    let mut of = BTreeMap::<Side, Vec<f64>>::new();
+    samples.for_each(|(side, sample)| of.entry(side).or_default().push(sample));
+    let figures = of.into_iter();
+    figures.filter_map(|(side, samples)| Some((side, Figure::of(samples)?))).collect()
 }
 
 /// The permutation of `items` indices with this number; consecutive numbers give every permutation in turn.
@@ -137,6 +166,19 @@ mod tests {
         assert_eq!(order.len(), 8);
         assert!(order.chunks(2).any(|round| round[0] == Side::Floor), "{order:?}");
         take(1, &AtomicBool::new(true), vec![side(Side::Hermes, 1.0)]).unwrap_err();
+    }
+
+    #[test]
+    fn each_job_of_a_sample_has_its_own_figures() {
+        let mut run = 0.0;
+        let sample = || {
+            run += 1.0;
+            Ok([run, 10.0 * run])
+        };
+        let sides: Vec<Sampler<'_, [f64; 2]>> = vec![(Side::Floor, Box::new(sample))];
+        let figures = take_each(3, &AtomicBool::new(false), sides).unwrap();
+        let shown = figures.map(|job| job.values().map(|f| (f.median, f.runs)).collect::<Vec<_>>());
+        assert_eq!(shown, [[(2.0, 3)], [(20.0, 3)]]);
     }
 
     #[test]

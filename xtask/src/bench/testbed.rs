@@ -17,6 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 pub(super) const ONE_RUNS_OF: usize = 10;
 /// The capacity of a tree, in services.
 const CAPACITY: &str = "10000";
+/// The ports of built-in gateways: below those that the kernel gives to clients.
+const FIRST_PORT: u16 = 20_000;
 /// Where scan directories are created: in memory like `/run`, if an unprivileged user may write there.
 const MEMORY: &str = "/dev/shm";
 
@@ -56,6 +58,16 @@ impl Testbed {
             let intent = if some_run && i % ONE_RUNS_OF == 0 { "running" } else { "stopped" };
             home.add(&format!("agent{i}"), i, intent)?;
         }
+        Ok(home)
+    }
+
+    /// Creates a home with this many built-in gateways, of which `default` is one, with the intent `stopped`.
+    pub(super) fn serving(&self, name: &str, gateways: usize) -> Result<Home> {
+        let home = Home { profiles: gateways, ..self.home(name, gateways - 1, false)? };
+        for (profile, port) in home.gateways().iter().zip(FIRST_PORT..) {
+            home.serve(profile, port)?;
+        }
+        home.intend("stopped")?;
         Ok(home)
     }
 
@@ -104,8 +116,51 @@ impl Home {
 
     /// Gives a profile the built-in gateway, on `port`.
     pub(super) fn serve(&self, name: &str, port: u16) -> Result<()> {
-        let config = self.path.join("profiles").join(name).join("config.yaml");
-        Ok(fs::write(config, format!("gateway:\n  port: {port}\n"))?)
+        Ok(fs::write(self.of(name).join("config.yaml"), format!("gateway:\n  port: {port}\n"))?)
+    }
+
+    /// Lets each configuration grow to 7 KB, as those of agents are.
+    pub(super) fn fill(&self) -> Result<()> {
+        let setting =
+            |i| format!("  setting_{i}: a value of the agent, which Hermes does not read\n");
+        let settings = format!("agent:\n{}", (0..110).map(setting).collect::<String>());
+        for i in 0..self.profiles {
+            let config = self.of(&format!("agent{i}")).join("config.yaml");
+            let text = fs::read_to_string(&config)?;
+            fs::write(config, text + &settings)?;
+        }
+        Ok(())
+    }
+
+    /// Gives each profile that is to run a gateway that fails at once in a way that parks it.
+    pub(super) fn break_running(&self) -> Result<()> {
+        for i in (0..self.profiles).step_by(ONE_RUNS_OF) {
+            let config = self.of(&format!("agent{i}")).join("config.yaml");
+            let text = fs::read_to_string(&config)?;
+            fs::write(config, text.replace("[sleep, infinity]", "[sh, -c, exit 78]"))?;
+        }
+        Ok(())
+    }
+
+    /// The profiles of a home that is [`serving`](Testbed::serving).
+    pub(super) fn gateways(&self) -> Vec<String> {
+        let others = (0..self.profiles - 1).map(|i| format!("agent{i}"));
+        others.chain(["default".to_owned()]).collect()
+    }
+
+    /// Writes the intent of each of these gateways.
+    pub(super) fn intend(&self, intent: &str) -> Result<()> {
+        let write =
+            |name: &String| fs::write(self.of(name).join("gateway.intent"), format!("{intent}\n"));
+        Ok(self.gateways().iter().try_for_each(write)?)
+    }
+
+    /// The home of a profile.
+    fn of(&self, profile: &str) -> PathBuf {
+        match profile {
+            "default" => self.path.clone(),
+            name => self.path.join("profiles").join(name),
+        }
     }
 
     /// A program on this home, with an environment of its own.
@@ -169,7 +224,17 @@ impl Tree<'_> {
         Ok(children.split_ascii_whitespace().count())
     }
 
+    /// Kills s6-svscan alone.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     fn stop(&mut self) -> Result<()> {
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
         if let Err(error) = self.control("-t") {
             self.child.kill()?;
             self.child.wait()?;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::super::peer::Functions;
 use super::super::sample::{Sampler, Side};
 use super::super::testbed::{Home, time};
-use super::{Bench, Job, Rule};
+use super::{Bench, Job, MANY, Rule};
 
 /// The exit code of `status` of a gateway that is not running.
 const NOT_RUNNING: i32 = 3;
@@ -20,7 +20,7 @@ impl Bench<'_> {
         let [path, scandir] = [&home.path, &home.scandir].map(|path| path.to_string_lossy());
         let [list, all, plan] = ["list", "status", "plan"].map(|job| [job, &*path, &*scandir]);
         let one = ["status", &*path, &*scandir, "agent1"];
-        let large = profiles >= 1000;
+        let large = profiles >= MANY;
         let of_peer = Rule::Times(Side::Peer, 0.01);
         let mut rules = vec![of_peer];
         rules.extend(large.then_some(Rule::Times(Side::Floor, 2.0)));
@@ -55,7 +55,8 @@ impl Bench<'_> {
             || (0..profiles).map(|i| time(svstat(home, &format!("agent{i}")), &[0])).sum();
         sides.push((Side::S6, Box::new(svstats)));
         sides.extend(functions.as_ref().map(|functions| call(functions, "status")));
-        let rules = [Rule::Times(Side::S6, 1.0 / 30.0), Rule::AtMost(50.0)];
+        let rules =
+            [Rule::Times(Side::S6, 1.0 / 30.0), Rule::Times(Side::Floor, 1.2), Rule::AtMost(50.0)];
         let rules = if large { &rules[..] } else { &[] };
         jobs.push(self.job("gateway status --all --json", some, rules, sides)?);
 
