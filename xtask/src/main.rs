@@ -75,7 +75,12 @@ enum Xtask {
         tools: Tools,
     },
     /// Run the load test at full size: 450 gateways under a plain s6-svscan, 1,000 under `hermes up`
-    Load(Tools),
+    Load {
+        #[command(flatten)]
+        load: load::LoadOptions,
+        #[command(flatten)]
+        tools: Tools,
+    },
     /// Run random commands and faults on a live tree for minutes, and check that it keeps its promises
     Soak {
         #[command(flatten)]
@@ -104,7 +109,7 @@ fn main() -> ExitCode {
         Xtask::Image { image, tools } => image::run(&image, tools.no_install),
         Xtask::DockerTest { test, tools } => docker_test::run(&test, tools.no_install),
         Xtask::Demo(tools) => demo::run(tools.no_install),
-        Xtask::Load(tools) => load::run(tools.no_install),
+        Xtask::Load { load, tools } => load::run(&load, tools.no_install),
         Xtask::Soak { soak, tools } => soak::run(&soak, tools.no_install),
         Xtask::Install(tools) => test::for_test(tools.no_install),
     };
