@@ -9,6 +9,7 @@
 //! | `peer`, `peer.py` | the Python implementation |
 //! | `s6`, `supervisord` | the tools of s6 and supervisord on many gateways |
 //! | `up` | `hermes up` on a home, and its end |
+//! | `processor` | the processor time of a tree |
 //! | `gateway` | readiness and memory of one gateway |
 //! | `about` | the machine and the versions |
 //! | `report`, `plot` | `bench/latest.json`, `bench/latest.svg`, the table in `docs/performance.md` |
@@ -18,6 +19,7 @@ mod gateway;
 mod jobs;
 mod peer;
 mod plot;
+mod processor;
 mod report;
 mod s6;
 mod sample;
@@ -30,6 +32,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -59,6 +62,9 @@ pub(crate) struct BenchOptions {
     /// Numbers of running built-in gateways, separated by commas
     #[arg(long, value_delimiter = ',', num_args = 0.., default_value = "100,300,1000")]
     running: Vec<usize>,
+    /// Seconds for which the processor time of a tree is measured
+    #[arg(long, default_value_t = 60)]
+    window: u64,
     /// Numbers of profiles beside which one is created, separated by commas
     #[arg(long, value_delimiter = ',', num_args = 0.., default_value = "10,5000")]
     registered: Vec<usize>,
@@ -110,6 +116,9 @@ fn measure(
     }
     for gateways in &options.running {
         jobs.extend(bench.with_running(*gateways)?);
+    }
+    if let Some(most) = options.running.iter().max() {
+        jobs.extend(bench.shares(*most, Duration::from_secs(options.window))?);
     }
     if let Some(most) = options.profiles.iter().max() {
         jobs.extend(bench.with_parked(*most)?);

@@ -5,6 +5,7 @@ mod ends;
 mod queries;
 mod registered;
 mod registration;
+mod shares;
 mod single;
 
 pub(super) use changes::CHANGES;

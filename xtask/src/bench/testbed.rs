@@ -134,12 +134,22 @@ impl Home {
 
     /// Gives each profile that is to run a gateway that fails at once in a way that parks it.
     pub(super) fn break_running(&self) -> Result<()> {
-        for i in (0..self.profiles).step_by(ONE_RUNS_OF) {
-            let config = self.of(&format!("agent{i}")).join("config.yaml");
-            let text = fs::read_to_string(&config)?;
-            fs::write(config, text.replace("[sleep, infinity]", "[sh, -c, exit 78]"))?;
-        }
-        Ok(())
+        (0..self.profiles).step_by(ONE_RUNS_OF).try_for_each(|i| self.fail(i, 78))
+    }
+
+    /// Gives each profile a gateway that dies at once, and the intent to run it.
+    pub(super) fn crash(&self) -> Result<()> {
+        (0..self.profiles).try_for_each(|i| {
+            fs::write(self.of(&format!("agent{i}")).join("gateway.intent"), "running\n")?;
+            self.fail(i, 1)
+        })
+    }
+
+    fn fail(&self, number: usize, code: u8) -> Result<()> {
+        let config = self.of(&format!("agent{number}")).join("config.yaml");
+        let text = fs::read_to_string(&config)?;
+        let command = format!("[sh, -c, exit {code}]");
+        Ok(fs::write(config, text.replace("[sleep, infinity]", &command))?)
     }
 
     /// The profiles of a home that is [`serving`](Testbed::serving).
