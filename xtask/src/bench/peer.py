@@ -42,6 +42,43 @@ def supervised(profiles):
         time.sleep(0.00025)
 
 
+def await_records(services, holds):
+    """Waits until the record of each service holds: its process, and its flags (2: finishing, 4: wanted up, 8: ready)."""
+    records = [scandir / service / "supervise" / "status" for service in services]
+    end = time.monotonic() + 300
+
+    def lacks(record):
+        content = record.read_bytes()
+        return not holds(int.from_bytes(content[24:32], "big"), content[-1])
+
+    while records := [record for record in records if lacks(record)]:
+        if time.monotonic() > end:
+            raise TimeoutError(f"not in the state: {records[0]}")
+        time.sleep(0.001)
+
+
+def services():
+    return [f"gateway-{profile}" for profile in manager.list_profile_gateways()]
+
+
+def start():
+    for service in services():
+        manager.start(service)
+    await_records(services(), lambda pid, flags: pid and flags & 8 and not flags & 2)
+
+
+def stop():
+    for service in services():
+        manager.stop(service)
+    await_records(services(), lambda pid, flags: not pid and not flags & 6)
+
+
+def restart():
+    """Its own restart is a signal, which is a death to Hermes's scripts, and delays what follows."""
+    stop()
+    start()
+
+
 def register(profile):
     manager.register_profile_gateway(profile, start_now=False)
     supervised([profile])
@@ -68,6 +105,6 @@ def status():
 print("ready", flush=True)
 for line in sys.stdin:
     name, *arguments = line.split()
-    start = time.perf_counter()
+    begun = time.perf_counter()
     globals()[name](*arguments)
-    print((time.perf_counter() - start) * 1e3, flush=True)
+    print((time.perf_counter() - begun) * 1e3, flush=True)

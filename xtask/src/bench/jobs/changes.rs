@@ -37,6 +37,11 @@ impl Bench<'_> {
         let scandir = &*home.scandir.to_string_lossy();
         let hermes = |verb| time(self.testbed.hermes(home, &["gateway", verb, "--all"]), &[0]);
         let floor = |verb| time(self.testbed.floor(home, &[verb, scandir]), &[0]);
+        // The Python implementation leaves records of its own in a home.
+        let beside = self
+            .peer
+            .map(|_| self.testbed.serving(&format!("python-{}", home.profiles), home.profiles));
+        let beside = beside.transpose()?;
         let mut sides: Vec<Sampler<'_, _>> = vec![
             (Side::Hermes, Box::new(|| each(hermes))),
             (Side::Floor, Box::new(|| each(floor))),
@@ -48,6 +53,15 @@ impl Bench<'_> {
                 each(|verb| running.change(verb))
             };
             (Side::Supervisord, Box::new(sample))
+        }));
+        sides.extend(beside.as_ref().map(|home| -> Sampler<'_, _> {
+            let sample = || {
+                let _tree = home.tree()?;
+                run(&mut self.testbed.hermes(home, &["boot"]), &[0])?;
+                let functions = self.functions(home)?.context("it is measured")?;
+                each(|verb| functions.borrow_mut().call(verb))
+            };
+            (Side::Peer, Box::new(sample))
         }));
         let names = CHANGES.map(|(_, name)| name);
         self.seconds(names, home, &[Rule::Times(Side::Floor, 1.5)], sides)
