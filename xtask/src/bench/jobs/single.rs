@@ -26,8 +26,11 @@ impl Bench<'_> {
             let line = ["-p", "agent0", "gateway", "start", "--foreground"];
             Gateway::start(self.testbed.hermes(&home, &line), GATEWAY_PORT)
         };
+        // Hermes runs the Python implementation in a home that was that one's.
+        let beside = self.testbed.home("home-python", 0, false)?;
+        beside.add("agent0", 0, "stopped")?;
         let peer = self.peer.map(|peer| {
-            let home = &home;
+            let home = &beside;
             move || {
                 let port = GATEWAY_PORT + 1;
                 let mut command =
