@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::fsutil;
 use crate::home::ProfileHome;
 #[cfg(target_os = "linux")]
-use crate::listeners::{self, Descriptor, Owner};
+use crate::listeners::{self, Descriptor, Listeners, Owner};
 #[cfg(target_os = "linux")]
 use crate::probe::Failure;
 #[cfg(target_os = "linux")]
@@ -57,6 +57,22 @@ pub fn require_own(address: SocketAddr, pid: u32) -> Result<Option<Descriptor>, 
         Owner::Gateway(descriptor) => Ok(Some(descriptor)),
         Owner::Unseen => Ok(None),
         Owner::Other(other) => Err(Failure::NotOwn(proc.title(other))),
+    }
+}
+
+/// As [`require_own`], by `listeners`, which were read for the answers of many gateways. One that does not have the
+/// gateway's socket may be older than that.
+#[cfg(target_os = "linux")]
+pub fn require_own_among(
+    listeners: &Listeners,
+    address: SocketAddr,
+    pid: u32,
+) -> Result<(), Failure> {
+    let is_old = listeners.on_port(address.port()).is_empty();
+    match listeners::owner_among(&Proc::default(), listeners, address, pid) {
+        Owner::Gateway(_) => Ok(()),
+        Owner::Unseen if !is_old => Ok(()),
+        Owner::Unseen | Owner::Other(_) => require_own(address, pid).map(drop),
     }
 }
 

@@ -109,14 +109,15 @@ impl Holders {
 
 /// A process with one of `listeners`; `None` if there is none whose descriptors this user may read.
 pub fn process(proc: &Proc, listeners: &[Listener]) -> Option<u32> {
-    proc.processes().ok()?.into_iter().find(|pid| descriptor(proc, *pid, listeners).is_some())
+    let listeners: Vec<_> = listeners.iter().collect();
+    proc.processes().ok()?.into_iter().find(|pid| descriptor(proc, *pid, &listeners).is_some())
 }
 
 /// The descriptor with which `pid` has one of `listeners`.
-fn descriptor(proc: &Proc, pid: u32, listeners: &[Listener]) -> Option<Descriptor> {
+fn descriptor(proc: &Proc, pid: u32, listeners: &[&Listener]) -> Option<Descriptor> {
     fs::read_dir(proc.file(pid, "fd")).ok()?.filter_map(Result::ok).find_map(|entry| {
         let target = fs::read_link(entry.path()).ok()?;
-        let is_socket = |listener: &Listener| target.as_os_str() == &*listener.descriptor();
+        let is_socket = |listener: &&Listener| target.as_os_str() == &*listener.descriptor();
         listeners.iter().any(is_socket).then(|| Descriptor { path: entry.path(), target })
     })
 }
@@ -149,7 +150,12 @@ pub enum Owner {
 /// Whose socket answers at `address`: that of the gateway process `gateway`, of one that descends from it or is in
 /// its session, or of another process.
 pub fn owner(proc: &Proc, address: SocketAddr, gateway: u32) -> Owner {
-    let mut listeners = on_port(proc, address.port());
+    owner_among(proc, &Listeners::read(proc), address, gateway)
+}
+
+/// As [`owner`], by the sockets that listened when they were read.
+pub fn owner_among(proc: &Proc, listeners: &Listeners, address: SocketAddr, gateway: u32) -> Owner {
+    let mut listeners: Vec<_> = listeners.on_port(address.port()).iter().collect();
     // The kernel prefers a socket of this very address, then one of all addresses of its family.
     let all: [IpAddr; 2] = match address.ip().to_canonical() {
         IpAddr::V4(_) => [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
@@ -162,7 +168,7 @@ pub fn owner(proc: &Proc, address: SocketAddr, gateway: u32) -> Owner {
         ip => ip,
     };
     let preferred = [ip, all[0], all[1]];
-    let rank = |listener: &Listener| preferred.iter().position(|ip| *ip == listener.address);
+    let rank = |listener: &&Listener| preferred.iter().position(|ip| *ip == listener.address);
     let best = listeners.iter().filter_map(rank).min();
     listeners.retain(|listener| best.is_some() && rank(listener) == best);
     if listeners.is_empty() {

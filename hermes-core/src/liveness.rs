@@ -3,6 +3,7 @@
 //! `hermes up` asks them, all in one thread ([`watch`]), and records the verdict where every command reads it
 //! ([`health`]). Where no tree asks, a command asks on the spot ([`Supervisor::ask_now`]).
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -15,10 +16,11 @@ use crate::events::What;
 use crate::fsutil;
 use crate::gateway::Gateway;
 use crate::health;
-use crate::listeners::Descriptor;
+use crate::listeners::{Descriptor, Listeners};
 use crate::lock::Lock;
 use crate::name::ProfileName;
 use crate::probe::{Failure, Requests, Target, ask_all};
+use crate::proc::Proc;
 use crate::status::{Reason, ReasonKind, State, Status};
 use crate::supervisor::Supervisor;
 
@@ -44,11 +46,11 @@ struct Asked {
 impl Asked {
     /// `None` if the gateway is not to be asked.
     fn new(gateway: Gateway, status: &Status) -> Option<Self> {
-        let settings = gateway.liveness().filter(|_| status.state == State::Up)?;
+        let (pid, target, settings) = to_ask(&gateway, status)?;
         let unresponsive = status.is_unresponsive();
         Some(Self {
-            pid: status.pid?,
-            target: gateway.health_target()?,
+            pid,
+            target,
             next: Instant::now() + settings.interval,
             failures: if unresponsive { settings.failures } else { 0 },
             unresponsive,
@@ -230,30 +232,45 @@ impl Supervisor {
         fsutil::is_in_use(&self.store().root().liveness_lock())
     }
 
-    /// Asks those of the gateways that are up, all at the same time, and gives the statuses of those that do not
-    /// answer the reason. Blocks at most two seconds.
+    /// As [`ask_now`], of gateways whose configurations were not read yet.
     pub fn ask_now<'a>(&self, statuses: impl IntoIterator<Item = &'a mut Status>) {
-        let mut all = Vec::new();
-        let mut targets = Vec::new();
-        for status in statuses {
-            let gateway = self.gateway(&status.profile).ok();
-            if let Some(asked) = gateway.and_then(|gateway| Asked::new(gateway, status)) {
-                all.push((status, asked.pid));
-                targets.push((asked.target, asked.settings.timeout.min(ON_THE_SPOT)));
-            }
-        }
-        let answers = ask_all(&targets, |index, address| {
-            health::require_own(address, all[index].1).map(drop)
-        });
-        for ((status, _), (answer, (target, _))) in
-            all.into_iter().zip(answers.iter().zip(&targets))
-        {
-            match answer {
-                Err(failure) => status.reason = Some(unresponsive(target, failure, 1)),
-                // It answers again, which the tree has not seen yet.
-                Ok(_) if status.is_unresponsive() => status.reason = None,
-                Ok(_) => {}
-            }
+        let with_gateway = |status: &'a mut Status| {
+            let gateway = self.gateway(&status.profile).ok()?;
+            Some((gateway, status))
+        };
+        let mut all: Vec<_> = statuses.into_iter().filter_map(with_gateway).collect();
+        ask_now(all.iter_mut().map(|(gateway, status)| (&*gateway, &mut **status)));
+    }
+}
+
+/// Asks those of the gateways that are up, all at the same time, and gives the statuses of those that do not answer the
+/// reason. Blocks at most two seconds.
+pub fn ask_now<'a>(statuses: impl IntoIterator<Item = (&'a Gateway, &'a mut Status)>) {
+    let mut all = Vec::new();
+    let mut targets = Vec::new();
+    for (gateway, status) in statuses {
+        if let Some((pid, target, settings)) = to_ask(gateway, status) {
+            all.push((status, pid));
+            targets.push((target, settings.timeout.min(ON_THE_SPOT)));
         }
     }
+    // Read once for all answers, after every gateway was connected to.
+    let listeners = LazyCell::new(|| Listeners::read(&Proc::default()));
+    let answers = ask_all(&targets, |index, address| {
+        health::require_own_among(&listeners, address, all[index].1)
+    });
+    for ((status, _), (answer, (target, _))) in all.into_iter().zip(answers.iter().zip(&targets)) {
+        match answer {
+            Err(failure) => status.reason = Some(unresponsive(target, failure, 1)),
+            // It answers again, which the tree has not seen yet.
+            Ok(_) if status.is_unresponsive() => status.reason = None,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// The process of a gateway that is to be asked, where, and how.
+fn to_ask(gateway: &Gateway, status: &Status) -> Option<(u32, Target, Liveness)> {
+    let settings = gateway.liveness().filter(|_| status.state == State::Up)?;
+    Some((status.pid?, gateway.health_target()?, settings))
 }

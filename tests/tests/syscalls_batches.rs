@@ -231,3 +231,25 @@ fn the_checks_of_many_take_one_look() {
         }
     }
 }
+
+#[test]
+fn the_health_of_many_takes_one_look_at_the_sockets() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    let mut grown = 0;
+    for size in SIZES {
+        let names: Vec<_> = (grown..size).map(|i| format!("serves-{i}")).collect();
+        grown = size;
+        for name in &names {
+            env.profile_serving(name);
+        }
+        env.hermes(["gateway", "start"].into_iter().chain(names.iter().map(String::as_str))).ok();
+        let trace = env.trace(["doctor", "--health"]);
+        let count = |text: &str| trace.lines().filter(|line| line.contains(text)).count();
+        assert_eq!(count("\"/proc/net/tcp\""), 1, "{size}");
+        for i in 0..size {
+            let read = format!("/serves-{i}/config.yaml\", O_RDONLY");
+            assert_eq!(count(&read), 1, "{size}");
+        }
+    }
+}

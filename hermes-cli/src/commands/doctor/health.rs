@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use hermes_core::driver::During;
 use hermes_core::status::{Reason, ReasonKind, Status};
-use hermes_core::{Gateway, Intent, ProfileName, ServiceManager, State, parallel};
+use hermes_core::{Gateway, Intent, ProfileName, State, liveness, parallel};
 use serde::Serialize;
 
 use hermes::view::StatusView;
@@ -61,12 +62,21 @@ fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<StatusView>, CliErro
         return Ok(missing);
     }
     let services = app.reachable()?;
-    let mut statuses = services.statuses(wanted)?.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let profiles = wanted.iter().map(|name| app.store().get(name));
+    let profiles: Vec<_> = profiles.collect::<Result<_, _>>().map_err(CliError::from)?;
+    let gateways: Vec<_> = profiles.into_iter().map(Gateway::new).collect();
+    let read = || {
+        let statuses = services.observe_many(&gateways)?;
+        statuses.into_iter().collect::<Result<Vec<_>, _>>()
+    };
+    let mut statuses = read().during("read the status of the gateways")?;
     if !services.is_watched() {
-        services.ask_now(&mut statuses);
+        liveness::ask_now(gateways.iter().zip(&mut statuses));
     }
-    let profiles = app.store().names()?;
-    let statuses = parallel::map(statuses, JOBS, |status| isolated(app, status, &profiles));
+    let names = app.store().names()?;
+    let statuses = gateways.iter().zip(statuses).collect();
+    let statuses =
+        parallel::map(statuses, JOBS, |(gateway, status)| isolated(gateway, status, &names));
     for status in statuses {
         if status.is_missing() {
             missing.push(StatusView::from(status));
@@ -76,11 +86,10 @@ fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<StatusView>, CliErro
 }
 
 /// The status with the reason of a gateway that serves another of the `profiles`, although it is to be isolated.
-fn isolated(app: &App, status: Status, profiles: &[ProfileName]) -> Status {
+fn isolated(gateway: &Gateway, status: Status, profiles: &[ProfileName]) -> Status {
     let is_asked = status.state == State::Up && status.is_healthy();
-    let profile = app.store().get(&status.profile).ok().filter(|_| is_asked);
-    let other = profile
-        .and_then(|profile| models::other_served(&Gateway::new(profile), profiles, ON_THE_SPOT));
+    let gateway = Some(gateway).filter(|_| is_asked);
+    let other = gateway.and_then(|gateway| models::other_served(gateway, profiles, ON_THE_SPOT));
     let reason = other.map(|text| Reason { kind: ReasonKind::Topology, text });
     Status { reason: status.reason.or(reason), ..status }
 }
