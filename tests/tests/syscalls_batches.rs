@@ -167,9 +167,13 @@ fn many_are_replaced_with_one_look_and_two_scans() {
             (count(", \"an\", 2"), count(&format!("\"/proc/{bystander}/environ\"")))
         };
         age("runs", 0..size);
-        let (scans, looks) = counts(&env.trace(["gateway", "register", "--refresh", "--all"]));
+        let (scans, looks) =
+            counts(&env.trace(["gateway", "register", "--refresh", "--all", "--jobs", "75"]));
         assert_eq!(scans, 2, "one without the former services, one with the new ones");
         assert!((1..=3).contains(&looks), "{looks} looks for {size} gateways");
+        age("runs", 0..2);
+        let by_one = ["gateway", "register", "--refresh", "runs-0", "runs-1", "--jobs", "1"];
+        assert_eq!(counts(&env.trace(by_one)).0, 4, "the second is replaced after the first");
         for (i, former) in former.into_iter().enumerate() {
             let again = || {
                 let status = tree.status(&format!("runs-{i}"));

@@ -39,20 +39,7 @@ pub(crate) enum Gateway {
     /// `yesterday`, or how long ago, like `90s`, `10m`, `2h`, `3d`.
     Logs(Logs),
     /// Create the services of profiles; the intent decides whether a gateway starts
-    Register {
-        #[command(flatten)]
-        which: ProfileSelector,
-        /// Set a variable in the gateway's environment until the next registration; `gateway.env` in
-        /// config.yaml is permanent
-        #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
-        env: Vec<(String, String)>,
-        /// Start the gateways, too
-        #[arg(long)]
-        start: bool,
-        /// Replace existing services; with --all, only those that another version of Hermes rendered
-        #[arg(long)]
-        refresh: bool,
-    },
+    Register(Register),
     /// Stop gateways and remove their services; the intent stays
     Unregister(ProfileSelector),
     /// Install gateways as services of the host (systemd, launchd), started with the machine
@@ -120,6 +107,26 @@ impl From<Pace> for hermes_core::supervisor::Pace {
     fn from(Pace { jobs, stagger }: Pace) -> Self {
         Self { jobs, stagger: Duration::from_millis(stagger) }
     }
+}
+
+/// `hermes gateway register`.
+#[derive(Debug, Args)]
+pub(crate) struct Register {
+    #[command(flatten)]
+    pub(crate) which: ProfileSelector,
+    /// Set a variable in the gateway's environment until the next registration; `gateway.env` in
+    /// config.yaml is permanent
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+    /// Start the gateways, too
+    #[arg(long)]
+    pub(crate) start: bool,
+    /// Replace existing services, those of --jobs gateways at a time; with --all, only those that another
+    /// version of Hermes rendered
+    #[arg(long)]
+    pub(crate) refresh: bool,
+    #[command(flatten)]
+    pub(crate) pace: Pace,
 }
 
 /// `hermes gateway restart`.

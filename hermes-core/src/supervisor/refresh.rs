@@ -40,15 +40,16 @@ impl Supervisor {
         self.refresh_gateway(name, options).during(&replacing(name))
     }
 
-    /// As [`refresh`](Self::refresh) of each, with the outcomes in their order. All of a batch end at the same time, and
-    /// come up again at the same time.
+    /// As [`refresh`](Self::refresh) of each, with the outcomes in their order. At most `jobs` gateways are down at the same
+    /// time.
     pub fn refresh_many(
         &self,
         names: &[ProfileName],
         options: &RegisterOptions,
+        jobs: usize,
     ) -> Vec<Result<(), ManagerError>> {
         let _many = Many::begin("replacing", names.len());
-        let batches = names.chunks(AT_ONCE_WITH_PORT).flat_map(|names| {
+        let batches = names.chunks(jobs.clamp(1, AT_ONCE_WITH_PORT)).flat_map(|names| {
             let named = self.ports_for(names);
             let begin = |name: &ProfileName| {
                 self.require_registration().ok()?;

@@ -16,14 +16,17 @@ type Outcomes = Vec<Option<Result<(), ManagerError>>>;
 
 impl Supervisor {
     /// As [`ProfileRegistrar::register_profile_gateway`] of each, with the outcomes in their order. Blocks until all are
-    /// supervised.
+    /// supervised. Of those that start with their services, at most `jobs` begin at the same time.
     pub fn register_many(
         &self,
         names: &[ProfileName],
         options: &RegisterOptions,
+        jobs: usize,
     ) -> Vec<Result<(), ManagerError>> {
         let _many = Many::begin("registering", names.len());
-        let batches = names.chunks(AT_ONCE_WITH_PORT);
+        let at_once =
+            if options.start_now { jobs.clamp(1, AT_ONCE_WITH_PORT) } else { AT_ONCE_WITH_PORT };
+        let batches = names.chunks(at_once);
         let batches = batches.flat_map(|names| self.register_batch(names, options));
         completed(names, batches.collect(), |name| self.register_profile_gateway(name, options))
     }

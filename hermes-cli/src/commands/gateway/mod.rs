@@ -2,7 +2,6 @@
 
 mod launchd;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hermes::view::{ErrorView, StatusView};
@@ -18,7 +17,7 @@ use hermes_host::Systemd;
 
 use super::{logs, status, up};
 use crate::app::App;
-use crate::args::gateway::{Restart, Start};
+use crate::args::gateway::{Register, Restart, Start};
 use crate::args::{Gateway, ProfileSelector};
 use crate::error::{CliError, exit};
 use crate::interrupted;
@@ -69,9 +68,7 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
                 outcomes.into_iter().map(|outcome| outcome.map(Some)).collect()
             })
         }
-        Gateway::Register { which, env, start, refresh } => {
-            register(app, &which, env.into_iter().collect(), start, refresh)
-        }
+        Gateway::Register(args) => register(app, args),
         Gateway::Unregister(which) => batch(app, &which, "unregistered", |services, names| {
             let outcomes = services.unregister_many(&names);
             outcomes.into_iter().map(|outcome| outcome.map(|()| None)).collect()
@@ -97,32 +94,28 @@ fn foreground(app: &App, names: Vec<ProfileName>) -> Result<u8, CliError> {
     Ok(exit::SUCCESS)
 }
 
-fn register(
-    app: &App,
-    which: &ProfileSelector,
-    extra_env: BTreeMap<String, String>,
-    start: bool,
-    refresh: bool,
-) -> Result<u8, CliError> {
-    let options = RegisterOptions { extra_env, start_now: start };
+fn register(app: &App, args: Register) -> Result<u8, CliError> {
+    let Register { which, env, start, refresh, pace } = args;
+    let pace = Pace::from(pace);
+    let options = RegisterOptions { extra_env: env.into_iter().collect(), start_now: start };
     // With --all, refresh only the slots that another version created, and do not stop the others.
     let outdated = match refresh && which.all && options.extra_env.is_empty() {
         true => Some(app.reachable()?.outdated()?),
         false => None,
     };
     let is_due = |name: &ProfileName| outdated.as_ref().is_none_or(|it| it.contains(name));
-    batch(app, which, "registered", |services, names| {
+    batch(app, &which, "registered", |services, names| {
         let due: Vec<_> = names.iter().filter(|name| is_due(name)).cloned().collect();
         let registered = match refresh {
-            true => services.refresh_many(&due, &options),
-            false => services.register_many(&due, &options),
+            true => services.refresh_many(&due, &options, pace.jobs),
+            false => services.register_many(&due, &options, pace.jobs),
         };
         let mut registered = registered.into_iter();
         let done = |name| if is_due(name) { registered.next() } else { None }.unwrap_or(Ok(()));
         let done: Vec<_> = names.iter().map(done).collect();
         let to_start = names.iter().zip(&done).filter(|(_, done)| start && done.is_ok());
         let to_start: Vec<_> = to_start.map(|(name, _)| name.clone()).collect();
-        let mut started = services.start_many(&to_start, Pace::default()).into_iter();
+        let mut started = services.start_many(&to_start, pace).into_iter();
         let with_start = |done: Result<(), _>| done.and_then(|()| started.next().transpose());
         done.into_iter().map(with_start).collect()
     })
