@@ -189,6 +189,11 @@ impl RootHome {
         self.locks().join(".liveness")
     }
 
+    /// One of the locks that gateways in backoff hold while each of them uses an instance of inotify.
+    pub fn backoff_lock(&self, number: usize) -> PathBuf {
+        self.locks().join(format!(".backoff-{number}"))
+    }
+
     /// The lock of the files that the services of all profiles share.
     pub fn services_lock(&self) -> PathBuf {
         self.locks().join(".services")

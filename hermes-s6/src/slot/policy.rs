@@ -8,9 +8,9 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use hermes_core::events::{Recorder, What};
-use hermes_core::fsutil;
 use hermes_core::restart::{EXIT_RESTART, WINDOW, reason_to_park};
 use hermes_core::status::{Backoff, Exit, Parked};
+use hermes_core::{RootHome, fsutil};
 use jiff::Timestamp;
 
 use crate::protocol::rewritten;
@@ -118,9 +118,10 @@ pub enum Verdict {
 
 /// Records the last death of the service in `slot`, calls `end_leftovers`, decides what follows, records the
 /// decision, blocks for the delay, and returns the exit code for `finish`. The wait ends early when an operator stops
-/// or starts the service. Death and decision are events, unless an operator requested the end. A gateway that was
+/// or starts the service; it may hold one of the locks of `root` for waits. Death and decision are events, unless an operator requested the end. A gateway that was
 /// `stopped_by` another program's command stays down, for this reason.
 pub fn after_death(
+    root: &RootHome,
     slot: &ServiceDir,
     policy: &Policy,
     fault: Option<String>,
@@ -156,7 +157,7 @@ pub fn after_death(
                 let seconds = after.as_secs_f32();
                 events
                     .record(What::BackedOff, format!("{seconds} s, after death {count} in a row"));
-                back_off(slot, after, count, start.as_ref())?;
+                back_off(root, slot, after, count, start.as_ref())?;
             }
             Ok(0)
         }
@@ -172,6 +173,7 @@ fn warn_if_unrecorded(written: io::Result<()>) {
 }
 
 fn back_off(
+    root: &RootHome,
     slot: &ServiceDir,
     after: Duration,
     count: u32,
@@ -182,7 +184,7 @@ fn back_off(
     warn_if_unrecorded(slot.write(&slot.backoff(), text.as_bytes()));
     let records = [slot.status(), slot.since()];
     let directories = records.each_ref().map(|record| record.parent().unwrap_or(slot.path()));
-    rewritten::until(directories, Instant::now() + after, || {
+    rewritten::until(root, directories, Instant::now() + after, || {
         Ok(!slot.record()?.want_up || deaths::last_start(slot)?.as_ref() != last_start)
     })?;
     fsutil::remove_file_if_there(&slot.backoff()).map(drop)

@@ -108,11 +108,13 @@ impl Tree {
         Ok(names.map(|name| format!("{place}/{name}")).collect())
     }
 
-    /// The locks of commands. That of the process that asks for the liveness is always held.
+    /// The locks of commands. That of the process that asks for the liveness is always held, those of gateways in
+    /// backoff at any time.
     pub(super) fn locks(&self) -> Result<Vec<PathBuf>> {
         let directory = self.profiles().join(".locks");
-        let names = names(&directory)?.into_iter().filter(|name| name != ".liveness");
-        Ok(names.map(|name| directory.join(name)).collect())
+        let mut names = names(&directory)?;
+        names.retain(|name| name != ".liveness" && !name.starts_with(".backoff-"));
+        Ok(names.into_iter().map(|name| directory.join(name)).collect())
     }
 
     /// What `hermes up` and its s6-svscan hold.

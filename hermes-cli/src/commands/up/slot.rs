@@ -53,8 +53,9 @@ pub(crate) fn after_death(app: &App, group: Option<&str>, faster: u32) -> Result
     let events = Journal::new(app.root()).of(&name);
     let policy = Policy::default().faster(faster);
     let (by_agent, _lock) = stopped_by_agent(app, &name, &slot).unzip();
-    let code = policy::after_death(&slot, &policy, fault, &events, by_agent, end_leftovers)
-        .map_err(|error| CliError::new("failed to apply the restart policy").because(error))?;
+    let code =
+        policy::after_death(app.root(), &slot, &policy, fault, &events, by_agent, end_leftovers)
+            .map_err(|error| CliError::new("failed to apply the restart policy").because(error))?;
     if let Ok(Some(parked)) = policy::parked(&slot) {
         output::message(format_args!("{PARKED}{}", parked.reason));
     }
