@@ -52,7 +52,9 @@ pub(crate) struct Global {
     pub(crate) json: bool,
 }
 
+// Deferred, as in every group below: a command line needs the options of one command, and builds no other's.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     /// Like `gateway status`
     Status(gateway::Status),
@@ -196,6 +198,7 @@ impl Command {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Profile {
     /// Create a profile and register its gateway
     Create {
@@ -297,6 +300,7 @@ pub(crate) enum Profile {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Config {
     /// Print Hermes's keys in a profile's config.yaml, without secrets
     Show {

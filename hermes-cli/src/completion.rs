@@ -8,7 +8,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::io;
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, ArgAction, Command, CommandFactory};
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::Shells;
@@ -54,25 +54,39 @@ pub(crate) fn script(shell: &str) -> io::Result<Vec<u8>> {
 /// The command line with the agent's commands and the profiles' names, without what is hidden: the engine offers a hidden
 /// command where nothing else matches.
 fn definition() -> Command {
-    with_names(visible(&agent::in_completions(Arguments::command())))
+    let mut command = agent::in_completions(Arguments::command());
+    // Makes the options that are deferred.
+    command.build();
+    with_names(visible(&command))
 }
 
 /// `command` without its hidden commands.
 fn visible(command: &Command) -> Command {
-    let subcommands = command.get_subcommands().filter(|command| !command.is_hide_set());
+    // clap makes `help` again.
+    let subcommands = command.get_subcommands();
+    let subcommands = subcommands.filter(|it| !it.is_hide_set() && it.get_name() != "help");
     let about = command.get_about().cloned().unwrap_or_default();
     Command::new(command.get_name().to_owned())
         .about(about)
-        .args(command.get_arguments().filter(|argument| !argument.is_hide_set()))
+        .args(
+            command
+                .get_arguments()
+                .filter(|argument| !argument.is_hide_set() && !is_made(argument)),
+        )
         .subcommands(subcommands.map(visible))
+}
+
+/// Whether clap makes `argument` by itself, and again.
+fn is_made(argument: &Arg) -> bool {
+    matches!(argument.get_action(), ArgAction::Help | ArgAction::Version)
 }
 
 /// `command`, which offers the profiles wherever it takes the name of one.
 fn with_names(command: Command) -> Command {
     let takes_profile =
-        |argument: &clap::Arg| argument.get_value_parser().type_id() == TypeId::of::<ProfileName>();
+        |argument: &Arg| argument.get_value_parser().type_id() == TypeId::of::<ProfileName>();
     let is_new = NEW_NAMES.contains(&command.get_name());
-    let with_names = |argument: clap::Arg| match takes_profile(&argument) {
+    let with_names = |argument: Arg| match takes_profile(&argument) {
         true if argument.is_global_set() || argument.get_id() == "clone_from" || !is_new => {
             argument.add(ArgValueCompleter::new(names))
         }

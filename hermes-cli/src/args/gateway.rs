@@ -12,6 +12,7 @@ use super::time::time;
 use super::values::{number, variable};
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Gateway {
     /// Start gateways, now and after every restart of the machine or container
     Start(Start),
