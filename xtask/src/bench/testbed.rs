@@ -114,9 +114,10 @@ impl Home {
         Ok(())
     }
 
-    /// Gives a profile the built-in gateway, on `port`.
+    /// Gives a profile the built-in gateway, on `port`, also once the Python implementation has made the home its own.
     pub(super) fn serve(&self, name: &str, port: u16) -> Result<()> {
-        Ok(fs::write(self.of(name).join("config.yaml"), format!("gateway:\n  port: {port}\n"))?)
+        let config = format!("gateway:\n  kind: built-in\n  port: {port}\n");
+        Ok(fs::write(self.of(name).join("config.yaml"), config)?)
     }
 
     /// Lets each configuration grow to 7 KB, as those of agents are.
