@@ -1,10 +1,16 @@
 //! The restart policy that all backends share, and the reasons for parking a gateway.
 
+mod policy;
+mod record;
+
 use std::path::Path;
 use std::time::Duration;
 
 use crate::fsutil;
 use crate::status::Exit;
+
+pub use policy::{Ending, History, Policy, Verdict};
+pub use record::{Death, Record};
 
 /// The beginning of the line that Hermes adds to the log of a gateway that it parks.
 pub const PARKED: &str = "parked: ";

@@ -5,7 +5,6 @@
 //! | `plist` | the property list that describes a job |
 //! | `launchctl` | calls launchctl, and parses its output |
 //! | `launcher` | the job's process before it becomes the gateway |
-//! | `record` | what launchd does not record: deaths, and why a gateway is parked |
 //! | `log` | the file that launchd appends a gateway's output to |
 //! | `examine` | the findings of `doctor` about launchd |
 //! | `lifecycle`, `status` | starting and stopping; the current status |
@@ -20,7 +19,6 @@ mod launcher;
 mod lifecycle;
 mod log;
 mod plist;
-mod record;
 mod status;
 
 use std::io;

@@ -17,6 +17,7 @@ use hermes_core::error_chain::in_one_line;
 use hermes_core::events::{Recorder, What};
 use hermes_core::home::ProfileHome;
 use hermes_core::manager::ManagerError;
+use hermes_core::restart::Record;
 use hermes_core::status::{Exit, Parked};
 use hermes_core::wait::{self, Poll};
 use hermes_core::{Intent, restart};
@@ -24,7 +25,6 @@ use jiff::Timestamp;
 
 use super::launchctl::{Answer, Job, Launchctl};
 use super::log;
-use super::record::Record;
 
 /// How long a launcher waits for launchd to end it.
 const TIMEOUT: Duration = Duration::from_secs(10);

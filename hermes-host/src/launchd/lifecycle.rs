@@ -15,6 +15,7 @@ use hermes_core::driver::startup::{self, NOT_READY, NOT_SETTLED, STOPPED_MEANWHI
 use hermes_core::fsutil;
 use hermes_core::home::ProfileHome;
 use hermes_core::process_lock::{locker, other_holder};
+use hermes_core::restart::Record;
 use hermes_core::status::Parked;
 use hermes_core::wait::{self, Poll, Timeouts};
 use hermes_core::waiting::{Goal, Waiting};
@@ -23,7 +24,6 @@ use rustix::process::{Pid, Signal};
 
 use super::launchctl::{Answer, Domain, Job, Launchctl};
 use super::log;
-use super::record::Record;
 
 /// How long launchd may refuse to load a job that it is removing. Five seconds have been observed.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(15);

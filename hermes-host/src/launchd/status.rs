@@ -3,12 +3,12 @@
 use hermes_core::clock::Moment;
 use hermes_core::driver::DriverError;
 use hermes_core::process_lock::other_holder;
+use hermes_core::restart::Record;
 use hermes_core::status::{State, Status};
 use hermes_core::{Gateway, Intent};
 
 use super::launchctl::Job;
 use super::lifecycle::{is_ready, started_at};
-use super::record::Record;
 use super::{Launchd, plist};
 
 impl Launchd {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hermes_core::clock::Moment;
 use hermes_core::fsutil;
-use hermes_core::restart::EXIT_RESTART;
+use hermes_core::restart::{EXIT_RESTART, Ending, History};
 use hermes_core::status::Exit;
 use jiff::Timestamp;
 
@@ -57,42 +57,6 @@ impl Start {
     /// Whether `death` is not the last one before this start.
     pub(crate) fn precedes(&self, death: &Death) -> bool {
         self.seen != Some(death.at)
-    }
-}
-
-/// An end of a gateway that the policy counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ending {
-    /// The time since an origin that all endings of one service share.
-    pub at: Duration,
-    /// How it ended.
-    pub exit: Exit,
-}
-
-/// What a service has lived through since the operator's last start.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct History {
-    /// When the first life began, if that is known.
-    pub begun: Option<Duration>,
-    /// The endings that no operator requested, oldest first.
-    pub endings: Vec<Ending>,
-}
-
-impl History {
-    /// The history after the last of `deaths` (oldest first), without those that `start` saw. Deaths before the
-    /// machine's last boot don't count.
-    fn new(deaths: &[LoggedDeath], start: Option<&Start>, now: &Moment) -> Self {
-        let seen =
-            start.and_then(|start| deaths.iter().rposition(|one| !start.precedes(&one.death)));
-        let counted = deaths.iter().skip(seen.map_or(0, |seen| seen + 1));
-        let counted = counted.filter(|one| !one.requested && now.since(&one.moment).is_some());
-        let ending =
-            |one: &LoggedDeath| Ending { at: one.moment.since_boot(), exit: one.death.exit };
-        let start = start.filter(|start| now.since(&start.moment).is_some());
-        Self {
-            begun: start.map(|start| start.moment.since_boot()),
-            endings: counted.map(ending).collect(),
-        }
     }
 }
 
@@ -160,9 +124,19 @@ pub(crate) fn last_start(slot: &ServiceDir) -> io::Result<Option<Start>> {
     Ok(start)
 }
 
-/// The history of a service with these `deaths`.
+/// The history of a service after the last of its `deaths` (oldest first), without those that `start` saw. Deaths before
+/// the machine's last boot don't count.
 pub(crate) fn history(deaths: &[LoggedDeath], start: Option<&Start>) -> History {
-    History::new(deaths, start, &Moment::now())
+    let now = Moment::now();
+    let seen = start.and_then(|start| deaths.iter().rposition(|one| !start.precedes(&one.death)));
+    let counted = deaths.iter().skip(seen.map_or(0, |seen| seen + 1));
+    let counted = counted.filter(|one| !one.requested && now.since(&one.moment).is_some());
+    let ending = |one: &LoggedDeath| Ending { at: one.moment.since_boot(), exit: one.death.exit };
+    let start = start.filter(|start| now.since(&start.moment).is_some());
+    History {
+        begun: start.map(|start| start.moment.since_boot()),
+        endings: counted.map(ending).collect(),
+    }
 }
 
 #[cfg(test)]

@@ -14,13 +14,13 @@ use hermes_core::error_chain::in_one_line;
 use hermes_core::events::Journal;
 use hermes_core::lock::Lock;
 use hermes_core::process_lock::{self, Taker};
-use hermes_core::restart::PARKED;
+use hermes_core::restart::{PARKED, Policy};
 use hermes_core::status::Exit;
 use hermes_core::{Intent, Proc, ProfileName, restart, settings};
 use hermes_s6::Tree;
 use hermes_s6::slot::SUPERVISE;
 use hermes_s6::slot::layout::ServiceDir;
-use hermes_s6::slot::policy::{self, Policy};
+use hermes_s6::slot::policy;
 use hermes_s6::tree::process_tracker;
 
 use crate::app::App;

@@ -1,57 +1,58 @@
-//! What launchd does not record: the deaths of a gateway since its job was loaded, and why it was parked.
-//! The launcher writes it to `gateway.launchd` in the profile's home, and `start` removes the file.
+//! What some supervisors do not record: the deaths of a gateway since it was started, and why it was parked. A launcher
+//! writes it to a file in the profile's home.
 
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use hermes_core::clock::Moment;
-use hermes_core::fsutil;
-use hermes_core::restart::{self, AN_HOUR, EXIT_RESTART, WINDOW};
-use hermes_core::status::{Exit, Parked};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use super::{AN_HOUR, EXIT_RESTART, WINDOW, reason_to_park};
+use crate::clock::Moment;
+use crate::fsutil;
+use crate::status::{Exit, Parked};
 
 /// The deaths that are kept: launchd starts a job at most 360 times in an hour.
 const MAX_DEATHS: usize = 400;
 
 /// One death that no command requested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Death {
+pub struct Death {
     /// When launchd restarted the gateway, at most ten seconds after its end.
-    pub(super) at: Timestamp,
+    pub at: Timestamp,
     /// The same by the clock that nobody sets; without it the death is old.
     #[serde(default)]
     moment: String,
     /// How it ended.
-    pub(super) exit: Exit,
+    pub exit: Exit,
 }
 
 /// The record of one loaded job.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Record {
+pub struct Record {
     /// The gateway's deaths, oldest first.
-    pub(super) deaths: Vec<Death>,
+    pub deaths: Vec<Death>,
     /// Why and since when the gateway is parked.
-    pub(super) parked: Option<Parked>,
+    pub parked: Option<Parked>,
 }
 
 impl Record {
     /// Reads the record at `path`. A missing or invalid file counts as an empty record, so that it can't
     /// park a gateway.
-    pub(super) fn read(path: &Path) -> io::Result<Self> {
+    pub fn read(path: &Path) -> io::Result<Self> {
         let bytes = fsutil::read_if_there(path)?;
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
     }
 
     /// Writes the record durably.
-    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+    pub fn write(&self, path: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self).map_err(io::Error::other)?;
         fsutil::write_durably(path, &text, 0o644)
     }
 
     /// Adds a death at `at`, which is the moment `moment`.
-    pub(super) fn add_death(&mut self, at: Timestamp, moment: &Moment, exit: Exit) {
+    pub fn add_death(&mut self, at: Timestamp, moment: &Moment, exit: Exit) {
         self.deaths.push(Death { at, moment: moment.to_string(), exit });
         let old = self.deaths.len().saturating_sub(MAX_DEATHS);
         self.deaths.drain(..old);
@@ -59,17 +60,17 @@ impl Record {
 
     /// Why the gateway must be parked after its last death; `None` if it may be restarted. `fault` is the
     /// error that the gateway recorded.
-    pub(super) fn reason_to_park(&self, now: &Moment, fault: Option<String>) -> Option<String> {
-        restart::reason_to_park(self.last_exit()?, self.since(now, WINDOW), fault)
+    pub fn reason_to_park(&self, now: &Moment, fault: Option<String>) -> Option<String> {
+        reason_to_park(self.last_exit()?, self.since(now, WINDOW), fault)
     }
 
     /// The number of deaths in the last hour.
-    pub(super) fn in_the_last_hour(&self, now: &Moment) -> u32 {
+    pub fn in_the_last_hour(&self, now: &Moment) -> u32 {
         u32::try_from(self.since(now, AN_HOUR)).unwrap_or(u32::MAX)
     }
 
     /// How the last process of the gateway ended.
-    pub(super) fn last_exit(&self) -> Option<Exit> {
+    pub fn last_exit(&self) -> Option<Exit> {
         self.deaths.last().map(|death| death.exit)
     }
 
@@ -85,8 +86,7 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use hermes_core::restart::EXIT_CONFIG;
-
+    use super::super::EXIT_CONFIG;
     use super::*;
 
     fn at(seconds: i64) -> Timestamp {
