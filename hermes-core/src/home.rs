@@ -331,6 +331,11 @@ impl ProfileHome {
         self.path.join("gateway.launchd")
     }
 
+    /// The state of the gateway in a Pod ([`PodRecord`](crate::restart::PodRecord)).
+    pub fn pod_record(&self) -> PathBuf {
+        self.path.join("gateway.pod")
+    }
+
     /// The state file of the Python agent's gateway ([`State`](crate::agent::State)), read if there is no intent file.
     pub fn agent_state(&self) -> PathBuf {
         self.path.join("gateway_state.json")

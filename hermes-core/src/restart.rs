@@ -1,5 +1,6 @@
 //! The restart policy that all backends share, and the reasons for parking a gateway.
 
+mod pod;
 mod policy;
 mod record;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 use crate::fsutil;
 use crate::status::Exit;
 
+pub use pod::PodRecord;
 pub use policy::{Ending, History, Policy, Verdict};
 pub use record::{Death, Record};
 

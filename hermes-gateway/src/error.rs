@@ -102,6 +102,14 @@ pub enum GatewayError {
         /// Why.
         source: io::Error,
     },
+    /// The main process of a Pod can't go on.
+    #[error("failed to run the gateway of `{profile}` in this Pod")]
+    Pod {
+        /// The profile.
+        profile: ProfileName,
+        /// Why.
+        source: io::Error,
+    },
     /// The readiness probe can't watch its gateway.
     #[error("failed to watch the gateway, process {pid}")]
     Watch {
@@ -197,6 +205,7 @@ impl GatewayError {
             | Self::Foreign { .. }
             | Self::PortInUse { .. }
             | Self::StartProbe { .. }
+            | Self::Pod { .. }
             | Self::Watch { .. }
             | Self::Serve { .. } => false,
         }
@@ -238,6 +247,7 @@ impl GatewayError {
             | Self::Lock { .. }
             | Self::ReadyUrl { .. }
             | Self::StartProbe { .. }
+            | Self::Pod { .. }
             | Self::Watch { .. }
             | Self::LostSupervisor { .. }
             | Self::Serve { .. } => None,

@@ -23,6 +23,7 @@
 //! | `notification` | the receivers of readiness: s6-supervise, systemd, a file |
 //! | `readiness` | the probe of a `ready_url` |
 //! | `server` | the built-in gateway |
+//! | [`pod`] | the main process of a Pod, which starts the gateway again after a death |
 //! | [`connections`] | HTTP connections within limits, also for the dashboard |
 //! | `error` | [`GatewayError`] |
 //!
@@ -36,6 +37,7 @@ mod error;
 mod inherited;
 mod launch;
 mod notification;
+pub mod pod;
 mod readiness;
 mod server;
 

@@ -181,7 +181,7 @@ fn container(
         value: Some(value.clone()),
         value_from: None,
     };
-    let from_pod = [("HERMES_POD_IP", "status.podIP"), ("HERMES_POD_UID", "metadata.uid")];
+    let from_pod = [("POD_IP", "status.podIP"), ("POD_UID", "metadata.uid")];
     let from_pod = from_pod.map(|(name, path)| EnvVar {
         name: name.to_owned(),
         value: None,
@@ -191,11 +191,14 @@ fn container(
         }),
     });
     let root = ("HERMES_HOME".to_owned(), settings.root.clone());
-    let command = ["hermes", "gateway", "pod", profile.as_str()].map(str::to_owned);
+    // Kubernetes puts the values of these variables in.
+    let command = format!(
+        "hermes -p {profile} gateway pod --uid $(POD_UID) --address $(POD_IP) --port {PROBE_PORT}"
+    );
     Container {
         name: CONTAINER.to_owned(),
         image: Some(settings.image.clone()),
-        command: Some(command.into()),
+        command: Some(command.split(' ').map(str::to_owned).collect()),
         env: Some(extra_env.iter().chain([(&root.0, &root.1)]).map(set).chain(from_pod).collect()),
         ports: Some(vec![ContainerPort {
             name: Some(PROBES.to_owned()),

@@ -1,5 +1,6 @@
 //! The arguments of `hermes gateway`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -80,6 +81,9 @@ pub(crate) enum Gateway {
         #[arg(long)]
         detach: bool,
     },
+    /// Run the gateway as the main process of a Pod; the Pod's container runs this
+    #[command(hide = true)]
+    Pod(Pod),
     /// Decide what follows a death; a slot's `finish` script runs this
     #[command(hide = true)]
     AfterDeath {
@@ -89,6 +93,23 @@ pub(crate) enum Gateway {
         #[arg(long, env = hermes_core::home::env::TEST_FASTER, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
         faster: u32,
     },
+}
+
+/// `hermes gateway pod`.
+#[derive(Debug, Args)]
+pub(crate) struct Pod {
+    /// The Pod's unique ID
+    #[arg(long)]
+    pub(crate) uid: String,
+    /// The Pod's address
+    #[arg(long)]
+    pub(crate) address: IpAddr,
+    /// The port for the kubelet's probes
+    #[arg(long)]
+    pub(crate) port: u16,
+    /// Divide every delay of the restart policy, for tests
+    #[arg(long, env = hermes_core::home::env::TEST_FASTER, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) faster: u32,
 }
 
 /// How fast many gateways are started.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{AN_HOUR, EXIT_RESTART, WINDOW, reason_to_park};
+use super::{AN_HOUR, EXIT_RESTART, Ending, History, WINDOW, reason_to_park};
 use crate::clock::Moment;
 use crate::fsutil;
 use crate::status::{Exit, Parked};
@@ -67,6 +67,17 @@ impl Record {
     /// The number of deaths in the last hour.
     pub fn in_the_last_hour(&self, now: &Moment) -> u32 {
         u32::try_from(self.since(now, AN_HOUR)).unwrap_or(u32::MAX)
+    }
+
+    /// What the policy decides by: the deaths of this boot, after the first life began at `begun`.
+    pub fn history(&self, now: &Moment, begun: Option<&Moment>) -> History {
+        let ending = |death: &Death| {
+            let moment: Moment = death.moment.parse().ok()?;
+            now.since(&moment)?;
+            Some(Ending { at: moment.since_boot(), exit: death.exit })
+        };
+        let begun = begun.filter(|begun| now.since(begun).is_some()).map(Moment::since_boot);
+        History { begun, endings: self.deaths.iter().filter_map(ending).collect() }
     }
 
     /// How the last process of the gateway ended.

@@ -9,6 +9,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("hermes-core", &[]),
     ("hermes-s6", &["hermes-core"]),
     ("hermes-host", &["hermes-core"]),
+    ("hermes-kube", &["hermes-core"]),
     ("hermes-gateway", &["hermes-core"]),
     ("hermes", &["hermes-core", "hermes-s6", "hermes-host"]),
     ("hermes-dashboard", &["hermes-core", "hermes-gateway", "hermes"]),

@@ -1,6 +1,7 @@
 //! `hermes gateway`: dispatches its commands, and runs those that change gateways for many profiles.
 
 mod launchd;
+mod pod;
 
 use std::time::Duration;
 
@@ -58,6 +59,7 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
             hermes_gateway::await_ready(&url, timeout, pid, &health, file, detach, events)?;
             Ok(exit::SUCCESS)
         }
+        Gateway::Pod(args) => pod::run(app, args),
         Gateway::AfterDeath { group, faster } => up::after_death(app, group.as_deref(), faster),
         Gateway::Stop(which) => batch(app, &which, "down", |services, names| {
             services.stop_many(&names).into_iter().map(|outcome| outcome.map(Some)).collect()
