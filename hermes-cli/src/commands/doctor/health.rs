@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hermes_core::driver::During;
+use hermes_core::driver::{DriverError, During};
 use hermes_core::status::{Reason, ReasonKind, Status};
 use hermes_core::{Gateway, Intent, ProfileName, State, liveness, parallel};
 use serde::Serialize;
@@ -62,14 +62,16 @@ fn missing(app: &App, wanted: &[ProfileName]) -> Result<Vec<StatusView>, CliErro
         return Ok(missing);
     }
     let services = app.reachable()?;
-    let profiles = wanted.iter().map(|name| app.store().get(name));
-    let profiles: Vec<_> = profiles.collect::<Result<_, _>>().map_err(CliError::from)?;
-    let gateways: Vec<_> = profiles.into_iter().map(Gateway::new).collect();
-    let read = || {
-        let statuses = services.observe_many(&gateways)?;
-        statuses.into_iter().collect::<Result<Vec<_>, _>>()
+    let reading = |name: &ProfileName| format!("read the status of `{name}`");
+    let gateway = |name| {
+        let profile = app.store().get(name).map_err(DriverError::from);
+        profile.map(Gateway::new).during(&reading(name))
     };
-    let mut statuses = read().during("read the status of the gateways")?;
+    let gateways = wanted.iter().map(gateway).collect::<Result<Vec<_>, _>>()?;
+    let statuses = services.observe_many(&gateways).during("read the status of the gateways")?;
+    let statuses = statuses.into_iter().zip(wanted);
+    let statuses = statuses.map(|(status, name)| status.during(&reading(name)));
+    let mut statuses = statuses.collect::<Result<Vec<_>, _>>()?;
     if !services.is_watched() {
         liveness::ask_now(gateways.iter().zip(&mut statuses));
     }
