@@ -3,7 +3,7 @@
 //! `cargo test` runs one program after the other. Each ends with its slowest tests, which mostly wait for processes, and the
 //! cores are idle meanwhile.
 
-use std::io::{BufReader, Read, Seek};
+use std::io::{Read, Seek};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Sender};
@@ -11,10 +11,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use cargo_metadata::Message;
+use anyhow::{Context, Result};
 
 use crate::not_run::NotRun;
+use crate::program;
 
 /// What cargo is asked for, to build the programs or to run them one after the other.
 pub(crate) const ARGS: &[&str] = &["test", "--workspace", "--locked", "--no-fail-fast"];
@@ -53,29 +53,18 @@ pub(crate) fn run() -> Result<Reported> {
 
 /// Builds the programs: the name of each, and the command that cargo would run.
 fn build() -> Result<Vec<(String, Command)>> {
-    let mut cargo = Command::new(crate::cargo())
-        .current_dir(crate::root())
-        .args(ARGS)
-        .args(["--no-run", "--message-format=json-render-diagnostics"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("failed to run cargo")?;
-    let messages = cargo.stdout.take().context("cargo's output is a pipe")?;
-    let mut programs = Vec::new();
-    for message in Message::parse_stream(BufReader::new(messages)) {
-        if let Message::CompilerArtifact(artifact) =
-            message.context("failed to read cargo's messages")?
-            && artifact.profile.test
-            && let Some(program) = artifact.executable
-        {
+    let built = program::executables(&[ARGS, &["--no-run"]].concat());
+    let built = built.context("the tests do not build")?.into_iter();
+    let tests = built.filter(|(artifact, _)| artifact.profile.test);
+    let mut programs: Vec<_> = tests
+        .map(|(artifact, program)| {
             let package = artifact.manifest_path.parent().map(PathBuf::from).unwrap_or_default();
             let mut command = Command::new(program);
             command.current_dir(&package).env("CARGO_MANIFEST_DIR", package);
             command.env("CARGO", crate::cargo());
-            programs.push((artifact.target.name, command));
-        }
-    }
-    ensure!(cargo.wait()?.success(), "the tests do not build");
+            (artifact.target.name, command)
+        })
+        .collect();
     programs.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(programs)
 }
