@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use hermes_core::log::Regex;
+use hermes_core::restart::Policy;
 use jiff::Timestamp;
 
 use super::ProfileSelector;
@@ -89,9 +90,8 @@ pub(crate) enum Gateway {
     AfterDeath {
         /// The gateway's process group, which s6 passes to `finish` since 2.12
         group: Option<String>,
-        /// Divide every delay of the restart policy, for tests
-        #[arg(long, env = hermes_core::home::env::TEST_FASTER, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-        faster: u32,
+        #[command(flatten)]
+        pace: RestartPace,
     },
 }
 
@@ -107,9 +107,22 @@ pub(crate) struct Pod {
     /// The port for the kubelet's probes
     #[arg(long)]
     pub(crate) port: u16,
+    #[command(flatten)]
+    pub(crate) pace: RestartPace,
+}
+
+/// How fast a gateway that died starts again.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct RestartPace {
     /// Divide every delay of the restart policy, for tests
     #[arg(long, env = hermes_core::home::env::TEST_FASTER, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) faster: u32,
+    faster: u32,
+}
+
+impl From<RestartPace> for Policy {
+    fn from(RestartPace { faster }: RestartPace) -> Self {
+        Self::default().faster(faster)
+    }
 }
 
 /// How fast many gateways are started.

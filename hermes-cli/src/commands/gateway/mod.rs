@@ -60,7 +60,7 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
             Ok(exit::SUCCESS)
         }
         Gateway::Pod(args) => pod::run(app, args),
-        Gateway::AfterDeath { group, faster } => up::after_death(app, group.as_deref(), faster),
+        Gateway::AfterDeath { group, pace } => up::after_death(app, group.as_deref(), &pace.into()),
         Gateway::Stop(which) => batch(app, &which, "down", |services, names| {
             services.stop_many(&names).into_iter().map(|outcome| outcome.map(Some)).collect()
         }),

@@ -34,7 +34,7 @@ const END_LEFTOVERS: &str = "end the processes that the gateway left";
 const STOPPED_BY_AGENT: &str = "the Python agent's own `gateway stop` stopped it";
 
 /// Runs as a slot's `finish`, in the service directory, and reads there how the gateway ended.
-pub(crate) fn after_death(app: &App, group: Option<&str>, faster: u32) -> Result<u8, CliError> {
+pub(crate) fn after_death(app: &App, group: Option<&str>, policy: &Policy) -> Result<u8, CliError> {
     let name = app.single_profile(Vec::new())?;
     let fault = restart::fault(&app.root().profile(&name).fault());
     let slot = ServiceDir::new(Path::new("."));
@@ -51,10 +51,9 @@ pub(crate) fn after_death(app: &App, group: Option<&str>, faster: u32) -> Result
         let _ = ended.inspect_err(|error| output::error(error, false));
     };
     let events = Journal::new(app.root()).of(&name);
-    let policy = Policy::default().faster(faster);
     let (by_agent, _lock) = stopped_by_agent(app, &name, &slot).unzip();
     let code =
-        policy::after_death(app.root(), &slot, &policy, fault, &events, by_agent, end_leftovers)
+        policy::after_death(app.root(), &slot, policy, fault, &events, by_agent, end_leftovers)
             .map_err(|error| CliError::new("failed to apply the restart policy").because(error))?;
     if let Ok(Some(parked)) = policy::parked(&slot) {
         output::message(format_args!("{PARKED}{}", parked.reason));
