@@ -15,7 +15,6 @@ mod events;
 mod probes;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hermes_core::clock::Moment;
@@ -52,7 +51,7 @@ pub struct Pod {
 pub fn run(store: &Store, name: &ProfileName, pod: Pod) -> Result<(), GatewayError> {
     let gateway = Gateway::new(store.get(name)?);
     let failed = |source| GatewayError::Pod { profile: name.clone(), source };
-    let mut events = Events::register().map_err(failed)?;
+    let events = Events::register().map_err(failed)?;
     children::adopt_orphans().map_err(failed)?;
     let probes = Probes::serve(pod.probes).map_err(failed)?;
     let record = PodRecord::read(&gateway.home().pod_record(), &pod.uid).map_err(failed)?;
@@ -220,8 +219,7 @@ impl Launcher {
 
     /// A record that can't be written changes nothing for the gateway.
     fn write(&self) {
-        let path: PathBuf = self.home().pod_record();
-        if let Err(error) = self.record.write(&path) {
+        if let Err(error) = self.record.write(&self.home().pod_record()) {
             log::warn!("the status is out of date: {}", in_one_line(&error));
         }
     }

@@ -167,7 +167,7 @@ fn a_deaf_gateway_is_killed_in_its_stop_budget() {
 }
 
 #[test]
-fn a_pod_that_waits_or_is_parked_ends_at_once() {
+fn a_pod_whose_gateway_waits_for_its_restart_ends() {
     let env = TestEnv::new();
     env.profile_for_later("looper", "exit 1", "running");
     let pod = Pod::start(&env, "looper", "one");

@@ -9,17 +9,16 @@ use std::ops::Range;
 use hermes_tests::doctor::finds_nothing;
 use hermes_tests::{Svscan, TestEnv, Up, eventually, free_port, hermes_program, pid, supervisors};
 
-/// How many gateways there are at first, and then.
-const SIZES: [usize; 2] = [2, 8];
+/// The numbers of the gateways that there are at first, and of those that are added.
+const GROWTH: [Range<usize>; 2] = [0..2, 2..8];
 
 #[test]
 fn many_are_stopped_and_restarted_with_one_look_at_the_processes() {
     let tree = Svscan::start();
     let env = &tree.env;
-    let mut grown = 0;
-    for size in SIZES {
-        tree.grow(grown..size);
-        grown = size;
+    for grown in GROWTH {
+        let size = grown.end;
+        tree.grow(grown);
         let bystander = supervisors(&env.slot("idle-0"))[0];
         let names: Vec<_> = (0..size).map(|i| format!("runs-{i}")).collect();
         let looks = |verb| {
@@ -44,10 +43,9 @@ fn many_are_stopped_and_restarted_with_one_look_at_the_processes() {
 fn many_are_registered_and_unregistered_with_one_scan() {
     let tree = Svscan::start();
     let env = &tree.env;
-    let mut grown = 0;
-    for size in SIZES {
-        tree.grow(grown..size);
-        grown = size;
+    for grown in GROWTH {
+        let size = grown.end;
+        tree.grow(grown);
         let bystander = supervisors(&env.slot("idle-0"))[0];
         let names: Vec<_> = (0..size).map(|i| format!("runs-{i}")).collect();
         for (verb, state, looks) in
@@ -75,12 +73,11 @@ fn a_boot_of_many_takes_one_look_and_one_scan() {
     env.profile_for_later("bystander", "exec sleep 600", "stopped");
     env.hermes(["gateway", "register", "bystander"]).ok();
     let bystander = supervisors(&env.slot("bystander"))[0];
-    let mut grown = 0;
-    for size in SIZES {
-        for i in grown..size {
+    for grown in GROWTH {
+        let size = grown.end;
+        for i in grown {
             env.profile_for_later(&format!("runs-{i}"), "exec sleep 600", "stopped");
         }
-        grown = size;
         let names: Vec<_> = (0..size).map(|i| format!("runs-{i}")).collect();
         for (intent, state, looks) in [("running", "up", 0..=0), ("stopped", "down", 1..=3)] {
             for name in &names {
@@ -105,7 +102,7 @@ fn a_boot_of_many_takes_one_look_and_one_scan() {
 
 #[test]
 fn many_slots_of_a_dead_tree_are_cleared_with_one_look() {
-    for size in SIZES {
+    for Range { end: size, .. } in GROWTH {
         let tree = Svscan::start();
         tree.grow(0..size);
         let env = tree.kill();
@@ -126,7 +123,7 @@ fn many_slots_of_a_dead_tree_are_cleared_with_one_look() {
 fn a_start_of_many_reads_each_configuration_a_few_times() {
     let tree = Svscan::start();
     let env = &tree.env;
-    let names: Vec<_> = (0..SIZES[1]).map(|i| format!("serves-{i}")).collect();
+    let names: Vec<_> = (0..GROWTH[1].end).map(|i| format!("serves-{i}")).collect();
     for name in &names {
         env.profile_serving(name);
     }
@@ -139,7 +136,7 @@ fn a_start_of_many_reads_each_configuration_a_few_times() {
         for path in opened.filter_map(|line| line.split('"').nth(1)) {
             *reads.entry(path).or_default() += 1;
         }
-        assert!(reads.len() >= SIZES[1], "{reads:?}");
+        assert!(reads.len() >= GROWTH[1].end, "{reads:?}");
         // Its own start reads it, and that of all reads which port it names; `default` may serve others.
         let others: Vec<_> = reads.iter().filter(|(path, _)| path.contains("/profiles/")).collect();
         assert!(others.iter().all(|(_, times)| **times <= 4), "{verb}: {reads:?}");
@@ -150,10 +147,9 @@ fn a_start_of_many_reads_each_configuration_a_few_times() {
 fn many_are_replaced_with_one_look_and_two_scans() {
     let tree = Svscan::start();
     let env = &tree.env;
-    let mut grown = 0;
-    for size in SIZES {
-        tree.grow(grown..size);
-        grown = size;
+    for grown in GROWTH {
+        let size = grown.end;
+        tree.grow(grown);
         let bystander = supervisors(&env.slot("idle-0"))[0];
         let former: Vec<_> = (0..size).map(|i| pid(&tree.status(&format!("runs-{i}")))).collect();
         let age = |kind: &str, numbers: Range<usize>| {
@@ -218,10 +214,10 @@ fn the_checks_of_many_take_one_look() {
     let env = &tree.env;
     tree.grow(0..1);
     let bystander = supervisors(&env.slot("idle-0"))[0];
-    let (mut grown, mut listeners) = (0, Vec::new());
-    for size in SIZES {
-        listeners.extend(neglect(env, grown..size));
-        grown = size;
+    let mut listeners = Vec::new();
+    for grown in GROWTH {
+        let size = grown.end;
+        listeners.extend(neglect(env, grown));
         let report = env.hermes_traced(["doctor", "--json"]).fails_with(1).json();
         let trace = fs::read_to_string(env.strace_log()).expect("a trace");
         let count = |text: &str| trace.lines().filter(|line| line.contains(text)).count();
@@ -240,10 +236,9 @@ fn the_checks_of_many_take_one_look() {
 fn the_health_of_many_takes_one_look_at_the_sockets() {
     let tree = Svscan::start();
     let env = &tree.env;
-    let mut grown = 0;
-    for size in SIZES {
-        let names: Vec<_> = (grown..size).map(|i| format!("serves-{i}")).collect();
-        grown = size;
+    for grown in GROWTH {
+        let size = grown.end;
+        let names: Vec<_> = grown.map(|i| format!("serves-{i}")).collect();
         for name in &names {
             env.profile_serving(name);
         }

@@ -36,7 +36,7 @@ impl Events {
     }
 
     /// Blocks until the next event.
-    pub(super) fn wait(&mut self, state: &State) -> io::Result<Event> {
+    pub(super) fn wait(&self, state: &State) -> io::Result<Event> {
         let readiness = match state {
             State::Up(child) => child.readiness(),
             State::Waiting(_) | State::Parked => None,
