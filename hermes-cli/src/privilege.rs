@@ -39,7 +39,7 @@ pub(crate) fn become_owner(root: &RootHome) -> Result<(), CliError> {
         }
         (uid, _) => (uid, metadata.gid()),
     };
-    let program = env::current_exe()
+    let program = hermes_core::program::path()
         .map_err(|error| CliError::new("failed to find the `hermes` program").because(error))?;
     // std also drops root's supplementary groups when it sets the uid.
     let error = Command::new(program)

@@ -20,6 +20,7 @@
 //! | [`events`] | the journal of what happened to which gateway, and why |
 //! | [`log`], [`changes`] | the gateways' logs under any backend; which gateways may have changed |
 //! | [`proc`], [`process`], [`process_lock`] | processes, waiting for them, and the holder of a lock |
+//! | [`program`] | the path of the running program |
 //! | [`usage`] | memory and processor time of processes with their descendants |
 //! | [`control_group`] | control groups: their processes, and what they may use |
 //! | [`end_signals`], [`listeners`] | termination signals as a descriptor; the process on a port |
@@ -72,6 +73,7 @@ pub mod proc;
 #[cfg(target_os = "linux")]
 pub mod process;
 pub mod process_lock;
+pub mod program;
 pub mod reconcile;
 pub mod restart;
 pub mod settings;

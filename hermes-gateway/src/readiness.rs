@@ -9,7 +9,6 @@
 //! The executable must call [`await_ready`] for its command `gateway await-ready [--detach] [--file FILE]
 //! [--profile NAME] [--answer-within SECONDS] --health FILE --pid PID URL`.
 
-use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -68,7 +67,7 @@ fn probe(
     file: Option<&Path>,
     profile: Option<&ProfileName>,
 ) -> io::Result<Command> {
-    let mut command = Command::new(env::current_exe()?);
+    let mut command = Command::new(hermes_core::program::path()?);
     command.args(["gateway", "await-ready", "--pid", &pid.to_string(), url]);
     command.arg("--health").arg(health);
     if let Some(timeout) = timeout {

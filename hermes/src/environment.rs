@@ -67,7 +67,7 @@ pub(crate) fn gather(settings: &Settings) -> Result<(Environment, Option<Profile
     };
     let (root, home_profile): (RootHome, _) = home::locate(&home_facts)?;
     let timeouts = settings.timeout.map_or_else(Timeouts::default, Timeouts::all);
-    let program = env::current_exe().map_err(|source| Error::Program { source })?;
+    let program = hermes_core::program::path().map_err(|source| Error::Program { source })?;
     let mut environment =
         Environment { facts, root, program, timeouts, system: settings.system, variable };
     let runtime = environment.runtime_dir();

@@ -1,8 +1,12 @@
 //! The main process of a Pod: a gateway without a tree, which is started again after a death, parked and ended in order.
 
 use std::fs;
+use std::path::Path;
 
-use hermes_tests::{Running, TestEnv, eventually, free_port, is_alive, kill, request, signal};
+use hermes_tests::{
+    Hermes, Running, TestEnv, eventually, free_port, hermes_program, is_alive, kill, request,
+    signal,
+};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -17,10 +21,15 @@ struct Pod<'a> {
 
 impl<'a> Pod<'a> {
     fn start(env: &'a TestEnv, name: &'a str, uid: &'a str) -> Self {
+        Self::run(env, hermes_program(), name, uid)
+    }
+
+    fn run(env: &'a TestEnv, program: &Path, name: &'a str, uid: &'a str) -> Self {
         let port = free_port();
         let text = port.to_string();
         let to_pod = ["-p", name, "gateway", "pod", "--address", "127.0.0.1", "--uid", uid];
-        let process = env.hermes(to_pod.into_iter().chain(["--port", &text])).spawn();
+        let pod = Hermes::new(env.command(program)).args(to_pod).args(["--port", &text]);
+        let process = pod.spawn();
         let pod = Self { env, name, uid, port, process };
         eventually("it answers the kubelet", || (pod.asked("live") == Some(200)).then_some(()));
         pod
@@ -183,4 +192,23 @@ fn a_profile_that_is_absent_is_an_error() {
     let outcome = env.hermes(pod.into_iter().chain(["--port", "0"])).run();
     assert!(outcome.stderr.contains("`nobody`"), "{outcome}");
     assert_ne!(outcome.code(), Some(0));
+}
+
+#[test]
+fn an_upgraded_program_starts_the_next_gateway() {
+    let env = hasty();
+    env.profile_for_later("coder", "exec sleep 600", "running");
+    let program = env.path().join("hermes");
+    let install = || {
+        let staged = env.path().join("new");
+        fs::copy(hermes_program(), &staged).expect("a copy");
+        fs::rename(&staged, &program).expect("a rename");
+    };
+    install();
+    let pod = Pod::run(&env, &program, "coder", "one");
+    let first = pod.ready(None);
+    install();
+    kill(first);
+    pod.ready(Some(first));
+    pod.end();
 }

@@ -39,7 +39,7 @@ impl Child {
                 (Some(reader), Stdio::from(writer))
             }
         };
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(hermes_core::program::path()?);
         command.args(["gateway", "start", "--foreground", name.as_str()]).stdin(notification);
         // It is waited for with all other children.
         let pid = command.spawn()?.id();

@@ -119,7 +119,7 @@ fn refuse_lost(gateway: &Gateway, env: &BTreeMap<String, String>) -> Result<(), 
 /// Starts the former process of the gateway of `name` again, detached from this terminal.
 pub(super) fn start_again(app: &App, name: &ProfileName) -> Result<Child, CliError> {
     let failed = |error: io::Error| not_started(name).because(error);
-    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    let mut command = Command::new(hermes_core::program::path().map_err(failed)?);
     command.args(["adopt", BECOME, name.as_str()]).env(names::HOME, app.root().path());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().map_err(failed)

@@ -70,7 +70,7 @@ fn make(app: &App, name: &ProfileName, path: &Path) -> Result<(), CliError> {
     if let Some(other) = found.into_iter().find(|it| it != path && it.is_file()) {
         return Err(taken(&other));
     }
-    let program = env::current_exe().map_err(|error| failed().because(error))?;
+    let program = hermes_core::program::path().map_err(|error| failed().because(error))?;
     let home = match hermes::variable(hermes_core::home::env::HOME) {
         Some(_) => format!("export HERMES_HOME={}\n", quote_path(app.root().path())),
         None => String::new(),

@@ -32,7 +32,7 @@ pub(crate) fn start(app: &App) -> Result<Supervisor, CliError> {
     // The messages of the last tree are kept.
     let _ = fs::rename(&log, log.with_extension("log.1"));
     let file = fs::File::create(&log).map_err(failed)?;
-    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    let mut command = Command::new(hermes_core::program::path().map_err(failed)?);
     command.args(["up", LEADER, "--scandir"]).arg(tree.scandir.path());
     if let Some(timeout) = app.timeout {
         command.arg("--timeout").arg(timeout.as_secs().to_string());

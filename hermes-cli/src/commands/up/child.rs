@@ -3,7 +3,6 @@
 //! `up` starts `hermes up --become-svscan`, which executes s6-svscan. Only that process itself can ask the
 //! kernel for a signal when `up` dies, and raise its own descriptor limit.
 
-use std::env;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
@@ -20,7 +19,7 @@ use crate::error::CliError;
 pub(super) fn spawn(tree: &Tree, service: bool) -> Result<Child, CliError> {
     let failed = |error| CliError::new("failed to start s6-svscan").because(error);
     let nofile = rustix::process::getrlimit(Resource::Nofile).current;
-    let mut command = Command::new(env::current_exe().map_err(failed)?);
+    let mut command = Command::new(hermes_core::program::path().map_err(failed)?);
     // Without HERMES_UP the slots' scripts treat the tree as the machine's: HOME is then the root home.
     match service {
         true => command.env_remove(names::UP),
