@@ -2,6 +2,7 @@
 //! its end.
 
 use std::fs;
+use std::process::{Child, Command, Stdio};
 
 use hermes_core::{Proc, process_lock};
 use hermes_tests::doctor::{eventually_finds, finds, finds_nothing, printed_findings};
@@ -204,4 +205,35 @@ fn a_suspended_svscan_registers_and_is_named() {
     env.profile_running("b", "exec sleep 600");
     env.hermes(["gateway", "start", "b"]).ok();
     assert!(!is_suspended(tree.pid().into()));
+}
+
+/// Slows the system calls of a process down with which it opens files, until it ends. Blocks until that has begun.
+fn slow_down(env: &TestEnv, process: u64) -> Child {
+    let mut strace = Command::new("strace");
+    strace.args(["-e", "inject=openat:delay_enter=300000", "-p", &process.to_string()]);
+    strace.arg("-o").arg(env.strace_log()).stderr(Stdio::null());
+    let strace = strace.spawn().expect("strace runs");
+    let status = format!("/proc/{process}/status");
+    eventually("it is traced", || {
+        let status = fs::read_to_string(&status).expect("it runs");
+        (!status.contains("TracerPid:\t0\n")).then_some(())
+    });
+    strace
+}
+
+/// s6-supervise records a death some calls after it has noticed it.
+#[test]
+fn a_death_that_is_recorded_late_is_none_of_the_start_after_it() {
+    let tree = Svscan::start_with_a(TestEnv::new());
+    let env = &tree.env;
+    env.hermes(["gateway", "start", "a"]).ok();
+    let gateway = pid(&tree.status("a"));
+    let mut strace = slow_down(env, supervisors(&env.slot("a"))[0]);
+    kill(gateway);
+    let process = format!("/proc/{gateway}");
+    eventually("it was noticed", || (!fs::exists(&process).expect("/proc")).then_some(()));
+    env.hermes(["gateway", "start", "a"]).ok();
+    assert_ne!(pid(&tree.status("a")), gateway);
+    drop(tree);
+    strace.wait().expect("its process has ended");
 }

@@ -46,13 +46,24 @@ pub(super) fn begin(
     Ok((files, offset))
 }
 
+/// The archives that still exist, the oldest first. s6-log removes the oldest first meanwhile, so that they are opened from
+/// the newest on: none is missing between two others.
+fn archives<'a>(path: &Path, now: &'a Snapshot) -> io::Result<Vec<(&'a OsStr, File)>> {
+    let mut archives = Vec::new();
+    for name in now.archives.iter().rev() {
+        let Some(file) = open(&path.join(name))? else { break };
+        archives.push((name.as_os_str(), file));
+    }
+    archives.reverse();
+    Ok(archives)
+}
+
 /// The files that can have lines of the selected time.
 fn files(path: &Path, now: &Snapshot, selection: &Selection, rest: Rest) -> io::Result<Vec<File>> {
     let mut files = Vec::new();
     // When the file before was finished at the earliest.
     let mut begun = Timestamp::MIN;
-    for name in &now.archives {
-        let Some(file) = open(&path.join(name))? else { continue };
+    for (name, file) in archives(path, now)? {
         let written = modified(&file)?;
         let named = time_in(name).unwrap_or(written);
         let is_early = selection.since.is_some_and(|since| named.max(written) < since);
@@ -181,6 +192,22 @@ mod tests {
         set_modified(&dir.path().join(format!("@{}.s", tai64n::to_hex(time(10)))), 1000);
         assert_eq!(read(Some(21), None, Rest::CompleteLine), "5 10 25 30 35 40 ");
         assert_eq!(read(None, Some(15), Rest::CompleteLine), "5 10 15 20 ");
+    }
+
+    #[test]
+    fn no_archive_is_missing_between_two_others() {
+        let dir = directory();
+        let now = Snapshot::take(dir.path()).unwrap().unwrap();
+        let ends = || {
+            let archives = archives(dir.path(), &now).unwrap();
+            archives.into_iter().map(|(name, _)| time_in(name).unwrap().as_second()).collect()
+        };
+        let all: Vec<_> = ends();
+        assert_eq!(all, [10, 20, 30]);
+        // As if the oldest ones had been removed while they were opened one after the other.
+        std::fs::remove_file(dir.path().join(format!("@{}.s", tai64n::to_hex(time(20))))).unwrap();
+        let rest: Vec<_> = ends();
+        assert_eq!(rest, [30]);
     }
 
     #[test]
