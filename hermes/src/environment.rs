@@ -9,12 +9,16 @@ use hermes_core::detect::{self, Facts};
 use hermes_core::driver::Environment;
 use hermes_core::home::{self, CONTAINER_ROOT, HomeFacts, ProfileHome};
 use hermes_core::wait::Timeouts;
-use hermes_core::{ProfileName, RootHome, passwd};
+use hermes_core::{ProfileName, RootHome, fsutil, passwd};
 use hermes_host::Account;
 use hermes_s6::tree::connect;
+use jiff::tz::TimeZone;
 
 use crate::Settings;
 use crate::error::Error;
+
+/// The rules of the machine's time zone, as tzset(3) reads them.
+const LOCALTIME: &str = "/etc/localtime";
 
 /// The value of an environment variable; an empty one counts as unset.
 pub fn variable(name: &str) -> Option<OsString> {
@@ -24,6 +28,15 @@ pub fn variable(name: &str) -> Option<OsString> {
 /// The value of an environment variable as text; an empty one counts as unset.
 pub fn text(name: &str) -> Option<String> {
     variable(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// The time zone of this process: `TZ`, or else the machine's `/etc/localtime`; UTC if neither is readable.
+///
+/// A database of zones is read only for `TZ`: listing its files takes longer than a status.
+pub fn local_zone() -> TimeZone {
+    let machine = env::var_os("TZ").is_none().then(|| fsutil::read(LOCALTIME.as_ref()));
+    let zone = machine.and_then(|bytes| TimeZone::tzif("local", &bytes.ok()?).ok());
+    zone.unwrap_or_else(TimeZone::system)
 }
 
 /// Where to look for the Python agent's program of the profile at `home`.

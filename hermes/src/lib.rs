@@ -43,9 +43,8 @@ use hermes_core::log::{LogFiles, Logs};
 use hermes_core::shell::quote_path;
 use hermes_core::{Kind, ProfileName, RootHome, Store, Supervisor, settings};
 use hermes_s6::tree::owner;
-use jiff::tz::TimeZone;
 
-pub use environment::{text, variable};
+pub use environment::{local_zone, text, variable};
 pub use error::Error;
 pub use gateway::Gateway;
 pub use hermes_core as core;
@@ -211,7 +210,7 @@ impl Hermes {
         let supervisor = self.supervisor().ok();
         match supervisor.as_ref().and_then(|supervisor| supervisor.driver().logs()) {
             Some(logs) => work(logs),
-            None => work(&LogFiles::new(self.root().clone(), TimeZone::system())),
+            None => work(&LogFiles::new(self.root().clone(), local_zone())),
         }
     }
 

@@ -160,6 +160,16 @@ fn a_survey_reads_the_scan_directory_once() {
     assert_eq!(times, 1, "{trace}");
 }
 
+/// The files of the world's time zones, some six hundred, are listed for none of them.
+#[test]
+fn a_status_lists_no_time_zones() {
+    let tree = Svscan::start_with_a(TestEnv::new());
+    tree.env.hermes(["gateway", "start", "a"]).ok();
+    let trace = tree.env.trace(["gateway", "status", "a"]);
+    assert!(trace.contains("\"/etc/localtime\""), "{trace}");
+    assert!(!trace.contains("/zoneinfo"), "{trace}");
+}
+
 #[test]
 fn a_tree_reads_no_configuration_of_an_idle_gateway() {
     let env = TestEnv::new();

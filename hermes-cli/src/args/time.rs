@@ -5,7 +5,7 @@ use jiff::{Span, Timestamp, ToSpan, Zoned};
 
 /// Parses a time, as `logs --since` takes it.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
-    parse(text, &Zoned::now()).ok_or_else(|| {
+    parse(text, &Timestamp::now().to_zoned(hermes::local_zone())).ok_or_else(|| {
         "not a time like `2026-11-29 14:00`, `14:00`, `10m`, `2h ago`, `today` or `yesterday`"
             .to_owned()
     })

@@ -27,7 +27,8 @@ pub(crate) fn run(app: &App, arguments: args::Events) -> Result<u8, CliError> {
     }
     let width = former.iter().map(|event| event.profile.as_str().len()).max();
     let width = width.unwrap_or_default();
-    let mut printer = Printer { out: Bulk::new(), json: app.json, zone: TimeZone::system(), width };
+    let mut printer =
+        Printer { out: Bulk::new(), json: app.json, zone: hermes::local_zone(), width };
     for event in former {
         printer.print(&event)?;
     }

@@ -52,7 +52,7 @@ impl Printer {
             Log { prefix: prefix.unwrap_or_default(), name }
         };
         let logs = names.into_iter().enumerate().map(log).collect();
-        Self { out: Bulk::new(), form, zone: TimeZone::system(), logs }
+        Self { out: Bulk::new(), form, zone: hermes::local_zone(), logs }
     }
 
     /// Prints a line of the profile at `place`; `false` if stdout has no reader any more.

@@ -3,7 +3,6 @@
 use hermes::view::StatusView;
 use hermes_core::status::ReasonKind;
 use hermes_core::{ProfileName, State};
-use jiff::tz::TimeZone;
 
 use super::columns::{cpu, memory, yes_or_no};
 use crate::app::App;
@@ -21,7 +20,7 @@ pub(super) fn print(app: &App, view: &StatusView) -> Result<(), CliError> {
     line("profile", status.profile.to_string())?;
     output::styled_line("state      ", &status.word(), states::style(status))?;
     line("pid", output::or_dash(status.pid))?;
-    let zone = TimeZone::system();
+    let zone = hermes::local_zone();
     let since = |since| format!("{} ({} ago)", output::local(since, &zone), output::age(since));
     let since = status.since.map(since);
     line("since", output::or_dash(since))?;
