@@ -93,12 +93,21 @@ pub(crate) fn run(options: &BenchOptions, no_install: bool) -> Result<()> {
         signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
     }
     let mut facts = about::facts(&shell, options.runs, peer.is_some())?;
-    let jobs = {
+    let mut jobs = Vec::new();
+    let measured = {
         let _user = PlainUser::switch()?;
-        measure(options, (peer.as_ref(), supervisor.as_ref()), &built, &interrupted)?
+        measure(options, (peer.as_ref(), supervisor.as_ref()), &built, &interrupted, &mut jobs)
     };
     facts.insert("load afterwards", about::load());
-    write(&About { facts, jobs }, options.profiles.iter().copied().max())
+    let about = About { facts, jobs };
+    match measured {
+        Ok(()) => write(&about, options.profiles.iter().copied().max()),
+        // What took long to measure is not lost, and stands in no file as if it were all.
+        Err(error) => {
+            print(about.table());
+            Err(error)
+        }
+    }
 }
 
 fn measure(
@@ -106,11 +115,12 @@ fn measure(
     (peer, supervisor): (Option<&Peer>, Option<&Supervisor>),
     built: &Path,
     interrupted: &AtomicBool,
-) -> Result<Vec<Job>> {
+    jobs: &mut Vec<Job>,
+) -> Result<()> {
     raise_descriptor_limit()?;
     let testbed = Testbed::new(built)?;
     let bench = Bench { testbed: &testbed, peer, supervisor, runs: options.runs, interrupted };
-    let mut jobs = bench.single()?;
+    jobs.extend(bench.single()?);
     for profiles in &options.profiles {
         jobs.extend(bench.with_profiles(*profiles)?);
     }
@@ -127,10 +137,10 @@ fn measure(
     for profiles in &options.registered {
         jobs.extend(bench.with_registered(*profiles, &mut least)?);
     }
-    demand_flat(&mut jobs, &[BOOT], 1.0);
-    demand_flat(&mut jobs, &jobs::CHANGES.map(|(_, name)| name), 1.25);
+    demand_flat(jobs, &[BOOT], 1.0);
+    demand_flat(jobs, &jobs::CHANGES.map(|(_, name)| name), 1.25);
     jobs.sort_by_key(|job| job.profiles.is_some());
-    Ok(jobs)
+    Ok(())
 }
 
 /// Requires that the cost of each of these jobs per profile does not grow with the number of profiles, by more than this

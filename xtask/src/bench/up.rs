@@ -3,13 +3,16 @@
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::process::Child;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
-use super::testbed::{Home, Testbed, milliseconds, until};
-use crate::processes;
+use super::testbed::{Home, Testbed, milliseconds};
+use crate::{processes, wait};
+
+/// How often its log is read.
+const POLL: Duration = Duration::from_millis(1);
 
 /// A `hermes up` whose gateways are all ready, ended on drop.
 pub(super) struct Up<'a> {
@@ -20,15 +23,21 @@ pub(super) struct Up<'a> {
 impl<'a> Up<'a> {
     /// Starts it, and returns once it has started all gateways.
     pub(super) fn start(testbed: &Testbed, home: &'a Home) -> Result<Self> {
-        Self::start_until(testbed, home, home.profiles)
+        Self::start_until(testbed, home, home.profiles, Duration::from_secs(300))
     }
 
     /// Starts it, and returns once it has tried to start all gateways, none of which comes up.
     pub(super) fn start_failing(testbed: &Testbed, home: &'a Home) -> Result<Self> {
-        Self::start_until(testbed, home, 0)
+        // The restarts of those that have failed already have the cores, too.
+        Self::start_until(testbed, home, 0, Duration::from_secs(1200))
     }
 
-    fn start_until(testbed: &Testbed, home: &'a Home, gateways: usize) -> Result<Self> {
+    fn start_until(
+        testbed: &Testbed,
+        home: &'a Home,
+        gateways: usize,
+        timeout: Duration,
+    ) -> Result<Self> {
         let path = testbed.path().join("up.log");
         let log = File::create(&path)?;
         let mut command = testbed.hermes(home, &["up"]);
@@ -36,7 +45,7 @@ impl<'a> Up<'a> {
         command.process_group(0).stdout(log.try_clone()?).stderr(log);
         let mut up = Self { home, child: command.spawn().context("failed to run hermes")? };
         let started = format!("gateways started: {gateways}");
-        until("`hermes up` has started all gateways", || {
+        wait::until(timeout, POLL, "`hermes up` has started all gateways", || {
             let log = fs::read_to_string(&path)?;
             ensure!(up.child.try_wait()?.is_none(), "`hermes up` has ended: {log}");
             Ok(log.lines().any(|line| line.contains(&started)))
