@@ -174,7 +174,8 @@ impl Soak {
         let full = (0..=MEBIBYTES).any(|_| file.write_all(&zeros).is_err());
         assert!(full, "the disk is full");
         drop(file);
-        let outcome = self.run(command);
+        let outcome = self.hermes(command).run().without_lost_events();
+        let outcome = Self::checked(command, outcome);
         fs::remove_file(&filler).expect("it was there");
         let mut done = self.model.clone();
         done.apply(command);
