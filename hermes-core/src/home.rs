@@ -51,6 +51,11 @@ pub mod env {
     /// `1` if a command of root stays root's even if another user owns the home.
     pub const AS_ROOT: &str = "HERMES_AS_ROOT";
 
+    /// The image of gateways' Pods, under Kubernetes.
+    pub const KUBERNETES_IMAGE: &str = "HERMES_KUBERNETES_IMAGE";
+    /// The claim of the volume with the root home, under Kubernetes.
+    pub const KUBERNETES_CLAIM: &str = "HERMES_KUBERNETES_CLAIM";
+
     /// `1` if the image runs the dashboard as a service.
     pub const DASHBOARD: &str = "HERMES_DASHBOARD";
     /// The port that the dashboard listens on.

@@ -4,6 +4,10 @@
 //! |---|---|
 //! | `names` | the names of a profile's objects |
 //! | `objects` | the objects of a gateway, as pure functions of its profile |
+//! | `driver` | what each primitive of a backend is in a cluster |
+//! | `lifecycle` | brings gateways up and down |
+//! | `look`, `status` | looks at the objects of gateways; what they say about a gateway |
+//! | `registry` | which profiles have a service, before their first start as well |
 //! | `client` | blocking calls to the API server, each with a deadline |
 //! | `api_error` | why a call failed, and what the user can do about it |
 //!
@@ -11,10 +15,16 @@
 
 mod api_error;
 mod client;
+mod driver;
+mod lifecycle;
+mod look;
 #[cfg(test)]
 mod mock;
 pub mod names;
 pub mod objects;
+mod registry;
+mod status;
 
 pub use api_error::ApiError;
 pub use client::Client;
+pub use driver::{KIND, Kubernetes, Setup};

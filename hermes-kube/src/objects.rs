@@ -6,6 +6,7 @@
 //! [Pod Security Standards]: https://kubernetes.io/docs/concepts/security/pod-security-standards/
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hermes_core::config::Resources;
 use hermes_core::{Gateway, ProfileName};
@@ -40,8 +41,8 @@ const PROBES: &str = "probes";
 
 /// The user and group of the image's gateways, and the group of the volume.
 const USER: i64 = 10_000;
-/// How long, beyond its stop budget, the kubelet waits for a Pod to end, in seconds: the launcher ends after its gateway.
-const AFTER_STOP: u64 = 5;
+/// How long, beyond its stop budget, the kubelet waits for a Pod to end: the launcher ends after its gateway.
+pub(crate) const AFTER_STOP: Duration = Duration::from_secs(5);
 /// The processor time that a gateway asks its node for. Without a request, a limit would count as one.
 const CPU_REQUEST: &str = "10m";
 /// The memory that a gateway asks its node for, in bytes; less if its limit is less.
@@ -134,7 +135,7 @@ fn pod(gateway: &Gateway, settings: &Settings, extra_env: &BTreeMap<String, Stri
         }),
         ..Volume::default()
     };
-    let grace = gateway.stop_timeout().seconds() + AFTER_STOP;
+    let grace = gateway.stop_timeout().seconds() + AFTER_STOP.as_secs();
     PodSpec {
         containers: vec![container(gateway, settings, extra_env)],
         volumes: Some([home].into_iter().chain(writable).collect()),

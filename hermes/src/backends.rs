@@ -9,11 +9,14 @@ use hermes_s6::S6Driver;
 
 use crate::error::Error;
 
-/// The built-in backends, in the order of detection: the most specific first.
-pub static BUILT_IN: [Backend; 3] = [
+/// The built-in backends, in the order of detection: the most specific first. Kubernetes is never detected, and only there
+/// with the feature `kubernetes`.
+pub static BUILT_IN: &[Backend] = &[
     Backend::of::<S6Driver>(hermes_s6::KIND),
     Backend::of::<Launchd>(launchd::KIND),
     Backend::of::<Systemd>(systemd::KIND),
+    #[cfg(feature = "kubernetes")]
+    Backend::of::<hermes_kube::Kubernetes>(hermes_kube::KIND),
 ];
 
 /// The backend in charge: the one that `HERMES_BACKEND` names, else the first that detects itself, else
@@ -36,7 +39,7 @@ mod tests {
     use super::*;
 
     fn picked(facts: &Facts) -> Option<Kind> {
-        in_charge(&BUILT_IN, facts).unwrap().map(|backend| backend.kind)
+        in_charge(BUILT_IN, facts).unwrap().map(|backend| backend.kind)
     }
 
     #[test]
@@ -65,8 +68,25 @@ mod tests {
         let requested = Facts { requested: Some("systemd".to_owned()), ..named.clone() };
         assert_eq!(picked(&requested), Some(systemd::KIND));
         let unknown = Facts { requested: Some("runit".to_owned()), ..named };
-        let error = in_charge(&BUILT_IN, &unknown).unwrap_err();
+        let error = in_charge(BUILT_IN, &unknown).unwrap_err();
         assert_eq!(error.to_string(), "invalid value `runit` for HERMES_BACKEND");
         assert!(error.hint().unwrap().contains("s6, launchd, systemd"));
+    }
+
+    #[cfg(feature = "kubernetes")]
+    #[test]
+    fn kubernetes_is_requested_and_beats_a_named_scan_directory() {
+        let named = Facts { named_scandir: Some("/x".into()), ..Facts::default() };
+        let requested = Facts { requested: Some("kubernetes".to_owned()), ..named };
+        assert_eq!(picked(&requested), Some(hermes_kube::KIND));
+    }
+
+    #[cfg(not(feature = "kubernetes"))]
+    #[test]
+    fn a_build_without_kubernetes_says_so() {
+        let requested = Facts { requested: Some("kubernetes".to_owned()), ..Facts::default() };
+        let error = in_charge(BUILT_IN, &requested).unwrap_err();
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("--features kubernetes"), "{hint}");
     }
 }

@@ -12,6 +12,9 @@ use hermes_core::store::StoreError;
 use hermes_core::supervisor::ProfileError;
 use thiserror::Error;
 
+/// The name of the backend that not every build has.
+const KUBERNETES: &str = "kubernetes";
+
 /// An error of this crate.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -115,6 +118,10 @@ impl Error {
     /// What the user can do about it, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::UnknownBackend { name, .. } if name == KUBERNETES => Some(
+                "this program was built without it; `cargo build -p hermes-cli --features kubernetes` builds one with it"
+                    .to_owned(),
+            ),
             Self::UnknownBackend { known, .. } => {
                 let known: Vec<_> = known.iter().map(|kind| kind.name()).collect();
                 Some(format!("known backends: {}", known.join(", ")))

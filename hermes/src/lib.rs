@@ -49,6 +49,8 @@ pub use error::Error;
 pub use gateway::Gateway;
 pub use hermes_core as core;
 pub use hermes_host as host;
+#[cfg(feature = "kubernetes")]
+pub use hermes_kube as kube;
 pub use hermes_s6 as s6;
 pub use role::is_client;
 
@@ -82,7 +84,7 @@ impl Hermes {
 
     /// [`detect`](Self::detect) with settings and additional backends, which precede the built-in ones.
     pub fn with(settings: Settings, backends: &[Backend]) -> Result<Self, Error> {
-        Self::gather(settings, [backends, &backends::BUILT_IN[..]].concat())
+        Self::gather(settings, [backends, backends::BUILT_IN].concat())
     }
 
     /// Detects home and backend again with the same settings: another backend may be in charge by now.

@@ -11,7 +11,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("hermes-host", &["hermes-core"]),
     ("hermes-kube", &["hermes-core"]),
     ("hermes-gateway", &["hermes-core"]),
-    ("hermes", &["hermes-core", "hermes-s6", "hermes-host"]),
+    ("hermes", &["hermes-core", "hermes-s6", "hermes-host", "hermes-kube"]),
     ("hermes-dashboard", &["hermes-core", "hermes-gateway", "hermes"]),
     (
         "hermes-cli",
