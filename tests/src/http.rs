@@ -64,6 +64,8 @@ pub(crate) fn begin(
     match method {
         "GET" => with(agent.get(url), headers).call(),
         "POST" => with(agent.post(url), headers).send(sent),
+        "PATCH" => with(agent.patch(url), headers).send(sent),
+        "PUT" => with(agent.put(url), headers).send(sent),
         "DELETE" => with(agent.delete(url).force_send_body(), headers).send(sent),
         other => panic!("unknown method {other}"),
     }

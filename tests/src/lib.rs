@@ -17,6 +17,8 @@ pub mod doctor;
 #[cfg(target_os = "linux")]
 pub mod foreign_lock;
 mod http;
+#[cfg(target_os = "linux")]
+pub mod kubernetes;
 mod log_line;
 mod logger;
 pub mod model;

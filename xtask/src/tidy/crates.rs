@@ -25,7 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("floor", &[]),
-    ("tests", &["hermes-core", "hermes-s6", "hermes-host"]),
+    ("tests", &["hermes-core", "hermes-s6", "hermes-host", "hermes-kube"]),
     ("xtask", &[]),
 ];
 

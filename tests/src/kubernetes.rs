@@ -1,0 +1,216 @@
+//! A stand-in for a Kubernetes cluster, for tests: the API server, the controller of StatefulSets, and a kubelet that runs
+//! the containers of Pods as processes of this machine.
+//!
+//! It answers over HTTP on 127.0.0.1 as Kubernetes 1.33 does, as far as a backend of gateways asks.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `server`, `call`, `objects`, `watching`, `logs` | what a request asks for, and its answer |
+//! | `access`, `faults`, `failure` | who may do what; what goes wrong on purpose; how errors look |
+//! | `admission`, `fields`, `owners`, `deletion` | defaults and checks; server-side apply; the end of objects |
+//! | `store`, `resource`, `shared`, `output`, `time` | objects, versions, settings, what containers print |
+//! | `controller` | makes and ends the Pods of sets |
+
+mod access;
+mod admission;
+mod call;
+mod controller;
+mod deletion;
+mod failure;
+mod faults;
+mod fields;
+mod logs;
+mod objects;
+mod output;
+mod owners;
+mod resource;
+mod server;
+mod shared;
+mod store;
+mod time;
+mod watching;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::TestEnv;
+
+pub use faults::Fault;
+pub use shared::Seen;
+
+use access::Access;
+use owners::Owners;
+use resource::Resource;
+use shared::{Settings, Shared};
+
+/// The only namespace.
+pub const NAMESPACE: &str = "hermes";
+/// The claim of the volume with the root home.
+pub const CLAIM: &str = "hermes-home";
+
+/// A cluster for one test. Dropping it ends its processes, and blocks until they have ended.
+#[derive(Debug)]
+pub struct Cluster {
+    shared: Arc<Shared>,
+    kubeconfig: PathBuf,
+    url: String,
+    end: Option<oneshot::Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Cluster {
+    /// A cluster whose volume [`CLAIM`] is the root home of `env`, and whose kubeconfig is a file of `env`. Its
+    /// back-off and its probes are `env.faster` times faster.
+    pub fn start(env: &TestEnv) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        listener.set_nonblocking(true).expect("a socket");
+        let url = format!("http://{}", listener.local_addr().expect("a bound socket"));
+        let token = format!("token-{}", uid());
+        let settings = Settings {
+            back_off: Duration::from_secs(10) / env.faster,
+            faster: env.faster,
+            node: 1,
+            ..Settings::default()
+        };
+        let shared = Arc::new(Shared::new(Access::new(token.clone()), settings));
+        let kubeconfig = env.path().join("kubeconfig");
+        env.write(&kubeconfig, &config(&url, &token).to_string());
+        let (end, ended) = oneshot::channel();
+        let serve = {
+            let shared = Arc::clone(&shared);
+            move || server::serve(&shared, listener, ended)
+        };
+        let control = {
+            let shared = Arc::clone(&shared);
+            move || controller::run(&shared)
+        };
+        let threads = vec![thread::spawn(serve), thread::spawn(control)];
+        let cluster = Self { shared, kubeconfig, url, end: Some(end), threads };
+        cluster.claim(CLAIM, &env.home());
+        cluster
+    }
+
+    /// The path of the kubeconfig, which is JSON.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The address of the API server: `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The bearer token in the kubeconfig.
+    pub fn token(&self) -> String {
+        self.shared.with_access(|access| access.token.clone())
+    }
+
+    /// Has the server refuse the token from now on, with 401.
+    pub fn expire_token(&self) {
+        self.shared.with_access(Access::expire);
+    }
+
+    /// Makes the directory the volume that the claim `name` names, and the claim an object.
+    pub fn claim(&self, name: &str, directory: &Path) {
+        self.shared.with_settings(|settings| {
+            settings.claims.insert(name.to_owned(), directory.to_owned());
+        });
+        let object = json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": {
+                "name": name, "namespace": NAMESPACE, "uid": uid(), "creationTimestamp": time::now(),
+            },
+            "spec": { "accessModes": ["ReadWriteMany"], "resources": { "requests": { "storage": "1Gi" } } },
+            "status": { "phase": "Bound", "accessModes": ["ReadWriteMany"] },
+        });
+        self.shared.store.with(|data| {
+            data.put(Resource::Claims, object, Owners::default());
+        });
+    }
+
+    /// Takes a verb on a resource (`pods/log`) out of the Role. At first it is the least that the backend needs.
+    pub fn forbid(&self, verb: &str, resource: &str) {
+        self.shared.with_access(|access| access.set(verb, resource, false));
+    }
+
+    /// Puts a verb on a resource into the Role.
+    pub fn allow(&self, verb: &str, resource: &str) {
+        self.shared.with_access(|access| access.set(verb, resource, true));
+    }
+
+    /// Has the next `times` requests with this verb and resource, each of which may be `*`, end with `fault`.
+    pub fn fail(&self, verb: &str, resource: &str, fault: Fault, times: usize) {
+        self.shared.with_faults(|faults| faults.add(verb, resource, fault, times));
+    }
+
+    /// Forgets what [`Cluster::fail`] has ordered. A request that hangs goes on to hang.
+    pub fn heal(&self) {
+        self.shared.with_faults(|faults| faults.clear());
+    }
+
+    /// Forgets all changes so far: a watch, a running one as well, is told 410, and so is the next page of a list.
+    pub fn forget_versions(&self) {
+        self.shared.store.with(|data| data.forget());
+    }
+
+    /// Closes the connections of all watches and logs that are followed.
+    pub fn close_streams(&self) {
+        self.shared.close_streams();
+    }
+
+    /// The requests so far.
+    pub fn requests(&self) -> Vec<Seen> {
+        self.shared.with_seen(|seen| seen.clone())
+    }
+
+    /// Forgets the requests so far.
+    pub fn forget_requests(&self) {
+        self.shared.with_seen(|seen| seen.clear());
+    }
+
+    /// The StatefulSet of this name, as the server has it.
+    pub fn stateful_set(&self, name: &str) -> Option<Value> {
+        self.shared.store.get(Resource::StatefulSets, name).map(|set| (*set).clone())
+    }
+
+    /// The Pod of this name, as the server has it.
+    pub fn pod(&self, name: &str) -> Option<Value> {
+        self.shared.store.get(Resource::Pods, name).map(|pod| (*pod).clone())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.shared.store.end();
+        self.end.take();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() && !thread::panicking() {
+                panic!("a part of the cluster panicked");
+            }
+        }
+    }
+}
+
+/// A kubeconfig with one context, whose namespace is [`NAMESPACE`].
+fn config(url: &str, token: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "test",
+        "clusters": [{ "name": "test", "cluster": { "server": url } }],
+        "users": [{ "name": "test", "user": { "token": token } }],
+        "contexts": [{
+            "name": "test", "context": { "cluster": "test", "user": "test", "namespace": NAMESPACE },
+        }],
+    })
+}
+
+/// A new unique ID, of the kernel.
+fn uid() -> String {
+    let uid = std::fs::read_to_string("/proc/sys/kernel/random/uuid");
+    uid.expect("/proc is mounted").trim().to_owned()
+}
