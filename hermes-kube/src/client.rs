@@ -182,7 +182,7 @@ impl Client {
                     tokio::time::timeout_at(deadline.into(), request(self.api::<K>())).await;
                 let error = match answer {
                     Ok(Ok(value)) => return Ok(value),
-                    Ok(Err(error)) => ApiError::of(error, operation, &self.target),
+                    Ok(Err(error)) => self.error(error, operation),
                     Err(_) => {
                         return Err(ApiError::silent(operation, &self.target, self.timeout));
                     }
@@ -197,6 +197,23 @@ impl Client {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         })
+    }
+
+    /// The answer of one request, within the time limit; for a request inside of [`block_on`](Self::block_on).
+    pub(crate) async fn in_time<T>(
+        &self,
+        operation: &Operation,
+        answer: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, ApiError> {
+        match tokio::time::timeout(self.timeout, answer).await {
+            Ok(answer) => answer.map_err(|error| self.error(error, operation)),
+            Err(_) => Err(ApiError::silent(operation, &self.target, self.timeout)),
+        }
+    }
+
+    /// The error of a request.
+    pub(crate) fn error(&self, error: kube::Error, operation: &Operation) -> ApiError {
+        ApiError::of(error, operation, &self.target)
     }
 
     /// Runs `future` on this thread.

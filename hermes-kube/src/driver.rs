@@ -4,11 +4,13 @@
 //! always said, and changes with `up` and `down` alone: the engine calls them as the intent says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hermes_core::config::Resource;
 use hermes_core::detect::Facts;
 use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifetime};
 use hermes_core::home::env;
+use hermes_core::log::Logs;
 use hermes_core::reconcile::{ServiceFact, Survey, Wanted};
 use hermes_core::status::{State, Status};
 use hermes_core::wait::Timeouts;
@@ -32,7 +34,8 @@ pub(crate) const AT_ONCE: usize = 8;
 /// The Kubernetes backend.
 #[derive(Debug)]
 pub struct Kubernetes {
-    pub(crate) client: Client,
+    /// Shared with the threads that follow logs.
+    pub(crate) client: Arc<Client>,
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) timeouts: Timeouts,
@@ -55,7 +58,7 @@ impl Kubernetes {
     pub fn new(client: Client, root: RootHome, setup: Setup, timeouts: Timeouts) -> Self {
         let registry = Registry::of(&root);
         let store = Store::new(root).with_timeout(timeouts.lock);
-        Self { client, store, registry, timeouts, setup }
+        Self { client: Arc::new(client), store, registry, timeouts, setup }
     }
 
     /// What StatefulSets are made from.
@@ -253,6 +256,10 @@ impl Driver for Kubernetes {
             )
             .with_hint("the kubelet's option is `podPidsLimit`")),
         }
+    }
+
+    fn logs(&self) -> Option<&dyn Logs> {
+        Some(self)
     }
 
     /// `default` counts as down, so that nobody tries to give it a service.

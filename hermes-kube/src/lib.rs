@@ -6,6 +6,7 @@
 //! | `objects` | the objects of a gateway, as pure functions of its profile |
 //! | `driver` | what each primitive of a backend is in a cluster |
 //! | `lifecycle` | brings gateways up and down |
+//! | `logs` | reads and follows the gateways' logs |
 //! | `look`, `status` | looks at the objects of gateways; what they say about a gateway |
 //! | `registry` | which profiles have a service, before their first start as well |
 //! | `client` | blocking calls to the API server, each with a deadline |
@@ -17,6 +18,7 @@ mod api_error;
 mod client;
 mod driver;
 mod lifecycle;
+mod logs;
 mod look;
 #[cfg(test)]
 mod mock;

@@ -1,6 +1,6 @@
 //! Requests of the primitives, against a cluster that keeps objects and follows replicas at once.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use hermes_core::driver::Class;
@@ -315,7 +315,7 @@ fn default_has_no_pod() {
     stage.driver.create(&default, &CreateOptions::default()).unwrap();
     stage.driver.down(&default).unwrap();
     assert_eq!(stage.state(&default), (State::Unsupervised, false, None));
-    assert!(!stage.driver.exists(default.name()).unwrap());
+    assert!(!Driver::exists(&stage.driver, default.name()).unwrap());
     assert_eq!(stage.mock.requests(), []);
 }
 
