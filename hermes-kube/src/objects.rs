@@ -6,6 +6,7 @@
 //! [Pod Security Standards]: https://kubernetes.io/docs/concepts/security/pod-security-standards/
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use hermes_core::config::Resources;
@@ -47,8 +48,14 @@ pub(crate) const AFTER_STOP: Duration = Duration::from_secs(5);
 const CPU_REQUEST: &str = "10m";
 /// The memory that a gateway asks its node for, in bytes; less if its limit is less.
 const MEMORY_REQUEST: u64 = 32 << 20;
-/// The directories in memory that a gateway may write to, with their sizes.
-const WRITABLE: [(&str, &str, &str); 2] = [("run", "/run", "16Mi"), ("tmp", "/tmp", "256Mi")];
+/// The directories in memory that a gateway may write to: name, path and size. A relative path is in the root home, of which a
+/// Pod has but its profile's home: there a gateway holds its lock and records its events.
+const WRITABLE: [(&str, &str, &str); 4] = [
+    ("run", "/run", "16Mi"),
+    ("tmp", "/tmp", "256Mi"),
+    ("locks", "profiles/.gateways", "1Mi"),
+    ("logs", "logs", "16Mi"),
+];
 
 /// What the objects of all gateways of a home have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,7 +181,7 @@ fn container(
     };
     let writable = WRITABLE.map(|(name, path, _)| VolumeMount {
         name: name.to_owned(),
-        mount_path: path.to_owned(),
+        mount_path: Path::new(&settings.root).join(path).display().to_string(),
         ..VolumeMount::default()
     });
     let set = |(name, value): (&String, &String)| EnvVar {
