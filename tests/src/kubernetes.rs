@@ -10,26 +10,36 @@
 //! | `admission`, `fields`, `owners`, `deletion` | defaults and checks; server-side apply; the end of objects |
 //! | `store`, `resource`, `shared`, `output`, `time` | objects, versions, settings, what containers print |
 //! | `controller` | makes and ends the Pods of sets |
+//! | `kubelet`, `pod`, `pod_status`, `events` | the threads of Pods, what they are told and what they tell |
+//! | `plan`, `sandbox`, `probing` | what a container runs, its processes, whether it answers |
 
 mod access;
 mod admission;
 mod call;
 mod controller;
 mod deletion;
+mod events;
 mod failure;
 mod faults;
 mod fields;
+mod kubelet;
 mod logs;
 mod objects;
 mod output;
 mod owners;
+mod plan;
+mod pod;
+mod pod_status;
+mod probing;
 mod resource;
+mod sandbox;
 mod server;
 mod shared;
 mod store;
 mod time;
 mod watching;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +55,7 @@ pub use faults::Fault;
 pub use shared::Seen;
 
 use access::Access;
+use events::Event;
 use owners::Owners;
 use resource::Resource;
 use shared::{Settings, Shared};
@@ -76,6 +87,8 @@ impl Cluster {
             back_off: Duration::from_secs(10) / env.faster,
             faster: env.faster,
             node: 1,
+            image: image(env),
+            directory: Some(tempfile::tempdir().expect("a directory")),
             ..Settings::default()
         };
         let shared = Arc::new(Shared::new(Access::new(token.clone()), settings));
@@ -90,7 +103,11 @@ impl Cluster {
             let shared = Arc::clone(&shared);
             move || controller::run(&shared)
         };
-        let threads = vec![thread::spawn(serve), thread::spawn(control)];
+        let run = {
+            let shared = Arc::clone(&shared);
+            move || kubelet::run(&shared)
+        };
+        let threads = vec![thread::spawn(serve), thread::spawn(control), thread::spawn(run)];
         let cluster = Self { shared, kubeconfig, url, end: Some(end), threads };
         cluster.claim(CLAIM, &env.home());
         cluster
@@ -164,6 +181,74 @@ impl Cluster {
         self.shared.close_streams();
     }
 
+    /// Sets a variable of the environment that images have. At first they have the `hermes` of the environment in their
+    /// `PATH`, and its policy's divisor.
+    pub fn set_image_variable(&self, name: &str, value: &str) {
+        self.shared.with_settings(|settings| {
+            settings.image.insert(name.to_owned(), value.to_owned());
+        });
+    }
+
+    /// Sets how long the second restart of a container in a row waits; the first waits not at all, later ones twice as long
+    /// as the one before.
+    pub fn set_back_off(&self, delay: Duration) {
+        self.shared.with_settings(|settings| settings.back_off = delay);
+    }
+
+    /// Has the node that all new Pods came to so far answer no more: its Pods are not ready, run on, and none of them
+    /// ends; the log of one is never answered. New Pods come to another node. A Pod's object goes if it is deleted with a
+    /// grace period of 0, and its processes still run on.
+    pub fn lose_node(&self) {
+        let lost = self.shared.with_settings(|settings| {
+            let lost = format!("node-{}", settings.node);
+            settings.node += 1;
+            settings.lost.insert(lost.clone());
+            lost
+        });
+        self.shared.store.with(|data| {
+            let on_it = |pod: &&Arc<Value>| pod["spec"]["nodeName"] == *lost;
+            let pods: Vec<_> = data.all(Resource::Pods).filter(on_it).cloned().collect();
+            for pod in pods {
+                let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+                data.update(Resource::Pods, name, pod_status::lose);
+            }
+        });
+    }
+
+    /// Has all lost nodes answer again: they do what they have missed.
+    pub fn find_nodes(&self) {
+        self.shared.with_settings(|settings| settings.lost.clear());
+        self.shared.tell_pods(|| Event::Changed);
+    }
+
+    /// The machine's numbers of the processes of the Pod's container; empty if it does not run.
+    pub fn processes(&self, pod: &str) -> Vec<u64> {
+        let uid = self.pod(pod).map(|pod| pod["metadata"]["uid"].clone());
+        let uid = uid.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let main = self.shared.with_settings(|settings| settings.processes.get(uid).copied());
+        main.map(|main| sandbox::processes(uid, main)).unwrap_or_default()
+    }
+
+    /// The machine's number of the process that has the number `pid` in the Pod.
+    pub fn process(&self, pod: &str, pid: u64) -> Option<u64> {
+        let proc = hermes_core::Proc::default();
+        let own = |of: u64| proc.own_pid(u32::try_from(of).ok()?).ok().map(u64::from);
+        self.processes(pod).into_iter().find(|one| own(*one) == Some(pid))
+    }
+
+    /// Kills process 1 of the Pod's container with SIGKILL.
+    ///
+    /// # Panics
+    ///
+    /// If it does not run.
+    #[track_caller]
+    pub fn kill_main(&self, pod: &str) {
+        let object = self.pod(pod).expect("a Pod");
+        let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+        let main = self.shared.with_settings(|settings| settings.processes.get(uid).copied());
+        crate::kill(main.expect("a running container").into());
+    }
+
     /// The requests so far.
     pub fn requests(&self) -> Vec<Seen> {
         self.shared.with_seen(|seen| seen.clone())
@@ -195,6 +280,15 @@ impl Drop for Cluster {
             }
         }
     }
+}
+
+/// The environment that stands for the image's.
+fn image(env: &TestEnv) -> BTreeMap<String, String> {
+    let program = (env.program)().parent().expect("a file").display();
+    let path = format!("{program}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    [("PATH", path), ("HOME", "/".to_owned()), ("HERMES_TEST_FASTER", env.faster.to_string())]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
 }
 
 /// A kubeconfig with one context, whose namespace is [`NAMESPACE`].

@@ -17,8 +17,6 @@ impl Log {
     pub(super) fn new() -> Self {
         Self { lines: Mutex::new(Vec::new()), state: Sender::new((0, false)) }
     }
-
-    #[expect(dead_code, reason = "for the kubelet")]
     pub(super) fn add(&self, line: String) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.push((Timestamp::now(), line));
@@ -26,7 +24,6 @@ impl Log {
     }
 
     /// Nothing will follow.
-    #[expect(dead_code, reason = "for the kubelet")]
     pub(super) fn end(&self) {
         self.state.send_modify(|(_, is_over)| *is_over = true);
     }

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::access::Access;
 use super::call::Call;
+use super::events::Event;
 use super::faults::Faults;
 use super::output::{Log, Logs};
 use super::store::Store;
@@ -31,13 +34,10 @@ pub(super) struct Settings {
     /// The directories of claims.
     pub(super) claims: BTreeMap<String, PathBuf>,
     /// The environment that every image has.
-    #[expect(dead_code, reason = "for the kubelet")]
     pub(super) image: BTreeMap<String, String>,
     /// How long the second restart of a container waits; the delay doubles.
-    #[expect(dead_code, reason = "for the kubelet")]
     pub(super) back_off: Duration,
     /// The divisor of the periods of probes.
-    #[expect(dead_code, reason = "for the kubelet")]
     pub(super) faster: u32,
     /// The number of the node that gets new Pods.
     pub(super) node: u32,
@@ -46,8 +46,11 @@ pub(super) struct Settings {
     /// The logs of Pods, by their IDs.
     pub(super) logs: BTreeMap<String, Logs>,
     /// The machine's number of each container's process 1, by the ID of its Pod.
-    #[expect(dead_code, reason = "for the kubelet")]
     pub(super) processes: BTreeMap<String, u32>,
+    /// The threads of Pods, by their IDs.
+    pub(super) pods: BTreeMap<String, Sender<Event>>,
+    /// Where termination messages are.
+    pub(super) directory: Option<TempDir>,
 }
 
 /// The state of the stand-in.
@@ -121,8 +124,15 @@ impl Shared {
         self.with_settings(|settings| settings.logs.get(pod).cloned().unwrap_or_default())
     }
 
+    /// Sends an event to all Pods.
+    pub(super) fn tell_pods(&self, event: impl Fn() -> Event) {
+        // One that has just ended needs no news.
+        self.with_settings(|settings| {
+            settings.pods.values().for_each(|pod| drop(pod.send(event())));
+        });
+    }
+
     /// The log of a new run of a Pod's container.
-    #[expect(dead_code, reason = "for the kubelet")]
     pub(super) fn begin_log(&self, pod: &str) -> Arc<Log> {
         let log = Arc::new(Log::new());
         self.with_settings(|settings| {

@@ -1,0 +1,341 @@
+//! The stand-in for a Kubernetes cluster: Pods whose containers are processes of this machine, and what becomes of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use hermes_core::{Gateway, RootHome, Store};
+use hermes_kube::objects::{Settings, stateful_set};
+use hermes_tests::kubernetes::{CLAIM, Cluster};
+use hermes_tests::{Answer, TestEnv, eventually, free_port, is_alive, is_root, request};
+use serde_json::{Value, json};
+
+const SETS: &str = "/apis/apps/v1/namespaces/hermes/statefulsets";
+const PODS: &str = "/api/v1/namespaces/hermes/pods";
+
+fn ask(cluster: &Cluster, method: &str, path: &str, kind: &str, body: Option<&Value>) -> Answer {
+    let bearer = format!("Bearer {}", cluster.token());
+    let headers = [("authorization", &*bearer), ("content-type", kind)];
+    let body = body.map(Value::to_string);
+    request(method, &format!("{}{path}", cluster.url()), &headers, body.as_deref())
+}
+
+#[track_caller]
+fn apply(cluster: &Cluster, set: &Value) {
+    let name = set["metadata"]["name"].as_str().expect("a name");
+    let path = format!("{SETS}/{name}?fieldManager=hermes");
+    let answer = ask(cluster, "PATCH", &path, "application/apply-patch+yaml", Some(set));
+    assert!(answer.status == 200 || answer.status == 201, "{answer:?}");
+}
+
+#[track_caller]
+fn delete(cluster: &Cluster, path: &str, options: &Value) -> Value {
+    let answer = ask(cluster, "DELETE", path, "application/json", Some(options));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.json()
+}
+
+fn log(cluster: &Cluster, pod: &str, options: &str) -> Answer {
+    ask(cluster, "GET", &format!("{PODS}/{pod}/log{options}"), "application/json", None)
+}
+
+/// A set with one Pod that runs a script of a shell.
+fn set(name: &str, script: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": { "name": name },
+        "spec": {
+            "replicas": 1, "serviceName": "all", "podManagementPolicy": "Parallel",
+            "selector": { "matchLabels": { "of": name } },
+            "template": {
+                "metadata": { "labels": { "of": name } },
+                "spec": {
+                    "terminationGracePeriodSeconds": 20,
+                    "containers": [{
+                        "name": "main", "image": "any", "command": ["/bin/sh", "-c", script],
+                        "env": [
+                            { "name": "UID_OF_POD", "valueFrom": { "fieldRef": { "fieldPath": "metadata.uid" } } },
+                            { "name": "TWICE", "value": "$(UID_OF_POD)$(UID_OF_POD)" },
+                        ],
+                    }],
+                },
+            },
+        },
+    })
+}
+
+/// Ends on TERM at once, and has a child.
+const GENTLE: &str = "trap 'echo bye; exit 0' TERM; sleep 600 & echo up; while :; do wait; done";
+
+fn ready(pod: &Value) -> bool {
+    let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.any(|one| one["type"] == "Ready" && one["status"] == "True")
+}
+
+/// The Pod, once it is ready and not the one with the ID `former`.
+#[track_caller]
+fn once_ready(cluster: &Cluster, pod: &str, former: &Value) -> Value {
+    eventually("the Pod is ready", || {
+        cluster.pod(pod).filter(|pod| ready(pod) && pod["metadata"]["uid"] != *former)
+    })
+}
+
+/// The same of a Pod that says so when it can take a signal.
+#[track_caller]
+fn once_up(cluster: &Cluster, pod: &str, former: &Value) -> Value {
+    let ready = once_ready(cluster, pod, former);
+    eventually("it is up", || log(cluster, pod, "").text.ends_with("up\n").then_some(()));
+    ready
+}
+
+fn uid(pod: &Value) -> Value {
+    pod["metadata"]["uid"].clone()
+}
+
+#[track_caller]
+fn once_gone(cluster: &Cluster, pod: &str, processes: &[u64]) {
+    eventually("the Pod is gone", || cluster.pod(pod).is_none().then_some(()));
+    assert!(!processes.iter().any(|pid| is_alive(*pid)), "its processes ended before");
+}
+
+#[test]
+fn a_set_with_one_replica_has_one_pod() {
+    let env = TestEnv::new();
+    let cluster = Cluster::start(&env);
+    apply(&cluster, &set("a", GENTLE));
+    let pod = once_up(&cluster, "a-0", &Value::Null);
+    let labels = &pod["metadata"]["labels"];
+    assert_eq!(labels["apps.kubernetes.io/pod-index"], "0");
+    assert_eq!(labels["statefulset.kubernetes.io/pod-name"], "a-0");
+    assert_eq!(pod["metadata"]["ownerReferences"][0]["name"], "a");
+    let set = eventually("the set knows of it", || {
+        cluster.stateful_set("a").filter(|set| set["status"]["readyReplicas"] == 1)
+    });
+    assert_eq!(labels["controller-revision-hash"], set["status"]["updateRevision"]);
+    let processes = cluster.processes("a-0");
+    assert!(processes.len() >= 2, "{processes:?}");
+    // Without replicas it goes.
+    let mut none = self::set("a", GENTLE);
+    none["spec"]["replicas"] = 0.into();
+    apply(&cluster, &none);
+    once_gone(&cluster, "a-0", &processes);
+}
+
+#[test]
+fn a_pod_that_is_deleted_comes_again_as_another_once_it_has_ended() {
+    let env = TestEnv::new();
+    let cluster = Cluster::start(&env);
+    apply(&cluster, &set("a", GENTLE));
+    let first = once_up(&cluster, "a-0", &Value::Null);
+    let processes = cluster.processes("a-0");
+    let ending = delete(&cluster, &format!("{PODS}/a-0"), &Value::Null);
+    assert_eq!(ending["metadata"]["deletionGracePeriodSeconds"], 20);
+    once_up(&cluster, "a-0", &uid(&first));
+    assert!(!processes.iter().any(|pid| is_alive(*pid)), "never two at once");
+    // Its set goes, and it with the set.
+    let processes = cluster.processes("a-0");
+    let status =
+        delete(&cluster, &format!("{SETS}/a"), &json!({ "propagationPolicy": "Foreground" }));
+    assert!(!status["metadata"]["deletionTimestamp"].is_null(), "{status}");
+    eventually("the set is gone", || cluster.stateful_set("a").is_none().then_some(()));
+    once_gone(&cluster, "a-0", &processes);
+}
+
+#[test]
+fn a_deaf_pod_is_killed_at_the_end_of_its_grace() {
+    let env = TestEnv::new();
+    let cluster = Cluster::start(&env);
+    apply(&cluster, &set("a", "trap '' TERM; echo up; while :; do sleep 600; done"));
+    once_up(&cluster, "a-0", &Value::Null);
+    let processes = cluster.processes("a-0");
+    delete(&cluster, &format!("{SETS}/a"), &Value::Null);
+    let path = format!("{PODS}/a-0");
+    let begun = std::time::Instant::now();
+    delete(&cluster, &path, &json!({ "gracePeriodSeconds": 1 }));
+    once_gone(&cluster, "a-0", &processes);
+    assert!(begun.elapsed().as_secs() < 10, "the shorter grace holds");
+}
+
+#[test]
+fn a_container_that_ends_starts_again_in_its_pod() {
+    let env = TestEnv::new();
+    let cluster = Cluster::start(&env);
+    let script = format!("echo hello $UID_OF_POD; {GENTLE}");
+    apply(&cluster, &set("a", &script));
+    let pod = once_up(&cluster, "a-0", &Value::Null);
+    let missing = log(&cluster, "a-0", "?previous=true");
+    assert_eq!(missing.status, 400, "{missing:?}");
+    let first = cluster.processes("a-0");
+    cluster.kill_main("a-0");
+    let status = |pod: &Value| pod["status"]["containerStatuses"][0].clone();
+    let again = eventually("it runs again", || {
+        cluster.pod("a-0").filter(|pod| status(pod)["restartCount"] == 1 && ready(pod))
+    });
+    assert_eq!(uid(&again), uid(&pod));
+    assert_eq!(status(&again)["lastState"]["terminated"]["exitCode"], 137);
+    assert!(!first.iter().any(|pid| is_alive(*pid)), "all of the former run ended");
+    let hello = format!("hello {}\nup\n", uid(&pod).as_str().expect("an ID"));
+    for options in ["?tailLines=5", "?previous=true", "?container=main"] {
+        eventually("it prints", || (log(&cluster, "a-0", options).text == hello).then_some(()));
+    }
+    let stamped = log(&cluster, "a-0", "?timestamps=true&tailLines=1").text;
+    let (time, rest) = stamped.split_once(' ').expect("a time");
+    assert_eq!((time.parse::<jiff::Timestamp>().is_ok(), rest), (true, "up\n"));
+    assert_eq!(log(&cluster, "a-0", "?sinceTime=2999-01-01T00:00:00Z").text, "");
+}
+
+#[test]
+fn what_a_pod_prints_is_followed_to_its_end() {
+    let env = TestEnv::new();
+    let cluster = Cluster::start(&env);
+    apply(&cluster, &set("a", &format!("echo $TWICE; {GENTLE}")));
+    let pod = once_up(&cluster, "a-0", &Value::Null);
+    let text = std::thread::scope(|scope| {
+        let follower = scope.spawn(|| log(&cluster, "a-0", "?follow=true").text);
+        let followed = |request: &hermes_tests::kubernetes::Seen| request.resource == "pods/log";
+        eventually("it is followed", || cluster.requests().iter().any(followed).then_some(()));
+        delete(&cluster, &format!("{SETS}/a"), &Value::Null);
+        follower.join().expect("no panic")
+    });
+    let uid = uid(&pod).as_str().expect("an ID").to_owned();
+    assert_eq!(text, format!("{uid}{uid}\nup\nbye\n"));
+}
+
+#[test]
+fn a_changed_template_replaces_the_pod_unless_that_waits_for_its_deletion() {
+    let env = TestEnv::new();
+    let cluster = Cluster::start(&env);
+    apply(&cluster, &set("a", GENTLE));
+    let first = once_up(&cluster, "a-0", &Value::Null);
+    apply(&cluster, &set("a", &format!(": changed; {GENTLE}")));
+    let second = once_up(&cluster, "a-0", &uid(&first));
+    let mut lazy = set("a", &format!(": again; {GENTLE}"));
+    lazy["spec"]["updateStrategy"] = json!({ "type": "OnDelete" });
+    apply(&cluster, &lazy);
+    eventually("the controller has seen it", || {
+        cluster
+            .stateful_set("a")
+            .filter(|set| set["status"]["observedGeneration"] == set["metadata"]["generation"])
+    });
+    let same = cluster.pod("a-0").expect("a Pod");
+    assert_eq!((uid(&same), &same["metadata"]["deletionTimestamp"]), (uid(&second), &Value::Null));
+}
+
+#[test]
+fn pods_of_a_lost_node_stay_until_they_are_deleted_by_force() {
+    let env = TestEnv::new();
+    let cluster = Cluster::start(&env);
+    apply(&cluster, &set("a", GENTLE));
+    let first = once_up(&cluster, "a-0", &Value::Null);
+    let processes = cluster.processes("a-0");
+    cluster.lose_node();
+    let lost = cluster.pod("a-0").expect("a Pod");
+    assert_eq!((&lost["status"]["phase"], ready(&lost)), (&json!("Running"), false));
+    let path = format!("{PODS}/a-0");
+    delete(&cluster, &path, &Value::Null);
+    delete(&cluster, &path, &json!({ "gracePeriodSeconds": 0 }));
+    let second = once_up(&cluster, "a-0", &uid(&first));
+    assert_ne!(second["spec"]["nodeName"], first["spec"]["nodeName"]);
+    // The lost node knows of nothing.
+    assert!(processes.iter().all(|pid| is_alive(*pid)));
+    cluster.find_nodes();
+    eventually("it has caught up", || (!processes.iter().any(|pid| is_alive(*pid))).then_some(()));
+    assert_eq!(cluster.pod("a-0").map(|pod| uid(&pod)), Some(uid(&second)));
+}
+
+#[test]
+fn nothing_is_left_of_a_cluster() {
+    let env = TestEnv::new();
+    let cluster = Cluster::start(&env);
+    apply(
+        &cluster,
+        &set("a", "setsid sleep 600 & trap '' TERM; echo up; while :; do sleep 600; done"),
+    );
+    once_up(&cluster, "a-0", &Value::Null);
+    let processes = eventually("all of it runs", || {
+        Some(cluster.processes("a-0")).filter(|processes| processes.len() >= 3)
+    });
+    drop(cluster);
+    assert!(!processes.iter().any(|pid| is_alive(*pid)));
+}
+
+/// The set of the gateway of a profile, as the backend applies it.
+fn of_profile(env: &TestEnv, name: &str, is_wanted: bool) -> Value {
+    let store = Store::new(RootHome::new(env.home()));
+    let gateway = Gateway::new(store.get(&name.parse().expect("a name")).expect("a profile"));
+    let settings = Settings {
+        image: "hermes:1".to_owned(),
+        claim: CLAIM.to_owned(),
+        root: env.home().to_str().expect("UTF-8").to_owned(),
+    };
+    serde_json::to_value(stateful_set(&gateway, &settings, &BTreeMap::new(), is_wanted))
+        .expect("JSON")
+}
+
+#[test]
+fn a_gateway_runs_in_the_pod_of_its_profile() {
+    let mut env = TestEnv::new();
+    env.faster = 10;
+    let cluster = Cluster::start(&env);
+    let port = free_port();
+    for name in ["coder", "writer"] {
+        env.profile_for_later(name, "true", "running");
+    }
+    env.write(&env.profile("coder").join("config.yaml"), &format!("gateway: {{port: {port}}}\n"));
+    apply(&cluster, &of_profile(&env, "coder", true));
+    let pod = once_ready(&cluster, "hermes-coder-0", &Value::Null);
+    let address = pod["status"]["podIP"].as_str().expect("an address");
+    assert_eq!(request("GET", &format!("http://{address}:8640/ready"), &[], None).status, 200);
+    let record = || -> Value {
+        let text = fs::read_to_string(env.profile("coder").join("gateway.pod")).expect("a record");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    assert_eq!(record()["pod"], uid(&pod));
+    let pid = record()["pid"].as_u64().expect("a process");
+    let gateway = cluster.process("hermes-coder-0", pid).expect("a process of the Pod");
+    if is_root() {
+        // The container sees its own profile alone.
+        let seen = format!("/proc/{gateway}/root{}", env.home().join("profiles").display());
+        assert_eq!(hermes_tests::names(seen.as_ref()), ["coder"], "{seen}");
+    }
+    // Its launcher starts it again, and Kubernetes starts the launcher again.
+    hermes_tests::kill(gateway);
+    eventually("the launcher has started it again", || {
+        (record()["pid"].as_u64()? != pid && record()["ready"] == true).then_some(())
+    });
+    cluster.kill_main("hermes-coder-0");
+    let status = |pod: &Value| pod["status"]["containerStatuses"][0].clone();
+    let again = eventually("the Pod is ready again", || {
+        cluster.pod("hermes-coder-0").filter(|pod| ready(pod) && status(pod)["restartCount"] == 1)
+    });
+    assert_eq!(uid(&again), uid(&pod));
+    let processes = cluster.processes("hermes-coder-0");
+    apply(&cluster, &of_profile(&env, "coder", false));
+    once_gone(&cluster, "hermes-coder-0", &processes);
+    assert_eq!(record()["pid"], Value::Null);
+    drop(cluster);
+    assert_eq!(hermes_tests::processes_naming(env.path().to_str().expect("UTF-8")), [0; 0]);
+}
+
+#[test]
+fn a_parked_gateway_says_why_in_its_termination_message() {
+    hermes_tests::require_root!();
+    let mut env = TestEnv::new();
+    env.faster = 50;
+    let cluster = Cluster::start(&env);
+    env.profile_for_later("wrong", "true", "running");
+    env.write(&env.profile("wrong").join("config.yaml"), "gateway: {port: seven}\n");
+    apply(&cluster, &of_profile(&env, "wrong", true));
+    let parked = || {
+        fs::read_to_string(env.profile("wrong").join("gateway.pod"))
+            .ok()
+            .filter(|text| text.contains("gateway.port"))
+    };
+    eventually("it is parked", parked);
+    assert!(!ready(&cluster.pod("hermes-wrong-0").expect("a Pod")));
+    cluster.kill_main("hermes-wrong-0");
+    let message = eventually("it has ended", || {
+        let pod = cluster.pod("hermes-wrong-0")?;
+        let terminated = &pod["status"]["containerStatuses"][0]["lastState"]["terminated"];
+        terminated["message"].as_str().map(str::to_owned)
+    });
+    assert!(message.starts_with("parked: "), "{message}");
+}
