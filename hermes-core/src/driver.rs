@@ -129,6 +129,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Whether the profile can have a gateway here at all. A command for all profiles leaves one out that can't; a command
+    /// that names it is refused by [`check`](Self::check). Pure.
+    fn can_run(&self, _profile: &ProfileName) -> bool {
+        true
+    }
+
     /// Refuses a change to the profile's service that this process may not make: the supervisor runs another
     /// home's gateways, or belongs to another user. `command` is the command line that does it
     /// (`gateway start coder`), for the hint. Changes nothing, does not wait; no lock is held yet.

@@ -173,10 +173,9 @@ impl Client {
         operation: &Operation,
         request: impl AsyncFn(Api<K>) -> kube::Result<T>,
     ) -> Result<T, ApiError> {
-        let begun = Instant::now();
-        let deadline = begun + self.timeout;
+        let deadline = Instant::now() + self.timeout;
         self.block_on(async {
-            let mut pause = FIRST_PAUSE;
+            let (mut pause, mut away_since) = (FIRST_PAUSE, None);
             loop {
                 let answer =
                     tokio::time::timeout_at(deadline.into(), request(self.api::<K>())).await;
@@ -188,7 +187,11 @@ impl Client {
                     }
                 };
                 let again = Instant::now() + error.retry_after().unwrap_or(pause);
-                let end = if error.is_away() { deadline.min(begun + AWAY) } else { deadline };
+                let end = match error.is_away() {
+                    true => deadline.min(*away_since.get_or_insert_with(Instant::now) + AWAY),
+                    false => deadline,
+                };
+                away_since = away_since.filter(|_| error.is_away());
                 if !error.is_passing() || again >= end {
                     return Err(error);
                 }

@@ -156,6 +156,10 @@ impl Driver for Kubernetes {
         if name.is_default() { Err(no_pod()) } else { Ok(()) }
     }
 
+    fn can_run(&self, name: &ProfileName) -> bool {
+        !name.is_default()
+    }
+
     fn check(&self, name: &ProfileName, _: &str) -> Result<(), DriverError> {
         self.check_name(name)
     }

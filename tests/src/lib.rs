@@ -44,7 +44,7 @@ pub use control_group::TestGroup;
 pub use dashboard::{Dashboard, Events};
 pub use http::{Answer, request};
 pub use logger::Logger;
-pub use programs::{custom_backend_program, hermes_program, libfaketime};
+pub use programs::{custom_backend_program, hermes_program, kubernetes_program, libfaketime};
 pub use proxy::Proxy;
 pub use seeded_rng::SeededRng;
 pub use snapshot::Snapshot;

@@ -23,6 +23,20 @@ pub fn hermes_program() -> &'static Path {
     PROGRAM.get_or_init(|| built(&["--bin", "hermes"], "hermes"))
 }
 
+/// Likewise with the Kubernetes backend. In a build directory of its own, so that it replaces no other `hermes`.
+pub fn kubernetes_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let directory = build_directory();
+        let profile = directory.file_name().expect("target/<profile>").to_owned();
+        let own = directory.with_file_name("kubernetes");
+        let own_directory = own.to_str().expect("a UTF-8 path");
+        let target = ["--bin", "hermes", "--features", "kubernetes", "--target-dir", own_directory];
+        let path = own.join(profile).join("hermes");
+        built(&target, path.to_str().expect("a UTF-8 path"))
+    })
+}
+
 /// Likewise the example `custom_backend`: a `hermes` with one more backend.
 pub fn custom_backend_program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
@@ -35,10 +49,14 @@ fn built(target: &[&str], path: &str) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     let status = cargo.args(["build", "--quiet", "--package", "hermes-cli"]).args(target).status();
     assert!(status.expect("cargo runs").success(), "`{path}` does not build");
-    let test = std::env::current_exe().expect("a test is a program");
-    let directory = test.ancestors().nth(2).expect("target/<profile>/deps/<test>");
-    let built = directory.join(path);
+    let built = build_directory().join(path);
     if is_root() { open_to_all(&built) } else { built }
+}
+
+/// The directory that cargo builds into: `target/<profile>`.
+fn build_directory() -> PathBuf {
+    let test = std::env::current_exe().expect("a test is a program");
+    test.ancestors().nth(2).expect("target/<profile>/deps/<test>").to_owned()
 }
 
 /// A copy of a program outside the build directory, which other users may not be able to read. All tests of

@@ -51,12 +51,16 @@ pub fn start_waits_for_the_ready_url(machine: &impl Machine) {
     machine.profile("other");
     let port = machine.hermes(&["profile", "port", "other"]).ok().stdout;
     let url = format!("  ready_url: http://127.0.0.1:{}/health\n", port.trim());
-    // Once told, it starts a server of its own: another gateway's answer would not count.
+    // Once told, it starts a server of its own, with a home inside of its own: another gateway's answer would not count.
     let hermes = machine.shell("command -v hermes").ok().stdout;
-    let (home, hermes) = (machine.home(), hermes.trim());
-    let serve = format!("env -i HERMES_HOME={home} {hermes} -p other gateway run </dev/null");
+    let (home, hermes) = (format!("{}/profiles/late", machine.home()), hermes.trim());
+    // In a container it may be elsewhere.
+    let found = format!("it={hermes}; test -x $it || it=$(command -v hermes)");
+    let serve = format!("{found}; env -i HERMES_HOME={home}/inner $it gateway run </dev/null");
     let late = format!("until test -e {home}/serve; do sleep 0.1; done; {serve}");
     machine.profile_running("late", &late, &url);
+    let config = format!("gateway: {{port: {}}}", port.trim());
+    machine.shell(&format!("mkdir {home}/inner; echo '{config}' >{home}/inner/config.yaml")).ok();
     let outcome = machine.hermes(&["gateway", "start", "late", "--timeout", "3"]).fails_with(6);
     assert!(outcome.stderr.contains("running, not ready"), "{outcome}");
     let status = machine.status("late");
@@ -78,7 +82,7 @@ pub fn a_dead_gateway_restarts(machine: &impl Machine) {
         (status["state"] == "up" && status["pid"] != first).then_some(status)
     });
     assert_eq!((&status["deaths"], &status["intent"]), (&json!(1), &json!("running")), "{status}");
-    let home = machine.home();
+    let home = format!("{}/profiles/once", machine.home());
     let once = format!(
         "test -e {home}/end && exec sleep 600; until test -e {home}/end; do sleep 0.1; done"
     );
@@ -178,7 +182,7 @@ pub fn a_crash_loop_parks(machine: &impl Machine) {
 /// After a reboot the gateways run whose intent is `running`, and no other has run.
 pub fn intent_outlives_a_reboot(machine: &mut impl Machine) {
     let home = machine.home();
-    let trace = |name: &str| format!("{home}/{name}.runs");
+    let trace = |name: &str| format!("{home}/profiles/{name}/runs");
     for name in ["wanted", "unwanted"] {
         let command = format!("echo x >>{}; exec sleep 600", trace(name));
         machine.profile_running(name, &command, "");
@@ -299,6 +303,6 @@ pub fn no_secret_is_rendered(machine: &impl Machine) {
         logs.stdout.contains("the secret has 16 letters").then_some(())
     });
     let rendered = machine.rendered("coder");
-    assert!(rendered.contains("gateway start --foreground"), "{rendered}");
+    assert!(rendered.contains(machine.runs()), "{rendered}");
     assert!(!rendered.contains("canary"), "{rendered}");
 }

@@ -33,6 +33,11 @@ pub trait Machine {
     /// the service manager itself reports of it, as text. The profile has a service.
     fn rendered(&self, profile: &str) -> String;
 
+    /// The command line that what is [rendered](Self::rendered) runs, without its first word.
+    fn runs(&self) -> &'static str {
+        "gateway start --foreground"
+    }
+
     /// Gives a new profile its service. Nothing to do where `hermes profile create` does.
     fn serve(&self, _profile: &str) {}
 

@@ -147,6 +147,7 @@ fn batch(
     let services = app.reachable()?;
     let mut names = app.selected(which)?;
     let single = names.len() == 1 && !which.all;
+    names.retain(|name| !which.all || services.driver().can_run(name));
     // The gateway of `default` may serve the others, which then need none of their own.
     let is_server = |name: &mut ProfileName| name.is_default() && services.default_is_shared();
     let server: Vec<_> = names.extract_if(.., is_server).collect();

@@ -1,0 +1,143 @@
+//! What gateways in a cluster do beyond the conformance suite.
+
+use hermes_tests::suite::Machine;
+use hermes_tests::{eventually, is_alive, pid};
+use serde_json::{Value, json};
+
+use crate::console::Console;
+
+/// The verbs of the requests so far that changed something.
+fn changes(console: &Console) -> Vec<String> {
+    let requests = console.cluster.requests().into_iter();
+    let changes = requests.filter(|one| !["get", "list", "watch"].contains(&one.verb.as_str()));
+    changes.map(|one| format!("{} {}", one.verb, one.name)).collect()
+}
+
+/// Thousands of idle StatefulSets would fill the controllers' queues.
+#[test]
+fn a_profile_that_was_never_started_costs_the_cluster_nothing() {
+    let console = Console::new();
+    console.profile("coder");
+    console.profile("my_coder");
+    assert_eq!(changes(&console), [""; 0]);
+    let listed = console.hermes(&["gateway", "list", "--json"]).json();
+    let names: Vec<_> =
+        listed.as_array().expect("a list").iter().map(|one| &one["profile"]).collect();
+    assert_eq!(names, ["coder", "my_coder"]);
+    console.hermes(&["boot"]).ok();
+    assert_eq!(changes(&console), [""; 0]);
+    console.hermes(&["gateway", "start", "my_coder"]).ok();
+    let set = console.cluster.stateful_set(&Console::set("my_coder")).expect("a StatefulSet");
+    assert_eq!(set["metadata"]["annotations"]["hermes/profile"], "my_coder");
+    assert_eq!(set["spec"]["replicas"], 1);
+    assert!(!console.env.home().join("profiles/coder").join("gateway.pod").exists());
+}
+
+#[test]
+fn a_stopped_gateway_keeps_its_stateful_set_and_has_no_pod() {
+    let console = Console::new();
+    console.profile("coder");
+    console.hermes(&["gateway", "start", "coder"]).ok();
+    let first = console.uid("coder");
+    let process = pid(&console.status("coder"));
+    console.hermes(&["gateway", "stop", "coder"]).ok();
+    assert!(!is_alive(process));
+    assert_eq!(console.cluster.pod(&Console::pod("coder")), None);
+    let set = console.cluster.stateful_set(&Console::set("coder")).expect("a StatefulSet");
+    assert_eq!(set["spec"]["replicas"], 0);
+    console.hermes(&["gateway", "start", "coder"]).ok();
+    assert_ne!(console.uid("coder"), first);
+}
+
+/// The launcher in the Pod starts a dead gateway again, and the Pod stays.
+#[test]
+fn a_death_is_the_launchers_and_a_deleted_pod_the_controllers() {
+    let console = Console::new();
+    console.profile("coder");
+    console.hermes(&["gateway", "start", "coder"]).ok();
+    let (pod, first) = (console.uid("coder"), pid(&console.status("coder")));
+    console.kill(first);
+    eventually("it is back", || {
+        let status = console.status("coder");
+        (status["state"] == "up" && status["pid"] != first).then_some(())
+    });
+    assert_eq!(console.uid("coder"), pod);
+    // The launcher itself dies with all that it runs.
+    console.cluster.kill_main(&Console::pod("coder"));
+    let status = eventually("its container is back", || {
+        let status = console.status("coder");
+        (status["state"] == "up" && status["deaths"] == 2).then_some(status)
+    });
+    assert_eq!((&status["intent"], console.uid("coder")), (&json!("running"), pod));
+}
+
+#[test]
+fn many_are_started_and_stopped_with_few_requests() {
+    let console = Console::new();
+    let names = ["a", "b", "c", "d"];
+    names.iter().for_each(|name| console.profile(name));
+    console.hermes(&[&["gateway", "start"][..], &names].concat()).ok();
+    console.cluster.forget_requests();
+    let all = console.hermes(&["gateway", "status", "--all", "--json"]).run().json();
+    let up = all.as_array().expect("a list").iter().filter(|one| one["state"] == "up").count();
+    assert_eq!(up, names.len());
+    let lists = console.cluster.requests();
+    let verbs: Vec<_> = lists.iter().map(|one| format!("{} {}", one.verb, one.resource)).collect();
+    assert!(verbs.iter().all(|verb| verb.starts_with("list ")), "{verbs:?}");
+    // `default`, which can't have a gateway here, is no part of all.
+    console.hermes(&["gateway", "restart", "--all"]).ok();
+    console.hermes(&["gateway", "stop", "--all"]).ok();
+    assert!(names.iter().all(|name| console.cluster.pod(&Console::pod(name)).is_none()));
+}
+
+#[test]
+fn logs_are_followed_over_restarts() {
+    let console = Console::new();
+    let command =
+        "echo life; until test -e $HERMES_HOME/end; do sleep 0.1; done; rm $HERMES_HOME/end";
+    console.profile_running("talker", command, "");
+    console.hermes(&["gateway", "start", "talker"]).ok();
+    let follow = console.hermes(&["gateway", "logs", "talker", "--follow"]).stream();
+    follow.await_lines(1);
+    console.shell("touch $HERMES_HOME/profiles/talker/end").ok();
+    follow.await_lines(2);
+    // The connection breaks, and then the Pod is another one.
+    console.cluster.close_streams();
+    console.hermes(&["gateway", "restart", "talker"]).ok();
+    follow.await_lines(3);
+    let lines = follow.lines();
+    assert!(lines.iter().all(|line| line.ends_with("life")), "{lines:?}");
+    let printed = console.hermes(&["gateway", "logs", "talker"]).ok();
+    assert_eq!(printed.stdout.matches("life").count(), 1, "{printed}");
+}
+
+#[test]
+fn default_has_no_pod() {
+    let console = Console::new();
+    let outcome = console.hermes(&["gateway", "start", "default"]).fails_with(1);
+    assert!(outcome.stderr.contains("`default` has no Pod"), "{outcome}");
+    assert!(outcome.stderr.contains("hermes profile create NAME"), "{outcome}");
+    assert_eq!(console.status("default")["state"], "unsupervised");
+    console.hermes(&["boot"]).ok();
+    assert_eq!(changes(&console), [""; 0]);
+}
+
+/// What another program scaled is put in line by a boot.
+#[test]
+fn a_boot_follows_the_intents() {
+    let console = Console::new();
+    console.profile("wanted");
+    console.profile("unwanted");
+    for name in ["wanted", "unwanted"] {
+        console.hermes(&["gateway", "start", name]).ok();
+    }
+    console.hermes(&["gateway", "stop", "unwanted"]).ok();
+    console.scale("wanted", 0);
+    console.scale("unwanted", 1);
+    console.hermes(&["boot"]).ok();
+    let states = ["wanted", "unwanted"].map(|name| console.status(name)["state"].clone());
+    assert_eq!(states, [Value::from("up"), Value::from("down")]);
+    console.shell("rm -r $HERMES_HOME/profiles/wanted").ok();
+    console.hermes(&["boot"]).ok();
+    assert_eq!(console.service_files("wanted"), [""; 0]);
+}

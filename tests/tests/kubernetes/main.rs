@@ -1,0 +1,6 @@
+//! `hermes` with the Kubernetes backend, against a cluster of the tests' own whose Pods are processes of this machine.
+
+mod console;
+mod errors;
+mod lifecycle;
+mod suite;
