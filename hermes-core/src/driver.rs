@@ -129,6 +129,11 @@ pub trait Driver: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Whether the process IDs in statuses are those of this machine's processes, as this process sees them. Pure.
+    fn has_processes_here(&self) -> bool {
+        true
+    }
+
     /// Whether the profile can have a gateway here at all. A command for all profiles leaves one out that can't; a command
     /// that names it is refused by [`check`](Self::check). Pure.
     fn can_run(&self, _profile: &ProfileName) -> bool {

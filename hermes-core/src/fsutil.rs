@@ -4,6 +4,7 @@
 //! unlocked temporary file is a leftover of a crash.
 
 pub(crate) mod attributes;
+mod confined;
 mod hints;
 mod obstacles;
 mod removal;
@@ -15,10 +16,11 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rustix::fs::{Mode, OFlags};
 use tempfile::{NamedTempFile, TempDir};
 
+pub(crate) use confined::resolve;
+pub use confined::{confine, open_to_read};
 pub use hints::{denied_hint, file_hint};
 pub use obstacles::{Obstacles, obstacles};
 pub use removal::{empty_directory, open_directories, remove_tree_if_there};
@@ -229,13 +231,6 @@ pub fn exists(path: &Path) -> io::Result<bool> {
 /// Removes the file at `path`. Returns whether it existed.
 pub fn remove_file_if_there(path: &Path) -> io::Result<bool> {
     existed(fs::remove_file(path))
-}
-
-/// Opens `path` for reading, whatever its file type, without blocking on a FIFO and without acquiring a
-/// controlling terminal.
-pub fn open_to_read(path: &Path) -> io::Result<fs::File> {
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    fs::OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 /// Like [`open_to_read`], but refuses devices, FIFOs and sockets with `InvalidData`: reading one may never

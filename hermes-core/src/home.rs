@@ -21,6 +21,8 @@ pub mod env {
     pub const SCANDIR: &str = "HERMES_SCANDIR";
     /// The name of the backend to use. Overrides detection.
     pub const BACKEND: &str = "HERMES_BACKEND";
+    /// The value of [`BACKEND`] for the backend that not every build has.
+    pub const BACKEND_KUBERNETES: &str = "kubernetes";
     /// Set by `hermes up` in its tree, to its process ID and start time: services keep their user and their `HOME`.
     pub const UP: &str = "HERMES_UP";
     /// The soft limit on descriptors before `hermes up` raised it; gateways restore it.

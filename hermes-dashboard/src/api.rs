@@ -93,8 +93,10 @@ pub(crate) async fn show(
     let this = shared.clone();
     let gateway_view = shared.blocking(move |hermes| {
         hermes.store().get(&name)?;
-        let gateway_view = GatewayView::of(&hermes.reachable()?, &this.deaths, &name);
-        Ok(if wide { gateway_view.map(GatewayView::measured) } else { gateway_view })
+        let services = hermes.reachable()?;
+        let gateway_view = GatewayView::of(&services, &this.deaths, &name);
+        let measured = |view: GatewayView| view.measured(&services);
+        Ok(if wide { gateway_view.map(measured) } else { gateway_view })
     });
     Ok(json(StatusCode::OK, &gateway_view.await?))
 }

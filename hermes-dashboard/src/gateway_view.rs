@@ -71,8 +71,8 @@ impl GatewayView {
     }
 
     /// The same with what the gateway uses.
-    pub(crate) fn measured(mut self) -> Self {
-        StatusView::measure(self.view_mut().into_iter());
+    pub(crate) fn measured(mut self, services: &Supervisor) -> Self {
+        StatusView::measure(services, self.view_mut().into_iter());
         self
     }
 
@@ -112,6 +112,9 @@ pub(crate) fn all_measured(
     deaths: &Deaths,
 ) -> Result<Vec<(ProfileName, GatewayView)>, hermes::Error> {
     let mut all = all(services, deaths)?;
-    StatusView::measure(all.iter_mut().filter_map(|(_, gateway_view)| gateway_view.view_mut()));
+    StatusView::measure(
+        services,
+        all.iter_mut().filter_map(|(_, gateway_view)| gateway_view.view_mut()),
+    );
     Ok(all)
 }

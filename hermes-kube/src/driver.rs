@@ -23,7 +23,7 @@ use crate::objects::{Settings, profile_of};
 use crate::registry::{Registration, Registry};
 
 /// The kind of this backend.
-pub const KIND: Kind = Kind::new("kubernetes");
+pub const KIND: Kind = Kind::new(env::BACKEND_KUBERNETES);
 /// The claim of the volume with the root home, unless a variable names another one.
 const CLAIM: &str = "hermes-home";
 /// Variables that Pods have from the command that makes their StatefulSet.
@@ -154,6 +154,11 @@ impl Driver for Kubernetes {
     /// Refuses `default`; a name that Kubernetes can't carry is shortened.
     fn check_name(&self, name: &ProfileName) -> Result<(), DriverError> {
         if name.is_default() { Err(no_pod()) } else { Ok(()) }
+    }
+
+    /// They are the Pods' own.
+    fn has_processes_here(&self) -> bool {
+        false
     }
 
     fn can_run(&self, name: &ProfileName) -> bool {

@@ -12,9 +12,6 @@ use hermes_core::store::StoreError;
 use hermes_core::supervisor::ProfileError;
 use thiserror::Error;
 
-/// The name of the backend that not every build has.
-const KUBERNETES: &str = "kubernetes";
-
 /// An error of this crate.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -118,7 +115,7 @@ impl Error {
     /// What the user can do about it, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::UnknownBackend { name, .. } if name == KUBERNETES => Some(
+            Self::UnknownBackend { name, .. } if name == env::BACKEND_KUBERNETES => Some(
                 "this program was built without it; `cargo build -p hermes-cli --features kubernetes` builds one with it"
                     .to_owned(),
             ),

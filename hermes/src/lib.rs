@@ -39,9 +39,10 @@ use std::time::Duration;
 use hermes_core::agent::{self, NoProgram, Program};
 use hermes_core::detect::Facts;
 use hermes_core::driver::{Backend, Environment, NoDriver};
+use hermes_core::home::env;
 use hermes_core::log::{LogFiles, Logs};
 use hermes_core::shell::quote_path;
-use hermes_core::{Kind, ProfileName, RootHome, Store, Supervisor, settings};
+use hermes_core::{Kind, ProfileName, RootHome, Store, Supervisor, fsutil, settings};
 use hermes_s6::tree::owner;
 
 pub use environment::{local_zone, text, variable};
@@ -94,6 +95,10 @@ impl Hermes {
 
     fn gather(settings: Settings, backends: Vec<Backend>) -> Result<Self, Error> {
         let (environment, home_profile) = environment::gather(&settings)?;
+        if environment.facts.requested.as_deref() == Some(env::BACKEND_KUBERNETES) {
+            // A gateway's Pod sees its own home alone, and this process all of them.
+            fsutil::confine(environment.root.profiles());
+        }
         let open = environment::allows_open_homes(&environment);
         let store = Store::new(environment.root.clone()).with_open_homes(open);
         let store = match settings.timeout {

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use hermes_core::driver::Class;
 use hermes_core::error_chain::in_one_line;
 use hermes_core::usage::{self, Usage};
-use hermes_core::{Gateway, Intent, Proc, ProfileName, State, Status};
+use hermes_core::{Gateway, Intent, Proc, ProfileName, State, Status, Supervisor};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -34,8 +34,12 @@ pub struct StatusView {
 }
 
 impl StatusView {
-    /// Measures what the gateways use that have a process here. Reads a few files of each of their processes.
-    pub fn measure<'a>(views: impl Iterator<Item = &'a mut Self>) {
+    /// Measures what the gateways of `services` use that have a process here. Reads a few files of each of their processes,
+    /// and none if those run elsewhere.
+    pub fn measure<'a>(services: &Supervisor, views: impl Iterator<Item = &'a mut Self>) {
+        if !services.driver().has_processes_here() {
+            return;
+        }
         let (views, pids): (Vec<_>, Vec<_>) =
             views.filter_map(|view| view.status.pid.map(|pid| (view, pid))).unzip();
         for (view, usage) in views.into_iter().zip(usage::of(&Proc::default(), pids)) {

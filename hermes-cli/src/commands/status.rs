@@ -44,7 +44,7 @@ pub(crate) fn status(app: &App, args: gateway::Status) -> Result<u8, CliError> {
         }
     }
     if wide {
-        StatusView::measure(views.iter_mut());
+        StatusView::measure(&services, views.iter_mut());
     }
     match views.first() {
         Some(view) if single && app.json => output::json(view)?,

@@ -47,9 +47,13 @@ fn target(path: &Path) -> io::Result<PathBuf> {
     if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink()) {
         return Ok(path.to_owned());
     }
-    std::fs::canonicalize(path).map_err(|error| {
+    fsutil::resolve(path).map_err(|error| {
         let to = fs::read_link(path).unwrap_or_default();
-        let what = format!("it is a link to `{}`, which leads to no file: {error}", to.display());
+        let why = match error.kind() {
+            io::ErrorKind::PermissionDenied => "which can't be followed",
+            _ => "which leads to no file",
+        };
+        let what = format!("it is a link to `{}`, {why}: {error}", to.display());
         io::Error::new(error.kind(), what)
     })
 }

@@ -23,7 +23,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
             if let Some(directory) = to.parent() {
                 fs::create_dir_all(directory)?;
             }
-            copy_tree(&from.canonicalize()?, &to)?;
+            copy_tree(&fsutil::resolve(&from)?, &to)?;
         }
     }
     let dotenv = to.join(".env");

@@ -38,6 +38,9 @@ fn a_stopped_gateway_keeps_its_stateful_set_and_has_no_pod() {
     let console = Console::new();
     console.profile("coder");
     console.hermes(&["gateway", "start", "coder"]).ok();
+    // The machine here has another process of that number.
+    let wide = console.hermes(&["gateway", "status", "coder", "--wide", "--json"]).json();
+    assert_eq!(wide["usage"], Value::Null, "{wide}");
     let first = console.uid("coder");
     let process = pid(&console.status("coder"));
     console.hermes(&["gateway", "stop", "coder"]).ok();

@@ -3,4 +3,5 @@
 mod console;
 mod errors;
 mod lifecycle;
+mod links;
 mod suite;

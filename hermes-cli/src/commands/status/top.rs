@@ -83,7 +83,7 @@ fn look(app: &App, which: &[ProfileName]) -> Result<Vec<StatusView>, CliError> {
         None => app.store().possible_names()?,
     };
     let mut views: Vec<_> = views_of(&services, &names, false)?.into_iter().flatten().collect();
-    StatusView::measure(views.iter_mut());
+    StatusView::measure(&services, views.iter_mut());
     Ok(views)
 }
 
