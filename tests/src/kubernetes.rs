@@ -49,7 +49,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::TestEnv;
+use crate::{Answer, TestEnv, request};
 
 pub use faults::Fault;
 pub use shared::Seen;
@@ -62,6 +62,10 @@ use shared::{Settings, Shared};
 
 /// The only namespace.
 pub const NAMESPACE: &str = "hermes";
+/// The path of its StatefulSets.
+pub const SETS: &str = "/apis/apps/v1/namespaces/hermes/statefulsets";
+/// The path of its Pods.
+pub const PODS: &str = "/api/v1/namespaces/hermes/pods";
 /// The claim of the volume with the root home.
 pub const CLAIM: &str = "hermes-home";
 
@@ -179,6 +183,23 @@ impl Cluster {
     /// Closes the connections of all watches and logs that are followed.
     pub fn close_streams(&self) {
         self.shared.close_streams();
+    }
+
+    /// Sends a request with the token of the kubeconfig, and reads the whole answer. `kind` is the type of the body.
+    #[track_caller]
+    pub fn ask(&self, method: &str, path: &str, kind: &str, body: Option<&Value>) -> Answer {
+        let bearer = format!("Bearer {}", self.token());
+        let headers = [("authorization", &*bearer), ("content-type", kind)];
+        let body = body.map(Value::to_string);
+        request(method, &format!("{}{path}", self.url), &headers, body.as_deref())
+    }
+
+    /// Applies a StatefulSet. `options` are more parameters of the URL: `&force=true`.
+    #[track_caller]
+    pub fn apply(&self, manager: &str, options: &str, set: &Value) -> Answer {
+        let name = set["metadata"]["name"].as_str().expect("a name");
+        let path = format!("{SETS}/{name}?fieldManager={manager}{options}");
+        self.ask("PATCH", &path, "application/apply-patch+yaml", Some(set))
     }
 
     /// Sets a variable of the environment that images have. At first they have the `hermes` of the environment in their

@@ -5,37 +5,27 @@ use std::fs;
 
 use hermes_core::{Gateway, RootHome, Store};
 use hermes_kube::objects::{Settings, stateful_set};
-use hermes_tests::kubernetes::{CLAIM, Cluster};
-use hermes_tests::{Answer, TestEnv, eventually, free_port, is_alive, is_root, request};
+use hermes_tests::kubernetes::{CLAIM, Cluster, PODS, SETS};
+use hermes_tests::{
+    Answer, TestEnv, eventually, free_port, is_alive, is_root, python_with, request,
+};
 use serde_json::{Value, json};
-
-const SETS: &str = "/apis/apps/v1/namespaces/hermes/statefulsets";
-const PODS: &str = "/api/v1/namespaces/hermes/pods";
-
-fn ask(cluster: &Cluster, method: &str, path: &str, kind: &str, body: Option<&Value>) -> Answer {
-    let bearer = format!("Bearer {}", cluster.token());
-    let headers = [("authorization", &*bearer), ("content-type", kind)];
-    let body = body.map(Value::to_string);
-    request(method, &format!("{}{path}", cluster.url()), &headers, body.as_deref())
-}
 
 #[track_caller]
 fn apply(cluster: &Cluster, set: &Value) {
-    let name = set["metadata"]["name"].as_str().expect("a name");
-    let path = format!("{SETS}/{name}?fieldManager=hermes");
-    let answer = ask(cluster, "PATCH", &path, "application/apply-patch+yaml", Some(set));
+    let answer = cluster.apply("hermes", "", set);
     assert!(answer.status == 200 || answer.status == 201, "{answer:?}");
 }
 
 #[track_caller]
 fn delete(cluster: &Cluster, path: &str, options: &Value) -> Value {
-    let answer = ask(cluster, "DELETE", path, "application/json", Some(options));
+    let answer = cluster.ask("DELETE", path, "application/json", Some(options));
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()
 }
 
 fn log(cluster: &Cluster, pod: &str, options: &str) -> Answer {
-    ask(cluster, "GET", &format!("{PODS}/{pod}/log{options}"), "application/json", None)
+    cluster.ask("GET", &format!("{PODS}/{pod}/log{options}"), "application/json", None)
 }
 
 /// A set with one Pod that runs a script of a shell.
@@ -239,6 +229,54 @@ fn pods_of_a_lost_node_stay_until_they_are_deleted_by_force() {
     cluster.find_nodes();
     eventually("it has caught up", || (!processes.iter().any(|pid| is_alive(*pid))).then_some(()));
     assert_eq!(cluster.pod("a-0").map(|pod| uid(&pod)), Some(uid(&second)));
+}
+
+/// A server that answers 200 to a path unless a file of that name is beside it.
+const SERVER: &str = r"
+import http.server, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(500 if os.path.exists(sys.argv[2] + self.path) else 200)
+        self.end_headers()
+http.server.HTTPServer((sys.argv[1], 8000), Handler).serve_forever()
+";
+
+#[test]
+fn probes_say_who_is_ready_and_end_who_does_not_answer() {
+    let mut env = TestEnv::new();
+    env.faster = 20;
+    let cluster = Cluster::start(&env);
+    let mut set = set("a", "");
+    let pod = &mut set["spec"]["template"]["spec"];
+    let container = &mut pod["containers"][0];
+    container["command"] =
+        json!([python_with("http.server"), "-c", SERVER, "$(ADDRESS)", env.path()]);
+    let address = json!({ "fieldRef": { "fieldPath": "status.podIP" } });
+    container["env"] = json!([{ "name": "ADDRESS", "valueFrom": address }]);
+    container["ports"] = json!([{ "name": "web", "containerPort": 8000 }]);
+    let probe = |path: &str, failures: u32| {
+        let get = json!({ "path": path, "port": "web" });
+        json!({ "httpGet": get, "periodSeconds": 1, "failureThreshold": failures })
+    };
+    container["readinessProbe"] = probe("/ready", 1);
+    // As process 1 it has no handler for TERM.
+    pod["terminationGracePeriodSeconds"] = 1.into();
+    apply(&cluster, &set);
+    once_ready(&cluster, "a-0", &Value::Null);
+    env.write(&env.path().join("ready"), "");
+    eventually("it is not ready", || cluster.pod("a-0").filter(|pod| !ready(pod)));
+    fs::remove_file(env.path().join("ready")).expect("a file");
+    let first = once_ready(&cluster, "a-0", &Value::Null);
+    assert_eq!(first["status"]["containerStatuses"][0]["restartCount"], 0);
+
+    set["spec"]["template"]["spec"]["containers"][0]["livenessProbe"] = probe("/live", 40);
+    apply(&cluster, &set);
+    once_ready(&cluster, "a-0", &uid(&first));
+    env.write(&env.path().join("live"), "");
+    eventually("it is started again", || {
+        let pod = cluster.pod("a-0")?;
+        (pod["status"]["containerStatuses"][0]["restartCount"] == 1).then_some(())
+    });
 }
 
 #[test]

@@ -3,29 +3,12 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 
-use hermes_tests::kubernetes::{Cluster, Fault, NAMESPACE};
+use hermes_tests::kubernetes::{Cluster, Fault, NAMESPACE, PODS, SETS};
 use hermes_tests::{Answer, SOON, TestEnv, request};
 use serde_json::{Value, json};
 
-/// The paths of sets and Pods.
-const SETS: &str = "/apis/apps/v1/namespaces/hermes/statefulsets";
-const PODS: &str = "/api/v1/namespaces/hermes/pods";
-
-fn ask(cluster: &Cluster, method: &str, path: &str, kind: &str, body: Option<&Value>) -> Answer {
-    let bearer = format!("Bearer {}", cluster.token());
-    let headers = [("authorization", &*bearer), ("content-type", kind)];
-    let body = body.map(Value::to_string);
-    request(method, &format!("{}{path}", cluster.url()), &headers, body.as_deref())
-}
-
 fn get(cluster: &Cluster, path: &str) -> Answer {
-    ask(cluster, "GET", path, "application/json", None)
-}
-
-fn apply(cluster: &Cluster, manager: &str, options: &str, set: &Value) -> Answer {
-    let name = set["metadata"]["name"].as_str().expect("a name");
-    let path = format!("{SETS}/{name}?fieldManager={manager}{options}");
-    ask(cluster, "PATCH", &path, "application/apply-patch+yaml", Some(set))
+    cluster.ask("GET", path, "application/json", None)
 }
 
 /// A set whose Pods run `command`; `replicas` is left out if it is null.
@@ -105,13 +88,13 @@ fn a_set_that_nobody_owns_the_replicas_of_gets_one() {
     let env = TestEnv::new();
     let cluster = Cluster::start(&env);
     let replicas = |set: &Value| set["spec"]["replicas"].clone();
-    let made = apply(&cluster, "hermes", "", &idle("a"));
+    let made = cluster.apply("hermes", "", &idle("a"));
     assert_eq!(made.status, 201, "{made:?}");
     assert_eq!(replicas(&made.json()), 0);
-    assert_eq!(apply(&cluster, "hermes", "", &idle("a")).status, 200);
+    assert_eq!(cluster.apply("hermes", "", &idle("a")).status, 200);
     // Its owner applies without it.
     let without = set("a", &Value::Null, &["sleep", "600"]);
-    assert_eq!(replicas(&fine(&apply(&cluster, "hermes", "", &without))), 1);
+    assert_eq!(replicas(&fine(&cluster.apply("hermes", "", &without))), 1);
 }
 
 #[test]
@@ -119,16 +102,16 @@ fn a_scale_to_nothing_leaves_replicas_without_an_owner() {
     let env = TestEnv::new();
     let cluster = Cluster::start(&env);
     let one = set("a", &json!(1), &["sleep", "600"]);
-    fine(&apply(&cluster, "hermes", "", &one));
+    fine(&cluster.apply("hermes", "", &one));
     let scale = format!("{SETS}/a/scale?fieldManager=someone");
     let to = |number: u32| {
         let patch = json!({ "spec": { "replicas": number } });
-        ask(&cluster, "PATCH", &scale, "application/merge-patch+json", Some(&patch))
+        cluster.ask("PATCH", &scale, "application/merge-patch+json", Some(&patch))
     };
     refused(&to(2), 403, "Forbidden");
     cluster.allow("patch", "statefulsets/scale");
     fine(&to(2));
-    let message = refused(&apply(&cluster, "hermes", "", &one), 409, "Conflict");
+    let message = refused(&cluster.apply("hermes", "", &one), 409, "Conflict");
     assert!(
         message.contains("conflict with \"someone\" using apps/v1: .spec.replicas"),
         "{message}"
@@ -140,8 +123,8 @@ fn a_scale_to_nothing_leaves_replicas_without_an_owner() {
     assert!(!owners(&now).contains("f:replicas"), "{}", owners(&now));
     // Without an owner nobody's apply takes it away, and any may set it.
     let without = set("a", &Value::Null, &["sleep", "600"]);
-    assert_eq!(fine(&apply(&cluster, "hermes", "", &without))["spec"]["replicas"], 0);
-    let after = fine(&apply(&cluster, "hermes", "", &one));
+    assert_eq!(fine(&cluster.apply("hermes", "", &without))["spec"]["replicas"], 0);
+    let after = fine(&cluster.apply("hermes", "", &one));
     assert_eq!(after["spec"]["replicas"], 1);
     assert!(owners(&after).contains("f:replicas"), "{}", owners(&after));
 }
@@ -150,20 +133,19 @@ fn a_scale_to_nothing_leaves_replicas_without_an_owner() {
 fn a_field_of_another_is_taken_by_force_alone() {
     let env = TestEnv::new();
     let cluster = Cluster::start(&env);
-    fine(&apply(&cluster, "hermes", "", &idle("a")));
+    fine(&cluster.apply("hermes", "", &idle("a")));
     let mut other = idle("a");
     other["spec"]["template"]["spec"]["containers"][0]["image"] = "other".into();
-    let message = refused(&apply(&cluster, "another", "", &other), 409, "Conflict");
+    let message = refused(&cluster.apply("another", "", &other), 409, "Conflict");
     let field = ".spec.template.spec.containers[\"name\"=\"main\"].image";
     assert_eq!(message, format!("Apply failed with 1 conflict: conflict with \"hermes\": {field}"));
-    let forced = fine(&apply(&cluster, "another", "&force=true", &other));
+    let forced = fine(&cluster.apply("another", "&force=true", &other));
     assert_eq!(forced["spec"]["template"]["spec"]["containers"][0]["image"], "other");
     // Its former owner gives up nothing by leaving it out.
-    refused(&apply(&cluster, "hermes", "", &idle("a")), 409, "Conflict");
+    refused(&cluster.apply("hermes", "", &idle("a")), 409, "Conflict");
     assert_eq!(
         refused(
-            &ask(
-                &cluster,
+            &cluster.ask(
                 "PATCH",
                 &format!("{SETS}/a"),
                 "application/apply-patch+yaml",
@@ -184,13 +166,13 @@ fn what_an_owner_leaves_out_goes() {
     with["metadata"]["annotations"] = json!({ "hermes/profile": "a" });
     let container = &mut with["spec"]["template"]["spec"]["containers"][0];
     container["env"] = json!([{ "name": "A", "value": "1" }, { "name": "B", "value": "2" }]);
-    fine(&apply(&cluster, "hermes", "", &with));
+    fine(&cluster.apply("hermes", "", &with));
     let env_of = |set: &Value| set["spec"]["template"]["spec"]["containers"][0]["env"].clone();
     with["spec"]["template"]["spec"]["containers"][0]["env"].as_array_mut().unwrap().remove(0);
-    let less = fine(&apply(&cluster, "hermes", "", &with));
+    let less = fine(&cluster.apply("hermes", "", &with));
     assert_eq!(env_of(&less), json!([{ "name": "B", "value": "2" }]));
     assert_eq!(less["metadata"]["generation"], 2);
-    let none = fine(&apply(&cluster, "hermes", "", &idle("a")));
+    let none = fine(&cluster.apply("hermes", "", &idle("a")));
     assert_eq!((env_of(&none), &none["metadata"]["annotations"]), (Value::Null, &Value::Null));
 }
 
@@ -198,13 +180,13 @@ fn what_an_owner_leaves_out_goes() {
 fn an_apply_that_changes_nothing_makes_no_version() {
     let env = TestEnv::new();
     let cluster = Cluster::start(&env);
-    fine(&apply(&cluster, "hermes", "", &idle("a")));
+    fine(&cluster.apply("hermes", "", &idle("a")));
     let version = || fine(&get(&cluster, SETS))["metadata"]["resourceVersion"].clone();
     hermes_tests::eventually("the controller has seen it", || {
         (cluster.stateful_set("a")?["status"]["observedGeneration"] == 1).then_some(())
     });
     let before = version();
-    fine(&apply(&cluster, "hermes", "", &idle("a")));
+    fine(&cluster.apply("hermes", "", &idle("a")));
     assert_eq!(version(), before);
 }
 
@@ -215,14 +197,14 @@ fn what_kubernetes_refuses_is_refused_in_its_words() {
     let message = refused(&get(&cluster, &format!("{SETS}/a")), 404, "NotFound");
     assert_eq!(message, "statefulsets.apps \"a\" not found");
     for name in ["my_coder", &"x".repeat(64)] {
-        let message = refused(&apply(&cluster, "hermes", "", &idle(name)), 422, "Invalid");
+        let message = refused(&cluster.apply("hermes", "", &idle(name)), 422, "Invalid");
         assert!(
             message.starts_with(&format!("StatefulSet.apps \"{name}\" is invalid: [metadata.name"))
                 || message.contains("metadata.name"),
             "{message}"
         );
     }
-    fine(&apply(&cluster, "hermes", "", &idle("a")));
+    fine(&cluster.apply("hermes", "", &idle("a")));
     for (field, value) in [
         ("serviceName", json!("other")),
         ("podManagementPolicy", json!("OrderedReady")),
@@ -230,14 +212,14 @@ fn what_kubernetes_refuses_is_refused_in_its_words() {
     ] {
         let mut changed = idle("a");
         changed["spec"][field] = value;
-        let message = refused(&apply(&cluster, "hermes", "&force=true", &changed), 422, "Invalid");
+        let message = refused(&cluster.apply("hermes", "&force=true", &changed), 422, "Invalid");
         assert!(message.contains("spec: Forbidden: updates to statefulset spec"), "{message}");
     }
     let mut selector = idle("a");
     selector["spec"]["selector"]["matchLabels"]["of"] = "b".into();
-    let message = refused(&apply(&cluster, "hermes", "&force=true", &selector), 422, "Invalid");
+    let message = refused(&cluster.apply("hermes", "&force=true", &selector), 422, "Invalid");
     assert!(message.contains("`selector` does not match template `labels`"), "{message}");
-    let made = ask(&cluster, "POST", SETS, "application/json", Some(&idle("a")));
+    let made = cluster.ask("POST", SETS, "application/json", Some(&idle("a")));
     assert_eq!(refused(&made, 409, "AlreadyExists"), "statefulsets.apps \"a\" already exists");
 }
 
@@ -245,7 +227,7 @@ fn what_kubernetes_refuses_is_refused_in_its_words() {
 fn a_watch_goes_on_from_a_list() {
     let env = TestEnv::new();
     let cluster = Cluster::start(&env);
-    fine(&apply(&cluster, "hermes", "", &idle("a")));
+    fine(&cluster.apply("hermes", "", &idle("a")));
     let list = fine(&get(&cluster, &format!("{SETS}?labelSelector=app%3Dtest")));
     assert_eq!(list["items"][0]["metadata"]["name"], "a");
     let version = list["metadata"]["resourceVersion"].as_str().expect("a version").to_owned();
@@ -258,14 +240,14 @@ fn a_watch_goes_on_from_a_list() {
         }
         assert_eq!(actual, "MODIFIED", "{object}");
     };
-    fine(&apply(&cluster, "hermes", "", &idle("b")));
+    fine(&cluster.apply("hermes", "", &idle("b")));
     next("b", "ADDED");
     // It does not match any more, which a watch tells like its end.
     let mut other = idle("b");
     other["metadata"]["labels"] = json!({ "app": "other" });
-    fine(&apply(&cluster, "hermes", "", &other));
+    fine(&cluster.apply("hermes", "", &other));
     next("b", "DELETED");
-    fine(&ask(&cluster, "DELETE", &format!("{SETS}/a"), "application/json", None));
+    fine(&cluster.ask("DELETE", &format!("{SETS}/a"), "application/json", None));
     next("a", "DELETED");
     cluster.close_streams();
     assert_eq!(lines.next(), None);
@@ -291,7 +273,7 @@ fn a_list_comes_in_pages() {
     let env = TestEnv::new();
     let cluster = Cluster::start(&env);
     for name in ["a", "b", "c"] {
-        fine(&apply(&cluster, "hermes", "", &idle(name)));
+        fine(&cluster.apply("hermes", "", &idle(name)));
     }
     let names = |list: &Value| -> Vec<_> {
         list["items"]
@@ -358,21 +340,27 @@ fn faults_come_as_often_as_ordered() {
         fine(&get(&cluster, PODS));
     }
     // What closes, or never answers.
-    let raw = |timeout| {
+    let raw = |what: &str, timeout| {
         use std::io::Write;
         let address = cluster.url().trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).expect("a server");
         stream.set_read_timeout(Some(timeout)).expect("a socket");
         let token = cluster.token();
-        write!(stream, "GET {PODS} HTTP/1.0\r\nauthorization: Bearer {token}\r\n\r\n").unwrap();
+        write!(stream, "{what} HTTP/1.0\r\nauthorization: Bearer {token}\r\n\r\n").unwrap();
         stream.read(&mut [0; 1]).map_err(|error| error.kind())
     };
+    let list = format!("GET {PODS}");
     cluster.fail("list", "pods", Fault::Close, 1);
-    assert_eq!(raw(SOON), Ok(0));
+    assert_eq!(raw(&list, SOON), Ok(0));
+    // The request took effect, and nobody knows.
+    fine(&cluster.apply("hermes", "", &idle("a")));
+    cluster.fail("delete", "statefulsets", Fault::CloseAfter, 1);
+    assert_eq!(raw(&format!("DELETE {SETS}/a"), SOON), Ok(0));
+    assert_eq!(cluster.stateful_set("a"), None);
     cluster.fail("list", "pods", Fault::Hang, 1);
     let short = std::time::Duration::from_millis(300);
-    assert_eq!(raw(short), Err(std::io::ErrorKind::WouldBlock));
-    assert_eq!(raw(SOON), Ok(1));
+    assert_eq!(raw(&list, short), Err(std::io::ErrorKind::WouldBlock));
+    assert_eq!(raw(&list, SOON), Ok(1));
     let calls = cluster.requests();
     assert_eq!((&*calls[0].verb, &*calls[0].resource), ("list", "pods"));
 }

@@ -135,6 +135,12 @@ impl Failure {
         Self::new(400, "BadRequest", message)
     }
 
+    /// `kind` is a type of a body that is not known.
+    pub(super) fn unsupported(kind: &str) -> Self {
+        let message = format!("the body of the request was in an unknown format: {kind}");
+        Self::new(415, "UnsupportedMediaType", message)
+    }
+
     /// A version or a page that is not kept any more.
     pub(super) fn expired(message: impl Into<String>) -> Self {
         Self::new(410, "Expired", message)

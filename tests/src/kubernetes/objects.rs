@@ -143,8 +143,7 @@ fn patch(data: &mut Data, call: &Call, content: &Content) -> Answer {
         return Ok((code, store(data, call, object, owners)));
     }
     if kind != "application/merge-patch+json" {
-        let message = format!("the body of the request was in an unknown format: {kind}");
-        return Err(Failure::bad_request(message));
+        return Err(Failure::unsupported(kind));
     }
     let live = live.ok_or_else(|| Failure::not_found(call.resource, &call.name))?;
     let mut object = live.clone();
