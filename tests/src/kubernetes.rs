@@ -49,8 +49,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::{Answer, TestEnv, request};
+use crate::{Answer, TestEnv, eventually, request};
 
+pub use controller::is_ready;
 pub use faults::Fault;
 pub use shared::Seen;
 
@@ -200,6 +201,19 @@ impl Cluster {
         let name = set["metadata"]["name"].as_str().expect("a name");
         let path = format!("{SETS}/{name}?fieldManager={manager}{options}");
         self.ask("PATCH", &path, "application/apply-patch+yaml", Some(set))
+    }
+
+    /// The log of a Pod. `options` are those of the URL: `?previous=true`.
+    #[track_caller]
+    pub fn log(&self, pod: &str, options: &str) -> Answer {
+        self.ask("GET", &format!("{PODS}/{pod}/log{options}"), "application/json", None)
+    }
+
+    /// The Pod, once it is ready and not the one with the ID `former`. Blocks at most for [`SOON`](crate::SOON).
+    #[track_caller]
+    pub fn once_ready(&self, pod: &str, former: &Value) -> Value {
+        let is_another = |pod: &Value| is_ready(pod) && pod["metadata"]["uid"] != *former;
+        eventually("the Pod is ready", || self.pod(pod).filter(is_another))
     }
 
     /// Sets a variable of the environment that images have. At first they have the `hermes` of the environment in their

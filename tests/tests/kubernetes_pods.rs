@@ -5,10 +5,8 @@ use std::fs;
 
 use hermes_core::{Gateway, RootHome, Store};
 use hermes_kube::objects::{Settings, stateful_set};
-use hermes_tests::kubernetes::{CLAIM, Cluster, PODS, SETS};
-use hermes_tests::{
-    Answer, TestEnv, eventually, free_port, is_alive, is_root, python_with, request,
-};
+use hermes_tests::kubernetes::{CLAIM, Cluster, PODS, SETS, is_ready as ready};
+use hermes_tests::{TestEnv, eventually, free_port, is_alive, is_root, python_with, request};
 use serde_json::{Value, json};
 
 #[track_caller]
@@ -22,10 +20,6 @@ fn delete(cluster: &Cluster, path: &str, options: &Value) -> Value {
     let answer = cluster.ask("DELETE", path, "application/json", Some(options));
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()
-}
-
-fn log(cluster: &Cluster, pod: &str, options: &str) -> Answer {
-    cluster.ask("GET", &format!("{PODS}/{pod}/log{options}"), "application/json", None)
 }
 
 /// A set with one Pod that runs a script of a shell.
@@ -55,24 +49,11 @@ fn set(name: &str, script: &str) -> Value {
 /// Ends on TERM at once, and has a child.
 const GENTLE: &str = "trap 'echo bye; exit 0' TERM; sleep 600 & echo up; while :; do wait; done";
 
-fn ready(pod: &Value) -> bool {
-    let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-    conditions.any(|one| one["type"] == "Ready" && one["status"] == "True")
-}
-
-/// The Pod, once it is ready and not the one with the ID `former`.
-#[track_caller]
-fn once_ready(cluster: &Cluster, pod: &str, former: &Value) -> Value {
-    eventually("the Pod is ready", || {
-        cluster.pod(pod).filter(|pod| ready(pod) && pod["metadata"]["uid"] != *former)
-    })
-}
-
-/// The same of a Pod that says so when it can take a signal.
+/// The Pod, once it has said that it can take a signal, and is not the one with the ID `former`.
 #[track_caller]
 fn once_up(cluster: &Cluster, pod: &str, former: &Value) -> Value {
-    let ready = once_ready(cluster, pod, former);
-    eventually("it is up", || log(cluster, pod, "").text.ends_with("up\n").then_some(()));
+    let ready = cluster.once_ready(pod, former);
+    eventually("it is up", || cluster.log(pod, "").text.ends_with("up\n").then_some(()));
     ready
 }
 
@@ -151,7 +132,7 @@ fn a_container_that_ends_starts_again_in_its_pod() {
     let script = format!("echo hello $UID_OF_POD; {GENTLE}");
     apply(&cluster, &set("a", &script));
     let pod = once_up(&cluster, "a-0", &Value::Null);
-    let missing = log(&cluster, "a-0", "?previous=true");
+    let missing = cluster.log("a-0", "?previous=true");
     assert_eq!(missing.status, 400, "{missing:?}");
     let first = cluster.processes("a-0");
     cluster.kill_main("a-0");
@@ -164,12 +145,12 @@ fn a_container_that_ends_starts_again_in_its_pod() {
     assert!(!first.iter().any(|pid| is_alive(*pid)), "all of the former run ended");
     let hello = format!("hello {}\nup\n", uid(&pod).as_str().expect("an ID"));
     for options in ["?tailLines=5", "?previous=true", "?container=main"] {
-        eventually("it prints", || (log(&cluster, "a-0", options).text == hello).then_some(()));
+        eventually("it prints", || (cluster.log("a-0", options).text == hello).then_some(()));
     }
-    let stamped = log(&cluster, "a-0", "?timestamps=true&tailLines=1").text;
+    let stamped = cluster.log("a-0", "?timestamps=true&tailLines=1").text;
     let (time, rest) = stamped.split_once(' ').expect("a time");
     assert_eq!((time.parse::<jiff::Timestamp>().is_ok(), rest), (true, "up\n"));
-    assert_eq!(log(&cluster, "a-0", "?sinceTime=2999-01-01T00:00:00Z").text, "");
+    assert_eq!(cluster.log("a-0", "?sinceTime=2999-01-01T00:00:00Z").text, "");
 }
 
 #[test]
@@ -178,8 +159,9 @@ fn what_a_pod_prints_is_followed_to_its_end() {
     let cluster = Cluster::start(&env);
     apply(&cluster, &set("a", &format!("echo $TWICE; {GENTLE}")));
     let pod = once_up(&cluster, "a-0", &Value::Null);
+    cluster.forget_requests();
     let text = std::thread::scope(|scope| {
-        let follower = scope.spawn(|| log(&cluster, "a-0", "?follow=true").text);
+        let follower = scope.spawn(|| cluster.log("a-0", "?follow=true").text);
         let followed = |request: &hermes_tests::kubernetes::Seen| request.resource == "pods/log";
         eventually("it is followed", || cluster.requests().iter().any(followed).then_some(()));
         delete(&cluster, &format!("{SETS}/a"), &Value::Null);
@@ -231,6 +213,41 @@ fn pods_of_a_lost_node_stay_until_they_are_deleted_by_force() {
     assert_eq!(cluster.pod("a-0").map(|pod| uid(&pod)), Some(uid(&second)));
 }
 
+#[test]
+fn a_container_sees_what_it_mounts_alone() {
+    hermes_tests::require_root!();
+    let env = TestEnv::new();
+    let cluster = Cluster::start(&env);
+    let profiles = env.home().join("profiles");
+    for name in ["one", "two"] {
+        fs::create_dir_all(profiles.join(name)).expect("a directory");
+    }
+    env.give(&profiles.join("one"));
+    let all = profiles.display();
+    // Every user may write there but for the root file system.
+    let elsewhere = std::path::Path::new("/var/tmp").join(env.path().file_name().expect("a name"));
+    // Kubernetes makes one dollar of two.
+    let script = format!(
+        "echo $$$$ $(id -u) $(ls {all}) $(ls /dev/kmsg); for file in {} {all}/x {all}/one/x; do touch $file && \
+         echo wrote; done; echo up; exec sleep 600",
+        elsewhere.display()
+    );
+    let mut set = set("a", &format!("exec 2>/dev/null; {script}"));
+    let pod = &mut set["spec"]["template"]["spec"];
+    pod["securityContext"] =
+        json!({ "runAsUser": 10_000, "runAsGroup": 10_000, "fsGroup": 10_000 });
+    pod["volumes"] = json!([{ "name": "home", "persistentVolumeClaim": { "claimName": CLAIM } }]);
+    let container = &mut pod["containers"][0];
+    container["securityContext"] = json!({ "readOnlyRootFilesystem": true });
+    let mount =
+        json!({ "name": "home", "mountPath": profiles.join("one"), "subPath": "profiles/one" });
+    container["volumeMounts"] = json!([mount]);
+    apply(&cluster, &set);
+    once_up(&cluster, "a-0", &Value::Null);
+    assert_eq!(cluster.log("a-0", "").text, "1 10000 one\nwrote\nup\n");
+    assert!(profiles.join("one/x").exists());
+}
+
 /// A server that answers 200 to a path unless a file of that name is beside it.
 const SERVER: &str = r"
 import http.server, os, sys
@@ -262,16 +279,16 @@ fn probes_say_who_is_ready_and_end_who_does_not_answer() {
     // As process 1 it has no handler for TERM.
     pod["terminationGracePeriodSeconds"] = 1.into();
     apply(&cluster, &set);
-    once_ready(&cluster, "a-0", &Value::Null);
+    cluster.once_ready("a-0", &Value::Null);
     env.write(&env.path().join("ready"), "");
     eventually("it is not ready", || cluster.pod("a-0").filter(|pod| !ready(pod)));
     fs::remove_file(env.path().join("ready")).expect("a file");
-    let first = once_ready(&cluster, "a-0", &Value::Null);
+    let first = cluster.once_ready("a-0", &Value::Null);
     assert_eq!(first["status"]["containerStatuses"][0]["restartCount"], 0);
 
     set["spec"]["template"]["spec"]["containers"][0]["livenessProbe"] = probe("/live", 40);
     apply(&cluster, &set);
-    once_ready(&cluster, "a-0", &uid(&first));
+    cluster.once_ready("a-0", &uid(&first));
     env.write(&env.path().join("live"), "");
     eventually("it is started again", || {
         let pod = cluster.pod("a-0")?;
@@ -319,7 +336,7 @@ fn a_gateway_runs_in_the_pod_of_its_profile() {
     }
     env.write(&env.profile("coder").join("config.yaml"), &format!("gateway: {{port: {port}}}\n"));
     apply(&cluster, &of_profile(&env, "coder", true));
-    let pod = once_ready(&cluster, "hermes-coder-0", &Value::Null);
+    let pod = cluster.once_ready("hermes-coder-0", &Value::Null);
     let address = pod["status"]["podIP"].as_str().expect("an address");
     assert_eq!(request("GET", &format!("http://{address}:8640/ready"), &[], None).status, 200);
     let record = || -> Value {

@@ -142,8 +142,8 @@ fn is_to_be_replaced(set: &Value, pod: &Value, revision: &str) -> bool {
     rolls && !waits && pod["metadata"]["labels"][REVISION] != revision
 }
 
-/// Whether the condition `Ready` holds.
-fn is_ready(pod: &Value) -> bool {
+/// Whether the condition `Ready` of a Pod holds.
+pub fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
     let is = |one: &Value| one["type"] == "Ready" && one["status"] == "True";
     conditions.into_iter().flatten().any(is)

@@ -77,7 +77,8 @@ impl Data {
 
     /// The objects of a kind, by name.
     pub(super) fn all(&self, resource: Resource) -> impl Iterator<Item = &Arc<Value>> {
-        let of = self.records.iter().filter(move |((kind, _), _)| *kind == resource);
+        let of = self.records.range((resource, String::new())..);
+        let of = of.take_while(move |((kind, _), _)| *kind == resource);
         of.map(|(_, record)| &record.object)
     }
 
