@@ -38,7 +38,8 @@ pub(crate) fn build(shell: &Shell, base: Option<&str>, tag: &str, no_install: bo
     docker::printed(shell, &["build", "--tag", &with_agent, directory])
         .run()
         .context("failed to build the image with the Python agent")?;
-    image::run(&ImageOptions { base: Some(with_agent), tag: tag.to_owned() }, no_install)
+    let image = ImageOptions { base: Some(with_agent), tag: tag.to_owned(), labels: Vec::new() };
+    image::run(&image, no_install)
 }
 
 /// The instructions of the page's recipe.

@@ -34,7 +34,10 @@ pub(crate) fn run(test: &TestOptions, no_install: bool) -> Result<()> {
     shell.change_dir(crate::root());
     let run = std::process::id();
     let tag = format!("hermes-test:{run}");
-    image::run(&ImageOptions { base: test.base.clone(), tag: tag.clone() }, no_install)?;
+    image::run(
+        &ImageOptions { base: test.base.clone(), tag: tag.clone(), labels: Vec::new() },
+        no_install,
+    )?;
     let label = format!("hermes.test={run}");
     docker::ensure_compose(&shell, no_install)?;
     let mut done = agent_image::build(&shell, test.base.as_deref(), &with_agent(&tag), no_install)

@@ -22,6 +22,9 @@ pub(crate) struct ImageOptions {
     /// The name of the image
     #[arg(long, value_name = "TAG", default_value = "hermes:latest")]
     pub(crate) tag: String,
+    /// A label of the image
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub(crate) labels: Vec<String>,
 }
 
 /// Builds the image.
@@ -35,7 +38,10 @@ pub(crate) fn run(image: &ImageOptions, no_install: bool) -> Result<()> {
     println!("image: `{}` from `{base}`", image.tag);
     let base = format!("BASE_IMAGE={base}");
     let directory = context.path().to_str().context("a path is not valid UTF-8")?;
-    docker::printed(&shell, &["build", "--build-arg", &base, "--tag", &image.tag, directory])
+    let labels = image.labels.iter().flat_map(|label| ["--label", label]);
+    docker::printed(&shell, &["build", "--build-arg", &base, "--tag", &image.tag])
+        .args(labels)
+        .arg(directory)
         .run()
         .context("failed to build the image")?;
     println!("image: `{}` is built", image.tag);
@@ -64,22 +70,21 @@ pub(crate) fn base(shell: &Shell, chosen: Option<&str>, no_install: bool) -> Res
     }
     println!("image: failed to pull it; making `{made}` from packages, which takes a minute");
     install::ensure(install::FOR_BASE, no_install)?;
-    debootstrap(shell, &distribution, "s6,execline", &made)?;
+    debootstrap(shell, distribution.codename, &["--include=s6,execline"], &made)?;
     Ok(made)
 }
 
-/// Makes an image from the distribution's essential packages and `packages`.
+/// Makes an image from the essential packages of a release and what mmdebstrap's `options` name.
 pub(crate) fn debootstrap(
     shell: &Shell,
-    distribution: &Distribution<'_>,
-    packages: &str,
+    codename: &str,
+    options: &[&str],
     image: &str,
 ) -> Result<()> {
     let dir = shell.create_temp_dir()?;
     let archive = dir.path().join("base.tar");
     let archive = archive.to_str().context("a path is not valid UTF-8")?;
-    let include = format!("--include={packages}");
-    let args = ["--variant=minbase", &include, distribution.codename, archive];
+    let args = [&["--variant=minbase"], options, &[codename, archive]].concat();
     println!("$ mmdebstrap {}", args.join(" "));
     shell
         .cmd(install::find("mmdebstrap").context("missing: mmdebstrap")?)
@@ -108,9 +113,13 @@ impl<'a> Distribution<'a> {
         Some(Self { name, codename: value("VERSION_CODENAME")? })
     }
 
+    pub(crate) fn is_debian(&self) -> bool {
+        self.name == "debian"
+    }
+
     /// Its image's name in registries.
     fn public(&self) -> String {
-        let slim = if self.name == "debian" { "-slim" } else { "" };
+        let slim = if self.is_debian() { "-slim" } else { "" };
         format!("{}:{}{slim}", self.name, self.codename)
     }
 

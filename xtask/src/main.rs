@@ -10,6 +10,7 @@ mod agent_image;
 mod bench;
 mod demo;
 mod deny;
+mod dist;
 mod docker;
 mod docker_test;
 mod dotenv;
@@ -33,6 +34,8 @@ mod wait;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::{Context, Result};
+use cargo_metadata::MetadataCommand;
 use clap::{Args, Parser};
 
 /// Tasks of the Hermes workspace.
@@ -74,6 +77,13 @@ enum Xtask {
         #[command(flatten)]
         tools: Tools,
     },
+    /// Make the files of a release: archive, Debian package, list of components, image, hashes
+    Dist {
+        #[command(flatten)]
+        dist: dist::DistOptions,
+        #[command(flatten)]
+        tools: Tools,
+    },
     /// Run the load test at full size: 450 gateways under a plain s6-svscan, 1,000 under `hermes up`
     Load {
         #[command(flatten)]
@@ -109,6 +119,7 @@ fn main() -> ExitCode {
         Xtask::Image { image, tools } => image::run(&image, tools.no_install),
         Xtask::DockerTest { test, tools } => docker_test::run(&test, tools.no_install),
         Xtask::Demo(tools) => demo::run(tools.no_install),
+        Xtask::Dist { dist, tools } => dist::run(&dist, tools.no_install),
         Xtask::Load { load, tools } => load::run(&load, tools.no_install),
         Xtask::Soak { soak, tools } => soak::run(&soak, tools.no_install),
         Xtask::Install(tools) => test::for_test(tools.no_install),
@@ -126,6 +137,14 @@ fn main() -> ExitCode {
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().expect("xtask is a directory of the workspace").to_owned()
+}
+
+/// The build directory of the workspace in `root`.
+fn target_of(root: &Path) -> Result<PathBuf> {
+    let mut metadata = MetadataCommand::new();
+    let metadata = metadata.manifest_path(root.join("Cargo.toml")).no_deps().exec();
+    let metadata = metadata.context("failed to run `cargo metadata`")?;
+    Ok(metadata.target_directory.into_std_path_buf())
 }
 
 /// The cargo that runs this task, so that all steps use one toolchain.

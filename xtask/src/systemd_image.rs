@@ -11,7 +11,8 @@ use crate::image::{self, Distribution};
 use crate::{docker, install, statically};
 
 /// The packages of a system with logins, beside the essential ones, and the Python agent's interpreter.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3";
+const PACKAGES: &str =
+    "--include=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3";
 
 /// Makes the journal persistent, and starts the user's systemd manager at boot.
 const DOCKERFILE: &str = "\
@@ -69,7 +70,7 @@ fn base(shell: &Shell, no_install: bool) -> Result<String> {
     if !docker::has_image(shell, &base) {
         println!("docker-test: making `{base}` from packages, which takes a minute");
         install::ensure(install::FOR_BASE, no_install)?;
-        image::debootstrap(shell, &distribution, PACKAGES, &base)?;
+        image::debootstrap(shell, distribution.codename, &[PACKAGES], &base)?;
     }
     Ok(base)
 }
