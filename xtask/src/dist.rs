@@ -107,8 +107,11 @@ fn twice(shell: &Shell, source: &Source, files: &[PathBuf]) -> Result<()> {
     let copy = source.copy_to(shell, &directory.path().join("sources"))?;
     let again = directory.path().join("again");
     fs::create_dir(&again)?;
-    let again = pack(shell, &copy, &again)?;
-    for (first, second) in files.iter().zip(&again) {
+    same(files, &pack(shell, &copy, &again)?)
+}
+
+fn same(files: &[PathBuf], again: &[PathBuf]) -> Result<()> {
+    for (first, second) in files.iter().zip(again) {
         let name = first.file_name().unwrap_or_default().display();
         ensure!(fs::read(first)? == fs::read(second)?, "a second build made another {name}");
         println!("dist: a second build made the same {name}");
@@ -146,4 +149,23 @@ fn summary(shell: &Shell, files: &[PathBuf]) -> Result<()> {
         println!("{hash}  {:>10}  {}", fs::metadata(file)?.len(), file.display());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_byte_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let [first, second, other] =
+            [("first", "a"), ("second", "a"), ("other", "b")].map(|(name, text)| {
+                let path = dir.path().join(name);
+                fs::write(&path, text).unwrap();
+                path
+            });
+        same(&[first.clone()], &[second.clone()]).unwrap();
+        let error = same(&[second, first], &[other.clone(), other]).unwrap_err();
+        assert_eq!(error.to_string(), "a second build made another second");
+    }
 }
