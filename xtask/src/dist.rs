@@ -158,14 +158,14 @@ mod tests {
     #[test]
     fn another_byte_is_found() {
         let dir = tempfile::tempdir().unwrap();
-        let [first, second, other] =
-            [("first", "a"), ("second", "a"), ("other", "b")].map(|(name, text)| {
-                let path = dir.path().join(name);
-                fs::write(&path, text).unwrap();
-                path
-            });
-        same(&[first.clone()], &[second.clone()]).unwrap();
-        let error = same(&[second, first], &[other.clone(), other]).unwrap_err();
+        let written = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, text).unwrap();
+            [path]
+        };
+        let (first, second) = (written("first", "a"), written("second", "a"));
+        same(&first, &second).unwrap();
+        let error = same(&second, &written("other", "b")).unwrap_err();
         assert_eq!(error.to_string(), "a second build made another second");
     }
 }
