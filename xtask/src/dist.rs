@@ -8,6 +8,7 @@
 //! | `archive` | `hermes-VERSION-TARGET.tar.gz` |
 //! | `deb` | `hermes_VERSION_ARCH.deb` |
 //! | `sbom` | `hermes-VERSION-TARGET.cdx.json`, the list of components in the format of CycloneDX |
+//! | `crates` | builds the published crates from their packages |
 //! | `check` | installs both packages in bare containers, with the commands in README.md |
 //!
 //! Times in them are that of the last commit, and two builds have the same bytes: `--twice` checks it. Only the image's
@@ -15,6 +16,7 @@
 
 mod archive;
 mod check;
+mod crates;
 mod deb;
 mod licences;
 mod sbom;
@@ -44,7 +46,8 @@ pub(crate) struct DistOptions {
     /// Build everything a second time, in another directory, and fail if a byte differs
     #[arg(long)]
     twice: bool,
-    /// Install the packages in bare containers, with the commands in README.md, and remove them; needs Docker
+    /// Build the crates from their packages; install the archive and the Debian package in bare containers, with the
+    /// commands in README.md, and remove them; needs Docker
     #[arg(long)]
     check: bool,
     /// Make no archive of the image; without this option there is one if a Docker engine answers
@@ -83,6 +86,7 @@ pub(crate) fn run(options: &DistOptions, no_install: bool) -> Result<()> {
     files.push(sums(&shell, &output, &files)?);
     if options.check {
         check::run(&shell, &output, no_install)?;
+        crates::check(&shell)?;
     }
     summary(&shell, &files)?;
     println!("dist: {} files in {:.0} s", files.len(), start.elapsed().as_secs_f64());

@@ -15,11 +15,14 @@ use crate::{agent, agent_image, docker, image, systemd_image};
 const SYSTEMD_THREADS: &str = "3";
 
 /// Options of `cargo xtask docker-test`.
-#[derive(Args, Default)]
+#[derive(Args, Clone, Default)]
 pub(crate) struct TestOptions {
     /// The base image to build on, with or without s6-overlay
     #[arg(long, value_name = "IMAGE")]
     base: Option<String>,
+    /// Run the container tests on each release of the distribution, one after the other, without those under systemd
+    #[arg(long, conflicts_with = "base")]
+    matrix: bool,
     /// Keep the containers of failed tests
     #[arg(long)]
     keep: bool,
@@ -32,6 +35,14 @@ pub(crate) struct TestOptions {
 pub(crate) fn run(test: &TestOptions, no_install: bool) -> Result<()> {
     let shell = Shell::new()?;
     shell.change_dir(crate::root());
+    if test.matrix {
+        for base in image::bases(&shell, no_install)? {
+            println!("docker-test: on `{base}`");
+            let on = TestOptions { base: Some(base.clone()), matrix: false, ..test.clone() };
+            self::run(&on, no_install).with_context(|| format!("on `{base}`"))?;
+        }
+        return Ok(());
+    }
     let run = std::process::id();
     let tag = format!("hermes-test:{run}");
     image::run(

@@ -13,6 +13,11 @@ use xshell::Shell;
 
 use crate::{docker, install, statically};
 
+/// The lists of a mirror that is a snapshot may have expired; their signatures are checked all the same.
+const FROM_SNAPSHOT: &str = "--aptopt=Acquire::Check-Valid-Until \"false\"";
+/// The releases of Debian that Hermes is for.
+const DEBIAN: [&str; 3] = ["bookworm", "trixie", "sid"];
+
 /// Options of `cargo xtask image`.
 #[derive(Args)]
 pub(crate) struct ImageOptions {
@@ -57,6 +62,17 @@ pub(crate) fn base(shell: &Shell, chosen: Option<&str>, no_install: bool) -> Res
     let Some(distribution) = Distribution::of(&release) else {
         bail!("this machine runs neither Debian nor Ubuntu; name a base image with --base")
     };
+    base_of(shell, &distribution, no_install)
+}
+
+/// The name of a base image of each release that Hermes is for: Debian's on Debian, else this machine's alone.
+pub(crate) fn bases(shell: &Shell, no_install: bool) -> Result<Vec<String>> {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let here = Distribution::of(&release).context("this machine runs neither Debian nor Ubuntu")?;
+    here.releases().iter().map(|release| base_of(shell, release, no_install)).collect()
+}
+
+fn base_of(shell: &Shell, distribution: &Distribution<'_>, no_install: bool) -> Result<String> {
     let made = distribution.made();
     let public = distribution.public();
     if let Some(present) =
@@ -84,7 +100,7 @@ pub(crate) fn debootstrap(
     let dir = shell.create_temp_dir()?;
     let archive = dir.path().join("base.tar");
     let archive = archive.to_str().context("a path is not valid UTF-8")?;
-    let args = [&["--variant=minbase"], options, &[codename, archive]].concat();
+    let args = [&["--variant=minbase", FROM_SNAPSHOT], options, &[codename, archive]].concat();
     println!("$ mmdebstrap {}", args.join(" "));
     shell
         .cmd(install::find("mmdebstrap").context("missing: mmdebstrap")?)
@@ -113,8 +129,14 @@ impl<'a> Distribution<'a> {
         Some(Self { name, codename: value("VERSION_CODENAME")? })
     }
 
-    pub(crate) fn is_debian(&self) -> bool {
+    fn is_debian(&self) -> bool {
         self.name == "debian"
+    }
+
+    /// Those of Debian, and of another distribution this one.
+    pub(crate) fn releases(&self) -> Vec<Self> {
+        let codenames = if self.is_debian() { &DEBIAN[..] } else { &[self.codename] };
+        codenames.iter().map(|codename| Self { name: self.name, codename }).collect()
     }
 
     /// Its image's name in registries.
@@ -166,6 +188,14 @@ mod tests {
         assert_eq!((found.public().as_str(), found.codename), ("debian:bookworm-slim", "bookworm"));
         let ubuntu = "ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=\"noble\"\n";
         assert_eq!(Distribution::of(ubuntu).unwrap().public(), "ubuntu:noble");
+        let releases = |of: Distribution<'_>| -> Vec<_> {
+            of.releases().iter().map(Distribution::made).collect()
+        };
+        assert_eq!(
+            releases(found),
+            ["bookworm", "trixie", "sid"].map(|it| format!("hermes-base:{it}"))
+        );
+        assert_eq!(releases(Distribution::of(ubuntu).unwrap()), ["hermes-base:noble"]);
         assert_eq!(Distribution::of("ID=fedora\nVERSION_CODENAME=\n"), None);
     }
 

@@ -15,12 +15,8 @@ use crate::image::{self, Distribution};
 use crate::{docker, install};
 
 const PAGE: &str = "README.md";
-/// The releases of Debian that the packages are for.
-const DEBIAN: [&str; 3] = ["bookworm", "trixie", "sid"];
-/// Keeps apt's lists and cache, and puts s6 into the cache. The lists of a mirror that is a snapshot may have expired;
-/// their signatures are checked all the same.
-const WITH_S6: [&str; 4] = [
-    "--aptopt=Acquire::Check-Valid-Until \"false\"",
+/// Keeps apt's lists and cache, and puts s6 into the cache.
+const WITH_S6: [&str; 3] = [
     "--skip=cleanup/apt,cleanup/reproducible",
     "--include=apt",
     "--customize-hook=APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\" apt-get --yes --install-recommends \
@@ -45,8 +41,7 @@ pub(super) fn run(shell: &Shell, output: &Path, no_install: bool) -> Result<()> 
     let page = fs::read_to_string(crate::root().join(PAGE))?;
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let here = Distribution::of(&release).context("this machine runs neither Debian nor Ubuntu")?;
-    let releases = if here.is_debian() { DEBIAN.to_vec() } else { vec![here.codename] };
-    for codename in releases {
+    for codename in here.releases().iter().map(|release| release.codename) {
         let base = base(shell, codename, no_install)?;
         for package in &PACKAGES {
             let directory = shell.create_temp_dir()?;
