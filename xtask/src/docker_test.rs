@@ -11,6 +11,10 @@ use xshell::{Cmd, Shell};
 use crate::image::ImageOptions;
 use crate::{agent, agent_image, docker, image, systemd_image};
 
+/// The release whose Python, 3.14, is newer than the agent allows.
+const WITHOUT_AGENT: &str = ":sid";
+/// The tests with the Python agent.
+const WITH_AGENT: &str = "compose::";
 /// How many containers with systemd run at the same time.
 const SYSTEMD_THREADS: &str = "3";
 
@@ -23,6 +27,9 @@ pub(crate) struct TestOptions {
     /// Run the container tests on each release of the distribution, one after the other, without those under systemd
     #[arg(long, conflicts_with = "base")]
     matrix: bool,
+    /// Skip the tests with the Python agent, for a base whose Python it does not allow
+    #[arg(long)]
+    no_agent: bool,
     /// Keep the containers of failed tests
     #[arg(long)]
     keep: bool,
@@ -38,7 +45,12 @@ pub(crate) fn run(test: &TestOptions, no_install: bool) -> Result<()> {
     if test.matrix {
         for base in image::bases(&shell, no_install)? {
             println!("docker-test: on `{base}`");
-            let on = TestOptions { base: Some(base.clone()), matrix: false, ..test.clone() };
+            let on = TestOptions {
+                no_agent: test.no_agent || base.ends_with(WITHOUT_AGENT),
+                base: Some(base.clone()),
+                matrix: false,
+                ..test.clone()
+            };
             self::run(&on, no_install).with_context(|| format!("on `{base}`"))?;
         }
         return Ok(());
@@ -51,8 +63,11 @@ pub(crate) fn run(test: &TestOptions, no_install: bool) -> Result<()> {
     )?;
     let label = format!("hermes.test={run}");
     docker::ensure_compose(&shell, no_install)?;
-    let mut done = agent_image::build(&shell, test.base.as_deref(), &with_agent(&tag), no_install)
-        .and_then(|()| suite(&shell, test, &tag, &label, None));
+    let agent = match test.no_agent {
+        true => Ok(()),
+        false => agent_image::build(&shell, test.base.as_deref(), &with_agent(&tag), no_install),
+    };
+    let mut done = agent.and_then(|()| suite(&shell, test, &tag, &label, None));
     if done.is_ok() && has_overlay(&shell, &tag) {
         done = suite(&shell, test, &tag, &label, Some("root"));
     }
@@ -123,6 +138,7 @@ fn suite(
     let tests = tests(shell, test, "container", label)
         // These can't pass under root's s6-svscan.
         .args(supervision.map(|_| "--skip=unprivileged::"))
+        .args(test.no_agent.then(|| format!("--skip={WITH_AGENT}")))
         .env("HERMES_TEST_IMAGE", tag)
         .env("HERMES_TEST_AGENT_IMAGE", with_agent(tag))
         .envs(supervision.map(|mode| ("HERMES_TEST_SUPERVISION", mode)));
