@@ -18,6 +18,7 @@ use tokio::runtime::{self, Runtime};
 
 use crate::api_error::{ApiError, Operation, Target};
 use crate::objects::GATEWAYS;
+use crate::permissions;
 
 /// Under this name the API server records which fields are ours.
 const FIELD_MANAGER: &str = "hermes";
@@ -173,6 +174,7 @@ impl Client {
         operation: &Operation,
         request: impl AsyncFn(Api<K>) -> kube::Result<T>,
     ) -> Result<T, ApiError> {
+        debug_assert!(permissions::allow(operation), "the least Role has no rule to {operation}");
         let deadline = Instant::now() + self.timeout;
         self.block_on(async {
             let (mut pause, mut away_since) = (FIRST_PAUSE, None);
@@ -208,6 +210,7 @@ impl Client {
         operation: &Operation,
         answer: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, ApiError> {
+        debug_assert!(permissions::allow(operation), "the least Role has no rule to {operation}");
         match tokio::time::timeout(self.timeout, answer).await {
             Ok(answer) => answer.map_err(|error| self.error(error, operation)),
             Err(_) => Err(ApiError::silent(operation, &self.target, self.timeout)),

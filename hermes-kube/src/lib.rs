@@ -10,6 +10,7 @@
 //! | `look`, `status` | looks at the objects of gateways; what they say about a gateway |
 //! | `registry` | which profiles have a service, before their first start as well |
 //! | `client` | blocking calls to the API server, each with a deadline |
+//! | `permissions` | what those calls have to be allowed |
 //! | `api_error` | why a call failed, and what the user can do about it |
 //!
 //! [StatefulSet]: https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/
@@ -24,9 +25,11 @@ mod look;
 mod mock;
 pub mod names;
 pub mod objects;
+mod permissions;
 mod registry;
 mod status;
 
 pub use api_error::ApiError;
 pub use client::Client;
 pub use driver::{KIND, Kubernetes, Setup};
+pub use permissions::{LEAST_ROLE, Rule};

@@ -160,7 +160,7 @@ fn parameters() -> LogParams {
     LogParams { container: Some(CONTAINER.to_owned()), timestamps: true, ..LogParams::default() }
 }
 
-fn reading(pod: &str) -> Operation {
+pub(crate) fn reading(pod: &str) -> Operation {
     let object = format!("the log of the Pod `{pod}`");
     Operation { verb: "read", permission: "get", resource: "pods/log", object }
 }

@@ -21,6 +21,7 @@ mod http;
 pub mod kubernetes;
 mod log_line;
 mod logger;
+pub mod manifests;
 pub mod model;
 #[cfg(target_os = "linux")]
 pub mod mounts;

@@ -87,7 +87,7 @@ pub(crate) fn run(options: &BenchOptions, no_install: bool) -> Result<()> {
     let supervisor = options.peer.then(|| Supervisor::install(no_install)).transpose()?;
     let shell = Shell::new()?;
     shell.change_dir(crate::root());
-    let built = statically::build(&shell, &["hermes-cli", "hermes-floor"])?;
+    let built = statically::build(&shell, &crate::root(), &["hermes-cli", "hermes-floor"], &[])?;
     let interrupted = Arc::default();
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted))?;

@@ -96,7 +96,7 @@ pub(crate) fn run(options: &DistOptions, no_install: bool) -> Result<()> {
 /// Builds the program and makes the packages and the list of components; returns their paths.
 fn pack(shell: &Shell, source: &Source, output: &Path) -> Result<Vec<PathBuf>> {
     println!("dist: building `hermes` in {}; the first build takes minutes", source.root.display());
-    let program = statically::build_in(shell, &source.root, &["hermes-cli"])?.join("hermes");
+    let program = statically::built(shell, &source.root)?;
     let tree = tree::stage(shell, source, &program)?;
     Ok(vec![
         archive::make(shell, source, tree.path(), output)?,

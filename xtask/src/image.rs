@@ -37,7 +37,7 @@ pub(crate) fn run(image: &ImageOptions, no_install: bool) -> Result<()> {
     let shell = Shell::new()?;
     shell.change_dir(crate::root());
     docker::require(&shell)?;
-    let program = statically::built(&shell)?;
+    let program = statically::built(&shell, &crate::root())?;
     let base = base(&shell, image.base.as_deref(), no_install)?;
     let context = context(&program)?;
     println!("image: `{}` from `{base}`", image.tag);

@@ -9,31 +9,32 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use xshell::Shell;
 
-/// Builds `hermes`; returns its path.
-pub(crate) fn built(shell: &Shell) -> Result<PathBuf> {
+/// Builds `hermes` with every backend, as images and packages have it, from the workspace in `root`; returns its path.
+pub(crate) fn built(shell: &Shell, root: &Path) -> Result<PathBuf> {
     println!("building `hermes` for release, linked statically; the first build takes minutes");
-    Ok(build(shell, &["hermes-cli"])?.join("hermes"))
+    Ok(build(shell, root, &["hermes-cli"], &["hermes-cli/kubernetes"])?.join("hermes"))
 }
 
-/// Builds the programs of `packages`; returns their directory.
-pub(crate) fn build(shell: &Shell, packages: &[&str]) -> Result<PathBuf> {
-    build_in(shell, &crate::root(), packages)
-}
-
-/// Builds the programs of `packages` from the workspace in `root`; returns their directory.
+/// Builds the programs of `packages` with `features` from the workspace in `root`; returns their directory.
 ///
 /// `--target` names this machine's own target: the option is then for the programs alone, since procedural macros can't be
 /// linked statically. The directory is another one than that of `cargo build --release`, so that neither build discards
 /// the other's.
-pub(crate) fn build_in(shell: &Shell, root: &Path, packages: &[&str]) -> Result<PathBuf> {
+pub(crate) fn build(
+    shell: &Shell,
+    root: &Path,
+    packages: &[&str],
+    features: &[&str],
+) -> Result<PathBuf> {
     let target = target(shell)?;
     let flags = flags(root, &cargo_home()?);
     let flags: Vec<_> = flags.iter().map(|flag| format!("'{flag}'")).collect();
     let flags = format!("target.{target}.rustflags=[{}]", flags.join(", "));
     let args = ["build", "--release", "--locked", "--target", &target, "--config", &flags];
     let packages = packages.iter().flat_map(|package| ["--package", package]);
+    let features = features.iter().flat_map(|feature| ["--features", feature]);
     let built = crate::target_of(root)?;
-    let cargo = shell.cmd(crate::cargo()).args(args).args(packages).quiet();
+    let cargo = shell.cmd(crate::cargo()).args(args).args(packages).args(features).quiet();
     // This variable would replace the flags.
     let cargo = cargo.arg("--manifest-path").arg(root.join("Cargo.toml")).env_remove("RUSTFLAGS");
     cargo.run().context("failed to build the programs")?;

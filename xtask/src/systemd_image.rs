@@ -47,7 +47,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 pub(crate) fn build(shell: &Shell, tag: &str, no_install: bool) -> Result<()> {
     let base = base(shell, no_install)?;
     let context = shell.create_temp_dir()?;
-    image::copy(&statically::built(shell)?, &context.path().join("hermes"))
+    image::copy(&statically::built(shell, &crate::root())?, &context.path().join("hermes"))
         .and_then(|()| fs::write(context.path().join("Dockerfile"), DOCKERFILE))
         .context("failed to prepare the build context")?;
     let library = context.path().join("set-clock.so");

@@ -1,13 +1,16 @@
 //! Requests, errors and time limits, against a server whose answers are fixed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hermes_core::driver::Class;
 use hermes_core::error_chain::in_one_line;
+use kube::api::LogParams;
 use serde_json::Value;
 
 use super::*;
+use crate::logs::reading;
 use crate::mock::{Mock, client_of, refusal};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -69,6 +72,51 @@ fn what_does_not_exist_is_no_error_where_that_is_the_answer() {
     client.delete_pod("x", "uid").unwrap();
     let error = DriverError::from(client.apply(&set("x")).unwrap_err());
     assert_eq!(error.hint(), Some("`kubectl get namespace agents` shows whether it exists"));
+}
+
+#[test]
+fn the_least_role_allows_what_is_requested_and_nothing_else() {
+    let list = json!({ "metadata": {}, "items": [] });
+    let mock = Mock::start(move |request| match request.method.as_str() {
+        "GET" if request.uri.query().is_some_and(|query| query.contains("labelSelector")) => {
+            (200, list.clone())
+        }
+        "PATCH" => (200, request.body.clone()),
+        _ => refusal(404, "not found"),
+    });
+    let client = mock.client(LONG);
+    client.stateful_set("x").unwrap();
+    client.stateful_sets(None).unwrap();
+    client.apply(&set("x")).unwrap();
+    client.delete_stateful_set("x").unwrap();
+    client.pod("x").unwrap();
+    client.pods().unwrap();
+    client.delete_pod("x", "uid").unwrap();
+    let log = async |api: Api<Pod>| api.logs("x", &LogParams::default()).await;
+    client.call(&reading("x"), log).unwrap_err();
+    let mut requested = BTreeSet::new();
+    for request in mock.requests() {
+        let path = request.uri.path();
+        let resource = match path.contains("/pods") {
+            true if path.ends_with("/log") => "pods/log",
+            true => "pods",
+            false => "statefulsets.apps",
+        };
+        let verbs: &[_] = match request.method.as_str() {
+            "GET" if path.ends_with("/log") => &["get"],
+            "GET" if path.ends_with("/x") => &["get"],
+            "GET" => &["list"],
+            "DELETE" => &["delete"],
+            // A StatefulSet that does not exist is created.
+            "PATCH" => &["create", "patch"],
+            other => panic!("{other}"),
+        };
+        requested.extend(verbs.iter().map(|verb| (resource, *verb)));
+    }
+    let rules = permissions::LEAST_ROLE.iter();
+    let allowed: BTreeSet<_> =
+        rules.flat_map(|rule| rule.verbs.iter().map(|verb| (rule.resource, *verb))).collect();
+    assert_eq!(requested, allowed);
 }
 
 #[test]
