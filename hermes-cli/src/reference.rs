@@ -38,6 +38,8 @@ Environment:
   HERMES_DASHBOARD_HOST       the address that the dashboard listens on
   HERMES_DASHBOARD_PORT       the port that it listens on
   HERMES_DASHBOARD_ORIGIN     its URLs behind reverse proxies, separated by commas
+  HERMES_KUBERNETES_IMAGE     under Kubernetes, the image of the gateways' Pods
+  HERMES_KUBERNETES_CLAIM     under Kubernetes, the claim of the volume with the root home
   HERMES_PROFILE              set for a gateway: its profile
   HERMES_BIN                  set for the Python agent: its program
   HERMES_AGENT_DEPTH          set for the Python agent in a shell: how deep it is nested
@@ -171,6 +173,8 @@ mod tests {
             env::DASHBOARD_PORT,
             env::DASHBOARD_HOST,
             env::DASHBOARD_ORIGIN,
+            env::KUBERNETES_IMAGE,
+            env::KUBERNETES_CLAIM,
         ];
         assert_eq!(entries("Environment:"), BTreeSet::from(variables));
     }

@@ -38,6 +38,8 @@ const COMMON: &str = "docs/commands/README.md";
 const ENVIRONMENT: &str = "docs/environment.md";
 const SECURITY: &str = "docs/security.md";
 const HOSTS: &str = "docs/hosts.md";
+const KUBERNETES: &str = "docs/kubernetes.md";
+const SCALE: &str = "docs/scale.md";
 const README: &str = "README.md";
 
 /// The help of one command.
@@ -160,6 +162,10 @@ fn misuse(code: &str, tree: &Tree) -> Vec<String> {
     let parts = code.split(['|', '&', ';', '>', '$', '(', '#']).map(str::trim);
     for part in parts {
         // Variables may come first.
+        let part = match part.split_once(" -- ") {
+            Some((other, part)) if other.starts_with("kubectl ") => part,
+            _ => part,
+        };
         let mut words = part.split_whitespace().skip_while(|word| word.contains('='));
         if words.next() != Some("hermes") {
             continue;
@@ -259,7 +265,7 @@ fn no_page_names_what_is_not_there() {
     let tree = tree();
     let common = &tree[&Vec::new()].options;
     let mut wrong = Vec::new();
-    let others = [COMMON, ENVIRONMENT, HOSTS, SECURITY, README];
+    let others = [COMMON, ENVIRONMENT, HOSTS, KUBERNETES, SCALE, SECURITY, README];
     let paths = PAGES.iter().map(|(path, _)| *path).chain(others);
     for path in paths {
         let page = read(path);
@@ -321,7 +327,7 @@ fn every_variable_is_explained() {
         rows.filter(|name| name.starts_with("HERMES_")).map(str::to_owned).collect();
     assert_eq!(documented, variables);
     // Other pages name only existing variables, and those of the Python agent.
-    for (path, _) in PAGES {
+    for path in PAGES.map(|(path, _)| path).into_iter().chain([KUBERNETES, SCALE]) {
         let page = read(path);
         let words = page.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
         for name in words.filter(|word| word.starts_with("HERMES_")) {
