@@ -227,6 +227,7 @@ fn what_kubernetes_refuses_is_refused_in_its_words() {
 fn a_watch_goes_on_from_a_list() {
     let env = TestEnv::new();
     let cluster = Cluster::start(&env);
+    cluster.allow("watch", "statefulsets");
     fine(&cluster.apply("hermes", "", &idle("a")));
     let list = fine(&get(&cluster, &format!("{SETS}?labelSelector=app%3Dtest")));
     assert_eq!(list["items"][0]["metadata"]["name"], "a");
