@@ -47,7 +47,7 @@ pub struct Kubernetes {
 pub struct Setup {
     /// The image that gateways run. Needed to make a StatefulSet, and for nothing else.
     pub image: Option<String>,
-    /// The claim of the volume with the root home; `None` for [`CLAIM`].
+    /// The claim of the volume with the root home; `hermes-home` if `None`.
     pub claim: Option<String>,
     /// More variables for each gateway's environment.
     pub env: BTreeMap<String, String>,
