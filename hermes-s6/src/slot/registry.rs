@@ -137,7 +137,7 @@ fn publish(
         let scandir = tree.scandir.path().display();
         let reason = format!("the scan directory `{scandir}` is full: {capacity}");
         let hint =
-            "`hermes up` has room for 5,000 services; `hermes doctor` shows this tree's limits";
+            "`hermes up` has room for 8,000 services; `hermes doctor` shows this tree's limits";
         return Err(DriverError::new(reason).with_hint(hint));
     }
     let staged = Staged::build(&tree.scandir, &spec)?;

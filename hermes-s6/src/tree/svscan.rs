@@ -26,7 +26,7 @@ use crate::tree::Tree;
 use crate::tree::process_tracker::ProcessTracker;
 
 /// The limit of a tree of `hermes up` on services, not counting loggers.
-pub const MAX_SERVICES: u64 = 5000;
+pub const MAX_SERVICES: u64 = 8000;
 /// How many slots of a former tree are removed at the same time, each with a lock, a thread and some descriptors.
 const AT_ONCE: usize = 150;
 /// How many of those are removed in parallel that commands have locked.

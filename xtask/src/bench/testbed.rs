@@ -1,12 +1,13 @@
 //! The test bed of a measurement: homes with many profiles, live supervision trees on them, and timed commands.
 
 use std::fs;
+use std::io::{Read, Seek};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::wait;
@@ -274,12 +275,19 @@ pub(super) fn run(command: &mut Command, codes: &[i32]) -> Result<()> {
 
 /// Runs a command, which must exit with one of `codes`, and returns how many milliseconds it took.
 pub(super) fn time(mut command: Command, codes: &[i32]) -> Result<f64> {
-    command.stderr(Stdio::null());
+    let mut messages = tempfile::tempfile()?;
+    command.stderr(messages.try_clone()?);
     let start = Instant::now();
     let status = command.status().with_context(|| format!("failed to run {command:?}"))?;
     let took = start.elapsed();
     let code = status.code();
-    ensure!(code.is_some_and(|code| codes.contains(&code)), "{command:?}: {code:?}");
+    if !code.is_some_and(|code| codes.contains(&code)) {
+        let mut said = String::new();
+        messages.rewind()?;
+        messages.read_to_string(&mut said)?;
+        let errors: Vec<_> = said.lines().filter(|line| !line.ends_with(" is up")).collect();
+        bail!("{command:?}: {code:?}\n{}", errors.join("\n"));
+    }
     Ok(milliseconds(took))
 }
 
