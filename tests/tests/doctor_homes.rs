@@ -243,6 +243,8 @@ fn a_gateway_without_its_supervisor_is_no_stranger_on_its_port() {
     eventually("it listens", || TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(()));
     env.lose_supervisors("a");
     finds_nothing(env, "port-holders");
+    env.hermes(["gateway", "stop", "a"]).ok();
+    eventually("it is ended", || TcpStream::connect(("127.0.0.1", port)).is_err().then_some(()));
 }
 
 #[test]

@@ -100,8 +100,10 @@ fn plant(place: fn(&TestEnv, &str) -> PathBuf, faults: &str) {
     assert_eq!(state(&up), "up", "{}", up.log());
     assert!(!is_alive(gateway));
     let gateway = pid(&up.status("well"));
-    let (_env, _) = up.end(Signal::TERM);
+    let (env, _) = up.end(Signal::TERM);
     assert!(!is_alive(gateway));
+    // The killed s6-svscan's supervisor of a slot that is a link, which no command follows.
+    env.end_processes();
 }
 
 /// Tests one place each.

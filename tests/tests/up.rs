@@ -231,13 +231,13 @@ fn gateways_keep_the_limits_and_the_home_of_the_user() {
     let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
     let soft: u64 = soft.split_whitespace().next().unwrap().parse().unwrap();
     let hard = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-    assert!(soft >= hard.min(10_016), "s6-svscan may open {soft}, of at most {hard}");
+    assert!(soft >= hard.min(16_016), "s6-svscan may open {soft}, of at most {hard}");
     let capacity = env.hermes(["doctor", "--json"]).run().json()["capacity"].clone();
     let services = capacity["max_services"].as_u64();
     let services = services.or_else(|| Some(capacity["max_supervisors"].as_u64()? / 2));
-    assert_eq!(services, Some(5000), "{capacity}");
-    if hard >= 10_016 {
-        assert!(capacity["max_loggers"].as_u64().unwrap() >= 5000, "{capacity}");
+    assert_eq!(services, Some(8000), "{capacity}");
+    if hard >= 16_016 {
+        assert!(capacity["max_loggers"].as_u64().unwrap() >= 8000, "{capacity}");
     }
 }
 
