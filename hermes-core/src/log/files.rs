@@ -38,7 +38,6 @@ mod merge;
 mod reader;
 mod tail;
 
-use std::collections::VecDeque;
 use std::io;
 use std::iter;
 use std::os::fd::BorrowedFd;
@@ -118,7 +117,7 @@ impl Logs for LogFiles {
         }
         let merge = Merge::new(logs.len());
         let profiles = Profiles::new(Store::new(self.root.clone()), profiles);
-        Ok(Box::new(FollowedFiles { watch, profiles, logs, merge, ending: None }))
+        Ok(Box::new(FollowedFiles { watch, profiles, logs, merge }))
     }
 }
 
@@ -140,8 +139,6 @@ struct FollowedFiles {
     profiles: Profiles,
     logs: Vec<Followed>,
     merge: Merge<Event>,
-    /// While all logs are read to the end once: the profiles that were gone before that.
-    ending: Option<VecDeque<usize>>,
 }
 
 #[derive(Debug)]
@@ -167,11 +164,8 @@ impl Followed {
 
 impl Follow for FollowedFiles {
     fn next(&mut self) -> Result<Option<(usize, Event)>, ManagerError> {
-        let Self { watch, profiles, logs, merge, ending } = self;
-        let gone = match ending {
-            Some(gone) => gone,
-            None => ending.insert(profiles.gone(watch)?),
-        };
+        let Self { watch, profiles, logs, merge } = self;
+        profiles.look(watch)?;
         let event = merge.next(|place| {
             let event = logs[place].next(watch)?;
             Ok::<_, ManagerError>(event.map(|event| (time(&event), event)))
@@ -179,15 +173,11 @@ impl Follow for FollowedFiles {
         if event.is_some() {
             return Ok(event);
         }
-        let Some(&place) = gone.front() else {
-            *ending = None;
-            return Ok(None);
-        };
+        let Some(place) = profiles.first_ending() else { return Ok(None) };
         if let Some(event) = logs[place].end(watch)? {
             return Ok(Some((place, event)));
         }
-        gone.pop_front();
-        Ok(Some((place, Event::Ended)))
+        Ok(profiles.next_ended().map(|place| (place, Event::Ended)))
     }
 
     fn fds(&self) -> Vec<BorrowedFd<'_>> {

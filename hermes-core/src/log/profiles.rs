@@ -13,20 +13,47 @@ pub struct Profiles {
     store: Store,
     /// Each with whether it has been deleted or renamed.
     names: Vec<(ProfileName, bool)>,
+    /// While all logs are read to the end once: the profiles that were gone before that.
+    ending: Option<VecDeque<usize>>,
 }
 
 impl Profiles {
     /// These profiles of `store`.
     pub fn new(store: Store, names: &[ProfileName]) -> Self {
-        Self { store, names: names.iter().map(|name| (name.clone(), false)).collect() }
+        let names = names.iter().map(|name| (name.clone(), false)).collect();
+        Self { store, names, ending: None }
     }
 
-    /// The places of the profiles that were deleted or renamed since the last call. `watch` reports
-    /// when there may be others. Does not block.
+    /// Looks which profiles were deleted or renamed, unless the logs of those that the last look found have not all ended
+    /// yet. `watch` reports when there may be others. Does not block.
     ///
     /// A gateway writes its last lines before its profile goes: a log is to be read once more after
     /// this call, and ends then.
-    pub fn gone(&mut self, watch: &mut Watch) -> Result<VecDeque<usize>, ManagerError> {
+    pub fn look(&mut self, watch: &mut Watch) -> Result<(), ManagerError> {
+        if self.ending.is_none() {
+            self.ending = Some(self.gone(watch)?);
+        }
+        Ok(())
+    }
+
+    /// The place of the first profile whose log is to end now that all logs have been read; `None` if there is no other
+    /// before the next look.
+    pub fn first_ending(&mut self) -> Option<usize> {
+        let first = self.ending.as_ref().and_then(|ending| ending.front().copied());
+        if first.is_none() {
+            self.ending = None;
+        }
+        first
+    }
+
+    /// Likewise, for a log that ends with this call.
+    pub fn next_ended(&mut self) -> Option<usize> {
+        self.first_ending()?;
+        self.ending.as_mut()?.pop_front()
+    }
+
+    /// The places of the profiles that were deleted or renamed since the last call.
+    fn gone(&mut self, watch: &mut Watch) -> Result<VecDeque<usize>, ManagerError> {
         let watched = watch.names(&self.store.root().profiles()).and_then(|_| watch.take_in());
         watched.during("watch the profiles")?;
         let mut gone = VecDeque::new();

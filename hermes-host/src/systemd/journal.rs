@@ -212,8 +212,6 @@ struct FollowedJournal {
     profiles: Profiles,
     /// Reports changes of the profiles.
     watch: Watch,
-    /// Profiles that were deleted, whose logs end once the output so far has been read.
-    ending: Option<VecDeque<usize>>,
     child: Child,
     pipe: ChildStdout,
 }
@@ -237,7 +235,6 @@ impl FollowedJournal {
             units: profiles.iter().map(|profile| systemd.names.unit(profile)).collect(),
             profiles: Profiles::new(systemd.store.clone(), profiles),
             watch: Watch::new(),
-            ending: None,
             child,
             pipe,
         };
@@ -278,16 +275,11 @@ impl FollowedJournal {
 
 impl Follow for FollowedJournal {
     fn next(&mut self) -> Result<Option<(usize, Event)>, ManagerError> {
-        if self.ending.is_none() {
-            self.ending = Some(self.profiles.gone(&mut self.watch)?);
-        }
+        self.profiles.look(&mut self.watch)?;
         if let Some((index, line)) = self.next_line().during(FOLLOW)? {
             return Ok(Some((index, Event::Line(line))));
         }
-        let Some(index) = self.ending.as_mut().and_then(VecDeque::pop_front) else {
-            self.ending = None;
-            return Ok(None);
-        };
+        let Some(index) = self.profiles.next_ended() else { return Ok(None) };
         self.units[index].clear();
         Ok(Some((index, Event::Ended)))
     }

@@ -44,8 +44,6 @@ pub(super) struct FollowedLogs {
     watch: Watch,
     /// By profile, whether its log has ended.
     over: Vec<bool>,
-    /// Profiles that were deleted, whose logs end once the lines so far have been read.
-    ending: Option<VecDeque<usize>>,
     /// Dropped, it ends the thread.
     _end: oneshot::Sender<()>,
 }
@@ -92,7 +90,6 @@ impl FollowedLogs {
             profiles: Profiles::new(driver.store.clone(), profiles),
             watch: Watch::new(),
             over: vec![false; profiles.len()],
-            ending: None,
             _end: end,
         })
     }
@@ -116,16 +113,11 @@ impl FollowedLogs {
 
 impl Follow for FollowedLogs {
     fn next(&mut self) -> Result<Option<(usize, Event)>, ManagerError> {
-        if self.ending.is_none() {
-            self.ending = Some(self.profiles.gone(&mut self.watch)?);
-        }
+        self.profiles.look(&mut self.watch)?;
         if let Some((index, line)) = self.next_line().during(FOLLOW)? {
             return Ok(Some((index, Event::Line(line))));
         }
-        let Some(index) = self.ending.as_mut().and_then(VecDeque::pop_front) else {
-            self.ending = None;
-            return Ok(None);
-        };
+        let Some(index) = self.profiles.next_ended() else { return Ok(None) };
         self.over[index] = true;
         Ok(Some((index, Event::Ended)))
     }
