@@ -27,6 +27,11 @@ pub fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     find(Path::new(FILE), ASK.get().copied(), host, port)
 }
 
+/// Whether `host` is an address of the loopback interface, or its usual name. Looks nothing up.
+pub fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
 fn find(file: &Path, ask: Option<Ask>, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![(address, port).into()]);

@@ -5,21 +5,48 @@
 //! 1. our keys in the profile's `config.yaml`;
 //! 2. `gateway.defaults` in the root home's;
 //! 3. on a home of the Python agent, the keys that [`agent`] fills in;
-//! 4. the defaults of [`GatewayConfig`](crate::config::GatewayConfig).
+//! 4. the [`Surroundings`] of the gateway's process;
+//! 5. the defaults of [`GatewayConfig`](crate::config::GatewayConfig).
 
 use crate::agent::{self, Address};
-use crate::config::{self, AgentKeys, ConfigError, Draft, GatewayKind, Loaded};
+use crate::config::{self, AgentKeys, ConfigError, Draft, GatewayKind, Loaded, Origin};
 use crate::dotenv::{self, Dotenv};
 use crate::home::ProfileHome;
+
+/// What the process of a gateway has to know that runs where the profile's files do not say it: in a Pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The address to listen on if the profile names none.
+    pub host: Option<String>,
+}
 
 /// Reads the settings of the profile at `home`. A missing file sets nothing. Does not block on a FIFO.
 pub fn load(home: &ProfileHome) -> Result<Loaded, ConfigError> {
     load_from(home, &config::read(&home.config())?)
 }
 
-/// The same, if `text` were the content of `config.yaml`.
+/// The same for a gateway in `surroundings`.
+pub fn load_in(home: &ProfileHome, surroundings: &Surroundings) -> Result<Loaded, ConfigError> {
+    load_text(home, &config::read(&home.config())?, surroundings)
+}
+
+/// The same as [`load`], if `text` were the content of `config.yaml`.
 pub fn load_from(home: &ProfileHome, text: &str) -> Result<Loaded, ConfigError> {
+    load_text(home, text, &Surroundings::default())
+}
+
+fn load_text(
+    home: &ProfileHome,
+    text: &str,
+    surroundings: &Surroundings,
+) -> Result<Loaded, ConfigError> {
     let (mut draft, keys) = draft(home, text)?;
+    if let Some(host) =
+        surroundings.host.as_ref().filter(|_| !draft.origins.keys.contains_key("host"))
+    {
+        draft.gateway.host.clone_from(host);
+        draft.origins.keys.insert("host", Origin::Surroundings);
+    }
     if let Some(keys) = keys {
         let address = Address::of_agents(home, &keys, &draft, &dotenv_of(home));
         agent::apply(home, address, &mut draft)?;
@@ -214,6 +241,30 @@ mod tests {
             homes.coder("gateway: {kind: hermes-agent, command: [mine], host: '::1'}").unwrap();
         assert_eq!((coder.command.unwrap(), coder.port), (vec!["mine".to_owned()], Some(8650)));
         assert_eq!((&*coder.host, &*coder.env["API_SERVER_HOST"]), ("::1", "{host}"));
+    }
+
+    #[test]
+    fn the_surroundings_name_a_host_where_no_file_does() {
+        let homes = Homes::new();
+        let pod = Surroundings { host: Some("10.0.0.5".to_owned()) };
+        let host = |config: &str| {
+            fs::write(homes.coder.config(), config).unwrap();
+            let config = load_in(&homes.coder, &pod).unwrap().gateway;
+            (config.host, config.env.get("API_SERVER_HOST").cloned())
+        };
+        let (given, own) = ("10.0.0.5".to_owned(), "127.0.0.1".to_owned());
+        let passed = Some("{host}".to_owned());
+        assert_eq!(host("gateway: {port: 1}"), (given.clone(), None));
+        assert_eq!(host("gateway: {host: 127.0.0.1}"), (own.clone(), None));
+        let agent = "gateway: {kind: hermes-agent}";
+        homes.dotenv("API_SERVER_KEY=0123456789abcdef\n");
+        assert_eq!(host(agent), (given, passed.clone()));
+        assert_eq!(host("gateway: {kind: hermes-agent, host: 127.0.0.1}"), (own.clone(), passed));
+        homes.dotenv("API_SERVER_KEY=0123456789abcdef\nAPI_SERVER_HOST=127.0.0.1\n");
+        assert_eq!(host(agent), (own.clone(), None), "the agent reads it itself");
+        fs::write(homes.root.config(), "gateway: {defaults: {host: 127.0.0.1}}").unwrap();
+        homes.dotenv("");
+        assert_eq!(host(""), (own, None));
     }
 
     #[test]

@@ -8,13 +8,16 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use hermes_core::agent::{self, NoProgram, Program};
-use hermes_core::config::{GatewayConfig, GatewayKind, Placeholders, Resources, Unfilled};
+use hermes_core::config::{
+    GatewayConfig, GatewayKind, Loaded, Origin, Placeholders, Resources, Unfilled,
+};
 use hermes_core::control_group::ControlGroup;
 use hermes_core::error_chain::in_one_line;
 use hermes_core::events::{Journal, Recorder, What};
 use hermes_core::process_lock::origin;
+use hermes_core::settings::{self, Surroundings};
 use hermes_core::store::{Profile, StoreError};
-use hermes_core::{Proc, ProfileName, RootHome, Store, fsutil, listeners, process_lock, settings};
+use hermes_core::{Proc, ProfileName, RootHome, Store, fsutil, hosts, listeners, process_lock};
 use rustix::process::{Resource, Rlimit};
 
 use crate::environment;
@@ -29,7 +32,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The program that supervises a slot.
 const SUPERVISOR: &str = "s6-supervise";
 
-/// Runs the gateway of the profile `name` in this process, and notifies `notification` when it is ready.
+/// Runs the gateway of the profile `name` in this process, in `surroundings`, and notifies `notification` when it is ready.
 /// A `gateway.command` replaces this process; the built-in gateway returns after a signal has ended it.
 ///
 /// Blocks while another process is the profile's gateway, at most five seconds. Holds the profile's
@@ -38,6 +41,7 @@ const SUPERVISOR: &str = "s6-supervise";
 pub fn run(
     store: &Store,
     name: &ProfileName,
+    surroundings: &Surroundings,
     notification: Notification,
     end_leftovers: impl FnOnce(),
 ) -> Result<(), GatewayError> {
@@ -47,8 +51,14 @@ pub fn run(
     let _ = fsutil::remove_file_if_there(&fault);
     let events = Journal::new(store.root()).of(name);
     let open = store.refuse_open(Some(&profile.home)).map_err(GatewayError::from);
-    let run = |()| become_gateway(store.root(), &profile, notification, events, end_leftovers);
-    open.and_then(run).inspect_err(|error| {
+    let loaded = || settings::load_in(&profile.home, surroundings).map_err(StoreError::from);
+    let run = |loaded: Loaded| {
+        if surroundings.host.is_some() {
+            warn_of_loopback(&loaded);
+        }
+        become_gateway(store.root(), &profile, loaded, notification, events, end_leftovers)
+    };
+    open.and_then(|()| Ok(loaded()?)).and_then(run).inspect_err(|error| {
         let _ = fsutil::write_durably(&fault, in_one_line(error).as_bytes(), 0o644);
     })
 }
@@ -56,11 +66,11 @@ pub fn run(
 fn become_gateway(
     root: &RootHome,
     profile: &Profile,
+    loaded: Loaded,
     notification: Notification,
     events: Recorder,
     end_leftovers: impl FnOnce(),
 ) -> Result<(), GatewayError> {
-    let loaded = settings::load(&profile.home).map_err(StoreError::from)?;
     for warning in &loaded.warnings {
         log::warn!("{warning}");
     }
@@ -102,6 +112,15 @@ fn become_gateway(
     }
     let foreign = environment::of_default_alone(profile, config.kind);
     Err(exec(profile, &command, env, &foreign))
+}
+
+/// Warns if the files have a gateway listen where its own Pod alone reaches it.
+fn warn_of_loopback(loaded: &Loaded) {
+    let host = &loaded.gateway.host;
+    let place = loaded.origins.keys.get("host").and_then(Origin::place);
+    if let Some(place) = place.filter(|_| hosts::is_loopback(host)) {
+        log::warn!("the gateway listens on `{host}` ({place}): no other Pod can reach it");
+    }
 }
 
 /// Makes this process the profile's only gateway, in its control group and with its limits.

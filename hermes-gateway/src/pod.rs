@@ -40,7 +40,8 @@ const TERMINATION_MESSAGE: &str = "/dev/termination-log";
 pub struct Pod {
     /// Its unique ID.
     pub uid: String,
-    /// Where the kubelet asks for `/ready` and `/live`.
+    /// Where the kubelet asks for `/ready` and `/live`: at the Pod's address, on which the gateway listens, too, unless its
+    /// profile names another one.
     pub probes: SocketAddr,
     /// The policy for restarts.
     pub policy: Policy,
@@ -59,6 +60,7 @@ pub fn run(store: &Store, name: &ProfileName, pod: Pod) -> Result<(), GatewayErr
         begun: Moment::now(),
         events: Journal::new(store.root()).of(name),
         record: record.unwrap_or_else(|| PodRecord::new(pod.uid)),
+        host: pod.probes.ip().to_string(),
         policy: pod.policy,
         gateway,
         probes,
@@ -106,6 +108,8 @@ struct Launcher {
     probes: Probes,
     events: Recorder,
     record: PodRecord,
+    /// The Pod's address.
+    host: String,
     /// When this process began to run the gateway.
     begun: Moment,
 }
@@ -131,7 +135,8 @@ impl Launcher {
     fn start(&mut self) -> State {
         self.record.backoff = None;
         let notifies = self.gateway.notifies_readiness();
-        match Child::start(self.gateway.name(), (!notifies).then(|| Instant::now() + SETTLED)) {
+        let settles_at = (!notifies).then(|| Instant::now() + SETTLED);
+        match Child::start(self.gateway.name(), &self.host, settles_at) {
             Ok(child) => {
                 self.record.pid = Some(child.pid());
                 self.record.since = Timestamp::now();

@@ -186,6 +186,9 @@ pub(crate) struct Start {
     /// Run as launchd's job with this label
     #[arg(long, hide = true, requires = "foreground", value_name = "LABEL")]
     pub(crate) launchd: Option<String>,
+    /// The address to listen on if the profile names none
+    #[arg(long, hide = true, requires = "foreground", value_name = "HOST")]
+    pub(crate) default_host: Option<String>,
 }
 
 /// `hermes gateway status`.

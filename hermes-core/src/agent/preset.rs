@@ -31,10 +31,14 @@ pub(crate) fn apply(
     if draft.gateway.kind != GatewayKind::HermesAgent {
         return Ok(());
     }
-    let has_host = draft.origins.keys.contains_key("host");
     let config = &mut draft.gateway;
     let origins = &mut draft.origins;
-    if let Some(host) = address.host.filter(|_| !has_host) {
+    let ours = origins.keys.get("host");
+    let gives_way = ours.is_none_or(|origin| *origin == Origin::Surroundings);
+    // The agent finds a host in its own files by itself.
+    let mut has_host = ours.is_some();
+    if let Some(host) = address.host.filter(|_| gives_way) {
+        has_host = false;
         config.host = host.value;
         origins.keys.insert("host", Origin::File(host.place));
     }

@@ -43,6 +43,8 @@ pub enum Origin {
     Defaults(Place),
     /// The preset of `kind: hermes-agent`.
     Preset,
+    /// The place where the gateway runs: the address of its Pod.
+    Surroundings,
 }
 
 impl Origins {
@@ -57,7 +59,7 @@ impl Origin {
     pub fn place(&self) -> Option<&Place> {
         match self {
             Self::File(place) | Self::Defaults(place) => Some(place),
-            Self::Preset => None,
+            Self::Preset | Self::Surroundings => None,
         }
     }
 }

@@ -30,8 +30,13 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts the gateway of the profile `name`. With `settles_at` it never reports readiness.
-    pub(super) fn start(name: &ProfileName, settles_at: Option<Instant>) -> io::Result<Self> {
+    /// Starts the gateway of the profile `name`, which listens on `host` if nothing else names one. With `settles_at` it
+    /// never reports readiness.
+    pub(super) fn start(
+        name: &ProfileName,
+        host: &str,
+        settles_at: Option<Instant>,
+    ) -> io::Result<Self> {
         let (readiness, notification) = match settles_at {
             Some(_) => (None, Stdio::null()),
             None => {
@@ -40,7 +45,8 @@ impl Child {
             }
         };
         let mut command = Command::new(hermes_core::program::path()?);
-        command.args(["gateway", "start", "--foreground", name.as_str()]).stdin(notification);
+        let options = ["--foreground", "--default-host", host];
+        command.args(["gateway", "start"]).args(options).arg(name.as_str()).stdin(notification);
         // It is waited for with all other children.
         let pid = command.spawn()?.id();
         Ok(Self { pid, readiness, settles_at })

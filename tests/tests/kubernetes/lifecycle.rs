@@ -1,7 +1,9 @@
 //! What gateways in a cluster do beyond the conformance suite.
 
+use std::net::TcpStream;
+
 use hermes_tests::suite::Machine;
-use hermes_tests::{eventually, is_alive, pid};
+use hermes_tests::{eventually, is_alive, pid, request};
 use serde_json::{Value, json};
 
 use crate::console::Console;
@@ -50,6 +52,29 @@ fn a_stopped_gateway_keeps_its_stateful_set_and_has_no_pod() {
     assert_eq!(set["spec"]["replicas"], 0);
     console.hermes(&["gateway", "start", "coder"]).ok();
     assert_ne!(console.uid("coder"), first);
+}
+
+/// The headless Service resolves the gateway's name to this address.
+#[test]
+fn a_gateway_listens_on_its_pods_address_unless_its_profile_says_otherwise() {
+    let console = Console::new();
+    console.profile("coder");
+    console.hermes(&["gateway", "start", "coder"]).ok();
+    let port = console.hermes(&["profile", "port", "coder"]).ok().stdout;
+    let answers = |host: &str| TcpStream::connect(format!("{host}:{}", port.trim())).is_ok();
+    let pod = |console: &Console| {
+        let pod = console.cluster.pod(&Console::pod("coder")).expect("a Pod");
+        pod["status"]["podIP"].as_str().expect("an address").to_owned()
+    };
+    let health =
+        request("GET", &format!("http://{}:{}/health", pod(&console), port.trim()), &[], None);
+    assert_eq!(health.status, 200, "{health:?}");
+    assert!(!answers("127.0.0.1"));
+    console.configure("coder", &format!("gateway: {{port: {}, host: 127.0.0.1}}\n", port.trim()));
+    console.hermes(&["gateway", "restart", "coder"]).ok();
+    assert_eq!((answers("127.0.0.1"), answers(&pod(&console))), (true, false));
+    let logs = console.hermes(&["gateway", "logs", "coder"]).ok();
+    assert!(logs.stdout.contains("no other Pod can reach it"), "{logs}");
 }
 
 /// The launcher in the Pod starts a dead gateway again, and the Pod stays.

@@ -138,6 +138,7 @@ fn described(origin: Option<&Origin>, home: &Path) -> String {
         Some(Origin::File(place)) => shown(place),
         Some(Origin::Defaults(_)) => "gateway.defaults".to_owned(),
         Some(Origin::Preset) => format!("preset {}", GatewayKind::HermesAgent),
+        Some(Origin::Surroundings) => "its Pod".to_owned(),
         None => "default".to_owned(),
     }
 }

@@ -2,6 +2,7 @@
 //! become the gateway, and removes its job if not (`hermes_host::launchd`).
 
 use hermes_core::error_chain::in_one_line;
+use hermes_core::settings::Surroundings;
 use hermes_core::{Driver, ProfileName, fsutil};
 use hermes_gateway::Notification;
 use hermes_host::Launchd;
@@ -30,7 +31,7 @@ pub(super) fn run(app: &App, name: &ProfileName, label: &str) -> Result<u8, CliE
     let _ = fsutil::remove_file_if_there(&readiness);
     let notification = Notification::to_file(readiness, std::process::id());
     // What another gateway has left is launchd's to end.
-    match hermes_gateway::run(app.store(), name, notification, || {}) {
+    match hermes_gateway::run(app.store(), name, &Surroundings::default(), notification, || {}) {
         // Nobody else removes the job of a profile that is gone.
         Err(error) if error.is_permanent() || error.is_gone() => {
             let reason = in_one_line(&error);

@@ -9,6 +9,7 @@ use hermes::view::{ErrorView, StatusView};
 use hermes_core::events::Journal;
 use hermes_core::manager::ManagerError;
 use hermes_core::parallel;
+use hermes_core::settings::Surroundings;
 use hermes_core::supervisor::Pace;
 use hermes_core::{
     Driver, Intent, ProfileName, RegisterOptions, ServiceManager, State, Status, Supervisor,
@@ -32,7 +33,7 @@ const JOBS: usize = 8;
 pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
     match command {
         Gateway::Start(args) => start(app, args),
-        Gateway::Run => foreground(app, Vec::new()),
+        Gateway::Run => foreground(app, Vec::new(), &Surroundings::default()),
         Gateway::Status(args) => status::status(app, args),
         Gateway::List => status::list(app),
         Gateway::Logs(args) => logs::run(app, args),
@@ -79,20 +80,27 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
 }
 
 fn start(app: &App, args: Start) -> Result<u8, CliError> {
-    let Start { which, pace, foreground, launchd } = args;
+    let Start { which, pace, foreground, launchd, default_host } = args;
     match launchd {
         Some(label) => launchd::run(app, &app.single_profile(which.names)?, &label),
-        None if foreground => self::foreground(app, which.names),
+        None if foreground => {
+            self::foreground(app, which.names, &Surroundings { host: default_host })
+        }
         None => batch(app, &which, "up", |services, names| {
             services.start_many(&names, pace.into()).into_iter().map(|it| it.map(Some)).collect()
         }),
     }
 }
 
-fn foreground(app: &App, names: Vec<ProfileName>) -> Result<u8, CliError> {
+fn foreground(
+    app: &App,
+    names: Vec<ProfileName>,
+    surroundings: &Surroundings,
+) -> Result<u8, CliError> {
     let name = app.single_profile(names)?;
     let end_leftovers = up::leftovers_of_orphan(app, &name);
-    hermes_gateway::run(app.store(), &name, Notification::inherited(), end_leftovers)?;
+    let notification = Notification::inherited();
+    hermes_gateway::run(app.store(), &name, surroundings, notification, end_leftovers)?;
     Ok(exit::SUCCESS)
 }
 
