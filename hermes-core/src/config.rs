@@ -17,6 +17,7 @@
 //! | `read` | the values of our keys, with errors and warnings |
 //! | `draft` | a profile's keys over those of `defaults`; [`Loaded`] once it is known what runs |
 //! | `defaults` | `gateway.defaults`, in the root home's file |
+//! | `projection` | [`defaults_alone`] |
 //! | `version` | whether a file is still the one that was read |
 //! | `agent_keys` | the agent's own keys that decide its address |
 //! | `spelling` | recognizes our keys if they are misspelt |
@@ -38,6 +39,7 @@ mod fill;
 mod keys;
 mod liveness;
 mod notify;
+mod projection;
 mod pyyaml;
 mod quote;
 mod read;
@@ -69,6 +71,7 @@ pub use fill::{Placeholders, Unfilled};
 pub(crate) use keys::agent::PORT as AGENTS_PORT;
 pub use liveness::{Liveness, OnHang};
 pub use notify::{Notify, load_notify, parse_notify};
+pub use projection::defaults_alone;
 pub use quote::Quote;
 pub use ready_url::{InvalidReadyUrl, ReadyUrl};
 pub use resources::{Resource, Resources};

@@ -10,20 +10,26 @@ use crate::home::ProfileHome;
 use crate::name::ProfileName;
 use crate::probe::Target;
 use crate::process_lock;
-use crate::settings;
+use crate::settings::{self, Surroundings};
 use crate::store::Profile;
 
 /// A profile's gateway. Reads its settings on first use, and never again.
 #[derive(Debug)]
 pub struct Gateway {
     profile: Profile,
+    surroundings: Surroundings,
     config: OnceLock<Result<Loaded, ConfigError>>,
 }
 
 impl Gateway {
     /// The gateway of `profile`. Reads nothing yet.
     pub fn new(profile: Profile) -> Self {
-        Self { profile, config: OnceLock::new() }
+        Self::in_surroundings(profile, Surroundings::default())
+    }
+
+    /// The same where its process has these surroundings.
+    pub fn in_surroundings(profile: Profile, surroundings: Surroundings) -> Self {
+        Self { profile, surroundings, config: OnceLock::new() }
     }
 
     /// Its profile.
@@ -43,7 +49,8 @@ impl Gateway {
 
     /// Its settings, or why `config.yaml` can't be used.
     pub fn loaded(&self) -> Result<&Loaded, &ConfigError> {
-        self.config.get_or_init(|| settings::load(&self.profile.home)).as_ref()
+        let load = || settings::load_in(&self.profile.home, &self.surroundings);
+        self.config.get_or_init(load).as_ref()
     }
 
     /// Its configuration. The defaults if `config.yaml` can't be used: the gateway process itself refuses to

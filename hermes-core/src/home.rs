@@ -252,6 +252,11 @@ impl RootHome {
         self.0.join("logs/up.log")
     }
 
+    /// `gateway.defaults` in a file of its own, for gateways that don't see the root home's.
+    pub fn projected_defaults(&self) -> PathBuf {
+        self.profiles().join(".defaults").join(CONFIG)
+    }
+
     /// The journal of events ([`crate::events`]).
     pub fn events(&self) -> PathBuf {
         self.0.join("logs/events.jsonl")

@@ -8,6 +8,8 @@
 //! 4. the [`Surroundings`] of the gateway's process;
 //! 5. the defaults of [`GatewayConfig`](crate::config::GatewayConfig).
 
+use std::path::{Path, PathBuf};
+
 use crate::agent::{self, Address};
 use crate::config::{self, AgentKeys, ConfigError, Draft, GatewayKind, Loaded, Origin};
 use crate::dotenv::{self, Dotenv};
@@ -18,6 +20,15 @@ use crate::home::ProfileHome;
 pub struct Surroundings {
     /// The address to listen on if the profile names none.
     pub host: Option<String>,
+    /// The file whose `gateway.defaults` count; the root home's if `None`.
+    pub defaults: Option<PathBuf>,
+}
+
+impl Surroundings {
+    /// The file with `gateway.defaults` for the profile at `home`.
+    fn defaults(&self, home: &ProfileHome) -> PathBuf {
+        self.defaults.clone().unwrap_or_else(|| home.root_config())
+    }
 }
 
 /// Reads the settings of the profile at `home`. A missing file sets nothing. Does not block on a FIFO.
@@ -40,7 +51,7 @@ fn load_text(
     text: &str,
     surroundings: &Surroundings,
 ) -> Result<Loaded, ConfigError> {
-    let (mut draft, keys) = draft(home, text)?;
+    let (mut draft, keys) = draft(home, text, &surroundings.defaults(home))?;
     if let Some(host) =
         surroundings.host.as_ref().filter(|_| !draft.origins.keys.contains_key("host"))
     {
@@ -65,7 +76,7 @@ pub(crate) fn address_in(
     text: &str,
     dotenv: &Dotenv,
 ) -> Result<Address, ConfigError> {
-    let (draft, keys) = draft(home, text)?;
+    let (draft, keys) = draft(home, text, &home.root_config())?;
     Ok(match keys {
         Some(keys) => Address::of_agents(home, &keys, &draft, dotenv),
         None => Address::of_ours(&draft),
@@ -77,10 +88,14 @@ fn dotenv_of(home: &ProfileHome) -> Dotenv {
 }
 
 /// Our keys in `text`, the content of the profile's `config.yaml`, and what runs. With the agent's keys if they decide
-/// the address.
-fn draft(home: &ProfileHome, text: &str) -> Result<(Draft, Option<AgentKeys>), ConfigError> {
+/// the address. `defaults` is the file with those for every profile.
+fn draft(
+    home: &ProfileHome,
+    text: &str,
+    defaults: &Path,
+) -> Result<(Draft, Option<AgentKeys>), ConfigError> {
     let path = home.config();
-    let mut draft = config::draft(text, &path, &home.root_config())?;
+    let mut draft = config::draft(text, &path, defaults)?;
     let is_open = draft.kind.is_none() && draft.gateway.command.is_none();
     let chosen = draft.kind == Some(GatewayKind::HermesAgent);
     // A command of the user's own may run the agent, too.
@@ -98,8 +113,6 @@ fn draft(home: &ProfileHome, text: &str) -> Result<(Draft, Option<AgentKeys>), C
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use fs_err as fs;
 
     use super::*;
@@ -244,9 +257,23 @@ mod tests {
     }
 
     #[test]
+    fn the_surroundings_have_the_defaults_where_the_root_home_is_out_of_sight() {
+        let homes = Homes::new();
+        let defaults = "gateway:\n  port: 1\n  defaults: {command: [a, '{port}'], env: {A: 'yes'}, resources: {cpu: 1.5}}\n";
+        fs::write(homes.root.config(), defaults).unwrap();
+        let expected = homes.coder("gateway: {port: 2}").unwrap();
+        let path = homes.coder.path().join("defaults.yaml");
+        fs::write(&path, config::defaults_alone(&homes.root.config()).unwrap()).unwrap();
+        fs::remove_file(homes.root.config()).unwrap();
+        let pod = Surroundings { host: None, defaults: Some(path) };
+        assert_eq!(load_in(&homes.coder, &pod).unwrap().gateway, expected);
+        assert_ne!(load(&homes.coder).unwrap().gateway, expected);
+    }
+
+    #[test]
     fn the_surroundings_name_a_host_where_no_file_does() {
         let homes = Homes::new();
-        let pod = Surroundings { host: Some("10.0.0.5".to_owned()) };
+        let pod = Surroundings { host: Some("10.0.0.5".to_owned()), defaults: None };
         let host = |config: &str| {
             fs::write(homes.coder.config(), config).unwrap();
             let config = load_in(&homes.coder, &pod).unwrap().gateway;

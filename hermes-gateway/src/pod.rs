@@ -23,6 +23,7 @@ use hermes_core::error_chain::in_one_line;
 use hermes_core::events::{Journal, Recorder, What};
 use hermes_core::home::ProfileHome;
 use hermes_core::restart::{self, PARKED, PodRecord, Policy, Verdict};
+use hermes_core::settings::Surroundings;
 use hermes_core::status::{Backoff, Exit, Parked};
 use hermes_core::{Gateway, ProfileName, Store};
 use jiff::Timestamp;
@@ -50,7 +51,11 @@ pub struct Pod {
 /// Runs the gateway of the profile `name` as the main process of `pod`. Blocks until SIGTERM or SIGINT, ends the gateway
 /// within its stop budget, and returns. An absent profile is an error at once.
 pub fn run(store: &Store, name: &ProfileName, pod: Pod) -> Result<(), GatewayError> {
-    let gateway = Gateway::new(store.get(name)?);
+    let surroundings = Surroundings {
+        host: Some(pod.probes.ip().to_string()),
+        defaults: Some(store.root().projected_defaults()),
+    };
+    let gateway = Gateway::in_surroundings(store.get(name)?, surroundings.clone());
     let failed = |source| GatewayError::Pod { profile: name.clone(), source };
     let events = Events::register().map_err(failed)?;
     children::adopt_orphans().map_err(failed)?;
@@ -60,7 +65,7 @@ pub fn run(store: &Store, name: &ProfileName, pod: Pod) -> Result<(), GatewayErr
         begun: Moment::now(),
         events: Journal::new(store.root()).of(name),
         record: record.unwrap_or_else(|| PodRecord::new(pod.uid)),
-        host: pod.probes.ip().to_string(),
+        surroundings,
         policy: pod.policy,
         gateway,
         probes,
@@ -108,8 +113,7 @@ struct Launcher {
     probes: Probes,
     events: Recorder,
     record: PodRecord,
-    /// The Pod's address.
-    host: String,
+    surroundings: Surroundings,
     /// When this process began to run the gateway.
     begun: Moment,
 }
@@ -136,7 +140,7 @@ impl Launcher {
         self.record.backoff = None;
         let notifies = self.gateway.notifies_readiness();
         let settles_at = (!notifies).then(|| Instant::now() + SETTLED);
-        match Child::start(self.gateway.name(), &self.host, settles_at) {
+        match Child::start(self.gateway.name(), &self.surroundings, settles_at) {
             Ok(child) => {
                 self.record.pid = Some(child.pid());
                 self.record.since = Timestamp::now();

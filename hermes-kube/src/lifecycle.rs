@@ -8,7 +8,7 @@ use hermes_core::driver::startup::{self, SETTLED};
 use hermes_core::driver::{Class, DriverError};
 use hermes_core::wait::{self, Poll};
 use hermes_core::waiting::{Goal, Waiting};
-use hermes_core::{Gateway, ProfileName, fsutil, parallel};
+use hermes_core::{Gateway, ProfileName, config, fsutil, parallel, writers};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Pod;
 
@@ -39,6 +39,7 @@ impl Kubernetes {
         let name = gateway.name();
         let replica = is_wanted_now || existing.is_some_and(is_wanted);
         let set = stateful_set(gateway, &self.settings()?, &self.env(name)?, replica);
+        self.project_defaults()?;
         match self.client.apply(&set) {
             Err(error) if error.code() == Some(INVALID) && existing.is_some() => {}
             applied => return Ok(Some(applied?)),
@@ -48,6 +49,20 @@ impl Kubernetes {
         }
         self.delete_set(name)?;
         Ok(Some(self.client.apply(&set)?))
+    }
+
+    /// Writes `gateway.defaults` where the Pods of all gateways see them, and nothing else of the root home's file.
+    fn project_defaults(&self) -> Result<(), DriverError> {
+        let root = self.store.root();
+        let home = root.profile(&ProfileName::default_profile());
+        let text = config::defaults_alone(&home.config()).map_err(DriverError::new)?;
+        let path = root.projected_defaults();
+        if fsutil::read_if_there(&path)?.as_deref() == Some(text.as_bytes()) {
+            return Ok(());
+        }
+        path.parent().map_or(Ok(()), writers::create_directory)?;
+        // A variable in it may be a secret.
+        Ok(fsutil::write_durably(&path, text.as_bytes(), 0o600)?)
     }
 
     pub(crate) fn bring_up(&self, gateway: &Gateway) -> Result<(), DriverError> {

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hermes_core::config::Resources;
-use hermes_core::{Gateway, ProfileName};
+use hermes_core::{Gateway, ProfileName, RootHome};
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource,
@@ -179,6 +179,17 @@ fn container(
         sub_path: Some(format!("profiles/{profile}")),
         ..VolumeMount::default()
     };
+    let root = RootHome::new(&settings.root);
+    let defaults = root.projected_defaults();
+    let defaults = defaults.parent().expect("it is in a directory of its own");
+    // The directory: of a file alone, a Pod would go on to see the one that was replaced.
+    let defaults = VolumeMount {
+        name: "home".to_owned(),
+        mount_path: defaults.display().to_string(),
+        sub_path: defaults.strip_prefix(root.path()).ok().map(|path| path.display().to_string()),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    };
     let writable = WRITABLE.map(|(name, path, _)| VolumeMount {
         name: name.to_owned(),
         mount_path: Path::new(&settings.root).join(path).display().to_string(),
@@ -222,7 +233,7 @@ fn container(
             read_only_root_filesystem: Some(true),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some([home].into_iter().chain(writable).collect()),
+        volume_mounts: Some([home, defaults].into_iter().chain(writable).collect()),
         ..Container::default()
     }
 }
@@ -265,7 +276,6 @@ fn quantities<'a>(
 
 #[cfg(test)]
 mod tests {
-    use hermes_core::RootHome;
     use hermes_core::store::Profile;
 
     use super::*;

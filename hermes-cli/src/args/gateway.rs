@@ -189,6 +189,9 @@ pub(crate) struct Start {
     /// The address to listen on if the profile names none
     #[arg(long, hide = true, requires = "foreground", value_name = "HOST")]
     pub(crate) default_host: Option<String>,
+    /// The file whose gateway.defaults count
+    #[arg(long, hide = true, requires = "foreground", value_name = "FILE")]
+    pub(crate) defaults: Option<PathBuf>,
 }
 
 /// `hermes gateway status`.

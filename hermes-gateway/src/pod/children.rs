@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hermes_core::process::Process;
+use hermes_core::settings::Surroundings;
 use hermes_core::status::Exit;
 use hermes_core::wait::{self, Poll};
 use hermes_core::{Proc, ProfileName};
@@ -30,11 +31,10 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts the gateway of the profile `name`, which listens on `host` if nothing else names one. With `settles_at` it
-    /// never reports readiness.
+    /// Starts the gateway of the profile `name` in these surroundings. With `settles_at` it never reports readiness.
     pub(super) fn start(
         name: &ProfileName,
-        host: &str,
+        surroundings: &Surroundings,
         settles_at: Option<Instant>,
     ) -> io::Result<Self> {
         let (readiness, notification) = match settles_at {
@@ -45,8 +45,14 @@ impl Child {
             }
         };
         let mut command = Command::new(hermes_core::program::path()?);
-        let options = ["--foreground", "--default-host", host];
-        command.args(["gateway", "start"]).args(options).arg(name.as_str()).stdin(notification);
+        command.args(["gateway", "start", "--foreground", name.as_str()]).stdin(notification);
+        let Surroundings { host, defaults } = surroundings;
+        if let Some(host) = host {
+            command.args(["--default-host", host]);
+        }
+        if let Some(file) = defaults {
+            command.arg("--defaults").arg(file);
+        }
         // It is waited for with all other children.
         let pid = command.spawn()?.id();
         Ok(Self { pid, readiness, settles_at })

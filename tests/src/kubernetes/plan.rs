@@ -26,6 +26,7 @@ pub(super) struct Plan {
 pub(super) struct Mount {
     pub(super) target: PathBuf,
     pub(super) source: Source,
+    pub(super) is_read_only: bool,
 }
 
 /// What a mount shows.
@@ -100,7 +101,7 @@ fn mount(pod: &Value, mount: &Value, settings: &Settings) -> Result<Mount, Strin
     } else {
         return Err(format!("the stand-in has no such volume: {volume}"));
     };
-    Ok(Mount { target, source })
+    Ok(Mount { target, source, is_read_only: mount["readOnly"] == true })
 }
 
 /// The bytes of a quantity such as `16Mi`.

@@ -195,7 +195,7 @@ fn prepare(plan: &Plan, message: &Path) -> io::Result<()> {
         .map(|name| Ok((*name, open(&Path::new("/dev").join(name))?)))
         .collect::<io::Result<_>>()?;
     let mut sources = Vec::new();
-    for Mount { target, source } in &plan.mounts {
+    for Mount { target, source, is_read_only } in &plan.mounts {
         let opened = match source {
             Source::Claim { directory, .. } => {
                 fs::create_dir_all(directory)?;
@@ -203,10 +203,10 @@ fn prepare(plan: &Plan, message: &Path) -> io::Result<()> {
             }
             Source::Memory(_) => None,
         };
-        sources.push((target, source, opened));
+        sources.push((target, source, opened, is_read_only));
     }
     let mut own = Places::default();
-    for (_, source, _) in &sources {
+    for (_, source, ..) in &sources {
         if let Source::Claim { root, .. } = source {
             own.hide(root)?;
         }
@@ -222,12 +222,15 @@ fn prepare(plan: &Plan, message: &Path) -> io::Result<()> {
         symlink(Path::new("/proc/self").join(target), Path::new("/dev").join(name))?;
     }
     own.memory(Path::new("/dev/shm"), None, "1777")?;
-    for (target, source, opened) in sources {
+    for (target, source, opened, is_read_only) in sources {
         match (source, opened) {
             (Source::Memory(size), _) => own.memory(target, *size, "777")?,
             (Source::Claim { .. }, Some(opened)) => {
                 own.make(target)?;
                 bind(&opened, target)?;
+                if *is_read_only {
+                    mount::mount_remount(target, MountFlags::BIND | MountFlags::RDONLY, "")?;
+                }
             }
             (Source::Claim { .. }, None) => {}
         }

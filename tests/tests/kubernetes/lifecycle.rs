@@ -1,9 +1,10 @@
 //! What gateways in a cluster do beyond the conformance suite.
 
+use std::fs;
 use std::net::TcpStream;
 
 use hermes_tests::suite::Machine;
-use hermes_tests::{eventually, is_alive, pid, request};
+use hermes_tests::{eventually, is_alive, is_root, pid, request};
 use serde_json::{Value, json};
 
 use crate::console::Console;
@@ -75,6 +76,39 @@ fn a_gateway_listens_on_its_pods_address_unless_its_profile_says_otherwise() {
     assert_eq!((answers("127.0.0.1"), answers(&pod(&console))), (true, false));
     let logs = console.hermes(&["gateway", "logs", "coder"]).ok();
     assert!(logs.stdout.contains("no other Pod can reach it"), "{logs}");
+}
+
+/// A Pod has `gateway.defaults` of the root home, and nothing else of that.
+#[test]
+fn the_defaults_of_the_root_home_reach_every_pod() {
+    let console = Console::new();
+    console.profile("coder");
+    let script = "echo with $SHARED; cat $HERMES_HOME/../../config.yaml $HERMES_HOME/../.defaults/*; \
+                  echo x >$HERMES_HOME/../.defaults/x; exec sleep 600";
+    let defaults = |shared: &str| {
+        let command = json!(["/bin/sh", "-c", script]);
+        let defaults = json!({ "command": command, "env": { "SHARED": shared } });
+        let root =
+            json!({ "gateway": { "defaults": defaults, "env": { "KEY": "the-roots-own" } } });
+        fs::write(console.env.home().join("config.yaml"), root.to_string()).expect("a file");
+    };
+    defaults("first");
+    console.configure("coder", "gateway: {port: 8643}\n");
+    console.hermes(&["gateway", "start", "coder"]).ok();
+    let logs = console.hermes(&["gateway", "logs", "coder"]).ok().stdout;
+    assert!(logs.contains("with first"), "{logs}");
+    assert!(logs.contains("\"SHARED\": \"first\""), "{logs}");
+    // As a plain user, the tests have no mounts.
+    if is_root() {
+        assert!(!logs.contains("the-roots-own"), "{logs}");
+        assert!(logs.contains("Read-only file system"), "{logs}");
+    }
+    defaults("second");
+    console.hermes(&["gateway", "restart", "coder"]).ok();
+    let logs = console.hermes(&["gateway", "logs", "coder"]).ok().stdout;
+    assert!(logs.contains("with second"), "{logs}");
+    let shown = console.hermes(&["config", "show", "coder", "--effective"]).ok();
+    assert!(shown.stdout.contains("SHARED: \"second\"  # gateway.defaults"), "{shown}");
 }
 
 /// The launcher in the Pod starts a dead gateway again, and the Pod stays.

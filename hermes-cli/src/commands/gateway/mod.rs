@@ -80,12 +80,10 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
 }
 
 fn start(app: &App, args: Start) -> Result<u8, CliError> {
-    let Start { which, pace, foreground, launchd, default_host } = args;
+    let Start { which, pace, foreground, launchd, default_host: host, defaults } = args;
     match launchd {
         Some(label) => launchd::run(app, &app.single_profile(which.names)?, &label),
-        None if foreground => {
-            self::foreground(app, which.names, &Surroundings { host: default_host })
-        }
+        None if foreground => self::foreground(app, which.names, &Surroundings { host, defaults }),
         None => batch(app, &which, "up", |services, names| {
             services.start_many(&names, pace.into()).into_iter().map(|it| it.map(Some)).collect()
         }),
