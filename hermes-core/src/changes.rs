@@ -5,9 +5,20 @@ use std::fmt;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::name::ProfileName;
+
+/// Device, inode, and time of the last change of a directory's entries or attributes.
+pub type Stamp = (u64, u64, i64, i64);
+
+/// The state of the directory at `path`; `None` for one that can't be examined.
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = path.metadata().ok()?;
+    Some((metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
+}
 
 /// A watch on every gateway of a backend, including gateways that are registered later.
 pub trait Changes: fmt::Debug + Send {

@@ -254,6 +254,17 @@ pub trait Driver: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// Whether gateways run where they can't write to the journal of events ([`events`](crate::events)). Pure.
+    fn has_distant_events(&self) -> bool {
+        false
+    }
+
+    /// Records in the journal what happened to `gateways` that it does not have, if they can't do so themselves: each event
+    /// once, whoever calls this. Does not wait.
+    fn record_distant_events(&self, _gateways: &[Gateway]) -> Result<(), DriverError> {
+        Ok(())
+    }
+
     /// Checks what the backend needs on this machine, and its services of the gateways in `snapshot`, which
     /// was made for the same home. Changes nothing, does not wait, and starts no gateway.
     ///

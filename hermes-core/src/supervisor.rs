@@ -28,6 +28,7 @@ mod announcer;
 mod batch;
 mod boot;
 mod boot_batch;
+mod distant_events;
 mod foreign;
 mod interrupted;
 mod last_line;

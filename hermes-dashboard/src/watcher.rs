@@ -1,6 +1,6 @@
 //! The thread that observes the gateways for all listeners.
 //!
-//! The s6 backend announces which gateways changed, and the thread observes those. While there are listeners it
+//! The backend announces which gateways changed, if it can, and the thread observes those. While there are listeners it
 //! also polls, for other backends and for changes that s6 does not announce (a killed supervisor, an orphan).
 
 use std::sync::Arc;
@@ -73,6 +73,7 @@ impl Watcher {
         let observed = self.shared.hermes().and_then(|hermes| {
             let services = hermes.reachable()?;
             self.watch(&services);
+            services.record_distant_events(&Changed::all());
             gateway_view::all(&services, &self.shared.deaths)
         });
         if observed.is_err() {
@@ -85,6 +86,7 @@ impl Watcher {
     fn observe(&mut self, changed: &Changed) {
         let services = self.shared.hermes().and_then(|hermes| hermes.reachable());
         let Ok(services) = services else { return self.observe_all() };
+        services.record_distant_events(changed);
         // Those that the gateway of `default` serves change with it.
         if changed.profiles.iter().any(ProfileName::is_default) && services.default_is_shared() {
             return self.observe_all();

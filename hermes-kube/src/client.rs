@@ -156,9 +156,7 @@ impl Client {
     }
 
     fn list<K: Kind>(&self, operation: &Operation, limit: Option<u32>) -> Result<Vec<K>, ApiError> {
-        let (label, value) = GATEWAYS;
-        let selected = ListParams::default().labels(&format!("{label}={value}"));
-        let parameters = ListParams { limit, ..selected };
+        let parameters = ListParams { limit, ..ListParams::default().labels(&selector()) };
         let list = self.call(operation, async |api: Api<K>| api.list(&parameters).await);
         Ok(list?.items)
     }
@@ -185,7 +183,7 @@ impl Client {
                     Ok(Ok(value)) => return Ok(value),
                     Ok(Err(error)) => self.error(error, operation),
                     Err(_) => {
-                        return Err(ApiError::silent(operation, &self.target, self.timeout));
+                        return Err(self.silent(operation));
                     }
                 };
                 let again = Instant::now() + error.retry_after().unwrap_or(pause);
@@ -213,8 +211,18 @@ impl Client {
         debug_assert!(permissions::allow(operation), "the least Role has no rule to {operation}");
         match tokio::time::timeout(self.timeout, answer).await {
             Ok(answer) => answer.map_err(|error| self.error(error, operation)),
-            Err(_) => Err(ApiError::silent(operation, &self.target, self.timeout)),
+            Err(_) => Err(self.silent(operation)),
         }
+    }
+
+    /// The error of a request without an answer in time.
+    pub(crate) fn silent(&self, operation: &Operation) -> ApiError {
+        ApiError::silent(operation, &self.target, self.timeout)
+    }
+
+    /// The time limit of each call.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// The error of a request.
@@ -259,12 +267,18 @@ fn new_runtime() -> Result<Runtime, DriverError> {
     Ok(runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-fn stateful_set(verb: &'static str, permission: &'static str, name: &str) -> Operation {
+/// Selects the objects of all gateways.
+pub(crate) fn selector() -> String {
+    let (label, value) = GATEWAYS;
+    format!("{label}={value}")
+}
+
+pub(crate) fn stateful_set(verb: &'static str, permission: &'static str, name: &str) -> Operation {
     let object = format!("the StatefulSet `{name}`");
     Operation { verb, permission, resource: "statefulsets.apps", object }
 }
 
-fn pod(verb: &'static str, permission: &'static str, name: &str) -> Operation {
+pub(crate) fn pod(verb: &'static str, permission: &'static str, name: &str) -> Operation {
     Operation { verb, permission, resource: "pods", object: format!("the Pod `{name}`") }
 }
 

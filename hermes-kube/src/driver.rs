@@ -4,8 +4,10 @@
 //! always said, and changes with `up` and `down` alone: the engine calls them as the intent says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 
+use hermes_core::changes::Changes;
 use hermes_core::config::Resource;
 use hermes_core::detect::Facts;
 use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifetime};
@@ -269,6 +271,23 @@ impl Driver for Kubernetes {
 
     fn logs(&self) -> Option<&dyn Logs> {
         Some(self)
+    }
+
+    /// A Pod sees no more of the root home than its profile.
+    fn has_distant_events(&self) -> bool {
+        true
+    }
+
+    fn record_distant_events(&self, gateways: &[Gateway]) -> Result<(), DriverError> {
+        let names: Vec<_> = gateways.iter().map(Gateway::name).collect();
+        for (gateway, found) in gateways.iter().zip(self.find(&names)?) {
+            self.record_events(gateway.name(), &self.with_files(gateway, found)?);
+        }
+        Ok(())
+    }
+
+    fn changes(&self, _: &Store) -> io::Result<Option<Box<dyn Changes>>> {
+        Ok(Some(Box::new(self.watch()?)))
     }
 
     /// `default` counts as down, so that nobody tries to give it a service.

@@ -9,6 +9,8 @@
 //! | `logs` | reads and follows the gateways' logs |
 //! | `look`, `status` | looks at the objects of gateways; what they say about a gateway |
 //! | `registry` | which profiles have a service, before their first start as well |
+//! | `watch` | notices changes of the gateways, without polling the cluster |
+//! | `distant_events` | records the deaths in Pods in the journal of events |
 //! | `client` | blocking calls to the API server, each with a deadline |
 //! | `permissions` | what those calls have to be allowed |
 //! | `api_error` | why a call failed, and what the user can do about it |
@@ -17,6 +19,7 @@
 
 mod api_error;
 mod client;
+mod distant_events;
 mod driver;
 mod lifecycle;
 mod logs;
@@ -28,6 +31,7 @@ pub mod objects;
 mod permissions;
 mod registry;
 mod status;
+mod watch;
 
 pub use api_error::ApiError;
 pub use client::Client;

@@ -71,6 +71,8 @@ impl Kubernetes {
             return Err(no_pod());
         }
         let found = self.look(gateway)?;
+        // The next Pod takes the place of this one's record.
+        self.record_events(name, &found);
         let mut deaths = self.status_of(gateway, &found)?.deaths;
         let applied = self.apply(gateway, found.set.as_ref(), true)?;
         match (applied, found.uid().filter(|_| found.needs_another_pod())) {
@@ -139,8 +141,10 @@ impl Kubernetes {
         if name.is_default() {
             return Ok(None);
         }
-        let pod = self.own_pod(name)?;
-        let set = match self.own_set(name)? {
+        let found = self.look(gateway)?;
+        self.record_events(name, &found);
+        let Found { set, pod, .. } = found;
+        let set = match set {
             Some(_) => self.client.scale(&set_name(name), 0)?,
             None => None,
         };
@@ -203,7 +207,7 @@ impl Kubernetes {
     }
 
     /// The objects of these profiles: by name for one, from lists for many.
-    fn find(&self, names: &[&ProfileName]) -> Result<Vec<Found>, DriverError> {
+    pub(crate) fn find(&self, names: &[&ProfileName]) -> Result<Vec<Found>, DriverError> {
         match names {
             [] => Ok(Vec::new()),
             [name] => {

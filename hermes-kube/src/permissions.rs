@@ -15,8 +15,11 @@ pub struct Rule {
 
 /// The rules, for the namespace of the gateways alone. An object that is applied needs `create` as well, if it does not exist.
 pub const LEAST_ROLE: &[Rule] = &[
-    Rule { resource: "statefulsets.apps", verbs: &["get", "list", "create", "patch", "delete"] },
-    Rule { resource: "pods", verbs: &["get", "list", "delete"] },
+    Rule {
+        resource: "statefulsets.apps",
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+    },
+    Rule { resource: "pods", verbs: &["get", "list", "watch", "delete"] },
     Rule { resource: "pods/log", verbs: &["get"] },
 ];
 

@@ -35,6 +35,16 @@ impl Registry {
         self.0.join(profile.as_str())
     }
 
+    /// The note of what the journal of events has of the profile's Pod (`distant_events`).
+    pub(crate) fn note_path(&self, profile: &ProfileName) -> PathBuf {
+        self.0.join(format!(".events-{profile}"))
+    }
+
+    /// The lock of whoever writes such a note.
+    pub(crate) fn events_lock(&self) -> PathBuf {
+        self.0.join(".events")
+    }
+
     /// The registration of a profile, if it has one.
     pub(crate) fn read(&self, profile: &ProfileName) -> io::Result<Option<Registration>> {
         let path = self.path(profile);
@@ -64,6 +74,7 @@ impl Registry {
 
     /// Idempotent.
     pub(crate) fn remove(&self, profile: &ProfileName) -> io::Result<()> {
+        fsutil::remove_file_if_there(&self.note_path(profile))?;
         if fsutil::remove_file_if_there(&self.path(profile))? {
             fsutil::sync_directory(&self.0)?;
         }

@@ -49,7 +49,7 @@ impl Found {
     }
 
     /// How the container last ended by itself.
-    fn ended(&self) -> Option<&ContainerStateTerminated> {
+    pub(crate) fn ended(&self) -> Option<&ContainerStateTerminated> {
         let container = self.container()?;
         let now = container.state.as_ref().and_then(|state| state.terminated.as_ref());
         now.or_else(|| container.last_state.as_ref()?.terminated.as_ref())
@@ -61,17 +61,19 @@ impl Found {
         })
     }
 
-    /// How often the container has ended by itself: memory that ran out ends all processes in it at once, and nothing in
+    /// How often the container has ended.
+    pub(crate) fn container_ends(&self) -> i32 {
+        let Some(container) = self.container() else { return 0 };
+        let has_ended = container.state.as_ref().is_some_and(|state| state.terminated.is_some());
+        container.restart_count + i32::from(has_ended)
+    }
+
+    /// How often the container has ended by itself in the last hour: memory that ran out ends all processes in it at once, and nothing in
     /// it is left to count that.
     fn container_deaths(&self, now: Timestamp) -> usize {
         let Some(ended) = self.ended() else { return 0 };
         let is_recent = ended.finished_at.as_ref().is_none_or(|at| age(at.0, now) <= AN_HOUR);
-        let ended_now = self.container().is_some_and(|container| {
-            container.state.as_ref().is_some_and(|state| state.terminated.is_some())
-        });
-        let restarts = self.container().map_or(0, |container| container.restart_count);
-        let deaths = usize::try_from(restarts).unwrap_or_default() + usize::from(ended_now);
-        if is_recent { deaths } else { 0 }
+        if is_recent { usize::try_from(self.container_ends()).unwrap_or_default() } else { 0 }
     }
 
     /// Whether a start needs another Pod: this one's gateway is parked or waits after a death, or the Pod can't run, which
@@ -231,7 +233,7 @@ pub(crate) fn is_wanted(set: &StatefulSet) -> bool {
     set.spec.as_ref().and_then(|spec| spec.replicas).is_some_and(|replicas| replicas > 0)
 }
 
-fn exit(ended: &ContainerStateTerminated) -> Exit {
+pub(crate) fn exit(ended: &ContainerStateTerminated) -> Exit {
     match ended.exit_code {
         // As a shell says it: 128 and the signal.
         code @ 129..=192 => Exit::Signal(code - 128),

@@ -5,6 +5,7 @@ use std::io;
 use hermes_core::events::{Event, Follow, Journal};
 use jiff::tz::TimeZone;
 
+use super::distant_events::DistantEvents;
 use super::following::{LAST, Signals, TimeLimit};
 use crate::app::App;
 use crate::args;
@@ -19,6 +20,7 @@ pub(crate) fn run(app: &App, arguments: args::Events) -> Result<u8, CliError> {
         names.extend(app.named_profile().cloned());
     }
     let signals = follow.then(Signals::listen).transpose()?;
+    let distant = DistantEvents::record(app);
     let last = lines.unwrap_or(if follow { LAST } else { usize::MAX });
     let mut events = Follow::new(Journal::new(app.root()), names);
     let former = events.former(last).map_err(unreadable)?;
@@ -33,7 +35,7 @@ pub(crate) fn run(app: &App, arguments: args::Events) -> Result<u8, CliError> {
         printer.print(&event)?;
     }
     if let Some(signals) = signals {
-        return print_new(app, &mut events, &signals, printer);
+        return print_new(app, &mut events, distant.map(DistantEvents::watch), &signals, printer);
     }
     printer.out.flush()?;
     Ok(exit::SUCCESS)
@@ -47,11 +49,15 @@ pub(super) fn unreadable(error: io::Error) -> CliError {
 fn print_new(
     app: &App,
     events: &mut Follow,
+    mut distant: Option<DistantEvents>,
     signals: &Signals,
     mut printer: Printer,
 ) -> Result<u8, CliError> {
     let limit = TimeLimit::of(app, "the events");
     loop {
+        if let Some(distant) = &mut distant {
+            distant.record_new();
+        }
         while let Some(event) = events.take().map_err(unreadable)? {
             if !printer.print(&event)? || signals.came() {
                 return Ok(exit::SUCCESS);
@@ -61,7 +67,8 @@ fn print_new(
             return Ok(exit::SUCCESS);
         }
         let pause = limit.left()?.into_iter().chain(events.max_wait()).min();
-        let fds = events.fd().into_iter().collect();
+        let distant = distant.as_ref().and_then(DistantEvents::fd);
+        let fds = events.fd().into_iter().chain(distant).collect();
         if !signals.await_change(fds, pause)? {
             return Ok(exit::SUCCESS);
         }

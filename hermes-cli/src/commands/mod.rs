@@ -4,6 +4,7 @@ mod adopt;
 mod boot;
 mod config;
 mod dashboard;
+mod distant_events;
 mod docs;
 mod doctor;
 mod events;

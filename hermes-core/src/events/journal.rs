@@ -50,12 +50,16 @@ impl Journal {
 
     /// Appends an event that happens now. A failure is logged. Blocks while others append, at most two seconds.
     pub fn record(&self, profile: &ProfileName, event: What, why: impl Into<String>) {
-        let mut why = why.into();
+        self.record_at(Timestamp::now(), profile, event, why.into());
+    }
+
+    /// The same for an event that happened at `time`.
+    fn record_at(&self, time: Timestamp, profile: &ProfileName, event: What, mut why: String) {
         if let Some((end, _)) = why.char_indices().nth(MAX_WHY) {
             why.truncate(end);
             why.push('…');
         }
-        let event = Event { time: Timestamp::now(), profile: profile.clone(), event, why };
+        let event = Event { time, profile: profile.clone(), event, why };
         if let Err(error) = self.append(&event, ROTATE_AT) {
             let path = self.path.display();
             log::warn!(
@@ -124,13 +128,23 @@ impl Recorder {
         self.journal.record(&self.profile, event, why);
     }
 
+    /// The same for an event that happened at `time`.
+    pub fn record_at(&self, time: Timestamp, event: What, why: impl Into<String>) {
+        self.journal.record_at(time, &self.profile, event, why.into());
+    }
+
     /// Records that the gateway's process ended with `exit`, and no operator requested it.
     pub fn record_death(&self, exit: Exit) {
+        self.record_death_at(Timestamp::now(), exit);
+    }
+
+    /// The same for a death at `time`.
+    pub fn record_death_at(&self, time: Timestamp, exit: Exit) {
         match exit {
             Exit::Code(EXIT_RESTART) => {
-                self.record(What::Requested, "restart, by the gateway itself");
+                self.record_at(time, What::Requested, "restart, by the gateway itself");
             }
-            exit => self.record(What::Died, exit.to_string()),
+            exit => self.record_at(time, What::Died, exit.to_string()),
         }
     }
 

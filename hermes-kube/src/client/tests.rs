@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hermes_core::RootHome;
 use hermes_core::driver::Class;
 use hermes_core::error_chain::in_one_line;
+use hermes_core::wait::Timeouts;
 use kube::api::LogParams;
 use serde_json::Value;
 
 use super::*;
+use crate::driver::{Kubernetes, Setup};
 use crate::logs::reading;
 use crate::mock::{Mock, client_of, refusal};
 
@@ -94,6 +97,9 @@ fn the_least_role_allows_what_is_requested_and_nothing_else() {
     client.delete_pod("x", "uid").unwrap();
     let log = async |api: Api<Pod>| api.logs("x", &LogParams::default()).await;
     client.call(&reading("x"), log).unwrap_err();
+    let root = RootHome::new("/nowhere");
+    let driver = Kubernetes::new(client, root, Setup::default(), Timeouts::all(LONG));
+    driver.watch().unwrap();
     let mut requested = BTreeSet::new();
     for request in mock.requests() {
         let path = request.uri.path();
@@ -105,6 +111,9 @@ fn the_least_role_allows_what_is_requested_and_nothing_else() {
         let verbs: &[_] = match request.method.as_str() {
             "GET" if path.ends_with("/log") => &["get"],
             "GET" if path.ends_with("/x") => &["get"],
+            "GET" if request.uri.query().is_some_and(|query| query.contains("watch=true")) => {
+                &["watch"]
+            }
             "GET" => &["list"],
             "DELETE" => &["delete"],
             // A StatefulSet that does not exist is created.

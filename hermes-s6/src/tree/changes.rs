@@ -11,10 +11,9 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use hermes_core::changes::{Changed, Changes};
+use hermes_core::changes::{Changed, Changes, Stamp, stamp};
 use hermes_core::{ProfileName, Store, fsutil};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
@@ -37,9 +36,6 @@ struct Watched {
     place: Place,
     stamp: Option<Stamp>,
 }
-
-/// Device, inode, and time of the last change of a directory's entries or attributes.
-type Stamp = (u64, u64, i64, i64);
 
 /// The kind of a watched directory.
 #[derive(Debug, Clone)]
@@ -259,10 +255,4 @@ impl TreeChanges {
             )),
         }
     }
-}
-
-/// `None` for a directory that can't be examined.
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = path.metadata().ok()?;
-    Some((metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
 }

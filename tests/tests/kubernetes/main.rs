@@ -2,6 +2,7 @@
 
 mod console;
 mod errors;
+mod events;
 mod lifecycle;
 mod links;
 mod suite;

@@ -8,6 +8,7 @@ use hermes_core::log::Selection;
 use jiff::Timestamp;
 
 use crate::app::App;
+use crate::commands::distant_events::DistantEvents;
 use crate::commands::events::unreadable;
 use crate::error::CliError;
 
@@ -22,8 +23,9 @@ pub(super) struct Events {
 
 impl Events {
     /// The events of `names` in the selected time. With a number of last lines, those since the first line; without
-    /// a line, as many events. Reads nothing yet.
+    /// a line, as many events. Reads nothing yet, and has the journal brought up to date.
     pub(super) fn new(app: &App, names: Vec<ProfileName>, selection: &Selection) -> Self {
+        DistantEvents::record(app);
         let journal = Follow::new(Journal::new(app.root()), names);
         let selection = selection.clone();
         Self { journal, due: VecDeque::new(), begun: selection.last.is_none(), selection }
