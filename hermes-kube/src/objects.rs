@@ -224,8 +224,10 @@ fn container(
             container_port: PROBE_PORT.into(),
             ..ContainerPort::default()
         }]),
-        readiness_probe: Some(probe("/ready", 2, 1)),
-        liveness_probe: Some(probe("/live", 10, 6)),
+        // A gateway may take as long as it likes until it is ready for the first time. Others begin after that.
+        startup_probe: Some(probe("/ready", 2, i32::MAX)),
+        readiness_probe: Some(probe("/ready", 10, 1)),
+        liveness_probe: Some(probe("/live", 20, 3)),
         resources: Some(resources(&gateway.config().resources)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),

@@ -49,7 +49,7 @@ pub(super) fn set_defaults(resource: Resource, object: &mut Value) {
         for port in container["ports"].as_array_mut().into_iter().flatten() {
             set(port, "protocol", json!("TCP"));
         }
-        for name in ["livenessProbe", "readinessProbe"] {
+        for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
             let Some(probe) = container.get_mut(name) else { continue };
             set(probe, "timeoutSeconds", json!(1));
             set(probe, "periodSeconds", json!(10));

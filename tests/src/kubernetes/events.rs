@@ -18,6 +18,8 @@ pub(super) enum Event {
 /// A kind of probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Probe {
+    /// Whether the container has started: only then do the other ones begin.
+    Startup,
     /// Whether the Pod gets requests.
     Readiness,
     /// Whether the container has to be started again.
@@ -28,6 +30,7 @@ impl Probe {
     /// Its key in a container.
     pub(super) fn key(self) -> &'static str {
         match self {
+            Self::Startup => "startupProbe",
             Self::Readiness => "readinessProbe",
             Self::Liveness => "livenessProbe",
         }

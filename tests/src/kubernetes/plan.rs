@@ -41,12 +41,12 @@ pub(super) enum Source {
 /// What to run for the first container of `pod`; an error says what the stand-in does not know.
 pub(super) fn plan(pod: &Value, address: Ipv4Addr, settings: &Settings) -> Result<Plan, String> {
     let container = &pod["spec"]["containers"][0];
-    for key in ["startupProbe", "lifecycle", "envFrom"] {
+    for key in ["lifecycle", "envFrom"] {
         if !container[key].is_null() {
             return Err(format!("the stand-in has no {key}"));
         }
     }
-    for probe in ["readinessProbe", "livenessProbe"] {
+    for probe in ["readinessProbe", "livenessProbe", "startupProbe"] {
         if !container[probe].is_null() && container[probe]["httpGet"].is_null() {
             return Err(format!("the stand-in asks over HTTP alone: {probe}"));
         }

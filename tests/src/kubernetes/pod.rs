@@ -34,6 +34,8 @@ const ADDRESS_PORT: u16 = 64_999;
 struct Running {
     run: Run,
     begun: Instant,
+    /// Until it has started.
+    startup: Option<Prober>,
     readiness: Option<Prober>,
     liveness: Option<Prober>,
     /// When it is killed, once it was asked to end.
@@ -182,16 +184,16 @@ impl Pod {
         }
         running.kill_at = Some(running.kill_at.map_or(at, |former| former.min(at)));
         // A Pod that ends is not asked any more, and gets no requests.
-        (running.readiness, running.liveness) = (None, None);
+        (running.startup, running.readiness, running.liveness) = (None, None, None);
         self.container.is_ready = false;
     }
 
     fn start(&mut self) {
         self.start_at = None;
         self.number += 1;
-        let (plan, faster, directory) = self.shared.with_settings(|settings| {
+        let (plan, directory) = self.shared.with_settings(|settings| {
             let directory = settings.directory.as_ref().expect("a directory").path().to_owned();
-            (plan::plan(&self.object, self.address, settings), settings.faster, directory)
+            (plan::plan(&self.object, self.address, settings), directory)
         });
         let message = directory.join(format!("{}-{}", self.uid, self.number));
         let started = plan.and_then(|plan| {
@@ -210,14 +212,37 @@ impl Pod {
         };
         self.shared
             .with_settings(|settings| settings.processes.insert(self.uid.clone(), run.pid()));
-        let spec = &self.object["spec"]["containers"][0];
-        let probe =
-            |probe| Prober::start(probe, spec, self.address, (self.number, faster), &self.sender);
-        let (readiness, liveness) = (probe(Probe::Readiness), probe(Probe::Liveness));
-        self.container.runs(readiness.is_none());
-        let (begun, kill_at, was_killed) = (Instant::now(), None, false);
-        self.running = Some(Running { run, begun, readiness, liveness, kill_at, was_killed });
+        let has_readiness = self.object["spec"]["containers"][0]["readinessProbe"].is_object();
+        self.container.runs(!has_readiness);
+        let startup = self.prober(Probe::Startup);
+        let has_started = startup.is_none();
+        self.running = Some(Running {
+            run,
+            begun: Instant::now(),
+            startup,
+            readiness: None,
+            liveness: None,
+            kill_at: None,
+            was_killed: false,
+        });
+        if has_started {
+            self.begin_probes();
+        }
         self.report();
+    }
+
+    fn prober(&self, probe: Probe) -> Option<Prober> {
+        let spec = &self.object["spec"]["containers"][0];
+        let faster = self.shared.with_settings(|settings| settings.faster);
+        Prober::start(probe, spec, self.address, (self.number, faster), &self.sender)
+    }
+
+    /// Begins the probes of a container that has started.
+    fn begin_probes(&mut self) {
+        let (readiness, liveness) = (self.prober(Probe::Readiness), self.prober(Probe::Liveness));
+        if let Some(running) = &mut self.running {
+            (running.readiness, running.liveness) = (readiness, liveness);
+        }
     }
 
     fn follow_exit(&mut self, exit: Exit, message: &str) {
@@ -244,12 +269,17 @@ impl Pod {
     fn follow_answer(&mut self, probe: Probe, is_well: bool) {
         let Some(running) = &mut self.running else { return };
         let prober = match probe {
+            Probe::Startup => &mut running.startup,
             Probe::Readiness => &mut running.readiness,
             Probe::Liveness => &mut running.liveness,
         };
         match (probe, prober.as_mut().and_then(|prober| prober.count(is_well))) {
+            (Probe::Startup, Some(true)) => {
+                running.startup = None;
+                self.begin_probes();
+            }
             (Probe::Readiness, Some(decided)) => self.container.is_ready = decided,
-            (Probe::Liveness, Some(false)) => {
+            (Probe::Startup | Probe::Liveness, Some(false)) => {
                 let grace = self.object["spec"]["terminationGracePeriodSeconds"].as_u64();
                 self.ask_to_end(Duration::from_secs(grace.unwrap_or(30)));
             }
