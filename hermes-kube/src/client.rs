@@ -5,6 +5,8 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hermes_core::driver::DriverError;
@@ -27,6 +29,8 @@ const AWAY: Duration = Duration::from_secs(3);
 /// The pauses between tries grow from the first to the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The answer to credentials that are not, or no longer, good.
+const UNAUTHORIZED: u16 = 401;
 
 /// A client of the API server for one namespace. It starts no thread: the thread that calls it does the work.
 pub struct Client {
@@ -36,7 +40,13 @@ pub struct Client {
     target: Target,
     /// The time limit of each call.
     timeout: Duration,
+    /// Whether the server has refused the credentials.
+    is_refused: AtomicBool,
 }
+
+/// The client of this process, which the environment describes: a server of many requests would read the kubeconfig and
+/// connect anew for each.
+static SHARED: Mutex<Option<Arc<Client>>> = Mutex::new(None);
 
 impl Client {
     /// The client that the environment describes, as for kubectl: the current context of the kubeconfig, else the service
@@ -49,6 +59,21 @@ impl Client {
             )
         })?;
         Self::in_runtime(runtime, config, timeout)
+    }
+
+    /// The same client for all calls of this function with the same time limit, until the server refuses its credentials:
+    /// there may be new ones.
+    pub fn shared(timeout: Duration) -> Result<Arc<Self>, DriverError> {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_usable = |client: &&Arc<Self>| {
+            client.timeout == timeout && !client.is_refused.load(Ordering::Relaxed)
+        };
+        if let Some(client) = shared.as_ref().filter(is_usable) {
+            return Ok(Arc::clone(client));
+        }
+        let client = Arc::new(Self::connect(timeout)?);
+        *shared = Some(Arc::clone(&client));
+        Ok(client)
     }
 
     /// As [`connect`](Self::connect), with this configuration.
@@ -74,7 +99,8 @@ impl Client {
                 DriverError::new(error).with_hint("`kubectl version` reads the same kubeconfig")
             })?
         };
-        Ok(Self { runtime: Some(runtime), api, target, timeout })
+        let is_refused = AtomicBool::new(false);
+        Ok(Self { runtime: Some(runtime), api, target, timeout, is_refused })
     }
 
     /// The namespace of the objects.
@@ -227,7 +253,11 @@ impl Client {
 
     /// The error of a request.
     pub(crate) fn error(&self, error: kube::Error, operation: &Operation) -> ApiError {
-        ApiError::of(error, operation, &self.target)
+        let error = ApiError::of(error, operation, &self.target);
+        if error.code() == Some(UNAUTHORIZED) {
+            self.is_refused.store(true, Ordering::Relaxed);
+        }
+        error
     }
 
     /// Runs `future` on this thread.

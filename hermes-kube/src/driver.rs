@@ -57,10 +57,15 @@ pub struct Setup {
 
 impl Kubernetes {
     /// A backend for the gateways of `root` over `client`. Reads and asks nothing.
-    pub fn new(client: Client, root: RootHome, setup: Setup, timeouts: Timeouts) -> Self {
+    pub fn new(
+        client: impl Into<Arc<Client>>,
+        root: RootHome,
+        setup: Setup,
+        timeouts: Timeouts,
+    ) -> Self {
         let registry = Registry::of(&root);
         let store = Store::new(root).with_timeout(timeouts.lock);
-        Self { client: Arc::new(client), store, registry, timeouts, setup }
+        Self { client: client.into(), store, registry, timeouts, setup }
     }
 
     /// What StatefulSets are made from.
@@ -136,7 +141,7 @@ impl Driver for Kubernetes {
             env: passed_on.filter_map(|name| Some((name.to_owned(), variable(name)?))).collect(),
         };
         let timeouts = environment.timeouts;
-        let client = Client::connect(timeouts.supervise)?;
+        let client = Client::shared(timeouts.supervise)?;
         Ok(Self::new(client, environment.root.clone(), setup, timeouts))
     }
 

@@ -284,6 +284,11 @@ impl Cluster {
         crate::kill(main.expect("a running container").into());
     }
 
+    /// How many connections were made so far.
+    pub fn connections(&self) -> usize {
+        self.shared.accepted()
+    }
+
     /// The requests so far.
     pub fn requests(&self) -> Vec<Seen> {
         self.shared.with_seen(|seen| seen.clone())

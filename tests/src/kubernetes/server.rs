@@ -41,6 +41,7 @@ pub(super) fn serve(shared: &Arc<Shared>, listener: TcpListener, end: oneshot::R
 async fn accept(shared: &Arc<Shared>, listener: TcpListener) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a socket of the runtime");
     while let Ok((stream, _)) = listener.accept().await {
+        shared.count_connection();
         let shared = Arc::clone(shared);
         let service = service_fn(move |request| {
             let shared = Arc::clone(&shared);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -62,6 +63,8 @@ pub(super) struct Shared {
     seen: Mutex<Vec<Seen>>,
     settings: Mutex<Settings>,
     connections: watch::Sender<u64>,
+    /// How many connections were made so far.
+    accepted: AtomicUsize,
 }
 
 /// The content of a lock, also after a panic, which its own thread reports.
@@ -78,6 +81,7 @@ impl Shared {
             seen: Mutex::default(),
             settings: Mutex::new(settings),
             connections: watch::Sender::new(0),
+            accepted: AtomicUsize::new(0),
         }
     }
 
@@ -102,6 +106,15 @@ impl Shared {
         let (verb, resource) = (call.verb.to_owned(), call.path());
         let seen = Seen { verb, resource, name: call.name.clone() };
         self.with_seen(|all| all.push(seen));
+    }
+
+    pub(super) fn count_connection(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many connections were made so far.
+    pub(super) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Changes when all streams are to be closed.
