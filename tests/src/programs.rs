@@ -12,15 +12,26 @@ use crate::is_root;
 
 /// The path of a program of s6.
 pub(crate) fn program(name: &str) -> PathBuf {
+    s6().program(name)
+}
+
+/// The programs of s6.
+pub(crate) fn s6() -> S6Programs {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let s6 = S6Programs::find("/".as_ref(), &path);
-    s6.expect("s6 is installed: `cargo xtask install`").program(name)
+    s6.expect("s6 is installed: `cargo xtask install`")
 }
+
+/// The variable with the path of the `hermes` to test, where there is no cargo that could build one.
+const PROGRAM: &str = "HERMES_TEST_PROGRAM";
 
 /// The `hermes` program of this build, at a path where every user can run it.
 pub fn hermes_program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| built(&["--bin", "hermes"], "hermes"))
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| match std::env::var_os(PROGRAM) {
+        Some(program) => program.into(),
+        None => built(&["--bin", "hermes"], "hermes"),
+    })
 }
 
 /// Likewise with the Kubernetes backend. In a build directory of its own, so that it replaces no other `hermes`.
@@ -49,12 +60,16 @@ fn built(target: &[&str], path: &str) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     let status = cargo.args(["build", "--quiet", "--package", "hermes-cli"]).args(target).status();
     assert!(status.expect("cargo runs").success(), "`{path}` does not build");
-    let built = build_directory().join(path);
-    if is_root() { open_to_all(&built) } else { built }
+    for_all_users(&build_directory().join(path))
+}
+
+/// The path of a program that was built, or of its copy, where every user can run it.
+pub(crate) fn for_all_users(built: &Path) -> PathBuf {
+    if is_root() { open_to_all(built) } else { built.to_owned() }
 }
 
 /// The directory that cargo builds into: `target/<profile>`.
-fn build_directory() -> PathBuf {
+pub(crate) fn build_directory() -> PathBuf {
     let test = std::env::current_exe().expect("a test is a program");
     test.ancestors().nth(2).expect("target/<profile>/deps/<test>").to_owned()
 }

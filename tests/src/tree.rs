@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use hermes_core::process_lock;
 use hermes_s6::ScanDir;
 use hermes_s6::protocol::events::Process;
+use hermes_s6::tree::svscan;
 #[cfg(target_os = "linux")]
 use nix::sys::{ptrace, wait::waitpid};
 #[cfg(target_os = "linux")]
@@ -16,7 +17,7 @@ use nix::unistd::Pid;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::programs::{hermes_program, program};
+use crate::programs::{hermes_program, program, s6};
 use crate::{TestEnv, eventually};
 
 /// A test environment whose scan directory has its own s6-svscan.
@@ -38,6 +39,21 @@ impl Svscan {
         let mut command = env.command(program("s6-svscan"));
         command.args(options);
         Self::launch(env, command)
+    }
+
+    /// A live s6-svscan with room for this number of services, in an existing environment.
+    pub fn start_with_room_for(services: u64, env: TestEnv) -> Self {
+        let options = svscan::room_for(services, &s6(), &env.scandir()).expect("s6-svscan runs");
+        Self::start_with(env, &options.each_ref().map(String::as_str))
+    }
+
+    /// The words with which `hermes` reports such a limit: s6 2.12 and later count services and loggers together.
+    pub fn words_of_room_for(&self, services: u64) -> String {
+        let options = svscan::room_for(services, &s6(), &self.env.scandir());
+        match options.expect("s6-svscan runs").each_ref().map(String::as_str) {
+            ["-C", supervisors] => format!("at most {supervisors} together"),
+            _ => format!("at most {services} services"),
+        }
     }
 
     /// A tree with the profile `a`, which is the chosen one, and whose gateway is up and has logged.

@@ -180,7 +180,7 @@ fn a_tree_of_another_home() {
 
 #[test]
 fn a_scan_directory_that_is_full() {
-    let tree = booted(Svscan::start_with(TestEnv::new(), &["-c", "2"]));
+    let tree = booted(Svscan::start_with_room_for(2, TestEnv::new()));
     let env = &tree.env;
     finds_nothing(env, "capacity");
     for name in ["a", "b"] {
@@ -188,7 +188,7 @@ fn a_scan_directory_that_is_full() {
     }
     finds(env, "capacity", "error", &["room for 1 more", "2 profiles have no slot"]);
     env.hermes(["gateway", "register", "a"]).ok();
-    finds(env, "capacity", "error", &["is full: 2 services", "at most 2 services"]);
+    finds(env, "capacity", "error", &["is full: 2 services", &tree.words_of_room_for(2)]);
 }
 
 #[test]

@@ -32,8 +32,8 @@ struct Size {
     by_default: usize,
     too_many: usize,
     under_up: usize,
-    /// Options for an s6-svscan with about this capacity.
-    options: &'static [&'static str],
+    /// The capacity of s6-svscan; its default without a number.
+    room: Option<u64>,
 }
 
 /// `cargo xtask load` sets this: `full`, or how many are registered and how many of them run, like `5000,1000`.
@@ -41,9 +41,9 @@ const LOAD: &str = "HERMES_TEST_LOAD";
 
 fn size() -> Size {
     if std::env::var_os(LOAD).is_some() {
-        return Size { by_default: 450, too_many: 60, under_up: 1000, options: &[] };
+        return Size { by_default: 450, too_many: 60, under_up: 1000, room: None };
     }
-    Size { by_default: 16, too_many: 8, under_up: 40, options: &["-c", "20"] }
+    Size { by_default: 16, too_many: 8, under_up: 40, room: Some(20) }
 }
 
 /// How many are registered, and how many of them run.
@@ -160,7 +160,10 @@ fn a_full_s6_svscan_refuses_more() {
     let (size, host) = (size(), &host(64));
     let env = TestEnv::new();
     make(&env, host, 0..size.by_default, "running");
-    let tree = Svscan::start_with(env, size.options);
+    let tree = match size.room {
+        Some(services) => Svscan::start_with_room_for(services, env),
+        None => Svscan::start_with(env, &[]),
+    };
     let env = &tree.env;
     println!("s6-svscan's descriptors: {}", descriptors(tree.pid().into()));
     let begun = Instant::now();

@@ -205,7 +205,7 @@ fn a_gateway_run_by_hand_keeps_its_profile() {
 
 #[test]
 fn a_full_scan_directory_changes_nothing() {
-    let tree = Svscan::start_with(TestEnv::new(), &["-c", "3"]);
+    let tree = Svscan::start_with_room_for(3, TestEnv::new());
     let env = &tree.env;
     env.profile_running("a", SILENT);
     env.hermes(["gateway", "unregister", "a"]).ok();

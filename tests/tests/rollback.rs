@@ -109,13 +109,14 @@ fn when_the_fifo_may_not_be_written() {
 
 #[test]
 fn a_full_scan_directory_is_reported() {
-    let tree = Svscan::start_with(TestEnv::new(), &["-c", "3"]);
+    let tree = Svscan::start_with_room_for(3, TestEnv::new());
     let env = &tree.env;
     for name in ["a", "b", "c"] {
         env.profile_running(name, SILENT);
     }
     let outcome = env.hermes(["profile", "create", "d"]).fails_with(1);
-    assert!(outcome.stderr.contains("full") && outcome.stderr.contains("at most 3"), "{outcome}");
+    let limit = tree.words_of_room_for(3);
+    assert!(outcome.stderr.contains("full") && outcome.stderr.contains(&limit), "{outcome}");
     nothing_is_left(env, "d");
     assert!(!env.profile("d").exists(), "a profile without service");
     for name in ["a", "b", "c"] {
@@ -127,7 +128,7 @@ fn a_full_scan_directory_is_reported() {
     env.profile_running("d", SILENT);
     env.hermes(["gateway", "start", "d"]).ok();
     let outcome = env.hermes(["gateway", "start", "b"]).fails_with(1);
-    assert!(outcome.stderr.contains("at most 3"), "start registers, and says the same: {outcome}");
+    assert!(outcome.stderr.contains(&limit), "start registers, and says the same: {outcome}");
     nothing_is_left(env, "b");
 }
 

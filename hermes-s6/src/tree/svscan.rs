@@ -38,13 +38,18 @@ pub const DESCRIPTORS: u64 = 2 * MAX_SERVICES + 64;
 /// its options.
 pub fn command(s6: &S6Programs, scandir: &Path) -> io::Result<Command> {
     let mut command = Command::new(s6.program("s6-svscan"));
-    if counts_loggers(s6, scandir)? {
-        command.arg("-C").arg((2 * MAX_SERVICES).to_string());
-    } else {
-        command.arg("-c").arg(MAX_SERVICES.to_string());
-    }
+    command.args(room_for(MAX_SERVICES, s6, scandir)?);
     command.arg("--").arg(scandir).stdin(Stdio::null());
     Ok(command)
+}
+
+/// The option of s6-svscan that limits `scandir` to this number of services, each with a logger. Runs s6-svscan once to
+/// detect which one it has.
+pub fn room_for(services: u64, s6: &S6Programs, scandir: &Path) -> io::Result<[String; 2]> {
+    Ok(match counts_loggers(s6, scandir)? {
+        true => ["-C".to_owned(), (2 * services).to_string()],
+        false => ["-c".to_owned(), services.to_string()],
+    })
 }
 
 /// Whether s6-svscan has the option `-C` (since s6 2.12; 2.15 no longer has `-c`). It can't print its
