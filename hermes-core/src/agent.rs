@@ -29,7 +29,7 @@ use crate::home::ProfileHome;
 
 pub use address::{Address, Switch};
 pub(crate) use address::{FALLBACK, PORT};
-pub use adoption::{Adopted, Adoption, Stage};
+pub use adoption::{ADOPTION_FORMAT, Adopted, Adoption, Stage, read_adoption};
 pub use locks::Locks;
 #[cfg(target_os = "linux")]
 pub use planned_stop::PlannedStop;

@@ -147,6 +147,12 @@ pub trait Driver: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Refuses to replace a service that a newer version of Hermes made, in a format that this one does not know. Removing it
+    /// is allowed. Changes nothing, does not wait.
+    fn check_replaceable(&self, _profile: &ProfileName) -> Result<(), DriverError> {
+        Ok(())
+    }
+
     /// The variables that the profile's service was created with: [`CreateOptions::extra_env`]. Empty without a service, and
     /// under a backend of [`Lifetime::Installed`], which is given none. Does not wait.
     fn extra_env(&self, _profile: &ProfileName) -> Result<BTreeMap<String, String>, DriverError> {

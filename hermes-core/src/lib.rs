@@ -28,7 +28,7 @@
 //! | [`restart`], [`clock`] | the restart rules of every backend; moments that the wall clock does not change |
 //! | [`lock`], [`wait`], [`parallel`] | locks and waits with a deadline; the same work on many items |
 //! | [`fsutil`], [`trusted_path`], [`shell`], [`size`] | durable file changes, owners of paths, quoting, sizes |
-//! | [`tai64n`] | the time format of s6 |
+//! | [`formats`], [`tai64n`] | numbers of formats; the time format of s6 |
 //! | [`passwd`], [`hosts`] | accounts and host names, without the C library's name services |
 //! | [`writers`] | directories that only their owner may write |
 //! | [`error_chain`], [`error_class`] | the causes of an error, and its class |
@@ -49,6 +49,7 @@ pub mod end_signals;
 pub mod error_chain;
 pub mod error_class;
 pub mod events;
+pub mod formats;
 pub mod fsutil;
 pub mod gateway;
 pub mod health;

@@ -132,6 +132,12 @@ impl Driver for S6Driver {
         self.tree.refuse_other_home()
     }
 
+    fn check_replaceable(&self, name: &ProfileName) -> Result<(), DriverError> {
+        let slot = self.slot(name);
+        let refused = slot.refuse_newer().map_err(DriverError::new);
+        refused.map_err(|error| error.with_hint(survey::hint_for_newer(name)))
+    }
+
     fn exists(&self, name: &ProfileName) -> Result<bool, DriverError> {
         Ok(fsutil::exists(self.slot(name).path())?)
     }

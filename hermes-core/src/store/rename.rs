@@ -17,10 +17,13 @@ use fs_err as fs;
 use rustix::fs::{Access, access};
 
 use super::{Profile, Store, StoreError};
-use crate::fsutil;
 use crate::lock::Lock;
 use crate::name::ProfileName;
 use crate::process_lock;
+use crate::{formats, fsutil};
+
+/// The format of the journal: the new name. A later one begins with a line `format N`, which is no name.
+const FORMAT: u32 = 1;
 
 /// A rename in progress. Holds the locks of both names until it is dropped, which undoes nothing.
 #[derive(Debug)]
@@ -231,6 +234,10 @@ impl Store {
             return Ok(None);
         };
         let text = String::from_utf8_lossy(&bytes);
+        if let Some(number) = text.strip_prefix("format ").and_then(|rest| rest.lines().next()) {
+            let number = number.trim().parse().unwrap_or(u32::MAX);
+            formats::refuse_newer(&self.root.rename_journal(from), number, FORMAT)?;
+        }
         let to: ProfileName = text.trim_end().parse().map_err(|error| format!("{error}"))?;
         match from.is_default() || to.is_default() || to == *from {
             true => Err(format!("`{from}` can't be renamed to `{to}`")),

@@ -84,6 +84,7 @@ impl Supervisor {
         let (gateway, lock) = self.begin_within(timeout, name, &command)?;
         self.refuse_open(&gateway)?;
         self.driver.check_name(name)?;
+        self.driver.check_replaceable(name)?;
         self.require_here(&gateway)?;
         let prior = self.prior_of(&gateway);
         if prior.up {

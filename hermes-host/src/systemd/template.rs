@@ -11,9 +11,9 @@ use std::sync::atomic::Ordering;
 use fs_err as fs;
 use hermes_core::DriverError;
 use hermes_core::config::StopTimeout;
-use hermes_core::fsutil;
 use hermes_core::lock::Lock;
 use hermes_core::{Gateway, ProfileName, writers};
+use hermes_core::{formats, fsutil};
 
 use super::unit::{GENERATION, GROWING_DELAY, Mark, Template};
 use super::{Scope, Systemd};
@@ -113,6 +113,15 @@ impl Systemd {
         Ok(Lock::acquire(&self.store.root().services_lock(), self.setup.timeouts.lock)?)
     }
 
+    /// Refuses to replace a template that a newer version wrote.
+    fn refuse_newer(&self, path: &Path) -> Result<(), DriverError> {
+        let Some(Some(mark)) = self.mark()? else { return Ok(()) };
+        formats::refuse_newer(path, mark.generation, GENERATION).map_err(|error| {
+            let back = "to go back to this one, `hermes gateway uninstall --all`, then `hermes gateway install --all`";
+            DriverError::new(error).with_hint(format!("{}; {back}", formats::HINT))
+        })
+    }
+
     fn has_link(&self, profile: &ProfileName) -> bool {
         let target = Path::new("..").join(self.names.template());
         fs::read_link(self.link(profile)).is_ok_and(|current| current == target)
@@ -163,6 +172,7 @@ impl Systemd {
         .render()
         .map_err(DriverError::new)?;
         let path = self.template();
+        self.refuse_newer(&path)?;
         let current = fsutil::read_if_there(&path)?;
         if current.as_deref() == Some(text.as_bytes()) {
             return Ok(());

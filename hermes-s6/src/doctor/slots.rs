@@ -1,6 +1,6 @@
 //! Checks that each profile has a slot of this version with its own scripts, and that no other slot exists.
 
-use hermes_core::diagnostics::{Check, Expected, permit, several};
+use hermes_core::diagnostics::{Check, Expected, Remedy, permit, several};
 use hermes_core::reconcile::Action;
 use hermes_core::{ProfileName, State, fsutil};
 
@@ -8,6 +8,7 @@ use super::View;
 use crate::slot::layout::{GENERATION, ServiceDir};
 use crate::slot::render::{self, Scripts};
 use crate::tree::Tree;
+use crate::tree::survey::hint_for_newer;
 
 pub(super) const CHECKS: [&str; 2] = ["slots", "stale-slots"];
 
@@ -74,6 +75,11 @@ fn stale(view: View<'_>) -> Check {
             for problem in changed_scripts(tree, name, &slot) {
                 check.warning(problem, refresh());
             }
+            continue;
+        }
+        if let Err(problem) = slot.refuse_newer() {
+            let hint = Remedy::Do(hint_for_newer(name));
+            check.warning(format!("the slot of `{name}` is not this version's: {problem}"), hint);
             continue;
         }
         let by = slot.rendered_by().map_or_else(

@@ -11,7 +11,7 @@ use hermes_core::lock::{Lock, LockError};
 use hermes_core::proc::Life;
 use hermes_core::process_lock::{self, Holder, origin};
 use hermes_core::reconcile::{ServiceFact, Survey, Wanted};
-use hermes_core::{ProfileName, fsutil, parallel};
+use hermes_core::{ProfileName, formats, fsutil, parallel};
 
 use crate::protocol::scandir::Listing;
 use crate::slot::layout::{GENERATION, ServiceDir};
@@ -170,8 +170,21 @@ impl ServiceDir {
         fsutil::read_to_string(&self.generation()).ok()?.trim().parse().ok()
     }
 
+    /// The error if a newer version rendered the scripts.
+    pub fn refuse_newer(&self) -> Result<(), String> {
+        formats::refuse_newer(&self.generation(), self.rendered_by().unwrap_or(0), GENERATION)
+    }
+
     /// Whether this version renders the same scripts ([`GENERATION`]).
     pub fn is_current(&self) -> bool {
         self.rendered_by() == Some(GENERATION)
     }
+}
+
+/// How to go back to this version from a slot that a newer one made.
+pub(crate) fn hint_for_newer(name: &ProfileName) -> String {
+    format!(
+        "{}; to go back to this one, `hermes gateway unregister {name}`, then `hermes gateway start {name}`",
+        formats::HINT
+    )
 }

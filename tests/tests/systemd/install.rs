@@ -37,6 +37,13 @@ fn systemd_accepts_the_unit() {
     assert!(told.stderr.contains("is of generation 0"), "{told}");
     host.hermes(&["gateway", "install", "--all"]).ok();
     assert!(!host.hermes(&["gateway", "status", "other"]).ok().stderr.contains("generation"));
+    // One of a newer version is not, and the last uninstall still removes it.
+    host.shell(&format!("sed -i s/^Generation=.*/Generation=99/ {UNITS}/hermes-gateway@.service"))
+        .ok();
+    let refused = host.hermes(&["gateway", "install", "other"]).fails_with(1);
+    let sentence = "was written by a newer version of Hermes (format 99; this version knows up to ";
+    assert!(refused.stderr.contains(sentence), "{refused}");
+    assert_eq!(host.status("other")["state"], "up");
     host.hermes(&["gateway", "uninstall", "--all"]).ok();
     assert_eq!(host.shell(&format!("find {UNITS} -name 'hermes*'")).ok().stdout, "");
     assert_eq!(host.status("other")["state"], "unsupervised");

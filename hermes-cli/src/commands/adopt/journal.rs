@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use fs_err as fs;
-use hermes_core::agent::Stage;
+use hermes_core::agent::{ADOPTION_FORMAT, Stage, read_adoption};
 use hermes_core::home::ProfileHome;
 use hermes_core::{ProfileName, RootHome, fsutil};
 use hermes_host::agent_services::AgentService;
@@ -20,6 +20,14 @@ pub(super) struct Journal {
     /// Whether `adopt` started the tree, or was about to.
     pub(super) has_started_tree: bool,
     pub(super) profiles: BTreeMap<ProfileName, Entry>,
+}
+
+/// The journal as it is written.
+#[derive(Serialize)]
+struct Numbered<'a> {
+    format: u32,
+    #[serde(flatten)]
+    journal: &'a Journal,
 }
 
 /// How a gateway was before.
@@ -47,12 +55,11 @@ impl Journal {
 
     /// Reads it; an empty one if there is none.
     pub(super) fn read(root: &RootHome) -> Result<Self, CliError> {
-        let path = root.adoption_journal();
-        let failed = || CliError::new(format!("failed to read `{}`", path.display()));
-        match fsutil::read_if_there(&path).map_err(|error| failed().because(error))? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed().because(error)),
-            None => Ok(Self::default()),
-        }
+        let read = read_adoption(root).map(Option::unwrap_or_default);
+        read.map_err(|error| {
+            let path = root.adoption_journal();
+            CliError::new(format!("failed to read `{}`", path.display())).because(error)
+        })
     }
 
     /// Records `stage` for the gateway of `name`, durably.
@@ -81,7 +88,8 @@ impl Journal {
             }
             true => Ok(()),
             false => {
-                let text = serde_json::to_string_pretty(self)?;
+                let numbered = Numbered { format: ADOPTION_FORMAT, journal: self };
+                let text = serde_json::to_string_pretty(&numbered)?;
                 fs::create_dir_all(&directory)?;
                 fsutil::write_durably(&path, text.as_bytes(), 0o600)?;
                 fsutil::sync_directory(root.path())
