@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use xshell::Shell;
 
@@ -58,21 +58,16 @@ pub(crate) fn base(shell: &Shell, chosen: Option<&str>, no_install: bool) -> Res
     if let Some(chosen) = chosen {
         return Ok(chosen.to_owned());
     }
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let Some(distribution) = Distribution::of(&release) else {
-        bail!("this machine runs neither Debian nor Ubuntu; name a base image with --base")
-    };
-    base_of(shell, &distribution, no_install)
+    let here = Distribution::here().context("name a base image with --base")?;
+    base_of(shell, &here, no_install)
 }
 
-/// The name of a base image of each release that Hermes is for: Debian's on Debian, else this machine's alone.
-pub(crate) fn bases(shell: &Shell, no_install: bool) -> Result<Vec<String>> {
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let here = Distribution::of(&release).context("this machine runs neither Debian nor Ubuntu")?;
-    here.releases().iter().map(|release| base_of(shell, release, no_install)).collect()
-}
-
-fn base_of(shell: &Shell, distribution: &Distribution<'_>, no_install: bool) -> Result<String> {
+/// The name of a release's base image, which is pulled or made if it is missing.
+pub(crate) fn base_of(
+    shell: &Shell,
+    distribution: &Distribution,
+    no_install: bool,
+) -> Result<String> {
     let made = distribution.made();
     let public = distribution.public();
     if let Some(present) =
@@ -86,7 +81,7 @@ fn base_of(shell: &Shell, distribution: &Distribution<'_>, no_install: bool) -> 
     }
     println!("image: failed to pull it; making `{made}` from packages, which takes a minute");
     install::ensure(install::FOR_BASE, no_install)?;
-    debootstrap(shell, distribution.codename, &["--include=s6,execline"], &made)?;
+    debootstrap(shell, &distribution.codename, &["--include=s6,execline"], &made)?;
     Ok(made)
 }
 
@@ -112,20 +107,26 @@ pub(crate) fn debootstrap(
 }
 
 /// A distribution whose packages can make a base image.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Distribution<'a> {
-    name: &'a str,
-    pub(crate) codename: &'a str,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Distribution {
+    pub(crate) name: String,
+    pub(crate) codename: String,
 }
 
-impl<'a> Distribution<'a> {
+impl Distribution {
+    /// That of this machine.
+    pub(crate) fn here() -> Result<Self> {
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        Self::of(&release).context("this machine runs neither Debian nor Ubuntu")
+    }
+
     /// Parses `/etc/os-release`; none for other distributions.
-    pub(crate) fn of(release: &'a str) -> Option<Self> {
+    fn of(release: &str) -> Option<Self> {
         let value = |key: &str| {
             let line = release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-            line.map(|value| value.trim_matches('"'))
+            line.map(|value| value.trim_matches('"').to_owned())
         };
-        let name = value("ID").filter(|name| ["debian", "ubuntu"].contains(name))?;
+        let name = value("ID").filter(|name| ["debian", "ubuntu"].contains(&name.as_str()))?;
         Some(Self { name, codename: value("VERSION_CODENAME")? })
     }
 
@@ -135,8 +136,11 @@ impl<'a> Distribution<'a> {
 
     /// Those of Debian, and of another distribution this one.
     pub(crate) fn releases(&self) -> Vec<Self> {
-        let codenames = if self.is_debian() { &DEBIAN[..] } else { &[self.codename] };
-        codenames.iter().map(|codename| Self { name: self.name, codename }).collect()
+        if !self.is_debian() {
+            return vec![self.clone()];
+        }
+        let release = |codename: &str| Self { codename: codename.to_owned(), ..self.clone() };
+        DEBIAN.map(release).into()
     }
 
     /// Its image's name in registries.
@@ -185,12 +189,11 @@ mod tests {
     fn the_base_is_of_the_machines_own_distribution() {
         let debian = "PRETTY_NAME=\"Debian\"\nVERSION_CODENAME=bookworm\nID=debian\n";
         let found = Distribution::of(debian).unwrap();
-        assert_eq!((found.public().as_str(), found.codename), ("debian:bookworm-slim", "bookworm"));
+        assert_eq!(found.public(), "debian:bookworm-slim");
         let ubuntu = "ID=ubuntu\nID_LIKE=debian\nVERSION_CODENAME=\"noble\"\n";
         assert_eq!(Distribution::of(ubuntu).unwrap().public(), "ubuntu:noble");
-        let releases = |of: Distribution<'_>| -> Vec<_> {
-            of.releases().iter().map(Distribution::made).collect()
-        };
+        let releases =
+            |of: Distribution| -> Vec<_> { of.releases().iter().map(Distribution::made).collect() };
         assert_eq!(
             releases(found),
             ["bookworm", "trixie", "sid"].map(|it| format!("hermes-base:{it}"))

@@ -22,6 +22,7 @@ mod not_run;
 mod plain_user;
 mod processes;
 mod program;
+mod report;
 mod soak;
 mod statically;
 mod systemd_image;

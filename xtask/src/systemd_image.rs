@@ -10,9 +10,9 @@ use xshell::Shell;
 use crate::image::{self, Distribution};
 use crate::{docker, install, statically};
 
-/// The packages of a system with logins, beside the essential ones, and the Python agent's interpreter.
-const PACKAGES: &str =
-    "--include=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3";
+/// The packages of a system with logins, beside the essential ones; the Python agent's interpreter; and what the live tests
+/// run, which are no tests under systemd and use the same base.
+const PACKAGES: &str = "--include=systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,python3,s6,execline,strace";
 
 /// Makes the journal persistent, and starts the user's systemd manager at boot.
 const DOCKERFILE: &str = "\
@@ -43,9 +43,14 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 }
 ";
 
-/// Builds the image with the name `tag`.
-pub(crate) fn build(shell: &Shell, tag: &str, no_install: bool) -> Result<()> {
-    let base = base(shell, no_install)?;
+/// Builds the image of a release with the name `tag`.
+pub(crate) fn build(
+    shell: &Shell,
+    release: &Distribution,
+    tag: &str,
+    no_install: bool,
+) -> Result<()> {
+    let base = base(shell, release, no_install)?;
     let context = shell.create_temp_dir()?;
     image::copy(&statically::built(shell, &crate::root())?, &context.path().join("hermes"))
         .and_then(|()| fs::write(context.path().join("Dockerfile"), DOCKERFILE))
@@ -61,16 +66,17 @@ pub(crate) fn build(shell: &Shell, tag: &str, no_install: bool) -> Result<()> {
 }
 
 /// The name of the base image, which is made if the engine does not have it.
-fn base(shell: &Shell, no_install: bool) -> Result<String> {
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let distribution = Distribution::of(&release).context(
-        "this machine runs neither Debian nor Ubuntu, whose packages the image is made from",
-    )?;
-    let base = format!("hermes-systemd-python-base:{}", distribution.codename);
+fn base(shell: &Shell, release: &Distribution, no_install: bool) -> Result<String> {
+    let base = name_of_base(release);
     if !docker::has_image(shell, &base) {
         println!("docker-test: making `{base}` from packages, which takes a minute");
         install::ensure(install::FOR_BASE, no_install)?;
-        image::debootstrap(shell, distribution.codename, &[PACKAGES], &base)?;
+        image::debootstrap(shell, &release.codename, &[PACKAGES], &base)?;
     }
     Ok(base)
+}
+
+/// The name of a release's base image.
+pub(crate) fn name_of_base(release: &Distribution) -> String {
+    format!("hermes-systemd-s6-base:{}", release.codename)
 }

@@ -24,7 +24,7 @@ const DOC_ARGS: &[&str] = &["test", "--workspace", "--locked", "--no-fail-fast",
 /// How many programs run at the same time, for each core.
 const PROGRAMS_PER_CORE: usize = 2;
 /// How many tests of a program run at once, for libtest.
-const THREADS: (&str, &str) = ("RUST_TEST_THREADS", "2");
+pub(crate) const THREADS: (&str, &str) = ("RUST_TEST_THREADS", "2");
 
 /// What the programs have reported.
 #[derive(Debug, Default)]
@@ -41,36 +41,51 @@ struct Ended {
     took: Duration,
 }
 
+/// A test program that was built.
+pub(crate) struct TestProgram {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    package: PathBuf,
+}
+
+impl TestProgram {
+    /// The command that cargo would run.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.path);
+        command.current_dir(&self.package).env("CARGO_MANIFEST_DIR", &self.package);
+        command.env("CARGO", crate::cargo());
+        command
+    }
+}
+
 /// Builds and runs all tests. Prints the output of each program in one piece, once that has ended.
 pub(crate) fn run() -> Result<Reported> {
-    let mut programs = build()?;
+    let built = build(ARGS)?;
+    let programs = built.iter().map(|program| (program.name.clone(), program.command()));
     let mut doc = Command::new(crate::cargo());
     doc.current_dir(crate::root()).args(DOC_ARGS);
-    programs.insert(0, ("doc-tests".to_owned(), doc));
+    let programs = [("doc-tests".to_owned(), doc)].into_iter().chain(programs).collect();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     run_at_once(programs, PROGRAMS_PER_CORE * cores)
 }
 
-/// Builds the programs: the name of each, and the command that cargo would run.
-fn build() -> Result<Vec<(String, Command)>> {
-    let built = program::executables(&[ARGS, &["--no-run"]].concat());
+/// Builds the test programs that cargo would run with `args`, sorted by name.
+pub(crate) fn build(args: &[&str]) -> Result<Vec<TestProgram>> {
+    let built = program::executables(&[args, &["--no-run"]].concat());
     let built = built.context("the tests do not build")?.into_iter();
     let tests = built.filter(|(artifact, _)| artifact.profile.test);
     let mut programs: Vec<_> = tests
-        .map(|(artifact, program)| {
+        .map(|(artifact, path)| {
             let package = artifact.manifest_path.parent().map(PathBuf::from).unwrap_or_default();
-            let mut command = Command::new(program);
-            command.current_dir(&package).env("CARGO_MANIFEST_DIR", package);
-            command.env("CARGO", crate::cargo());
-            (artifact.target.name, command)
+            TestProgram { name: artifact.target.name, path, package }
         })
         .collect();
-    programs.sort_by(|(one, _), (other, _)| one.cmp(other));
+    programs.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(programs)
 }
 
 /// Runs `programs`, at most `count` at the same time.
-fn run_at_once(programs: Vec<(String, Command)>, count: usize) -> Result<Reported> {
+pub(crate) fn run_at_once(programs: Vec<(String, Command)>, count: usize) -> Result<Reported> {
     let queue = Mutex::new(programs.into_iter());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let (sender, ended) = mpsc::channel();
@@ -104,7 +119,8 @@ fn run_at_once(programs: Vec<(String, Command)>, count: usize) -> Result<Reporte
 /// Runs a program to its end. Its output goes to a file: a process that a test left behind would keep a pipe open.
 fn run_one(command: &mut Command) -> Result<Ended> {
     let mut output = tempfile::tempfile()?;
-    if std::env::var_os(THREADS.0).is_none() {
+    let is_set = command.get_envs().any(|(name, _)| name == THREADS.0);
+    if !is_set && std::env::var_os(THREADS.0).is_none() {
         command.env(THREADS.0, THREADS.1);
     }
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output.try_clone()?);

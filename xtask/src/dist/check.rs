@@ -39,9 +39,8 @@ const PACKAGES: [Package; 2] = [
 /// Checks the packages in `output` on each release.
 pub(super) fn run(shell: &Shell, output: &Path, no_install: bool) -> Result<()> {
     let page = fs::read_to_string(crate::root().join(PAGE))?;
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let here = Distribution::of(&release).context("this machine runs neither Debian nor Ubuntu")?;
-    for codename in here.releases().iter().map(|release| release.codename) {
+    for release in Distribution::here()?.releases() {
+        let codename = &release.codename;
         let base = base(shell, codename, no_install)?;
         for package in &PACKAGES {
             let directory = shell.create_temp_dir()?;
