@@ -6,6 +6,10 @@
 //! same nodes in the same order, with aliases resolved.
 //!
 //! [`Scope::Ours`] skips the agent's part, which may be invalid.
+//!
+//! [`simple`] reads most files without the library, with the same result.
+
+mod simple;
 
 use std::cell::Cell;
 use std::fmt;
@@ -92,6 +96,15 @@ pub(super) fn read(text: &str, scope: Scope, path: &Path) -> Result<Node, Config
     if text.len() > MAX_SIZE {
         return Err(ConfigError::TooLarge { path: path.to_owned() });
     }
+    let budget = Cell::new(MAX_NODES);
+    match simple::read(text, Classify { scope, budget: &budget }) {
+        Some(root) => Ok(root),
+        None => by_library(text, scope, path),
+    }
+}
+
+/// As [`read`], with the library.
+fn by_library(text: &str, scope: Scope, path: &Path) -> Result<Node, ConfigError> {
     let failed =
         |offset, problem| Err(ConfigError::Yaml { place: Place::new(path, text, offset), problem });
     // Removed here: a byte order mark is neither a character nor a part of the first key.

@@ -9,6 +9,7 @@ use crate::config::{ConfigError, PortPlace};
 use crate::listeners;
 use crate::lock::{Lock, LockError};
 use crate::name::ProfileName;
+use crate::parallel;
 #[cfg(target_os = "linux")]
 use crate::proc::Proc;
 use crate::settings;
@@ -98,9 +99,9 @@ impl Store {
                 }
                 Err(_) => Vec::new(),
             };
-            ports.into_iter().map(move |port| (port, profile.name.clone()))
+            ports.into_iter().map(|port| (port, profile.name.clone())).collect::<Vec<_>>()
         };
-        Ok(others.flat_map(ports).collect())
+        Ok(parallel::compute(others.collect(), ports).into_iter().flatten().collect())
     }
 }
 
