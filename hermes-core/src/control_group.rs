@@ -40,17 +40,12 @@ impl ControlGroup {
     /// The group of the process `pid`; `None` if it has ended, or no cgroup v2 is mounted where this process can see
     /// its group.
     pub fn of(proc: &Proc, pid: u32) -> Option<Self> {
-        let groups = fs::read_to_string(proc.file(pid, "cgroup")).ok()?;
-        Self::named(proc, groups.lines().find_map(|line| line.strip_prefix("0::"))?)
+        Unified::mounted(proc)?.group_of(proc, pid)
     }
 
     /// The group with this path, as the kernel and systemd name it: `/user.slice`.
     pub fn named(proc: &Proc, path: &str) -> Option<Self> {
-        let mounts = fs::read_to_string(proc.root.join("self/mountinfo")).ok()?;
-        let mount =
-            mounts.lines().filter_map(Mount::parse).find(|mount| mount.kind == "cgroup2")?;
-        let below = Path::new(path).strip_prefix(mount.root).ok()?;
-        Some(Self { directory: Path::new(mount.point).join(below) })
+        Unified::mounted(proc)?.group(path)
     }
 
     /// The group of the gateway `profile` of `root`, in the tree that the process `of_tree` belongs to: a supervisor, or
@@ -61,13 +56,7 @@ impl ControlGroup {
         root: &RootHome,
         profile: &ProfileName,
     ) -> Option<Self> {
-        let home = fs::metadata(root.path()).ok()?;
-        let gateways = format!("hermes-{:x}-{:x}", home.dev(), home.ino());
-        let group = Self::of(proc, of_tree)?.directory;
-        let mut above = group.ancestors();
-        let base = above.find(|path| path.file_name() == Some(OsStr::new(&gateways)));
-        let base = base.and_then(Path::parent).unwrap_or(&group);
-        Some(Self { directory: base.join(gateways).join(format!("gateway-{profile}")) })
+        GatewayGroups::of(proc, root)?.group(proc, of_tree, profile)
     }
 
     /// Makes this group of a gateway, and moves this process into it. Returns whether it did: `false` if the tree's group
@@ -141,6 +130,60 @@ impl ControlGroup {
     }
 }
 
+/// The groups of the gateways of one home. For many gateways, what they share is read once.
+#[derive(Debug)]
+pub struct GatewayGroups {
+    mount: Unified,
+    /// The name of the group above theirs.
+    above: String,
+}
+
+impl GatewayGroups {
+    /// Those of `root`; `None` if no cgroup v2 is mounted.
+    pub fn of(proc: &Proc, root: &RootHome) -> Option<Self> {
+        let home = fs::metadata(root.path()).ok()?;
+        let above = format!("hermes-{:x}-{:x}", home.dev(), home.ino());
+        Some(Self { mount: Unified::mounted(proc)?, above })
+    }
+
+    /// As [`ControlGroup::of_gateway`].
+    pub fn group(&self, proc: &Proc, of_tree: u32, profile: &ProfileName) -> Option<ControlGroup> {
+        let group = self.mount.group_of(proc, of_tree)?.directory;
+        let mut ancestors = group.ancestors();
+        let base = ancestors.find(|path| path.file_name() == Some(OsStr::new(&self.above)));
+        let base = base.and_then(Path::parent).unwrap_or(&group);
+        let directory = base.join(&self.above).join(format!("gateway-{profile}"));
+        Some(ControlGroup { directory })
+    }
+}
+
+/// Where cgroup v2 is mounted.
+#[derive(Debug)]
+struct Unified {
+    /// The group that is mounted.
+    root: PathBuf,
+    point: PathBuf,
+}
+
+impl Unified {
+    fn mounted(proc: &Proc) -> Option<Self> {
+        let mounts = fs::read_to_string(proc.root.join("self/mountinfo")).ok()?;
+        let mount =
+            mounts.lines().filter_map(Mount::parse).find(|mount| mount.kind == "cgroup2")?;
+        Some(Self { root: mount.root.into(), point: mount.point.into() })
+    }
+
+    fn group(&self, path: &str) -> Option<ControlGroup> {
+        let below = Path::new(path).strip_prefix(&self.root).ok()?;
+        Some(ControlGroup { directory: self.point.join(below) })
+    }
+
+    fn group_of(&self, proc: &Proc, pid: u32) -> Option<ControlGroup> {
+        let groups = fs::read_to_string(proc.file(pid, "cgroup")).ok()?;
+        self.group(groups.lines().find_map(|line| line.strip_prefix("0::"))?)
+    }
+}
+
 fn may_write(path: &Path) -> bool {
     rustix::fs::access(path, Access::WRITE_OK).is_ok()
 }
@@ -196,7 +239,7 @@ mod tests {
         fs::write(dir.path().join("7/cgroup"), format!("3:memory:/m\n0::{group}\n")).unwrap();
         fs::write(dir.path().join("self/mountinfo"), mounts).unwrap();
         let root = dir.path().to_owned();
-        (dir, Proc { root })
+        (dir, Proc::at(root))
     }
 
     const UNIFIED: &str =

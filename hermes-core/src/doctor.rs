@@ -32,6 +32,7 @@ mod resources;
 mod topology;
 
 use crate::diagnostics::{Check, Examination, Snapshot};
+use crate::parallel;
 use crate::supervisor::Supervisor;
 
 pub use repair::{Repaired, repair};
@@ -43,18 +44,30 @@ pub fn checks(
     snapshot: &Snapshot,
     examination: &Examination,
 ) -> Vec<Check> {
-    let mut checks = examination.backend.clone();
-    checks.extend(home::checks(supervisor.store(), snapshot));
-    checks.push(obstacles::check(snapshot));
-    checks.extend(config::checks(snapshot, examination));
-    checks.push(resources::check(supervisor.driver(), snapshot));
-    checks.push(ports::check(snapshot));
+    let checks: Vec<Box<dyn Fn() -> Vec<Check> + Send + '_>> = vec![
+        Box::new(|| examination.backend.clone()),
+        Box::new(|| home::checks(supervisor.store(), snapshot)),
+        Box::new(|| vec![obstacles::check(snapshot)]),
+        Box::new(|| config::checks(snapshot, examination)),
+        Box::new(|| vec![resources::check(supervisor.driver(), snapshot)]),
+        Box::new(|| vec![ports::check(snapshot)]),
+        Box::new(|| port_holders(supervisor, snapshot)),
+        Box::new(|| vec![topology::check(snapshot)]),
+        Box::new(|| vec![disks::check(snapshot, examination.directory.as_ref())]),
+        Box::new(|| examination.services.clone()),
+        Box::new(|| gateways::checks(snapshot)),
+        Box::new(|| leftovers::checks(supervisor, snapshot)),
+    ];
+    parallel::side_by_side(checks, snapshot.gateways.len()).into_iter().flatten().collect()
+}
+
+/// Known on Linux only.
+fn port_holders(supervisor: &Supervisor, snapshot: &Snapshot) -> Vec<Check> {
     #[cfg(target_os = "linux")]
-    checks.push(port_holders::check(supervisor.driver(), snapshot));
-    checks.push(topology::check(snapshot));
-    checks.push(disks::check(snapshot, examination.directory.as_ref()));
-    checks.extend(examination.services.iter().cloned());
-    checks.extend(gateways::checks(snapshot));
-    checks.extend(leftovers::checks(supervisor, snapshot));
-    checks
+    return vec![port_holders::check(supervisor.driver(), snapshot)];
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (supervisor, snapshot);
+        Vec::new()
+    }
 }

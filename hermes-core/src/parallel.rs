@@ -19,6 +19,12 @@ pub fn compute<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) ->
     map(items, if threads > 1 { threads.min(*PROCESSORS) } else { 1 }, work)
 }
 
+/// Calls all `tasks`, each of which uses the processor for `items` items, and returns their results in order. Starts no
+/// thread for few items.
+pub fn side_by_side<R: Send>(tasks: Vec<Box<dyn Fn() -> R + Send + '_>>, items: usize) -> Vec<R> {
+    map(tasks, if items > 2 * ITEMS_PER_THREAD { *PROCESSORS } else { 1 }, |task| task())
+}
+
 /// Calls `work` on all items in at most `jobs` threads, of which the caller's is one. If no further thread can
 /// be started, those that run do the work. Returns the results in the items' order. Blocks until all items
 /// are done.

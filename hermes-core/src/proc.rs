@@ -6,6 +6,7 @@
 mod descent;
 mod flocks;
 mod life;
+mod moment;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ use rustix::io::Errno;
 
 pub use flocks::Flocks;
 pub use life::Life;
+use moment::Moment;
 
 /// How long an exec may take on a busy machine.
 const EXEC: Duration = Duration::from_secs(1);
@@ -32,15 +34,21 @@ const EXEC: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Proc {
     pub(crate) root: PathBuf,
+    moment: Moment,
 }
 
 impl Default for Proc {
     fn default() -> Self {
-        Self { root: PathBuf::from("/proc") }
+        Self::at("/proc")
     }
 }
 
 impl Proc {
+    /// The one at `root`.
+    pub(crate) fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), moment: Moment::default() }
+    }
+
     /// The IDs of all processes in this PID namespace.
     pub fn processes(&self) -> io::Result<Vec<u32>> {
         let entries = fs::read_dir(&self.root)?;
@@ -169,10 +177,12 @@ impl Proc {
 
     /// The line `stat` after the name.
     fn stat_line(&self, pid: u32) -> io::Result<String> {
-        let stat = self.read_in_one_call(pid, "stat")?;
-        // The name is in parentheses and may contain any bytes, including parentheses.
-        let stat = String::from_utf8_lossy(&stat);
-        Ok(stat.rsplit_once(')').map_or("", |(_, rest)| rest).to_owned())
+        self.moment.line_of(pid, || {
+            let stat = self.read_in_one_call(pid, "stat")?;
+            // The name is in parentheses and may contain any bytes, including parentheses.
+            let stat = String::from_utf8_lossy(&stat);
+            Ok(stat.rsplit_once(')').map_or("", |(_, rest)| rest).to_owned())
+        })
     }
 
     /// The command line of `pid`, program first.
@@ -277,7 +287,8 @@ impl Proc {
     /// place of the variables has no end yet, or its end is still its start (`create_elf_tables`); the place
     /// of the code is known only afterwards (`load_elf_binary` in `fs/binfmt_elf.c`).
     fn has_no_environment(&self, pid: u32) -> io::Result<bool> {
-        let [memory, code_end, start, end]: [u64; 4] = self.stat(pid, [20, 24, 47, 48])?;
+        let now = Self::at(&self.root);
+        let [memory, code_end, start, end]: [u64; 4] = now.stat(pid, [20, 24, 47, 48])?;
         Ok(memory == 0 || code_end != 0 && end != 0 && start == end)
     }
 
@@ -371,7 +382,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("7/task/7")).unwrap();
         std::fs::write(root.path().join("7/task/7/children"), "8 42 ").unwrap();
-        let proc = Proc { root: root.path().to_owned() };
+        let proc = Proc::at(root.path());
         assert_eq!(proc.children(7), BTreeSet::from([8, 42]));
         assert_eq!(proc.children(8), BTreeSet::new());
     }
@@ -382,7 +393,7 @@ mod tests {
         std::fs::create_dir(root.path().join("7")).unwrap();
         // A name need not be UTF-8.
         std::fs::write(root.path().join("7/stat"), b"7 (a) R 1 (\xffb)) S 42 7 7\n").unwrap();
-        let proc = Proc { root: root.path().to_owned() };
+        let proc = Proc::at(root.path());
         assert_eq!(proc.parent(7).unwrap(), 42);
     }
 }

@@ -151,7 +151,7 @@ mod tests {
             "0-1 [rollup]\nRss: 9 kB\nPss:    5 kB\n",
         )
         .unwrap();
-        let proc = Proc { root: dir.path().to_owned() };
+        let proc = Proc::at(dir.path());
         let Counters { rss, cpu } = proc.counters(7).unwrap();
         assert_eq!(rss, 3 * u64::try_from(rustix::param::page_size()).unwrap());
         let per_second = rustix::param::clock_ticks_per_second();

@@ -1,5 +1,6 @@
 //! Checks `config.yaml`, the program that it names, and the recorded intent.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -77,11 +78,14 @@ fn command(
     }
     let services_path = examination.path.as_deref();
     let (mut named, mut unseen) = (0, Vec::new());
+    // Many gateways run the same program.
+    let mut known = BTreeMap::new();
     let mut look = |program: &str, key: &str, whose: &str, config: &Path, path: Option<&OsStr>| {
         named += 1;
         let edit = || Remedy::Do(format!("correct `{key}` in `{}`", config.display()));
         // The root home is the working directory of a service, and of a notice.
-        match find(program, path, snapshot.root.path()) {
+        let found = known.entry((program.to_owned(), path.map(OsStr::to_owned)));
+        match found.or_insert_with(|| find(program, path, snapshot.root.path())) {
             Program::Runs => {}
             Program::Absent => {
                 check.error(format!("the program of {whose} is not there: `{program}`"), edit());
@@ -89,7 +93,7 @@ fn command(
             Program::Closed(path) => {
                 let problem = format!("the program of {whose} can't be run: `{}`", path.display());
                 let file = path.is_file();
-                let chmod = || Remedy::Run(format!("chmod +x {}", quote_path(&path)));
+                let chmod = || Remedy::Run(format!("chmod +x {}", quote_path(path)));
                 check.error(problem, if file { chmod() } else { edit() });
             }
             Program::Unknown => unseen.push(format!("`{program}` of {whose}")),

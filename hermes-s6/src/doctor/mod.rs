@@ -24,6 +24,7 @@ use std::path::PathBuf;
 
 use hermes_core::diagnostics::{Check, Examination, Room, ServiceDirectory, Services, Snapshot};
 use hermes_core::home::env;
+use hermes_core::parallel;
 use hermes_core::process_lock::Holder;
 
 use crate::tree::Tree;
@@ -47,8 +48,9 @@ type Group = (&'static [&'static str], fn(View<'_>) -> Vec<Check>);
 
 /// Makes all checks of `tree`. Changes nothing, does not wait.
 pub(crate) fn examine(tree: &Tree, snapshot: &Snapshot) -> Examination {
-    let view = View::of(tree, snapshot);
-    let group = |(names, checks): Group| match &view {
+    let tree = &Tree { proc: tree.proc.at_one_moment(), ..tree.clone() };
+    let view = &View::of(tree, snapshot);
+    let group = |(names, checks): Group| match view {
         Ok(view) => checks(*view),
         Err(why) => names.iter().map(|name| Check::unknown(name, why)).collect(),
     };
@@ -56,11 +58,15 @@ pub(crate) fn examine(tree: &Tree, snapshot: &Snapshot) -> Examination {
     backend.push(owner::check(tree, snapshot, view.as_ref().ok().map(|view| view.svscan)));
     backend.extend(group((&limits::CHECKS, limits::checks)));
     backend.extend(group((&["pids"], |view| vec![pids::check(view)])));
-    let mut services = group((&["stop-budget"], |view| vec![budgets::slots(view)]));
-    services.push(budgets::container(tree, snapshot));
-    services.extend(group((&gateways::CHECKS, gateways::checks)));
-    services.extend(group((&["suspended"], |view| vec![suspended::check(view)])));
-    services.extend(group((&slots::CHECKS, slots::checks)));
+    let services: Vec<Box<dyn Fn() -> Vec<Check> + Send + '_>> = vec![
+        Box::new(|| group((&["stop-budget"], |view| vec![budgets::slots(view)]))),
+        Box::new(|| vec![budgets::container(tree, snapshot)]),
+        Box::new(|| group((&gateways::CHECKS, gateways::checks))),
+        Box::new(|| group((&["suspended"], |view| vec![suspended::check(view)]))),
+        Box::new(|| group((&slots::CHECKS, slots::checks))),
+    ];
+    let services = parallel::side_by_side(services, snapshot.gateways.len());
+    let services = services.into_iter().flatten().collect();
     let svscan = tree.scandir.svscan().ok().flatten();
     let variable = |name: &str| {
         view.as_ref()
