@@ -19,11 +19,12 @@ use jiff::Timestamp;
 
 use crate::doctor;
 use crate::protocol::control::service;
-use crate::slot::batch::{Stop, bring_down_many, remove_many};
+use crate::slot::batch::{bring_down_many, remove_many};
 use crate::slot::layout::ServiceDir;
 use crate::slot::lifecycle::{bring_down, bring_up, require_room};
 use crate::slot::logger;
 use crate::slot::policy;
+use crate::slot::quick_stop::Stop;
 use crate::slot::registry::{Registration, register_many};
 use crate::status::{recent_crashes, status};
 use crate::tree::Tree;

@@ -41,10 +41,7 @@ pub(crate) fn until(
             return Ok(());
         }
         match &watch {
-            Some(Watch { inotify, .. }) => {
-                wait::readable(&[inotify.as_fd()], Some(deadline))?;
-                drain(inotify)?;
-            }
+            Some(watch) => drop(watch.rewrites.idle(deadline.saturating_duration_since(now))),
             None => drop(wait::readable(&[], Some(deadline.min(now + LOOK)))?),
         }
     }
@@ -52,7 +49,7 @@ pub(crate) fn until(
 
 /// An instance of inotify and the lock that permits it. The instance is closed before the lock is released.
 struct Watch {
-    inotify: OwnedFd,
+    rewrites: Rewrites,
     _lock: Lock,
 }
 
@@ -63,24 +60,44 @@ impl Watch {
         fs::symlink_metadata(root.profiles())?;
         let lock = |number| Lock::acquire(&root.backoff_lock(number), Duration::ZERO).ok();
         let lock = (0..INSTANCES).find_map(lock).ok_or(io::ErrorKind::WouldBlock)?;
-        let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        for directory in directories {
-            inotify::add_watch(&inotify, directory, WatchFlags::MOVED_TO | WatchFlags::ONLYDIR)?;
-        }
-        Ok(Self { inotify, _lock: lock })
+        let rewrites = Rewrites::new()?;
+        directories.into_iter().try_for_each(|directory| rewrites.watch(directory))?;
+        Ok(Self { rewrites, _lock: lock })
     }
 }
 
-/// Takes all events from the kernel.
-fn drain(inotify: &OwnedFd) -> io::Result<()> {
-    let mut buffer = [MaybeUninit::uninit(); 1024];
-    let mut events = Reader::new(inotify, &mut buffer);
-    loop {
-        match events.next() {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => return Ok(()),
-            Err(errno) => return Err(errno.into()),
+/// An instance of inotify that notices when a file is replaced in one of the directories that it watches.
+pub(crate) struct Rewrites {
+    inotify: OwnedFd,
+}
+
+impl Rewrites {
+    /// One that watches no directory yet.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { inotify: inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)? })
+    }
+
+    /// Watches a directory, too.
+    pub(crate) fn watch(&self, directory: &Path) -> io::Result<()> {
+        inotify::add_watch(&self.inotify, directory, WatchFlags::MOVED_TO | WatchFlags::ONLYDIR)?;
+        Ok(())
+    }
+
+    /// Blocks until a file is replaced, or was replaced since the last call (`true`), or until `timeout` is over (`false`).
+    pub(crate) fn idle(&self, timeout: Duration) -> bool {
+        let readable = wait::readable(&[self.inotify.as_fd()], Some(Instant::now() + timeout));
+        let is_readable = readable.is_ok_and(|readable| readable == [true]);
+        if is_readable {
+            self.drain();
         }
+        is_readable
+    }
+
+    /// Takes all events from the kernel.
+    fn drain(&self) {
+        let mut buffer = [MaybeUninit::uninit(); 1024];
+        let mut events = Reader::new(&self.inotify, &mut buffer);
+        while matches!(events.next(), Ok(_) | Err(Errno::INTR)) {}
     }
 }
 

@@ -4,17 +4,17 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use hermes_core::config::StopTimeout;
 use hermes_core::parallel;
-use hermes_core::{DriverError, ProfileName, fsutil};
+use hermes_core::{DriverError, fsutil};
 
 use crate::slot::lifecycle::{bring_down, bring_service_down, end_former_logger};
+use crate::slot::quick_stop::{Stop, Stopped, end_rest, stop_together};
 use crate::slot::registry;
 use crate::tree::Tree;
 use crate::tree::process_tracker::ProcessTracker;
 
-/// The gateway of a profile that is to be stopped, and its stop budget.
-pub(crate) type Stop<'a> = (&'a ProfileName, StopTimeout);
+/// How many services are stopped in parallel that do not stop with the others, each with a thread and some descriptors.
+const JOBS: usize = 64;
 
 /// [`bring_down`] of many gateways at the same time, with the outcome of each in their order. Looks for the processes that
 /// they leave once for all with the same stop budget, not once for each.
@@ -40,11 +40,17 @@ fn bring_down_alike(
     let names: Vec<_> = gateways.iter().map(|(_, (name, _))| (*name).clone()).collect();
     let kill_at = gateways.first().map_or(started, |(_, (_, stop))| started + stop.kill_after());
     let mut tracker = ProcessTracker::of(tree, &names);
-    // Each waits for its own events.
-    let jobs = gateways.len();
-    let down = parallel::map(gateways, jobs, |(place, gateway)| {
+    let stops: Vec<_> = gateways.iter().map(|(_, gateway)| *gateway).collect();
+    let stopped = stop_together(tree, &stops, kill_at).into_iter().zip(gateways).collect();
+    let svscan = tree.svscan_view_of_many().map_err(DriverError::from);
+    let down = parallel::map(stopped, JOBS, |(stopped, (place, gateway))| {
         let (name, stop_timeout) = gateway;
-        (place, gateway, bring_service_down(tree, name, stop_timeout, started))
+        let since = if stopped == Stopped::Not { Instant::now() } else { started };
+        let down = match (stopped, &svscan) {
+            (Stopped::Down, Ok(svscan)) => end_rest(tree, svscan, name),
+            _ => bring_service_down(tree, name, stop_timeout, since),
+        };
+        (place, gateway, down)
     });
     // A supervisor would start a gateway again that is ended here, and one that could not be stopped is left alone.
     for (_, (name, _), _) in down.iter().filter(|(_, _, down)| down.is_err()) {
@@ -62,7 +68,7 @@ fn bring_down_alike(
         });
         (place, outcome)
     };
-    parallel::map(down, jobs, conclude)
+    parallel::map(down, JOBS, conclude)
 }
 
 /// Brings the gateways down as [`bring_down_many`] does, and removes their slots, with the outcome of each in their order.

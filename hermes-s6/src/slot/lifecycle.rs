@@ -230,10 +230,18 @@ pub(super) fn bring_service_down(
         }
         stray::end(tree, &slot)?;
     }
-    // A supervisor would start the gateway again that is ended here.
+    request_end_of_displaced(tree, profile, &slot)
+}
+
+/// Has the supervisor end that runs an orphan of `profile` outside of its slot: it would start the gateway again.
+pub(super) fn request_end_of_displaced(
+    tree: &Tree,
+    profile: &ProfileName,
+    slot: &ServiceDir,
+) -> Result<(), DriverError> {
     let orphan = other_holder(&tree.root.profile(profile).gateway_lock(), None);
     if let Ok(Some(pid)) = orphan {
-        displaced::request_end(tree, &slot, pid)?;
+        displaced::request_end(tree, slot, pid)?;
     }
     Ok(())
 }
@@ -361,7 +369,7 @@ fn send_command(tree: &Tree, slot: &ServiceDir, command: u8) -> Result<Sent, Dri
 }
 
 /// Writes how long a stop may take. s6-supervise reads the file at each stop.
-fn prepare(slot: &ServiceDir, stop_timeout: StopTimeout) -> io::Result<()> {
+pub(super) fn prepare(slot: &ServiceDir, stop_timeout: StopTimeout) -> io::Result<()> {
     let text = format!("{}\n", stop_timeout.kill_after().as_millis());
     if fsutil::read_if_there(&slot.timeout_kill())?.as_deref() == Some(text.as_bytes()) {
         return Ok(());

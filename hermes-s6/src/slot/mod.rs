@@ -7,6 +7,7 @@ pub mod layout;
 pub mod lifecycle;
 pub(crate) mod logger;
 pub mod policy;
+pub(crate) mod quick_stop;
 pub mod registry;
 pub mod render;
 pub mod stage;

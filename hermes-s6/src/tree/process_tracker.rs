@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hermes_core::ProfileName;
-use hermes_core::control_group::ControlGroup;
+use hermes_core::control_group::{ControlGroup, GatewayGroups};
 use hermes_core::driver::{DriverError, startup};
 use hermes_core::home::{ProfileHome, env};
 use hermes_core::parallel;
@@ -127,6 +127,7 @@ impl ProcessTracker {
         let mut tracker = Self::default();
         let owner = owner::owner(&tree.root).ok().flatten();
         let ours = owner.is_none_or(|owner| owner.runs(tree));
+        let groups = GatewayGroups::of(&tree.proc, &tree.root);
         for profile in profiles {
             let home = tree.root.profile(profile);
             let supervised = supervised(tree, &tree.scandir.slot(profile));
@@ -134,8 +135,7 @@ impl ProcessTracker {
             let holder = holder.and_then(|holder| holder.pid).filter(|_| ours);
             let svscan = || tree.svscan().ok()??.pid;
             if ours && let Some(of_tree) = supervised.or(holder).or_else(svscan) {
-                let root = &tree.root;
-                let group = ControlGroup::of_gateway(&tree.proc, of_tree, root, profile);
+                let group = groups.as_ref().and_then(|it| it.group(&tree.proc, of_tree, profile));
                 tracker.control_groups.extend(group);
             }
             for leader in supervised.into_iter().chain(holder) {

@@ -13,21 +13,38 @@ use crate::protocol::events::{self, Poll, Process};
 use crate::slot::layout::ServiceDir;
 use crate::slot::logger::{LOGGER_GRACE, end_logger};
 use crate::tree::Tree;
+use crate::tree::svscan_view::SvscanView;
 
 impl Tree {
     /// The stray supervisors of `slot`, service first. Does not wait.
     pub fn strays(&self, slot: &ServiceDir) -> io::Result<Vec<(ServiceDir, Process)>> {
-        let mut strays = Vec::new();
-        let svscan_view = self.svscan_view()?;
-        for part in slot.parts() {
-            let Some(supervisor) = part.supervisor()? else { continue };
-            if svscan_view.is_stray(supervisor)
-                && let Some(process) = supervisor.pid.map(Process::open).transpose()?.flatten()
-            {
-                strays.push((part, process));
-            }
+        strays(&self.svscan_view()?, slot)
+    }
+}
+
+fn strays(svscan: &SvscanView<'_>, slot: &ServiceDir) -> io::Result<Vec<(ServiceDir, Process)>> {
+    let mut strays = Vec::new();
+    for part in slot.parts() {
+        let Some(supervisor) = part.supervisor()? else { continue };
+        if svscan.is_stray(supervisor)
+            && let Some(process) = supervisor.pid.map(Process::open).transpose()?.flatten()
+        {
+            strays.push((part, process));
         }
-        Ok(strays)
+    }
+    Ok(strays)
+}
+
+/// As [`end`], of one of many slots, for which `svscan` was read a moment ago.
+pub(crate) fn end_of_many(
+    tree: &Tree,
+    svscan: &SvscanView<'_>,
+    slot: &ServiceDir,
+) -> Result<(), DriverError> {
+    match strays(svscan, slot)?.is_empty() {
+        true => Ok(()),
+        // Another s6-svscan may have started since.
+        false => end(tree, slot),
     }
 }
 
