@@ -68,13 +68,34 @@ pub use profile::{NewService, ProfileError};
 pub struct Supervisor {
     driver: Arc<dyn Driver>,
     store: Store,
+    /// What is known for all gateways of a command on many, during that command.
+    together: Option<Together>,
+}
+
+/// What was read once for many gateways.
+#[derive(Debug, Clone, Copy)]
+struct Together {
+    /// Whether a rename was interrupted.
+    any_renames: bool,
 }
 
 impl Supervisor {
     /// The gateways of `store` under `driver`. Nothing is read yet. Commands wait for each other's locks
     /// as long as the store's timeout.
     pub fn new(driver: Arc<dyn Driver>, store: Store) -> Self {
-        Self { driver, store }
+        Self { driver, store, together: None }
+    }
+
+    /// The same for a command on many gateways, which begins now.
+    fn for_many(&self) -> Self {
+        let renames = self.store.interrupted_renames();
+        let any_renames = renames.map_or(true, |renames| !renames.is_empty());
+        Self { together: Some(Together { any_renames }), ..self.clone() }
+    }
+
+    /// The same for one of those gateways, which may wait for another command.
+    fn for_one(&self) -> Self {
+        Self { together: None, ..self.clone() }
     }
 
     /// The backend.
@@ -121,7 +142,10 @@ impl Supervisor {
         }
         self.store.get(name)?;
         self.driver.check(name, command)?;
-        self.store.settle_renames_of(name, timeout)?;
+        // A list of all profiles for each of them would take longer than anything else.
+        if self.together.is_none_or(|together| together.any_renames) {
+            self.store.settle_renames_of(name, timeout)?;
+        }
         let lock = Lock::acquire(&self.store.root().profile_lock(name), timeout)?;
         // It may have been deleted while this command waited.
         Ok((self.gateway(name)?, lock))

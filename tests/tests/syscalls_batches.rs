@@ -21,22 +21,43 @@ fn many_are_stopped_and_restarted_with_one_look_at_the_processes() {
         tree.grow(grown);
         let bystander = supervisors(&env.slot("idle-0"))[0];
         let names: Vec<_> = (0..size).map(|i| format!("runs-{i}")).collect();
-        let looks = |verb| {
+        let counts = |verb| {
             let names = names.iter().map(String::as_str);
             let trace = env.trace(["gateway", verb].into_iter().chain(names));
-            let look = format!("\"/proc/{bystander}/environ\"");
-            trace.lines().filter(|line| line.contains(&look)).count()
+            let count = |text: &str| trace.lines().filter(|line| line.contains(text)).count();
+            assert!(count("/profiles\", O_RDONLY") <= 3, "{verb}: lists of {size} profiles");
+            assert!(count("/self/mountinfo") <= 3, "{verb}: mounts, for {size}");
+            // A restart waits for the events of each start.
+            assert!(verb == "restart" || count("mknod") == 0, "one wait for all {size}");
+            count(&format!("\"/proc/{bystander}/environ\""))
         };
         for (verb, state) in [("restart", "up"), ("stop", "down")] {
-            let times = looks(verb);
+            let times = counts(verb);
             // Until nothing is left, it looks again.
             assert!((1..=3).contains(&times), "{verb}: {times} looks for {size} gateways");
             for name in &names {
                 assert_eq!(tree.status(name)["state"], state, "{verb}: {name}");
             }
         }
-        assert_eq!(looks("stop"), 0, "none has run since");
+        assert_eq!(counts("stop"), 0, "none has run since");
     }
+}
+
+#[test]
+fn a_gateway_that_printed_nothing_keeps_no_other_from_its_turn() {
+    let tree = Svscan::start();
+    let env = &tree.env;
+    let names: Vec<_> = (0..3).map(|i| format!("dies-{i}")).collect();
+    for name in &names {
+        env.profile_for_later(name, "exit 1", "running");
+    }
+    env.hermes_traced(["boot", "--jobs", "1"]).fails_with(1);
+    let trace = fs::read_to_string(env.strace_log()).expect("a trace");
+    let lines: Vec<_> = trace.lines().collect();
+    let last_start = lines.iter().rposition(|line| line.contains(", \"U\", 1"));
+    let is_look = |line: &&str| line.contains("/logs/gateways/dies-") && line.contains("/current");
+    let first_look = lines.iter().position(is_look);
+    assert!(last_start.expect("a start") < first_look.expect("a look at a log"));
 }
 
 #[test]
@@ -224,6 +245,8 @@ fn the_checks_of_many_take_one_look() {
         assert_eq!(count(&format!("\"/proc/{bystander}/environ\"")), 1, "{size}");
         assert_eq!(count("\"/proc/net/tcp\""), 1, "{size}");
         assert!(count(&format!("\"/proc/{bystander}/fd\"")) <= 1, "{size}");
+        let stats = count(&format!("\"/proc/{bystander}/stat\""));
+        assert!(stats <= 3, "{stats} reads of the same process");
         for check in ["parked", "port-holders"] {
             let findings = report["findings"].as_array().expect("findings").iter();
             let found = findings.filter(|finding| finding["check"] == check).count();

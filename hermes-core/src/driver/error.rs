@@ -5,8 +5,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::error_chain::{in_one_line, is_denied};
@@ -82,6 +83,17 @@ impl DriverError {
         Self { cause: Arc::new(cause), ..self }
     }
 
+    /// The error of a start at `begun` that has failed just now, to which the last line is to be added later.
+    pub(crate) fn with_line_due(self, begun: Timestamp) -> Self {
+        let due = LineDue { cause: self.cause, begun, failed: Instant::now() };
+        Self { cause: Arc::new(due), ..self }
+    }
+
+    /// When the gateway was started, and when that failed, if the last line that it printed is to be added later.
+    pub(crate) fn line_due(&self) -> Option<(Timestamp, Instant)> {
+        self.cause.downcast_ref().map(|due: &LineDue| (due.begun, due.failed))
+    }
+
     /// Its class.
     pub fn class(&self) -> &Class {
         &self.class
@@ -117,6 +129,26 @@ struct Printed {
     cause: String,
     #[source]
     line: LastLine,
+}
+
+/// A cause to which the last line that the gateway printed is to be added.
+#[derive(Debug)]
+struct LineDue {
+    cause: Arc<dyn StdError + Send + Sync>,
+    begun: Timestamp,
+    failed: Instant,
+}
+
+impl fmt::Display for LineDue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl StdError for LineDue {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.source()
+    }
 }
 
 impl fmt::Display for DriverError {

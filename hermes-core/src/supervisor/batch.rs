@@ -4,9 +4,12 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::Resource;
+
 use super::Supervisor;
 use super::boot::DEFAULT_JOBS;
 use super::lifecycle::{restarting, starting};
+use super::port_clash::NamedPorts;
 use crate::driver::{DriverError, During};
 use crate::error_chain::in_one_line;
 use crate::gateway::Gateway;
@@ -19,13 +22,26 @@ use crate::status::Status;
 use crate::wait::idle;
 use crate::waiting::Many;
 
-/// How many gateways are brought down at the same time. Meanwhile each takes a lock, a thread and some descriptors, of
-/// which a process often has 1,024.
+/// How many gateways are removed at the same time. Meanwhile each takes a lock, a thread and some descriptors, of which a
+/// process often has 1,024.
 pub(super) const AT_ONCE: usize = 150;
 /// The same for those whose port is locked, too, or whose service is created, for which supervisors are awaited.
 pub(super) const AT_ONCE_WITH_PORT: usize = 75;
 /// How many intents are written at the same time: each waits for its disk.
 pub(super) const WRITERS: usize = 8;
+
+/// The descriptors of a gateway that is brought down: its lock, and one with which a backend watches it.
+const DESCRIPTORS: u64 = 2;
+/// The descriptors of everything else: files that are read, and what a backend needs for those that do not end at once.
+const OTHER_DESCRIPTORS: u64 = 512;
+
+/// How many gateways are brought down at the same time, for which the machine's processes are then looked at once: all, if
+/// this process may open so many files. Each needs `more` descriptors than others do.
+fn at_most(more: u64) -> usize {
+    let limit = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let room = limit.saturating_sub(OTHER_DESCRIPTORS) / (DESCRIPTORS + more);
+    usize::try_from(room).unwrap_or(usize::MAX).max(AT_ONCE_WITH_PORT)
+}
 
 /// The lock of a profile whose gateway stops, and whether its intent was recorded.
 type Stopping = (Lock, Result<(), IntentError>);
@@ -82,9 +98,13 @@ impl Supervisor {
     ) -> Vec<Result<Status, ManagerError>> {
         let named = self.ports_for(names);
         let turns = Turns::begin("starting", names.len(), pace);
-        parallel::map(names.iter().collect(), pace.jobs, |name| {
-            turns.take(|| self.start_gateway(name, named.as_ref())).during(&starting(name))
-        })
+        let this = if names.len() > 1 { &self.for_many() } else { self };
+        let started = parallel::map(names.iter().collect(), pace.jobs, |name| {
+            turns.take(|| this.start_gateway(name, named.as_ref()))
+        });
+        let started = this.with_lines(started, |number| names.get(number).cloned());
+        let started = started.into_iter().zip(names);
+        started.map(|(started, name)| started.during(&starting(name))).collect()
     }
 
     /// As [`ServiceManager::restart`] of each, with the outcomes in their order. All of them end at the same time, and
@@ -99,8 +119,13 @@ impl Supervisor {
         match names {
             [name] => vec![turns.take(|| self.restart(name))],
             _ => {
-                let batches = names.chunks(AT_ONCE_WITH_PORT);
-                batches.flat_map(|names| self.restart_batch(names, &turns)).collect()
+                let named = self.ports_for(names);
+                // Each has the lock of its port, too.
+                let batches = names.chunks(at_most(1));
+                let this = self.for_many();
+                batches
+                    .flat_map(|names| this.restart_batch(names, named.as_ref(), &turns))
+                    .collect()
             }
         }
     }
@@ -108,27 +133,28 @@ impl Supervisor {
     fn restart_batch(
         &self,
         names: &[ProfileName],
+        named: Option<&NamedPorts>,
         turns: &Turns,
     ) -> Vec<Result<Status, ManagerError>> {
-        let named = self.ports_for(names);
-        let begin =
-            |name: &ProfileName| self.begin_restart(name, named.as_ref(), Duration::ZERO).ok();
+        let begin = |name: &ProfileName| self.begin_restart(name, named, Duration::ZERO).ok();
         let ended = at_once(names, begin, |gateways, _| self.driver.down_many(gateways));
-        let ended = ended.into_iter().zip(names).collect();
-        let outcomes = parallel::map(ended, turns.pace.jobs, |(ended, name)| {
-            let (gateway, _held, ended) = ended?;
-            let outcome = turns.take(|| ended.and_then(|()| self.conclude_restart(&gateway)));
-            Some(outcome.during(&restarting(name)))
+        let restarted = parallel::map(ended, turns.pace.jobs, |ended| {
+            let Some((gateway, _held, ended)) = ended else { return Ok(None) };
+            turns.take(|| ended.and_then(|()| self.conclude_restart(&gateway))).map(Some)
         });
+        let restarted = self.with_lines(restarted, |number| names.get(number).cloned());
         // Another command works on it, or another one of these has its port, or it can't be restarted: the restart of it
         // alone waits, and reports that.
-        let outcomes = outcomes.into_iter().zip(names).collect();
-        parallel::map(outcomes, turns.pace.jobs, |(outcome, name)| match outcome {
-            Some(outcome) => outcome,
-            None if self.is_served(name)? => turns.take(|| self.start(name)),
-            None => {
-                let restart = || self.restart_gateway(name, named.as_ref());
-                turns.take(restart).during(&restarting(name))
+        let alone = self.for_one();
+        let restarted = restarted.into_iter().zip(names).collect();
+        parallel::map(restarted, turns.pace.jobs, |(restarted, name)| {
+            match restarted.during(&restarting(name))? {
+                Some(status) => Ok(status),
+                None if alone.is_served(name)? => turns.take(|| alone.start(name)),
+                None => {
+                    let restart = || alone.restart_gateway(name, named);
+                    turns.take(restart).during(&restarting(name))
+                }
             }
         })
     }
@@ -137,7 +163,8 @@ impl Supervisor {
     /// blocks as long as the slowest takes. Idempotent.
     pub fn stop_many(&self, names: &[ProfileName]) -> Vec<Result<Status, ManagerError>> {
         let _many = Many::begin("stopping", names.len());
-        names.chunks(AT_ONCE).flat_map(|names| self.stop_batch(names)).collect()
+        let this = self.for_many();
+        names.chunks(at_most(0)).flat_map(|names| this.stop_batch(names)).collect()
     }
 
     fn stop_batch(&self, names: &[ProfileName]) -> Vec<Result<Status, ManagerError>> {
@@ -164,8 +191,9 @@ impl Supervisor {
         });
         // Another command works on it, or it can't be stopped: the stop of it alone waits, and reports that.
         let outcomes = outcomes.zip(names).collect();
+        let alone = self.for_one();
         parallel::map(outcomes, WRITERS, |(outcome, name)| {
-            outcome.unwrap_or_else(|| self.stop(name))
+            outcome.unwrap_or_else(|| alone.stop(name))
         })
     }
 

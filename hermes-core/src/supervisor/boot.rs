@@ -5,7 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::shared::Shared;
-use super::{Supervisor, foreign};
+use super::{Supervisor, Together, foreign};
 use crate::agent::Locks;
 use crate::driver::{CreateOptions, DriverError, During, Lifetime};
 use crate::error_chain::in_one_line;
@@ -60,13 +60,23 @@ impl Supervisor {
             .iter()
             .filter_map(|fact| Some((fact.name.clone(), *fact.intent.as_ref().ok()?)))
             .collect();
-        let outcome = |facts: &Facts, action: Action| {
-            let done = match self.driver.is_shutting_down() {
-                true => Err("the tree is being stopped".to_owned()),
-                false => self.apply(&action, facts, |_| Ok(())).map_err(|error| line_of(&error)),
-            };
+        // Whether it was done at all.
+        let act = |this: &Self, facts: &Facts, action: &Action| match self.driver.is_shutting_down()
+        {
+            true => Ok(false),
+            false => this.apply(action, facts, |_| Ok(())).map(|()| true),
+        };
+        let concluded = |action: Action, done: Result<bool, DriverError>| {
             let prior = action.profile().and_then(|profile| priors.get(profile)).copied();
-            Outcome { action, prior, error: done.err() }
+            let error = match done {
+                Ok(false) => Some("the tree is being stopped".to_owned()),
+                done => error_of(&action, done),
+            };
+            Outcome { action, prior, error }
+        };
+        let outcome = |facts: &Facts, action: Action| {
+            let done = act(self, facts, &action);
+            concluded(action, done)
         };
         // Removals come first, one after the other; the rest is independent per profile.
         let is_first = |action: &Action| {
@@ -103,7 +113,11 @@ impl Supervisor {
         self.prepare_together(&then, &facts);
         // Starts no thread if there is nothing to do.
         let jobs = jobs.min(then.iter().filter(|action| action.changes_something()).count());
-        outcomes.extend(parallel::map(then, jobs, |action| outcome(&facts, action)));
+        // Renames were settled above.
+        let this = Self { together: Some(Together { any_renames: false }), ..self.clone() };
+        let done = parallel::map(then.iter().collect(), jobs, |action| act(&this, &facts, action));
+        let done = this.with_lines(done, |number| then.get(number)?.profile().cloned());
+        outcomes.extend(then.into_iter().zip(done).map(|(action, done)| concluded(action, done)));
         let unlogged = self.driver.record_boot(&outcomes, begun.elapsed()).err();
         Ok(Booted { outcomes, unlogged })
     }
@@ -170,7 +184,7 @@ impl Supervisor {
                 }
                 _ => Ok(()),
             });
-            Outcome { action, prior: None, error: done.err().map(|error| line_of(&error)) }
+            Outcome { error: error_of(&action, done), action, prior: None }
         };
         outcomes.extend(plan.into_iter().filter(stops_nothing).map(outcome));
         Ok(outcomes)
@@ -190,11 +204,11 @@ impl Supervisor {
         action: &Action,
         facts: &Facts,
         objection: impl Fn(&ProfileName) -> Result<(), DriverError>,
-    ) -> Result<(), ManagerError> {
+    ) -> Result<(), DriverError> {
         if let Action::Start { profile } = action {
             self.record(profile, What::Requested, "start, by a boot");
         }
-        let applied = match action {
+        match action {
             Action::Clear { path } => self.driver.clear(path),
             Action::Resume(suspended) => self.driver.resume(suspended).map(drop),
             // An action that changes nothing needs no lock.
@@ -206,8 +220,7 @@ impl Supervisor {
                     .and_then(|_lock| self.apply_locked(name, action, facts, objection)),
                 None => Ok(()),
             },
-        };
-        applied.during(&action.operation())
+        }
     }
 
     /// Executes an action on a profile that is locked.
@@ -337,6 +350,12 @@ pub(super) fn profile_fact(shared: &Shared<'_>, profile: &Profile) -> ProfileFac
         by_default: if is_wanted { shared.of(&gateway) } else { None },
         stale_files: files.iter().any(|path| path.exists()) && is_down(),
     }
+}
+
+/// The error of an action that failed, for its outcome.
+fn error_of<T>(action: &Action, done: Result<T, DriverError>) -> Option<String> {
+    let done = done.during(&action.operation());
+    done.err().map(|error| line_of(&error))
 }
 
 /// An error with its causes and its hint.

@@ -14,6 +14,8 @@ use crate::gateway::Gateway;
 use crate::log::LogFiles;
 use crate::log::line::NO_NEWLINE;
 use crate::log::{Logs, Selection};
+use crate::name::ProfileName;
+use crate::parallel;
 use crate::restart::{self, PARKED};
 use crate::wait::{self, Poll, idle};
 
@@ -23,12 +25,15 @@ const LINES: usize = 20;
 const LONGEST: usize = 300;
 /// How long a logger may take to write what the gateway printed before its death.
 const ARRIVES: Duration = Duration::from_millis(500);
+/// How many errors get their lines at the same time: each may wait for its own.
+const READERS: usize = 64;
 /// How long no other line arrives after the last one.
 const QUIET: Duration = Duration::from_millis(50);
 
 impl Supervisor {
     /// Calls `start`. If that fails, adds the last line to the error that the gateway has printed since. A log without
-    /// times, such as launchd's, adds none: its last line may be an older one.
+    /// times, such as launchd's, adds none: its last line may be an older one. One of many gateways gets its line from
+    /// [`with_lines`](Self::with_lines).
     pub(super) fn with_last_line(
         &self,
         gateway: &Gateway,
@@ -40,19 +45,52 @@ impl Supervisor {
             if restart::fault(&gateway.home().fault()).is_some() {
                 return error;
             }
-            match self.last_line(gateway, begun) {
-                Some(line) => error.with_last_line(LastLine(line)),
-                None => error,
+            match self.together {
+                Some(_) => error.with_line_due(begun),
+                None => self.with_line(gateway.name(), error, begun, Instant::now()),
             }
         })
     }
 
+    /// Adds the last lines to those of `outcomes` that miss them. A gateway that printed nothing keeps no other one from its
+    /// turn to start. Blocks until the lines are there, at most for [`ARRIVES`] after each failure.
+    pub(super) fn with_lines<T: Send>(
+        &self,
+        outcomes: Vec<Result<T, DriverError>>,
+        name: impl Fn(usize) -> Option<ProfileName> + Sync,
+    ) -> Vec<Result<T, DriverError>> {
+        let is_due = |it: &&Result<_, DriverError>| {
+            it.as_ref().is_err_and(|error| error.line_due().is_some())
+        };
+        let readers = outcomes.iter().filter(is_due).count().min(READERS);
+        let numbered = outcomes.into_iter().enumerate().collect();
+        parallel::map(numbered, readers, |(number, outcome): (_, Result<T, DriverError>)| {
+            outcome.map_err(|error| match (error.line_due(), name(number)) {
+                (Some((begun, failed)), Some(name)) => self.with_line(&name, error, begun, failed),
+                _ => error,
+            })
+        })
+    }
+
+    fn with_line(
+        &self,
+        name: &ProfileName,
+        error: DriverError,
+        begun: Timestamp,
+        failed: Instant,
+    ) -> DriverError {
+        match self.last_line(name, begun, failed + ARRIVES) {
+            Some(line) => error.with_last_line(LastLine(line)),
+            None => error,
+        }
+    }
+
     /// The last line that is not empty and that the gateway has printed since `begun`. Blocks until a line has been the
-    /// last for [`QUIET`], at most for [`ARRIVES`]. A log that can't be read has none.
-    fn last_line(&self, gateway: &Gateway, begun: Timestamp) -> Option<String> {
+    /// last for [`QUIET`], at most until `deadline`. A log that can't be read has none.
+    fn last_line(&self, name: &ProfileName, begun: Timestamp, deadline: Instant) -> Option<String> {
         let mut last = None;
-        let _ = wait::until(Instant::now() + ARRIVES, || -> Result<_, Infallible> {
-            let line = self.with_logs(|logs| last_since(logs, gateway, begun)).flatten();
+        let _ = wait::until(deadline, || -> Result<_, Infallible> {
+            let line = self.with_logs(|logs| last_since(logs, name, begun)).flatten();
             let same = line.is_some() && line == last;
             last = line;
             if !same && last.is_some() {
@@ -75,9 +113,9 @@ impl Supervisor {
     }
 }
 
-fn last_since(logs: &dyn Logs, gateway: &Gateway, begun: Timestamp) -> Option<String> {
+fn last_since(logs: &dyn Logs, name: &ProfileName, begun: Timestamp) -> Option<String> {
     let selection = Selection { since: Some(begun), ..Selection::last(LINES) };
-    let lines = logs.read(std::slice::from_ref(gateway.name()), &selection).ok()?;
+    let lines = logs.read(std::slice::from_ref(name), &selection).ok()?;
     // A line without a time may be an older one.
     let timed = lines.map_while(Result::ok).filter(|(_, line)| line.time.is_some());
     let printed = timed.filter_map(|(_, line)| {

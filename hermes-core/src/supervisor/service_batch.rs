@@ -27,7 +27,8 @@ impl Supervisor {
         let at_once =
             if options.start_now { jobs.clamp(1, AT_ONCE_WITH_PORT) } else { AT_ONCE_WITH_PORT };
         let batches = names.chunks(at_once);
-        let batches = batches.flat_map(|names| self.register_batch(names, options));
+        let this = self.for_many();
+        let batches = batches.flat_map(|names| this.register_batch(names, options));
         completed(names, batches.collect(), |name| self.register_profile_gateway(name, options))
     }
 
@@ -56,7 +57,8 @@ impl Supervisor {
     /// same time, so this blocks as long as the slowest takes. Idempotent.
     pub fn unregister_many(&self, names: &[ProfileName]) -> Vec<Result<(), ManagerError>> {
         let _many = Many::begin("unregistering", names.len());
-        let batches = names.chunks(AT_ONCE).flat_map(|names| self.unregister_batch(names));
+        let this = self.for_many();
+        let batches = names.chunks(AT_ONCE).flat_map(|names| this.unregister_batch(names));
         completed(names, batches.collect(), |name| self.unregister_profile_gateway(name))
     }
 

@@ -16,6 +16,7 @@ use hermes_core::{
 };
 use hermes_gateway::Notification;
 use hermes_host::Systemd;
+use rustix::process::{Resource, Rlimit};
 
 use super::{logs, status, up};
 use crate::app::App;
@@ -63,10 +64,12 @@ pub(crate) fn run(app: &App, command: Gateway) -> Result<u8, CliError> {
         Gateway::Pod(args) => pod::run(app, args),
         Gateway::AfterDeath { group, pace } => up::after_death(app, group.as_deref(), &pace.into()),
         Gateway::Stop(which) => batch(app, &which, "down", |services, names| {
+            raise_descriptor_limit();
             services.stop_many(&names).into_iter().map(|outcome| outcome.map(Some)).collect()
         }),
         Gateway::Restart(Restart { which, pace }) => {
             batch(app, &which, "up again", |services, names| {
+                raise_descriptor_limit();
                 let outcomes = services.restart_many(&names, pace.into());
                 outcomes.into_iter().map(|outcome| outcome.map(Some)).collect()
             })
@@ -194,6 +197,13 @@ fn batch(
         reports => output::json(&reports)?,
     }
     Ok(code)
+}
+
+/// As far as allowed: the more files this process may open, the more gateways stop at the same time.
+fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let _ = rustix::process::setrlimit(Resource::Nofile, raised);
 }
 
 /// The status after the change. An unregistered slot may not have a profile any more.
