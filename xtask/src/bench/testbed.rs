@@ -147,6 +147,31 @@ impl Home {
         })
     }
 
+    /// Blocks until each gateway has died so many times in a row and waits for its restart.
+    pub(super) fn await_deaths(&self, deaths: u32) -> Result<()> {
+        let mut rest: Vec<_> = (0..self.profiles).map(|i| format!("agent{i}")).collect();
+        wait::until(TIMEOUT, Duration::from_secs(1), "all gateways have died again", || {
+            let count = |name: &String| -> Option<u32> {
+                let waits = fs::read_to_string(self.slot(name).join("data/backoff")).ok()?;
+                waits.split(' ').next()?.parse().ok()
+            };
+            // Nobody waits for the restart of one that has given up.
+            rest.retain(|name| {
+                count(name).is_none_or(|count| count < deaths) && !self.is_parked(name)
+            });
+            Ok(rest.is_empty())
+        })
+    }
+
+    /// The number of gateways that died so often that they are down now.
+    pub(super) fn parked(&self) -> usize {
+        (0..self.profiles).filter(|i| self.is_parked(&format!("agent{i}"))).count()
+    }
+
+    fn is_parked(&self, name: &str) -> bool {
+        self.slot(name).join("data/parked").exists()
+    }
+
     fn fail(&self, number: usize, code: u8) -> Result<()> {
         let config = self.of(&format!("agent{number}")).join("config.yaml");
         let text = fs::read_to_string(&config)?;

@@ -16,6 +16,15 @@ use crate::processes::Process;
 const IDLE: &str = "idle tree and dashboard, liveness on";
 const CRASHING: &str = "tree whose gateways all crash, with their restarts";
 
+/// The longest delay before a restart, and the number of deaths in a row after which it begins.
+const LONGEST_DELAY: (Duration, u32) = (Duration::from_secs(30), 6);
+
+/// At least `window`, in which each gateway restarts equally often.
+fn whole_delays(window: Duration) -> Duration {
+    let (delay, _) = LONGEST_DELAY;
+    delay * u32::try_from(window.as_secs().div_ceil(delay.as_secs()).max(1)).unwrap_or(1)
+}
+
 impl Bench<'_> {
     /// Measures both with this many gateways, each once for `window`.
     pub(in crate::bench) fn shares(&self, gateways: usize, window: Duration) -> Result<Vec<Job>> {
@@ -31,8 +40,16 @@ impl Bench<'_> {
         let home = self.testbed.home(&format!("crashing-{gateways}"), gateways, false)?;
         home.crash()?;
         let up = Up::start_failing(self.testbed, &home)?;
-        let crashing = self.share(CRASHING, &home, window, 20.0, |_| false)?;
+        super::super::print(format_args!("waiting for the longest delay of {gateways} gateways"));
+        home.await_deaths(LONGEST_DELAY.1)?;
+        let crashing = self.share(CRASHING, &home, whole_delays(window), 20.0, |_| false)?;
+        let parked = home.parked();
         up.end()?;
+        // A tenth death parks a gateway, which then costs nothing.
+        if parked > 0 {
+            super::super::print(format_args!("{CRASHING}: left out, since {parked} gave up"));
+            return Ok(vec![idle]);
+        }
         Ok(vec![idle, crashing])
     }
 
@@ -68,5 +85,16 @@ impl Drop for Dashboard {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_has_whole_delays() {
+        let window = |seconds| whole_delays(Duration::from_secs(seconds)).as_secs();
+        assert_eq!([0, 20, 30, 31, 60].map(window), [30, 30, 30, 60, 60]);
     }
 }
