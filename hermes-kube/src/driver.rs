@@ -10,6 +10,7 @@ use std::sync::Arc;
 use hermes_core::changes::Changes;
 use hermes_core::config::Resource;
 use hermes_core::detect::Facts;
+use hermes_core::diagnostics::{Examination, Snapshot};
 use hermes_core::driver::{CreateOptions, Driver, DriverError, Environment, Lifetime};
 use hermes_core::home::env;
 use hermes_core::log::Logs;
@@ -276,6 +277,10 @@ impl Driver for Kubernetes {
 
     fn logs(&self) -> Option<&dyn Logs> {
         Some(self)
+    }
+
+    fn examine(&self, snapshot: &Snapshot) -> Examination {
+        self.checks(snapshot)
     }
 
     /// A Pod sees no more of the root home than its profile.

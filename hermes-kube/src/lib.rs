@@ -11,6 +11,7 @@
 //! | `registry` | which profiles have a service, before their first start as well |
 //! | `watch` | notices changes of the gateways, without polling the cluster |
 //! | `distant_events` | records the deaths in Pods in the journal of events |
+//! | `examine` | the checks of `doctor` |
 //! | `client` | blocking calls to the API server, each with a deadline |
 //! | `permissions` | what those calls have to be allowed |
 //! | `api_error` | why a call failed, and what the user can do about it |
@@ -21,6 +22,7 @@ mod api_error;
 mod client;
 mod distant_events;
 mod driver;
+mod examine;
 mod lifecycle;
 mod logs;
 mod look;

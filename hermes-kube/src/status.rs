@@ -55,7 +55,7 @@ impl Found {
         now.or_else(|| container.last_state.as_ref()?.terminated.as_ref())
     }
 
-    fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.container().is_some_and(|container| {
             container.state.as_ref().is_some_and(|state| state.running.is_some())
         })
@@ -248,7 +248,7 @@ fn said(reason: &str, message: Option<&str>) -> String {
     }
 }
 
-fn age(then: Timestamp, now: Timestamp) -> Duration {
+pub(crate) fn age(then: Timestamp, now: Timestamp) -> Duration {
     now.duration_since(then).try_into().unwrap_or_default()
 }
 

@@ -1,5 +1,7 @@
 //! Requests of the primitives, against a cluster that keeps objects and follows replicas at once.
 
+mod examine;
+
 use std::sync::Mutex;
 use std::time::Duration;
 
