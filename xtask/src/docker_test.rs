@@ -48,11 +48,6 @@ pub(crate) struct TestOptions {
 }
 
 impl TestOptions {
-    /// All tests, on each release with `matrix`.
-    pub(crate) fn of(matrix: bool) -> Self {
-        Self { matrix, ..Self::default() }
-    }
-
     fn places(&self) -> Result<Vec<Place>> {
         if let Some(base) = &self.base {
             return Ok(vec![Place::on(base)]);
