@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use thiserror::Error;
 
 #[cfg(target_os = "linux")]
@@ -159,11 +160,21 @@ pub enum LockError {
     },
 }
 
+/// Whether this is the error of a file system that has no locks.
+pub fn are_unsupported(error: &io::Error) -> bool {
+    let unsupported = [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL];
+    unsupported.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
 impl LockError {
     /// What the user can do about it, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Busy { .. } => Some("try again when that process has ended".to_owned()),
+            Self::Io { source, .. } if are_unsupported(source) => Some(
+                "this file system has no locks; put the home on one that has, such as a local disk, NFSv4 or CephFS"
+                    .to_owned(),
+            ),
             Self::Io { path, .. } if path.symlink_metadata().is_ok() => Some(format!(
                 "unless a command of another user holds it, `rm -rf {}` removes it",
                 quote_path(path)

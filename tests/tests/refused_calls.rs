@@ -9,7 +9,7 @@ const REFUSE: &str = r#"
 import ctypes, errno, os, platform, struct, sys
 CALLS = {
     "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424),
-    "inotify_init1": (294, 26), "inotify_add_watch": (254, 27),
+    "inotify_init1": (294, 26), "inotify_add_watch": (254, 27), "flock": (73, 32),
 }
 LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
 which = 0 if platform.machine() == "x86_64" else 1
@@ -98,5 +98,21 @@ fn without_inotify_a_log_is_followed() {
             assert!(stdout.contains("line"), "{errno} {calls}: {stdout}");
             assert!(!stderr.contains("owner"), "{errno} {calls}: {stderr}");
         }
+    }
+}
+
+/// As on a volume over a network that can't lock files.
+#[test]
+fn a_file_system_without_locks_is_named_and_left_as_it_was() {
+    let tree = Svscan::start();
+    for errno in ["ENOLCK", "EOPNOTSUPP", "ENOSYS"] {
+        let outcome =
+            refused(&tree.env, errno, "flock", ["profile", "create", "coder"]).fails_with(1);
+        assert!(outcome.stderr.contains("failed to lock `"), "{errno}: {outcome}");
+        assert!(
+            outcome.stderr.contains("hint: this file system has no locks"),
+            "{errno}: {outcome}"
+        );
+        assert!(!tree.env.profile("coder").exists(), "{errno}");
     }
 }

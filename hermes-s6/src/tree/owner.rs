@@ -16,9 +16,9 @@ use hermes_core::DriverError;
 use hermes_core::Proc;
 use hermes_core::RootHome;
 use hermes_core::home::env;
+use hermes_core::lock;
 use hermes_core::process_lock::{self, Holder};
 use jiff::Timestamp;
-use rustix::io::Errno;
 
 use crate::tree::Tree;
 
@@ -86,7 +86,7 @@ pub(crate) fn other_owner(tree: &Tree) -> io::Result<Option<Owner>> {
         return Ok(None);
     }
     match owner(&tree.root) {
-        Err(error) if has_no_locks(&error) => Ok(None),
+        Err(error) if lock::are_unsupported(&error) => Ok(None),
         owner => Ok(owner?.filter(|owner| !owner.runs(tree))),
     }
 }
@@ -102,7 +102,7 @@ pub fn claim(tree: &Tree, timeout: Duration) -> Result<(), DriverError> {
             let gone = || Owner { svscan, about: "it has just ended".to_owned() };
             Err(taken(&current.unwrap_or_else(gone)))
         }
-        Err(error) if has_no_locks(&error) => {
+        Err(error) if lock::are_unsupported(&error) => {
             let lock = lock.display();
             let reason = format!("the file system of `{lock}` does not support locks: {error}");
             let hint = format!(
@@ -140,11 +140,6 @@ pub fn taken(owner: &Owner) -> DriverError {
         env::ROLE_CLIENT
     );
     DriverError::unreachable(format!("another tree runs its gateways: {owner}")).with_hint(hint)
-}
-
-fn has_no_locks(error: &io::Error) -> bool {
-    let unsupported = [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL];
-    unsupported.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Describes this process in one line.
