@@ -48,9 +48,11 @@
 //! printed.
 
 pub mod cases;
+pub mod cluster_cases;
 mod machine;
 pub mod tree_cases;
 
+pub use cluster_cases::Cluster;
 pub use machine::Machine;
 
 /// Makes a test of each function in [`cases`], on a machine of its own: `lifecycle_suite!(expression)`,
@@ -90,6 +92,21 @@ macro_rules! tree_suite {
             what_a_dead_gateway_leaves_is_ended
             a_suspended_supervisor_is_resumed
             a_gateway_that_hangs_is_unhealthy
+        }
+    };
+}
+
+/// The same of each function in [`cluster_cases`] that every cluster can run.
+#[macro_export]
+macro_rules! cluster_suite {
+    ($cluster:expr) => {
+        $crate::suite_tests! { cluster_cases, $cluster;
+            a_deleted_pod_is_followed_by_another
+            a_stopped_gateway_has_no_pod
+            a_boot_follows_the_intents
+            default_has_no_pod
+            logs_are_followed_over_restarts
+            no_command_follows_a_link_out_of_a_profile
         }
     };
 }

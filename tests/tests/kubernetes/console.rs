@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use hermes_tests::kubernetes::{Cluster, NAMESPACE};
-use hermes_tests::suite::Machine;
-use hermes_tests::{Hermes, TestEnv, eventually, free_port, kubernetes_program, request};
+use hermes_tests::kubernetes::{Cluster, PODS, SETS};
+use hermes_tests::suite::{self, Machine};
+use hermes_tests::{Hermes, TestEnv, eventually, free_port, kubernetes_program};
 use serde_json::{Value, json};
 
 /// A home and a cluster that runs its gateways. Dropping it ends all of them.
@@ -37,25 +37,6 @@ impl Console {
     /// The name of its Pod.
     pub(crate) fn pod(profile: &str) -> String {
         hermes_kube::names::pod_name(&Self::set(profile))
-    }
-
-    /// The unique ID of the profile's Pod.
-    #[track_caller]
-    pub(crate) fn uid(&self, profile: &str) -> Value {
-        self.cluster.pod(&Self::pod(profile)).expect("a Pod")["metadata"]["uid"].clone()
-    }
-
-    /// Sets the replicas of the profile's StatefulSet as another program does.
-    pub(crate) fn scale(&self, profile: &str, replicas: u32) {
-        let path =
-            format!("apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/{}", Self::set(profile));
-        let url = format!("{}/{path}", self.cluster.url());
-        let token = format!("Bearer {}", self.cluster.token());
-        let headers =
-            [("Authorization", &*token), ("Content-Type", "application/merge-patch+json")];
-        let body = json!({ "spec": { "replicas": replicas } }).to_string();
-        let answer = request("PATCH", &url, &headers, Some(&body));
-        assert_eq!(answer.status, 200, "{}", answer.text);
     }
 
     fn registration(&self, profile: &str) -> std::path::PathBuf {
@@ -124,5 +105,30 @@ impl Machine for Console {
             status["pid"] = pid.into();
         }
         status
+    }
+}
+
+impl suite::Cluster for Console {
+    fn pod(&self, profile: &str) -> Option<Value> {
+        self.cluster.pod(&Self::pod(profile))
+    }
+
+    fn delete_pod(&self, profile: &str) {
+        let path = format!("{PODS}/{}", Self::pod(profile));
+        let answer = self.cluster.ask("DELETE", &path, "application/json", None);
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+
+    fn scale(&self, profile: &str, replicas: u32) {
+        let path = format!("{SETS}/{}", Self::set(profile));
+        let body = json!({ "spec": { "replicas": replicas } });
+        let answer = self.cluster.ask("PATCH", &path, "application/merge-patch+json", Some(&body));
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+
+    fn lose_node(&self, profile: &str) -> String {
+        self.cluster.lose_node();
+        let pod = suite::Cluster::pod(self, profile).expect("a Pod");
+        pod["spec"]["nodeName"].as_str().expect("a node").to_owned()
     }
 }

@@ -48,17 +48,3 @@ fn a_server_that_hangs_costs_the_time_limit() {
     let outcome = console.hermes(&["gateway", "status", "coder", "--timeout", "1"]).fails_with(6);
     assert!(outcome.stderr.contains("has not answered"), "{outcome}");
 }
-
-#[test]
-fn a_node_that_is_down_is_named() {
-    let console = Console::new();
-    console.profile("coder");
-    console.hermes(&["gateway", "start", "coder"]).ok();
-    console.cluster.lose_node();
-    let outcome = console.hermes(&["gateway", "stop", "coder", "--timeout", "1"]).fails_with(6);
-    assert!(
-        outcome.stderr.contains("its Pod `hermes-coder-0` has not ended on the node"),
-        "{outcome}"
-    );
-    assert!(outcome.stderr.contains("--force"), "{outcome}");
-}

@@ -5,5 +5,4 @@ mod dashboard;
 mod errors;
 mod events;
 mod lifecycle;
-mod links;
 mod suite;
