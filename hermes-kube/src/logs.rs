@@ -22,8 +22,6 @@ use crate::objects::CONTAINER;
 
 const READ: &str = "read the logs";
 const FOLLOW: &str = "follow the logs";
-/// The answer about the log of a container that has not been started.
-const NOT_STARTED: u16 = 400;
 
 /// One run of a container: the ID of its Pod, and how often it was restarted there.
 type Run = (String, i32);
@@ -86,7 +84,7 @@ impl Kubernetes {
             Ok(bytes)
         });
         match log {
-            Err(error) if error.is_absence() || error.code() == Some(NOT_STARTED) => Ok(Vec::new()),
+            Err(error) if is_about_no_log(&error) => Ok(Vec::new()),
             log => log,
         }
     }
@@ -142,6 +140,12 @@ fn run_of(pod: &Pod) -> Option<Run> {
     let has_run =
         state.running.is_some() || state.terminated.is_some() || container.restart_count > 0;
     has_run.then_some((pod.metadata.uid.clone()?, container.restart_count))
+}
+
+/// Whether there is no log, yet or any more: the container has not been started, or its node does not know of a Pod that was
+/// placed there just now, or that has just ended.
+fn is_about_no_log(error: &ApiError) -> bool {
+    matches!(error.code(), Some(400 | 404))
 }
 
 /// The line that the kubelet has stamped: the time, a space, and what the gateway wrote.

@@ -19,7 +19,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::LogParams;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{FOLLOW, NOT_STARTED, Run, Stored, line_of, merged, parameters, reading, run_of};
+use super::{FOLLOW, Run, Stored, is_about_no_log, line_of, merged, parameters, reading, run_of};
 use crate::api_error::ApiError;
 use crate::client::Client;
 use crate::driver::{Kubernetes, set_name};
@@ -172,7 +172,7 @@ impl Follower {
                 Ok(true) => {}
                 // Nobody reads on.
                 Ok(false) => return,
-                Err(error) if error.is_passing() || error.code() == Some(NOT_STARTED) => {
+                Err(error) if error.is_passing() || is_about_no_log(&error) => {
                     log::debug!("following goes on: {error}");
                 }
                 Err(error) => {

@@ -9,6 +9,8 @@ pub enum Fault {
     TooManyRequests(u32),
     /// 410, as when a version or a page is not kept any more.
     Gone,
+    /// 404, as the node of a Pod answers that does not know of it yet, or any more.
+    UnknownPod,
     /// 500.
     Internal,
     /// 503.
@@ -27,6 +29,7 @@ impl Fault {
         match self {
             Self::TooManyRequests(seconds) => Some(Failure::too_many_requests(seconds)),
             Self::Gone => Some(Failure::expired("The provided continue parameter is too old")),
+            Self::UnknownPod => Some(Failure::no_resource()),
             Self::Internal => Some(Failure::internal()),
             Self::Unavailable => Some(Failure::unavailable()),
             Self::Hang | Self::Close | Self::CloseAfter => None,

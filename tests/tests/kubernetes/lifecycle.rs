@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpStream;
 
+use hermes_tests::kubernetes::Fault;
 use hermes_tests::suite::Machine;
 use hermes_tests::suite::cluster_cases::uid;
 use hermes_tests::{eventually, is_root, pid, request};
@@ -155,6 +156,8 @@ fn logs_are_followed_over_a_lost_connection() {
     console.hermes(&["gateway", "start", "talker"]).ok();
     let follow = console.hermes(&["gateway", "logs", "talker", "--follow"]).stream();
     follow.await_lines(1);
+    // Its node does not know the Pod that follows, either.
+    console.cluster.fail("get", "pods/log", Fault::UnknownPod, 2);
     console.cluster.close_streams();
     console.hermes(&["gateway", "restart", "talker"]).ok();
     follow.await_lines(2);
