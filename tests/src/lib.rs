@@ -17,6 +17,7 @@ pub mod doctor;
 #[cfg(target_os = "linux")]
 pub mod foreign_lock;
 mod http;
+pub mod installation;
 #[cfg(target_os = "linux")]
 pub mod kubernetes;
 mod log_line;

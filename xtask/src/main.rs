@@ -17,6 +17,7 @@ mod dotenv;
 mod http;
 mod image;
 mod install;
+mod kube_test;
 mod load;
 mod not_run;
 mod plain_user;
@@ -78,6 +79,13 @@ enum Xtask {
         #[command(flatten)]
         tools: Tools,
     },
+    /// Run the conformance suite on the cluster that kubectl is configured for
+    KubeTest {
+        #[command(flatten)]
+        test: kube_test::KubeOptions,
+        #[command(flatten)]
+        tools: Tools,
+    },
     /// Make the files of a release: archive, Debian package, list of components, image, hashes
     Dist {
         #[command(flatten)]
@@ -119,6 +127,7 @@ fn main() -> ExitCode {
         Xtask::Bench { bench, tools } => bench::run(&bench, tools.no_install),
         Xtask::Image { image, tools } => image::run(&image, tools.no_install),
         Xtask::DockerTest { test, tools } => docker_test::run(&test, tools.no_install),
+        Xtask::KubeTest { test, tools } => kube_test::run(&test, tools.no_install),
         Xtask::Demo(tools) => demo::run(tools.no_install),
         Xtask::Dist { dist, tools } => dist::run(&dist, tools.no_install),
         Xtask::Load { load, tools } => load::run(&load, tools.no_install),
