@@ -61,7 +61,12 @@ impl Machine for Console {
     fn restart(&mut self) {
         let sets = fs::read_dir(self.env.home().join("profiles/.pods")).expect("a directory");
         for entry in sets {
-            let pod = Self::pod(entry.expect("an entry").file_name().to_str().expect("a name"));
+            let name = entry.expect("an entry").file_name().into_string().expect("a name");
+            // The others are not registrations.
+            if name.starts_with('.') {
+                continue;
+            }
+            let pod = Self::pod(&name);
             let restarts = || {
                 let pod = self.cluster.pod(&pod)?;
                 pod["status"]["containerStatuses"][0]["restartCount"].as_u64()
