@@ -27,6 +27,7 @@ pub mod model;
 #[cfg(target_os = "linux")]
 pub mod mounts;
 pub mod multiplexer;
+mod previous;
 mod programs;
 mod proxy;
 #[cfg(target_os = "linux")]
@@ -46,6 +47,7 @@ pub use control_group::TestGroup;
 pub use dashboard::{Dashboard, Events};
 pub use http::{Answer, request};
 pub use logger::Logger;
+pub use previous::previous_program;
 pub use programs::{custom_backend_program, hermes_program, kubernetes_program, libfaketime};
 pub use proxy::Proxy;
 pub use seeded_rng::SeededRng;

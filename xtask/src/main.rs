@@ -30,6 +30,7 @@ mod systemd_image;
 mod test;
 mod test_programs;
 mod tidy;
+mod upgrade_test;
 mod venv;
 mod wait;
 
@@ -86,6 +87,8 @@ enum Xtask {
         #[command(flatten)]
         tools: Tools,
     },
+    /// Upgrade a tree of the previous version to this one, and back
+    UpgradeTest(Tools),
     /// Make the files of a release: archive, Debian package, list of components, image, hashes
     Dist {
         #[command(flatten)]
@@ -128,6 +131,7 @@ fn main() -> ExitCode {
         Xtask::Image { image, tools } => image::run(&image, tools.no_install),
         Xtask::DockerTest { test, tools } => docker_test::run(&test, tools.no_install),
         Xtask::KubeTest { test, tools } => kube_test::run(&test, tools.no_install),
+        Xtask::UpgradeTest(tools) => upgrade_test::run(tools.no_install),
         Xtask::Demo(tools) => demo::run(tools.no_install),
         Xtask::Dist { dist, tools } => dist::run(&dist, tools.no_install),
         Xtask::Load { load, tools } => load::run(&load, tools.no_install),
