@@ -347,9 +347,9 @@ fn a_gateway_runs_in_the_pod_of_its_profile() {
     let pid = record()["pid"].as_u64().expect("a process");
     let gateway = cluster.process("hermes-coder-0", pid).expect("a process of the Pod");
     if is_root() {
-        // The container sees its own profile alone.
+        // The container sees its own profile alone, and the copy of the defaults.
         let seen = format!("/proc/{gateway}/root{}", env.home().join("profiles").display());
-        assert_eq!(hermes_tests::names(seen.as_ref()), ["coder"], "{seen}");
+        assert_eq!(hermes_tests::names(seen.as_ref()), [".defaults", "coder"], "{seen}");
     }
     // Its launcher starts it again, and Kubernetes starts the launcher again.
     hermes_tests::kill(gateway);
