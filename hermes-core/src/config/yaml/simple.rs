@@ -92,7 +92,7 @@ fn mapping(
         let value = rest.trim_start_matches(' ');
         let start = line.start + line.text.len() - value.len();
         lines.advance();
-        let value = match is_comment(value) || value.is_empty() {
+        let value = match value.is_empty() || value.starts_with('#') {
             false => one_line(value, start)?,
             true => match lines.next {
                 Some(next) if next.is_item() && next.indent >= indent => {
@@ -229,11 +229,6 @@ fn scalar(kind: Kind, text: &str, start: usize, plain: bool) -> Node {
 fn is_end(rest: &str) -> bool {
     let after = rest.trim_start_matches(' ');
     after.is_empty() || after.starts_with('#') && after.len() < rest.len()
-}
-
-/// Whether this, which a blank precedes, is a comment.
-fn is_comment(text: &str) -> bool {
-    text.starts_with('#')
 }
 
 #[cfg(test)]
