@@ -284,14 +284,17 @@ impl Soak {
         eventually("it logs again", || logger().filter(|pid| *pid != old));
     }
 
-    fn kill_supervisors(&mut self, name: &str, then: &Command) {
+    fn kill_supervisors(&mut self, name: &'static str, then: &Command) {
         let Some(profile) = self.model.0.get_mut(name).filter(|profile| profile.registered) else {
             return;
         };
         profile.deaths += 2;
         let state = if profile.up { "orphan" } else { "down" };
+        // `hermes up` mends an orphan within seconds, but not while a command runs.
+        let held = ForeignLock::hold(self.env(), &self.path_of(Foreign::Profile(name)));
         self.env().lose_supervisors(name);
         eventually("it is an orphan", || (self.up().status(name)["state"] == state).then_some(()));
+        drop(held);
         let before = self.model.clone();
         self.run_and_expect(then);
         // A refused rename ends no orphan.
