@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use fs_err as fs;
+use rustix::net::{self, AddressFamily, SocketType};
 
 use crate::hosts;
 use crate::proc::Proc;
@@ -201,9 +202,26 @@ pub fn owner_among(proc: &Proc, listeners: &Listeners, address: SocketAddr, gate
 
 /// The sockets that prevent another one on `port` of `host`.
 pub fn clashing(proc: &Proc, host: &str, port: u16) -> Vec<Listener> {
+    // The kernel walks through the connections of the whole machine for its tables, which takes milliseconds.
+    if is_free(host, port) {
+        return Vec::new();
+    }
     let mut listeners = on_port(proc, port);
     listeners.retain(|listener| clash(host, listener.address));
     listeners
+}
+
+/// Whether a socket can be bound to `port` on each address of `host`. It does not listen, so that nobody connects to it.
+fn is_free(host: &str, port: u16) -> bool {
+    let bind = |address: SocketAddr| -> rustix::io::Result<()> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = net::socket(family, SocketType::STREAM, None)?;
+        // As servers do: connections of the past keep nobody from listening.
+        net::sockopt::set_socket_reuseaddr(&socket, true)?;
+        net::bind(&socket, &address)
+    };
+    let addresses = hosts::addresses(host, port).unwrap_or_default();
+    !addresses.is_empty() && addresses.into_iter().all(|address| bind(address).is_ok())
 }
 
 /// Whether a listener at `address` prevents one at `host`.
@@ -283,6 +301,28 @@ mod tests {
         ] {
             assert_eq!(clash(host, address.parse().unwrap()), clashes, "{host} {address}");
         }
+    }
+
+    #[test]
+    fn what_listens_clashes_until_it_ends() {
+        let proc = Proc::default();
+        for (listens, asked, clashes) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "localhost", true),
+            ("127.0.0.1", "0.0.0.0", true),
+            ("0.0.0.0", "127.0.0.2", true),
+            ("::", "127.0.0.1", true),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("127.0.0.1", "::1", false),
+        ] {
+            let listener = TcpListener::bind((listens, 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            assert_eq!(!clashing(&proc, asked, port).is_empty(), clashes, "{listens} {asked}");
+            let _connection = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+            drop(listener);
+            assert!(clashing(&proc, asked, port).is_empty(), "{listens} {asked}, afterwards");
+        }
+        assert_eq!(clashing(&proc, "no.such.host.invalid", 1), []);
     }
 
     #[test]

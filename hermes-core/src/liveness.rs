@@ -141,6 +141,9 @@ impl Watch<'_> {
         let running: BTreeSet<_> = running.into_iter().collect();
         self.asked.retain(|name, _| running.contains(name) || !names.contains(name));
         gateways.retain(|gateway| running.contains(gateway.name()));
+        if gateways.is_empty() {
+            return;
+        }
         let Ok(statuses) = self.supervisor.observe_many(&gateways) else { return };
         for (gateway, status) in gateways.into_iter().zip(statuses) {
             let name = gateway.name().clone();

@@ -225,7 +225,7 @@ impl Driver for S6Driver {
         &self,
         gateways: &[Gateway],
     ) -> Result<Vec<Result<Status, DriverError>>, DriverError> {
-        let svscan_view = self.tree.svscan_view_of_many()?;
+        let svscan_view = self.tree.svscan_view_of(gateways.len())?;
         let status = |gateway| status(&self.tree, &svscan_view, gateway);
         Ok(parallel::compute(gateways.iter().collect(), status))
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use hermes_tests::{SOON, Svscan, TestEnv, answered, eventually, kill, pid, supervisors};
+use hermes_tests::{
+    SOON, Svscan, TestEnv, Up, answered, eventually, hermes_program, kill, pid, supervisors,
+};
 
 /// Registers a gateway that is to run, whose `finish` will be traced each time.
 fn traced(env: &TestEnv, name: &str, command: &str) {
@@ -72,4 +74,34 @@ fn a_death_looks_at_no_process_that_is_older_than_the_gateway() {
     for bystander in bystanders {
         assert_eq!(opened(bystander), None);
     }
+}
+
+#[test]
+fn a_death_makes_nobody_list_all_supervisors_or_connections() {
+    let env = TestEnv::new();
+    let mut command = env.command("strace");
+    command.args(["-f", "-e", "trace=open,openat", "-o"]).arg(env.strace_log());
+    command.arg(hermes_program()).arg("up");
+    let up = Up::launch(env, command).await_up();
+    up.env.profile_running("dies", "exec sleep 600");
+    up.env.hermes(["gateway", "start", "dies"]).ok();
+    let traced = || fs::read_to_string(up.env.strace_log()).expect("a trace");
+    let before = traced().len();
+    for _ in 0..3 {
+        let old = pid(&up.status("dies"));
+        kill(old);
+        eventually("it is up again", || {
+            let status = up.status("dies");
+            (status["state"] == "up" && pid(&status) != old).then_some(())
+        });
+    }
+    let supervisors = format!("/task/{}/children", up.svscan());
+    let trace = traced().split_off(before);
+    assert!(trace.contains("gateway-dies/supervise/status"), "`hermes up` looked at it");
+    for listed in [&*supervisors, "/net/tcp"] {
+        let found: Vec<_> = trace.lines().filter(|line| line.contains(listed)).collect();
+        assert_eq!(found, [""; 0]);
+    }
+    up.env.hermes(["down"]).ok();
+    assert_eq!(up.ended().1, Some(0));
 }

@@ -42,7 +42,7 @@ fn bring_down_alike(
     let mut tracker = ProcessTracker::of(tree, &names);
     let stops: Vec<_> = gateways.iter().map(|(_, gateway)| *gateway).collect();
     let stopped = stop_together(tree, &stops, kill_at).into_iter().zip(gateways).collect();
-    let svscan = tree.svscan_view_of_many().map_err(DriverError::from);
+    let svscan = tree.svscan_view_of(names.len()).map_err(DriverError::from);
     let down = parallel::map(stopped, JOBS, |(stopped, (place, gateway))| {
         let (name, stop_timeout) = gateway;
         let since = if stopped == Stopped::Not { Instant::now() } else { started };

@@ -28,8 +28,9 @@ pub(crate) fn survey(tree: &Tree, svscan: Holder) -> io::Result<Survey> {
     let scandir = &tree.scandir;
     let listing = scandir.listing()?;
     let mut survey = beside(tree, Some(svscan), &listing)?;
-    let svscan_view = tree.svscan_view_of_many()?;
-    let slots = parallel::compute(listing.profiles(), |profile| {
+    let profiles = listing.profiles();
+    let svscan_view = tree.svscan_view_of(profiles.len())?;
+    let slots = parallel::compute(profiles, |profile| {
         let slot = scandir.slot(&profile);
         // Only listeners can be left in a slot. An unreadable slot is reported by slot_fact.
         let listeners = fsutil::unfinished(&slot.event()).unwrap_or_default();

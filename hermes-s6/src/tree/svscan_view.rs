@@ -8,6 +8,9 @@ use hermes_core::process_lock::Holder;
 
 use crate::tree::Tree;
 
+/// From how many slots on one list of all supervisors costs less than the parent of each.
+const MANY: usize = 16;
+
 /// The s6-svscan that holds a scan directory, if any, read once for any number of slots.
 #[derive(Debug, Clone)]
 pub(crate) struct SvscanView<'a> {
@@ -45,10 +48,10 @@ impl Tree {
         Ok(SvscanView::new(&self.proc, self.scandir.svscan()?))
     }
 
-    /// The view for many slots.
-    pub(crate) fn svscan_view_of_many(&self) -> io::Result<SvscanView<'_>> {
+    /// The view for so many slots.
+    pub(crate) fn svscan_view_of(&self, slots: usize) -> io::Result<SvscanView<'_>> {
         let svscan_view = self.svscan_view()?;
-        let svscan = svscan_view.svscan.and_then(|svscan| svscan.pid);
+        let svscan = svscan_view.svscan.filter(|_| slots >= MANY).and_then(|svscan| svscan.pid);
         Ok(SvscanView {
             children: svscan.map_or_else(BTreeSet::new, |pid| self.proc.children(pid)),
             ..svscan_view
