@@ -31,6 +31,7 @@ use crate::tree::Tree;
 use crate::tree::bootlog;
 use crate::tree::changes::TreeChanges;
 use crate::tree::owner;
+use crate::tree::process_tracker;
 use crate::tree::survey;
 use crate::tree::suspended;
 use crate::tree::unregistered;
@@ -169,7 +170,13 @@ impl Driver for S6Driver {
         let new = prepared.iter().zip(services).filter_map(|(prepared, (gateway, _))| {
             Some((gateway.name(), &prepared.as_ref().ok()?.as_ref()?.registration))
         });
-        let mut registered = register_many(&self.tree, &new.collect::<Vec<_>>()).into_iter();
+        let new: Vec<_> = new.collect();
+        let names = new.iter().map(|(name, _)| *name);
+        if let Err(error) = process_tracker::end_left_by_former(&self.tree, names) {
+            // Each gateway looks again before it serves.
+            log::warn!("{}", in_one_line(&error));
+        }
+        let mut registered = register_many(&self.tree, &new).into_iter();
         let conclude = |(prepared, (gateway, _)): (&Result<_, DriverError>, &(&Gateway, _))| {
             let Some(New { was_marked, .. }) = prepared.as_ref().map_err(Clone::clone)? else {
                 return Ok(());

@@ -121,22 +121,44 @@ fn a_boot_of_many_takes_one_look_and_one_scan() {
     }
 }
 
+/// How often `hermes up` and the gateways that it starts read the environment of a process that is none of theirs. All
+/// are up then, and down in the end.
+fn looks_of_up(env: TestEnv) -> usize {
+    let mut command = env.command("strace");
+    command.args(["-f", "-e", "trace=openat", "-o"]).arg(env.strace_log());
+    command.arg(hermes_program()).arg("up");
+    let up = Up::launch(env, command).await_up();
+    let trace = fs::read_to_string(up.env.strace_log()).expect("a trace");
+    let look = format!("\"/proc/{}/environ\"", std::process::id());
+    up.env.hermes(["down"]).ok();
+    assert_eq!(up.ended().1, Some(0));
+    trace.lines().filter(|line| line.contains(&look)).count()
+}
+
 #[test]
 fn many_slots_of_a_dead_tree_are_cleared_with_one_look() {
     for Range { end: size, .. } in GROWTH {
         let tree = Svscan::start();
         tree.grow(0..size);
-        let env = tree.kill();
-        let mut command = env.command("strace");
-        command.args(["-f", "-e", "trace=openat", "-o"]).arg(env.strace_log());
-        command.arg(hermes_program()).arg("up");
-        let up = Up::launch(env, command).await_up();
-        let trace = fs::read_to_string(up.env.strace_log()).expect("a trace");
-        let look = format!("\"/proc/{}/environ\"", std::process::id());
-        let times = trace.lines().filter(|line| line.contains(&look)).count();
+        let times = looks_of_up(tree.kill());
         assert!((1..=4).contains(&times), "{times} looks for {size} gateways");
-        up.env.hermes(["down"]).ok();
-        assert_eq!(up.ended().1, Some(0));
+    }
+}
+
+#[test]
+fn what_many_killed_gateways_left_is_looked_for_once() {
+    for (Range { end: size, .. }, keeps_scandir) in
+        GROWTH.into_iter().flat_map(|grown| [(grown.clone(), true), (grown, false)])
+    {
+        let tree = Svscan::start();
+        tree.grow(0..size);
+        let env = tree.kill();
+        env.end_processes();
+        if !keeps_scandir {
+            fs::remove_dir_all(env.scandir()).expect("no process is left in it");
+        }
+        let times = looks_of_up(env);
+        assert!((1..=3).contains(&times), "{times} looks for {size} gateways, {keeps_scandir}");
     }
 }
 
