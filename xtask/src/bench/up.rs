@@ -11,8 +11,8 @@ use rustix::process::Signal;
 use super::testbed::{Home, Testbed, milliseconds};
 use crate::{processes, wait};
 
-/// How often its log is read.
-const POLL: Duration = Duration::from_millis(1);
+/// How often its log is read, which has a line or more for each gateway.
+const POLL: Duration = Duration::from_millis(50);
 
 /// A `hermes up` whose gateways are all ready, ended on drop.
 pub(super) struct Up<'a> {
