@@ -67,14 +67,8 @@ pub(crate) fn run(test: &KubeOptions, no_install: bool) -> Result<()> {
     let given = given.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
     let tests = shell
         .cmd(crate::cargo())
-        .args([
-            "test",
-            "--locked",
-            "--package",
-            "hermes-tests",
-            "--features",
-            "hermes-tests/cluster",
-        ])
+        // With the whole workspace, dependencies have the same features as in all other tests and are not built again.
+        .args(["test", "--locked", "--workspace", "--features", "hermes-tests/cluster"])
         .args(["--test", "cluster", "--"])
         .args(&test.filter)
         .env("HERMES_TEST_IMAGE", &image)
