@@ -270,6 +270,7 @@ fn processes_left_by_a_gateway() {
     env.write(&env.slot("a").join("down"), "");
     env.lose_supervisors("a");
     kill(gateway);
+    eventually("it has ended", || (!is_alive(gateway)).then_some(()));
     repairs(env, "processes", "error", &["`a` is down", &format!("process {left} (sleep)")]);
     assert!(!is_alive(left));
 }

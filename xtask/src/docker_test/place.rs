@@ -214,14 +214,14 @@ fn skip(modules: &[&str]) -> Vec<String> {
     modules.iter().map(|module| format!("--skip={module}")).collect()
 }
 
-/// Runs a program of live tests in a container of its own. It may look at processes of the tests' user, as root may on this
-/// machine. There is no network: the tests are among themselves.
+/// Runs a program of live tests in a container of its own. It may look at processes of the tests' user and mount file systems,
+/// as root may on this machine. There is no network: the tests are among themselves.
 fn live(programs: &Programs, name: &str, base: &str, label: &str) -> Command {
     let mut command = Command::new("docker");
     let here = [programs.tests[name].path.display().to_string(), programs.hermes.clone()];
     let volumes = here.iter().zip(THERE).map(|(here, there)| format!("--volume={here}:{there}:ro"));
-    command.args(["run", "--rm", "--init", "--network=none", "--cap-add=SYS_PTRACE"]);
-    command.args(["--label", label]).args(volumes);
+    command.args(["run", "--rm", "--init", "--network=none"]);
+    command.args(["--cap-add=SYS_PTRACE", "--cap-add=SYS_ADMIN", "--label", label]).args(volumes);
     command.arg(format!("--env=HERMES_TEST_PROGRAM={}", THERE[1]));
     command.arg(format!("--env={}={}", THREADS.0, THREADS.1)).args([base, THERE[0]]);
     command
