@@ -24,7 +24,28 @@ const INVALID: u16 = 422;
 struct Ending {
     /// The generation of its StatefulSet that has no replica; `None` without a StatefulSet.
     generation: Option<i64>,
-    deadline: Instant,
+    /// How long its Pod may take.
+    limit: Duration,
+}
+
+/// Those of some gateways, by index, that have not ended yet. A cluster ends many Pods one after another, so the time of
+/// each begins again when another one has ended.
+struct Endings {
+    left: BTreeMap<usize, Ending>,
+    last_end: Instant,
+}
+
+impl Endings {
+    /// Takes out those that have ended at `now`, and returns those whose time is over.
+    fn progress(&mut self, now: Instant, has_ended: impl Fn(usize, &Ending) -> bool) -> Vec<usize> {
+        let before = self.left.len();
+        self.left.retain(|index, ending| !has_ended(*index, ending));
+        if self.left.len() < before {
+            self.last_end = now;
+        }
+        let overdue = self.left.extract_if(.., |_, ending| now >= self.last_end + ending.limit);
+        overdue.map(|(index, _)| index).collect()
+    }
 }
 
 impl Kubernetes {
@@ -158,19 +179,20 @@ impl Kubernetes {
         // A Pod has the stop budget that it was made with.
         let grace = pod.as_ref().and_then(grace);
         let grace = grace.unwrap_or_else(|| gateway.stop_timeout().budget() + AFTER_STOP);
-        let deadline = Instant::now() + grace + self.timeouts.stop_beyond_budget;
+        let limit = grace + self.timeouts.stop_beyond_budget;
         let generation = set.map(|set| set.metadata.generation.unwrap_or_default());
-        Ok(Some(Ending { generation, deadline }))
+        Ok(Some(Ending { generation, limit }))
     }
 
-    /// Blocks until the Pods are gone, each until its own deadline at most.
+    /// Blocks until the Pods are gone, or their time is over.
     fn await_ends(
         &self,
         gateways: &[Gateway],
         endings: Vec<Result<Option<Ending>, DriverError>>,
     ) -> Vec<Result<(), DriverError>> {
         let begun = Instant::now();
-        let mut left = BTreeMap::new();
+        let mut rest = Endings { left: BTreeMap::new(), last_end: begun };
+        let left = &mut rest.left;
         let mut outcomes = Vec::new();
         for (index, ending) in endings.into_iter().enumerate() {
             let ending = ending.map(|ending| left.extend(ending.map(|ending| (index, ending))));
@@ -178,25 +200,22 @@ impl Kubernetes {
         }
         let name = |index: usize| gateways[index].name();
         let waiting = left.iter().map(|(index, ending)| {
-            Waiting::begin(Goal::End(name(*index).clone()), ending.deadline)
+            Waiting::begin(Goal::End(name(*index).clone()), begun + ending.limit)
         });
         let _waiting: Vec<_> = waiting.collect();
-        let deadline = left.values().map(|ending| ending.deadline).max().unwrap_or(begun);
+        let deadline = begun + left.values().map(|ending| ending.limit).sum::<Duration>();
         let waited = wait::until(deadline, || -> Result<_, DriverError> {
-            let indexes: Vec<_> = left.keys().copied().collect();
+            let indexes: Vec<_> = rest.left.keys().copied().collect();
             let found = self.find(&indexes.iter().map(|index| name(*index)).collect::<Vec<_>>())?;
-            for (index, found) in indexes.into_iter().zip(found) {
-                let ending = &left[&index];
-                if has_ended(ending, &found) {
-                    left.remove(&index);
-                } else if Instant::now() >= ending.deadline {
-                    left.remove(&index);
-                    outcomes[index] = Err(self.not_ended(name(index), begun, found.pod));
-                }
+            let mut found: BTreeMap<_, _> = indexes.into_iter().zip(found).collect();
+            let ended = |index: usize, ending: &Ending| has_ended(ending, &found[&index]);
+            for index in rest.progress(Instant::now(), ended) {
+                let pod = found.remove(&index).and_then(|found| found.pod);
+                outcomes[index] = Err(self.not_ended(name(index), begun, pod));
             }
-            Ok(if left.is_empty() { Poll::Done(()) } else { Poll::Wait })
+            Ok(if rest.left.is_empty() { Poll::Done(()) } else { Poll::Wait })
         });
-        for index in left.into_keys() {
+        for index in rest.left.into_keys() {
             outcomes[index] = Err(match &waited {
                 Err(error) => error.clone(),
                 // A signal has ended the wait.
@@ -323,4 +342,22 @@ fn was_seen(set: &StatefulSet, generation: i64) -> bool {
 fn grace(pod: &Pod) -> Option<Duration> {
     let seconds = pod.spec.as_ref()?.termination_grace_period_seconds?;
     Some(Duration::from_secs(seconds.try_into().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_time_from_the_last_end_on() {
+        let (begun, second) = (Instant::now(), Duration::from_secs(1));
+        let ending = |seconds| Ending { generation: None, limit: second * seconds };
+        let left = BTreeMap::from([(0, ending(2)), (1, ending(2)), (2, ending(3))]);
+        let mut endings = Endings { left, last_end: begun };
+        assert_eq!(endings.progress(begun + second, |_, _| false), [0; 0]);
+        assert_eq!(endings.progress(begun + second * 2, |index, _| index == 0), [0; 0]);
+        assert_eq!(endings.progress(begun + second * 4, |_, _| false), [1], "two seconds later");
+        assert_eq!(endings.progress(begun + second * 5, |_, _| false), [2]);
+        assert!(endings.left.is_empty());
+    }
 }

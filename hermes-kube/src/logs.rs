@@ -48,7 +48,7 @@ impl Kubernetes {
         bytes.extend(self.log(profile, selection, false)?);
         let mut filter = selection.filter();
         let (mut lines, mut last) = (VecDeque::new(), None);
-        for line in bytes.split_inclusive(|byte| *byte == b'\n').map(line_of) {
+        for line in bytes.split_inclusive(|byte| *byte == b'\n').filter_map(line_of) {
             last = line.time.or(last);
             if filter.selects(&line) {
                 lines.push_back(line);
@@ -148,16 +148,15 @@ fn is_about_no_log(error: &ApiError) -> bool {
     matches!(error.code(), Some(400 | 404))
 }
 
-/// The line that the kubelet has stamped: the time, a space, and what the gateway wrote.
-fn line_of(bytes: &[u8]) -> Line {
+/// The line that the kubelet has stamped: the time, a space, and what the gateway wrote. `None` for what the kubelet says
+/// itself, without a stamp: of a container that is just being removed, that it can't read its log (`GetContainerLogs` in
+/// `kuberuntime_container.go`).
+fn line_of(bytes: &[u8]) -> Option<Line> {
     let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
-    let time = str::from_utf8(&text[..end]).ok().and_then(|stamp| stamp.parse().ok());
-    let text = match time {
-        Some(_) => text.get(end + 1..).unwrap_or_default(),
-        None => text,
-    };
-    Line { time, text: text.to_vec(), cut: false }
+    let time = str::from_utf8(&text[..end]).ok()?.parse().ok()?;
+    let text = text.get(end + 1..).unwrap_or_default().to_vec();
+    Some(Line { time: Some(time), text, cut: false })
 }
 
 fn parameters() -> LogParams {

@@ -205,7 +205,7 @@ impl Follower {
             if read.map_err(|error| failed(kube::Error::ReadEvents(error)))? == 0 {
                 return Ok(true);
             }
-            let line = line_of(&bytes);
+            let Some(line) = line_of(&bytes) else { continue };
             // A stream begins with the whole second.
             if self.last.is_some_and(|last| line.time.is_some_and(|time| time <= last)) {
                 continue;
