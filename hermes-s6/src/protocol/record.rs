@@ -27,7 +27,8 @@ pub struct Record {
     pub pid: Option<u32>,
     /// The wait status of the last `run` that ended.
     pub wait_status: u16,
-    /// Whether the service was sent SIGSTOP.
+    /// Whether the running service was sent SIGSTOP. s6 2.15 sets the flag also before the first start (`s6-svstat.c`), which
+    /// does not count.
     pub paused: bool,
     /// Whether `finish` runs.
     pub finishing: bool,
@@ -56,7 +57,7 @@ impl Record {
             ready_stamp: timestamp(&bytes[STAMP..2 * STAMP])?,
             pid: (pid != 0).then_some(pid),
             wait_status: u16::from_be_bytes([wait_status[0], wait_status[1]]),
-            paused: flags & 1 != 0,
+            paused: flags & 1 != 0 && pid != 0,
             finishing: flags & 2 != 0,
             want_up: flags & 4 != 0,
             ready: flags & 8 != 0,
@@ -139,6 +140,12 @@ mod tests {
         bytes.push(flags);
         assert_eq!(bytes.len(), size);
         bytes
+    }
+
+    #[test]
+    fn what_was_not_started_yet_is_not_paused() {
+        let paused = |pid| Record::parse(&bytes(35, 0, pid, 0, 0b1001)).unwrap().paused;
+        assert_eq!([paused(0), paused(4711)], [false, true]);
     }
 
     #[test]
