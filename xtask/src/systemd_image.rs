@@ -23,8 +23,25 @@ RUN useradd --create-home --uid 10000 --shell /bin/bash hermes \\
     && touch /var/lib/systemd/linger/hermes
 COPY hermes /usr/local/bin/hermes
 COPY set-clock.so /usr/local/lib/set-clock.so
-CMD [\"/lib/systemd/systemd\"]
+COPY boot /usr/local/lib/boot
+CMD [\"sh\", \"/usr/local/lib/boot\"]
 ";
+
+/// Process 1 until systemd is. From version 258 on systemd needs control groups of version 2. A kernel that has its
+/// controllers in version 1 has a hierarchy of version 2 as well, in which each container gets a group of its own.
+const BOOT: &str = r#"
+set -e
+version=$(systemctl --version | sed -n 's/^systemd \([0-9]*\).*/\1/p')
+if [ "$version" -ge 258 ] && [ "$(stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ]; then
+  mount -t cgroup2 none /mnt
+  mkdir -p "/mnt/$(hostname)"
+  echo $$ >"/mnt/$(hostname)/cgroup.procs"
+  umount /mnt
+  exec unshare --cgroup sh -c '
+    umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && exec /lib/systemd/systemd'
+fi
+exec /lib/systemd/systemd
+"#;
 
 /// A library that adds `CLOCK_OFFSET`, in seconds, to the wall clock of a process, for tests with journald. It changes
 /// no other clock, as libfaketime would, whose timers fail in journald.
@@ -54,6 +71,7 @@ pub(crate) fn build(
     let context = shell.create_temp_dir()?;
     image::copy(&statically::built(shell, &crate::root())?, &context.path().join("hermes"))
         .and_then(|()| fs::write(context.path().join("Dockerfile"), DOCKERFILE))
+        .and_then(|()| fs::write(context.path().join("boot"), BOOT))
         .context("failed to prepare the build context")?;
     let library = context.path().join("set-clock.so");
     let cc = shell.cmd("cc").args(["-shared", "-fPIC", "-x", "c", "-", "-o"]).arg(library);
