@@ -200,8 +200,7 @@ impl Soak {
     }
 
     /// A command that needs the lock names its holder, and changes no more than an intent; one that fails by itself may
-    /// do so first.
-    /// A boot goes on with what needs no lock.
+    /// do so first. A boot goes on with what needs no lock.
     fn run_under_lock(&mut self, lock: Foreign, command: &Command) {
         let held = ForeignLock::hold(self.env(), &self.path_of(lock));
         let mut done = self.model.clone();
@@ -315,10 +314,8 @@ impl Soak {
         if matches!(end, End::SvscanKilled | End::BothKilled) {
             kill(svscan);
         }
-        let (env, _) = match end {
-            End::Orderly => up.end(Signal::TERM),
-            _ => up.ended(),
-        };
+        let is_orderly = matches!(end, End::Orderly);
+        let (env, _) = if is_orderly { up.end(Signal::TERM) } else { up.ended() };
         // A tree without its `hermes up` ends by itself, later.
         eventually("the former tree has ended", || (!is_alive(svscan)).then_some(()));
         self.up = Some(Up::start_in(env));

@@ -32,7 +32,7 @@ use crate::slot::layout::ServiceDir;
 use crate::tree::Tree;
 use crate::tree::owner;
 
-pub(crate) use left::left_of_each;
+pub(crate) use left::{end_left_by_former, left_of_each};
 
 /// How long the processes that a dead gateway left may take to end before they are killed.
 const GRACE_AFTER_DEATH: Duration = Duration::from_secs(5);
@@ -63,22 +63,6 @@ pub fn end_left_by_orphan(
     let grace = tree.scandir.slot(profile).stop_timeout().kill_after().min(GRACE_AFTER_DEATH);
     let tracker = ProcessTracker::of_orphan(tree, profile, dead)?;
     tracker.end(tree, Instant::now() + grace)
-}
-
-/// Ends what former gateways of `profiles` left that died with their supervisors, or without one, and blocks until that
-/// has ended. To be called before they get services again: with one look at the machine's processes for all, where each
-/// gateway would take one at its start. Takes none if none can have left anything. Profiles whose gateway runs are left
-/// alone. The caller holds the profiles' locks.
-pub(crate) fn end_left_by_former<'a>(
-    tree: &Tree,
-    profiles: impl Iterator<Item = &'a ProfileName>,
-) -> Result<(), DriverError> {
-    let may_have_left = |profile: &&ProfileName| {
-        let lock = tree.root.profile(profile).gateway_lock();
-        !process_lock::is_clean(&lock) && matches!(process_lock::holder(&lock), Ok(None))
-    };
-    let profiles: Vec<_> = profiles.filter(may_have_left).cloned().collect();
-    ProcessTracker::of(tree, &profiles).end(tree, Instant::now() + GRACE_AFTER_DEATH)
 }
 
 /// The gateway that the supervisor of `slot` runs. A record without a supervisor, or of a former one, is

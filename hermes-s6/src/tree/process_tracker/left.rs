@@ -1,14 +1,32 @@
-//! The processes that outlive gateways which are down, for the checks of `doctor`.
+//! The processes that outlive gateways which are down: for the checks of `doctor`, and before services are made again.
 
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Instant;
 
 use hermes_core::ProfileName;
+use hermes_core::driver::DriverError;
 use hermes_core::home::env;
 use hermes_core::process_lock;
 
-use super::{Known, ProcessTracker};
+use super::{GRACE_AFTER_DEATH, Known, ProcessTracker};
 use crate::tree::Tree;
+
+/// Ends what former gateways of `profiles` left that died with their supervisors, or without one, and blocks until that
+/// has ended. To be called before they get services again: with one look at the machine's processes for all, where each
+/// gateway would take one at its start. Takes none if none can have left anything. Profiles whose gateway runs are left
+/// alone. The caller holds the profiles' locks.
+pub(crate) fn end_left_by_former<'a>(
+    tree: &Tree,
+    profiles: impl Iterator<Item = &'a ProfileName>,
+) -> Result<(), DriverError> {
+    let may_have_left = |profile: &&ProfileName| {
+        let lock = tree.root.profile(profile).gateway_lock();
+        !process_lock::is_clean(&lock) && matches!(process_lock::holder(&lock), Ok(None))
+    };
+    let profiles: Vec<_> = profiles.filter(may_have_left).cloned().collect();
+    ProcessTracker::of(tree, &profiles).end(tree, Instant::now() + GRACE_AFTER_DEATH)
+}
 
 /// The processes that outlive the gateways of `profiles`, whose services are down, including those that left their group.
 /// Looks at the machine's processes once for all. Does not wait.
