@@ -129,16 +129,29 @@ impl Systemd {
         let timeout = self.setup.timeouts.start;
         let deadline = Instant::now() + timeout;
         let waiting = Waiting::begin(Goal::Ready(name.clone()), deadline);
-        // Clears the count of earlier deaths. It fails if the unit is not loaded, which has no count.
-        self.systemctl(&["reset-failed", &unit], ANSWER)?;
-        let start = self.systemctl(&["start", &unit], timeout)?;
+        let request = || {
+            // Clears the count of earlier deaths. It fails if the unit is not loaded, which has no count.
+            self.systemctl(&["reset-failed", &unit], ANSWER)?;
+            self.systemctl(&["start", &unit], timeout)
+        };
+        let mut start = request()?;
+        let mut restarts = 0;
+        let mut may_be_skipped = true;
         let notifies = gateway.notifies_readiness();
         let mut settling = Settling::default();
         let mut last_seen = "";
         let done = wait::until(deadline.max(Instant::now() + SETTLED), || {
             let properties = self.properties(name)?;
             // The count was cleared above, so a restart follows a death of this start.
-            if properties.is_dead() || properties.restarts > 0 {
+            if properties.is_dead() || properties.restarts > restarts {
+                // The manager was just starting it by itself, and had asked before whether it is wanted.
+                let was_skipped = start.is_success() && properties.exit.is_none();
+                if was_skipped && std::mem::take(&mut may_be_skipped) {
+                    start = request()?;
+                    // Of one that is skipped, systemd may count the next start as a restart.
+                    restarts = self.properties(name)?.restarts;
+                    return Ok(Poll::Wait);
+                }
                 return Err(self.death(gateway, &properties, &start));
             }
             if properties.active != "active" {

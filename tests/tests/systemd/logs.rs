@@ -91,7 +91,9 @@ fn set_journal_clock(host: &Host, seconds: i64) {
         cd /run/systemd/system/systemd-journald.service.d
         echo '[Service]' >clock.conf
         echo 'Environment={preload} CLOCK_OFFSET={seconds}' >>clock.conf
-        systemctl daemon-reload && systemctl restart systemd-journald"
+        systemctl daemon-reload
+        # It may not be started this often otherwise.
+        systemctl reset-failed systemd-journald && systemctl restart systemd-journald"
     );
     host.0.exec_as_root_because("journald belongs to root", ["sh", "-c", &script]).ok();
 }
