@@ -25,6 +25,9 @@ pub(crate) fn end_left_by_former<'a>(
         !process_lock::is_clean(&lock) && matches!(process_lock::holder(&lock), Ok(None))
     };
     let profiles: Vec<_> = profiles.filter(may_have_left).cloned().collect();
+    if profiles.is_empty() {
+        return Ok(());
+    }
     ProcessTracker::of(tree, &profiles).end(tree, Instant::now() + GRACE_AFTER_DEATH)
 }
 
