@@ -203,7 +203,7 @@ pub fn owner_among(proc: &Proc, listeners: &Listeners, address: SocketAddr, gate
 /// The sockets that prevent another one on `port` of `host`.
 pub fn clashing(proc: &Proc, host: &str, port: u16) -> Vec<Listener> {
     // The kernel walks through the connections of the whole machine for its tables, which takes milliseconds.
-    if is_free(host, port) {
+    if host.parse().is_ok_and(|ip: IpAddr| is_free((ip, port).into())) {
         return Vec::new();
     }
     let mut listeners = on_port(proc, port);
@@ -211,17 +211,16 @@ pub fn clashing(proc: &Proc, host: &str, port: u16) -> Vec<Listener> {
     listeners
 }
 
-/// Whether a socket can be bound to `port` on each address of `host`. It does not listen, so that nobody connects to it.
-fn is_free(host: &str, port: u16) -> bool {
-    let bind = |address: SocketAddr| -> rustix::io::Result<()> {
+/// Whether a socket can be bound to `address`. It does not listen, so that nobody connects to it.
+fn is_free(address: SocketAddr) -> bool {
+    let bind = || -> rustix::io::Result<()> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let socket = net::socket(family, SocketType::STREAM, None)?;
         // As servers do: connections of the past keep nobody from listening.
         net::sockopt::set_socket_reuseaddr(&socket, true)?;
         net::bind(&socket, &address)
     };
-    let addresses = hosts::addresses(host, port).unwrap_or_default();
-    !addresses.is_empty() && addresses.into_iter().all(|address| bind(address).is_ok())
+    bind().is_ok()
 }
 
 /// Whether a listener at `address` prevents one at `host`.

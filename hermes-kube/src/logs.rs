@@ -49,7 +49,7 @@ impl Kubernetes {
         let mut filter = selection.filter();
         let (mut lines, mut last) = (VecDeque::new(), None);
         for line in bytes.split_inclusive(|byte| *byte == b'\n').filter_map(line_of) {
-            last = line.time.or(last);
+            last = line.time;
             if filter.selects(&line) {
                 lines.push_back(line);
             }
@@ -148,9 +148,9 @@ fn is_about_no_log(error: &ApiError) -> bool {
     matches!(error.code(), Some(400 | 404))
 }
 
-/// The line that the kubelet has stamped: the time, a space, and what the gateway wrote. `None` for what the kubelet says
-/// itself, without a stamp: of a container that is just being removed, that it can't read its log (`GetContainerLogs` in
-/// `kuberuntime_container.go`).
+/// The line that the kubelet has stamped: the time, a space, and what the gateway wrote. `None` for a message of the
+/// kubelet's own, which has no stamp: that it can't read the log of a container that is being removed
+/// (`GetContainerLogs` in `kuberuntime_container.go`).
 fn line_of(bytes: &[u8]) -> Option<Line> {
     let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());

@@ -188,6 +188,15 @@ impl Up {
         Self::launch(env, command).await_up()
     }
 
+    /// As [`Self::start_in`], under strace, which logs the files that all its processes open to [`TestEnv::strace_log`].
+    /// Signals would reach strace: `hermes down` ends the tree.
+    pub fn start_traced_in(env: TestEnv) -> Self {
+        let mut command = env.command("strace");
+        command.args(["-f", "-e", "trace=open,openat", "-o"]).arg(env.strace_log());
+        command.arg(hermes_program()).arg("up");
+        Self::launch(env, command).await_up()
+    }
+
     /// Starts a command that becomes `hermes up`, and does not wait until it is up.
     pub fn launch(env: TestEnv, command: Command) -> Self {
         let messages = log(&env, "up.log");

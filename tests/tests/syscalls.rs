@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use hermes_tests::{Svscan, TestEnv, Up, eventually, hermes_program};
+use hermes_tests::{Svscan, TestEnv, Up, eventually};
 
 /// Pairs of profiles, one with a running and one with a stopped gateway.
 const SIZES: [usize; 2] = [2, 8];
@@ -176,10 +176,7 @@ fn a_tree_reads_no_configuration_of_an_idle_gateway() {
     for i in 0..SIZES[0] {
         env.profile_for_later(&format!("idle-{i}"), "exec sleep 600", "stopped");
     }
-    let mut command = env.command("strace");
-    command.args(["-f", "-e", "trace=openat", "-o"]).arg(env.strace_log());
-    command.arg(hermes_program()).arg("up");
-    let up = Up::launch(env, command).await_up();
+    let up = Up::start_traced_in(env);
     let look_at_all = || {
         let leftover = up.env.home().join("profiles/.hermes-left");
         up.env.make_directory(&leftover);

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use hermes_tests::{
-    SOON, Svscan, TestEnv, Up, answered, eventually, hermes_program, kill, pid, supervisors,
-};
+use hermes_tests::{SOON, Svscan, TestEnv, Up, answered, eventually, kill, pid, supervisors};
 
 /// Registers a gateway that is to run, whose `finish` will be traced each time.
 fn traced(env: &TestEnv, name: &str, command: &str) {
@@ -78,11 +76,7 @@ fn a_death_looks_at_no_process_that_is_older_than_the_gateway() {
 
 #[test]
 fn a_death_makes_nobody_list_all_supervisors_or_connections() {
-    let env = TestEnv::new();
-    let mut command = env.command("strace");
-    command.args(["-f", "-e", "trace=open,openat", "-o"]).arg(env.strace_log());
-    command.arg(hermes_program()).arg("up");
-    let up = Up::launch(env, command).await_up();
+    let up = Up::start_traced_in(TestEnv::new());
     up.env.profile_running("dies", "exec sleep 600");
     up.env.hermes(["gateway", "start", "dies"]).ok();
     let traced = || fs::read_to_string(up.env.strace_log()).expect("a trace");

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::ops::Range;
 
 use hermes_tests::doctor::finds_nothing;
-use hermes_tests::{Svscan, TestEnv, Up, eventually, free_port, hermes_program, pid, supervisors};
+use hermes_tests::{Svscan, TestEnv, Up, eventually, free_port, pid, supervisors};
 
 /// The numbers of the gateways that there are at first, and of those that are added.
 const GROWTH: [Range<usize>; 2] = [0..2, 2..8];
@@ -124,10 +124,7 @@ fn a_boot_of_many_takes_one_look_and_one_scan() {
 /// How often `hermes up` and the gateways that it starts read the environment of a process that is none of theirs. All
 /// are up then, and down in the end.
 fn looks_of_up(env: TestEnv) -> usize {
-    let mut command = env.command("strace");
-    command.args(["-f", "-e", "trace=openat", "-o"]).arg(env.strace_log());
-    command.arg(hermes_program()).arg("up");
-    let up = Up::launch(env, command).await_up();
+    let up = Up::start_traced_in(env);
     let trace = fs::read_to_string(up.env.strace_log()).expect("a trace");
     let look = format!("\"/proc/{}/environ\"", std::process::id());
     up.env.hermes(["down"]).ok();

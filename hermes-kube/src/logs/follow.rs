@@ -207,10 +207,10 @@ impl Follower {
             }
             let Some(line) = line_of(&bytes) else { continue };
             // A stream begins with the whole second.
-            if self.last.is_some_and(|last| line.time.is_some_and(|time| time <= last)) {
+            if line.time <= self.last {
                 continue;
             }
-            self.last = line.time.or(self.last);
+            self.last = line.time;
             if !self.out.put(Ok((self.index, line))).await {
                 return Ok(false);
             }

@@ -73,6 +73,11 @@ impl Record {
     pub fn is_down(&self) -> bool {
         self.pid.is_none() && !self.finishing
     }
+
+    /// Whether the service is down, and its supervisor is not to start it.
+    pub fn stays_down(&self) -> bool {
+        self.is_down() && !self.want_up
+    }
 }
 
 /// One death of a service.

@@ -283,7 +283,7 @@ fn bring_down_once(
             last_seen = "its supervisor has not executed the command yet".to_owned();
             return Ok(Poll::Wait);
         };
-        if record.is_down() && !record.want_up {
+        if record.stays_down() {
             return Ok(Poll::Done(CommandOutcome::Done));
         }
         if is_gone_unrecorded(tree, slot, watch.supervisor.first()) {

@@ -66,7 +66,7 @@ impl Stopping {
     fn is_down(&self) -> Option<bool> {
         let executed = matches!(self.slot.down().try_exists(), Ok(true));
         let record = self.slot.record_if_present().ok().flatten().filter(|_| executed);
-        let is_down = record.is_some_and(|record| record.is_down() && !record.want_up);
+        let is_down = record.is_some_and(|record| record.stays_down());
         (!self.supervisor.has_ended()).then_some(is_down)
     }
 
@@ -97,7 +97,7 @@ pub(super) fn stop_together(tree: &Tree, gateways: &[Stop<'_>], deadline: Instan
     // The kernel takes some 10 ms to close an instance of inotify, which is for nothing if all are down already.
     let are_down = gateways.iter().all(|(profile, _)| {
         let record = tree.scandir.slot(profile).record_if_present().ok().flatten();
-        record.is_some_and(|record| record.is_down() && !record.want_up)
+        record.is_some_and(|record| record.stays_down())
     });
     let rewrites = if are_down { None } else { Rewrites::new().ok() };
     let rewrites = rewrites.as_ref();
