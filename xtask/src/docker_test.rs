@@ -48,6 +48,11 @@ pub(crate) struct TestOptions {
 }
 
 impl TestOptions {
+    /// All releases.
+    pub(crate) fn matrix() -> Self {
+        Self { matrix: true, ..Self::default() }
+    }
+
     fn places(&self) -> Result<Vec<Place>> {
         if let Some(base) = &self.base {
             return Ok(vec![Place::on(base)]);

@@ -81,8 +81,8 @@ pub(crate) fn run(no_install: bool, docker: bool) -> Result<()> {
     let engine = if docker { Ok(()) } else { docker::require(&shell) };
     let skipped = match engine {
         Ok(()) => {
-            report.step("docker-test", "cargo xtask docker-test", || {
-                docker_test::run(&TestOptions::default(), no_install)
+            report.step("docker-test", "cargo xtask docker-test --matrix", || {
+                docker_test::run(&TestOptions::matrix(), no_install)
             });
             ""
         }
