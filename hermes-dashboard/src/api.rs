@@ -299,7 +299,7 @@ async fn act<T: Serialize + Send + 'static>(
         let result = work(hermes);
         drop(permits);
         // No backend announces every change that an action makes.
-        hub.state_hub.wake();
+        hub.state_hub.wake.wake();
         result
     });
     Ok(json(done, &result.await?))

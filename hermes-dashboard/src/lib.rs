@@ -35,6 +35,7 @@
 //! | `threads` | threads for work that may block |
 //! | `shared` | state that all requests share |
 //! | `state_hub` | the last observation of all gateways, and the listeners for changes |
+//! | `wake_up` | wakes a thread that waits for descriptors |
 //! | `watcher` | the thread that observes the gateways for all listeners |
 
 mod answer;
@@ -57,6 +58,7 @@ mod sse;
 mod state_hub;
 mod threads;
 mod token;
+mod wake_up;
 mod watcher;
 
 use std::path::PathBuf;

@@ -103,8 +103,7 @@ pub(crate) fn serve(
         listening(format!("http://{}/", local(at)));
         let ended = async {
             let _ = end.readable().await;
-            // Fails only if the eventfd is already readable.
-            let _ = rustix::io::write(&shared.shutdown, &1_u64.to_ne_bytes());
+            shared.shutdown.wake();
         };
         // Requests that are still open then are closed.
         connections::serve(listener, router(shared, guard, place), ended, DRAIN).await;

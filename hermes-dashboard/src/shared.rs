@@ -1,13 +1,11 @@
 //! State that all requests share.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use hermes::Hermes;
 use hermes_core::events::Journal;
-use rustix::event::EventfdFlags;
 
 use crate::answer::Refusal;
 use crate::deaths::Deaths;
@@ -15,6 +13,7 @@ use crate::limits::Limits;
 use crate::sign_in::SignIn;
 use crate::state_hub::StateHub;
 use crate::threads::Threads;
+use crate::wake_up::WakeUp;
 
 /// State that all requests share.
 pub(crate) struct Shared {
@@ -25,12 +24,11 @@ pub(crate) struct Shared {
     pub(crate) deaths: Deaths,
     pub(crate) sign_in: SignIn,
     /// Readable once the server shuts down; wakes threads that block.
-    pub(crate) shutdown: OwnedFd,
+    pub(crate) shutdown: WakeUp,
 }
 
 impl Shared {
     pub(crate) fn new(hermes: Hermes, token: String) -> io::Result<Self> {
-        let shutdown = rustix::event::eventfd(0, EventfdFlags::CLOEXEC)?;
         let sign_in = SignIn::new(token, hermes.root().dashboard_sign_in());
         let deaths = Deaths::new(Journal::new(hermes.root()));
         Ok(Self {
@@ -40,7 +38,7 @@ impl Shared {
             limits: Limits::default(),
             state_hub: StateHub::new()?,
             threads: Threads::new(),
-            shutdown,
+            shutdown: WakeUp::new()?,
         })
     }
 

@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::body::Bytes;
 use hermes::view::ErrorView;
 use hermes_core::ProfileName;
-use rustix::event::EventfdFlags;
 use tokio::sync::broadcast::{self, Receiver};
 
 use crate::gateway_view::GatewayView;
 use crate::sse::event;
+use crate::wake_up::WakeUp;
 
 /// The events that are queued for a slow listener before it gets a new snapshot.
 const QUEUE: usize = 256;
@@ -21,8 +20,8 @@ const QUEUE: usize = 256;
 pub(crate) struct StateHub {
     observation: Mutex<Observation>,
     feed: broadcast::Sender<Bytes>,
-    /// Wakes the watcher.
-    wake: OwnedFd,
+    /// Makes the watcher observe all gateways.
+    pub(crate) wake: WakeUp,
 }
 
 #[derive(Default)]
@@ -41,8 +40,8 @@ struct Observation {
 impl StateHub {
     /// A hub without an observation or listeners.
     pub(crate) fn new() -> io::Result<Self> {
-        let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { observation: Mutex::default(), feed: broadcast::Sender::new(QUEUE), wake })
+        let (observation, feed) = (Mutex::default(), broadcast::Sender::new(QUEUE));
+        Ok(Self { observation, feed, wake: WakeUp::new()? })
     }
 
     fn observation(&self) -> MutexGuard<'_, Observation> {
@@ -54,7 +53,7 @@ impl StateHub {
         let observation = self.observation();
         let feed = self.feed.subscribe();
         // The observation may be old: without listeners nothing is observed.
-        self.wake();
+        self.wake.wake();
         (observation.has_observed.then(|| snapshot(&observation)), feed)
     }
 
@@ -67,22 +66,6 @@ impl StateHub {
     /// Whether there are listeners.
     pub(crate) fn is_watched(&self) -> bool {
         self.feed.receiver_count() > 0
-    }
-
-    /// Makes the watcher observe all gateways.
-    pub(crate) fn wake(&self) {
-        // Fails only if the counter is full, and then the watcher is woken anyway.
-        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
-    }
-
-    /// Readable once the watcher must observe all gateways.
-    pub(crate) fn wake_fd(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
-    }
-
-    /// Resets the wake-up; returns whether there was one.
-    pub(crate) fn was_woken(&self) -> bool {
-        rustix::io::read(&self.wake, &mut [0; 8]).is_ok()
     }
 
     /// Records the gateways, or why they can't be observed, and sends the changes.
