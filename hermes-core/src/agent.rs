@@ -17,7 +17,6 @@
 mod address;
 mod adoption;
 mod locks;
-#[cfg(target_os = "linux")]
 mod planned_stop;
 mod preset;
 mod program;
@@ -31,7 +30,6 @@ pub use address::{Address, Switch};
 pub(crate) use address::{FALLBACK, PORT};
 pub use adoption::{ADOPTION_FORMAT, Adopted, Adoption, Stage, read_adoption};
 pub use locks::Locks;
-#[cfg(target_os = "linux")]
 pub use planned_stop::PlannedStop;
 pub(crate) use preset::{MULTIPLEX, apply};
 pub use program::{Found, NoProgram, Places, Program, find, is_used_by};

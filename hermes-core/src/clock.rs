@@ -61,7 +61,6 @@ pub fn since_boot() -> Duration {
 }
 
 /// How long the process `pid` has run.
-#[cfg(target_os = "linux")]
 pub fn age(proc: &crate::Proc, pid: u32) -> std::io::Result<Duration> {
     let per_second = rustix::param::clock_ticks_per_second().max(1);
     let started = proc.start_time(pid)?;

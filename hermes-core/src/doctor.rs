@@ -24,7 +24,6 @@ mod home;
 mod leftovers;
 mod obstacles;
 mod ownership;
-#[cfg(target_os = "linux")]
 mod port_holders;
 mod ports;
 mod repair;
@@ -51,7 +50,7 @@ pub fn checks(
         Box::new(|| config::checks(snapshot, examination)),
         Box::new(|| vec![resources::check(supervisor.driver(), snapshot)]),
         Box::new(|| vec![ports::check(snapshot)]),
-        Box::new(|| port_holders(supervisor, snapshot)),
+        Box::new(|| vec![port_holders::check(supervisor.driver(), snapshot)]),
         Box::new(|| vec![topology::check(snapshot)]),
         Box::new(|| vec![disks::check(snapshot, examination.directory.as_ref())]),
         Box::new(|| examination.services.clone()),
@@ -59,15 +58,4 @@ pub fn checks(
         Box::new(|| leftovers::checks(supervisor, snapshot)),
     ];
     parallel::side_by_side(checks, snapshot.gateways.len()).into_iter().flatten().collect()
-}
-
-/// Known on Linux only.
-fn port_holders(supervisor: &Supervisor, snapshot: &Snapshot) -> Vec<Check> {
-    #[cfg(target_os = "linux")]
-    return vec![port_holders::check(supervisor.driver(), snapshot)];
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = (supervisor, snapshot);
-        Vec::new()
-    }
 }

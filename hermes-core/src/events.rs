@@ -9,7 +9,6 @@
 //! | `journal` | [`Journal`]: appends events, and moves a full file to `.1` |
 //! | `follow` | [`Follow`]: reads the events, and those to come |
 
-#[cfg(target_os = "linux")]
 mod follow;
 mod journal;
 
@@ -20,7 +19,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::ProfileName;
 
-#[cfg(target_os = "linux")]
 pub use follow::Follow;
 pub use journal::{Journal, Recorder};
 

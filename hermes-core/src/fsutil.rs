@@ -4,6 +4,7 @@
 //! unlocked temporary file is a leftover of a crash.
 
 pub(crate) mod attributes;
+mod closed;
 mod confined;
 mod hints;
 mod obstacles;
@@ -19,6 +20,7 @@ use fs_err as fs;
 use rustix::fs::{Mode, OFlags};
 use tempfile::{NamedTempFile, TempDir};
 
+pub(crate) use closed::DIRECTORY;
 pub(crate) use confined::resolve;
 pub use confined::{confine, open_to_read};
 pub use hints::{denied_hint, file_hint};

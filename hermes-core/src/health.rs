@@ -4,7 +4,6 @@
 //! names the process, so that it means nothing for the next one.
 
 use std::io;
-#[cfg(target_os = "linux")]
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -12,11 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::fsutil;
 use crate::home::ProfileHome;
-#[cfg(target_os = "linux")]
 use crate::listeners::{self, Descriptor, Listeners, Owner};
-#[cfg(target_os = "linux")]
 use crate::probe::Failure;
-#[cfg(target_os = "linux")]
 use crate::proc::Proc;
 use crate::status::Reason;
 
@@ -50,7 +46,6 @@ pub fn reason(home: &ProfileHome, pid: u32) -> Option<Reason> {
 
 /// Checks that the socket that answers at `address` is that of the gateway process `pid`, which descends from it or
 /// is in its session. Returns its descriptor; `None` where the owner can't be seen.
-#[cfg(target_os = "linux")]
 pub fn require_own(address: SocketAddr, pid: u32) -> Result<Option<Descriptor>, Failure> {
     let proc = Proc::default();
     match listeners::owner(&proc, address, pid) {
@@ -62,7 +57,6 @@ pub fn require_own(address: SocketAddr, pid: u32) -> Result<Option<Descriptor>, 
 
 /// As [`require_own`], by `listeners`, which were read for the answers of many gateways. One that does not have the
 /// gateway's socket may be older than that.
-#[cfg(target_os = "linux")]
 pub fn require_own_among(
     listeners: &Listeners,
     address: SocketAddr,
@@ -77,13 +71,7 @@ pub fn require_own_among(
 }
 
 fn started(pid: u32) -> Option<u64> {
-    #[cfg(target_os = "linux")]
-    return Proc::default().start_time(pid).ok();
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = pid;
-        None
-    }
+    Proc::default().start_time(pid).ok()
 }
 
 #[cfg(test)]

@@ -38,7 +38,6 @@ pub mod archive;
 pub mod changes;
 pub mod clock;
 pub mod config;
-#[cfg(target_os = "linux")]
 pub mod control_group;
 pub mod detect;
 pub mod diagnostics;
@@ -58,9 +57,7 @@ pub mod hosts;
 pub mod intent;
 pub mod interruption;
 pub mod kind;
-#[cfg(target_os = "linux")]
 pub mod listeners;
-#[cfg(target_os = "linux")]
 pub mod liveness;
 pub mod lock;
 pub mod log;
@@ -69,9 +66,7 @@ pub mod name;
 pub mod parallel;
 pub mod passwd;
 pub mod probe;
-#[cfg(target_os = "linux")]
 pub mod proc;
-#[cfg(target_os = "linux")]
 pub mod process;
 pub mod process_lock;
 pub mod program;
@@ -85,7 +80,6 @@ pub mod store;
 pub mod supervisor;
 pub mod tai64n;
 pub mod trusted_path;
-#[cfg(target_os = "linux")]
 pub mod usage;
 pub mod wait;
 pub mod waiting;
@@ -98,7 +92,6 @@ pub use intent::Intent;
 pub use kind::Kind;
 pub use manager::{ManagerError, ProfileRegistrar, RegisterOptions, ServiceManager};
 pub use name::ProfileName;
-#[cfg(target_os = "linux")]
 pub use proc::Proc;
 pub use status::{State, Status};
 pub use store::Store;

@@ -15,7 +15,6 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use thiserror::Error;
 
-#[cfg(target_os = "linux")]
 use crate::fsutil::attributes::regular;
 use crate::fsutil::is_at;
 use crate::proc::Proc;
@@ -89,16 +88,9 @@ fn open(path: &Path) -> io::Result<fs::File> {
 }
 
 /// The name of the process that holds the lock on `file`, where the kernel lists it.
-#[cfg(target_os = "linux")]
 fn holder(file: &fs::File) -> Option<String> {
     let proc = Proc::default();
     Some(proc.title(proc.flocks().holder(&file.metadata().ok()?)?))
-}
-
-/// No other kernel lists the holders of such locks.
-#[cfg(not(target_os = "linux"))]
-fn holder(_: &fs::File) -> Option<String> {
-    None
 }
 
 /// Removes the entry at `path` if it can't be a lock: anything but a regular file. Never removes the content of a

@@ -1,7 +1,9 @@
-//! Processes by descriptor instead of by process ID. Linux only: pidfd_open(2).
+//! Processes by descriptor instead of by process ID.
 //!
 //! A sandbox may refuse pidfd_open, or no descriptor may be left. Then the process ID and the start time identify
 //! a process, and the start time is checked right before each signal; its end is noticed by polling.
+
+mod descriptor;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::{Pid, Signal};
 
 use crate::proc::Proc;
 use crate::process_lock::locker;
@@ -38,10 +40,11 @@ impl Process {
         let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
             return Ok(None);
         };
-        match rustix::process::pidfd_open(raw, PidfdFlags::empty()) {
+        match descriptor::open(raw) {
             Ok(fd) => Ok(Some(Self { pid, handle: Handle::Descriptor(fd) })),
             Err(Errno::SRCH) => Ok(None),
-            Err(errno) => Self::without_descriptor(pid, errno),
+            Err(errno) if cfg!(target_os = "linux") => Self::without_descriptor(pid, errno),
+            Err(errno) => Err(errno.into()),
         }
     }
 
@@ -100,7 +103,7 @@ impl Process {
 
     fn send(&self, signal: Signal) -> io::Result<()> {
         let sent = match &self.handle {
-            Handle::Descriptor(fd) => rustix::process::pidfd_send_signal(fd, signal),
+            Handle::Descriptor(fd) => descriptor::signal(fd, signal),
             Handle::StartTime(_) => Err(Errno::NOSYS),
         };
         match sent {

@@ -214,8 +214,7 @@ fn in_directory<T>(
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(directory, flags, Mode::empty());
+    let directory = rustix::fs::open(directory, fsutil::DIRECTORY, Mode::empty());
     directory.and_then(|directory| act(directory, name)).map_err(|errno| {
         let error = io::Error::from(errno);
         io::Error::new(error.kind(), format!("failed to {verb} `{}`: {error}", path.display()))

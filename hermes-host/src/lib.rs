@@ -38,11 +38,9 @@ pub mod command;
 pub mod getent;
 pub mod launchd;
 pub mod privilege;
-#[cfg(target_os = "linux")]
 pub mod systemd;
 
 pub use account::Account;
 pub use agent_services::AgentService;
 pub use launchd::Launchd;
-#[cfg(target_os = "linux")]
 pub use systemd::{Scope, Systemd};

@@ -22,7 +22,13 @@ pub fn lower(uid: u32, gid: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Does `work`: the launchd backend never works as root for another user.
+/// Refuses: no backend of this system works as root for another user.
+#[cfg(not(target_os = "linux"))]
+pub fn lower(_: u32, _: u32) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Does `work`: [`lower`] was not called before.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn as_root<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     work()

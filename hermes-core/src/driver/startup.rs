@@ -1,17 +1,14 @@
 //! Shared by every driver's `up` and `down`: when a gateway counts as started or ended, and the messages
 //! about a gateway that does not start or stop.
 
-#[cfg(target_os = "linux")]
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-#[cfg(target_os = "linux")]
 use rustix::process::Signal;
 
 use super::DriverError;
 use crate::gateway::Gateway;
 use crate::health;
-#[cfg(target_os = "linux")]
 use crate::process::Process;
 use crate::process_lock::{Holder, holder, other_holder};
 use crate::restart;
@@ -185,7 +182,6 @@ pub fn runs_elsewhere(gateway: &Gateway) -> DriverError {
 
 /// Ends every process that holds the lock at `path`: SIGTERM at once, SIGKILL at `kill_at`. Blocks until
 /// nobody holds it, at most `timeout` after `begun`. Idempotent.
-#[cfg(target_os = "linux")]
 pub fn end_holders(
     path: &Path,
     begun: Instant,
@@ -212,7 +208,6 @@ mod tests {
     use super::*;
     use crate::error_class::Class;
     use crate::home::RootHome;
-    #[cfg(target_os = "linux")]
     use crate::process_lock::other_process;
     use crate::store::Profile;
 
@@ -264,7 +259,6 @@ mod tests {
         assert!(down.to_string().starts_with("it died"), "{down}");
     }
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn the_holder_of_a_lock_is_killed_if_it_does_not_end() {
         if let Some(path) = other_process::path() {

@@ -60,8 +60,7 @@ fn split(profiles: &Path, path: &Path) -> Option<(PathBuf, PathBuf)> {
 #[cfg(target_os = "linux")]
 fn beneath(home: &Path, inner: &Path, flags: OFlags) -> io::Result<std::fs::File> {
     use rustix::fs::{Mode, ResolveFlags};
-    let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let home = rustix::fs::open(home, directory, Mode::empty())?;
+    let home = rustix::fs::open(home, super::DIRECTORY, Mode::empty())?;
     let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
     Ok(rustix::fs::openat2(&home, inner, flags, Mode::empty(), ResolveFlags::BENEATH)?.into())
 }

@@ -1,14 +1,12 @@
 //! Removal of whole trees, without following a link.
 
-use std::fs::Permissions;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use fs_err as fs;
-use rustix::fs::{Access, Mode, OFlags};
+use rustix::fs::Access;
 
+use super::closed::Directory;
 use super::existed;
 
 /// Removes the file or directory at `path` and everything below it, without following links. Directories of
@@ -34,10 +32,10 @@ pub fn remove_tree_if_there(path: &Path) -> io::Result<bool> {
 /// Opens the directories of this user from `path` down that are closed to it, as far as possible. Follows no
 /// link.
 pub fn open_directories(path: &Path) {
-    let Ok(directory) = directory_at(path) else { return };
-    let itself = name_of(&directory);
+    let Ok(directory) = Directory::at(path) else { return };
+    let itself = directory.path();
     if rustix::fs::access(&itself, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).is_err() {
-        let _ = fs::set_permissions(&itself, Permissions::from_mode(0o700));
+        let _ = directory.set_mode(0o700);
     }
     for entry in fs::read_dir(&itself).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -48,17 +46,7 @@ pub fn open_directories(path: &Path) {
 
 /// Sets the mode of the directory at `path`. Follows no link.
 pub(super) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
-    fs::set_permissions(name_of(&directory_at(path)?), Permissions::from_mode(mode & 0o7777))
-}
-
-fn directory_at(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?)
-}
-
-/// fchmod(2) refuses such a descriptor, and its name in /proc can't be replaced by a link.
-fn name_of(directory: &OwnedFd) -> String {
-    format!("/proc/self/fd/{}", directory.as_raw_fd())
+    Directory::at(path)?.set_mode(mode & 0o7777)
 }
 
 /// Removes everything in the directory at `path`: first the entries `first`, so that they are gone before any other, and
@@ -84,6 +72,9 @@ pub fn empty_directory(path: &Path, first: &[&str], last: &[&str]) -> io::Result
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

@@ -17,7 +17,7 @@ use std::time::Duration;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-const POLL_INTERVAL: Duration = Duration::from_millis(250);
+use super::POLL_INTERVAL;
 
 /// Watches the directories of any number of followers.
 #[derive(Debug)]

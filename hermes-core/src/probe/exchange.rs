@@ -2,12 +2,12 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
+use rustix::net::{self, AddressFamily, SocketType};
 
 use super::{Failure, Target};
 
@@ -35,8 +35,7 @@ impl Exchange {
     /// Begins to connect to `address`.
     pub(super) fn begin(address: SocketAddr, target: &Target) -> io::Result<Self> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = net::socket_with(family, SocketType::STREAM, flags, None)?;
+        let socket = socket(family)?;
         match net::connect(&socket, &address) {
             Ok(()) | Err(Errno::INPROGRESS) => {}
             Err(errno) => return Err(errno.into()),
@@ -136,4 +135,20 @@ pub(super) fn words(error: &io::Error) -> String {
         io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// A socket that does not block, and that no program which is started meanwhile gets.
+#[cfg(target_os = "linux")]
+fn socket(family: AddressFamily) -> Result<OwnedFd, Errno> {
+    let flags = net::SocketFlags::CLOEXEC | net::SocketFlags::NONBLOCK;
+    net::socket_with(family, SocketType::STREAM, flags, None)
+}
+
+/// A socket that does not block.
+#[cfg(not(target_os = "linux"))]
+fn socket(family: AddressFamily) -> Result<OwnedFd, Errno> {
+    let socket = net::socket(family, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket)
 }

@@ -93,23 +93,11 @@ fn identity(file: &File) -> io::Result<(u64, u64)> {
 }
 
 /// When the process started, unless it has ended.
-#[cfg(target_os = "linux")]
 fn start_time(pid: u32) -> Option<u64> {
     crate::proc::Proc::default().living_since(pid)
 }
 
 /// The inode of this process's PID namespace.
-#[cfg(target_os = "linux")]
 fn namespace() -> Option<u64> {
     fs_err::metadata("/proc/self/ns/pid").ok().map(|metadata| metadata.ino())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn start_time(_: u32) -> Option<u64> {
-    None
-}
-
-#[cfg(not(target_os = "linux"))]
-fn namespace() -> Option<u64> {
-    None
 }

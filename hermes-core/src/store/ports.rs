@@ -5,12 +5,10 @@ use std::io;
 
 use super::{DEFAULT_PORT, FIRST_PORT, PortChange, Profile, Store, StoreError, port_writer};
 use crate::config::{ConfigError, PortPlace};
-#[cfg(target_os = "linux")]
 use crate::listeners;
 use crate::lock::{Lock, LockError};
 use crate::name::ProfileName;
 use crate::parallel;
-#[cfg(target_os = "linux")]
 use crate::proc::Proc;
 use crate::settings;
 
@@ -107,10 +105,7 @@ impl Store {
 
 /// The ports that somebody on this machine listens on; known on Linux only.
 fn listened_on() -> BTreeSet<u16> {
-    #[cfg(target_os = "linux")]
-    return listeners::ports(&Proc::default());
-    #[cfg(not(target_os = "linux"))]
-    BTreeSet::new()
+    listeners::ports(&Proc::default())
 }
 
 /// Whether nobody on this machine listens on `port`; known on Linux only.

@@ -10,10 +10,8 @@ use super::Supervisor;
 use crate::config::masked;
 use crate::driver::{DriverError, LastLine};
 use crate::gateway::Gateway;
-#[cfg(target_os = "linux")]
-use crate::log::LogFiles;
 use crate::log::line::NO_NEWLINE;
-use crate::log::{Logs, Selection};
+use crate::log::{LogFiles, Logs, Selection};
 use crate::name::ProfileName;
 use crate::parallel;
 use crate::restart::{self, PARKED};
@@ -90,7 +88,7 @@ impl Supervisor {
     fn last_line(&self, name: &ProfileName, begun: Timestamp, deadline: Instant) -> Option<String> {
         let mut last = None;
         let _ = wait::until(deadline, || -> Result<_, Infallible> {
-            let line = self.with_logs(|logs| last_since(logs, name, begun)).flatten();
+            let line = self.with_logs(|logs| last_since(logs, name, begun));
             let same = line.is_some() && line == last;
             last = line;
             if !same && last.is_some() {
@@ -101,14 +99,11 @@ impl Supervisor {
         last
     }
 
-    /// Calls `read` with the gateways' logs, if the backend keeps them or they are files.
-    fn with_logs<T>(&self, read: impl FnOnce(&dyn Logs) -> T) -> Option<T> {
+    /// Calls `read` with the gateways' logs: the backend's, or else the files.
+    fn with_logs<T>(&self, read: impl FnOnce(&dyn Logs) -> T) -> T {
         match self.driver.logs() {
-            Some(logs) => Some(read(logs)),
-            #[cfg(target_os = "linux")]
-            None => Some(read(&LogFiles::new(self.store.root().clone(), TimeZone::system()))),
-            #[cfg(not(target_os = "linux"))]
-            None => None,
+            Some(logs) => read(logs),
+            None => read(&LogFiles::new(self.store.root().clone(), TimeZone::system())),
         }
     }
 }

@@ -94,8 +94,15 @@ impl Child {
 }
 
 /// Makes this process the parent of those that lose theirs, as process 1 is anyway.
+#[cfg(target_os = "linux")]
 pub(super) fn adopt_orphans() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
+/// Other systems have no Pods.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn adopt_orphans() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Waits for the children that have ended, without blocking: how each did.
