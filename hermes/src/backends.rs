@@ -5,14 +5,14 @@ use hermes_core::driver::Backend;
 use hermes_host::Launchd;
 use hermes_host::launchd;
 use hermes_host::systemd::{self, Systemd};
-use hermes_s6::S6Driver;
 
 use crate::error::Error;
 
 /// The built-in backends, in the order of detection: the most specific first. Kubernetes is never detected, and only there
 /// with the feature `kubernetes`.
 pub static BUILT_IN: &[Backend] = &[
-    Backend::of::<S6Driver>(hermes_s6::KIND),
+    #[cfg(target_os = "linux")]
+    Backend::of::<hermes_s6::S6Driver>(hermes_s6::KIND),
     Backend::of::<Launchd>(launchd::KIND),
     Backend::of::<Systemd>(systemd::KIND),
     #[cfg(feature = "kubernetes")]

@@ -26,6 +26,7 @@ use serde_json::Value;
 
 use crate::Hermes;
 use crate::error::Error;
+use crate::trees;
 
 /// The checks and their findings.
 #[derive(Debug, Serialize)]
@@ -132,7 +133,7 @@ impl Hermes {
     fn backend_check(&self, kind: Kind, unusable: Option<&Error>, snapshot: &Snapshot) -> Check {
         let facts = self.facts();
         let init = facts.init.as_deref().unwrap_or("a process whose name can't be read");
-        let s6 = kind == hermes_s6::KIND;
+        let s6 = kind == trees::KIND;
         let why = if let Some(name) = &facts.requested {
             format!("{kind}, since {} is `{name}`", env::BACKEND)
         } else if let Some(dir) = facts.named_scandir.as_ref().filter(|_| s6) {
@@ -151,7 +152,7 @@ impl Hermes {
             check.error(in_one_line(error), Remedy::Do(hint));
         } else if kind == Kind::NONE {
             let problem = "nothing supervises services here: neither s6 nor systemd nor launchd";
-            let missing = hermes_s6::Tree::of_user(self.environment()).err();
+            let missing = trees::obstacle(self.environment());
             let install = missing.as_ref().and_then(|error| error.hint());
             let remedy = match install {
                 Some(install) => Remedy::Do(format!("{install}; then `hermes up`")),

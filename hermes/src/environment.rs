@@ -11,11 +11,11 @@ use hermes_core::home::{self, CONTAINER_ROOT, HomeFacts, ProfileHome};
 use hermes_core::wait::Timeouts;
 use hermes_core::{ProfileName, RootHome, fsutil, passwd};
 use hermes_host::Account;
-use hermes_s6::tree::connect;
 use jiff::tz::TimeZone;
 
 use crate::Settings;
 use crate::error::Error;
+use crate::trees;
 
 /// The rules of the machine's time zone, as tzset(3) reads them.
 const LOCALTIME: &str = "/etc/localtime";
@@ -85,7 +85,7 @@ pub(crate) fn gather(settings: &Settings) -> Result<(Environment, Option<Profile
         Environment { facts, root, program, timeouts, system: settings.system, variable };
     let runtime = environment.runtime_dir();
     environment.facts.user_scandir =
-        connect::find_user_scandir(&environment.root, runtime.as_deref());
+        trees::find_user_scandir(&environment.root, runtime.as_deref());
     let socket = runtime.map(|dir| dir.join("systemd/private"));
     environment.facts.user_systemd = socket.filter(|socket| detect::answers(socket));
     Ok((environment, home_profile))

@@ -22,6 +22,7 @@
 //! | `gateway` | one profile's gateway: start, stop, restart, status |
 //! | [`doctor`] | all checks of this machine, and the repairs |
 //! | [`view`] | gateways, profiles and errors as JSON |
+//! | `trees` | what is asked about trees of s6, whichever backend is in charge |
 //! | `role` | whether another machine or container runs the gateways |
 
 mod advice;
@@ -31,6 +32,7 @@ mod environment;
 mod error;
 mod gateway;
 mod role;
+mod trees;
 pub mod view;
 
 use std::path::PathBuf;
@@ -43,7 +45,6 @@ use hermes_core::home::env;
 use hermes_core::log::{LogFiles, Logs};
 use hermes_core::shell::quote_path;
 use hermes_core::{Kind, ProfileName, RootHome, Store, Supervisor, fsutil, settings};
-use hermes_s6::tree::owner;
 
 pub use environment::{local_zone, text, variable};
 pub use error::Error;
@@ -52,6 +53,7 @@ pub use hermes_core as core;
 pub use hermes_host as host;
 #[cfg(feature = "kubernetes")]
 pub use hermes_kube as kube;
+#[cfg(target_os = "linux")]
 pub use hermes_s6 as s6;
 pub use role::is_client;
 
@@ -185,10 +187,10 @@ impl Hermes {
         supervisor.driver().reach().map_err(|source| {
             // Without a supervisor here, the home's may be in another session, container or machine.
             let owner = match supervisor.driver().kind() {
-                Kind::NONE => owner::owner(self.root()).ok().flatten(),
+                Kind::NONE => trees::owner(self.root()).ok().flatten(),
                 _ => None,
             };
-            Error::Unreachable { source: owner.map_or(source, |owner| owner::elsewhere(&owner)) }
+            Error::Unreachable { source: owner.map_or(source, |owner| trees::other_tree(&owner)) }
         })?;
         Ok(supervisor)
     }

@@ -3,10 +3,10 @@
 use hermes_core::RootHome;
 use hermes_core::driver::DriverError;
 use hermes_core::home::env;
-use hermes_s6::tree::owner;
 
 use crate::environment::text;
 use crate::error::Error;
+use crate::trees;
 
 /// Returns an error, which names the home's owner, if `HERMES_ROLE=client`.
 pub(crate) fn refuse_client(root: &RootHome) -> Result<(), Error> {
@@ -16,7 +16,7 @@ pub(crate) fn refuse_client(root: &RootHome) -> Result<(), Error> {
         Some(role) => return Err(Error::Role { value: role.to_owned() }),
     }
     let home = root.path().display();
-    let reason = match owner::owner(root) {
+    let reason = match trees::owner(root) {
         Ok(Some(owner)) => format!("the gateways of `{home}` are run by {owner}"),
         Ok(None) => format!("no supervisor runs the gateways of `{home}` now"),
         Err(error) => format!("the owner of `{home}` can't be read: {error}"),

@@ -14,6 +14,10 @@ pub(crate) mod logs;
 mod models;
 pub(crate) mod profile;
 pub(crate) mod status;
+#[cfg(target_os = "linux")]
+mod up;
+#[cfg(not(target_os = "linux"))]
+#[path = "up_elsewhere.rs"]
 mod up;
 
 use hermes_core::driver::Backend;
