@@ -19,6 +19,7 @@ mod image;
 mod install;
 mod kube_test;
 mod load;
+mod mac;
 mod not_run;
 mod plain_user;
 mod processes;
@@ -96,6 +97,8 @@ enum Xtask {
         #[command(flatten)]
         tools: Tools,
     },
+    /// Build the program for macOS, on this system
+    Mac(Tools),
     /// Run the load test at full size: 450 gateways under a plain s6-svscan, 1,000 under `hermes up`
     Load {
         #[command(flatten)]
@@ -134,6 +137,7 @@ fn main() -> ExitCode {
         Xtask::UpgradeTest(tools) => upgrade_test::run(tools.no_install),
         Xtask::Demo(tools) => demo::run(tools.no_install),
         Xtask::Dist { dist, tools } => dist::run(&dist, tools.no_install),
+        Xtask::Mac(tools) => mac::run(tools.no_install),
         Xtask::Load { load, tools } => load::run(&load, tools.no_install),
         Xtask::Soak { soak, tools } => soak::run(&soak, tools.no_install),
         Xtask::Install(tools) => test::for_test(tools.no_install),

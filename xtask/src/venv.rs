@@ -30,6 +30,26 @@ pub(crate) fn record(dir: &Path, stamp: &str) -> Result<()> {
     Ok(fs::write(dir.join(STAMP), stamp)?)
 }
 
+/// Installs `packages` in the environment `name` in the build directory, unless they are installed; with `no_install` missing
+/// ones are an error. Returns its directory.
+pub(crate) fn ensure(name: &str, packages: &[&str], no_install: bool) -> Result<PathBuf> {
+    let (at, stamp) = (target()?.join(name), packages.join("\n"));
+    if has(&at, &stamp) {
+        return Ok(at);
+    }
+    let wanted = packages.join(" and ");
+    ensure!(
+        !no_install,
+        "missing: {wanted} in {}, which --no-install does not install",
+        at.display()
+    );
+    remove(&at)?;
+    create(&Shell::new()?, &at, None, packages)
+        .with_context(|| format!("failed to install {wanted}"))?;
+    record(&at, &stamp)?;
+    Ok(at)
+}
+
 /// Creates a virtual environment and runs `pip install` with `args` in it. It sees the packages of the environment
 /// `shared`, which its own come before; pip, too, is that one's then.
 pub(crate) fn create(
