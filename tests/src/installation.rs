@@ -7,9 +7,11 @@
 #![expect(clippy::print_stderr, reason = "a failed test prints the state of its namespace")]
 
 use std::cell::RefCell;
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{PoisonError, RwLock};
 
 use serde_json::{Value, json};
 
@@ -26,6 +28,9 @@ const CONSOLE_START: &str = "--timeout=300s";
 /// The divisor of the delays after a death.
 const FASTER: &str = "10";
 
+/// Written by a test that may not run beside others.
+static CLUSTER: RwLock<()> = RwLock::new(());
+
 /// A namespace with a volume, a console and its gateways. Dropping it removes all of that.
 #[derive(Debug)]
 pub struct Installation {
@@ -35,6 +40,8 @@ pub struct Installation {
     console: String,
     /// What the numbers that stand for processes of Pods mean.
     processes: RefCell<Vec<Process>>,
+    /// Its lock on [`CLUSTER`], until everything is removed.
+    _turn: Box<dyn fmt::Debug>,
 }
 
 /// A process of a Pod's container.
@@ -54,13 +61,25 @@ impl Installation {
         Self::of(variable("HERMES_TEST_STORAGE_CLASS").as_deref())
     }
 
+    /// Likewise, for a test that fills the cluster or takes a part of it away: no other one runs meanwhile.
+    #[track_caller]
+    pub fn alone() -> Self {
+        let turn = CLUSTER.write().unwrap_or_else(PoisonError::into_inner);
+        Self::with(Box::new(turn), variable("HERMES_TEST_STORAGE_CLASS").as_deref())
+    }
+
     /// Likewise with a volume of this storage class, or of the default one.
     #[track_caller]
     pub fn of(class: Option<&str>) -> Self {
+        Self::with(Box::new(CLUSTER.read().unwrap_or_else(PoisonError::into_inner)), class)
+    }
+
+    #[track_caller]
+    fn with(_turn: Box<dyn fmt::Debug>, class: Option<&str>) -> Self {
         let namespace = unique();
         let overlay = overlay(&namespace, class);
-        let mut made =
-            Self { namespace, overlay, console: String::new(), processes: RefCell::default() };
+        let (console, processes) = (String::new(), RefCell::default());
+        let mut made = Self { namespace, overlay, console, processes, _turn };
         made.install();
         made
     }

@@ -20,7 +20,7 @@ fn timed<T>(what: &str, step: impl FnOnce() -> T) -> T {
 /// The gateways are made and started in steps, each to ten times as many as before.
 #[test]
 fn many_gateways_run_in_one_namespace() {
-    let installation = Installation::new();
+    let installation = Installation::alone();
     let all =
         variable("HERMES_TEST_GATEWAYS").map_or(GATEWAYS, |all| all.parse().expect("a number"));
     let steps = [all / 20, all / 2, all].into_iter().filter(|step| *step > 0);

@@ -40,7 +40,7 @@ fn a_node_that_is_down_is_named() {
         hermes_tests::tell(format_args!("not run: nodes::a_node_that_is_down_is_named: {reason}"));
         return;
     }
-    let installation = Installation::new();
+    let installation = Installation::alone();
     let of_console = installation.node_of(installation.console());
     let cordoned = Cordoned::new(&of_console);
     // Started before the node goes, so that it has one to lose.
