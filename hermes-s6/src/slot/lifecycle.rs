@@ -144,8 +144,9 @@ fn bring_up_once(
         }
         let record = slot.record()?;
         if let Some(death) = slot.deaths()?.last().filter(|death| start.precedes(death)) {
-            // s6-supervise records the death before `finish` parks the service and ends.
-            if death.exit == Exit::Code(EXIT_CONFIG) && !record.is_down() {
+            // s6-supervise records the death before `finish` parks the service and ends. The record that was read before the
+            // death may be one of the time before the start, when nothing ran either.
+            if death.exit == Exit::Code(EXIT_CONFIG) && !slot.record()?.is_down() {
                 return Ok(Poll::Wait);
             }
             let parked = policy::parked(slot)?;
