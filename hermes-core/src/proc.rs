@@ -2,7 +2,7 @@
 //!
 //! Source: proc(5). Every user may read `stat`, `cmdline` and `limits`; only the process's own user and
 //! root may read `environ`. A Mac has no such files: there every process looks like one that has ended, so only a
-//! message or an advice may depend on it.
+//! message may depend on it.
 
 mod descent;
 mod flocks;

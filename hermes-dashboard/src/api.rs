@@ -299,7 +299,7 @@ async fn act<T: Serialize + Send + 'static>(
         let result = work(hermes);
         drop(permits);
         // No backend announces every change that an action makes.
-        hub.state_hub.wake.wake();
+        hub.state_hub.wake_up.wake();
         result
     });
     Ok(json(done, &result.await?))

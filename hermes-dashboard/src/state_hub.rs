@@ -21,7 +21,7 @@ pub(crate) struct StateHub {
     observation: Mutex<Observation>,
     feed: broadcast::Sender<Bytes>,
     /// Makes the watcher observe all gateways.
-    pub(crate) wake: WakeUp,
+    pub(crate) wake_up: WakeUp,
 }
 
 #[derive(Default)]
@@ -41,7 +41,7 @@ impl StateHub {
     /// A hub without an observation or listeners.
     pub(crate) fn new() -> io::Result<Self> {
         let (observation, feed) = (Mutex::default(), broadcast::Sender::new(QUEUE));
-        Ok(Self { observation, feed, wake: WakeUp::new()? })
+        Ok(Self { observation, feed, wake_up: WakeUp::new()? })
     }
 
     fn observation(&self) -> MutexGuard<'_, Observation> {
@@ -53,7 +53,7 @@ impl StateHub {
         let observation = self.observation();
         let feed = self.feed.subscribe();
         // The observation may be old: without listeners nothing is observed.
-        self.wake.wake();
+        self.wake_up.wake();
         (observation.has_observed.then(|| snapshot(&observation)), feed)
     }
 

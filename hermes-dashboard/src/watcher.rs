@@ -63,10 +63,10 @@ impl Watcher {
             }
             false => None,
         };
-        let mut fds = vec![PollFd::new(&state_hub.wake, PollFlags::IN)];
+        let mut fds = vec![PollFd::new(&state_hub.wake_up, PollFlags::IN)];
         fds.extend(changes.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let ready = rustix::event::poll(&mut fds, pause.as_ref());
-        state_hub.wake.take() || ready == Ok(0)
+        state_hub.wake_up.take() || ready == Ok(0)
     }
 
     fn observe_all(&mut self) {

@@ -22,7 +22,7 @@
 //! | `gateway` | one profile's gateway: start, stop, restart, status |
 //! | [`doctor`] | all checks of this machine, and the repairs |
 //! | [`view`] | gateways, profiles and errors as JSON |
-//! | `trees` | what is asked about trees of s6, whichever backend is in charge |
+//! | `trees` | queries about trees of s6, whichever backend is in charge |
 //! | `role` | whether another machine or container runs the gateways |
 
 mod advice;

@@ -1,4 +1,4 @@
-//! What the library asks about trees of s6, whichever backend is in charge. Only Linux has them.
+//! Queries about trees of s6, whichever backend is in charge. Only Linux has such trees.
 
 #[cfg(not(target_os = "linux"))]
 pub(crate) use elsewhere::{KIND, find_user_scandir, obstacle, other_tree, owner};

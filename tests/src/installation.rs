@@ -28,7 +28,7 @@ const CONSOLE_START: &str = "--timeout=300s";
 /// The divisor of the delays after a death.
 const FASTER: &str = "10";
 
-/// Written by a test that may not run beside others.
+/// Locked by every test, and exclusively by a test that must run alone.
 static CLUSTER: RwLock<()> = RwLock::new(());
 
 /// A namespace with a volume, a console and its gateways. Dropping it removes all of that.
@@ -61,17 +61,17 @@ impl Installation {
         Self::of(variable("HERMES_TEST_STORAGE_CLASS").as_deref())
     }
 
-    /// Likewise, for a test that fills the cluster or takes a part of it away: no other one runs meanwhile.
-    #[track_caller]
-    pub fn alone() -> Self {
-        let turn = CLUSTER.write().unwrap_or_else(PoisonError::into_inner);
-        Self::with(Box::new(turn), variable("HERMES_TEST_STORAGE_CLASS").as_deref())
-    }
-
     /// Likewise with a volume of this storage class, or of the default one.
     #[track_caller]
     pub fn of(class: Option<&str>) -> Self {
         Self::with(Box::new(CLUSTER.read().unwrap_or_else(PoisonError::into_inner)), class)
+    }
+
+    /// As [`new`](Self::new), for a test that fills the cluster or stops a part of it: no other test runs meanwhile.
+    #[track_caller]
+    pub fn alone() -> Self {
+        let turn = CLUSTER.write().unwrap_or_else(PoisonError::into_inner);
+        Self::with(Box::new(turn), variable("HERMES_TEST_STORAGE_CLASS").as_deref())
     }
 
     #[track_caller]

@@ -6,11 +6,11 @@ pub(super) use linux::Directory;
 pub(super) use others::Directory;
 use rustix::fs::OFlags;
 
-/// How a directory is opened that no link may stand for, and that this user may not list.
+/// Opens a directory, even one that this user may not list, and refuses a link in its place.
 #[cfg(target_os = "linux")]
 pub(crate) const DIRECTORY: OFlags =
     OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-/// How a directory is opened that no link may stand for.
+/// Opens a directory, and refuses a link in its place.
 #[cfg(not(target_os = "linux"))]
 pub(crate) const DIRECTORY: OFlags =
     OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);

@@ -16,7 +16,7 @@ impl Flocks {
     /// The process that holds the lock on the file with this metadata. A file system that reports other device
     /// numbers than the kernel's hides its holder.
     pub fn holder(&self, of: &Metadata) -> Option<u32> {
-        // Some systems have another type for it than the standard library.
+        // `Dev` is not the type of `dev()` on every system.
         let device = of.dev() as rustix::fs::Dev;
         let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
         self.0.get(&format!("{major:02x}:{minor:02x}:{}", of.ino())).copied()

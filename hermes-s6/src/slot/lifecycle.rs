@@ -144,8 +144,8 @@ fn bring_up_once(
         }
         let record = slot.record()?;
         if let Some(death) = slot.deaths()?.last().filter(|death| start.precedes(death)) {
-            // s6-supervise records the death before `finish` parks the service and ends. The record that was read before the
-            // death may be one of the time before the start, when nothing ran either.
+            // s6-supervise records the death before `finish` parks the service and ends. The record above may be
+            // older than the death, from before the start, when neither `run` nor `finish` ran.
             if death.exit == Exit::Code(EXIT_CONFIG) && !slot.record()?.is_down() {
                 return Ok(Poll::Wait);
             }
